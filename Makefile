@@ -1,0 +1,64 @@
+# One door for people and for CI: `make help` lists what there is.
+
+ARCH ?= host
+MACHINE ?= arm
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+# The architecture whose library a machine of examples/hypervisor links.
+ARCH_OF_arm := aarch64
+ARCH_OF_riscv := riscv64
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help setup lib header header-check run test check format install clean
+
+help: ## list the targets
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
+		while IFS='|' read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
+	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib), MACHINE=arm (run), PREFIX=, DESTDIR= (install)'
+
+setup: ## install what is missing: Rust and its targets, C tools, QEMU
+	@scripts/setup.sh
+
+lib: ## build the library for ARCH: build/ARCH/libaxaddrspace.a
+	@scripts/setup.sh $(if $(filter host,$(ARCH)),host,lib)
+	@scripts/build-lib.sh $(ARCH)
+
+header: ## make include/axaddrspace.h from the Rust sources
+	@scripts/setup.sh header
+	@scripts/header.sh write
+
+header-check: ## fail when include/axaddrspace.h is stale
+	@scripts/setup.sh header
+	@scripts/header.sh check
+
+run: ## run the example hypervisor and its guest in QEMU
+	@scripts/setup.sh lib $(MACHINE)
+	@scripts/build-lib.sh $(or $(ARCH_OF_$(MACHINE)),$(error MACHINE=$(MACHINE) is not known))
+	@$(MAKE) -C examples/hypervisor run MACHINE=$(MACHINE) \
+		LIB=$(CURDIR)/build/$(ARCH_OF_$(MACHINE))/libaxaddrspace.a \
+		BUILD=$(CURDIR)/build/examples/hypervisor/$(MACHINE)
+
+test: ## run every test: Rust, C, header, README, QEMU
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+check: ## check the style: rustfmt, clippy, clang-format
+	@scripts/setup.sh check lib
+	@scripts/check.sh
+
+format: ## format the Rust and C sources in place
+	@scripts/setup.sh check
+	@scripts/check.sh --format
+
+install: ## install the host's library, header and pkg-config file under DESTDIR PREFIX
+	@scripts/setup.sh $(if $(filter host,$(ARCH)),host,lib)
+	@scripts/build-lib.sh $(ARCH)
+	@scripts/install.sh $(ARCH) '$(PREFIX)' '$(DESTDIR)'
+
+clean: ## remove what was built (set-up's tools stay)
+	@echo 'removing target/ and build/ (but not build/tools)'
+	@rm -rf target
+	@if [ -d build ]; then find build -mindepth 1 -maxdepth 1 ! -name tools -exec rm -rf {} +; fi

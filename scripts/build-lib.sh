@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# build-lib.sh ARCH: build the library for host, x86_64, aarch64 or riscv64 and put the archive at
+# build/ARCH/libaxaddrspace.a. The host's takes every entry format, the others their own.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+
+arch=${1:-host}
+cd "$ROOT"
+
+if [ "$arch" = host ]; then
+	load_toolchain
+	host_cargo build --release --lib
+	archive=target/release/libaxaddrspace.a
+else
+	target=$(bare_target "$arch")
+	features=$(bare_features "$arch")
+	load_toolchain
+	# Without this, x86 code reaches other symbols through a .got, which the linker scripts of
+	# Xen and Linux require to be empty.
+	export CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS=-Crelro-level=off
+	# shellcheck disable=SC2086  # BARE_FLAGS is a list, most often an empty one
+	bare_cargo build --release --lib --target "$target" --no-default-features \
+		--features "$features" ${BARE_FLAGS:-}
+	archive=target/$target/release/libaxaddrspace.a
+fi
+
+mkdir -p "build/$arch"
+# An archive that did not change keeps its time, so that what links it is not linked again.
+cmp -s "$archive" "build/$arch/libaxaddrspace.a" || cp "$archive" "build/$arch/libaxaddrspace.a"
+say "build/$arch/libaxaddrspace.a"

@@ -1,0 +1,237 @@
+#!/usr/bin/env bash
+# setup.sh [GROUP...]: install what a target of the Makefile needs and is not there yet.
+#
+#   host     Rust and a C compiler                lib     host, and Rust's bare-metal targets
+#   arm      AArch64 compiler and QEMU            riscv   RISC-V compiler and QEMU
+#   header   host, and cbindgen                   test    all of these, CMake, Ninja, cmocka
+#   check    rustfmt, clippy, clang-format
+#
+# Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
+# is left in build/toolchain.env for the other scripts.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+
+RUST_MINIMUM=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
+DOWNLOAD_SECONDS=300
+BARE_TARGETS="$(bare_target x86_64) $(bare_target aarch64) $(bare_target riscv64)"
+DEBIAN_CARGO="env RUSTC=/usr/bin/rustc /usr/bin/cargo"
+
+# --- Debian packages ---------------------------------------------------------------------------
+
+apt_is_updated=no
+
+# apt_install PACKAGE...: as root, by sudo, or tell the person what to type.
+apt_install() {
+	local as_root=()
+	if ! have apt-get; then
+		say "This system has no apt-get. Please install, by its own means, what Debian calls:"
+		say "    $*"
+		die "something is missing (see above); run scripts/setup.sh again afterwards"
+	fi
+	if [ "$(id -u)" -ne 0 ]; then
+		have sudo || die "not root and no sudo; as root, run: apt-get install $*"
+		as_root=(sudo)
+	fi
+	if [ $apt_is_updated = no ]; then
+		run "${as_root[@]}" apt-get -qq update ||
+			say "(some package lists did not update; going on with those there are)"
+		apt_is_updated=yes
+	fi
+	run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 \
+		-o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" </dev/null
+}
+
+wanted=()
+
+# want PACKAGE CHECK...: put a package on the list unless its check succeeds.
+want() {
+	local package=$1
+	shift
+	"$@" >/dev/null 2>&1 || wanted+=("$package")
+}
+
+c_builds() { echo '#include <stdio.h>' | cc -E -; }
+cmocka_is_there() { pkg-config --exists cmocka; }
+qemu_has_roms() { [ -e /usr/lib/ipxe/qemu/efi-virtio.rom ] || ! have apt-get; }
+
+want_packages_of() {
+	case $1 in
+	host | lib | header)
+		want gcc have cc
+		want libc6-dev c_builds
+		want ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+		;;
+	arm)
+		want gcc-aarch64-linux-gnu have aarch64-linux-gnu-gcc
+		want qemu-system-arm have qemu-system-aarch64
+		want ipxe-qemu qemu_has_roms
+		;;
+	riscv)
+		want gcc-riscv64-linux-gnu have riscv64-linux-gnu-gcc
+		want qemu-system-misc have qemu-system-riscv64
+		want ipxe-qemu qemu_has_roms
+		;;
+	test)
+		want cmake have cmake
+		want ninja-build have ninja
+		want pkgconf have pkg-config
+		want libcmocka-dev cmocka_is_there
+		want g++ have g++
+		;;
+	check) want clang-format have clang-format ;;
+	esac
+}
+
+# --- Rust --------------------------------------------------------------------------------------
+
+# Under a time-out: a rustup proxy may start a download of its own, and that may hang.
+rust_version() { timeout $DOWNLOAD_SECONDS "$1" --version 2>/dev/null | cut -d' ' -f2; }
+
+new_enough() {
+	local version
+	version=$(rust_version "$1") && [ -n "$version" ] &&
+		[ "$(printf '%s\n' "$RUST_MINIMUM" "$version" | sort -V | head -n1)" = "$RUST_MINIMUM" ]
+}
+
+has_targets() {
+	local sysroot target
+	sysroot=$(rustc --print sysroot 2>/dev/null) || return 1
+	for target in $BARE_TARGETS; do
+		[ -d "$sysroot/lib/rustlib/$target/lib" ] || return 1
+	done
+}
+
+install_debian_rust() {
+	apt_install "$@"
+	new_enough /usr/bin/rustc ||
+		die "Rust $RUST_MINIMUM or later is needed; install it from https://rustup.rs"
+}
+
+HOST_CARGO=
+BARE_CARGO=
+BARE_FLAGS=
+CBINDGEN=
+
+choose_host_rust() {
+	[ -z "$HOST_CARGO" ] || return 0
+	if new_enough rustc && have cargo; then
+		HOST_CARGO=cargo
+	elif have rustup && run timeout $DOWNLOAD_SECONDS \
+		rustup toolchain install stable --profile minimal && new_enough rustc; then
+		HOST_CARGO=cargo
+	else
+		new_enough /usr/bin/rustc && [ -x /usr/bin/cargo ] ||
+			install_debian_rust cargo-web rustc-web
+		HOST_CARGO=$DEBIAN_CARGO
+	fi
+}
+
+choose_bare_rust() {
+	[ -z "$BARE_CARGO" ] || return 0
+	choose_host_rust
+	if [ "$HOST_CARGO" = cargo ] && has_targets; then
+		BARE_CARGO=cargo
+	# shellcheck disable=SC2086  # a list of targets
+	elif [ "$HOST_CARGO" = cargo ] && have rustup &&
+		run timeout $DOWNLOAD_SECONDS rustup target add $BARE_TARGETS && has_targets; then
+		BARE_CARGO=cargo
+	else
+		# core is then built from Debian's source, with the language features it needs allowed.
+		[ -d /usr/lib/rustlib/src/rust/library/core ] ||
+			[ -d "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library" ] ||
+			install_debian_rust cargo-web rustc-web rust-web-src
+		BARE_CARGO="env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo"
+		BARE_FLAGS="-Zbuild-std=core -Zbuild-std-features=compiler-builtins-mem"
+	fi
+}
+
+choose_cbindgen() {
+	local candidate
+	choose_host_rust
+	for candidate in "$BUILD/tools/bin/cbindgen" cbindgen; do
+		if [ "$("$candidate" --version 2>/dev/null)" = "cbindgen $CBINDGEN_VERSION" ]; then
+			CBINDGEN=$candidate
+			return
+		fi
+	done
+	# The exact version: another one lays the header out differently.
+	host_cargo install --quiet --locked --root "$BUILD/tools" --version "$CBINDGEN_VERSION" cbindgen ||
+		die "cbindgen did not build; cargo needs to reach crates.io for it"
+	CBINDGEN=$BUILD/tools/bin/cbindgen
+}
+
+choose_rust_checkers() {
+	choose_host_rust
+	if [ "$HOST_CARGO" = cargo ] && have rustup && ! { cargo fmt --version && cargo clippy --version; } \
+		>/dev/null 2>&1; then
+		run timeout $DOWNLOAD_SECONDS rustup component add rustfmt clippy || true
+	fi
+	cargo fmt --version >/dev/null 2>&1 || apt_install rustfmt-web
+	# Debian 12 packages no clippy for this Rust.
+	cargo clippy --version >/dev/null 2>&1 ||
+		die "clippy is missing; it comes with the Rust of https://rustup.rs: rustup component add clippy"
+}
+
+describe_toolchain() {
+	case $1 in
+	cargo) say "$(rust_version rustc), from rustup or your PATH" ;;
+	*) say "$(rust_version /usr/bin/rustc), Debian's${2:+; core built from source}" ;;
+	esac
+}
+
+# remember: leave the choice for the other scripts; keep what an earlier run for another group found.
+remember() {
+	local old=
+	[ ! -f "$TOOLCHAIN_ENV" ] || old=$(cat "$TOOLCHAIN_ENV")
+	(
+		chosen_host=$HOST_CARGO chosen_bare=$BARE_CARGO chosen_flags=$BARE_FLAGS
+		chosen_cbindgen=$CBINDGEN
+		eval "$old"
+		[ -z "$chosen_bare" ] || BARE_FLAGS=$chosen_flags
+		printf '%s=%q\n' \
+			HOST_CARGO "${chosen_host:-$HOST_CARGO}" BARE_CARGO "${chosen_bare:-$BARE_CARGO}" \
+			BARE_FLAGS "$BARE_FLAGS" CBINDGEN "${chosen_cbindgen:-$CBINDGEN}"
+	) >"$TOOLCHAIN_ENV.new"
+	if [ "$(cat "$TOOLCHAIN_ENV.new")" != "$old" ]; then
+		say "Rust for the host: $(describe_toolchain "$HOST_CARGO")"
+		[ -z "$BARE_CARGO" ] ||
+			say "Rust for bare metal: $(describe_toolchain "$BARE_CARGO" "$BARE_FLAGS")"
+	fi
+	mv "$TOOLCHAIN_ENV.new" "$TOOLCHAIN_ENV"
+}
+
+# --- The groups --------------------------------------------------------------------------------
+
+# test needs the others; a group may be named twice without harm.
+groups=" "
+for group in "${@:-all}"; do
+	case $group in
+	all) groups+="test check lib header arm riscv host " ;;
+	test) groups+="test lib header arm riscv host " ;;
+	host | lib | header | arm | riscv | check) groups+="$group " ;;
+	-h | --help | *)
+		sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0"
+		case $group in -h | --help) exit 0 ;; *) die "no group '$group'" ;; esac
+		;;
+	esac
+done
+
+for group in $groups; do
+	want_packages_of "$group"
+done
+if [ ${#wanted[@]} -gt 0 ]; then
+	mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
+	apt_install "${wanted[@]}"
+fi
+
+mkdir -p "$BUILD"
+for group in $groups; do
+	case $group in
+	host) choose_host_rust ;;
+	lib) choose_bare_rust ;;
+	header) choose_cbindgen ;;
+	check) choose_rust_checkers ;;
+	esac
+done
+[ -z "$HOST_CARGO" ] || remember
