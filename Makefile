@@ -15,8 +15,8 @@ MAKEFLAGS += --no-print-directory
 
 help: ## list the targets
 	@echo 'Targets:'
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | \
-		while IFS='|' read -r name what; do printf '  %-14s%s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
+		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
 	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib), MACHINE=arm (run), PREFIX=, DESTDIR= (install)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU

@@ -1,5 +1,5 @@
 # Sourced by the scripts beside it: where things are, how to speak, which Rust to call.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build

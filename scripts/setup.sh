@@ -14,7 +14,7 @@ cd "$ROOT"
 
 RUST_MINIMUM=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 DOWNLOAD_SECONDS=300
-BARE_TARGETS="$(bare_target x86_64) $(bare_target aarch64) $(bare_target riscv64)"
+BARE_TARGETS=("$(bare_target x86_64)" "$(bare_target aarch64)" "$(bare_target riscv64)")
 DEBIAN_CARGO="env RUSTC=/usr/bin/rustc /usr/bin/cargo"
 
 # --- Debian packages ---------------------------------------------------------------------------
@@ -97,10 +97,12 @@ new_enough() {
 has_targets() {
 	local sysroot target
 	sysroot=$(rustc --print sysroot 2>/dev/null) || return 1
-	for target in $BARE_TARGETS; do
+	for target in "${BARE_TARGETS[@]}"; do
 		[ -d "$sysroot/lib/rustlib/$target/lib" ] || return 1
 	done
 }
+
+has_debian_rust() { new_enough /usr/bin/rustc && [ -x /usr/bin/cargo ]; }
 
 install_debian_rust() {
 	apt_install "$@"
@@ -108,38 +110,38 @@ install_debian_rust() {
 		die "Rust $RUST_MINIMUM or later is needed; install it from https://rustup.rs"
 }
 
+# What an earlier run for another group chose stays.
 HOST_CARGO=
 BARE_CARGO=
 BARE_FLAGS=
 CBINDGEN=
+# shellcheck source=/dev/null
+[ ! -f "$TOOLCHAIN_ENV" ] || . "$TOOLCHAIN_ENV"
 
 choose_host_rust() {
-	[ -z "$HOST_CARGO" ] || return 0
 	if new_enough rustc && have cargo; then
 		HOST_CARGO=cargo
 	elif have rustup && run timeout $DOWNLOAD_SECONDS \
 		rustup toolchain install stable --profile minimal && new_enough rustc; then
 		HOST_CARGO=cargo
 	else
-		new_enough /usr/bin/rustc && [ -x /usr/bin/cargo ] ||
-			install_debian_rust cargo-web rustc-web
+		has_debian_rust || install_debian_rust cargo-web rustc-web
 		HOST_CARGO=$DEBIAN_CARGO
 	fi
 }
 
 choose_bare_rust() {
-	[ -z "$BARE_CARGO" ] || return 0
 	choose_host_rust
 	if [ "$HOST_CARGO" = cargo ] && has_targets; then
 		BARE_CARGO=cargo
-	# shellcheck disable=SC2086  # a list of targets
+		BARE_FLAGS=
 	elif [ "$HOST_CARGO" = cargo ] && have rustup &&
-		run timeout $DOWNLOAD_SECONDS rustup target add $BARE_TARGETS && has_targets; then
+		run timeout $DOWNLOAD_SECONDS rustup target add "${BARE_TARGETS[@]}" && has_targets; then
 		BARE_CARGO=cargo
+		BARE_FLAGS=
 	else
 		# core is then built from Debian's source, with the language features it needs allowed.
-		[ -d /usr/lib/rustlib/src/rust/library/core ] ||
-			[ -d "$(/usr/bin/rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library" ] ||
+		{ has_debian_rust && [ -d /usr/lib/rustlib/src/rust/library/core ]; } ||
 			install_debian_rust cargo-web rustc-web rust-web-src
 		BARE_CARGO="env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo"
 		BARE_FLAGS="-Zbuild-std=core -Zbuild-std-features=compiler-builtins-mem"
@@ -180,25 +182,16 @@ describe_toolchain() {
 	esac
 }
 
-# remember: leave the choice for the other scripts; keep what an earlier run for another group found.
+# remember: leave the choice for the other scripts; say it when it is news.
 remember() {
-	local old=
-	[ ! -f "$TOOLCHAIN_ENV" ] || old=$(cat "$TOOLCHAIN_ENV")
-	(
-		chosen_host=$HOST_CARGO chosen_bare=$BARE_CARGO chosen_flags=$BARE_FLAGS
-		chosen_cbindgen=$CBINDGEN
-		eval "$old"
-		[ -z "$chosen_bare" ] || BARE_FLAGS=$chosen_flags
-		printf '%s=%q\n' \
-			HOST_CARGO "${chosen_host:-$HOST_CARGO}" BARE_CARGO "${chosen_bare:-$BARE_CARGO}" \
-			BARE_FLAGS "$BARE_FLAGS" CBINDGEN "${chosen_cbindgen:-$CBINDGEN}"
-	) >"$TOOLCHAIN_ENV.new"
-	if [ "$(cat "$TOOLCHAIN_ENV.new")" != "$old" ]; then
-		say "Rust for the host: $(describe_toolchain "$HOST_CARGO")"
-		[ -z "$BARE_CARGO" ] ||
-			say "Rust for bare metal: $(describe_toolchain "$BARE_CARGO" "$BARE_FLAGS")"
-	fi
-	mv "$TOOLCHAIN_ENV.new" "$TOOLCHAIN_ENV"
+	local new
+	new=$(printf '%s=%q\n' HOST_CARGO "$HOST_CARGO" BARE_CARGO "$BARE_CARGO" \
+		BARE_FLAGS "$BARE_FLAGS" CBINDGEN "$CBINDGEN")
+	[ ! -f "$TOOLCHAIN_ENV" ] || [ "$(cat "$TOOLCHAIN_ENV")" != "$new" ] || return 0
+	printf '%s\n' "$new" >"$TOOLCHAIN_ENV"
+	say "Rust for the host: $(describe_toolchain "$HOST_CARGO")"
+	[ -z "$BARE_CARGO" ] ||
+		say "Rust for bare metal: $(describe_toolchain "$BARE_CARGO" "$BARE_FLAGS")"
 }
 
 # --- The groups --------------------------------------------------------------------------------
@@ -234,4 +227,6 @@ for group in $groups; do
 	check) choose_rust_checkers ;;
 	esac
 done
-[ -z "$HOST_CARGO" ] || remember
+case $groups in
+*" host "* | *" lib "* | *" header "* | *" check "*) remember ;;
+esac

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# check.sh [--format]: hold the sources against the style, or bring them to it.
+set -uo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT" || exit
+load_toolchain
+
+mapfile -t c_sources < <(find c-tests examples -name '*.[ch]' -not -path '*/build/*' | sort)
+
+if [ "${1:-}" = --format ]; then
+	run cargo fmt
+	say "+ clang-format -i (${#c_sources[@]} files)"
+	clang-format -i "${c_sources[@]}"
+	exit
+fi
+
+failures=()
+
+# check NAME COMMAND...: go on after a failure, so that one run shows them all.
+check() {
+	local name=$1
+	shift
+	run "$@" || failures+=("$name")
+}
+
+check rustfmt cargo fmt --check
+say "+ clang-format --dry-run -Werror (${#c_sources[@]} files)"
+clang-format --dry-run -Werror "${c_sources[@]}" || failures+=(clang-format)
+
+check "clippy, tests" cargo clippy --quiet --all-targets --features std -- -D warnings
+check "clippy, as linked" cargo clippy --quiet -- -D warnings
+for format in intel-ept amd-npt arm-stage2 riscv-gstage; do
+	check "clippy, $format alone" \
+		cargo clippy --quiet --no-default-features --features "$format" -- -D warnings
+done
+for arch in x86_64 aarch64 riscv64; do
+	if [ "$BARE_CARGO" = cargo ]; then
+		check "clippy, $arch" cargo clippy --quiet --target "$(bare_target "$arch")" \
+			--no-default-features --features "$(bare_features "$arch")" -- -D warnings
+	else
+		say "not looked at by clippy: $arch (this Rust has no $(bare_target "$arch"))"
+	fi
+done
+
+if [ ${#failures[@]} -gt 0 ]; then
+	printf 'failed: %s\n' "${failures[@]}"
+	exit 1
+fi
+say "style: all well"

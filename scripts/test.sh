@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# test.sh: run all tests and close with one line, `N passed, N failed`. A suite that breaks before
+# it can count (it does not compile, it runs nothing) counts as one failure; a skipped test counts
+# as neither. What was printed is also in build/test-logs.
+set -uo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT" || exit
+load_toolchain
+
+logs=$BUILD/test-logs
+passed=0
+failed=0
+rm -rf "$logs"
+mkdir -p "$logs"
+
+# count SUITE EXIT_CODE PASSED FAILED
+count() {
+	local fails=$4
+	if [ "$2" -ne 0 ] && [ "$fails" -eq 0 ]; then
+		say "$1: ended with exit code $2 and no failed test: counted as one failure"
+		fails=1
+	elif [ $(($3 + fails)) -eq 0 ]; then
+		say "$1: no test ran: counted as one failure"
+		fails=1
+	fi
+	say "$1: $3 passed, $fails failed"
+	passed=$((passed + $3))
+	failed=$((failed + fails))
+}
+
+rust_tests() {
+	local log=$logs/rust.txt code
+	host_cargo test --features std --no-fail-fast 2>&1 | tee "$log"
+	code=${PIPESTATUS[0]}
+	# One line for each test binary: "test result: ok. 12 passed; 0 failed; 0 ignored; ..."
+	# shellcheck disable=SC2046  # two numbers
+	count "Rust tests" "$code" $(awk '/^test result: / {
+			for (i = 2; i <= NF; i++) {
+				if ($i ~ /^passed;?$/) passed += $(i - 1)
+				if ($i ~ /^failed;?$/) failed += $(i - 1)
+			}
+		} END { print passed + 0, failed + 0 }' "$log")
+}
+
+# attribute NAME FILE: a number out of the <testsuite> element of a JUnit report; 0 without one.
+attribute() {
+	local number
+	number=$(grep -o "\\b$1=\"[0-9]*\"" "$2" 2>/dev/null | head -n1 | tr -dc 0-9)
+	echo "${number:-0}"
+}
+
+# ctest_suite NAME SOURCE_DIR: configure, build, run.
+ctest_suite() {
+	local build=$BUILD/$1 report=$logs/$1.xml code=0 tests fails others
+	{
+		run cmake -S "$2" -B "$build" -G Ninja &&
+			run cmake --build "$build" &&
+			run ctest --test-dir "$build" --output-on-failure --no-tests=error \
+				-j "$(nproc)" --output-junit "$report"
+	} 2>&1 | tee "$logs/$1.txt" || code=$?
+	tests=$(attribute tests "$report")
+	fails=$(attribute failures "$report")
+	others=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
+	count "$1" "$code" $((tests - fails - others)) "$fails"
+}
+
+scripts/build-lib.sh host || count "the host library" 1 0 0
+ctest_suite c-tests c-tests
+ctest_suite repo-tests scripts/repo-tests
+rust_tests
+
+say "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
