@@ -8,9 +8,13 @@
 #
 # Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
 # is left in build/toolchain.env for the other scripts.
+
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
+
+# usage: the comment at the top of this file.
+usage() { sed -n '2,/^$/{/^#/!d;s/^# \{0,1\}//;p}' "$0"; }
 
 RUST_MINIMUM=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 DOWNLOAD_SECONDS=300
@@ -41,8 +45,6 @@ apt_install() {
 	run "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 \
 		-o DPkg::Lock::Timeout=300 --no-install-recommends install "$@" </dev/null
 }
-
-wanted=()
 
 # want PACKAGE CHECK...: put a package on the list unless its check succeeds.
 want() {
@@ -107,7 +109,8 @@ has_debian_rust() { new_enough /usr/bin/rustc && [ -x /usr/bin/cargo ]; }
 install_debian_rust() {
 	apt_install "$@"
 	new_enough /usr/bin/rustc ||
-		die "Rust $RUST_MINIMUM or later is needed; install it from https://rustup.rs"
+		die "Rust $RUST_MINIMUM or later is needed, apt has $(rust_version /usr/bin/rustc);" \
+			"add Debian's security list to apt's sources, or install Rust from https://rustup.rs"
 }
 
 # What an earlier run for another group chose stays.
@@ -127,11 +130,11 @@ choose_host_rust() {
 	else
 		has_debian_rust || install_debian_rust cargo-web rustc-web
 		HOST_CARGO=$DEBIAN_CARGO
+		! { new_enough rustc && have cargo; } || HOST_CARGO=cargo
 	fi
 }
 
 choose_bare_rust() {
-	choose_host_rust
 	if [ "$HOST_CARGO" = cargo ] && has_targets; then
 		BARE_CARGO=cargo
 		BARE_FLAGS=
@@ -150,7 +153,6 @@ choose_bare_rust() {
 
 choose_cbindgen() {
 	local candidate
-	choose_host_rust
 	for candidate in "$BUILD/tools/bin/cbindgen" cbindgen; do
 		if [ "$("$candidate" --version 2>/dev/null)" = "cbindgen $CBINDGEN_VERSION" ]; then
 			CBINDGEN=$candidate
@@ -163,8 +165,7 @@ choose_cbindgen() {
 	CBINDGEN=$BUILD/tools/bin/cbindgen
 }
 
-choose_rust_checkers() {
-	choose_host_rust
+find_rust_checkers() {
 	if [ "$HOST_CARGO" = cargo ] && have rustup && ! { cargo fmt --version && cargo clippy --version; } \
 		>/dev/null 2>&1; then
 		run timeout $DOWNLOAD_SECONDS rustup component add rustfmt clippy || true
@@ -196,22 +197,31 @@ remember() {
 
 # --- The groups --------------------------------------------------------------------------------
 
-# test needs the others; a group may be named twice without harm.
+# has_group NAME
+has_group() { case $groups in *" $1 "*) true ;; *) false ;; esac; }
+
+# In the order in which they are dealt with: what may be missing for good comes last.
+all_groups="host lib header arm riscv test check"
 groups=" "
 for group in "${@:-all}"; do
 	case $group in
-	all) groups+="test check lib header arm riscv host " ;;
-	test) groups+="test lib header arm riscv host " ;;
+	all) groups+="$all_groups " ;;
+	test) groups+="${all_groups% check} " ;;
 	host | lib | header | arm | riscv | check) groups+="$group " ;;
-	-h | --help | *)
-		sed -n '2,/^set/{s/^# \{0,1\}//;/^set/d;p}' "$0"
-		case $group in -h | --help) exit 0 ;; *) die "no group '$group'" ;; esac
+	-h | --help)
+		usage
+		exit
+		;;
+	*)
+		usage >&2
+		die "no group '$group'"
 		;;
 	esac
 done
 
-for group in $groups; do
-	want_packages_of "$group"
+wanted=()
+for group in $all_groups; do
+	! has_group "$group" || want_packages_of "$group"
 done
 if [ ${#wanted[@]} -gt 0 ]; then
 	mapfile -t wanted < <(printf '%s\n' "${wanted[@]}" | sort -u)
@@ -219,14 +229,10 @@ if [ ${#wanted[@]} -gt 0 ]; then
 fi
 
 mkdir -p "$BUILD"
-for group in $groups; do
-	case $group in
-	host) choose_host_rust ;;
-	lib) choose_bare_rust ;;
-	header) choose_cbindgen ;;
-	check) choose_rust_checkers ;;
-	esac
-done
-case $groups in
-*" host "* | *" lib "* | *" header "* | *" check "*) remember ;;
-esac
+if has_group host || has_group lib || has_group header || has_group check; then
+	choose_host_rust
+	! has_group lib || choose_bare_rust
+	! has_group header || choose_cbindgen
+	remember
+	! has_group check || find_rust_checkers
+fi
