@@ -1,0 +1,227 @@
+use super::{axas_hpa_t, axas_status_t};
+
+/// Major version of this header; axas_version() is that of the archive.
+pub const AXAS_VERSION_MAJOR: u32 = 0_u32;
+/// Minor version of this header.
+pub const AXAS_VERSION_MINOR: u32 = 1_u32;
+/// Patch version of this header.
+pub const AXAS_VERSION_PATCH: u32 = 0_u32;
+
+/// Bytes of the smallest page and of a frame of order 0.
+pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
+/// No host-physical address: what alloc_frame returns when it has none.
+pub const AXAS_HPA_INVALID: axas_hpa_t = 0xffff_ffff_ffff_ffff;
+
+/// Done.
+pub const AXAS_OK: axas_status_t = 0;
+/// Null, unknown bit or value, unaligned, empty, overflow, out of range, address wider than
+/// pa_bits, or an option that does not apply to the call.
+pub const AXAS_ERR_INVALID_INPUT: axas_status_t = -1;
+/// Something stands in the range already.
+pub const AXAS_ERR_ALREADY_EXISTS: axas_status_t = -2;
+/// alloc_frame had no frame, or table_quota is used up.
+pub const AXAS_ERR_NO_MEMORY: axas_status_t = -3;
+/// A hole (or a trap, where one cannot be meant) in the range.
+pub const AXAS_ERR_NOT_MAPPED: axas_status_t = -4;
+/// The mapping does not allow the access.
+pub const AXAS_ERR_DENIED: axas_status_t = -5;
+/// This format, CPU or build cannot.
+pub const AXAS_ERR_UNSUPPORTED: axas_status_t = -6;
+/// A corrupt table, or a host callback returned nonsense.
+pub const AXAS_ERR_BAD_STATE: axas_status_t = -7;
+/// Not now: with AXAS_NO_WAIT the space is in use, call again.
+pub const AXAS_ERR_AGAIN: axas_status_t = -8;
+
+/// The format of the target this archive was built for; on x86 the CPU's vendor decides (CPUID
+/// leaf 0). On hosted builds axas_create returns AXAS_ERR_UNSUPPORTED for it.
+pub const AXAS_FORMAT_NATIVE: u32 = 0_u32;
+/// Intel extended page tables (Intel SDM vol. 3C, "The Extended Page Table Mechanism").
+pub const AXAS_FORMAT_EPT: u32 = 1_u32;
+/// AMD nested page tables (AMD APM vol. 2, "Nested Paging").
+pub const AXAS_FORMAT_NPT: u32 = 2_u32;
+/// AArch64 stage 2, 4 KiB granule (Arm ARM, "The AArch64 Virtual Memory System Architecture").
+pub const AXAS_FORMAT_ARM_S2: u32 = 3_u32;
+/// RISC-V G-stage, Sv39x4, Sv48x4, Sv57x4 (RISC-V Privileged Architecture, "Two-Stage Address
+/// Translation").
+pub const AXAS_FORMAT_RISCV_GSTAGE: u32 = 4_u32;
+
+/// Nothing stands there.
+pub const AXAS_STATE_ABSENT: u32 = 0_u32;
+/// Set aside by axas_map_alloc, no frame yet: the first access brings one.
+pub const AXAS_STATE_RESERVED: u32 = 1_u32;
+/// An emulated device: every access faults with AXAS_FAULT_TRAP.
+pub const AXAS_STATE_TRAP: u32 = 2_u32;
+/// Mapped to frames of the host.
+pub const AXAS_STATE_LINEAR: u32 = 3_u32;
+/// Mapped to a frame that the library took and gives back.
+pub const AXAS_STATE_OWNED: u32 = 4_u32;
+
+/// A frame was installed. Resume the guest.
+pub const AXAS_FAULT_RESOLVED: u32 = 0_u32;
+/// The entry allows the access already (another vCPU was first, or a stale translation). Resume.
+pub const AXAS_FAULT_SPURIOUS: u32 = 1_u32;
+/// An exclusive call runs, or the entry is in transition. Yield or resume; the guest faults again.
+pub const AXAS_FAULT_RETRY: u32 = 2_u32;
+/// An emulated device: axas_trap_cookie says which.
+pub const AXAS_FAULT_TRAP: u32 = 3_u32;
+/// Nothing stands there, or the address is outside the space.
+pub const AXAS_FAULT_UNMAPPED: u32 = 4_u32;
+/// The mapping does not allow the access.
+pub const AXAS_FAULT_DENIED: u32 = 5_u32;
+/// No frame for a reserved page (or the host's frame was unusable). Nothing changed.
+pub const AXAS_FAULT_NO_MEMORY: u32 = 6_u32;
+/// Null handle, access empty or with other bits, corrupt table. Never resume.
+pub const AXAS_FAULT_ERROR: u32 = 7_u32;
+
+/// The guest may read.
+pub const AXAS_READ: u32 = 0x1_u32;
+/// The guest may write. Without AXAS_READ only on Arm.
+pub const AXAS_WRITE: u32 = 0x2_u32;
+/// The guest may fetch instructions. Without AXAS_READ on Arm and RISC-V, and on EPT with
+/// AXAS_FEATURE_EPT_EXECUTE_ONLY.
+pub const AXAS_EXECUTE: u32 = 0x4_u32;
+/// Accepted, no effect: second stages know no user mode (what hardware asks for is always set).
+pub const AXAS_USER: u32 = 0x8_u32;
+/// Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and
+/// plain without (the PMAs decide).
+pub const AXAS_DEVICE: u32 = 0x10_u32;
+/// Memory type: UC on EPT and NPT, Normal Non-cacheable on Arm, NC on RISC-V with Svpbmt, else
+/// AXAS_ERR_UNSUPPORTED.
+pub const AXAS_UNCACHED: u32 = 0x20_u32;
+/// Memory type: WC, EPT only.
+pub const AXAS_WRITE_COMBINE: u32 = 0x100_u32;
+/// Memory type: WT, on EPT and on Arm without FWB.
+pub const AXAS_WRITE_THROUGH: u32 = 0x200_u32;
+/// Memory type: Device-nGnRnE, Arm only.
+pub const AXAS_DEVICE_NGNRNE: u32 = 0x400_u32;
+/// Memory type: Device-nGRE, Arm only.
+pub const AXAS_DEVICE_NGRE: u32 = 0x800_u32;
+/// Memory type: Device-GRE, Arm only.
+pub const AXAS_DEVICE_GRE: u32 = 0x1000_u32;
+/// axas_map_alloc: take all frames now.
+pub const AXAS_POPULATE: u32 = 0x1_0000_u32;
+/// Pages of 4 KiB only.
+pub const AXAS_NO_HUGE: u32 = 0x2_0000_u32;
+/// No page larger than 2 MiB.
+pub const AXAS_MAX_2M: u32 = 0x4_0000_u32;
+/// axas_map_alloc: take frames of 2 MiB (with AXAS_POPULATE also 1 GiB) where the range and the
+/// host allow; a host that refuses them gets requests of 4 KiB instead.
+pub const AXAS_HUGE_FRAMES: u32 = 0x8_0000_u32;
+/// Where AXAS_EXECUTE is among the flags, 4 KiB pages only (CVE-2018-12207).
+pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
+/// axas_map_linear: replace what stands in the range. AXAS_ERR_UNSUPPORTED in this version.
+pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
+/// For the count of the tables a lazy reservation needs.
+pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
+
+/// alloc_frame, dealloc_frame, clean_range: a page table (or the handle).
+pub const AXAS_FRAME_TABLE: u32 = 1_u32;
+/// alloc_frame, dealloc_frame, clean_range: memory of the guest.
+pub const AXAS_FRAME_GUEST: u32 = 2_u32;
+
+/// Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
+/// needed and never called for them.
+pub const AXAS_HAL_DIRECT_MAP: u32 = 1_u32;
+/// The same holds for linear mappings that are not DEVICE.
+pub const AXAS_HAL_DIRECT_MAP_LINEAR: u32 = 2_u32;
+/// The library invalidates TLBs itself: one CPU runs the space (RISC-V: HFENCE.GVMA; Intel:
+/// INVEPT, in VMX root operation), or inner-shareable broadcast reaches every user of it (AArch64 at
+/// EL2 with E2H 0 and TGE 0). Not on NPT: AXAS_ERR_UNSUPPORTED. Hosted builds: does nothing.
+pub const AXAS_HAL_BUILTIN_FLUSH: u32 = 4_u32;
+/// A table frame that went back stays mapped and readable.
+pub const AXAS_HAL_TABLES_STAY_READABLE: u32 = 8_u32;
+
+/// Translations were removed: no CPU may use them after tlb_flush returned.
+pub const AXAS_FLUSH_UNMAP: u32 = 1_u32;
+/// Permissions were taken away.
+pub const AXAS_FLUSH_TIGHTEN: u32 = 2_u32;
+/// Permissions were added: this CPU only, other CPUs repair themselves by faulting.
+pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
+/// Invalid entries became valid: this CPU only (RISC-V without Svvptc).
+pub const AXAS_FLUSH_NEW: u32 = 4_u32;
+/// A huge page is being split: the invalid half of break-before-make (Arm).
+pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
+/// Every CPU (and IOMMU given the same pages) that may hold translations of the space.
+pub const AXAS_SCOPE_ALL: u32 = 0_u32;
+/// This CPU; the callback must not wait for others.
+pub const AXAS_SCOPE_LOCAL: u32 = 1_u32;
+
+/// Pages of 1 GiB exist (EPT, NPT; Arm and RISC-V always have them).
+pub const AXAS_FEATURE_1G_PAGES: u32 = 0x1_u32;
+/// Execute without read (IA32_VMX_EPT_VPID_CAP bit 0).
+pub const AXAS_FEATURE_EPT_EXECUTE_ONLY: u32 = 0x2_u32;
+/// Accessed and dirty flags: sets bit 6 of the EPTP (IA32_VMX_EPT_VPID_CAP bit 21).
+pub const AXAS_FEATURE_EPT_AD: u32 = 0x4_u32;
+/// FEAT_XNX.
+pub const AXAS_FEATURE_ARM_XNX: u32 = 0x8_u32;
+/// FEAT_S2FWB, and the host sets HCR_EL2.FWB.
+pub const AXAS_FEATURE_ARM_FWB: u32 = 0x10_u32;
+/// FEAT_HAFDBS with dirty state: sets VTCR_EL2.HA and HD.
+pub const AXAS_FEATURE_ARM_HAFDBS: u32 = 0x20_u32;
+/// FEAT_BBM level 2 without conflict aborts: a block may become a table in one store.
+pub const AXAS_FEATURE_ARM_BBM2: u32 = 0x40_u32;
+/// FEAT_VMID16: VMIDs up to 65535, sets VTCR_EL2.VS.
+pub const AXAS_FEATURE_ARM_VMID16: u32 = 0x80_u32;
+/// Svpbmt, and the host sets henvcfg.PBMTE where needed.
+pub const AXAS_FEATURE_RISCV_SVPBMT: u32 = 0x100_u32;
+/// Svnapot.
+pub const AXAS_FEATURE_RISCV_SVNAPOT: u32 = 0x200_u32;
+/// Svadu, and the host sets henvcfg.ADUE.
+pub const AXAS_FEATURE_RISCV_SVADU: u32 = 0x400_u32;
+/// Svvptc: invalid entries that became valid need no fence.
+pub const AXAS_FEATURE_RISCV_SVVPTC: u32 = 0x800_u32;
+
+/// The host holds a lock of its own for every call: at least the class that the call's
+/// documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
+pub const AXAS_CALLER_LOCKED: u32 = 1_u32;
+/// Guest frames from alloc_frame are zero already.
+pub const AXAS_FRAMES_ARE_ZEROED: u32 = 2_u32;
+/// Guest frames are not zeroed: the guest sees old contents. For hosts that scrub them.
+pub const AXAS_NO_ZERO: u32 = 4_u32;
+/// Page walkers do not snoop the caches: table lines are cleaned (clean_range) before they are
+/// linked, and VTCR_EL2 asks for non-cacheable walks.
+pub const AXAS_NONCOHERENT_WALK: u32 = 8_u32;
+/// Calls return AXAS_ERR_AGAIN instead of waiting for the space.
+pub const AXAS_NO_WAIT: u32 = 16_u32;
+
+/// HCR_EL2.FWB must be 1.
+pub const AXAS_NEEDS_HCR_FWB: u32 = 1_u32;
+/// VTCR_EL2.HA and HD are 1 in control_register.
+pub const AXAS_NEEDS_VTCR_HA_HD: u32 = 2_u32;
+/// henvcfg.PBMTE (menvcfg.PBMTE for the G-stage) must be 1.
+pub const AXAS_NEEDS_HENVCFG_PBMTE: u32 = 4_u32;
+/// henvcfg.ADUE (menvcfg.ADUE for the G-stage) must be 1.
+pub const AXAS_NEEDS_HENVCFG_ADUE: u32 = 8_u32;
+/// EFER.NXE of the host must be 1.
+pub const AXAS_NEEDS_EFER_NXE: u32 = 16_u32;
+
+/// A walk found an invalid entry.
+pub const AXAS_KIND_TRANSLATION: u32 = 1_u32;
+/// A walk found an entry that does not allow the access.
+pub const AXAS_KIND_PERMISSION: u32 = 2_u32;
+/// A walk found an entry whose access flag is clear.
+pub const AXAS_KIND_ACCESS_FLAG: u32 = 3_u32;
+/// An address is wider than the hardware's. Not for axas_handle_page_fault.
+pub const AXAS_KIND_ADDRESS_SIZE: u32 = 4_u32;
+/// A walk found an entry with reserved bits. Not for axas_handle_page_fault.
+pub const AXAS_KIND_MISCONFIG: u32 = 5_u32;
+/// An external abort. Not for axas_handle_page_fault.
+pub const AXAS_KIND_EXTERNAL: u32 = 6_u32;
+/// Not a second-stage fault. Not for axas_handle_page_fault.
+pub const AXAS_KIND_OTHER: u32 = 7_u32;
+
+/// axas_fault_t.gpa is valid.
+pub const AXAS_VALID_GPA: u32 = 1_u32;
+/// axas_fault_t.gva is valid.
+pub const AXAS_VALID_GVA: u32 = 2_u32;
+/// axas_fault_t.access is what the guest did; else it is a conservative guess.
+pub const AXAS_VALID_ACCESS: u32 = 4_u32;
+/// The fault was met while walking the guest's own page tables; gpa is that of a table.
+pub const AXAS_IS_TABLE_WALK: u32 = 8_u32;
+
+/// Bytes that axas_create_in needs.
+pub const AXAS_STORAGE_SIZE: u32 = 2048_u32;
+/// Alignment of the storage of axas_create_in.
+pub const AXAS_STORAGE_ALIGN: u32 = 128_u32;
+/// Regions that one arena takes; regions that continue the last one do not count.
+pub const AXAS_ARENA_REGIONS: u32 = 16_u32;

@@ -1,0 +1,282 @@
+use core::ffi::{c_char, c_void};
+
+/// Guest-physical address, in bytes.
+pub type axas_gpa_t = u64;
+/// Host-physical address, in bytes.
+pub type axas_hpa_t = u64;
+/// AXAS_OK (0) or a negative AXAS_ERR_ value.
+pub type axas_status_t = i32;
+/// Permissions, memory type and options: AXAS_READ and the values that follow it.
+pub type axas_flags_t = u32;
+/// What axas_handle_page_fault says: AXAS_FAULT_RESOLVED and the values that follow it.
+pub type axas_fault_result_t = u32;
+
+/// Takes a naturally aligned frame of `4096 << order` bytes from the host.
+///
+/// Order 0 unless the root needs more (RISC-V: 2, concatenated Arm roots: 1 to 4) or the space uses
+/// AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE or AXAS_FRAME_GUEST. Returns the
+/// frame's address or AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back
+/// and reported as AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
+pub type axas_alloc_frame_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, order: u32, purpose: u32) -> axas_hpa_t>;
+/// Gives a frame back. Tables come back as taken; guest frames in naturally aligned pieces of any
+/// order up to 18, each byte once.
+pub type axas_dealloc_frame_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, frame: axas_hpa_t, order: u32, purpose: u32)>;
+/// A pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every
+/// frame from alloc_frame; null for another address means that the host cannot reach it.
+pub type axas_phys_to_virt_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, pa: axas_hpa_t, size: usize) -> *mut c_void>;
+/// Closes a window that phys_to_virt opened. With it phys_to_virt hands out windows: of at most
+/// 4096 bytes inside one page, at most levels + 2 open at once, closed in reverse order on the CPU
+/// that opened them, none open across another callback but alloc_frame, dealloc_frame,
+/// phys_to_virt and clean_range, none after the call returned.
+pub type axas_release_virt_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, va: *mut c_void, size: usize)>;
+/// Makes stale translations unusable; returns when that is true of every CPU (and IOMMU given the
+/// same pages) that the request concerns. Nothing is given back to the host before it returned.
+pub type axas_tlb_flush_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, request: *const axas_tlb_request_t)>;
+/// Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, each line
+/// written to a table before it is linked. AXAS_FRAME_GUEST: frames that the library zeroed,
+/// before they are mapped, on AArch64 without FWB and for anything mapped UNCACHED or DEVICE
+/// (clean and invalidate to the point of coherency; instruction cache where executable).
+pub type axas_clean_range_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, va: *mut c_void, size: usize, purpose: u32)>;
+/// Nonzero when a budgeted call should return early.
+pub type axas_should_yield_fn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> u32>;
+/// Called again and again while a call waits for the space's lock.
+pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
+/// Called after the flush for each run of linear pages that is no longer mapped.
+pub type axas_released_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
+/// Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
+/// during the call only. Runs with the space's lock held; may call no axas_ function.
+pub type axas_log_fn = Option<
+    unsafe extern "C" fn(
+        ctx: *mut c_void,
+        level: u32,
+        target: *const c_char,
+        text: *const c_char,
+    ),
+>;
+/// Takes a piece of text of `bytes` bytes, not NUL-terminated.
+pub type axas_write_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, text: *const c_char, bytes: usize)>;
+/// Takes one run of pages of equal state; returns 0 to stop.
+pub type axas_run_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t) -> u32>;
+
+/// What tlb_flush is asked to do.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct axas_tlb_request_t {
+    /// First guest-physical address, a multiple of 4096.
+    pub gpa: axas_gpa_t,
+    /// Bytes from gpa, a multiple of 4096.
+    pub size: u64,
+    /// VMID (Arm, RISC-V) or tag (as configured) of the space.
+    pub vmid: u32,
+    /// Level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB, 0 = mixed.
+    pub level: u32,
+    /// Nonzero when entries that pointed to tables changed: walk caches must go too.
+    pub tables_removed: u32,
+    /// AXAS_FLUSH_UNMAP and the values that follow it.
+    pub reason: u32,
+    /// AXAS_SCOPE_ALL or AXAS_SCOPE_LOCAL.
+    pub scope: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What the host gives. Copied at create; everything is per address space.
+///
+/// A shorter struct_size or a null member means "not supplied"; a larger one is accepted if the rest
+/// is zero. Callbacks return normally (no longjmp) and may not call any axas_ function on any
+/// space; they may be called on every CPU that calls the library, at the same time.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct axas_hal_t {
+    /// sizeof(axas_hal_t).
+    pub struct_size: u32,
+    /// AXAS_HAL_DIRECT_MAP and the values that follow it.
+    pub flags: u32,
+    /// Passed to every callback.
+    pub ctx: *mut c_void,
+    /// Required.
+    pub alloc_frame: axas_alloc_frame_fn,
+    /// Required.
+    pub dealloc_frame: axas_dealloc_frame_fn,
+    /// Required unless AXAS_HAL_DIRECT_MAP.
+    pub phys_to_virt: axas_phys_to_virt_fn,
+    /// Optional: phys_to_virt hands out windows. axas_create is then AXAS_ERR_UNSUPPORTED.
+    pub release_virt: axas_release_virt_fn,
+    /// With AXAS_HAL_DIRECT_MAP: virtual minus physical address, mod 2^64.
+    pub direct_map_offset: u64,
+    /// Required unless AXAS_HAL_BUILTIN_FLUSH.
+    pub tlb_flush: axas_tlb_flush_fn,
+    /// Optional.
+    pub clean_range: axas_clean_range_fn,
+    /// Optional; polled by budgeted calls only.
+    pub should_yield: axas_should_yield_fn,
+    /// Optional.
+    pub relax: axas_relax_fn,
+    /// Optional.
+    pub released: axas_released_fn,
+}
+
+/// What a space is to be. Zero means the default everywhere but size.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct axas_config_t {
+    /// sizeof(axas_config_t).
+    pub struct_size: u32,
+    /// AXAS_FORMAT_NATIVE and the values that follow it.
+    pub format: u32,
+    /// Levels of tables: EPT and NPT 4 or 5 (NPT: those of the host), Arm 3 or 4, RISC-V 3, 4 or 5.
+    /// 0 = the smallest of these that covers the space.
+    pub levels: u32,
+    /// Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT),
+    /// 40 (Arm), 56 (RISC-V). On Arm rounded down to an architected size (32, 36, 40, 42, 44, 48).
+    pub pa_bits: u32,
+    /// First guest-physical address of the space, a multiple of 4096.
+    pub base: axas_gpa_t,
+    /// Bytes, a multiple of 4096, not 0.
+    pub size: u64,
+    /// VMID (Arm: up to 255, with AXAS_FEATURE_ARM_VMID16 65535; RISC-V: up to 16383), or the tag that
+    /// comes back in TLB requests (EPT, NPT). It must hold no translations.
+    pub vmid: u32,
+    /// AXAS_FEATURE_ bits that the CPUs have and the host enabled.
+    pub features: u32,
+    /// AXAS_CALLER_LOCKED and the values that follow it.
+    pub options: u32,
+    /// Most table frames at any time, all frames of the root included. 0 = no limit.
+    pub table_quota: u32,
+    /// Width of guest-physical addresses. 0 = the smallest that covers the space.
+    pub gpa_bits: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What to load into the hardware.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct axas_hw_regs_t {
+    /// AXAS_FORMAT_ value, never AXAS_FORMAT_NATIVE.
+    pub format: u32,
+    /// Levels of tables.
+    pub levels: u32,
+    /// The root table.
+    pub root: axas_hpa_t,
+    /// EPTP; nCR3; VTTBR_EL2 with the VMID; hgatp.
+    pub root_register: u64,
+    /// VTCR_EL2; 0 elsewhere.
+    pub control_register: u64,
+    /// Width of guest-physical addresses that the root translates.
+    pub gpa_bits: u32,
+    /// Width of host-physical addresses.
+    pub pa_bits: u32,
+    /// Bytes of the root: 4096 times 1 to 16.
+    pub root_bytes: u32,
+    /// AXAS_NEEDS_ bits: what the host must enable for these entries.
+    pub required_state: u32,
+    /// Zero.
+    pub reserved: [u64; 4],
+}
+
+/// A piece of host-physical memory.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct axas_extent_t {
+    /// First address, a multiple of 4096.
+    pub hpa: axas_hpa_t,
+    /// Bytes, a multiple of 4096, not 0.
+    pub size: u64,
+}
+
+/// A run of pages of one state.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct axas_mapping_t {
+    /// First guest-physical address.
+    pub gpa: axas_gpa_t,
+    /// Bytes.
+    pub size: u64,
+    /// Host-physical address of gpa, AXAS_HPA_INVALID where there is none.
+    pub hpa: axas_hpa_t,
+    /// Cookie of a trap, else 0.
+    pub cookie: u64,
+    /// Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES and AXAS_MAX_2M.
+    pub flags: axas_flags_t,
+    /// AXAS_STATE_ABSENT and the values that follow it.
+    pub state: u32,
+    /// Zero.
+    pub reserved: [u64; 3],
+}
+
+/// Counters of a space.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct axas_stats_t {
+    /// Frames of page tables now, all frames of the root included, in units of 4 KiB.
+    pub table_frames: u64,
+    /// Frames of the guest that the library owns now, in units of 4 KiB.
+    pub guest_frames: u64,
+    /// Leaves of 4 KiB now.
+    pub mapped_4k: u64,
+    /// Leaves of 2 MiB now.
+    pub mapped_2m: u64,
+    /// Leaves of 1 GiB now.
+    pub mapped_1g: u64,
+    /// Verdicts AXAS_FAULT_RESOLVED ever.
+    pub faults_resolved: u64,
+    /// Verdicts AXAS_FAULT_SPURIOUS ever.
+    pub faults_spurious: u64,
+    /// Verdicts AXAS_FAULT_RETRY ever.
+    pub faults_retry: u64,
+    /// Verdicts AXAS_FAULT_TRAP ever.
+    pub faults_trap: u64,
+    /// Verdicts AXAS_FAULT_UNMAPPED ever.
+    pub faults_unmapped: u64,
+    /// Verdicts AXAS_FAULT_DENIED ever.
+    pub faults_denied: u64,
+    /// Verdicts AXAS_FAULT_NO_MEMORY ever.
+    pub faults_no_memory: u64,
+    /// Verdicts AXAS_FAULT_ERROR ever (a null handle has no counter).
+    pub faults_error: u64,
+    /// Requests to tlb_flush or the built-in flush ever.
+    pub tlb_requests: u64,
+    /// Frames taken from alloc_frame ever, in units of 4 KiB.
+    pub frames_allocated: u64,
+    /// Frames given to dealloc_frame ever, in units of 4 KiB.
+    pub frames_released: u64,
+    /// Zero.
+    pub reserved: [u64; 8],
+}
+
+/// A guest's abort, decoded.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct axas_fault_t {
+    /// Guest-physical address, with AXAS_VALID_GPA.
+    pub gpa: axas_gpa_t,
+    /// Guest-virtual address, with AXAS_VALID_GVA.
+    pub gva: u64,
+    /// AXAS_READ, AXAS_WRITE, AXAS_EXECUTE: for axas_handle_page_fault.
+    pub access: u32,
+    /// AXAS_KIND_TRANSLATION and the values that follow it.
+    pub kind: u32,
+    /// AXAS_VALID_ bits and AXAS_IS_TABLE_WALK.
+    pub valid: u32,
+    /// Level of the walk at which it failed, 1 = the level of 4 KiB pages; 0 = not known.
+    pub level: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// A ready-made source of frames over regions of memory that the host gives: axas_arena_init.
+#[repr(C)]
+pub struct axas_arena_t {
+    /// Not for the host.
+    pub opaque: [u64; 64],
+}

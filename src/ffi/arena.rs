@@ -1,0 +1,71 @@
+use core::ffi::c_void;
+
+use super::status;
+use crate::abi::*;
+use crate::error::{Error, Result};
+use crate::hal::arena;
+
+/// # Safety
+/// `arena` is null or points to an `axas_arena_t` that axas_arena_init made ready.
+unsafe fn ready<'a>(arena: *mut axas_arena_t) -> Result<&'a arena::Arena> {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { arena::Arena::at(arena) }.ok_or(Error::InvalidInput)
+}
+
+/// Makes an arena ready: empty, unlocked. It stays where it is until its last frame is back.
+///
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null or unaligned.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_arena_init(arena: *mut axas_arena_t) -> axas_status_t {
+    // SAFETY: `arena` is null or valid for a write.
+    status(unsafe { arena::Arena::init(arena) })
+}
+
+/// Gives a region of memory to an arena, as often as there are regions.
+///
+/// @param arena The arena.
+/// @param va Where this CPU (and every CPU that uses the arena) reaches the region; a multiple of 4096.
+/// @param pa The region's host-physical address; a multiple of 4096.
+/// @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
+///   frame can be handed out.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow;
+///   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
+///   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it).
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_arena_add(
+    arena: *mut axas_arena_t,
+    va: *mut c_void,
+    pa: axas_hpa_t,
+    bytes: usize,
+) -> axas_status_t {
+    // SAFETY: 1. the arena is null or ready; 2. by the caller's promise the region is the arena's.
+    status(unsafe { ready(arena) }.and_then(|arena| unsafe { arena.add(va.cast(), pa, bytes) }))
+}
+
+/// Lets a HAL draw on an arena: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
+///
+/// @param arena The arena; used by the HAL's spaces until they are destroyed.
+/// @param hal The HAL to complete.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+///
+/// phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
+/// reachable for the library. The arena has a spin lock of its own: where faults are handled in
+/// interrupt handlers, every call that uses the arena on that CPU runs with interrupts masked.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_arena_hal(
+    arena: *mut axas_arena_t,
+    hal: *mut axas_hal_t,
+) -> axas_status_t {
+    // SAFETY: 1. the arena is null or ready; 2. `hal` is null or valid for reads and writes.
+    let both = unsafe { ready(arena) }
+        .and_then(|_| unsafe { hal.as_mut() }.ok_or(Error::InvalidInput));
+    status(both.map(|hal| {
+        hal.ctx = arena.cast();
+        hal.alloc_frame = Some(arena::alloc_frame);
+        hal.dealloc_frame = Some(arena::dealloc_frame);
+        hal.phys_to_virt = Some(arena::phys_to_virt);
+    }))
+}

@@ -1,0 +1,180 @@
+use super::{axas_t, put, space, status};
+use crate::abi::*;
+use crate::address_space::Verdict;
+use crate::fault;
+
+/// Handles a second-stage fault of a guest: installs a frame where one is reserved.
+///
+/// @param space The space.
+/// @param gpa The guest-physical address of the access; any value, any alignment.
+/// @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must
+///   be allowed.
+/// @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says
+///   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
+///
+/// Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept,
+/// the others go back. May be called from interrupt handlers. Lock class: shared. Callbacks:
+/// alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with
+/// AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious
+/// fault on Arm and RISC-V).
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_handle_page_fault(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    access: axas_flags_t,
+) -> axas_fault_result_t {
+    // SAFETY: the handle is null or live.
+    let verdict =
+        unsafe { self::space(space) }.map_or(Verdict::Error, |space| space.page_fault(gpa, access));
+    verdict as axas_fault_result_t
+}
+
+/// Nonzero for the verdicts after which the guest resumes: AXAS_FAULT_RESOLVED, AXAS_FAULT_SPURIOUS,
+/// AXAS_FAULT_RETRY. No lock.
+#[unsafe(no_mangle)]
+pub extern "C" fn axas_fault_resumes(result: axas_fault_result_t) -> u32 {
+    u32::from(matches!(result, AXAS_FAULT_RESOLVED | AXAS_FAULT_SPURIOUS | AXAS_FAULT_RETRY))
+}
+
+/// The cookie of the trap at an address.
+///
+/// @param space The space.
+/// @param gpa Any guest-physical address.
+/// @param cookie Takes the cookie; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: no trap there (after a verdict
+///   AXAS_FAULT_TRAP: somebody removed it since; resume the guest); AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: corrupt table.
+///
+/// Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_trap_cookie(
+    space: *const axas_t,
+    gpa: axas_gpa_t,
+    cookie: *mut u64,
+) -> axas_status_t {
+    if cookie.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: 1. the handle is null or live; 2. `cookie` is valid for a write.
+    status(
+        unsafe { self::space(space) }
+            .and_then(|space| space.trap_cookie(gpa))
+            .and_then(|value| unsafe { put(cookie, value) }),
+    )
+}
+
+/// Decodes an abort that AArch64 took from a guest to EL2. Pure; no lock, no callback.
+///
+/// @param esr ESR_EL2: exception class 0x20 (instruction abort) or 0x24 (data abort).
+/// @param far_el2 FAR_EL2.
+/// @param hpfar HPFAR_EL2.
+/// @param fault Takes the result; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or an esr of another exception class.
+///
+/// gpa is HPFAR_EL2 with the offset of FAR_EL2; for a permission fault outside a table walk hardware
+/// need not fill HPFAR_EL2, AXAS_VALID_GPA is then clear: translate gva with AT S1E1R. An access in a
+/// guest's table walk is a read (a write where the walk updates a descriptor: WnR). Source: Arm ARM,
+/// ESR_EL2 (ISS encoding for exceptions from instruction and data aborts) and HPFAR_EL2.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_fault_from_arm(
+    esr: u64,
+    far_el2: u64,
+    hpfar: u64,
+    fault: *mut axas_fault_t,
+) -> axas_status_t {
+    if fault.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: `fault` is valid for a write.
+    status(
+        fault::from_arm(esr, far_el2, hpfar).and_then(|decoded| unsafe { put(fault, decoded) }),
+    )
+}
+
+/// Decodes a VM exit of Intel VMX. Pure; no lock, no callback.
+///
+/// @param exit_reason Basic exit reason: 48 (EPT violation) or 49 (EPT misconfiguration).
+/// @param qualification Exit qualification.
+/// @param gpa Guest-physical address of the VMCS.
+/// @param fault Takes the result; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another exit reason.
+///
+/// gva is not in these arguments: read the guest-linear address of the VMCS where bit 7 of the
+/// qualification is set. With accessed and dirty flags on, hardware reports a guest's table walk as a
+/// write. Source: Intel SDM vol. 3C, "Exit Qualification for EPT Violations".
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_fault_from_ept(
+    exit_reason: u32,
+    qualification: u64,
+    gpa: axas_gpa_t,
+    fault: *mut axas_fault_t,
+) -> axas_status_t {
+    if fault.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: `fault` is valid for a write.
+    status(
+        fault::from_ept(exit_reason, qualification, gpa)
+            .and_then(|decoded| unsafe { put(fault, decoded) }),
+    )
+}
+
+/// Decodes a #VMEXIT(NPF) of AMD SVM. Pure; no lock, no callback.
+///
+/// @param exitinfo1 EXITINFO1: the error code.
+/// @param exitinfo2 EXITINFO2: the guest-physical address.
+/// @param fault Takes the result; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+///
+/// Hardware reports a guest's table walk as a write. Source: AMD APM vol. 2, "Nested versus Guest Page
+/// Faults, Fault Ordering".
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_fault_from_npf(
+    exitinfo1: u64,
+    exitinfo2: u64,
+    fault: *mut axas_fault_t,
+) -> axas_status_t {
+    if fault.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: `fault` is valid for a write.
+    status(fault::from_npf(exitinfo1, exitinfo2).and_then(|decoded| unsafe { put(fault, decoded) }))
+}
+
+/// Decodes a guest-page fault of the RISC-V hypervisor extension. Pure; no lock, no callback.
+///
+/// @param scause 20 (instruction), 21 (load) or 23 (store/AMO guest-page fault).
+/// @param stval Guest-virtual address.
+/// @param htval Guest-physical address >> 2.
+/// @param htinst Transformed instruction; 0x3000 and 0x3020 say that the fault is of a guest's table
+///   walk (a read, a write).
+/// @param fault Takes the result; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another cause.
+///
+/// Hardware does not say whether an entry was missing or forbade the access: kind is
+/// AXAS_KIND_TRANSLATION. htval 0 (allowed by the specification) leaves AXAS_VALID_GPA clear unless
+/// stval is in page 0 too. Source: RISC-V Privileged Architecture, "Memory-Management Faults" of the
+/// hypervisor extension and the description of htval and htinst.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_fault_from_riscv(
+    scause: u64,
+    stval: u64,
+    htval: u64,
+    htinst: u64,
+    fault: *mut axas_fault_t,
+) -> axas_status_t {
+    if fault.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: `fault` is valid for a write.
+    status(
+        fault::from_riscv(scause, stval, htval, htinst)
+            .and_then(|decoded| unsafe { put(fault, decoded) }),
+    )
+}

@@ -1,0 +1,163 @@
+use core::ffi::{c_char, c_void};
+
+use super::{axas_t, put, space, status};
+use crate::abi::*;
+use crate::address_space::AddressSpace;
+use crate::error::Error;
+
+/// Where a guest-physical address is in host-physical memory.
+///
+/// @param space The space.
+/// @param gpa Any guest-physical address.
+/// @param hpa Takes the host-physical address; untouched after an error.
+/// @param run Takes the bytes from gpa on that lie side by side in host memory, at least to the end of
+///   the page (of whatever size); may be null; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: absent, reserved, a trap, or
+///   outside the space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
+///
+/// Never takes a page in. The answer is as good as the caller's hold on the space: somebody may unmap
+/// it right after. Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_translate(
+    space: *const axas_t,
+    gpa: axas_gpa_t,
+    hpa: *mut axas_hpa_t,
+    run: *mut u64,
+) -> axas_status_t {
+    if hpa.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: the handle is null or live.
+    match unsafe { self::space(space) }.and_then(|space| space.translate(gpa)) {
+        Ok((address, bytes)) => {
+            // SAFETY: 1. `hpa` is not null and valid for a write; 2. so is `run` if not null.
+            unsafe {
+                hpa.write(address);
+                if !run.is_null() {
+                    run.write(bytes);
+                }
+            }
+            AXAS_OK
+        }
+        Err(error) => error.status(),
+    }
+}
+
+/// The entry that covers an address.
+///
+/// @param space The space.
+/// @param gpa Any guest-physical address of the space.
+/// @param mapping Takes the entry: its first address and size, clipped to the space; a hole is
+///   AXAS_STATE_ABSENT with the size of the empty entry; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, outside the space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: corrupt table.
+///
+/// Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_query(
+    space: *const axas_t,
+    gpa: axas_gpa_t,
+    mapping: *mut axas_mapping_t,
+) -> axas_status_t {
+    if mapping.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: 1. the handle is null or live; 2. `mapping` is valid for a write.
+    status(
+        unsafe { self::space(space) }
+            .and_then(|space| space.query(gpa))
+            .and_then(|found| unsafe { put(mapping, found) }),
+    )
+}
+
+/// Calls back for each run of pages of equal state in a range, in order; holes are not runs.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+/// @param run Called with each run, clipped to the range; equal neighbours (same state, flags, cookie,
+///   and host addresses that continue each other) are one. Returns 0 to stop. With the lock held:
+///   may call no axas_ function.
+/// @param ctx Passed to run.
+/// @return AXAS_OK, also when stopped; AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the
+///   space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
+///
+/// Frames of AXAS_STATE_OWNED that happen to lie side by side are one run. Lock class: shared, for
+/// the whole walk. Callbacks: phys_to_virt, release_virt, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_for_each(
+    space: *const axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    run: axas_run_fn,
+    ctx: *mut c_void,
+) -> axas_status_t {
+    let Some(call) = run else {
+        return Error::InvalidInput.status();
+    };
+    // SAFETY: the handle is null or live.
+    status(unsafe { self::space(space) }.and_then(|space| {
+        space.for_each(gpa, size, &mut |mapping| {
+            // SAFETY: by the caller's promise the callback takes these arguments and returns.
+            unsafe { call(ctx, mapping) != 0 }
+        })
+    }))
+}
+
+/// Prints the space as a table, a line for each run: range, state, permissions, memory type, page
+/// size, host address or cookie.
+///
+/// @param space The space.
+/// @param write Takes the text piece by piece, at most 128 bytes each. With the lock held: may call no
+///   axas_ function.
+/// @param ctx Passed to write.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: corrupt table.
+///
+/// Lock class: shared, for the whole walk. Callbacks: phys_to_virt, release_virt, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_dump(
+    space: *const axas_t,
+    write: axas_write_fn,
+    ctx: *mut c_void,
+) -> axas_status_t {
+    let Some(call) = write else {
+        return Error::InvalidInput.status();
+    };
+    // SAFETY: the handle is null or live.
+    status(unsafe { self::space(space) }.and_then(|space| {
+        space.dump(&mut |text| {
+            // SAFETY: by the caller's promise the callback takes these arguments and returns.
+            unsafe { call(ctx, text.as_ptr().cast::<c_char>(), text.len()) }
+        })
+    }))
+}
+
+/// Counters of the space.
+///
+/// @param space The space.
+/// @param stats Takes the counters; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Faults that run at the same moment may be counted in one member and not yet in another. Lock
+/// class: shared. Callbacks: relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_stats(
+    space: *const axas_t,
+    stats: *mut axas_stats_t,
+) -> axas_status_t {
+    if stats.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: 1. the handle is null or live; 2. `stats` is valid for a write.
+    status(
+        unsafe { self::space(space) }
+            .and_then(AddressSpace::stats)
+            .and_then(|counters| unsafe { put(stats, counters) }),
+    )
+}

@@ -1,0 +1,231 @@
+use core::ffi::c_void;
+
+use super::{axas_t, put, space, status};
+use crate::abi::*;
+use crate::address_space::AddressSpace;
+use crate::error::{Error, Result};
+
+/// Reads a structure whose first member is its size as the host knows it.
+///
+/// # Safety
+/// `source` is null or points to a structure of at least the bytes its first member says.
+unsafe fn sized<T: Copy>(source: *const T, zero: T) -> Result<T> {
+    if source.is_null() {
+        return Err(Error::InvalidInput);
+    }
+    // SAFETY: 1. not null; 2. every version of the structure starts with its `u32` size.
+    let given = unsafe { source.cast::<u32>().read() } as usize;
+    let known = size_of::<T>();
+    let mut value = zero;
+    let bytes = source.cast::<u8>();
+    for offset in known..given {
+        // SAFETY: `offset < given`, the structure's own size.
+        if unsafe { bytes.add(offset).read() } != 0 {
+            return Err(Error::InvalidInput);
+        }
+    }
+    // SAFETY: 1. the source holds `given` bytes; 2. `value` holds `known`; 3. they are distinct
+    // objects; 4. zeroed tails of `T` are valid values (the caller's `zero`).
+    unsafe {
+        bytes.copy_to_nonoverlapping((&raw mut value).cast(), given.min(known));
+    }
+    Ok(value)
+}
+
+const NO_HAL: axas_hal_t = axas_hal_t {
+    struct_size: 0,
+    flags: 0,
+    ctx: core::ptr::null_mut(),
+    alloc_frame: None,
+    dealloc_frame: None,
+    phys_to_virt: None,
+    release_virt: None,
+    direct_map_offset: 0,
+    tlb_flush: None,
+    clean_range: None,
+    should_yield: None,
+    relax: None,
+    released: None,
+};
+
+/// # Safety
+/// As for the functions below.
+unsafe fn create(
+    storage: Option<(*mut c_void, usize)>,
+    config: *const axas_config_t,
+    hal: *const axas_hal_t,
+    space: *mut *mut axas_t,
+) -> Result<()> {
+    if space.is_null() {
+        return Err(Error::InvalidInput);
+    }
+    // SAFETY: 1. not null; 2. valid for a write by the caller's promise.
+    unsafe { space.write(core::ptr::null_mut()) };
+    // SAFETY: `config` and `hal` are null or as large as they say.
+    let (config, hal) =
+        unsafe { (sized(config, axas_config_t::default())?, sized(hal, NO_HAL)?) };
+    let created = match storage {
+        None => AddressSpace::create(&config, &hal)?,
+        // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.
+        Some((storage, bytes)) => unsafe {
+            AddressSpace::create_in(storage.cast(), bytes, &config, &hal)?
+        },
+    };
+    // SAFETY: as above.
+    unsafe { space.write(created.as_ptr().cast()) };
+    Ok(())
+}
+
+/// Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE).
+///
+/// @param config What the space is to be; copied.
+/// @param hal What the host gives; copied.
+/// @param space Takes the handle; null after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback,
+///   struct_size too short for the required members, unaligned base or size, size 0, base + size
+///   above 2^64, vmid out of range, pa_bits below 32;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
+///   levels, pa_bits or gpa_bits that the format cannot have, a vmid that needs
+///   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH on NPT, a HAL with release_virt;
+///   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
+///
+/// Callbacks: alloc_frame, dealloc_frame (after an error), phys_to_virt, clean_range. Flushes
+/// nothing: the VMID must hold no translations. After an error every frame is back.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_create(
+    config: *const axas_config_t,
+    hal: *const axas_hal_t,
+    space: *mut *mut axas_t,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    status(unsafe { create(None, config, hal, space) })
+}
+
+/// Creates an address space whose handle lives in storage of the caller.
+///
+/// @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, the space's until
+///   axas_destroy; its contents do not matter.
+/// @param bytes Size of the storage.
+/// @param config As for axas_create.
+/// @param hal As for axas_create; release_virt may be there.
+/// @param space Takes the handle; null after an error.
+/// @return As axas_create; also AXAS_ERR_INVALID_INPUT for null, unaligned or short storage.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_create_in(
+    storage: *mut c_void,
+    bytes: usize,
+    config: *const axas_config_t,
+    hal: *const axas_hal_t,
+    space: *mut *mut axas_t,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    status(unsafe { create(Some((storage, bytes)), config, hal, space) })
+}
+
+/// Removes everything, flushes, gives every frame back: guest frames, tables, root, handle.
+///
+/// @param space Null is fine and does nothing. Not used by anybody else any more, nor its root by
+///   any CPU or IOMMU; not to be used afterwards.
+///
+/// Lock class: exclusive (waits even with AXAS_NO_WAIT). Callbacks: as axas_clear.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn axas_destroy(space: *mut axas_t) {
+    if let Some(space) = core::ptr::NonNull::new(space) {
+        // SAFETY: 1. the handle is live; 2. by the caller's promise nobody uses it now or later.
+        unsafe { AddressSpace::destroy(space.cast()) };
+    }
+}
+
+/// Removes everything: the space is as new, counters go on. The whole space is flushed, always.
+///
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: a corrupt table was met (what it named is not given back).
+///
+/// Needs no memory. Lock class: exclusive. Callbacks: tlb_flush, dealloc_frame, phys_to_virt,
+/// release_virt, released, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_clear(space: *mut axas_t) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    status(unsafe { self::space(space) }.and_then(AddressSpace::clear))
+}
+
+/// Changes the VMID (or tag) that root_register and TLB requests carry.
+///
+/// Flushes nothing: no CPU runs the space, the new VMID holds no translations, and the host flushes
+/// the old one before another space gets it.
+///
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, vmid out of range; AXAS_ERR_UNSUPPORTED: above 255
+///   on Arm without AXAS_FEATURE_ARM_VMID16; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Lock class: exclusive. Callbacks: relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_set_vmid(space: *mut axas_t, vmid: u32) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    status(unsafe { self::space(space) }.and_then(|space| space.set_vmid(vmid)))
+}
+
+/// First guest-physical address of the space; 0 for null. No lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn axas_base(space: *const axas_t) -> axas_gpa_t {
+    // SAFETY: the handle is null or live.
+    unsafe { self::space(space) }.map_or(0, |space| space.range().start())
+}
+
+/// Bytes of the space; 0 for null. No lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn axas_size(space: *const axas_t) -> u64 {
+    // SAFETY: the handle is null or live.
+    unsafe { self::space(space) }.map_or(0, |space| space.range().size())
+}
+
+/// Levels of tables; 0 for null. No lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn axas_levels(space: *const axas_t) -> u32 {
+    // SAFETY: the handle is null or live.
+    unsafe { self::space(space) }.map_or(0, AddressSpace::levels)
+}
+
+/// Host-physical address of the root; AXAS_HPA_INVALID for null. No lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn axas_root(space: *const axas_t) -> axas_hpa_t {
+    // SAFETY: the handle is null or live.
+    unsafe { self::space(space) }.map_or(AXAS_HPA_INVALID, AddressSpace::root)
+}
+
+/// Nonzero when [gpa, gpa + size) lies in the space; size 0 asks for gpa alone, the end of the space
+/// included. 0 for null and where gpa + size overflows. No lock.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn axas_contains_range(
+    space: *const axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+) -> u32 {
+    // SAFETY: the handle is null or live.
+    unsafe { self::space(space) }.map_or(0, |space| u32::from(space.contains_range(gpa, size)))
+}
+
+/// What to load into the hardware for this space.
+///
+/// @param space The space.
+/// @param regs Takes the values.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+///
+/// No lock: after axas_set_vmid ask again. Sources: EPTP: Intel SDM vol. 3C, "Extended-Page-Table
+/// Pointer (EPTP)"; VTTBR_EL2 and VTCR_EL2: Arm ARM, register descriptions; hgatp: RISC-V Privileged
+/// Architecture, "Hypervisor Guest Address Translation and Protection (hgatp) Register"; nCR3: AMD
+/// APM vol. 2, "Nested Paging".
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_hw_regs(
+    space: *const axas_t,
+    regs: *mut axas_hw_regs_t,
+) -> axas_status_t {
+    // SAFETY: 1. the handle is null or live; 2. `regs` is null or valid for a write.
+    status(unsafe { self::space(space) }.and_then(|space| unsafe { put(regs, space.hw_regs()) }))
+}

@@ -1,0 +1,1 @@
+pub mod abi; mod ffi;
