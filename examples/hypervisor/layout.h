@@ -19,18 +19,19 @@
 #define GPA_WINDOW  0x40000000 /* memory of the host that both sides see */
 #define GPA_NOWHERE 0x70000000 /* nothing at all */
 #define GPA_NOTES   0xc0000000 /* lazy memory that must not be executed */
-#define GPA_RAM	    0x100000000 /* lazy memory, far more than the host has */
+#define GPA_RAM     0x100000000 /* lazy memory, far more than the host has */
 #define GPA_LAST    0xfffffff000 /* the last page of the space, lazy too */
 
-#define NOTES_SIZE  0x100000
-#define RAM_SIZE    0x1000000000
-#define WINDOW_SIZE 0x200000
+#define PROGRAM_SIZE 0x4000
+#define WINDOW_SIZE  0x200000
+#define NOTES_SIZE   0x100000
+#define RAM_SIZE     0x1000000000
 
 /* The guest's stack grows down from here; one page of it is used. */
 #define GPA_STACK_TOP (GPA_RAM + 0x100000)
 
 /* The program begins with two entry points: where it starts, and where a refused access goes on. */
-#define PROGRAM_ENTRY	0
+#define PROGRAM_ENTRY   0
 #define PROGRAM_REFUSED 16
 
 /* Registers of the emulated adder: 32 bits wide, 4 bytes apart. */
@@ -45,7 +46,7 @@
 #define CALL_DONE 3 /* the argument counts the guest's own checks that failed */
 
 /* The acts of the play, in order. */
-#define ACT_WAKE      0
+#define ACT_WAKE      0 /* begins by itself: the guest needs a stack before it can call */
 #define ACT_FILL      1
 #define ACT_ZERO      2
 #define ACT_LAST_PAGE 3
@@ -55,17 +56,18 @@
 #define ACT_DEVICE    7
 #define ACT_NOWHERE   8
 #define ACT_WINDOW    9
-#define ACT_UNMAPPED  10
-#define ACT_HOLE      11
-#define ACT_READ_ONLY 12
+#define ACT_PROTECTED 10 /* the hypervisor took the write permission of the first filled page */
+#define ACT_HOLE      11 /* the hypervisor took one page out of the window */
+#define ACT_UNMAPPED  12 /* the hypervisor took the filled pages */
 #define ACT_COUNT     13
 
-/* How much of its RAM the guest fills in ACT_FILL, and what it leaves there. */
+/* In ACT_FILL the guest fills this many pages at the start of its RAM. */
 #define FILL_PAGES 6
-#define FILL_VALUE 0x1000
+#define FILL_SIZE  0x6000
 
-/* In ACT_WINDOW the guest leaves this word at the start of the window and in its second half. */
-#define WINDOW_WORD 0x77696e646f77
-#define WINDOW_HALF 0x100000
+/* In ACT_WINDOW guest and hypervisor exchange words here; the hole comes at its middle. */
+#define WINDOW_QUESTION 0
+#define WINDOW_ANSWER   0x1ffff8
+#define WINDOW_HOLE     0x100000
 
 #endif

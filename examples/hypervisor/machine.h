@@ -4,7 +4,7 @@
  *
  * The machine's boot code sets up the host side (stack, caches, own page tables, exception vectors
  * that report and stop) and calls hypervisor_main(). All the rest is asked for from there. There is
- * one vCPU and no interrupts; nothing here is called from a library callback but console_put().
+ * one vCPU and no interrupts.
  */
 #ifndef HYPERVISOR_MACHINE_H
 #define HYPERVISOR_MACHINE_H
@@ -14,11 +14,11 @@
 #include "axaddrspace.h"
 
 struct machine {
-	const char *name;	  /* "AArch64 EL2" */
-	const char *guest_level;  /* "EL1" */
-	const char *root_name;	  /* what holds the root: "VTTBR_EL2" */
+	const char *name; /* "AArch64 EL2" */
+	const char *guest_level; /* "EL1" */
+	const char *root_name; /* what holds the root: "VTTBR_EL2" */
 	const char *control_name; /* what describes the walk: "VTCR_EL2"; null where nothing does */
-	axas_hpa_t uart;	  /* a UART to hand to the guest at GPA_CONSOLE, or AXAS_HPA_INVALID */
+	axas_hpa_t uart; /* a UART to hand to the guest at GPA_CONSOLE, or AXAS_HPA_INVALID */
 };
 
 extern const struct machine machine;
@@ -26,7 +26,7 @@ extern const struct machine machine;
 /* One character to the person who watches. */
 void console_put(char character);
 
-/* Ends the emulator with this exit code, 0 where it can: see the machine's check script. */
+/* Ends the machine; 0 says that all went as it should. */
 _Noreturn void machine_exit(uint32_t code);
 
 /* Fills in what differs between machines: format, features, and how stale translations go. */
@@ -38,20 +38,19 @@ void machine_configure(axas_config_t *config, axas_hal_t *hal);
  */
 axas_status_t machine_map(axas_t *space);
 
-/* The guest's program as it stands in the hypervisor's image: page aligned, whole pages. */
+/* The guest's program as it lies in the hypervisor's image: page aligned, PROGRAM_SIZE bytes. */
 extern const uint8_t guest_program[];
-extern const uint8_t guest_program_end[];
 
 enum exit_reason {
 	EXIT_HYPERCALL,
-	EXIT_FAULT,   /* a second-stage fault, decoded by the library */
+	EXIT_FAULT, /* a second-stage fault, decoded by the library */
 	EXIT_UNKNOWN, /* nothing the scenario knows about: it stops */
 };
 
 struct guest_exit {
 	enum exit_reason reason;
-	uint64_t pc;	   /* the instruction that left the guest */
-	uint64_t call;	   /* EXIT_HYPERCALL: one of CALL_* */
+	uint64_t pc; /* the instruction that left the guest */
+	uint64_t call; /* EXIT_HYPERCALL: one of CALL_* */
 	uint64_t argument; /* EXIT_HYPERCALL */
 	axas_fault_t fault; /* EXIT_FAULT */
 	uint64_t syndrome; /* EXIT_UNKNOWN: the machine's own word about it */
@@ -68,6 +67,9 @@ struct vcpu;
 
 /* Loads the space's root and makes the one vCPU ready to start at this guest-physical address. */
 struct vcpu *vcpu_start(const axas_hw_regs_t *registers, axas_gpa_t pc);
+
+/* Unloads the root; the guest does not run again. */
+void vcpu_stop(struct vcpu *vcpu);
 
 /* Runs the guest until it leaves. */
 void vcpu_run(struct vcpu *vcpu, struct guest_exit *exit);

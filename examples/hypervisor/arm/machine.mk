@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# AArch64 EL2 on QEMU's virt machine.
+
+ARCH := aarch64
+CROSS := aarch64-linux-gnu-
+CC_PACKAGE := gcc-aarch64-linux-gnu
+EMULATOR := qemu-system-aarch64
+EMULATOR_PACKAGE := qemu-system-arm
+
+CPU ?= cortex-a53
+CHECK_CPUS := cortex-a53 max
+
+MACHINE_CFLAGS := -mgeneral-regs-only -mstrict-align -mno-outline-atomics
+MACHINE_OBJECTS := boot.o arm.o
+
+# $(1): the CPU
+EMULATE = $(EMULATOR) -M virt,virtualization=on -cpu $(1) -m 512 -nographic \
+	-semihosting-config enable=on,target=native -kernel $(IMAGE)
