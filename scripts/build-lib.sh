@@ -7,9 +7,12 @@ set -euo pipefail
 arch=${1:-host}
 cd "$ROOT"
 
+# The archive alone: with the rlib beside it cargo drops link-time optimisation without a word.
+build=(rustc --release --lib --crate-type staticlib)
+
 if [ "$arch" = host ]; then
 	load_toolchain
-	host_cargo build --release --lib
+	host_cargo "${build[@]}"
 	archive=target/release/libaxaddrspace.a
 else
 	target=$(bare_target "$arch")
@@ -17,9 +20,9 @@ else
 	load_toolchain
 	# Without this, x86 code reaches other symbols through a .got, which the linker scripts of
 	# Xen and Linux require to be empty.
-	export CARGO_TARGET_X86_64_UNKNOWN_NONE_RUSTFLAGS=-Crelro-level=off
+	[ "$arch" != x86_64 ] || export RUSTFLAGS="${RUSTFLAGS:-} -Crelro-level=off"
 	# shellcheck disable=SC2086  # BARE_FLAGS is a list, most often an empty one
-	bare_cargo build --release --lib --target "$target" --no-default-features \
+	bare_cargo "${build[@]}" --target "$target" --no-default-features \
 		--features "$features" ${BARE_FLAGS:-}
 	archive=target/$target/release/libaxaddrspace.a
 fi

@@ -6,6 +6,9 @@ BUILD=$ROOT/build
 TOOLCHAIN_ENV=$BUILD/toolchain.env
 CBINDGEN_VERSION=0.29.4
 
+# Where the scripts look for archives, whatever the caller's environment says.
+export CARGO_TARGET_DIR=$ROOT/target
+
 say() { printf '%s\n' "$*"; }
 
 die() {
