@@ -8,7 +8,9 @@ EMULATOR := qemu-system-aarch64
 EMULATOR_PACKAGE := qemu-system-arm
 
 CPU ?= cortex-a53
-CHECK_CPUS := cortex-a53 max
+LEVELS ?= 3
+# The smallest and the largest CPU; 40-bit CPUs cannot start at level 0.
+CHECKS := cortex-a53/3 max/3 max/4
 
 MACHINE_CFLAGS := -mgeneral-regs-only -mstrict-align -mno-outline-atomics
 MACHINE_OBJECTS := boot.o arm.o
