@@ -26,7 +26,7 @@ static void say(const char *text)
 /* Says whether something was as it should be; returns the number of failures, 0 or 1. */
 static uint64_t claim(uint64_t holds, const char *what)
 {
-	say(holds ? "  guest: " : "  guest: WRONG: not ");
+	say(holds ? "  guest: " : "  guest: NOT SO: ");
 	say(what);
 	say("\n");
 	return !holds;

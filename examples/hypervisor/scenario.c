@@ -31,6 +31,7 @@ struct act {
 	struct expected faults[2];
 };
 
+/* Places in the space, each an address and a size. */
 #define PAGE    AXAS_PAGE_SIZE
 #define STACK   (GPA_STACK_TOP - PAGE), PAGE
 #define FILL    GPA_RAM, FILL_SIZE
@@ -258,6 +259,13 @@ static void change_space(void)
 	uint64_t frames = frames_out(AXAS_FRAME_GUEST);
 
 	switch (scenario.act) {
+	case ACT_ZERO:
+		expect(axas_handle_page_fault(scenario.space, GPA_RAM, AXAS_WRITE) ==
+			       AXAS_FAULT_SPURIOUS,
+		       "a fault on a page that is there is spurious");
+		expect(frames_out(AXAS_FRAME_GUEST) == frames, "it took no frame");
+		report("  a second vCPU, late on the first page: spurious, the frame stays\n");
+		break;
 	case ACT_PROTECTED:
 		expect_ok(axas_protect(scenario.space, GPA_RAM, PAGE, AXAS_READ), "axas_protect");
 		report("  axas_protect: the first page of RAM is read-only now\n");
