@@ -1,0 +1,127 @@
+/* translate and query. */
+#include "fixture.h"
+
+static void translate_takes_any_address(void **state)
+{
+	static const axas_gpa_t nowhere[] = { 0,          GIB - 1,    GIB + 3 * PAGE, SPACE_SIZE,
+					      1ull << 41, 1ull << 48, 1ull << 59,     ~0ull };
+	FIXTURE(f);
+	axas_hpa_t hpa = 77;
+	uint64_t run = 78;
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA + 5 * PAGE, 3 * PAGE, RW));
+	for (size_t i = 0; i < sizeof(nowhere) / sizeof(nowhere[0]); i++)
+		assert_status(AXAS_ERR_NOT_MAPPED, axas_translate(f->as, nowhere[i], &hpa, &run));
+	assert_int_equal(hpa, 77);
+	assert_int_equal(run, 78);
+	assert_ok(axas_translate(f->as, GIB + 0xabc, &hpa, NULL));
+	assert_int_equal(hpa, LINEAR_HPA + 5 * PAGE + 0xabc);
+}
+
+static void translate_never_takes_a_page_in(void **state)
+{
+	FIXTURE(f);
+	axas_hpa_t hpa;
+
+	assert_ok(axas_map_alloc(f->as, GIB, 2 * PAGE, RW));
+	assert_ok(axas_map_trap(f->as, 2 * GIB, PAGE, 1));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_translate(f->as, GIB, &hpa, NULL));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_translate(f->as, 2 * GIB, &hpa, NULL));
+	assert_int_equal(f->host.guest_taken, 0);
+}
+
+static void a_run_ends_with_the_mapping_or_where_the_host_jumps(void **state)
+{
+	const axas_extent_t e[] = { { LINEAR_HPA, 2 * PAGE }, { LINEAR_HPA + 9 * PAGE, PAGE } };
+	FIXTURE(f);
+	axas_hpa_t hpa;
+	uint64_t run;
+
+	assert_ok(axas_map_extents(f->as, GIB, e, 2, RW));
+	assert_ok(axas_translate(f->as, GIB + 1, &hpa, &run));
+	assert_true(run >= PAGE - 1 && run <= 2 * PAGE - 1);
+	assert_ok(axas_translate(f->as, GIB + 3 * PAGE - 1, &hpa, &run));
+	assert_int_equal(run, 1);
+	assert_ok(axas_map_linear(f->as, 2 * GIB, LINEAR_HPA, GIB, RW));
+	assert_ok(axas_translate(f->as, 2 * GIB + 5, &hpa, &run));
+	assert_int_equal(run, GIB - 5);
+	/* never the size of an area: the second page is not there yet */
+	assert_ok(axas_map_alloc(f->as, 4 * GIB, GIB, RW));
+	assert_int_equal(axas_handle_page_fault(f->as, 4 * GIB, AXAS_READ), AXAS_FAULT_RESOLVED);
+	assert_ok(axas_translate(f->as, 4 * GIB + 100, &hpa, &run));
+	assert_int_equal(run, PAGE - 100);
+}
+
+static void query_knows_every_state(void **state)
+{
+	FIXTURE(f);
+	axas_mapping_t m;
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, PAGE, RX));
+	assert_ok(axas_map_alloc(f->as, GIB + PAGE, 2 * PAGE, RW));
+	assert_ok(axas_map_trap(f->as, GIB + 3 * PAGE, PAGE, 0xfeed));
+	assert_int_equal(axas_handle_page_fault(f->as, GIB + PAGE, AXAS_READ), AXAS_FAULT_RESOLVED);
+	m = at(f, GIB + 0xfff);
+	assert_int_equal(m.state, AXAS_STATE_LINEAR);
+	assert_int_equal(m.gpa, GIB);
+	assert_int_equal(m.hpa, LINEAR_HPA);
+	assert_int_equal(m.flags, RX);
+	m = at(f, GIB + PAGE + 1);
+	assert_int_equal(m.state, AXAS_STATE_OWNED);
+	assert_int_equal(m.flags, RW);
+	m = at(f, GIB + 2 * PAGE);
+	assert_int_equal(m.state, AXAS_STATE_RESERVED);
+	assert_int_equal(m.flags, RW);
+	m = at(f, GIB + 3 * PAGE);
+	assert_int_equal(m.state, AXAS_STATE_TRAP);
+	assert_int_equal(m.cookie, 0xfeed);
+	assert_int_equal(m.flags, 0);
+	m = at(f, GIB + 4 * PAGE);
+	assert_int_equal(m.state, AXAS_STATE_ABSENT);
+	assert_int_equal(m.size, PAGE);
+	assert_int_equal(m.flags, 0);
+}
+
+static void a_hole_is_the_empty_entry_clipped_to_the_space(void **state)
+{
+	FIXTURE(f);
+	axas_mapping_t m;
+
+	f->cfg.base = GIB + 3 * PAGE;
+	f->cfg.size = PAGE * 5;
+	fixture_create(f);
+	m = at(f, GIB + 4 * PAGE);
+	assert_int_equal(m.state, AXAS_STATE_ABSENT);
+	assert_int_equal(m.gpa, GIB + 3 * PAGE);
+	assert_int_equal(m.size, 5 * PAGE);
+	assert_ok(axas_map_alloc(f->as, GIB + 3 * PAGE, 5 * PAGE, RW));
+	at(f, GIB + 3 * PAGE);
+	at(f, GIB + 7 * PAGE);
+}
+
+static void outside_the_space_there_is_nothing_to_query(void **state)
+{
+	FIXTURE(f);
+	axas_mapping_t m, untouched;
+
+	memset(&m, 0x11, sizeof(m));
+	untouched = m;
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_query(f->as, SPACE_SIZE, &m));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_query(f->as, ~0ull, &m));
+	assert_memory_equal(&m, &untouched, sizeof(m));
+	expect_state(f, SPACE_SIZE - 1, AXAS_STATE_ABSENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH_FORMAT(translate_takes_any_address),
+		EACH_FORMAT(translate_never_takes_a_page_in),
+		EACH_FORMAT(a_run_ends_with_the_mapping_or_where_the_host_jumps),
+		EACH_FORMAT(query_knows_every_state),
+		EACH_FORMAT_NO_SPACE(a_hole_is_the_empty_entry_clipped_to_the_space),
+		EACH_FORMAT(outside_the_space_there_is_nothing_to_query),
+	};
+
+	return cmocka_run_group_tests_name("look", tests, NULL, NULL);
+}

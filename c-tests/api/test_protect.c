@@ -1,0 +1,209 @@
+/* New permissions on what is mapped or reserved. */
+#include "fixture.h"
+
+static void permissions_change_and_nothing_else_does(void **state)
+{
+	FIXTURE(f);
+	axas_mapping_t before, after;
+
+	f->cfg.features |=
+		f->cfg.format == AXAS_FORMAT_RISCV_GSTAGE ? AXAS_FEATURE_RISCV_SVPBMT : 0;
+	fixture_create(f);
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW | AXAS_UNCACHED));
+	assert_ok(axas_map_alloc(f->as, 2 * GIB, 3 * PAGE, RWX | AXAS_UNCACHED));
+	assert_int_equal(axas_handle_page_fault(f->as, 2 * GIB + PAGE, AXAS_WRITE),
+			 AXAS_FAULT_RESOLVED);
+	before = at(f, 2 * GIB + PAGE);
+	memset(guest_memory(f, 2 * GIB + PAGE), 0x77, PAGE);
+	assert_ok(axas_protect(f->as, GIB, GIB + 3 * PAGE, AXAS_READ));
+	expect_leaf(f, 2 * GIB - 1, GIB, LINEAR_HPA + GIB - 1, AXAS_READ);
+	assert_int_equal(space_walk(f->as, GIB).memory,
+			 space_memory(f->cfg.format, f->cfg.features, AXAS_UNCACHED));
+	after = at(f, 2 * GIB + PAGE);
+	assert_int_equal(after.hpa, before.hpa);
+	assert_int_equal(after.state, AXAS_STATE_OWNED);
+	assert_int_equal(space_access(after.flags), AXAS_READ);
+	assert_int_equal(*guest_memory(f, 2 * GIB + PAGE), 0x77);
+	assert_int_equal(at(f, 2 * GIB).state, AXAS_STATE_RESERVED);
+	assert_int_equal(at(f, 2 * GIB).flags, AXAS_READ | AXAS_UNCACHED);
+	assert_int_equal(axas_handle_page_fault(f->as, 2 * GIB, AXAS_WRITE), AXAS_FAULT_DENIED);
+	assert_int_equal(axas_handle_page_fault(f->as, 2 * GIB, AXAS_READ), AXAS_FAULT_RESOLVED);
+	space_sweep(f->as);
+}
+
+static void options_of_a_reservation_stay(void **state)
+{
+	FIXTURE(f);
+
+	assert_ok(axas_map_alloc(f->as, 2 * MIB, 2 * MIB, RWX | AXAS_HUGE_FRAMES | AXAS_MAX_2M));
+	assert_ok(axas_protect(f->as, 2 * MIB, 2 * MIB, RW));
+	assert_int_equal(at(f, 2 * MIB).flags, RW | AXAS_HUGE_FRAMES | AXAS_MAX_2M);
+	assert_int_equal(axas_handle_page_fault(f->as, 3 * MIB, AXAS_WRITE), AXAS_FAULT_RESOLVED);
+	assert_int_equal(at(f, 3 * MIB).size, 2 * MIB);
+}
+
+static void a_cut_splits_huge_pages_and_reservations(void **state)
+{
+	FIXTURE(f);
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
+	assert_ok(axas_map_alloc(f->as, 2 * GIB, GIB, RW));
+	assert_ok(axas_protect(f->as, 2 * GIB - PAGE, 2 * PAGE, AXAS_READ));
+	expect_leaf(f, 2 * GIB - PAGE, PAGE, LINEAR_HPA + GIB - PAGE, AXAS_READ);
+	expect_leaf(f, 2 * GIB - 2 * PAGE, PAGE, LINEAR_HPA + GIB - 2 * PAGE, RW);
+	expect_leaf(f, 2 * GIB - 3 * MIB, 2 * MIB, LINEAR_HPA + GIB - 3 * MIB, RW);
+	assert_int_equal(at(f, 2 * GIB).flags, AXAS_READ);
+	assert_int_equal(at(f, 2 * GIB).size, PAGE);
+	assert_int_equal(at(f, 2 * GIB + PAGE).flags, RW);
+	space_sweep(f->as);
+}
+
+static void large_owned_frames_split_without_moving(void **state)
+{
+	FIXTURE(f);
+	axas_mapping_t m;
+
+	assert_ok(axas_map_alloc(f->as, 2 * MIB, 2 * MIB, RW | AXAS_HUGE_FRAMES | AXAS_POPULATE));
+	m = at(f, 2 * MIB);
+	memset(guest_memory(f, 2 * MIB), 0x33, 2 * MIB);
+	assert_ok(axas_protect(f->as, 3 * MIB, PAGE, AXAS_READ));
+	assert_int_equal(at(f, 3 * MIB).hpa, m.hpa + MIB);
+	assert_int_equal(space_access(at(f, 3 * MIB).flags), AXAS_READ);
+	assert_int_equal(space_access(at(f, 3 * MIB + PAGE).flags), RW);
+	assert_int_equal(*guest_memory(f, 3 * MIB), 0x33);
+	assert_int_equal(f->host.guest_out, 512);
+	space_sweep(f->as);
+}
+
+static void a_hole_or_a_trap_in_the_range_is_not_mapped(void **state)
+{
+	FIXTURE(f);
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, 3 * PAGE, RW));
+	assert_ok(axas_map_alloc(f->as, GIB + 4 * PAGE, 2 * PAGE, RW));
+	assert_ok(axas_map_trap(f->as, GIB + 6 * PAGE, PAGE, 1));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_protect(f->as, GIB, 6 * PAGE, AXAS_READ));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_protect(f->as, GIB - PAGE, 2 * PAGE, AXAS_READ));
+	assert_status(AXAS_ERR_NOT_MAPPED,
+		      axas_protect(f->as, GIB + 4 * PAGE, 3 * PAGE, AXAS_READ));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_protect(f->as, GIB + 6 * PAGE, PAGE, AXAS_READ));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_protect(f->as, 0, SPACE_SIZE, AXAS_READ));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_protect(f->as, 9 * GIB, PAGE, AXAS_READ));
+	expect_leaf(f, GIB, PAGE, LINEAR_HPA, RW);
+	assert_ok(axas_protect(f->as, GIB, 3 * PAGE, AXAS_READ));
+	assert_ok(axas_protect(f->as, GIB + 4 * PAGE, 2 * PAGE, AXAS_READ));
+}
+
+static void only_permissions_are_taken(void **state)
+{
+	static const axas_flags_t foreign[] = { AXAS_DEVICE,   AXAS_UNCACHED,    AXAS_NO_HUGE,
+						AXAS_POPULATE, AXAS_HUGE_FRAMES, AXAS_REPLACE };
+	static const axas_status_t bad = AXAS_ERR_INVALID_INPUT;
+	FIXTURE(f);
+
+	assert_ok(axas_map_linear(f->as, 0, LINEAR_HPA, 4 * PAGE, RW));
+	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
+		assert_status(bad, axas_protect(f->as, 0, PAGE, AXAS_READ | foreign[i]));
+	assert_status(bad, axas_protect(f->as, 0, PAGE, 0));
+	assert_status(bad, axas_protect(f->as, 0, PAGE, AXAS_USER));
+	assert_status(bad, axas_protect(f->as, 1, PAGE, AXAS_READ));
+	assert_status(bad, axas_protect(f->as, 0, PAGE + 1, AXAS_READ));
+	assert_status(bad, axas_protect(f->as, 0, 0, AXAS_READ));
+	assert_status(bad, axas_protect(f->as, SPACE_SIZE, PAGE, AXAS_READ));
+	assert_status(bad, axas_protect(f->as, SPACE_SIZE - PAGE, 2 * PAGE, AXAS_READ));
+	assert_status(bad, axas_protect(f->as, 0 - PAGE, 2 * PAGE, AXAS_READ));
+	assert_ok(axas_protect(f->as, 0, PAGE, AXAS_READ | AXAS_USER));
+}
+
+static void permissions_the_format_cannot_say_are_unsupported(void **state)
+{
+	FIXTURE(f);
+	const int arm = f->cfg.format == AXAS_FORMAT_ARM_S2;
+	const int execute_only = arm || f->cfg.format == AXAS_FORMAT_RISCV_GSTAGE;
+
+	assert_ok(axas_map_linear(f->as, 0, LINEAR_HPA, PAGE, RWX));
+	assert_status(arm ? AXAS_OK : AXAS_ERR_UNSUPPORTED,
+		      axas_protect(f->as, 0, PAGE, AXAS_WRITE));
+	assert_status(execute_only ? AXAS_OK : AXAS_ERR_UNSUPPORTED,
+		      axas_protect(f->as, 0, PAGE, AXAS_EXECUTE));
+	at(f, 0);
+}
+
+static void what_gets_tighter_is_flushed_on_all_cpus(void **state)
+{
+	FIXTURE(f);
+	const axas_tlb_request_t *q;
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, 4 * MIB, RWX));
+	host_forget_log(&f->host);
+	assert_ok(axas_protect(f->as, GIB, 4 * MIB, RX));
+	assert_int_equal(f->host.flushes, 1);
+	q = host_last_flush(&f->host);
+	assert_int_equal(q->reason, AXAS_FLUSH_TIGHTEN);
+	assert_int_equal(q->scope, AXAS_SCOPE_ALL);
+	assert_int_equal(q->vmid, 5);
+	assert_true(space_flush_covered(GIB, 4 * MIB));
+	/* one permission goes, another comes */
+	assert_ok(axas_protect(f->as, GIB, 2 * MIB, RW));
+	assert_int_equal(host_last_flush(&f->host)->scope, AXAS_SCOPE_ALL);
+	assert_true(space_flush_covered(GIB, 2 * MIB));
+}
+
+static void what_gets_wider_concerns_this_cpu_at_most(void **state)
+{
+	FIXTURE(f);
+	const int x86 = f->cfg.format <= AXAS_FORMAT_NPT;
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, 4 * MIB, AXAS_READ));
+	host_forget_log(&f->host);
+	assert_ok(axas_protect(f->as, GIB, 4 * MIB, RWX));
+	assert_int_equal(f->host.flushes, x86 ? 0 : 1);
+	if (!x86) {
+		assert_int_equal(host_last_flush(&f->host)->reason, AXAS_FLUSH_RELAX);
+		assert_int_equal(host_last_flush(&f->host)->scope, AXAS_SCOPE_LOCAL);
+	}
+	assert_ok(axas_protect(f->as, GIB, 4 * MIB, RWX));
+	assert_int_equal(f->host.flushes_all, 0);
+}
+
+static void reservations_change_without_a_flush(void **state)
+{
+	FIXTURE(f);
+
+	assert_ok(axas_map_alloc(f->as, GIB, 4 * MIB, RW));
+	host_forget_log(&f->host);
+	assert_ok(axas_protect(f->as, GIB, 4 * MIB, AXAS_READ));
+	assert_int_equal(f->host.flushes_all, 0);
+	assert_int_equal(at(f, GIB + MIB).flags, AXAS_READ);
+}
+
+/* Break-before-make: while a block becomes a table, no walker may find either half done. */
+static void arm_breaks_a_block_before_it_makes_the_table(void **state)
+{
+	FIXTURE(f);
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
+	host_forget_log(&f->host);
+	assert_ok(axas_protect(f->as, GIB + MIB, PAGE, AXAS_READ));
+	assert_int_equal(host_last_flush(&f->host)->reason, AXAS_FLUSH_BREAK);
+	assert_true(space_flush_covered(GIB, GIB));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH_FORMAT_NO_SPACE(permissions_change_and_nothing_else_does),
+		EACH_FORMAT(options_of_a_reservation_stay),
+		EACH_FORMAT(a_cut_splits_huge_pages_and_reservations),
+		EACH_FORMAT(large_owned_frames_split_without_moving),
+		EACH_FORMAT(a_hole_or_a_trap_in_the_range_is_not_mapped),
+		EACH_FORMAT(only_permissions_are_taken),
+		EACH_FORMAT(permissions_the_format_cannot_say_are_unsupported),
+		EACH_FORMAT(what_gets_tighter_is_flushed_on_all_cpus),
+		EACH_FORMAT(what_gets_wider_concerns_this_cpu_at_most),
+		EACH_FORMAT(reservations_change_without_a_flush),
+		ONE(arm_breaks_a_block_before_it_makes_the_table, setup_space, arm),
+	};
+
+	return cmocka_run_group_tests_name("protect", tests, NULL, NULL);
+}

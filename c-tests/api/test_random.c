@@ -1,0 +1,437 @@
+/*
+ * Seeded random sequences against a model of pages; after every step the walker, query and
+ * translate agree with it where something changed, and in the end everywhere.
+ */
+#include <stdio.h>
+
+#include "model.h"
+
+#define STEPS 700u
+#define TRACE 6u
+
+struct shape {
+	uint32_t levels, features, options;
+	enum host_map_kind host;
+	axas_gpa_t base;
+	uint64_t size;
+};
+
+struct random {
+	struct fixture f;
+	struct model m;
+	uint64_t seed, rng;
+	axas_gpa_t last_gpa; /* ranges like to touch the one before */
+	uint64_t last_size;
+	uint32_t step;
+	int finished;
+	char trace[TRACE][160];
+	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
+};
+
+struct range {
+	axas_gpa_t gpa;
+	uint64_t size;
+};
+
+static uint64_t next(struct random *r)
+{
+	r->rng ^= r->rng >> 12;
+	r->rng ^= r->rng << 25;
+	r->rng ^= r->rng >> 27;
+	return r->rng * 0x2545f4914f6cdd1dull;
+}
+
+static uint64_t below(struct random *r, uint64_t bound)
+{
+	return next(r) % bound;
+}
+
+static void trace(struct random *r, const char *what, struct range at, uint64_t value,
+		  axas_flags_t flags)
+{
+	snprintf(r->trace[r->step % TRACE], sizeof(r->trace[0]),
+		 "step %u: %s gpa %#llx size %#llx value %#llx flags %#x fail %llu", r->step, what,
+		 (unsigned long long)at.gpa, (unsigned long long)at.size, (unsigned long long)value,
+		 flags, (unsigned long long)r->f.host.fail_at);
+}
+
+/* Pages, large pages and gigabytes, often with edges that meet those of the last range. */
+static struct range pick_range(struct random *r, uint64_t most)
+{
+	const uint64_t bytes = r->m.pages * PAGE;
+	const uint64_t kind = below(r, 100);
+	struct range at = { .size = (1 + below(r, 40)) * PAGE };
+
+	if (kind >= 55 && kind < 75)
+		at.size = (1 + below(r, 1600)) * PAGE;
+	else if (kind >= 75 && kind < 92)
+		at.size = (1 + below(r, 4)) * 2 * MIB;
+	else if (kind >= 92)
+		at.size = GIB + below(r, 3) * 2 * MIB - below(r, 3) * PAGE;
+	if (at.size > most)
+		at.size = most;
+	at.gpa = r->m.base + below(r, bytes / PAGE) * PAGE;
+	if (below(r, 3) == 0)
+		at.gpa = r->last_gpa + below(r, 2) * r->last_size;
+	if (below(r, 4) == 0)
+		at.gpa &= ~(2 * MIB - 1);
+	if (kind >= 92 && below(r, 2) == 0)
+		at.gpa &= ~(GIB - 1);
+	if (at.gpa < r->m.base)
+		at.gpa = r->m.base;
+	if (at.gpa >= r->m.base + bytes)
+		at.gpa = r->m.base + bytes - PAGE;
+	if (at.size > r->m.base + bytes - at.gpa)
+		at.size = r->m.base + bytes - at.gpa;
+	r->last_gpa = at.gpa;
+	r->last_size = at.size;
+	return at;
+}
+
+static axas_flags_t pick_access(struct random *r)
+{
+	static const axas_flags_t access[] = { AXAS_READ, RW, RX, RWX };
+
+	return access[below(r, 4)];
+}
+
+static axas_flags_t pick_flags(struct random *r)
+{
+	axas_flags_t flags = pick_access(r);
+	const int plain = r->f.cfg.format == AXAS_FORMAT_RISCV_GSTAGE &&
+			  !(r->f.cfg.features & AXAS_FEATURE_RISCV_SVPBMT);
+
+	if (below(r, 5) == 0)
+		flags |= AXAS_DEVICE;
+	else if (below(r, 5) == 0 && !plain)
+		flags |= AXAS_UNCACHED;
+	return flags;
+}
+
+/* The largest page that may stand at gpa in this mapping: what greedy and exact both give. */
+static uint64_t best_page(const struct random *r, struct range at, axas_hpa_t hpa,
+			  axas_flags_t flags, axas_gpa_t gpa)
+{
+	const int x86 = r->f.cfg.format <= AXAS_FORMAT_NPT;
+	const uint64_t sizes[] = { GIB, 2 * MIB };
+
+	for (int i = 0; i < 2; i++) {
+		const axas_gpa_t first = gpa & ~(sizes[i] - 1);
+
+		if ((flags & AXAS_NO_HUGE) ||
+		    ((flags & AXAS_NO_HUGE_EXEC) && (flags & AXAS_EXECUTE)))
+			continue;
+		if (i == 0 && ((flags & AXAS_MAX_2M) ||
+			       (x86 && !(r->f.cfg.features & AXAS_FEATURE_1G_PAGES))))
+			continue;
+		if (first < at.gpa || first + sizes[i] > at.gpa + at.size)
+			continue;
+		if ((hpa - at.gpa) % sizes[i] == 0)
+			return sizes[i];
+	}
+	return PAGE;
+}
+
+/* An injected failure may end a call without memory; anything else is as the model says. */
+static int happened(struct random *r, axas_status_t got, axas_status_t expected, int injected)
+{
+	if (injected && got == AXAS_ERR_NO_MEMORY) {
+		assert_int_equal(expected, AXAS_OK);
+		return 0;
+	}
+	if (got != expected)
+		fail_msg("step %u: status %d, should be %d", r->step, got, expected);
+	return got == AXAS_OK;
+}
+
+static void do_map_linear(struct random *r, int injected)
+{
+	static const uint64_t align[] = { PAGE, 2 * MIB, GIB, GIB };
+	static const axas_flags_t sizes[] = { 0, 0, AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_NO_HUGE_EXEC };
+	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 5)];
+	const uint64_t congruent = align[below(r, 4)];
+	/* a gigabyte in small pages is covered elsewhere and slow here */
+	const struct range at =
+		pick_range(r, congruent == PAGE || (flags & AXAS_NO_HUGE) ? 16 * MIB : 2 * GIB);
+	const axas_hpa_t hpa =
+		LINEAR_HPA + below(r, GIB / congruent) * congruent + at.gpa % congruent;
+	const axas_gpa_t probe = at.gpa + below(r, at.size);
+	const axas_status_t expected =
+		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
+
+	trace(r, "map_linear", at, hpa, flags);
+	if (!happened(r, axas_map_linear(r->f.as, at.gpa, hpa, at.size, flags), expected, injected))
+		return;
+	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_LINEAR,
+						 flags & (RWX | ALL_MEMORY_TYPES), hpa });
+	assert_int_equal(space_agree(r->f.as, probe).size, best_page(r, at, hpa, flags, probe));
+}
+
+static void do_map_alloc(struct random *r, int injected)
+{
+	static const axas_flags_t sizes[] = { 0, AXAS_NO_HUGE, AXAS_HUGE_FRAMES,
+					      AXAS_HUGE_FRAMES | AXAS_MAX_2M };
+	const int populate = below(r, 4) == 0;
+	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 4)];
+	const struct range at = pick_range(r, populate ? 4 * MIB : 4 * GIB);
+	const axas_status_t expected =
+		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
+	axas_status_t got;
+
+	trace(r, populate ? "map_alloc populated" : "map_alloc", at, 0, flags);
+	got = axas_map_alloc(r->f.as, at.gpa, at.size, flags | (populate ? AXAS_POPULATE : 0));
+	if (!happened(r, got, expected, injected))
+		return;
+	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_RESERVED,
+						 flags & ~(axas_flags_t)AXAS_NO_HUGE, 0 });
+	for (axas_gpa_t gpa = at.gpa; populate && gpa < at.gpa + at.size; gpa += PAGE)
+		if (model_at(&r->m, gpa)->state == AXAS_STATE_RESERVED)
+			model_learn(&r->m, &r->f, gpa);
+}
+
+static void do_map_trap(struct random *r, int injected)
+{
+	const struct range at = pick_range(r, 4 * GIB);
+	const uint64_t cookie = below(r, 1ull << 32);
+	const axas_status_t expected =
+		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
+
+	trace(r, "map_trap", at, cookie, 0);
+	if (happened(r, axas_map_trap(r->f.as, at.gpa, at.size, cookie), expected, injected))
+		model_set(&r->m,
+			  &(struct model_change){ at.gpa, at.size, AXAS_STATE_TRAP, 0, cookie });
+}
+
+/* Pages that were valid and lost something must have been named in a flush. */
+static void check_flush(const struct random *r, struct range at, axas_flags_t kept)
+{
+	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size; gpa += PAGE) {
+		const struct model_page *p = model_at(&r->m, gpa);
+		const int valid = p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED;
+
+		if (valid && (space_access(p->flags) & ~kept) && !space_flush_covered(gpa, PAGE))
+			fail_msg("step %u: no flush for %#llx", r->step, (unsigned long long)gpa);
+	}
+}
+
+static void do_unmap(struct random *r, int injected)
+{
+	const struct range at = pick_range(r, 4 * GIB);
+	axas_status_t got;
+
+	trace(r, "unmap", at, 0, 0);
+	got = axas_unmap(r->f.as, at.gpa, at.size);
+	if (!happened(r, got, AXAS_OK, injected))
+		return;
+	check_flush(r, at, 0);
+	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_ABSENT, 0, 0 });
+}
+
+static void do_protect(struct random *r, int injected)
+{
+	const struct range at = pick_range(r, 4 * GIB);
+	const axas_flags_t flags = pick_access(r);
+	const axas_status_t expected =
+		model_all_memory(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
+	axas_status_t got;
+
+	trace(r, "protect", at, 0, flags);
+	got = axas_protect(r->f.as, at.gpa, at.size, flags);
+	if (!happened(r, got, expected, injected))
+		return;
+	check_flush(r, at, flags);
+	model_protect(&r->m, at.gpa, at.size, flags);
+}
+
+static void do_fault(struct random *r, int injected)
+{
+	const struct range at = pick_range(r, PAGE);
+	const axas_gpa_t gpa = at.gpa + below(r, PAGE);
+	const axas_flags_t access = 1u << below(r, 3);
+	const axas_fault_result_t expected = model_verdict(&r->m, gpa, access);
+	axas_fault_result_t got;
+
+	trace(r, "fault", at, gpa, access);
+	got = axas_handle_page_fault(r->f.as, gpa, access);
+	if (injected && got == AXAS_FAULT_NO_MEMORY) {
+		assert_int_equal(expected, AXAS_FAULT_RESOLVED);
+		return;
+	}
+	if (got != expected)
+		fail_msg("step %u: verdict %u, should be %u", r->step, got, expected);
+	if (got == AXAS_FAULT_RESOLVED)
+		model_learn(&r->m, &r->f, gpa);
+}
+
+static void one_step(struct random *r)
+{
+	static void (*const operation[])(struct random *, int) = {
+		do_map_linear, do_map_linear, do_map_alloc, do_map_alloc, do_map_alloc,
+		do_map_trap,   do_unmap,      do_unmap,     do_protect,   do_protect,
+		do_fault,      do_fault,      do_fault,
+	};
+	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
+	const int injected = below(r, 12) == 0;
+	axas_gpa_t probe[8];
+
+	if (below(r, 300) == 0) {
+		assert_ok(axas_clear(r->f.as));
+		model_set(&r->m, &(struct model_change){ r->m.base, r->m.pages * PAGE,
+							 AXAS_STATE_ABSENT, 0, 0 });
+	}
+	r->f.host.fail_at = injected ? 1 + below(r, 6) : 0;
+	operation[below(r, sizeof(operation) / sizeof(operation[0]))](r, injected);
+	r->f.host.fail_at = 0;
+	probe[0] = r->last_gpa;
+	probe[1] = r->last_gpa + r->last_size - 1;
+	probe[2] = r->last_gpa + r->last_size;
+	probe[3] = r->last_gpa - 1;
+	for (int i = 4; i < 8; i++)
+		probe[i] = i < 6 ? r->last_gpa + below(r, r->last_size) :
+				   r->m.base + below(r, r->m.pages * PAGE);
+	for (int i = 0; i < 8; i++)
+		if (probe[i] >= r->m.base && probe[i] < end)
+			model_check(&r->m, &r->f, probe[i]);
+	host_check(&r->f.host);
+	r->step++;
+}
+
+static const struct shape shapes[5][4] = {
+	[AXAS_FORMAT_EPT] = {
+		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
+		{ 5, AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD, AXAS_FRAMES_ARE_ZEROED,
+		  HOST_CALLBACK, 300 * TIB + 7 * PAGE, 2 * GIB + 300 * MIB },
+		{ 4, 0, AXAS_NO_ZERO, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
+		{ 4, AXAS_FEATURE_EPT_EXECUTE_ONLY, 0, HOST_WINDOWS, GIB, 600 * MIB },
+	},
+	[AXAS_FORMAT_NPT] = {
+		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
+		{ 5, AXAS_FEATURE_1G_PAGES, AXAS_FRAMES_ARE_ZEROED, HOST_CALLBACK,
+		  300 * TIB + 7 * PAGE, 2 * GIB + 300 * MIB },
+		{ 4, 0, AXAS_NO_ZERO, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB, 3 * GIB },
+		{ 4, 0, 0, HOST_WINDOWS, GIB, 600 * MIB },
+	},
+	[AXAS_FORMAT_ARM_S2] = {
+		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
+		{ 3, AXAS_FEATURE_ARM_FWB | AXAS_FEATURE_ARM_XNX, AXAS_FRAMES_ARE_ZEROED,
+		  HOST_CALLBACK, 511 * GIB + 7 * PAGE, 2 * GIB + 300 * MIB },
+		{ 4, AXAS_FEATURE_ARM_HAFDBS, AXAS_NO_ZERO | AXAS_NONCOHERENT_WALK, HOST_DIRECT_MAP,
+		  256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
+		{ 3, AXAS_FEATURE_ARM_BBM2, 0, HOST_WINDOWS, GIB, 600 * MIB },
+	},
+	[AXAS_FORMAT_RISCV_GSTAGE] = {
+		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
+		{ 4, AXAS_FEATURE_RISCV_SVPBMT, AXAS_FRAMES_ARE_ZEROED, HOST_CALLBACK,
+		  2 * TIB - GIB + 7 * PAGE, 2 * GIB + 300 * MIB },
+		{ 5, AXAS_FEATURE_RISCV_SVVPTC | AXAS_FEATURE_RISCV_SVADU, AXAS_NO_ZERO,
+		  HOST_DIRECT_MAP, (1ull << 59) - 3 * GIB + PAGE, 3 * GIB - PAGE },
+		{ 3, 0, 0, HOST_WINDOWS, 512 * GIB - 300 * MIB, 600 * MIB },
+	},
+};
+
+static int setup_random(void **state)
+{
+	struct random *r = NULL;
+
+	assert_int_equal(posix_memalign((void **)&r, AXAS_STORAGE_ALIGN, sizeof(*r)), 0);
+	memset(r, 0, sizeof(*r));
+	r->f.fc = *state;
+	*state = r;
+	return 0;
+}
+
+static int teardown_random(void **state)
+{
+	struct random *r = *state;
+
+	for (uint32_t i = 1; !r->finished && i <= TRACE; i++)
+		print_error("seed %llu %s\n", (unsigned long long)r->seed,
+			    r->trace[(r->step + i) % TRACE]);
+	free(r);
+	return 0;
+}
+
+static void run_sequence(struct random *r, const struct shape *shape, uint64_t seed)
+{
+	struct fixture *f = &r->f;
+
+	f->cfg = (axas_config_t){
+		.struct_size = sizeof(f->cfg),
+		.format = f->fc->format,
+		.levels = shape->levels,
+		.pa_bits = 48,
+		.base = shape->base,
+		.size = shape->size,
+		.features = shape->features,
+		.options = shape->options,
+	};
+	host_init(&f->host, shape->host, HOST_PA_BASE);
+	if (shape->host == HOST_WINDOWS)
+		assert_ok(axas_create_in(r->storage, sizeof(r->storage), &f->cfg, &f->host.hal,
+					 &f->as));
+	else
+		fixture_create(f);
+	model_init(&r->m, shape->base, shape->size);
+	r->seed = seed;
+	r->rng = seed * 0x9e3779b97f4a7c15ull + 1;
+	r->last_gpa = shape->base;
+	r->last_size = PAGE;
+	for (r->step = 0; r->step < STEPS;) {
+		one_step(r);
+		if (r->step % 256 == 0)
+			model_check_all(&r->m, f);
+	}
+	model_check_all(&r->m, f);
+	fixture_destroy(f);
+	model_exit(&r->m);
+	host_exit(&f->host);
+}
+
+static void run_shape(void **state, int index)
+{
+	struct random *r = *state;
+
+	for (uint64_t seed = 1; seed <= 2; seed++)
+		run_sequence(r, &shapes[r->f.fc->format][index], seed + 100 * (uint64_t)index);
+	r->finished = 1;
+}
+
+static void random_sequences_agree_over_a_direct_map(void **state)
+{
+	run_shape(state, 0);
+}
+
+static void random_sequences_agree_over_a_callback(void **state)
+{
+	run_shape(state, 1);
+}
+
+static void random_sequences_agree_at_the_ends_of_the_width(void **state)
+{
+	run_shape(state, 2);
+}
+
+static void random_sequences_agree_through_windows(void **state)
+{
+	run_shape(state, 3);
+}
+
+#define EACH_FORMAT_RANDOM(test)                                                    \
+	{ #test " [ept]", test, setup_random, teardown_random, &ept_case },         \
+		{ #test " [npt]", test, setup_random, teardown_random, &npt_case }, \
+		{ #test " [arm]", test, setup_random, teardown_random, &arm_case }, \
+	{                                                                           \
+#test " [riscv]", test, setup_random, teardown_random, &riscv_case  \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH_FORMAT_RANDOM(random_sequences_agree_over_a_direct_map),
+		EACH_FORMAT_RANDOM(random_sequences_agree_over_a_callback),
+		EACH_FORMAT_RANDOM(random_sequences_agree_at_the_ends_of_the_width),
+		EACH_FORMAT_RANDOM(random_sequences_agree_through_windows),
+	};
+
+	return cmocka_run_group_tests_name("random", tests, NULL, NULL);
+}

@@ -1,0 +1,217 @@
+/* What to load into the hardware, and the shape of the root that goes with it. */
+#include "fixture.h"
+
+static axas_hw_regs_t registers(struct fixture *f)
+{
+	axas_hw_regs_t regs;
+
+	memset(&regs, 0xa5, sizeof(regs));
+	fixture_create(f);
+	assert_ok(axas_hw_regs(f->as, &regs));
+	assert_int_equal(regs.format, f->cfg.format);
+	assert_int_equal(regs.levels, axas_levels(f->as));
+	assert_int_equal(regs.root, axas_root(f->as));
+	assert_int_equal(regs.reserved[0] | regs.reserved[1] | regs.reserved[2] | regs.reserved[3],
+			 0);
+	return regs;
+}
+
+static void the_default_registers_are_legal(void **state)
+{
+	FIXTURE(f);
+	const axas_hw_regs_t regs = registers(f);
+	const struct walker w = space_walker(f->as);
+
+	assert_int_equal(regs.pa_bits, f->fc->pa_bits);
+	assert_int_equal(regs.root_bytes, PAGE << f->fc->root_order);
+	assert_int_equal(w.root, regs.root);
+	assert_int_equal(w.levels, regs.levels);
+	assert_true(1ull << w.gpa_bits >= SPACE_SIZE);
+	if (f->cfg.format != AXAS_FORMAT_ARM_S2)
+		assert_int_equal(regs.control_register, 0);
+}
+
+static void eptp_says_write_back_and_the_walk_length(void **state)
+{
+	FIXTURE(f);
+	axas_hw_regs_t regs = registers(f);
+
+	assert_int_equal(regs.root_register, regs.root | 6 | 3 << 3);
+	fixture_destroy(f);
+	f->cfg.levels = 5;
+	f->cfg.features = AXAS_FEATURE_EPT_AD;
+	regs = registers(f);
+	assert_int_equal(regs.root_register, regs.root | 6 | 4 << 3 | 1 << 6);
+}
+
+static void ncr3_is_the_root(void **state)
+{
+	FIXTURE(f);
+	const axas_hw_regs_t regs = registers(f);
+
+	assert_int_equal(regs.root_register, regs.root);
+	assert_int_equal(regs.required_state & AXAS_NEEDS_EFER_NXE, AXAS_NEEDS_EFER_NXE);
+}
+
+static void hgatp_has_mode_vmid_and_page_number(void **state)
+{
+	FIXTURE(f);
+
+	for (uint32_t levels = 3; levels <= 5; levels++) {
+		axas_hw_regs_t regs;
+
+		f->cfg.levels = levels;
+		f->cfg.vmid = 0x2345;
+		regs = registers(f);
+		assert_int_equal(regs.root_register,
+				 (uint64_t)(levels + 5) << 60 | 0x2345ull << 44 | regs.root >> 12);
+		assert_int_equal(regs.root % (16 * 1024), 0);
+		assert_int_equal(regs.root_bytes, 16 * 1024);
+		fixture_destroy(f);
+	}
+}
+
+static void riscv_names_the_extensions_it_uses(void **state)
+{
+	FIXTURE(f);
+
+	assert_int_equal(registers(f).required_state, 0);
+	fixture_destroy(f);
+	f->cfg.features = AXAS_FEATURE_RISCV_SVPBMT;
+	assert_int_equal(registers(f).required_state, AXAS_NEEDS_HENVCFG_PBMTE);
+	fixture_destroy(f);
+	f->cfg.features = AXAS_FEATURE_RISCV_SVADU;
+	assert_int_equal(registers(f).required_state, AXAS_NEEDS_HENVCFG_ADUE);
+}
+
+/* Every width of guest address on every width of physical address that allows it. */
+static void vtcr_and_the_root_fit_every_width(void **state)
+{
+	static const uint32_t widths[] = { 32, 36, 40, 42, 44, 48 };
+	FIXTURE(f);
+
+	host_exit(&f->host);
+	host_init(&f->host, HOST_DIRECT_MAP, HOST_PA_LOW_BASE);
+	for (size_t p = 0; p < sizeof(widths) / sizeof(widths[0]); p++) {
+		for (uint32_t bits = 31; bits <= widths[p]; bits++) {
+			axas_hw_regs_t regs;
+			struct walker w;
+
+			if (bits > 43 && widths[p] < 44)
+				continue;
+			f->cfg.pa_bits = widths[p];
+			f->cfg.size = 1ull << bits;
+			regs = registers(f);
+			w = space_walker(f->as);
+			assert_int_equal(regs.pa_bits, widths[p]);
+			assert_int_equal(w.gpa_bits, regs.gpa_bits);
+			assert_true(w.gpa_bits >= bits);
+			assert_int_equal(w.root_entries * 8 > PAGE ? w.root_entries * 8 : PAGE,
+					 regs.root_bytes);
+			assert_int_equal(regs.root % regs.root_bytes, 0);
+			assert_int_equal(w.levels, regs.levels);
+			fixture_destroy(f);
+		}
+	}
+}
+
+static void vtcr_of_a_40_bit_cpu_starts_at_level_1_with_two_tables(void **state)
+{
+	FIXTURE(f);
+	axas_hw_regs_t regs;
+
+	f->cfg.size = 1ull << 40;
+	regs = registers(f);
+	assert_int_equal(regs.control_register, 0x80023558);
+	assert_int_equal(regs.root_bytes, 8192);
+	assert_int_equal(regs.root_register, regs.root | 5ull << 48);
+}
+
+static void physical_widths_are_rounded_down_to_architected_ones(void **state)
+{
+	FIXTURE(f);
+
+	f->cfg.pa_bits = 41;
+	assert_int_equal(registers(f).pa_bits, 40);
+}
+
+static void arm_widths_that_do_not_go_together_are_unsupported(void **state)
+{
+	FIXTURE(f);
+	axas_t *as;
+
+	f->cfg.pa_bits = 40;
+	f->cfg.size = 1ull << 41;
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_create(&f->cfg, &f->host.hal, &as));
+	f->cfg.size = 1ull << 40;
+	f->cfg.levels = 4;
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_create(&f->cfg, &f->host.hal, &as));
+	f->cfg.levels = 0;
+	f->cfg.gpa_bits = 39;
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_create(&f->cfg, &f->host.hal, &as));
+}
+
+static void a_given_guest_width_is_used(void **state)
+{
+	FIXTURE(f);
+	axas_hw_regs_t regs;
+
+	f->cfg.size = GIB;
+	f->cfg.gpa_bits = 40;
+	regs = registers(f);
+	assert_int_equal(regs.gpa_bits, 40);
+	assert_int_equal(regs.control_register & 63, 24);
+}
+
+static void arm_features_show_in_the_registers(void **state)
+{
+	FIXTURE(f);
+	axas_hw_regs_t regs;
+
+	f->cfg.features = AXAS_FEATURE_ARM_VMID16;
+	f->cfg.vmid = 0xabcd;
+	regs = registers(f);
+	assert_int_equal(regs.control_register >> 19 & 1, 1);
+	assert_int_equal(regs.root_register >> 48, 0xabcd);
+	fixture_destroy(f);
+	f->cfg.vmid = 5;
+	f->cfg.features = AXAS_FEATURE_ARM_HAFDBS;
+	regs = registers(f);
+	assert_int_equal(regs.control_register >> 21 & 3, 3);
+	assert_int_equal(regs.required_state, AXAS_NEEDS_VTCR_HA_HD);
+	fixture_destroy(f);
+	f->cfg.features = AXAS_FEATURE_ARM_FWB;
+	assert_int_equal(registers(f).required_state, AXAS_NEEDS_HCR_FWB);
+}
+
+static void set_vmid_shows_in_the_root_register(void **state)
+{
+	FIXTURE(f);
+	axas_hw_regs_t before = registers(f), after;
+	const uint32_t shift = f->cfg.format == AXAS_FORMAT_ARM_S2 ? 48 : 44;
+	const int tagged = f->cfg.format >= AXAS_FORMAT_ARM_S2;
+
+	assert_ok(axas_set_vmid(f->as, 200));
+	assert_ok(axas_hw_regs(f->as, &after));
+	assert_int_equal(after.root_register - before.root_register, tagged ? 195ull << shift : 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH_FORMAT_NO_SPACE(the_default_registers_are_legal),
+		ONE(eptp_says_write_back_and_the_walk_length, setup_host, ept),
+		ONE(ncr3_is_the_root, setup_host, npt),
+		ONE(hgatp_has_mode_vmid_and_page_number, setup_host, riscv),
+		ONE(riscv_names_the_extensions_it_uses, setup_host, riscv),
+		ONE(vtcr_and_the_root_fit_every_width, setup_host, arm),
+		ONE(vtcr_of_a_40_bit_cpu_starts_at_level_1_with_two_tables, setup_host, arm),
+		ONE(physical_widths_are_rounded_down_to_architected_ones, setup_host, arm),
+		ONE(arm_widths_that_do_not_go_together_are_unsupported, setup_host, arm),
+		ONE(a_given_guest_width_is_used, setup_host, arm),
+		ONE(arm_features_show_in_the_registers, setup_host, arm),
+		EACH_FORMAT_NO_SPACE(set_vmid_shows_in_the_root_register),
+	};
+
+	return cmocka_run_group_tests_name("registers", tests, NULL, NULL);
+}

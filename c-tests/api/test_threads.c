@@ -1,0 +1,312 @@
+/* Several CPUs in one space. */
+#include <sched.h>
+#include <semaphore.h>
+
+#include "fixture.h"
+
+#define CPUS  4u
+#define PAGES 2048u
+
+struct cpu {
+	pthread_t thread;
+	struct fixture *f;
+	pthread_barrier_t *start;
+	uint32_t number;
+	uint32_t verdict[8];
+	uint64_t wrong;
+};
+
+static void start_cpus(struct fixture *f, struct cpu *cpu, void *(*body)(void *))
+{
+	pthread_barrier_t start;
+
+	assert_int_equal(pthread_barrier_init(&start, NULL, CPUS), 0);
+	for (uint32_t i = 0; i < CPUS; i++) {
+		cpu[i] = (struct cpu){ .f = f, .start = &start, .number = i };
+		assert_int_equal(pthread_create(&cpu[i].thread, NULL, body, &cpu[i]), 0);
+	}
+	for (uint32_t i = 0; i < CPUS; i++)
+		pthread_join(cpu[i].thread, NULL);
+	pthread_barrier_destroy(&start);
+}
+
+static uint32_t verdicts(const struct cpu *cpu, axas_fault_result_t which)
+{
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < CPUS; i++)
+		sum += cpu[i].verdict[which];
+	return sum;
+}
+
+static void *fault_on_every_page(void *arg)
+{
+	struct cpu *cpu = arg;
+	axas_t *as = cpu->f->as;
+
+	pthread_barrier_wait(cpu->start);
+	for (uint64_t page = 0; page < PAGES; page++) {
+		const axas_gpa_t gpa = GIB + page * PAGE;
+		axas_hpa_t first, again;
+
+		cpu->verdict[axas_handle_page_fault(as, gpa, AXAS_WRITE) & 7]++;
+		if (axas_translate(as, gpa, &first, NULL) != AXAS_OK ||
+		    axas_translate(as, gpa, &again, NULL) != AXAS_OK || first != again) {
+			cpu->wrong++;
+			continue;
+		}
+		/* each CPU has a word of its own in the page: none may be lost with a frame */
+		((uint64_t *)host_at(&cpu->f->host, first))[cpu->number] = page + 1;
+	}
+	return NULL;
+}
+
+static void contend(struct fixture *f, axas_flags_t flags, uint32_t pages_of_a_frame)
+{
+	struct cpu cpu[CPUS];
+
+	assert_ok(axas_map_alloc(f->as, GIB, PAGES * PAGE, RW | flags));
+	start_cpus(f, cpu, fault_on_every_page);
+	for (uint32_t i = 0; i < CPUS; i++)
+		assert_int_equal(cpu[i].wrong, 0);
+	assert_int_equal(verdicts(cpu, AXAS_FAULT_RESOLVED), PAGES / pages_of_a_frame);
+	assert_int_equal(verdicts(cpu, AXAS_FAULT_RESOLVED) + verdicts(cpu, AXAS_FAULT_SPURIOUS),
+			 CPUS * PAGES);
+	assert_int_equal(f->host.guest_out, PAGES);
+	for (uint64_t page = 0; page < PAGES; page++) {
+		const uint64_t *word = (const uint64_t *)(void *)guest_memory(f, GIB + page * PAGE);
+
+		for (uint32_t i = 0; i < CPUS; i++)
+			assert_int_equal(word[i], page + 1);
+	}
+	space_sweep(f->as);
+	assert_int_equal(stats(f).faults_resolved, PAGES / pages_of_a_frame);
+}
+
+static void one_frame_is_kept_for_each_contended_page(void **state)
+{
+	FIXTURE(f);
+
+	f->host.quick = 1;
+	contend(f, 0, 1);
+	f->host.quick = 0;
+}
+
+static void one_large_frame_is_kept_for_each_contended_range(void **state)
+{
+	FIXTURE(f);
+
+	f->host.quick = 1;
+	contend(f, AXAS_HUGE_FRAMES, 512);
+	f->host.quick = 0;
+}
+
+/* Faults, looks and range operations side by side: nothing is lost, nothing is seen half done. */
+static void *mixed_work(void *arg)
+{
+	struct cpu *cpu = arg;
+	axas_t *as = cpu->f->as;
+	const axas_gpa_t own = (8 + cpu->number) * GIB;
+
+	pthread_barrier_wait(cpu->start);
+	for (uint64_t round = 0; round < 300; round++) {
+		const axas_gpa_t gpa = GIB + (round * 37 % PAGES) * PAGE;
+		axas_mapping_t m;
+		axas_fault_result_t r = AXAS_FAULT_RETRY;
+
+		if (cpu->number == 0 &&
+		    (axas_map_linear(as, own, LINEAR_HPA, 2 * MIB, RW) != AXAS_OK ||
+		     axas_unmap(as, own + PAGE, PAGE) != AXAS_OK ||
+		     axas_protect(as, own + 2 * PAGE, PAGE, AXAS_READ) != AXAS_OK ||
+		     axas_unmap(as, own, 2 * MIB) != AXAS_OK))
+			cpu->wrong++;
+		while (r == AXAS_FAULT_RETRY) {
+			r = axas_handle_page_fault(as, gpa, AXAS_WRITE);
+			cpu->verdict[r & 7]++;
+		}
+		if (!axas_fault_resumes(r) || axas_query(as, gpa, &m) != AXAS_OK ||
+		    m.state != AXAS_STATE_OWNED)
+			cpu->wrong++;
+		if (axas_query(as, 8 * GIB + 3 * PAGE, &m) != AXAS_OK ||
+		    (m.state != AXAS_STATE_ABSENT && m.state != AXAS_STATE_LINEAR))
+			cpu->wrong++;
+	}
+	return NULL;
+}
+
+static void range_operations_and_faults_run_side_by_side(void **state)
+{
+	FIXTURE(f);
+	struct cpu cpu[CPUS];
+
+	f->host.quick = 1;
+	assert_ok(axas_map_alloc(f->as, GIB, PAGES * PAGE, RW));
+	start_cpus(f, cpu, mixed_work);
+	for (uint32_t i = 0; i < CPUS; i++)
+		assert_int_equal(cpu[i].wrong, 0);
+	assert_int_equal(verdicts(cpu, AXAS_FAULT_RESOLVED), f->host.guest_out);
+	assert_int_equal(stats(f).faults_retry, verdicts(cpu, AXAS_FAULT_RETRY));
+	expect_state(f, 8 * GIB, AXAS_STATE_ABSENT);
+	space_sweep(f->as);
+	f->host.quick = 0;
+}
+
+/* One CPU sits in the flush of an unmap for as long as the test likes. */
+struct stopped {
+	sem_t in_flush, go;
+	struct fixture *f;
+	axas_status_t status;
+};
+
+static void wait_in_flush(struct host *h, const axas_tlb_request_t *request)
+{
+	struct stopped *s = h->in_flush_arg;
+
+	if (request->scope != AXAS_SCOPE_ALL)
+		return;
+	sem_post(&s->in_flush);
+	sem_wait(&s->go);
+}
+
+static void *unmap_a_page(void *arg)
+{
+	struct stopped *s = arg;
+
+	s->status = axas_unmap(s->f->as, 3 * GIB, PAGE);
+	return NULL;
+}
+
+static void *let_it_go_when_somebody_waits(void *arg)
+{
+	struct stopped *s = arg;
+
+	while (atomic_load(&s->f->host.relaxed) == 0)
+		sched_yield();
+	sem_post(&s->go);
+	return NULL;
+}
+
+static pthread_t stop_in_unmap(struct fixture *f, struct stopped *s)
+{
+	pthread_t thread;
+
+	f->host.quick = 1;
+	s->f = f;
+	assert_int_equal(sem_init(&s->in_flush, 0, 0), 0);
+	assert_int_equal(sem_init(&s->go, 0, 0), 0);
+	assert_ok(axas_map_linear(f->as, 3 * GIB, LINEAR_HPA, PAGE, RW));
+	assert_ok(axas_map_alloc(f->as, GIB, PAGE, RW));
+	f->host.in_flush_arg = s;
+	f->host.in_flush = wait_in_flush;
+	assert_int_equal(pthread_create(&thread, NULL, unmap_a_page, s), 0);
+	sem_wait(&s->in_flush);
+	return thread;
+}
+
+static void go_on(struct fixture *f, struct stopped *s, pthread_t thread)
+{
+	sem_post(&s->go);
+	pthread_join(thread, NULL);
+	assert_ok(s->status);
+	f->host.in_flush = NULL;
+	f->host.quick = 0;
+	sem_destroy(&s->in_flush);
+	sem_destroy(&s->go);
+}
+
+static void a_fault_beside_an_exclusive_call_is_told_to_retry(void **state)
+{
+	FIXTURE(f);
+	struct stopped s;
+	const pthread_t thread = stop_in_unmap(f, &s);
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(axas_handle_page_fault(f->as, GIB, AXAS_READ), AXAS_FAULT_RETRY);
+		assert_int_equal(axas_handle_page_fault(f->as, 3 * GIB, AXAS_READ),
+				 AXAS_FAULT_RETRY);
+	}
+	assert_int_equal(f->host.guest_taken, 0);
+	go_on(f, &s, thread);
+	assert_int_equal(axas_handle_page_fault(f->as, GIB, AXAS_READ), AXAS_FAULT_RESOLVED);
+	assert_int_equal(axas_handle_page_fault(f->as, 3 * GIB, AXAS_READ), AXAS_FAULT_UNMAPPED);
+	assert_int_equal(stats(f).faults_retry, 6);
+}
+
+static void other_calls_wait_and_say_so_through_relax(void **state)
+{
+	FIXTURE(f);
+	struct stopped s;
+	pthread_t thread = stop_in_unmap(f, &s), waker;
+	axas_mapping_t m;
+
+	assert_int_equal(pthread_create(&waker, NULL, let_it_go_when_somebody_waits, &s), 0);
+	assert_ok(axas_query(f->as, 3 * GIB, &m));
+	assert_int_equal(m.state, AXAS_STATE_ABSENT);
+	pthread_join(waker, NULL);
+	pthread_join(thread, NULL);
+	assert_ok(s.status);
+	assert_true(atomic_load(&f->host.relaxed) > 0);
+	f->host.in_flush = NULL;
+	f->host.quick = 0;
+}
+
+static void with_no_wait_other_calls_say_again(void **state)
+{
+	FIXTURE(f);
+	struct stopped s;
+	pthread_t thread;
+	axas_mapping_t m;
+	axas_stats_t st;
+	axas_hpa_t hpa;
+	uint64_t cookie;
+
+	f->cfg.options = AXAS_NO_WAIT;
+	fixture_create(f);
+	thread = stop_in_unmap(f, &s);
+	assert_status(AXAS_ERR_AGAIN, axas_query(f->as, GIB, &m));
+	assert_status(AXAS_ERR_AGAIN, axas_translate(f->as, GIB, &hpa, NULL));
+	assert_status(AXAS_ERR_AGAIN, axas_trap_cookie(f->as, GIB, &cookie));
+	assert_status(AXAS_ERR_AGAIN, axas_stats(f->as, &st));
+	assert_status(AXAS_ERR_AGAIN, axas_map_linear(f->as, 9 * GIB, LINEAR_HPA, PAGE, RW));
+	assert_status(AXAS_ERR_AGAIN, axas_map_alloc(f->as, 9 * GIB, PAGE, RW));
+	assert_status(AXAS_ERR_AGAIN, axas_map_trap(f->as, 9 * GIB, PAGE, 1));
+	assert_status(AXAS_ERR_AGAIN, axas_unmap(f->as, GIB, PAGE));
+	assert_status(AXAS_ERR_AGAIN, axas_protect(f->as, GIB, PAGE, AXAS_READ));
+	assert_status(AXAS_ERR_AGAIN, axas_clear(f->as));
+	assert_status(AXAS_ERR_AGAIN, axas_set_vmid(f->as, 9));
+	/* a bad argument is bad whether anybody is busy or not */
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_unmap(f->as, 1, PAGE));
+	assert_int_equal(axas_base(f->as), 0);
+	assert_int_equal(axas_levels(f->as), f->fc->levels);
+	go_on(f, &s, thread);
+	expect_state(f, GIB, AXAS_STATE_RESERVED);
+}
+
+static void without_the_lock_there_is_no_retry(void **state)
+{
+	FIXTURE(f);
+	struct stopped s;
+	pthread_t thread;
+
+	f->cfg.options = AXAS_CALLER_LOCKED;
+	fixture_create(f);
+	thread = stop_in_unmap(f, &s);
+	/* The host promises exclusion; that it is not asked for shows the lock is off. */
+	assert_int_equal(axas_handle_page_fault(f->as, GIB, AXAS_READ), AXAS_FAULT_RESOLVED);
+	go_on(f, &s, thread);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH_FORMAT(one_frame_is_kept_for_each_contended_page),
+		EACH_FORMAT(one_large_frame_is_kept_for_each_contended_range),
+		EACH_FORMAT(range_operations_and_faults_run_side_by_side),
+		EACH_FORMAT(a_fault_beside_an_exclusive_call_is_told_to_retry),
+		EACH_FORMAT(other_calls_wait_and_say_so_through_relax),
+		EACH_FORMAT_NO_SPACE(with_no_wait_other_calls_say_again),
+		EACH_FORMAT_NO_SPACE(without_the_lock_there_is_no_retry),
+	};
+
+	return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
+}

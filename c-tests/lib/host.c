@@ -1,0 +1,495 @@
+#define _GNU_SOURCE
+#include "host.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "space.h"
+
+/*
+ * Read as an entry this is valid and writable in all four formats, and it points at the pool: a
+ * library or a walker that follows a stale pointer lands in memory it does not own.
+ */
+#define POISON 0x00000012400004f7ull
+
+#define WINDOW_LIMIT 16u
+
+/* The windows that this thread has open, innermost last. */
+static _Thread_local struct {
+	uint8_t *page;
+	size_t size;
+	uint8_t *va;
+} window[WINDOW_LIMIT];
+static _Thread_local uint32_t windows_open;
+
+void host_violation(struct host *h, const char *format, ...)
+{
+	if (atomic_fetch_add(&h->violations, 1) == 0) {
+		va_list args;
+
+		va_start(args, format);
+		vsnprintf(h->first_violation, sizeof(h->first_violation), format, args);
+		va_end(args);
+	}
+}
+
+void host_check(const struct host *h)
+{
+	if (atomic_load(&h->violations) != 0)
+		fail_msg("the library broke its contract with the host %u times, first: %s",
+			 atomic_load(&h->violations), h->first_violation);
+	if (windows_open != 0)
+		fail_msg("%u windows are still open", windows_open);
+}
+
+void host_check_balance(const struct host *h)
+{
+	host_check(h);
+	if (h->tables_out != 0 || h->guest_out != 0)
+		fail_msg("frames not given back: %llu of tables, %llu of the guest",
+			 (unsigned long long)h->tables_out, (unsigned long long)h->guest_out);
+}
+
+void *host_at(const struct host *h, axas_hpa_t pa)
+{
+	if (pa < h->pa_base || pa - h->pa_base >= h->pool_bytes)
+		return NULL;
+	return h->va + (pa - h->pa_base);
+}
+
+struct host_frame *host_frame_at(const struct host *h, axas_hpa_t pa)
+{
+	if (host_at(h, pa) == NULL)
+		return NULL;
+	return &h->frame[(pa - h->pa_base) / PAGE];
+}
+
+int host_is_guest_frame(const struct host *h, axas_hpa_t pa)
+{
+	const struct host_frame *f = host_frame_at(h, pa);
+
+	return f != NULL && f->state != HOST_FRAME_FREE && f->purpose == AXAS_FRAME_GUEST;
+}
+
+const axas_tlb_request_t *host_last_flush(const struct host *h)
+{
+	assert_true(h->flushes > 0);
+	return &h->tlb[(h->flushes - 1) % HOST_TLB_LOG];
+}
+
+void host_forget_log(struct host *h)
+{
+	h->flushes = 0;
+	h->runs = 0;
+	h->cleans[AXAS_FRAME_TABLE] = 0;
+	h->cleans[AXAS_FRAME_GUEST] = 0;
+}
+
+static void fill(void *va, uint64_t bytes)
+{
+	uint64_t *word = va;
+
+	for (uint64_t i = 0; i < bytes / sizeof(*word); i++)
+		word[i] = POISON;
+}
+
+/* A gigabyte is too much to fill each time; its first page stands for it. */
+static uint64_t fill_bytes(uint32_t order)
+{
+	return order > 9 ? PAGE : PAGE << order;
+}
+
+static struct host_region *region_of_order(struct host *h, uint32_t order)
+{
+	for (uint32_t i = 0; i < HOST_REGIONS; i++)
+		if (order >= h->region[i].first_order && order <= h->region[i].last_order)
+			return &h->region[i];
+	return NULL;
+}
+
+static struct host_region *region_of_pa(struct host *h, axas_hpa_t pa, uint32_t *slot)
+{
+	for (uint32_t i = 0; i < HOST_REGIONS; i++) {
+		struct host_region *r = &h->region[i];
+		const uint64_t from = pa - h->pa_base - r->offset;
+
+		if (pa - h->pa_base >= r->offset &&
+		    from < (uint64_t)r->slots * (PAGE << r->slot_order)) {
+			*slot = (uint32_t)(from / (PAGE << r->slot_order));
+			return r;
+		}
+	}
+	return NULL;
+}
+
+static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
+{
+	struct host_region *r = region_of_order(h, order);
+	uint32_t slot;
+	axas_hpa_t pa;
+
+	if (r == NULL) {
+		host_violation(h, "alloc_frame: order %u", order);
+		return AXAS_HPA_INVALID;
+	}
+	if (r->free_count > 0)
+		slot = r->free_slots[--r->free_count];
+	else if (r->used < r->slots)
+		slot = r->used++;
+	else
+		return AXAS_HPA_INVALID;
+	pa = h->pa_base + r->offset + (uint64_t)slot * (PAGE << r->slot_order);
+	r->slot_out[slot] = 1u << order;
+	for (uint32_t i = 0; i < 1u << order; i++) {
+		struct host_frame *f = host_frame_at(h, pa + i * PAGE);
+
+		f->state = i == 0 ? HOST_FRAME_HEAD : HOST_FRAME_BODY;
+		f->purpose = (uint8_t)purpose;
+		f->order = (uint8_t)order;
+		f->call = space_call_number();
+		f->reach = 0;
+	}
+	if (purpose == AXAS_FRAME_TABLE) {
+		h->tables_out += 1ull << order;
+		h->tables_taken += 1ull << order;
+	} else {
+		h->guest_out += 1ull << order;
+		h->guest_taken += 1ull << order;
+	}
+	if (purpose == AXAS_FRAME_TABLE || h->poison_guest)
+		fill(host_at(h, pa), fill_bytes(order));
+	return pa;
+}
+
+static axas_hpa_t give_nonsense(struct host *h)
+{
+	h->nonsense_given = h->nonsense == HOST_GIVES_UNALIGNED ? h->pa_base + 0x800 : 1ull << 60;
+	return h->nonsense_given;
+}
+
+static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
+{
+	struct host *h = ctx;
+	axas_hpa_t pa = AXAS_HPA_INVALID;
+
+	pthread_mutex_lock(&h->lock);
+	h->allocations++;
+	if (purpose != AXAS_FRAME_TABLE && purpose != AXAS_FRAME_GUEST)
+		host_violation(h, "alloc_frame: purpose %u", purpose);
+	else if (h->fail_at != 0 && --h->fail_at == 0)
+		;
+	else if (purpose == h->fail_purpose)
+		;
+	else if (h->refuse_order != 0 && order >= h->refuse_order)
+		;
+	else if (h->nonsense != HOST_SANE && purpose == h->nonsense_purpose)
+		pa = give_nonsense(h);
+	else
+		pa = take(h, order, purpose);
+	pthread_mutex_unlock(&h->lock);
+	return pa;
+}
+
+/*
+ * A frame that the library took in this very call was never seen by hardware when it comes straight
+ * back (the loser of a race, a failed call). Any other must have been unreachable when a flush that
+ * reaches all CPUs was asked for in this call.
+ */
+static void check_flushed(struct host *h, axas_hpa_t pa, const struct host_frame *f)
+{
+	if (h->quick || f->call == space_call_number())
+		return;
+	if (space_call_flushes() == 0)
+		host_violation(h, "frame %#llx came back without a flush", (unsigned long long)pa);
+	else if (f->reach == h->flushes_all)
+		host_violation(h, "frame %#llx was still linked when the flush ran",
+			       (unsigned long long)pa);
+}
+
+static void give_back_slot(struct host *h, axas_hpa_t pa, uint32_t order)
+{
+	uint32_t slot;
+	struct host_region *r = region_of_pa(h, pa, &slot);
+
+	r->slot_out[slot] -= 1u << order;
+	if (r->slot_out[slot] == 0)
+		r->free_slots[r->free_count++] = slot;
+}
+
+static int may_come_back(struct host *h, axas_hpa_t pa, uint32_t order, uint32_t purpose)
+{
+	const struct host_frame *head = host_frame_at(h, pa);
+
+	if (order > 18 || pa % (PAGE << order) != 0 || head == NULL) {
+		host_violation(h, "dealloc_frame: %#llx order %u was never a frame",
+			       (unsigned long long)pa, order);
+		return 0;
+	}
+	if (purpose == AXAS_FRAME_TABLE &&
+	    (head->state != HOST_FRAME_HEAD || head->order != order)) {
+		host_violation(h, "table %#llx comes back with order %u", (unsigned long long)pa,
+			       order);
+		return 0;
+	}
+	for (uint32_t i = 0; i < 1u << order; i++) {
+		const struct host_frame *f = host_frame_at(h, pa + i * PAGE);
+
+		if (f == NULL || f->state == HOST_FRAME_FREE || f->purpose != purpose) {
+			host_violation(h, "dealloc_frame: %#llx is not out as purpose %u",
+				       (unsigned long long)(pa + i * PAGE), purpose);
+			return 0;
+		}
+		check_flushed(h, pa + i * PAGE, f);
+	}
+	return 1;
+}
+
+static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t purpose)
+{
+	struct host *h = ctx;
+
+	pthread_mutex_lock(&h->lock);
+	if (h->nonsense != HOST_SANE && pa == h->nonsense_given) {
+		h->nonsense_returned++;
+	} else if (may_come_back(h, pa, order, purpose)) {
+		for (uint32_t i = 0; i < 1u << order; i++)
+			host_frame_at(h, pa + i * PAGE)->state = HOST_FRAME_FREE;
+		fill(host_at(h, pa), fill_bytes(order));
+		if (purpose == AXAS_FRAME_TABLE) {
+			h->tables_out -= 1ull << order;
+		} else {
+			h->guest_out -= 1ull << order;
+			h->guest_returned += 1ull << order;
+		}
+		give_back_slot(h, pa, order);
+	}
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
+{
+	struct host *h = ctx;
+
+	if (pa == h->unreachable)
+		return NULL;
+	if (host_at(h, pa) == NULL || host_at(h, pa + size - 1) == NULL)
+		return NULL;
+	return host_at(h, pa);
+}
+
+static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
+{
+	struct host *h = ctx;
+	uint8_t *page;
+
+	if (host_at(h, pa) == NULL)
+		return NULL;
+	if (size == 0 || size > PAGE || pa / PAGE != (pa + size - 1) / PAGE) {
+		host_violation(h, "window of %zu bytes at %#llx", size, (unsigned long long)pa);
+		return NULL;
+	}
+	if (windows_open == space_window_limit()) {
+		host_violation(h, "more than %u windows open", windows_open);
+		return NULL;
+	}
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, h->memfd,
+		    (off_t)((pa - h->pa_base) & ~(PAGE - 1)));
+	if (page == MAP_FAILED) {
+		host_violation(h, "mmap of a window");
+		return NULL;
+	}
+	window[windows_open].page = page;
+	window[windows_open].size = size;
+	window[windows_open].va = page + pa % PAGE;
+	pthread_mutex_lock(&h->lock);
+	h->windows_opened++;
+	if (windows_open + 1 > h->windows_most)
+		h->windows_most = windows_open + 1;
+	pthread_mutex_unlock(&h->lock);
+	return window[windows_open++].va;
+}
+
+static void close_window(void *ctx, void *va, size_t size)
+{
+	struct host *h = ctx;
+
+	if (windows_open == 0 || window[windows_open - 1].va != va ||
+	    window[windows_open - 1].size != size) {
+		host_violation(h, "a window was closed out of order or with another size");
+		return;
+	}
+	munmap(window[--windows_open].page, PAGE);
+}
+
+void space_check_no_window(struct host *h, const char *where)
+{
+	if (windows_open != 0)
+		host_violation(h, "%u windows open in %s", windows_open, where);
+}
+
+/* Marks what hardware can reach right now: none of it may be freed on the strength of this flush. */
+static void mark_reachable(void *ctx, axas_hpa_t pa, uint64_t bytes)
+{
+	struct host *h = ctx;
+
+	for (uint64_t at = 0; at < bytes; at += PAGE) {
+		struct host_frame *f = host_frame_at(h, pa + at);
+
+		if (f == NULL)
+			return;
+		f->reach = h->flushes_all;
+	}
+}
+
+static void check_request(struct host *h, const axas_tlb_request_t *q)
+{
+	const int local = q->reason == AXAS_FLUSH_RELAX || q->reason == AXAS_FLUSH_NEW;
+
+	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_BREAK)
+		host_violation(h, "tlb_flush: reason %u", q->reason);
+	if (q->scope != (local ? AXAS_SCOPE_LOCAL : AXAS_SCOPE_ALL))
+		host_violation(h, "tlb_flush: scope %u for reason %u", q->scope, q->reason);
+	if (q->level > 3 || q->reserved != 0)
+		host_violation(h, "tlb_flush: level %u reserved %u", q->level, q->reserved);
+	if (q->gpa % PAGE != 0 || q->size % PAGE != 0 || q->size == 0 ||
+	    q->gpa + q->size - 1 < q->gpa)
+		host_violation(h, "tlb_flush: gpa %#llx size %#llx", (unsigned long long)q->gpa,
+			       (unsigned long long)q->size);
+}
+
+static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
+{
+	struct host *h = ctx;
+
+	space_check_no_window(h, "tlb_flush");
+	check_request(h, request);
+	pthread_mutex_lock(&h->lock);
+	h->tlb[h->flushes % HOST_TLB_LOG] = *request;
+	h->flushes++;
+	if (request->scope == AXAS_SCOPE_ALL)
+		h->flushes_all++;
+	pthread_mutex_unlock(&h->lock);
+	space_note_flush(h, request);
+	if (request->scope == AXAS_SCOPE_ALL && !h->quick)
+		space_visit_reachable(h, mark_reachable, h);
+	if (h->in_flush != NULL)
+		h->in_flush(h, request);
+}
+
+static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
+{
+	struct host *h = ctx;
+
+	if (va == NULL || size == 0 ||
+	    (purpose != AXAS_FRAME_TABLE && purpose != AXAS_FRAME_GUEST)) {
+		host_violation(h, "clean_range: size %zu purpose %u", size, purpose);
+		return;
+	}
+	pthread_mutex_lock(&h->lock);
+	h->cleans[purpose]++;
+	pthread_mutex_unlock(&h->lock);
+}
+
+static void relax(void *ctx)
+{
+	struct host *h = ctx;
+
+	atomic_fetch_add(&h->relaxed, 1);
+	usleep(50);
+}
+
+static void released(void *ctx, const axas_mapping_t *run)
+{
+	struct host *h = ctx;
+
+	space_check_no_window(h, "released");
+	if (space_call_flushes() == 0)
+		host_violation(h, "released before any flush");
+	if (run->state != AXAS_STATE_LINEAR)
+		host_violation(h, "released: state %u", run->state);
+	h->run[h->runs++ % HOST_RUN_LOG] = *run;
+}
+
+static void region_init(struct host_region *r, uint32_t first, uint32_t last, uint32_t slots,
+			uint64_t offset)
+{
+	r->first_order = first;
+	r->last_order = last;
+	r->slot_order = last;
+	r->slots = slots;
+	r->offset = offset;
+	r->free_slots = calloc(slots, sizeof(*r->free_slots));
+	r->slot_out = calloc(slots, sizeof(*r->slot_out));
+	assert_non_null(r->free_slots);
+	assert_non_null(r->slot_out);
+}
+
+static void map_pool(struct host *h, enum host_map_kind kind)
+{
+	int flags = MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS;
+
+	h->memfd = -1;
+	if (kind == HOST_WINDOWS) {
+		h->memfd = memfd_create("ctests-pool", MFD_CLOEXEC);
+		assert_true(h->memfd >= 0);
+		assert_int_equal(ftruncate(h->memfd, (off_t)h->pool_bytes), 0);
+		flags = MAP_NORESERVE | MAP_SHARED;
+	}
+	h->va = mmap(NULL, h->pool_bytes, PROT_READ | PROT_WRITE, flags, h->memfd, 0);
+	assert_ptr_not_equal(h->va, MAP_FAILED);
+}
+
+void host_init(struct host *h, enum host_map_kind kind, uint64_t pa_base)
+{
+	memset(h, 0, sizeof(*h));
+	h->pa_base = pa_base;
+	h->pool_bytes = 5 * GIB;
+	map_pool(h, kind);
+	region_init(&h->region[0], 0, 0, 131072, 0);
+	region_init(&h->region[1], 1, 4, 64, 512 * MIB);
+	region_init(&h->region[2], 5, 9, 128, 768 * MIB);
+	region_init(&h->region[3], 10, 18, 4, GIB);
+	h->frame = calloc(h->pool_bytes / PAGE, sizeof(*h->frame));
+	assert_non_null(h->frame);
+	pthread_mutex_init(&h->lock, NULL);
+	h->poison_guest = 1;
+	h->unreachable = AXAS_HPA_INVALID;
+
+	h->hal.struct_size = sizeof(h->hal);
+	h->hal.ctx = h;
+	h->hal.alloc_frame = alloc_frame;
+	h->hal.dealloc_frame = dealloc_frame;
+	h->hal.tlb_flush = tlb_flush;
+	h->hal.clean_range = clean_range;
+	h->hal.relax = relax;
+	h->hal.released = released;
+	if (kind == HOST_DIRECT_MAP) {
+		h->hal.flags = AXAS_HAL_DIRECT_MAP;
+		h->hal.direct_map_offset = (uint64_t)(uintptr_t)h->va - pa_base;
+	} else if (kind == HOST_CALLBACK) {
+		h->hal.phys_to_virt = phys_to_virt;
+	} else {
+		h->hal.phys_to_virt = open_window;
+		h->hal.release_virt = close_window;
+	}
+}
+
+void host_exit(struct host *h)
+{
+	for (uint32_t i = 0; i < HOST_REGIONS; i++) {
+		free(h->region[i].free_slots);
+		free(h->region[i].slot_out);
+	}
+	free(h->frame);
+	munmap(h->va, h->pool_bytes);
+	if (h->memfd >= 0)
+		close(h->memfd);
+	pthread_mutex_destroy(&h->lock);
+}

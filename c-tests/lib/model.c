@@ -1,0 +1,164 @@
+#include "model.h"
+
+#define SIZES (AXAS_HUGE_FRAMES | AXAS_MAX_2M)
+
+void model_init(struct model *m, axas_gpa_t base, uint64_t size)
+{
+	m->base = base;
+	m->pages = size / PAGE;
+	m->page = calloc(m->pages, sizeof(*m->page));
+	assert_non_null(m->page);
+}
+
+void model_exit(struct model *m)
+{
+	free(m->page);
+	m->page = NULL;
+}
+
+struct model_page *model_at(const struct model *m, axas_gpa_t gpa)
+{
+	assert_true(gpa >= m->base && (gpa - m->base) / PAGE < m->pages);
+	return &m->page[(gpa - m->base) / PAGE];
+}
+
+int model_all_absent(const struct model *m, axas_gpa_t gpa, uint64_t size)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE)
+		if (model_at(m, g)->state != AXAS_STATE_ABSENT)
+			return 0;
+	return 1;
+}
+
+int model_all_memory(const struct model *m, axas_gpa_t gpa, uint64_t size)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE)
+		if (model_at(m, g)->state == AXAS_STATE_ABSENT ||
+		    model_at(m, g)->state == AXAS_STATE_TRAP)
+			return 0;
+	return 1;
+}
+
+void model_set(struct model *m, const struct model_change *c)
+{
+	for (uint64_t at = 0; at < c->size; at += PAGE) {
+		struct model_page *p = model_at(m, c->gpa + at);
+
+		p->state = c->state;
+		p->flags = c->flags;
+		p->value = c->state == AXAS_STATE_LINEAR ? c->value + at : c->value;
+	}
+}
+
+void model_protect(struct model *m, axas_gpa_t gpa, uint64_t size, axas_flags_t flags)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE) {
+		struct model_page *p = model_at(m, g);
+
+		p->flags = (p->flags & ~(axas_flags_t)RWX) | flags;
+	}
+}
+
+axas_fault_result_t model_verdict(const struct model *m, axas_gpa_t gpa, axas_flags_t access)
+{
+	const struct model_page *p;
+
+	if (gpa < m->base || (gpa - m->base) / PAGE >= m->pages)
+		return AXAS_FAULT_UNMAPPED;
+	p = model_at(m, gpa);
+	if (p->state == AXAS_STATE_ABSENT)
+		return AXAS_FAULT_UNMAPPED;
+	if (p->state == AXAS_STATE_TRAP)
+		return AXAS_FAULT_TRAP;
+	if (access & ~p->flags)
+		return AXAS_FAULT_DENIED;
+	return p->state == AXAS_STATE_RESERVED ? AXAS_FAULT_RESOLVED : AXAS_FAULT_SPURIOUS;
+}
+
+uint64_t model_count(const struct model *m, uint32_t state)
+{
+	uint64_t count = 0;
+
+	for (uint64_t i = 0; i < m->pages; i++)
+		count += m->page[i].state == state;
+	return count;
+}
+
+void model_learn(struct model *m, const struct fixture *f, axas_gpa_t gpa)
+{
+	const struct walk r = space_walk(f->as, gpa);
+	axas_gpa_t first;
+
+	assert_int_equal(r.outcome, WALK_LEAF);
+	first = gpa & ~(r.size - 1);
+	for (uint64_t at = 0; at < r.size; at += PAGE) {
+		struct model_page *p = model_at(m, first + at);
+
+		assert_int_equal(p->state, AXAS_STATE_RESERVED);
+		if (r.size > PAGE)
+			assert_true(p->flags & AXAS_HUGE_FRAMES);
+		if (r.size > 2 * MIB)
+			assert_false(p->flags & AXAS_MAX_2M);
+		p->state = AXAS_STATE_OWNED;
+		p->flags &= ~(axas_flags_t)SIZES;
+		p->value = (r.hpa & ~(r.size - 1)) + at;
+	}
+}
+
+/* A memory type that the entry cannot tell from another is the same. */
+static void same_flags(const struct fixture *f, const struct model_page *p, axas_flags_t got)
+{
+	const axas_flags_t want = p->flags;
+
+	assert_int_equal(space_access(got), space_access(want));
+	if (p->state == AXAS_STATE_RESERVED)
+		assert_int_equal(got & AXAS_HUGE_FRAMES, want & AXAS_HUGE_FRAMES);
+	else
+		assert_int_equal(got & SIZES, 0);
+	assert_int_equal(space_memory(f->cfg.format, f->cfg.features, got),
+			 space_memory(f->cfg.format, f->cfg.features, want));
+}
+
+/* One page of the entry m that query returned. */
+static void same_page(const struct model *model, const struct fixture *f, const axas_mapping_t *m,
+		      axas_gpa_t gpa)
+{
+	const struct model_page *p = model_at(model, gpa);
+
+	if (p->state != m->state)
+		fail_msg("gpa %#llx: state %u, should be %u", (unsigned long long)gpa, m->state,
+			 p->state);
+	if (p->state == AXAS_STATE_TRAP)
+		assert_int_equal(m->cookie, p->value);
+	if (p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED)
+		assert_int_equal(m->hpa + (gpa - m->gpa), p->value);
+	if (p->state != AXAS_STATE_ABSENT && p->state != AXAS_STATE_TRAP)
+		same_flags(f, p, m->flags);
+}
+
+axas_mapping_t model_check(const struct model *model, const struct fixture *f, axas_gpa_t gpa)
+{
+	const axas_mapping_t m = space_agree(f->as, gpa);
+
+	same_page(model, f, &m, gpa);
+	same_page(model, f, &m, m.gpa);
+	same_page(model, f, &m, m.gpa + m.size - PAGE);
+	return m;
+}
+
+void model_check_all(const struct model *model, const struct fixture *f)
+{
+	const axas_gpa_t end = model->base + model->pages * PAGE;
+	axas_gpa_t gpa = model->base;
+
+	while (gpa < end) {
+		const axas_mapping_t m = model_check(model, f, gpa);
+
+		assert_int_equal(m.gpa, gpa);
+		for (axas_gpa_t g = gpa; g < gpa + m.size; g += PAGE)
+			same_page(model, f, &m, g);
+		gpa += m.size;
+	}
+	assert_int_equal(f->host.guest_out, model_count(model, AXAS_STATE_OWNED));
+	space_sweep(f->as);
+}

@@ -1,0 +1,552 @@
+#include "space.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MOST_SPACES   64u
+#define MOST_REQUESTS 8u
+
+struct space {
+	const axas_t *as;
+	struct host *host;
+	uint32_t features;
+	uint32_t handle_frames;
+	int dying;
+	struct walker walker;
+};
+
+static struct space spaces[MOST_SPACES];
+static pthread_mutex_t spaces_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic uint32_t calls;
+
+static _Thread_local struct {
+	uint32_t number;
+	uint32_t flushes; /* that reach all CPUs */
+	uint32_t requests;
+	axas_tlb_request_t request[MOST_REQUESTS];
+	uint32_t levels;
+} call;
+
+uint32_t space_call_number(void)
+{
+	return call.number;
+}
+
+uint32_t space_call_flushes(void)
+{
+	return call.flushes;
+}
+
+uint32_t space_call_requests(void)
+{
+	return call.requests;
+}
+
+uint32_t space_window_limit(void)
+{
+	return call.levels + 2;
+}
+
+void space_note_flush(struct host *h, const axas_tlb_request_t *request)
+{
+	if (call.requests == MOST_REQUESTS)
+		host_violation(h, "more than %u flush requests in one call", MOST_REQUESTS);
+	else
+		call.request[call.requests++] = *request;
+	if (request->scope == AXAS_SCOPE_ALL)
+		call.flushes++;
+}
+
+int space_flush_covered(axas_gpa_t gpa, uint64_t size)
+{
+	for (uint32_t i = 0; i < call.requests; i++) {
+		const axas_tlb_request_t *q = &call.request[i];
+
+		if (q->scope == AXAS_SCOPE_ALL && q->gpa <= gpa &&
+		    gpa + (size - 1) <= q->gpa + (q->size - 1))
+			return 1;
+	}
+	return 0;
+}
+
+static struct space *find(const axas_t *as)
+{
+	struct space *found = NULL;
+
+	if (as == NULL)
+		return NULL;
+	pthread_mutex_lock(&spaces_lock);
+	for (uint32_t i = 0; i < MOST_SPACES && found == NULL; i++)
+		if (spaces[i].as == as)
+			found = &spaces[i];
+	pthread_mutex_unlock(&spaces_lock);
+	return found;
+}
+
+/* --- the walker's side ----------------------------------------------------------------------- */
+
+static const void *pool_at(const void *ctx, uint64_t pa, uint64_t bytes)
+{
+	const struct host *h = ctx;
+
+	if (host_at(h, pa) == NULL || host_at(h, pa + bytes - 1) == NULL)
+		return NULL;
+	return host_at(h, pa);
+}
+
+static uint32_t cpu_of_features(uint32_t features)
+{
+	uint32_t cpu = 0;
+
+	cpu |= (features & AXAS_FEATURE_1G_PAGES) ? (uint32_t)CPU_1G_PAGES : 0;
+	cpu |= (features & AXAS_FEATURE_EPT_EXECUTE_ONLY) ? (uint32_t)CPU_EPT_EXECUTE_ONLY : 0;
+	cpu |= (features & AXAS_FEATURE_ARM_XNX) ? (uint32_t)CPU_ARM_XNX : 0;
+	cpu |= (features & AXAS_FEATURE_ARM_FWB) ? (uint32_t)CPU_ARM_FWB : 0;
+	cpu |= (features & AXAS_FEATURE_RISCV_SVPBMT) ? (uint32_t)CPU_SVPBMT : 0;
+	return cpu;
+}
+
+axas_status_t __real_axas_hw_regs(const axas_t *as, axas_hw_regs_t *regs);
+
+static const char *start_walker(struct space *s)
+{
+	axas_hw_regs_t regs;
+
+	if (__real_axas_hw_regs(s->as, &regs) != AXAS_OK)
+		return "axas_hw_regs failed";
+	s->walker = (struct walker){
+		.format = (enum walk_format)regs.format,
+		.root_register = regs.root_register,
+		.control_register = regs.control_register,
+		.npt_levels = regs.levels,
+		.pa_bits = regs.pa_bits,
+		.cpu = cpu_of_features(s->features),
+		.at = pool_at,
+		.ctx = s->host,
+	};
+	return walker_start(&s->walker);
+}
+
+struct walker space_walker(const axas_t *as)
+{
+	struct space *s = find(as);
+	const char *why;
+
+	assert_non_null(s);
+	why = start_walker(s);
+	if (why != NULL)
+		fail_msg("registers: %s", why);
+	return s->walker;
+}
+
+struct walk space_walk(const axas_t *as, axas_gpa_t gpa)
+{
+	const struct walker w = space_walker(as);
+	const struct walk r = walker_walk(&w, gpa);
+
+	if (r.outcome == WALK_BROKEN)
+		fail_msg("gpa %#llx: %s (entry %#llx, level %u)", (unsigned long long)gpa, r.why,
+			 (unsigned long long)r.entry, r.level);
+	return r;
+}
+
+struct reach {
+	walk_table_fn fn;
+	void *ctx;
+	uint64_t skip;
+};
+
+static void reach_table(void *ctx, uint64_t pa, uint64_t bytes)
+{
+	const struct reach *r = ctx;
+
+	if (pa != r->skip)
+		r->fn(r->ctx, pa, bytes);
+}
+
+/* Nobody has the root of a dying space loaded; what hangs below it may still be in walk caches. */
+void space_visit_reachable(struct host *h, walk_table_fn reach, void *ctx)
+{
+	for (uint32_t i = 0; i < MOST_SPACES; i++) {
+		const struct space *s = &spaces[i];
+		struct reach r = { .fn = reach, .ctx = ctx, .skip = 1 };
+
+		if (s->as == NULL || s->host != h)
+			continue;
+		if (s->dying)
+			r.skip = s->walker.root;
+		walker_visit(&s->walker, reach_table, reach_table, &r);
+	}
+}
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+struct snapshot_of {
+	const struct walker *w;
+	struct snapshot *s;
+};
+
+static void snapshot_table(void *ctx, uint64_t pa, uint64_t bytes)
+{
+	const struct snapshot_of *c = ctx;
+	const uint64_t count = bytes / sizeof(uint64_t);
+	struct snapshot *s = c->s;
+
+	while (s->count + count + 1 > s->room) {
+		s->room = s->room == 0 ? 4096 : 2 * s->room;
+		s->words = realloc(s->words, s->room * sizeof(uint64_t));
+		assert_non_null(s->words);
+	}
+	s->words[s->count++] = pa;
+	memcpy(&s->words[s->count], c->w->at(c->w->ctx, pa, bytes), bytes);
+	s->count += count;
+}
+
+static void take_snapshot(const struct walker *w, struct snapshot *s)
+{
+	struct snapshot_of c = { .w = w, .s = s };
+
+	walker_visit(w, snapshot_table, NULL, &c);
+}
+
+struct snapshot space_snapshot(const axas_t *as)
+{
+	const struct walker w = space_walker(as);
+	struct snapshot s = { 0 };
+
+	take_snapshot(&w, &s);
+	return s;
+}
+
+int snapshot_equal(const struct snapshot *a, const struct snapshot *b)
+{
+	return a->count == b->count &&
+	       (a->count == 0 || memcmp(a->words, b->words, a->count * sizeof(uint64_t)) == 0);
+}
+
+void snapshot_free(struct snapshot *s)
+{
+	free(s->words);
+	*s = (struct snapshot){ 0 };
+}
+
+/* --- around each call ------------------------------------------------------------------------ */
+
+struct guard {
+	struct space *s;
+	const char *name;
+	struct snapshot before;
+	uint64_t tables_out, guest_out;
+};
+
+static void begin_call(uint32_t levels)
+{
+	call.number = atomic_fetch_add(&calls, 1) + 1;
+	call.flushes = 0;
+	call.requests = 0;
+	call.levels = levels;
+}
+
+static struct guard begin(const axas_t *as, const char *name)
+{
+	struct guard g = { .s = find(as), .name = name };
+
+	begin_call(g.s != NULL ? g.s->walker.levels : 0);
+	if (g.s != NULL && !g.s->host->quick) {
+		take_snapshot(&g.s->walker, &g.before);
+		g.tables_out = g.s->host->tables_out;
+		g.guest_out = g.s->host->guest_out;
+	}
+	return g;
+}
+
+static void end(struct guard *g, int nothing_changed)
+{
+	struct snapshot after = { 0 };
+
+	if (g->s == NULL)
+		return;
+	space_check_no_window(g->s->host, g->name);
+	if (g->s->host->quick)
+		return;
+	if (nothing_changed) {
+		take_snapshot(&g->s->walker, &after);
+		if (!snapshot_equal(&g->before, &after))
+			host_violation(g->s->host, "%s changed tables and said it did not",
+				       g->name);
+		if (g->tables_out != g->s->host->tables_out ||
+		    g->guest_out != g->s->host->guest_out)
+			host_violation(g->s->host, "%s kept or lost frames and failed", g->name);
+	}
+	snapshot_free(&after);
+	snapshot_free(&g->before);
+}
+
+/* The space's host when its frames come from one; other sources are not followed. */
+static struct host *host_of(const axas_hal_t *hal)
+{
+	struct host *h = hal != NULL ? hal->ctx : NULL;
+
+	return h != NULL && hal->alloc_frame == h->hal.alloc_frame ? h : NULL;
+}
+
+static void enter(const axas_config_t *cfg, struct host *h, const axas_t *as,
+		  uint64_t frames_before)
+{
+	struct space *s = NULL;
+	const char *why;
+	uint64_t root_frames;
+
+	pthread_mutex_lock(&spaces_lock);
+	for (uint32_t i = 0; i < MOST_SPACES && s == NULL; i++)
+		if (spaces[i].as == NULL)
+			s = &spaces[i];
+	assert_non_null(s);
+	*s = (struct space){ .as = as, .host = h, .features = cfg->features };
+	pthread_mutex_unlock(&spaces_lock);
+	why = start_walker(s);
+	if (why != NULL)
+		host_violation(h, "create: %s", why);
+	root_frames = (s->walker.root_entries * sizeof(uint64_t) + PAGE - 1) / PAGE;
+	s->handle_frames = (uint32_t)(h->tables_out - frames_before - root_frames);
+}
+
+axas_status_t __real_axas_create(const axas_config_t *cfg, const axas_hal_t *hal, axas_t **as);
+axas_status_t __wrap_axas_create(const axas_config_t *cfg, const axas_hal_t *hal, axas_t **as);
+axas_status_t __wrap_axas_create(const axas_config_t *cfg, const axas_hal_t *hal, axas_t **as)
+{
+	struct host *h = host_of(hal);
+	const uint64_t frames = h != NULL ? h->tables_out : 0;
+	axas_status_t status;
+
+	begin_call(5);
+	status = __real_axas_create(cfg, hal, as);
+	if (h == NULL)
+		return status;
+	space_check_no_window(h, "create");
+	if (status == AXAS_OK)
+		enter(cfg, h, *as, frames);
+	else if (h->tables_out != frames)
+		host_violation(h, "create failed and kept frames");
+	return status;
+}
+
+axas_status_t __real_axas_create_in(void *storage, size_t bytes, const axas_config_t *cfg,
+				    const axas_hal_t *hal, axas_t **as);
+axas_status_t __wrap_axas_create_in(void *storage, size_t bytes, const axas_config_t *cfg,
+				    const axas_hal_t *hal, axas_t **as);
+axas_status_t __wrap_axas_create_in(void *storage, size_t bytes, const axas_config_t *cfg,
+				    const axas_hal_t *hal, axas_t **as)
+{
+	struct host *h = host_of(hal);
+	const uint64_t frames = h != NULL ? h->tables_out : 0;
+	axas_status_t status;
+
+	begin_call(5);
+	status = __real_axas_create_in(storage, bytes, cfg, hal, as);
+	if (h == NULL)
+		return status;
+	space_check_no_window(h, "create_in");
+	if (status == AXAS_OK)
+		enter(cfg, h, *as, frames);
+	else if (h->tables_out != frames)
+		host_violation(h, "create_in failed and kept frames");
+	return status;
+}
+
+void __real_axas_destroy(axas_t *as);
+void __wrap_axas_destroy(axas_t *as);
+void __wrap_axas_destroy(axas_t *as)
+{
+	struct guard g = begin(as, "destroy");
+
+	if (g.s != NULL)
+		g.s->dying = 1;
+	__real_axas_destroy(as);
+	if (g.s != NULL) {
+		space_check_no_window(g.s->host, "destroy");
+		g.s->as = NULL;
+	}
+	snapshot_free(&g.before);
+}
+
+/* name, parameters, arguments: a call that changes the space unless it fails. */
+#define WRAP(name, parameters, arguments)                                  \
+	axas_status_t __real_axas_##name parameters;                       \
+	axas_status_t __wrap_axas_##name parameters;                       \
+	axas_status_t __wrap_axas_##name parameters                        \
+	{                                                                  \
+		struct guard g = begin(as, #name);                         \
+		const axas_status_t status = __real_axas_##name arguments; \
+                                                                           \
+		end(&g, status != AXAS_OK);                                \
+		return status;                                             \
+	}
+
+/* The same for one that only looks. */
+#define WRAP_LOOK(name, parameters, arguments)                 \
+	axas_status_t __real_axas_##name parameters;           \
+	axas_status_t __wrap_axas_##name parameters;           \
+	axas_status_t __wrap_axas_##name parameters            \
+	{                                                      \
+		struct space *s = find(as);                    \
+		axas_status_t status;                          \
+                                                               \
+		begin_call(s != NULL ? s->walker.levels : 0);  \
+		status = __real_axas_##name arguments;         \
+		if (s != NULL)                                 \
+			space_check_no_window(s->host, #name); \
+		return status;                                 \
+	}
+
+WRAP(clear, (axas_t * as), (as))
+WRAP(map_linear, (axas_t * as, axas_gpa_t gpa, axas_hpa_t hpa, uint64_t size, axas_flags_t flags),
+     (as, gpa, hpa, size, flags))
+WRAP(map_extents,
+     (axas_t * as, axas_gpa_t gpa, const axas_extent_t *extents, size_t count, axas_flags_t flags),
+     (as, gpa, extents, count, flags))
+WRAP(map_alloc, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags),
+     (as, gpa, size, flags))
+WRAP(map_trap, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t cookie),
+     (as, gpa, size, cookie))
+WRAP(unmap, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
+WRAP(protect, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags),
+     (as, gpa, size, flags))
+WRAP(set_vmid, (axas_t * as, uint32_t vmid), (as, vmid))
+WRAP_LOOK(query, (const axas_t *as, axas_gpa_t gpa, axas_mapping_t *m), (as, gpa, m))
+WRAP_LOOK(translate, (const axas_t *as, axas_gpa_t gpa, axas_hpa_t *hpa, uint64_t *run),
+	  (as, gpa, hpa, run))
+WRAP_LOOK(trap_cookie, (const axas_t *as, axas_gpa_t gpa, uint64_t *cookie), (as, gpa, cookie))
+WRAP_LOOK(stats, (const axas_t *as, axas_stats_t *stats), (as, stats))
+WRAP_LOOK(hw_regs, (const axas_t *as, axas_hw_regs_t *regs), (as, regs))
+
+axas_fault_result_t __real_axas_handle_page_fault(axas_t *as, axas_gpa_t gpa, axas_flags_t access);
+axas_fault_result_t __wrap_axas_handle_page_fault(axas_t *as, axas_gpa_t gpa, axas_flags_t access);
+axas_fault_result_t __wrap_axas_handle_page_fault(axas_t *as, axas_gpa_t gpa, axas_flags_t access)
+{
+	struct guard g = begin(as, "handle_page_fault");
+	const axas_fault_result_t verdict = __real_axas_handle_page_fault(as, gpa, access);
+
+	if (g.s != NULL && call.flushes != 0)
+		host_violation(g.s->host, "a fault asked for a flush that waits for other CPUs");
+	end(&g, verdict != AXAS_FAULT_RESOLVED && verdict != AXAS_FAULT_RETRY);
+	return verdict;
+}
+
+/* --- agreement ------------------------------------------------------------------------------- */
+
+enum walk_memory space_memory(uint32_t format, uint32_t features, axas_flags_t flags)
+{
+	static const struct {
+		axas_flags_t flag;
+		enum walk_memory x86, arm, riscv;
+	} types[] = {
+		{ AXAS_DEVICE, MEM_UC, MEM_NGNRE, MEM_IO },
+		{ AXAS_UNCACHED, MEM_UC, MEM_NC, MEM_NC },
+		{ AXAS_WRITE_COMBINE, MEM_WC, MEM_NC, MEM_NC },
+		{ AXAS_WRITE_THROUGH, MEM_WT, MEM_WT, MEM_PMA },
+		{ AXAS_DEVICE_NGNRNE, MEM_UC, MEM_NGNRNE, MEM_IO },
+		{ AXAS_DEVICE_NGRE, MEM_UC, MEM_NGRE, MEM_IO },
+		{ AXAS_DEVICE_GRE, MEM_UC, MEM_GRE, MEM_IO },
+	};
+	const int riscv = format == AXAS_FORMAT_RISCV_GSTAGE;
+
+	if (riscv && !(features & AXAS_FEATURE_RISCV_SVPBMT))
+		return MEM_PMA;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+		if (!(flags & types[i].flag))
+			continue;
+		if (format == AXAS_FORMAT_ARM_S2)
+			return types[i].arm;
+		return riscv ? types[i].riscv : types[i].x86;
+	}
+	return riscv ? MEM_PMA : MEM_WB;
+}
+
+uint32_t space_access(axas_flags_t flags)
+{
+	return flags & (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE);
+}
+
+static void agree_leaf(const struct space *s, axas_gpa_t gpa, const struct walk *r,
+		       const axas_mapping_t *m)
+{
+	uint64_t run = 0;
+	axas_hpa_t hpa = 0;
+	struct walk last;
+
+	assert_true(m->state == AXAS_STATE_LINEAR || m->state == AXAS_STATE_OWNED);
+	assert_int_equal(m->size, r->size);
+	assert_int_equal(m->hpa + (gpa - m->gpa), r->hpa);
+	assert_int_equal(space_access(m->flags), r->access);
+	assert_int_equal(space_memory(s->walker.format, s->features, m->flags), r->memory);
+	assert_int_equal(host_is_guest_frame(s->host, r->hpa), m->state == AXAS_STATE_OWNED);
+	assert_int_equal(m->cookie, 0);
+
+	assert_int_equal(axas_translate(s->as, gpa, &hpa, &run), AXAS_OK);
+	assert_int_equal(hpa, r->hpa);
+	assert_true(run >= m->gpa + m->size - gpa);
+	last = walker_walk(&s->walker, gpa + run - 1);
+	assert_int_equal(last.outcome, WALK_LEAF);
+	assert_int_equal(last.hpa, hpa + run - 1);
+}
+
+axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
+{
+	struct space *s = find(as);
+	const struct walk r = space_walk(as, gpa);
+	const axas_gpa_t end_of_space = axas_base(as) + (axas_size(as) - 1);
+	axas_mapping_t m;
+	axas_hpa_t hpa;
+
+	memset(&m, 0xa5, sizeof(m));
+	assert_int_equal(axas_query(as, gpa, &m), AXAS_OK);
+	assert_true(m.gpa <= gpa && gpa - m.gpa < m.size);
+	assert_int_equal(m.reserved[0] | m.reserved[1] | m.reserved[2], 0);
+	if (r.outcome == WALK_LEAF) {
+		agree_leaf(s, gpa, &r, &m);
+	} else {
+		const axas_gpa_t first = gpa & ~(r.size - 1);
+		const axas_gpa_t from = first > axas_base(as) ? first : axas_base(as);
+		const axas_gpa_t last = first + (r.size - 1);
+		const axas_gpa_t to = last < end_of_space ? last : end_of_space;
+
+		assert_true(m.state == AXAS_STATE_ABSENT || m.state == AXAS_STATE_RESERVED ||
+			    m.state == AXAS_STATE_TRAP);
+		assert_int_equal(m.gpa, from);
+		assert_int_equal(m.size, to - from + 1);
+		assert_int_equal(m.hpa, AXAS_HPA_INVALID);
+		if (m.state != AXAS_STATE_TRAP)
+			assert_int_equal(m.cookie, 0);
+		assert_int_equal(axas_translate(as, gpa, &hpa, NULL), AXAS_ERR_NOT_MAPPED);
+	}
+	return m;
+}
+
+struct sweep space_sweep(const axas_t *as)
+{
+	struct space *s = find(as);
+	const struct walker w = space_walker(as);
+	struct sweep sw;
+	axas_stats_t stats;
+
+	walker_sweep(&w, &sw);
+	if (sw.broken != 0)
+		fail_msg("%llu broken entries, first: %s (%#llx at level %u)",
+			 (unsigned long long)sw.broken, sw.why, (unsigned long long)sw.why_entry,
+			 sw.why_level);
+	assert_int_equal(sw.empty_tables, 0);
+	assert_int_equal(axas_stats(as, &stats), AXAS_OK);
+	assert_int_equal(stats.table_frames, sw.table_frames);
+	assert_int_equal(stats.mapped_4k, sw.leaves[1]);
+	assert_int_equal(stats.mapped_2m, sw.leaves[2]);
+	assert_int_equal(stats.mapped_1g, sw.leaves[3]);
+	assert_int_equal(stats.guest_frames, s->host->guest_out);
+	assert_int_equal(stats.table_frames + s->handle_frames, s->host->tables_out);
+	host_check(s->host);
+	return sw;
+}

@@ -1,0 +1,522 @@
+#include "walker.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define PAGE_SHIFT 12u
+#define MAX_LEVELS 5u
+
+#define BIT(n)          (1ull << (n))
+/* Bits high..low, both included. */
+#define BITS(high, low) ((~0ull >> (63 - (high))) & (~0ull << (low)))
+
+enum entry_kind { ENTRY_NONE, ENTRY_TABLE, ENTRY_LEAF, ENTRY_BROKEN };
+
+struct decoded {
+	enum entry_kind kind;
+	uint64_t address;
+	uint32_t access;
+	enum walk_memory memory;
+	const char *why;
+};
+
+static uint64_t level_size(uint32_t level)
+{
+	return BIT(PAGE_SHIFT + 9 * (level - 1));
+}
+
+static struct decoded broken(const char *why)
+{
+	return (struct decoded){ .kind = ENTRY_BROKEN, .why = why };
+}
+
+static struct decoded none(void)
+{
+	return (struct decoded){ .kind = ENTRY_NONE };
+}
+
+/* Output addresses are below the CPU's width and aligned to what they name. */
+static const char *check_address(const struct walker *w, uint64_t address, uint64_t align)
+{
+	if ((address >> w->pa_bits) != 0)
+		return "address above the physical width";
+	if (address % align != 0)
+		return "address not aligned to the page size";
+	return NULL;
+}
+
+static struct decoded table(const struct walker *w, uint64_t address)
+{
+	const char *why = check_address(w, address, BIT(PAGE_SHIFT));
+
+	if (why != NULL)
+		return broken(why);
+	return (struct decoded){ .kind = ENTRY_TABLE, .address = address };
+}
+
+static struct decoded leaf(const struct walker *w, uint32_t level, uint64_t address,
+			   uint32_t access, enum walk_memory memory)
+{
+	const char *why = check_address(w, address, level_size(level));
+
+	if (why != NULL)
+		return broken(why);
+	return (struct decoded){
+		.kind = ENTRY_LEAF, .address = address, .access = access, .memory = memory
+	};
+}
+
+/* --- Intel EPT ------------------------------------------------------------------------------- */
+
+static struct decoded ept_invalid(uint64_t e)
+{
+	if (e & BIT(10))
+		return broken("EPT: bit 10 is a permission where mode-based execute is on");
+	if (!(e & BIT(63)))
+		return broken("EPT: suppress #VE is off in an entry that is not present");
+	/* L1 terminal fault: the address field must not name memory that exists. */
+	if ((e & BITS(51, 12)) != 0 && (e & BITS(51, 43)) != BITS(51, 43))
+		return broken("EPT: an entry that is not present names plausible memory");
+	return none();
+}
+
+static struct decoded ept_table(const struct walker *w, uint32_t level, uint64_t e)
+{
+	if (level == 1 || (e & BITS(7, 3)))
+		return broken("EPT: bits 7:3 of a table entry");
+	if (e & (BITS(11, 9) | BITS(63, 57)))
+		return broken("EPT: software bits of a table entry outside 52-56");
+	if ((w->root_register & BIT(6)) && !(e & BIT(8)))
+		return broken("EPT: accessed bit of a table entry not preset");
+	if ((e & 7) != 7)
+		return broken("EPT: a table entry takes permissions away");
+	return table(w, e & BITS(51, 12));
+}
+
+static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_t e)
+{
+	static const int memory[8] = { MEM_UC, MEM_WC, -1, -1, MEM_WT, -1, MEM_WB, -1 };
+	const int type = memory[(e >> 3) & 7];
+
+	if ((e & 7) == 0)
+		return ept_invalid(e);
+	if ((e & WALK_W) && !(e & WALK_R))
+		return broken("EPT: write without read");
+	if ((e & 7) == WALK_X && !(w->cpu & CPU_EPT_EXECUTE_ONLY))
+		return broken("EPT: execute-only without the capability");
+	if (level > 1 && !(e & BIT(7)))
+		return ept_table(w, level, e);
+	if (level > 3 || (level == 3 && !(w->cpu & CPU_1G_PAGES)))
+		return broken("EPT: page of a size this CPU has not");
+	if (type < 0)
+		return broken("EPT: memory type is reserved");
+	if ((e & (BITS(11, 10) | BITS(62, 57))))
+		return broken("EPT: bits of a leaf outside 52-56 and 63");
+	if ((w->root_register & BIT(6)) && (e & BITS(9, 8)) != BITS(9, 8))
+		return broken("EPT: accessed and dirty not preset");
+	return leaf(w, level, e & BITS(51, 12), (uint32_t)(e & 7), (enum walk_memory)type);
+}
+
+static const char *ept_start(struct walker *w)
+{
+	const uint64_t eptp = w->root_register;
+
+	w->levels = (uint32_t)((eptp >> 3) & 7) + 1;
+	w->root = eptp & BITS(51, 12);
+	w->gpa_bits = PAGE_SHIFT + 9 * w->levels;
+	w->root_entries = 512;
+	if ((eptp & 7) != 6)
+		return "EPTP: memory type is not write-back";
+	if (w->levels != 4 && w->levels != 5)
+		return "EPTP: walk length";
+	if (eptp & (BITS(11, 7) | BITS(63, 52)))
+		return "EPTP: reserved bits";
+	return NULL;
+}
+
+/* --- AMD nested paging ----------------------------------------------------------------------- */
+
+static struct decoded npt_decode(const struct walker *w, uint32_t level, uint64_t e)
+{
+	const uint64_t address = e & BITS(51, 12);
+	uint32_t access = WALK_R;
+	const uint32_t cache = (uint32_t)(e >> 3) & 3; /* PCD:PWT */
+
+	if (!(e & BIT(0)))
+		return none();
+	if (!(e & BIT(2)))
+		return broken("NPT: nested walks are user accesses, U/S is 0");
+	if (!(e & BIT(5)))
+		return broken("NPT: accessed bit not preset");
+	if (e & (BITS(11, 8) | BITS(62, 59)))
+		return broken("NPT: bits outside 52-58");
+	if (level > 1 && !(e & BIT(7))) {
+		if ((e & (BIT(1) | BIT(63) | BITS(4, 3))) != BIT(1))
+			return broken("NPT: a table entry takes permissions away or is uncached");
+		return table(w, address);
+	}
+	if (level > 3 || (level == 3 && !(w->cpu & CPU_1G_PAGES)))
+		return broken("NPT: page of a size this CPU has not");
+	if (!(e & BIT(6)))
+		return broken("NPT: dirty bit not preset");
+	if ((level == 1 && (e & BIT(7))) || (level > 1 && (e & BIT(12))))
+		return broken("NPT: PAT bit set");
+	/* With the PAT of reset, entry 0 is WB and entry 3 is UC. */
+	if (cache != 0 && cache != 3)
+		return broken("NPT: memory type is neither WB nor UC");
+	if (e & BIT(1))
+		access |= WALK_W;
+	if (!(e & BIT(63)))
+		access |= WALK_X;
+	return leaf(w, level, address, access, cache == 0 ? MEM_WB : MEM_UC);
+}
+
+static const char *npt_start(struct walker *w)
+{
+	w->levels = w->npt_levels;
+	w->root = w->root_register;
+	w->gpa_bits = PAGE_SHIFT + 9 * w->levels;
+	w->root_entries = 512;
+	if (w->levels != 4 && w->levels != 5)
+		return "nCR3: paging mode";
+	if (w->root_register & (BITS(11, 0) | BITS(63, 52)))
+		return "nCR3: reserved bits";
+	return NULL;
+}
+
+/* --- AArch64 stage 2 ------------------------------------------------------------------------- */
+
+/* Memory types by MemAttr[3:0]; -1: reserved, or a mix of inner and outer nobody asked for. */
+static int arm_memory(const struct walker *w, uint32_t attr)
+{
+	static const int plain[16] = { MEM_NGNRNE, MEM_NGNRE, MEM_NGRE, MEM_GRE, -1,     MEM_NC,
+				       -1,         -1,        -1,       -1,      MEM_WT, -1,
+				       -1,         -1,        -1,       MEM_WB };
+	static const int fwb[16] = { MEM_NGNRNE, MEM_NGNRE, MEM_NGRE, MEM_GRE, -1, MEM_NC,
+				     MEM_WB,     -1,        -1,       -1,      -1, -1,
+				     -1,         -1,        -1,       -1 };
+
+	return (w->cpu & CPU_ARM_FWB) ? fwb[attr] : plain[attr];
+}
+
+static struct decoded arm_table(const struct walker *w, uint64_t e)
+{
+	if (e & BITS(63, 59))
+		return broken("stage 2: upper bits of a table descriptor");
+	if (e & BITS(50, 48))
+		return broken("stage 2: reserved bits 50:48 of a table descriptor");
+	if (e & BIT(10))
+		return broken(
+			"stage 2: bit 10 of a table descriptor is hardware's under FEAT_HAFT");
+	return table(w, e & BITS(47, 12));
+}
+
+static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_t e)
+{
+	const int memory = arm_memory(w, (uint32_t)(e >> 2) & 15);
+	const uint32_t share = (uint32_t)(e >> 8) & 3;
+	const uint32_t xn = (uint32_t)(e >> 53) & 3;
+	uint32_t access = (uint32_t)(e >> 6) & 3; /* S2AP has read and write where we have */
+
+	if (!(e & BIT(0)))
+		return none();
+	if (level > 1 && (e & BIT(1)))
+		return arm_table(w, e);
+	if (level == 1 && !(e & BIT(1)))
+		return broken("stage 2: type 01 at the last level");
+	if (level > 3)
+		return broken("stage 2: block at level 0");
+	if (!(e & BIT(10)))
+		return broken("stage 2: access flag not preset");
+	if (memory < 0)
+		return broken("stage 2: MemAttr");
+	if (share == 1)
+		return broken("stage 2: shareability is reserved");
+	if ((memory == MEM_WB || memory == MEM_WT) && share != 3)
+		return broken("stage 2: cacheable memory is not inner shareable");
+	/* 11 FnXS, 48-50 reserved, 51 DBM, 52 contiguous, 55 NS in realms, 58 AssuredOnly, 59-62 PBHA */
+	if (e & (BIT(11) | BITS(52, 48) | BIT(55) | BITS(63, 58)))
+		return broken("stage 2: bits of a leaf outside 56 and 57");
+	if (xn & 1)
+		return broken("stage 2: execute differs between EL0 and EL1");
+	if (xn == 0)
+		access |= WALK_X;
+	return leaf(w, level, e & BITS(47, 12), access, (enum walk_memory)memory);
+}
+
+static const char *arm_start(struct walker *w)
+{
+	static const uint32_t ps_bits[8] = { 32, 36, 40, 42, 44, 48, 0, 0 };
+	const uint64_t vtcr = w->control_register;
+	const uint32_t t0sz = (uint32_t)(vtcr & 63);
+	const uint32_t sl0 = (uint32_t)(vtcr >> 6) & 3;
+	const uint32_t ps = ps_bits[(vtcr >> 16) & 7];
+	uint32_t below_root;
+
+	if (sl0 > 2)
+		return "VTCR: SL0 is reserved";
+	if (((vtcr >> 14) & 3) != 0)
+		return "VTCR: granule is not 4 KiB";
+	w->levels = sl0 + 2;
+	w->gpa_bits = 64 - t0sz;
+	below_root = PAGE_SHIFT + 9 * (w->levels - 1);
+	if (ps == 0 || ps > w->pa_bits)
+		return "VTCR: PS above what the CPU has";
+	w->pa_bits = ps;
+	if (w->gpa_bits > ps)
+		return "VTCR: input size above the output size";
+	if (sl0 == 2 && ps < 44)
+		return "VTCR: start at level 0 needs 44 bits of physical address";
+	/* 1 to 16 tables side by side; a root of less than 2 entries would start a level lower. */
+	if (w->gpa_bits <= below_root || w->gpa_bits > below_root + 9 + 4)
+		return "VTCR: SL0 does not go with T0SZ";
+	w->root_entries = BIT(w->gpa_bits - below_root);
+	w->root = w->root_register & BITS(47, 1);
+	if (w->root_register & BIT(0))
+		return "VTTBR: CnP set";
+	return NULL;
+}
+
+/* --- RISC-V G-stage -------------------------------------------------------------------------- */
+
+static struct decoded riscv_decode(const struct walker *w, uint32_t level, uint64_t e)
+{
+	static const enum walk_memory memory[4] = { MEM_PMA, MEM_NC, MEM_IO, MEM_PMA };
+	const uint32_t access = (uint32_t)(e >> 1) & 7;
+	const uint32_t pbmt = (uint32_t)(e >> 61) & 3;
+	const uint64_t address = (e & BITS(53, 10)) << 2;
+
+	if (!(e & BIT(0)))
+		return none();
+	if (e & (BITS(60, 54) | BIT(63) | BIT(5)))
+		return broken("G-stage: reserved bits, N or G");
+	if (access == 0) {
+		if (level == 1)
+			return broken("G-stage: table pointer at the last level");
+		if ((e & (BIT(4) | BITS(7, 6))) || pbmt != 0)
+			return broken("G-stage: U, A, D or PBMT of a table pointer");
+		return table(w, address);
+	}
+	if ((access & WALK_W) && !(access & WALK_R))
+		return broken("G-stage: write without read");
+	if (!(e & BIT(4)))
+		return broken("G-stage: guest accesses are user accesses, U is 0");
+	if ((e & BITS(7, 6)) != BITS(7, 6))
+		return broken("G-stage: accessed and dirty not preset");
+	if (pbmt == 3 || (pbmt != 0 && !(w->cpu & CPU_SVPBMT)))
+		return broken("G-stage: PBMT");
+	if (level > 3)
+		return broken("G-stage: page larger than 1 GiB");
+	return leaf(w, level, address, access, memory[pbmt]);
+}
+
+static const char *riscv_start(struct walker *w)
+{
+	const uint64_t mode = w->root_register >> 60;
+
+	if (mode < 8 || mode > 10)
+		return "hgatp: mode";
+	if (w->root_register & BITS(59, 58))
+		return "hgatp: reserved bits";
+	w->levels = (uint32_t)mode - 5;
+	w->root = (w->root_register & BITS(43, 0)) << PAGE_SHIFT;
+	w->root_entries = 2048;
+	w->gpa_bits = PAGE_SHIFT + 9 * w->levels + 2;
+	return NULL;
+}
+
+/* --- all ------------------------------------------------------------------------------------- */
+
+const char *walker_start(struct walker *w)
+{
+	static const char *(*const start[])(struct walker *) = {
+		[WALK_EPT] = ept_start,
+		[WALK_NPT] = npt_start,
+		[WALK_ARM] = arm_start,
+		[WALK_RISCV] = riscv_start,
+	};
+	const char *why = start[w->format](w);
+	uint64_t bytes;
+
+	if (why != NULL)
+		return why;
+	bytes = w->root_entries * sizeof(uint64_t);
+	/* A root is aligned to its size; hardware ignores the low bits and walks elsewhere. */
+	if (w->root % (bytes < BIT(PAGE_SHIFT) ? BIT(PAGE_SHIFT) : bytes) != 0)
+		return "root is not aligned to its size";
+	if ((w->root >> w->pa_bits) != 0)
+		return "root above the physical width";
+	if (w->at(w->ctx, w->root, bytes) == NULL)
+		return "root is not in the host's memory";
+	return NULL;
+}
+
+static struct decoded decode(const struct walker *w, uint32_t level, uint64_t e)
+{
+	switch (w->format) {
+	case WALK_EPT:
+		return ept_decode(w, level, e);
+	case WALK_NPT:
+		return npt_decode(w, level, e);
+	case WALK_ARM:
+		return arm_decode(w, level, e);
+	case WALK_RISCV:
+		return riscv_decode(w, level, e);
+	}
+	return broken("format");
+}
+
+static uint64_t read_entry(const uint64_t *entries, uint64_t index)
+{
+	return __atomic_load_n(&entries[index], __ATOMIC_ACQUIRE);
+}
+
+struct walk walker_walk(const struct walker *w, uint64_t gpa)
+{
+	struct walk r = { .outcome = WALK_FAULT };
+	uint64_t at = w->root;
+	uint64_t entries = w->root_entries;
+
+	/* Beyond the input width there is no entry at all: a fault, never a wrapped index. */
+	if ((gpa >> w->gpa_bits) != 0)
+		return r;
+	for (r.level = w->levels; r.level > 0; r.level--) {
+		const uint64_t index = (gpa >> (PAGE_SHIFT + 9 * (r.level - 1))) % entries;
+		const uint64_t *t = w->at(w->ctx, at, entries * sizeof(uint64_t));
+		struct decoded d;
+
+		if (t == NULL) {
+			r.outcome = WALK_BROKEN;
+			r.why = "table outside the host's memory";
+			return r;
+		}
+		r.entry = read_entry(t, index);
+		r.size = level_size(r.level);
+		d = decode(w, r.level, r.entry);
+		if (d.kind == ENTRY_TABLE) {
+			at = d.address;
+			entries = 512;
+			continue;
+		}
+		r.why = d.why;
+		if (d.kind == ENTRY_BROKEN)
+			r.outcome = WALK_BROKEN;
+		if (d.kind == ENTRY_LEAF) {
+			r.outcome = WALK_LEAF;
+			r.hpa = d.address + (gpa & (r.size - 1));
+			r.access = d.access;
+			r.memory = d.memory;
+		}
+		return r;
+	}
+	r.outcome = WALK_BROKEN;
+	r.why = "no leaf at the last level";
+	return r;
+}
+
+struct cursor {
+	uint64_t pa;
+	uint64_t entries;
+	uint64_t next;
+	uint32_t occupied;
+};
+
+/* The word of an entry that holds nothing: what an unused page of a table is filled with. */
+static uint64_t empty_word(const struct walker *w)
+{
+	return w->format == WALK_EPT ? BIT(63) : 0;
+}
+
+struct visitor {
+	struct sweep *sweep;
+	walk_table_fn table, leaf;
+	void *ctx;
+};
+
+static void note_broken(struct sweep *s, const char *why, uint64_t entry, uint32_t level)
+{
+	if (s == NULL)
+		return;
+	if (s->broken++ == 0) {
+		s->why = why;
+		s->why_entry = entry;
+		s->why_level = level;
+	}
+}
+
+static void enter_table(const struct visitor *v, const struct cursor *c, int is_root,
+			uint32_t level)
+{
+	const uint64_t bytes = c->entries * sizeof(uint64_t);
+
+	if (v->table != NULL)
+		v->table(v->ctx, c->pa, bytes < BIT(PAGE_SHIFT) ? BIT(PAGE_SHIFT) : bytes);
+	if (v->sweep == NULL)
+		return;
+	v->sweep->table_frames += bytes < BIT(PAGE_SHIFT) ? 1 : bytes >> PAGE_SHIFT;
+	if (!is_root)
+		v->sweep->tables[level]++;
+}
+
+static void see_leaf(const struct visitor *v, const struct decoded *d, uint32_t level)
+{
+	if (v->sweep != NULL)
+		v->sweep->leaves[level]++;
+	if (v->leaf != NULL)
+		v->leaf(v->ctx, d->address, level_size(level));
+}
+
+/* One stack of cursors instead of recursion, so that a loop in the tables ends at the bottom. */
+static void visit(const struct walker *w, const struct visitor *v)
+{
+	struct cursor stack[MAX_LEVELS + 1];
+	uint32_t level = w->levels;
+
+	stack[level] = (struct cursor){ .pa = w->root, .entries = w->root_entries };
+	enter_table(v, &stack[level], 1, level);
+	while (level <= w->levels) {
+		struct cursor *c = &stack[level];
+		const uint64_t *t = w->at(w->ctx, c->pa, c->entries * sizeof(uint64_t));
+		struct decoded d;
+		uint64_t e;
+
+		if (t == NULL || c->next == c->entries) {
+			if (t == NULL)
+				note_broken(v->sweep, "table outside the host's memory", c->pa,
+					    level);
+			else if (!c->occupied && level != w->levels && v->sweep != NULL)
+				v->sweep->empty_tables++;
+			level++;
+			continue;
+		}
+		e = read_entry(t, c->next++);
+		if (e == empty_word(w))
+			continue;
+		c->occupied = 1;
+		d = decode(w, level, e);
+		if (d.kind == ENTRY_BROKEN)
+			note_broken(v->sweep, d.why, e, level);
+		else if (d.kind == ENTRY_LEAF)
+			see_leaf(v, &d, level);
+		if (d.kind == ENTRY_TABLE) {
+			level--;
+			stack[level] = (struct cursor){ .pa = d.address, .entries = 512 };
+			enter_table(v, &stack[level], 0, level);
+		}
+	}
+}
+
+void walker_sweep(const struct walker *w, struct sweep *s)
+{
+	const struct visitor v = { .sweep = s };
+
+	memset(s, 0, sizeof(*s));
+	visit(w, &v);
+}
+
+void walker_visit(const struct walker *w, walk_table_fn table_fn, walk_table_fn leaf_fn, void *ctx)
+{
+	const struct visitor v = { .table = table_fn, .leaf = leaf_fn, .ctx = ctx };
+
+	visit(w, &v);
+}
