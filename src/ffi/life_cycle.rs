@@ -174,14 +174,14 @@ pub unsafe extern "C" fn axas_set_vmid(space: *mut axas_t, vmid: u32) -> axas_st
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_base(space: *const axas_t) -> axas_gpa_t {
     // SAFETY: the handle is null or live.
-    unsafe { self::space(space) }.map_or(0, |space| space.range().start())
+    unsafe { self::space(space) }.map_or(0, AddressSpace::base)
 }
 
 /// Bytes of the space; 0 for null. No lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_size(space: *const axas_t) -> u64 {
     // SAFETY: the handle is null or live.
-    unsafe { self::space(space) }.map_or(0, |space| space.range().size())
+    unsafe { self::space(space) }.map_or(0, AddressSpace::size)
 }
 
 /// Levels of tables; 0 for null. No lock.

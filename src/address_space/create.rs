@@ -1,0 +1,218 @@
+//! Making and ending spaces.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+use super::{AddressSpace, Counters, with_engine, with_format};
+use crate::abi::*;
+use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
+use crate::error::{Error, Result};
+use crate::hal::{Host, Ledger, native_format, native_levels, native_pa_bits};
+use crate::logging;
+use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
+use crate::npt::entry::Entry;
+use crate::npt::geometry::Span;
+use crate::npt::lock::Lock;
+use crate::npt::table::{Memory, Table};
+use crate::npt::unmap::Flush;
+use crate::npt::NestedPageTable;
+
+const OPTIONS: u32 = AXAS_CALLER_LOCKED
+    | AXAS_FRAMES_ARE_ZEROED
+    | AXAS_NO_ZERO
+    | AXAS_NONCOHERENT_WALK
+    | AXAS_NO_WAIT;
+
+/// What a configuration comes to.
+struct Plan {
+    format: FormatId,
+    range: GuestRange,
+    shape: Shape,
+    features: Features,
+    quota: u64,
+    builtin_flush: bool,
+}
+
+/// Whether the format can have a VMID.
+pub(super) fn check_vmid<F: Format>(vmid: u32, features: Features) -> Result<()> {
+    F::check_vmid(vmid, features)
+}
+
+impl AddressSpace {
+    /// Creates a space whose handle lives in a frame of the host.
+    pub fn create(config: &axas_config_t, hal: &axas_hal_t) -> Result<NonNull<Self>> {
+        let (plan, host) = prepare(config, hal)?;
+        if host.has_windows() {
+            return Err(Error::Unsupported);
+        }
+        let uncounted = AtomicU64::new(0);
+        let frames = Ledger::new(&host, &uncounted, u64::MAX);
+        let handle = frames.take_table(0)?;
+        let address = handle.address();
+        let place = {
+            let window = host.window(address)?;
+            window.base().cast::<Self>()
+        };
+        if place.addr().get() & align_of::<Self>().wrapping_sub(1) != 0 {
+            return Err(Error::BadState);
+        }
+        let root = new_root(&plan, config, &host)?;
+        handle.keep();
+        drop(frames);
+        // SAFETY: 1. the frame is as large as a page and aligned; 2. it is ours and reachable until it goes
+        // back (the host has no windows that would close).
+        unsafe { place.write(Self::new(&plan, config, host, root, Some(address))) };
+        Ok(place)
+    }
+
+    /// Creates a space whose handle lives in storage of the caller.
+    ///
+    /// # Safety
+    /// `storage` is null or valid for `bytes` bytes, which nobody else uses until the space is destroyed.
+    pub unsafe fn create_in(
+        storage: *mut u8,
+        bytes: usize,
+        config: &axas_config_t,
+        hal: &axas_hal_t,
+    ) -> Result<NonNull<Self>> {
+        let place = NonNull::new(storage.cast::<Self>()).ok_or(Error::InvalidInput)?;
+        let misaligned = place.addr().get() & (AXAS_STORAGE_ALIGN as usize).wrapping_sub(1) != 0;
+        if misaligned || bytes < AXAS_STORAGE_SIZE as usize {
+            return Err(Error::InvalidInput);
+        }
+        let (plan, host) = prepare(config, hal)?;
+        let root = new_root(&plan, config, &host)?;
+        // SAFETY: 1. large enough and aligned, checked above; 2. ours by the caller's promise.
+        unsafe { place.write(Self::new(&plan, config, host, root, None)) };
+        Ok(place)
+    }
+
+    /// Removes everything and gives every frame back.
+    ///
+    /// # Safety
+    /// The space is live, nobody else uses it now or later.
+    pub unsafe fn destroy(place: NonNull<Self>) {
+        // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
+        let space = unsafe { place.as_ref() };
+        let (start, end) = (space.range.start.bits(), space.range.end.bits());
+        // Waits even with AXAS_NO_WAIT: there is no way to say that it did not happen.
+        let guard = space.lock.exclusive(false, || space.npt.host.relax());
+        let ledger = space.ledger();
+        let emptied = with_engine!(space, &ledger, engine => {
+            engine.unmap(start, end, Flush::Always)
+        });
+        if emptied.is_err() {
+            logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
+        }
+        ledger.give_table(space.npt.root, space.npt.shape.root_order);
+        drop(ledger);
+        drop(guard);
+        let handle = space.handle;
+        // SAFETY: 1. nobody uses the space any more; 2. the host is moved out before its storage goes.
+        let host = unsafe { (&raw const (*place.as_ptr()).npt.host).read() };
+        if let Some(handle) = handle {
+            let uncounted = AtomicU64::new(1);
+            Ledger::new(&host, &uncounted, u64::MAX).give_table(handle, 0);
+        }
+    }
+
+    fn new(
+        plan: &Plan,
+        config: &axas_config_t,
+        host: Host,
+        root: HostPhysAddr,
+        handle: Option<HostPhysAddr>,
+    ) -> Self {
+        let has = |option| config.options & option != 0;
+        let root_pages = 1_u64.wrapping_shl(plan.shape.root_order);
+        let counters = Counters::default();
+        counters.allocated.store(root_pages, core::sync::atomic::Ordering::Relaxed);
+        Self {
+            lock: Lock::new(has(AXAS_CALLER_LOCKED)),
+            npt: NestedPageTable {
+                host,
+                format: plan.format,
+                shape: plan.shape,
+                features: plan.features,
+                root,
+                vmid: AtomicU32::new(config.vmid),
+                tables: AtomicU64::new(root_pages),
+                table_quota: plan.quota,
+                noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
+                zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
+            },
+            range: plan.range,
+            options: config.options,
+            handle,
+            counters,
+        }
+    }
+}
+
+/// Checks everything that can be checked before the first frame is taken.
+fn prepare(config: &axas_config_t, hal: &axas_hal_t) -> Result<(Plan, Host)> {
+    if config.options & !OPTIONS != 0 || config.reserved != 0 {
+        return Err(Error::InvalidInput);
+    }
+    let format = format(config.format)?;
+    let plan = with_format!(format, F => plan::<F>(config))?;
+    let host = Host::new(hal, plan.shape.pa_bits, plan.builtin_flush)?;
+    Ok((plan, host))
+}
+
+fn format(number: u32) -> Result<FormatId> {
+    match number {
+        AXAS_FORMAT_NATIVE => native_format().ok_or(Error::Unsupported),
+        AXAS_FORMAT_EPT => Ok(FormatId::Ept),
+        AXAS_FORMAT_NPT => Ok(FormatId::Npt),
+        AXAS_FORMAT_ARM_S2 => Ok(FormatId::ArmStage2),
+        AXAS_FORMAT_RISCV_GSTAGE => Ok(FormatId::RiscvGstage),
+        _ => Err(Error::InvalidInput),
+    }
+}
+
+fn plan<F: Format>(config: &axas_config_t) -> Result<Plan> {
+    if config.features & !F::FEATURES != 0 {
+        return Err(Error::InvalidInput);
+    }
+    let features = Features(config.features);
+    F::check_vmid(config.vmid, features)?;
+    let range = guest_range(config.base, config.size)?;
+    if !is_page_aligned(config.base | config.size) || config.size == 0 {
+        return Err(Error::InvalidInput);
+    }
+    let last = range.end.bits().wrapping_sub(1);
+    let or_native = |asked: u32, native: Option<u32>| {
+        if asked == 0 { native.unwrap_or(0) } else { asked }
+    };
+    let shape = F::shape(ShapeRequest {
+        levels: or_native(config.levels, native_levels(F::ID)),
+        gpa_bits: config.gpa_bits,
+        pa_bits: or_native(config.pa_bits, native_pa_bits().map(|bits| bits.min(F::MAX_PA_BITS))),
+        needed_bits: u64::BITS.wrapping_sub(last.leading_zeros()),
+    })?;
+    let quota = match u64::from(config.table_quota) {
+        0 => u64::MAX,
+        quota if quota < 1_u64.wrapping_shl(shape.root_order) => return Err(Error::NoMemory),
+        quota => quota,
+    };
+    let builtin_flush = F::BUILTIN_FLUSH;
+    Ok(Plan { format: F::ID, range, shape, features, quota, builtin_flush })
+}
+
+/// Takes the root and empties it.
+fn new_root(plan: &Plan, config: &axas_config_t, host: &Host) -> Result<HostPhysAddr> {
+    let uncounted = AtomicU64::new(0);
+    let frames = Ledger::new(host, &uncounted, u64::MAX);
+    let root = frames.take_table(plan.shape.root_order)?;
+    let noncoherent = config.options & AXAS_NONCOHERENT_WALK != 0;
+    for page in 0..1_u64.wrapping_shl(plan.shape.root_order) {
+        let offset = page.wrapping_mul(crate::addr::PAGE_SIZE);
+        let address = HostPhysAddr::from_bits(root.address().bits().wrapping_add(offset));
+        with_format!(plan.format, F => {
+            Table::<F>::open(Memory { host, noncoherent }, address)
+                .map(|table| table.fill(Span::ALL, Entry::EMPTY, 0))
+        })?;
+    }
+    Ok(root.keep())
+}

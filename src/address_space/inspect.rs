@@ -1,0 +1,224 @@
+//! Looking at a space without changing it.
+
+use core::sync::atomic::Ordering;
+
+use super::{AddressSpace, with_engine};
+use crate::abi::*;
+use crate::addr::{Bits, GuestPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
+use crate::error::{Error, Result};
+use crate::npt::Engine;
+use crate::npt::arch::{Features, Format};
+use crate::npt::entry::{Entry, State};
+use crate::npt::geometry::{entry_size, pages};
+use crate::npt::walk::Found;
+
+impl AddressSpace {
+    /// Where an address is in host memory, and how many bytes lie side by side from there.
+    pub fn translate(&self, gpa: u64) -> Result<(u64, u64)> {
+        if !self.has(gpa) {
+            return Err(Error::NotMapped);
+        }
+        let (found, _) = self.look(gpa)?;
+        if found.state != AXAS_STATE_LINEAR && found.state != AXAS_STATE_OWNED {
+            return Err(Error::NotMapped);
+        }
+        let offset = gpa.wrapping_sub(found.gpa);
+        Ok((found.hpa.wrapping_add(offset), found.size.wrapping_sub(offset)))
+    }
+
+    /// The entry that covers an address.
+    pub fn query(&self, gpa: u64) -> Result<axas_mapping_t> {
+        if !self.has(gpa) {
+            return Err(Error::InvalidInput);
+        }
+        self.look(gpa).map(|(found, _)| found)
+    }
+
+    /// The cookie of the trap at an address.
+    pub fn trap_cookie(&self, gpa: u64) -> Result<u64> {
+        if !self.has(gpa) {
+            return Err(Error::NotMapped);
+        }
+        match self.look(gpa)? {
+            (found, _) if found.state == AXAS_STATE_TRAP => Ok(found.cookie),
+            _ => Err(Error::NotMapped),
+        }
+    }
+
+    /// Counters of the space.
+    pub fn stats(&self) -> Result<axas_stats_t> {
+        let _guard = self.shared()?;
+        let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let counters = &self.counters;
+        let [small, medium, large] = &counters.leaves;
+        let resolved = self.lock.resolved();
+        let huge = self.lock.sum(|counters| &counters.huge);
+        let single = resolved.wrapping_sub(huge);
+        let from_faults = single.wrapping_add(huge.wrapping_mul(pages(2)));
+        let extra = self.lock.sum(|counters| &counters.extra_allocated);
+        let mut stats = axas_stats_t {
+            table_frames: load(&self.npt.tables),
+            guest_frames: load(&counters.guest).wrapping_add(from_faults),
+            mapped_4k: load(small).wrapping_add(single),
+            mapped_2m: load(medium).wrapping_add(huge),
+            mapped_1g: load(large),
+            tlb_requests: load(&counters.flushes)
+                .wrapping_add(self.lock.sum(|counters| &counters.flushes)),
+            frames_allocated: load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra),
+            frames_released: load(&counters.released)
+                .wrapping_add(self.lock.sum(|counters| &counters.released)),
+            ..axas_stats_t::default()
+        };
+        self.lock.count_verdicts(&mut stats);
+        Ok(stats)
+    }
+
+    /// Calls `report` with each run of pages of equal state in a range, in order, until it says no.
+    pub fn for_each(
+        &self,
+        gpa: u64,
+        size: u64,
+        report: &mut dyn FnMut(&axas_mapping_t) -> bool,
+    ) -> Result<()> {
+        let range = guest_range(gpa, size)?;
+        if !is_page_aligned(gpa | size) || !self.contains(range) {
+            return Err(Error::InvalidInput);
+        }
+        self.for_each_run(gpa, range.end.bits(), |_| 0, &mut |run, _| report(run))
+    }
+
+    /// As [`AddressSpace::for_each`]; runs are also parted where `class` of a level differs.
+    pub(super) fn for_each_run(
+        &self,
+        start: u64,
+        end: u64,
+        class: impl Fn(u32) -> u32,
+        report: &mut dyn FnMut(&axas_mapping_t, u32) -> bool,
+    ) -> Result<()> {
+        let _guard = self.shared()?;
+        let ledger = self.ledger();
+        let mut run: Option<(axas_mapping_t, u32)> = None;
+        let mut goes_on = true;
+        let mut take = |next: axas_mapping_t, level: u32| {
+            if let Some((run, run_class)) = &mut run {
+                if *run_class == class(level) && continues(run, &next) {
+                    run.size = run.size.wrapping_add(next.size);
+                    return true;
+                }
+                if run.state != AXAS_STATE_ABSENT && !report(run, *run_class) {
+                    return false;
+                }
+            }
+            run = Some((next, class(level)));
+            true
+        };
+        with_engine!(self, &ledger, engine => each_entry(&engine, start, end, &mut |next, level| {
+            goes_on = goes_on && take(next, level);
+            goes_on
+        }))?;
+        if let Some((run, class)) = run
+            && goes_on
+            && run.state != AXAS_STATE_ABSENT
+        {
+            report(&run, class);
+        }
+        Ok(())
+    }
+
+    fn has(&self, gpa: u64) -> bool {
+        self.range.contains(GuestPhysAddr::from_bits(gpa))
+    }
+
+    /// The entry that covers an address of the space, clipped to the space, and its level.
+    fn look(&self, gpa: u64) -> Result<(axas_mapping_t, u32)> {
+        let _guard = self.shared()?;
+        let ledger = self.ledger();
+        let (found, base, level) = with_engine!(self, &ledger, engine => engine.walk(gpa).map(|found| {
+            (described(&found, self.npt.features), found.base(gpa), found.level)
+        }))?;
+        let end = base.wrapping_add(entry_size(level)).min(self.range.end.bits());
+        let start = base.max(self.range.start.bits());
+        let size = end.wrapping_sub(start);
+        Ok((axas_mapping_t { gpa: start, size, ..found }, level))
+    }
+}
+
+/// Whether `next` says of what follows a run what the run says.
+fn continues(run: &axas_mapping_t, next: &axas_mapping_t) -> bool {
+    let hpa = if run.hpa == AXAS_HPA_INVALID {
+        AXAS_HPA_INVALID
+    } else {
+        run.hpa.wrapping_add(run.size)
+    };
+    run.state == next.state
+        && run.flags == next.flags
+        && run.cookie == next.cookie
+        && hpa == next.hpa
+}
+
+/// What an entry says, without its place.
+fn described<F: Format>(found: &Found<F>, features: Features) -> axas_mapping_t {
+    describe(found.entry, found.level, features)
+}
+
+fn describe<F: Format>(entry: Entry<F>, level: u32, features: Features) -> axas_mapping_t {
+    let nothing = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
+    match entry.state(level) {
+        State::Leaf => axas_mapping_t {
+            hpa: entry.address().bits(),
+            flags: entry.attributes(features).flags(),
+            state: if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR },
+            ..nothing
+        },
+        State::Reserved | State::Pending => {
+            let reservation = entry.reservation();
+            let options = match reservation.largest {
+                1 => 0,
+                2 => AXAS_HUGE_FRAMES | AXAS_MAX_2M,
+                _ => AXAS_HUGE_FRAMES,
+            };
+            let flags = reservation.attributes.flags() | options;
+            axas_mapping_t { flags, state: AXAS_STATE_RESERVED, ..nothing }
+        }
+        State::Trap => axas_mapping_t {
+            cookie: u64::from(entry.cookie()),
+            state: AXAS_STATE_TRAP,
+            ..nothing
+        },
+        _ => nothing,
+    }
+}
+
+/// Calls `report` with each entry of a range that does not point to a table, clipped to the range, until
+/// it says no.
+fn each_entry<F: Format>(
+    engine: &Engine<'_, F>,
+    start: u64,
+    end: u64,
+    report: &mut dyn FnMut(axas_mapping_t, u32) -> bool,
+) -> Result<()> {
+    let features = engine.features();
+    let mut stopped = false;
+    let walked = engine.visit(start, end, |table, level, span, gpa| {
+        let size = entry_size(level);
+        let mut next = gpa;
+        table.for_each(span, |entry| {
+            let entry_end = (next & !(size.wrapping_sub(1))).wrapping_add(size);
+            let stop = entry_end.min(end);
+            let base = next & !(size.wrapping_sub(1));
+            let mut found = describe(entry, level, features);
+            if found.hpa != AXAS_HPA_INVALID {
+                found.hpa = found.hpa.wrapping_add(next.wrapping_sub(base));
+            }
+            found.gpa = next;
+            found.size = stop.wrapping_sub(next);
+            stopped = stopped || !report(found, level);
+            next = stop;
+        });
+        // An error is the way out of a walk.
+        if stopped { Err(Error::Again) } else { Ok(()) }
+    });
+    if stopped { Ok(()) } else { walked }
+}
+
+const _: () = assert!(PAGE_SIZE == AXAS_PAGE_SIZE as u64);

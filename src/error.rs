@@ -1,0 +1,57 @@
+//! The one error enum.
+
+use page_table_multiarch::PagingError;
+
+use crate::abi::*;
+
+/// Why a call did nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// An argument is null, unknown, unaligned, empty, overflows or lies outside the space.
+    InvalidInput,
+    /// Something stands in the range already.
+    AlreadyExists,
+    /// The host has no frame, or the table quota is used up.
+    NoMemory,
+    /// A hole (or a trap) where a mapping must be.
+    NotMapped,
+    /// The mapping does not allow the access.
+    Denied,
+    /// This format, CPU or build cannot.
+    Unsupported,
+    /// A corrupt table, or a host callback returned nonsense.
+    BadState,
+    /// The space is in use and the host does not want to wait.
+    Again,
+}
+
+/// The result of everything that can fail.
+pub type Result<T> = core::result::Result<T, Error>;
+
+impl Error {
+    /// The status that says the same in C.
+    pub const fn status(self) -> axas_status_t {
+        match self {
+            Self::InvalidInput => AXAS_ERR_INVALID_INPUT,
+            Self::AlreadyExists => AXAS_ERR_ALREADY_EXISTS,
+            Self::NoMemory => AXAS_ERR_NO_MEMORY,
+            Self::NotMapped => AXAS_ERR_NOT_MAPPED,
+            Self::Denied => AXAS_ERR_DENIED,
+            Self::Unsupported => AXAS_ERR_UNSUPPORTED,
+            Self::BadState => AXAS_ERR_BAD_STATE,
+            Self::Again => AXAS_ERR_AGAIN,
+        }
+    }
+}
+
+impl From<PagingError> for Error {
+    fn from(error: PagingError) -> Self {
+        match error {
+            PagingError::NoMemory => Self::NoMemory,
+            PagingError::NotAligned => Self::InvalidInput,
+            PagingError::NotMapped => Self::NotMapped,
+            PagingError::AlreadyMapped => Self::AlreadyExists,
+            PagingError::MappedToHugePage => Self::BadState,
+        }
+    }
+}

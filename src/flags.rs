@@ -1,0 +1,193 @@
+//! Mapping flags: permissions, memory types, options, and their way to and from C.
+
+use bitflags::bitflags;
+use page_table_multiarch::MappingFlags;
+
+use crate::abi::*;
+use crate::error::{Error, Result};
+
+bitflags! {
+    /// What a guest may do.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Permissions: u32 {
+        /// Data reads.
+        const READ = AXAS_READ;
+        /// Data writes.
+        const WRITE = AXAS_WRITE;
+        /// Instruction fetches.
+        const EXECUTE = AXAS_EXECUTE;
+    }
+
+    /// How a call goes about its work.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct MapOptions: u32 {
+        /// Take all frames now.
+        const POPULATE = AXAS_POPULATE;
+        /// 4 KiB pages only.
+        const NO_HUGE = AXAS_NO_HUGE;
+        /// No page larger than 2 MiB.
+        const MAX_2M = AXAS_MAX_2M;
+        /// Take frames larger than 4 KiB.
+        const HUGE_FRAMES = AXAS_HUGE_FRAMES;
+        /// No executable page larger than 4 KiB.
+        const NO_HUGE_EXEC = AXAS_NO_HUGE_EXEC;
+        /// Replace what stands in the range.
+        const REPLACE = AXAS_REPLACE;
+        /// Count the tables of a lazy reservation.
+        const NEED_LAZY = AXAS_NEED_LAZY;
+    }
+}
+
+/// How memory behaves; the values fit the four bits that a reservation has for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum MemoryType {
+    /// Normal cacheable memory.
+    WriteBack = 0,
+    /// The format's usual type for devices.
+    Device = 1,
+    /// Normal memory that is not cached.
+    Uncached = 2,
+    /// Write combining.
+    WriteCombine = 3,
+    /// Write through.
+    WriteThrough = 4,
+    /// Device-nGnRnE.
+    DeviceNgnrne = 5,
+    /// Device-nGRE.
+    DeviceNgre = 6,
+    /// Device-GRE.
+    DeviceGre = 7,
+}
+
+impl MemoryType {
+    /// Every type, at the place of its value.
+    pub const ALL: [Self; 8] = [
+        Self::WriteBack,
+        Self::Device,
+        Self::Uncached,
+        Self::WriteCombine,
+        Self::WriteThrough,
+        Self::DeviceNgnrne,
+        Self::DeviceNgre,
+        Self::DeviceGre,
+    ];
+
+    /// The type's flag in C; write-back has none.
+    pub const fn flag(self) -> axas_flags_t {
+        match self {
+            Self::WriteBack => 0,
+            Self::Device => AXAS_DEVICE,
+            Self::Uncached => AXAS_UNCACHED,
+            Self::WriteCombine => AXAS_WRITE_COMBINE,
+            Self::WriteThrough => AXAS_WRITE_THROUGH,
+            Self::DeviceNgnrne => AXAS_DEVICE_NGNRNE,
+            Self::DeviceNgre => AXAS_DEVICE_NGRE,
+            Self::DeviceGre => AXAS_DEVICE_GRE,
+        }
+    }
+
+    /// The type for exactly these flags; none for two at once.
+    pub fn from_flag(flag: axas_flags_t) -> Option<Self> {
+        Self::ALL.into_iter().find(|memory| memory.flag() == flag)
+    }
+
+    /// The type with this value.
+    pub(crate) fn from_value(value: u16) -> Option<Self> {
+        Self::ALL.get(usize::from(value)).copied()
+    }
+
+    /// Memory of devices, whatever its exact type.
+    pub const fn is_device(self) -> bool {
+        matches!(
+            self,
+            Self::Device | Self::DeviceNgnrne | Self::DeviceNgre | Self::DeviceGre
+        )
+    }
+}
+
+const MEMORY_TYPES: axas_flags_t = AXAS_DEVICE
+    | AXAS_UNCACHED
+    | AXAS_WRITE_COMBINE
+    | AXAS_WRITE_THROUGH
+    | AXAS_DEVICE_NGNRNE
+    | AXAS_DEVICE_NGRE
+    | AXAS_DEVICE_GRE;
+
+/// What an entry says of its page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// What the guest may do.
+    pub permissions: Permissions,
+    /// How the memory behaves.
+    pub memory: MemoryType,
+}
+
+impl Attributes {
+    /// The flags that say the same in C.
+    pub const fn flags(self) -> axas_flags_t {
+        self.permissions.bits() | self.memory.flag()
+    }
+}
+
+impl From<MappingFlags> for Attributes {
+    fn from(flags: MappingFlags) -> Self {
+        let memory = if flags.contains(MappingFlags::DEVICE) {
+            MemoryType::Device
+        } else if flags.contains(MappingFlags::UNCACHED) {
+            MemoryType::Uncached
+        } else {
+            MemoryType::WriteBack
+        };
+        Self {
+            permissions: Permissions::from_bits_truncate(flags.bits() as u32),
+            memory,
+        }
+    }
+}
+
+impl From<Attributes> for MappingFlags {
+    fn from(attributes: Attributes) -> Self {
+        let memory = if attributes.memory.is_device() {
+            Self::DEVICE
+        } else if attributes.memory == MemoryType::WriteBack {
+            Self::empty()
+        } else {
+            Self::UNCACHED
+        };
+        Self::from_bits_truncate(attributes.permissions.bits() as usize) | memory
+    }
+}
+
+/// The flags of a call that maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MapFlags {
+    pub(crate) attributes: Attributes,
+    pub(crate) options: MapOptions,
+}
+
+impl MapFlags {
+    /// Reads the flags of a call that knows the options `allowed`.
+    pub(crate) fn parse(flags: axas_flags_t, allowed: MapOptions) -> Result<Self> {
+        let known = Permissions::all().bits() | AXAS_USER | MEMORY_TYPES | allowed.bits();
+        if flags & !known != 0 {
+            return Err(Error::InvalidInput);
+        }
+        let options = MapOptions::from_bits_truncate(flags);
+        if options.contains(MapOptions::HUGE_FRAMES | MapOptions::NO_HUGE) {
+            return Err(Error::InvalidInput);
+        }
+        let memory = MemoryType::from_flag(flags & MEMORY_TYPES).ok_or(Error::InvalidInput)?;
+        let attributes = Attributes { permissions: parse_permissions(flags)?, memory };
+        Ok(Self { attributes, options })
+    }
+}
+
+/// The permissions among flags, of which there must be one.
+pub(crate) fn parse_permissions(flags: axas_flags_t) -> Result<Permissions> {
+    let permissions = Permissions::from_bits_truncate(flags);
+    if permissions.is_empty() {
+        return Err(Error::InvalidInput);
+    }
+    Ok(permissions)
+}

@@ -1,0 +1,264 @@
+//! What the host gives, made safe: callbacks that are there, frames that are checked, windows that
+//! close themselves, flush requests that cannot be forgotten.
+//!
+//! Nothing above this module calls a function pointer.
+
+pub mod arena;
+mod cpu;
+mod frames;
+mod tlb;
+
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+pub(crate) use cpu::{native_format, native_levels, native_pa_bits, publish_tables};
+pub(crate) use frames::{FrameList, Ledger, OwnedFrame};
+pub(crate) use tlb::FlushRequest;
+
+use crate::abi::*;
+use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
+use crate::error::{Error, Result};
+use crate::logging;
+
+const KNOWN_FLAGS: u32 = AXAS_HAL_DIRECT_MAP
+    | AXAS_HAL_DIRECT_MAP_LINEAR
+    | AXAS_HAL_BUILTIN_FLUSH
+    | AXAS_HAL_TABLES_STAY_READABLE;
+
+/// What a frame is for, as the host hears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Purpose {
+    Table = AXAS_FRAME_TABLE,
+    Guest = AXAS_FRAME_GUEST,
+}
+
+type AllocFrame = unsafe extern "C" fn(*mut c_void, u32, u32) -> axas_hpa_t;
+type DeallocFrame = unsafe extern "C" fn(*mut c_void, axas_hpa_t, u32, u32);
+type PhysToVirt = unsafe extern "C" fn(*mut c_void, axas_hpa_t, usize) -> *mut c_void;
+
+/// How host-physical memory is reached.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// At an offset, mod 2^64.
+    Offset(u64),
+    /// By asking.
+    Callback(PhysToVirt),
+}
+
+/// A checked copy of the host's callbacks.
+///
+/// SAFETY argument for every call through a pointer in it: 1. the host promised at create that the
+/// callbacks may be called with these arguments, on any CPU that calls the library, until the space
+/// is destroyed; 2. `ctx` is passed as the host gave it.
+pub(crate) struct Host {
+    ctx: *mut c_void,
+    alloc_frame: AllocFrame,
+    dealloc_frame: DeallocFrame,
+    reach: Reach,
+    release_virt: axas_release_virt_fn,
+    tlb_flush: axas_tlb_flush_fn,
+    clean_range: axas_clean_range_fn,
+    relax: axas_relax_fn,
+    released: axas_released_fn,
+    /// Bits that no host-physical address has.
+    beyond: u64,
+}
+
+impl Host {
+    /// Takes the callbacks over if what is required is there. `pa_bits` is the width of every address
+    /// that the host may give.
+    pub(crate) fn new(hal: &axas_hal_t, pa_bits: u32, builtin_flush: bool) -> Result<Self> {
+        if hal.flags & !KNOWN_FLAGS != 0 {
+            return Err(Error::InvalidInput);
+        }
+        let direct = hal.flags & AXAS_HAL_DIRECT_MAP != 0;
+        let builtin = hal.flags & AXAS_HAL_BUILTIN_FLUSH != 0;
+        let reach = match hal.phys_to_virt {
+            _ if direct => Reach::Offset(hal.direct_map_offset),
+            Some(phys_to_virt) => Reach::Callback(phys_to_virt),
+            None => return Err(Error::InvalidInput),
+        };
+        let (Some(alloc_frame), Some(dealloc_frame)) = (hal.alloc_frame, hal.dealloc_frame) else {
+            return Err(Error::InvalidInput);
+        };
+        if hal.tlb_flush.is_none() && !builtin {
+            return Err(Error::InvalidInput);
+        }
+        if builtin && !builtin_flush {
+            return Err(Error::Unsupported);
+        }
+        Ok(Self {
+            ctx: hal.ctx,
+            alloc_frame,
+            dealloc_frame,
+            reach,
+            release_virt: if direct { None } else { hal.release_virt },
+            tlb_flush: if builtin { None } else { hal.tlb_flush },
+            clean_range: hal.clean_range,
+            relax: hal.relax,
+            released: hal.released,
+            beyond: u64::MAX.wrapping_shl(pa_bits),
+        })
+    }
+
+    /// Whether `phys_to_virt` hands out windows.
+    pub(crate) fn has_windows(&self) -> bool {
+        self.release_virt.is_some()
+    }
+
+    /// Whether the host wants to hear of linear pages that are gone.
+    pub(crate) fn wants_released(&self) -> bool {
+        self.released.is_some()
+    }
+
+    /// Whether `[address, address + bytes)` is host-physical memory as far as its width goes.
+    pub(crate) fn is_in_width(&self, address: u64, bytes: u64) -> bool {
+        match address.checked_add(bytes.saturating_sub(1)) {
+            Some(last) => last & self.beyond == 0,
+            None => false,
+        }
+    }
+
+    /// Takes a frame of `4096 << order` bytes. An address that cannot be one goes back.
+    fn take(&self, order: u32, purpose: Purpose) -> Result<HostPhysAddr> {
+        // SAFETY: see `Host`.
+        let frame = unsafe { (self.alloc_frame)(self.ctx, order, purpose as u32) };
+        if frame == AXAS_HPA_INVALID {
+            return Err(Error::NoMemory);
+        }
+        let bytes = PAGE_SIZE.wrapping_shl(order);
+        if frame & (bytes.wrapping_sub(1)) != 0 || !self.is_in_width(frame, bytes) {
+            logging::error("hal", "alloc_frame: unusable address", frame, u64::from(order));
+            self.give(HostPhysAddr::from_bits(frame), order, purpose);
+            return Err(Error::BadState);
+        }
+        Ok(HostPhysAddr::from_bits(frame))
+    }
+
+    /// Gives a frame back.
+    fn give(&self, frame: HostPhysAddr, order: u32, purpose: Purpose) {
+        // SAFETY: see `Host`.
+        unsafe { (self.dealloc_frame)(self.ctx, frame.bits(), order, purpose as u32) }
+    }
+
+    /// Opens a window on the page at `address`, which is a frame of `alloc_frame`.
+    #[inline(always)]
+    pub(crate) fn window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
+        let va = match self.reach {
+            Reach::Offset(offset) => address.bits().wrapping_add(offset) as *mut u8,
+            // SAFETY: see `Host`.
+            Reach::Callback(phys_to_virt) => unsafe {
+                phys_to_virt(self.ctx, address.bits(), PAGE_SIZE as usize).cast()
+            },
+        };
+        match NonNull::new(va) {
+            Some(base) if va.addr() & (align_of::<u64>().wrapping_sub(1)) == 0 => {
+                Ok(Window { base, host: self })
+            }
+            Some(_) | None => Err(self.no_window(va, address)),
+        }
+    }
+
+    /// What remains to be done when a host cannot reach its own frame.
+    #[cold]
+    fn no_window(&self, va: *mut u8, address: HostPhysAddr) -> Error {
+        if !va.is_null() {
+            self.close(va);
+        }
+        logging::error("hal", "phys_to_virt: no usable pointer", address.bits(), va.addr() as u64);
+        Error::BadState
+    }
+
+    #[inline(always)]
+    fn close(&self, va: *mut u8) {
+        if let Some(release_virt) = self.release_virt {
+            // SAFETY: see `Host`; the window came from `phys_to_virt` with this size.
+            unsafe { release_virt(self.ctx, va.cast(), PAGE_SIZE as usize) }
+        }
+    }
+
+    /// Cleans data caches over bytes of a frame.
+    pub(crate) fn clean(&self, va: *mut u8, bytes: usize, purpose: Purpose) {
+        match self.clean_range {
+            // SAFETY: see `Host`; the bytes lie in an open window.
+            Some(clean_range) => unsafe {
+                clean_range(self.ctx, va.cast(), bytes, purpose as u32);
+            },
+            None => cpu::clean(va, bytes),
+        }
+    }
+
+    /// Lets time pass while another call holds the space.
+    pub(crate) fn relax(&self) {
+        match self.relax {
+            // SAFETY: see `Host`.
+            Some(relax) => unsafe { relax(self.ctx) },
+            None => core::hint::spin_loop(),
+        }
+    }
+
+    /// Tells the host of linear pages that are no longer mapped nor in any TLB.
+    pub(crate) fn released(&self, run: &axas_mapping_t) {
+        if let Some(released) = self.released {
+            // SAFETY: see `Host`.
+            unsafe { released(self.ctx, run) }
+        }
+    }
+
+    /// Zeroes a guest frame.
+    pub(crate) fn zero(&self, frame: HostPhysAddr, order: u32) -> Result<()> {
+        self.for_each_page(frame, order, |window| {
+            // SAFETY: 1. the window is open on a page of a frame of ours; 2. no entry names the frame
+            // yet, so that nobody else reaches it.
+            unsafe { window.base.as_ptr().write_bytes(0, PAGE_SIZE as usize) }
+        })
+    }
+
+    /// Cleans a guest frame that was zeroed through the cache.
+    pub(crate) fn clean_frame(&self, frame: HostPhysAddr, order: u32) -> Result<()> {
+        self.for_each_page(frame, order, |window| {
+            self.clean(window.base.as_ptr(), PAGE_SIZE as usize, Purpose::Guest);
+        })
+    }
+
+    fn for_each_page(
+        &self,
+        frame: HostPhysAddr,
+        order: u32,
+        visit: impl Fn(&Window<'_>),
+    ) -> Result<()> {
+        for page in 0..1_u64.wrapping_shl(order) {
+            let offset = page.wrapping_mul(PAGE_SIZE);
+            visit(&self.window(HostPhysAddr::from_bits(frame.bits().wrapping_add(offset)))?);
+        }
+        Ok(())
+    }
+}
+
+/// A page of host memory that this CPU reaches until the value is dropped.
+pub(crate) struct Window<'h> {
+    base: NonNull<u8>,
+    host: &'h Host,
+}
+
+impl Window<'_> {
+    /// The page's first byte, aligned for 64-bit accesses.
+    #[inline(always)]
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    /// The host that opened the window.
+    #[inline(always)]
+    pub(crate) fn host(&self) -> &Host {
+        self.host
+    }
+}
+
+impl Drop for Window<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.host.close(self.base.as_ptr());
+    }
+}

@@ -1,0 +1,245 @@
+//! Requests to invalidate translations.
+
+use super::Host;
+use super::frames::Ledger;
+use crate::abi::*;
+
+/// Translations to invalidate: made before entries change, to be given to [`FlushRequest::issue`]
+/// after, or dropped knowingly with [`FlushRequest::cancel`].
+#[must_use = "stale translations stay usable until the request is issued"]
+#[derive(Debug)]
+pub(crate) struct FlushRequest {
+    start: u64,
+    end: u64,
+    vmid: u32,
+    levels: u32,
+    tables: bool,
+}
+
+impl FlushRequest {
+    /// A request for `[start, end)`.
+    pub(crate) fn new(start: u64, end: u64, vmid: u32) -> Self {
+        Self { start, end, vmid, levels: 0, tables: false }
+    }
+
+    /// Adds a range.
+    pub(crate) fn cover(&mut self, start: u64, end: u64) {
+        self.start = self.start.min(start);
+        self.end = self.end.max(end);
+    }
+
+    /// A leaf of `level` changed.
+    #[inline(always)]
+    pub(crate) fn add_leaf(&mut self, level: u32) {
+        self.levels |= 1_u32.wrapping_shl(level);
+    }
+
+    /// An entry that pointed to a table changed.
+    pub(crate) fn add_table(&mut self) {
+        self.tables = true;
+    }
+
+    /// Whether anything that hardware may hold changed.
+    pub(crate) fn is_needed(&self) -> bool {
+        self.tables || self.levels != 0
+    }
+
+    /// Has the translations invalidated; returns when that is done.
+    pub(crate) fn issue(self, ledger: &Ledger<'_>, root_register: u64, reason: u32, scope: u32) {
+        let level = match (self.tables, self.levels) {
+            (false, 0b0010) => 1,
+            (false, 0b0100) => 2,
+            (false, 0b1000) => 3,
+            _ => 0,
+        };
+        let request = axas_tlb_request_t {
+            gpa: self.start,
+            size: self.end.wrapping_sub(self.start),
+            vmid: self.vmid,
+            level,
+            tables_removed: u32::from(self.tables),
+            reason,
+            scope,
+            reserved: 0,
+        };
+        ledger.count_flush();
+        ledger.host().flush(&request, root_register);
+    }
+
+    /// Nothing changed after all.
+    pub(crate) fn cancel(self) {}
+}
+
+impl Host {
+    fn flush(&self, request: &axas_tlb_request_t, root_register: u64) {
+        match self.tlb_flush {
+            // SAFETY: see `Host`.
+            Some(tlb_flush) => unsafe { tlb_flush(self.ctx, request) },
+            None => builtin::flush(request, root_register),
+        }
+    }
+}
+
+/// AArch64 at EL2 (E2H 0, TGE 0).
+///
+/// Source: Arm ARM, "TLB maintenance instructions" and "Stage 2 break-before-make": invalidate stage 2
+/// by IPA (or all of it), complete, then what was combined with stage 1, complete. The instructions
+/// work on the VMID in VTTBR_EL2.
+#[cfg(all(target_arch = "aarch64", target_os = "none"))]
+mod builtin {
+    use core::arch::asm;
+
+    use crate::abi::*;
+
+    /// Above this many pages all of the VMID goes.
+    const MOST_PAGES: u64 = 64;
+
+    pub(super) fn flush(request: &axas_tlb_request_t, root_register: u64) {
+        let local = request.scope == AXAS_SCOPE_LOCAL;
+        let page = match request.level {
+            2 => 1 << 21,
+            3 => 1 << 30,
+            _ => 4096,
+        };
+        let pages = request.size.div_ceil(page);
+        let by_address = request.tables_removed == 0 && pages <= MOST_PAGES;
+        let interrupts: u64;
+        let previous: u64;
+        // SAFETY: 1. at EL2, as AXAS_HAL_BUILTIN_FLUSH declares; 2. interrupts are masked until VTTBR_EL2
+        // is back, so that nothing on this CPU runs with the foreign VMID; 3. no guest runs meanwhile.
+        unsafe {
+            asm!(
+                "mrs {interrupts}, daif",
+                "msr daifset, #0xf",
+                "mrs {previous}, vttbr_el2",
+                "msr vttbr_el2, {root}",
+                "isb",
+                interrupts = out(reg) interrupts,
+                previous = out(reg) previous,
+                root = in(reg) root_register,
+                options(nostack),
+            );
+        }
+        if local {
+            // SAFETY: TLB maintenance with the space's VMID in place; it changes no memory.
+            unsafe { asm!("dsb nshst", options(nostack)) };
+        } else {
+            // SAFETY: as above.
+            unsafe { asm!("dsb ishst", options(nostack)) };
+        }
+        if by_address {
+            let mut gpa = request.gpa;
+            for _ in 0..pages {
+                let operand = gpa >> 12;
+                if local {
+                    // SAFETY: as above.
+                    unsafe { asm!("tlbi ipas2e1, {}", in(reg) operand, options(nostack)) };
+                } else {
+                    // SAFETY: as above.
+                    unsafe { asm!("tlbi ipas2e1is, {}", in(reg) operand, options(nostack)) };
+                }
+                gpa = gpa.wrapping_add(page);
+            }
+        } else if local {
+            // SAFETY: as above.
+            unsafe { asm!("tlbi vmalls12e1", options(nostack)) };
+        } else {
+            // SAFETY: as above.
+            unsafe { asm!("tlbi vmalls12e1is", options(nostack)) };
+        }
+        if local {
+            // SAFETY: as above.
+            unsafe { asm!("dsb nsh", "tlbi vmalle1", "dsb nsh", "isb", options(nostack)) };
+        } else {
+            // SAFETY: as above.
+            unsafe { asm!("dsb ish", "tlbi vmalle1is", "dsb ish", "isb", options(nostack)) };
+        }
+        // SAFETY: puts back what was there.
+        unsafe {
+            asm!(
+                "msr vttbr_el2, {previous}",
+                "isb",
+                "msr daif, {interrupts}",
+                previous = in(reg) previous,
+                interrupts = in(reg) interrupts,
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// RISC-V in HS-mode: HFENCE.GVMA on this hart.
+///
+/// Source: RISC-V Privileged Architecture, "Hypervisor Memory-Management Fence Instructions": rs1 holds
+/// the guest-physical address shifted right by 2, rs2 the VMID. Written as `.insn`, for assemblers
+/// without the H extension.
+#[cfg(all(target_arch = "riscv64", target_os = "none"))]
+mod builtin {
+    use core::arch::asm;
+
+    use crate::abi::*;
+
+    /// Above this many pages all of the VMID goes.
+    const MOST_PAGES: u64 = 64;
+
+    pub(super) fn flush(request: &axas_tlb_request_t, _root_register: u64) {
+        let vmid = u64::from(request.vmid);
+        let pages = request.size / 4096;
+        if request.tables_removed != 0 || pages > MOST_PAGES {
+            // SAFETY: a fence in HS-mode, as AXAS_HAL_BUILTIN_FLUSH declares; it changes no memory.
+            unsafe {
+                asm!(".insn r 0x73, 0, 0x31, x0, x0, {}", in(reg) vmid, options(nostack));
+            }
+            return;
+        }
+        let mut gpa = request.gpa;
+        for _ in 0..pages {
+            let operand = gpa >> 2;
+            // SAFETY: as above.
+            unsafe {
+                asm!(
+                    ".insn r 0x73, 0, 0x31, x0, {}, {}",
+                    in(reg) operand,
+                    in(reg) vmid,
+                    options(nostack),
+                );
+            }
+            gpa = gpa.wrapping_add(4096);
+        }
+    }
+}
+
+/// Intel in VMX root operation: single-context INVEPT.
+///
+/// Source: Intel SDM vol. 3C, "INVEPT - Invalidate Translations Derived from EPT": type 1, a descriptor
+/// of EPTP and zero.
+#[cfg(all(target_arch = "x86_64", target_os = "none"))]
+mod builtin {
+    use core::arch::asm;
+
+    use crate::abi::*;
+
+    const SINGLE_CONTEXT: u64 = 1;
+
+    pub(super) fn flush(_request: &axas_tlb_request_t, root_register: u64) {
+        let descriptor = [root_register, 0];
+        // SAFETY: 1. in VMX root operation, as AXAS_HAL_BUILTIN_FLUSH declares; 2. the descriptor has
+        // 16 readable bytes.
+        unsafe {
+            asm!(
+                "invept {}, [{}]",
+                in(reg) SINGLE_CONTEXT,
+                in(reg) &raw const descriptor,
+                options(nostack),
+            );
+        }
+    }
+}
+
+/// Hosted builds have no second stage.
+#[cfg(not(target_os = "none"))]
+mod builtin {
+    use crate::abi::*;
+
+    pub(super) fn flush(_request: &axas_tlb_request_t, _root_register: u64) {}
+}

@@ -1,0 +1,162 @@
+//! Messages to the logger that the host sets: static texts with two numbers, formatted without
+//! `core::fmt` into a buffer on the stack.
+//!
+//! The logger is the one global of the library. Without the feature `log` nothing of it remains.
+
+use core::ffi::c_void;
+
+use log::Level;
+
+use crate::abi::axas_log_fn;
+
+/// Sets the logger; a level of 0 or no callback turns it off.
+pub(crate) fn set(callback: axas_log_fn, ctx: *mut c_void, max_level: u32) {
+    sink::set(callback, ctx, max_level);
+}
+
+/// A broken invariant, or a callback gave nonsense.
+#[cold]
+pub(crate) fn error(target: &'static str, text: &'static str, first: u64, second: u64) {
+    sink::write(Level::Error, target, text, first, second);
+}
+
+/// A rejected call of the host.
+#[cold]
+pub(crate) fn warn(target: &'static str, text: &'static str, first: u64, second: u64) {
+    sink::write(Level::Warn, target, text, first, second);
+}
+
+/// What a call did, and everything that a guest can cause.
+#[inline]
+pub(crate) fn debug(target: &'static str, text: &'static str, first: u64, second: u64) {
+    sink::write(Level::Debug, target, text, first, second);
+}
+
+#[cfg(feature = "log")]
+mod sink {
+    use core::ffi::{c_char, c_void};
+    use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+
+    use log::Level;
+
+    use crate::abi::axas_log_fn;
+
+    static CALLBACK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+    static CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
+    static MAX_LEVEL: AtomicU32 = AtomicU32::new(0);
+
+    pub(super) fn set(callback: axas_log_fn, ctx: *mut c_void, max_level: u32) {
+        MAX_LEVEL.store(0, Ordering::Relaxed);
+        CONTEXT.store(ctx, Ordering::Relaxed);
+        let pointer = callback.map_or(core::ptr::null_mut(), |function| function as *mut c_void);
+        CALLBACK.store(pointer, Ordering::Release);
+        if callback.is_some() {
+            MAX_LEVEL.store(max_level, Ordering::Release);
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn write(
+        level: Level,
+        target: &'static str,
+        text: &'static str,
+        first: u64,
+        second: u64,
+    ) {
+        if level as u32 <= MAX_LEVEL.load(Ordering::Relaxed) {
+            deliver(level, target, text, first, second);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn deliver(
+        level: Level,
+        target: &'static str,
+        text: &'static str,
+        first: u64,
+        second: u64,
+    ) {
+        let pointer = CALLBACK.load(Ordering::Acquire);
+        // SAFETY: only `set` writes the pointer, from an `axas_log_fn`, whose null is `None`.
+        let callback = unsafe { core::mem::transmute::<*mut c_void, axas_log_fn>(pointer) };
+        let Some(callback) = callback else { return };
+        let mut name = Line::<32>::new();
+        name.push_str("axaddrspace::");
+        name.push_str(target);
+        let mut line = Line::<128>::new();
+        line.push_str(text);
+        line.push_str(" 0x");
+        line.push_hex(first);
+        line.push_str(" 0x");
+        line.push_hex(second);
+        // SAFETY: 1. the host promised that the callback may be called until it sets another; 2. both
+        // texts end with NUL and live through the call.
+        unsafe {
+            callback(
+                CONTEXT.load(Ordering::Relaxed),
+                level as u32,
+                name.bytes.as_ptr().cast::<c_char>(),
+                line.bytes.as_ptr().cast::<c_char>(),
+            );
+        }
+    }
+
+    /// A text of at most `N - 1` bytes; the rest is zero.
+    struct Line<const N: usize> {
+        bytes: [u8; N],
+        length: usize,
+    }
+
+    impl<const N: usize> Line<N> {
+        fn new() -> Self {
+            Self { bytes: [0; N], length: 0 }
+        }
+
+        fn push(&mut self, byte: u8) {
+            let last = N.saturating_sub(1);
+            if let Some(slot) = self.bytes.get_mut(self.length)
+                && self.length < last
+            {
+                *slot = byte;
+                self.length = self.length.wrapping_add(1);
+            }
+        }
+
+        fn push_str(&mut self, text: &str) {
+            for byte in text.bytes() {
+                self.push(byte);
+            }
+        }
+
+        fn push_hex(&mut self, value: u64) {
+            let digits = (u64::BITS.wrapping_sub(value.leading_zeros())).div_ceil(4).max(1);
+            for digit in (0..digits).rev() {
+                let nibble = (value.wrapping_shr(digit.wrapping_mul(4)) & 0xf) as u8;
+                let letter = if nibble < 10 { b'0' } else { b'a'.wrapping_sub(10) };
+                self.push(letter.wrapping_add(nibble));
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "log"))]
+mod sink {
+    use core::ffi::c_void;
+
+    use log::Level;
+
+    use crate::abi::axas_log_fn;
+
+    pub(super) fn set(_callback: axas_log_fn, _ctx: *mut c_void, _max_level: u32) {}
+
+    #[inline(always)]
+    pub(super) fn write(
+        _level: Level,
+        _target: &'static str,
+        _text: &'static str,
+        _first: u64,
+        _second: u64,
+    ) {
+    }
+}

@@ -1,0 +1,298 @@
+//! What differs between the formats, one file each, behind one trait.
+//!
+//! The engine knows states ([`super::entry::State`]); the bits that say them, the shape of the root,
+//! the register values and the rules of invalidation are here. Nothing outside this module looks at
+//! a valid bit.
+
+#[cfg(feature = "amd-npt")]
+mod amd_npt;
+#[cfg(feature = "arm-stage2")]
+mod arm_stage2;
+#[cfg(feature = "intel-ept")]
+mod intel_ept;
+#[cfg(feature = "riscv-gstage")]
+mod riscv_gstage;
+
+#[cfg(feature = "amd-npt")]
+pub use amd_npt::AmdNpt;
+#[cfg(feature = "arm-stage2")]
+pub use arm_stage2::ArmStage2;
+#[cfg(feature = "intel-ept")]
+pub use intel_ept::IntelEpt;
+#[cfg(feature = "riscv-gstage")]
+pub use riscv_gstage::RiscvGstage;
+
+use core::fmt::Debug;
+
+use crate::abi::{AXAS_FEATURE_1G_PAGES, axas_hw_regs_t};
+use crate::error::{Error, Result};
+use crate::flags::{Attributes, Permissions};
+
+/// The entry formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum FormatId {
+    /// Intel extended page tables.
+    Ept = crate::abi::AXAS_FORMAT_EPT,
+    /// AMD nested page tables.
+    Npt = crate::abi::AXAS_FORMAT_NPT,
+    /// AArch64 stage 2.
+    ArmStage2 = crate::abi::AXAS_FORMAT_ARM_S2,
+    /// RISC-V G-stage.
+    RiscvGstage = crate::abi::AXAS_FORMAT_RISCV_GSTAGE,
+}
+
+/// Features that the host declared, as in `axas_config_t`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features(pub u32);
+
+impl Features {
+    /// Whether a feature of `axas_config_t` was declared.
+    pub const fn has(self, feature: u32) -> bool {
+        self.0 & feature != 0
+    }
+}
+
+/// What the host asked for; zero where it leaves the choice.
+#[derive(Clone, Copy, Debug)]
+pub struct ShapeRequest {
+    /// Levels of tables.
+    pub levels: u32,
+    /// Width of guest-physical addresses.
+    pub gpa_bits: u32,
+    /// Width of host-physical addresses.
+    pub pa_bits: u32,
+    /// Width that the space needs.
+    pub needed_bits: u32,
+}
+
+/// The shape of a space's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// Levels of tables; entries of level 1 map 4 KiB.
+    pub levels: u32,
+    /// Width of guest-physical addresses that the root translates.
+    pub gpa_bits: u32,
+    /// Width of host-physical addresses.
+    pub pa_bits: u32,
+    /// The root has `1 << root_order` pages.
+    pub root_order: u32,
+}
+
+/// What the register values depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct RootState {
+    /// Host-physical address of the root.
+    pub root: u64,
+    /// VMID or tag.
+    pub vmid: u32,
+    /// The shape of the tables.
+    pub shape: Shape,
+    /// Features that the host declared.
+    pub features: Features,
+    /// Page walkers do not snoop the caches.
+    pub noncoherent_walk: bool,
+}
+
+/// Kind of an invalid entry: three bits that every format has room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum InvalidKind {
+    /// Nothing stands there.
+    Empty = 0,
+    /// A lazy reservation; the payload is its reservation.
+    Reserved = 1,
+    /// An emulated device; payload and address hold the cookie.
+    Trap = 2,
+    /// In transition; waits for the exclusive call that made it so.
+    Busy = 3,
+    /// A frame that is not published yet.
+    Pending = 4,
+    /// A leaf that is gone but not flushed yet.
+    DeadLeaf = 5,
+    /// A table that is gone but not flushed yet.
+    DeadTable = 6,
+    /// Never written.
+    Spare = 7,
+}
+
+impl InvalidKind {
+    /// The kind with these three bits.
+    pub const fn from_bits(bits: u64) -> Self {
+        match bits & 7 {
+            0 => Self::Empty,
+            1 => Self::Reserved,
+            2 => Self::Trap,
+            3 => Self::Busy,
+            4 => Self::Pending,
+            5 => Self::DeadLeaf,
+            6 => Self::DeadTable,
+            _ => Self::Spare,
+        }
+    }
+}
+
+/// One format of second-stage page tables.
+pub trait Format: Copy + Debug + Send + Sync + 'static {
+    /// Its number in C.
+    const ID: FormatId;
+    /// Features of `axas_config_t` that mean something here.
+    const FEATURES: u32;
+    /// Fewest levels.
+    const MIN_LEVELS: u32;
+    /// Most levels.
+    const MAX_LEVELS: u32;
+    /// Width of the address field.
+    const MAX_PA_BITS: u32;
+    /// Width of host-physical addresses where neither host nor CPU says.
+    const DEFAULT_PA_BITS: u32;
+    /// Pages of 1 GiB exist without [`AXAS_FEATURE_1G_PAGES`].
+    const ALWAYS_1G: bool;
+
+    /// The empty entry.
+    const EMPTY: u64;
+    /// An entry is empty exactly when none of these bits is set.
+    const OCCUPIED: u64;
+    /// Permission bits of a leaf.
+    const PERMISSIONS: u64;
+    /// Set in a leaf whose frame is the library's to free.
+    const OWNED: u64;
+
+    /// Whether a walker uses the entry.
+    fn is_valid(word: u64) -> bool;
+    /// Whether a valid entry of `level` is a leaf; none when the level cannot have such an entry.
+    fn is_leaf(word: u64, level: u32) -> Option<bool>;
+    /// The address in a valid entry.
+    fn address(word: u64) -> u64;
+    /// An address (or a distance between two) as valid entries hold it.
+    fn address_field(address: u64) -> u64;
+    /// An entry that points to a table.
+    fn table(address: u64) -> u64;
+    /// A leaf without its address.
+    fn leaf(attributes: Attributes, features: Features, level: u32) -> Result<u64>;
+    /// What a leaf says.
+    fn attributes(word: u64, features: Features) -> Attributes;
+    /// The permission bits of a leaf.
+    fn permissions(permissions: Permissions, features: Features) -> Result<u64>;
+    /// The leaf of the level below at the same address with the same attributes.
+    fn smaller_leaf(word: u64, level: u32) -> u64;
+
+    /// An invalid entry; kinds that carry no address ignore it.
+    fn invalid(kind: InvalidKind, payload: u16, address: u64) -> u64;
+    /// Kind of an invalid entry.
+    fn invalid_kind(word: u64) -> InvalidKind;
+    /// Payload of an invalid entry.
+    fn payload(word: u64) -> u16;
+    /// Address in an invalid entry.
+    fn invalid_address(word: u64) -> u64;
+
+    /// Width of guest-physical addresses of a root with so many levels.
+    fn width(levels: u32) -> u32;
+
+    /// Pages of the root, as an order.
+    fn root_order(levels: u32, gpa_bits: u32) -> u32 {
+        let _ = (levels, gpa_bits);
+        0
+    }
+
+    /// Settles levels and widths.
+    fn shape(request: ShapeRequest) -> Result<Shape> {
+        common_shape::<Self>(request)
+    }
+
+    /// Largest VMID; unsupported where a feature is missing.
+    fn check_vmid(vmid: u32, features: Features) -> Result<()> {
+        let _ = (vmid, features);
+        Ok(())
+    }
+
+    /// What to load into the hardware.
+    fn registers(state: RootState) -> axas_hw_regs_t;
+
+    /// Whether a live leaf must be invalid and flushed before it becomes a table.
+    fn breaks_before_make(features: Features) -> bool {
+        let _ = features;
+        false
+    }
+
+    /// Whether walkers may keep invalid entries, so that new ones need a local flush.
+    fn caches_invalid(features: Features) -> bool {
+        let _ = features;
+        false
+    }
+
+    /// Whether an entry that gained permissions needs a local flush.
+    fn caches_denials() -> bool {
+        false
+    }
+
+    /// Whether the library can invalidate this format's TLB itself.
+    const BUILTIN_FLUSH: bool;
+
+    /// Highest level whose entries may be leaves.
+    fn max_leaf_level(features: Features) -> u32 {
+        if Self::ALWAYS_1G || features.has(AXAS_FEATURE_1G_PAGES) { 3 } else { 2 }
+    }
+
+    /// Whether guest frames that were zeroed through the cache must be cleaned for this mapping.
+    fn needs_clean(attributes: Attributes, features: Features) -> bool {
+        let _ = features;
+        attributes.memory != crate::flags::MemoryType::WriteBack
+    }
+}
+
+/// The shape where the levels alone decide the width.
+fn common_shape<F: Format>(request: ShapeRequest) -> Result<Shape> {
+    let pa_bits = pa_bits::<F>(request.pa_bits)?;
+    let needed = request.needed_bits.max(request.gpa_bits);
+    let mut levels = F::MIN_LEVELS;
+    while levels < F::MAX_LEVELS && F::width(levels) < needed {
+        levels = levels.wrapping_add(1);
+    }
+    if request.levels != 0 {
+        levels = request.levels;
+    }
+    if !(F::MIN_LEVELS..=F::MAX_LEVELS).contains(&levels) || F::width(levels) < needed {
+        return Err(Error::Unsupported);
+    }
+    if request.gpa_bits != 0 && request.gpa_bits < request.needed_bits {
+        return Err(Error::Unsupported);
+    }
+    let gpa_bits = F::width(levels);
+    Ok(Shape { levels, gpa_bits, pa_bits, root_order: F::root_order(levels, gpa_bits) })
+}
+
+/// The width of host-physical addresses; narrower than 32 bits no machine is.
+fn pa_bits<F: Format>(requested: u32) -> Result<u32> {
+    match requested {
+        0 => Ok(F::DEFAULT_PA_BITS),
+        1..32 => Err(Error::InvalidInput),
+        _ if requested > F::MAX_PA_BITS => Err(Error::Unsupported),
+        _ => Ok(requested),
+    }
+}
+
+/// Write without read is a reserved or misconfigured entry on all formats but Arm's.
+#[cfg(any(feature = "intel-ept", feature = "amd-npt", feature = "riscv-gstage"))]
+fn readable_if_writable(permissions: Permissions) -> Result<()> {
+    if permissions.contains(Permissions::WRITE) && !permissions.contains(Permissions::READ) {
+        return Err(Error::Unsupported);
+    }
+    Ok(())
+}
+
+/// Puts `width` bits of a value at a place of a word: value bits from `from` on, word bits from `to`.
+const fn deposit(value: u16, from: u32, width: u32, to: u32) -> u64 {
+    let bits = (value as u64).wrapping_shr(from) & mask(width);
+    bits.wrapping_shl(to)
+}
+
+/// The reverse of [`deposit`].
+const fn extract(word: u64, from: u32, width: u32, to: u32) -> u16 {
+    let bits = word.wrapping_shr(from) & mask(width);
+    bits.wrapping_shl(to) as u16
+}
+
+const fn mask(width: u32) -> u64 {
+    1_u64.wrapping_shl(width).wrapping_sub(1)
+}

@@ -1,0 +1,370 @@
+//! Entries: one typed state each.
+//!
+//! | state | hardware | carries |
+//! |---|---|---|
+//! | Empty | invalid | nothing |
+//! | Reserved | invalid | a reservation; at any level, for the whole region of the entry |
+//! | Trap | invalid | a cookie; at any level |
+//! | Busy | invalid | nothing: a leaf between break and make |
+//! | Pending | invalid | a frame and a reservation: taken, not published yet |
+//! | DeadLeaf | invalid | address, attributes and owner of a leaf between detach and reap |
+//! | DeadTable | invalid | address of a table between detach and reap |
+//! | Leaf | valid | address, attributes, owner |
+//! | Table | valid | address of a table with at least one entry that is not empty |
+//! | Corrupt | either | nothing that this library writes |
+//!
+//! Busy, Pending and the dead ones exist only while an exclusive call runs.
+
+use core::fmt;
+use core::marker::PhantomData;
+
+use page_table_multiarch::{GenericPTE, MappingFlags};
+
+use super::arch::{Features, Format, InvalidKind};
+use crate::addr::{Bits, HostPhysAddr};
+use crate::flags::{Attributes, MemoryType, Permissions};
+
+/// An entry of format `F`.
+#[repr(transparent)]
+pub struct Entry<F> {
+    word: u64,
+    format: PhantomData<F>,
+}
+
+impl<F> Clone for Entry<F> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F> Copy for Entry<F> {}
+
+impl<F> PartialEq for Entry<F> {
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
+impl<F> Eq for Entry<F> {}
+
+impl<F> fmt::Debug for Entry<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Entry({:#x})", self.word)
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing stands there.
+    Empty,
+    /// A lazy reservation.
+    Reserved,
+    /// An emulated device.
+    Trap,
+    /// Between break and make.
+    Busy,
+    /// A frame that is not published yet.
+    Pending,
+    /// A leaf that is gone but not flushed yet.
+    DeadLeaf,
+    /// A table that is gone but not flushed yet.
+    DeadTable,
+    /// Maps a page of its level's size.
+    Leaf,
+    /// Points to a table of the level below.
+    Table,
+    /// Nothing that this library writes.
+    Corrupt,
+}
+
+/// A lazy reservation, in the ten low bits of a payload: what a fault will install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Attributes of the pages to come.
+    pub attributes: Attributes,
+    /// Largest level that a leaf may have.
+    pub largest: u32,
+}
+
+const PERMISSIONS: u16 = 7;
+const MEMORY_SHIFT: u32 = 3;
+const LARGEST_SHIFT: u32 = 7;
+/// In the payload of a dead leaf: its frame is the library's to free.
+const OWNED: u16 = 1 << 10;
+
+impl Reservation {
+    fn payload(self) -> u16 {
+        self.attributes.permissions.bits() as u16
+            | (self.attributes.memory as u16) << MEMORY_SHIFT
+            | (self.largest as u16) << LARGEST_SHIFT
+    }
+
+    fn from_payload(payload: u16) -> Self {
+        let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
+        // All eight values of three bits are memory types; the fourth bit is never written.
+        let memory = MemoryType::from_value(payload >> MEMORY_SHIFT & 0xf)
+            .unwrap_or(MemoryType::Device);
+        let largest = u32::from(payload >> LARGEST_SHIFT & 3).max(1);
+        Self { attributes: Attributes { permissions, memory }, largest }
+    }
+}
+
+impl<F: Format> Entry<F> {
+    /// Nothing stands there.
+    pub const EMPTY: Self = Self::from_word(F::EMPTY);
+
+    /// The entry with these bits.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { word, format: PhantomData }
+    }
+
+    /// The bits of the entry.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.word
+    }
+
+    /// A leaf without its address.
+    pub fn leaf_template(
+        attributes: Attributes,
+        features: Features,
+        level: u32,
+        owned: bool,
+    ) -> crate::error::Result<Self> {
+        let owned = if owned { F::OWNED } else { 0 };
+        Ok(Self::from_word(F::leaf(attributes, features, level)? | owned))
+    }
+
+    /// A leaf template with its address.
+    #[inline(always)]
+    pub fn at(self, address: HostPhysAddr) -> Self {
+        Self::from_word(self.word | F::address_field(address.bits()))
+    }
+
+    /// An entry that points to a table.
+    #[inline(always)]
+    pub fn table(address: HostPhysAddr) -> Self {
+        Self::from_word(F::table(address.bits()))
+    }
+
+    /// A lazy reservation.
+    pub fn reserved(reservation: Reservation) -> Self {
+        Self::from_word(F::invalid(InvalidKind::Reserved, reservation.payload(), 0))
+    }
+
+    /// An emulated device: the low half of the cookie is payload, the high half stands in the address
+    /// field from bit 12 on.
+    pub fn trap(cookie: u32) -> Self {
+        Self::from_word(F::invalid(InvalidKind::Trap, cookie as u16, u64::from(cookie >> 16) << 12))
+    }
+
+    /// Between break and make.
+    pub fn busy() -> Self {
+        Self::from_word(F::invalid(InvalidKind::Busy, 0, 0))
+    }
+
+    /// A frame that is not published yet.
+    pub fn pending(address: HostPhysAddr, reservation: Reservation) -> Self {
+        let payload = reservation.payload();
+        Self::from_word(F::invalid(InvalidKind::Pending, payload, address.bits()))
+    }
+
+    /// What a leaf or a pending entry becomes between detach and reap.
+    pub fn dead(self, features: Features) -> Self {
+        let owned = if self.is_owned() { OWNED } else { 0 };
+        let reservation = Reservation { attributes: self.attributes(features), largest: 1 };
+        let address = self.address().bits();
+        Self::from_word(F::invalid(InvalidKind::DeadLeaf, reservation.payload() | owned, address))
+    }
+
+    /// What an entry that points to a table becomes between detach and reap.
+    pub fn dead_table(self) -> Self {
+        Self::from_word(F::invalid(InvalidKind::DeadTable, 0, self.address().bits()))
+    }
+
+    /// What the entry is, seen in a table of `level`.
+    #[inline(always)]
+    pub fn state(self, level: u32) -> State {
+        if F::is_valid(self.word) {
+            return match F::is_leaf(self.word, level) {
+                Some(true) => State::Leaf,
+                Some(false) => State::Table,
+                None => State::Corrupt,
+            };
+        }
+        match F::invalid_kind(self.word) {
+            InvalidKind::Empty => State::Empty,
+            InvalidKind::Reserved => State::Reserved,
+            InvalidKind::Trap => State::Trap,
+            InvalidKind::Busy => State::Busy,
+            InvalidKind::Pending if level <= 3 => State::Pending,
+            InvalidKind::DeadLeaf if level <= 3 => State::DeadLeaf,
+            InvalidKind::DeadTable if level > 1 => State::DeadTable,
+            _ => State::Corrupt,
+        }
+    }
+
+    /// Whether nothing stands there.
+    #[inline(always)]
+    pub fn is_empty(self) -> bool {
+        self.word & F::OCCUPIED == 0
+    }
+
+    /// Whether hardware may hold a translation made from this entry.
+    #[inline(always)]
+    pub fn is_hardware_visible(self) -> bool {
+        F::is_valid(self.word)
+    }
+
+    /// The address of a leaf, a table, or what was one.
+    #[inline(always)]
+    pub fn address(self) -> HostPhysAddr {
+        let bits = if F::is_valid(self.word) {
+            F::address(self.word)
+        } else {
+            F::invalid_address(self.word)
+        };
+        HostPhysAddr::from_bits(bits)
+    }
+
+    /// Whether the frame of a leaf (or what was one) is the library's to free.
+    #[inline(always)]
+    pub fn is_owned(self) -> bool {
+        if F::is_valid(self.word) {
+            return self.word & F::OWNED != 0;
+        }
+        match F::invalid_kind(self.word) {
+            InvalidKind::Pending => true,
+            InvalidKind::DeadLeaf => F::payload(self.word) & OWNED != 0,
+            _ => false,
+        }
+    }
+
+    /// Attributes of a leaf, a reservation, or what was one.
+    pub fn attributes(self, features: Features) -> Attributes {
+        if F::is_valid(self.word) {
+            return F::attributes(self.word, features);
+        }
+        self.reservation().attributes
+    }
+
+    /// The reservation of a reserved or pending entry.
+    pub fn reservation(self) -> Reservation {
+        Reservation::from_payload(F::payload(self.word))
+    }
+
+    /// The cookie of a trap.
+    pub fn cookie(self) -> u32 {
+        let high = (F::invalid_address(self.word) >> 12) as u32;
+        high << 16 | u32::from(F::payload(self.word))
+    }
+
+    /// The first of the 512 entries that say one level lower what this one says at `level`; the
+    /// others follow at distances of [`Entry::step`].
+    #[inline(always)]
+    pub fn first_piece(self, level: u32) -> Self {
+        if F::is_valid(self.word) {
+            Self::from_word(F::smaller_leaf(self.word, level))
+        } else {
+            self
+        }
+    }
+
+    /// Distance between the words of neighbouring pieces of `bytes`: none where the entry carries no
+    /// address.
+    #[inline(always)]
+    pub fn step(self, bytes: u64) -> u64 {
+        if F::is_valid(self.word) { F::address_field(bytes) } else { 0 }
+    }
+
+    /// The entry with new permissions.
+    #[inline(always)]
+    pub fn with_permissions(self, permissions: EncodedPermissions<F>) -> Self {
+        if F::is_valid(self.word) {
+            Self::from_word(self.word & !F::PERMISSIONS | permissions.leaf)
+        } else {
+            Self::from_word(self.word & !permissions.payload_mask | permissions.payload)
+        }
+    }
+}
+
+/// Permissions as leaves and reservations of a format hold them.
+#[derive(Clone, Copy)]
+pub struct EncodedPermissions<F> {
+    leaf: u64,
+    payload: u64,
+    payload_mask: u64,
+    format: PhantomData<F>,
+}
+
+impl<F: Format> EncodedPermissions<F> {
+    /// Encodes permissions, if the format can say them.
+    pub fn new(permissions: Permissions, features: Features) -> crate::error::Result<Self> {
+        // The difference of two invalid entries is the place of what differs.
+        let none = F::invalid(InvalidKind::Reserved, 0, 0);
+        let place = |payload| F::invalid(InvalidKind::Reserved, payload, 0) ^ none;
+        Ok(Self {
+            leaf: F::permissions(permissions, features)?,
+            payload: place(permissions.bits() as u16),
+            payload_mask: place(PERMISSIONS),
+            format: PhantomData,
+        })
+    }
+}
+
+/// The entry in the tables of `page_table_multiarch`: with default features, and without software
+/// bits.
+impl<F: Format> GenericPTE for Entry<F> {
+    fn new_page(paddr: HostPhysAddr, flags: MappingFlags, is_huge: bool) -> Self {
+        let level = if is_huge { 2 } else { 1 };
+        F::leaf(flags.into(), Features(0), level)
+            .map_or(Self::EMPTY, |word| Self::from_word(word).at(paddr))
+    }
+
+    fn new_table(paddr: HostPhysAddr) -> Self {
+        Self::table(paddr)
+    }
+
+    fn paddr(&self) -> HostPhysAddr {
+        if F::is_valid(self.word) { self.address() } else { HostPhysAddr::from_bits(0) }
+    }
+
+    fn flags(&self) -> MappingFlags {
+        if F::is_valid(self.word) {
+            F::attributes(self.word, Features(0)).into()
+        } else {
+            MappingFlags::empty()
+        }
+    }
+
+    fn set_paddr(&mut self, paddr: HostPhysAddr) {
+        let old = F::address_field(F::address(self.word));
+        self.word = self.word & !old | F::address_field(paddr.bits());
+    }
+
+    fn set_flags(&mut self, flags: MappingFlags, is_huge: bool) {
+        *self = Self::new_page(self.paddr(), flags, is_huge);
+    }
+
+    fn bits(self) -> usize {
+        self.word as usize
+    }
+
+    fn is_unused(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn is_present(&self) -> bool {
+        F::is_valid(self.word)
+    }
+
+    fn is_huge(&self) -> bool {
+        F::is_valid(self.word) && F::is_leaf(self.word, 2) == Some(true)
+    }
+
+    fn clear(&mut self) {
+        *self = Self::EMPTY;
+    }
+}

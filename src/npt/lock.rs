@@ -1,0 +1,236 @@
+//! The reader-writer lock of a space.
+//!
+//! Many readers, each in one of eight cache lines, chosen by the stack it runs on; one writer, who
+//! announces himself first and then waits for each line to drain, so that a stream of readers cannot
+//! starve him. A reader that sees a writer goes away again; whether it waits is up to the caller
+//! (page faults do not).
+//!
+//! ```text
+//! reader                                   writer
+//! writer != 0 ? busy                       writer: 0 -> 1            (compare-exchange)
+//! readers += 1                             full barrier
+//! full barrier                             each shard: readers == 0 ?
+//! writer != 0 ? readers -= 1, busy         ...
+//! ... readers -= 1 (release)               writer = 0                (release)
+//! ```
+//!
+//! Either the reader sees the writer or the writer sees the reader. A shard's word holds the readers in
+//! its low 16 bits and the faults they resolved above, so that a fault leaves with one operation.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+
+use crate::abi::axas_stats_t;
+use crate::error::{Error, Result};
+
+const SHARDS: usize = 8;
+const READERS: u64 = 0xffff;
+const RESOLVED_SHIFT: u32 = 16;
+
+/// A reader's line: how many readers there are, and what faults did here.
+#[repr(C, align(128))]
+pub(crate) struct Shard {
+    word: AtomicU64,
+    pub(crate) counters: FaultCounters,
+}
+
+/// Faults by verdict (the resolved ones are in the shard's word), and what they took.
+pub(crate) struct FaultCounters {
+    pub(crate) spurious: AtomicU64,
+    pub(crate) retry: AtomicU64,
+    pub(crate) trap: AtomicU64,
+    pub(crate) unmapped: AtomicU64,
+    pub(crate) denied: AtomicU64,
+    pub(crate) no_memory: AtomicU64,
+    pub(crate) error: AtomicU64,
+    /// Resolved with a frame of 2 MiB.
+    pub(crate) huge: AtomicU64,
+    /// Frames taken beyond one page for each fault that a page of 4 KiB resolved.
+    pub(crate) extra_allocated: AtomicU64,
+    /// Frames given back.
+    pub(crate) released: AtomicU64,
+    /// Requests to flush.
+    pub(crate) flushes: AtomicU64,
+}
+
+/// The lock; `caller_locked` spaces leave it open.
+#[repr(C)]
+pub(crate) struct Lock {
+    writer: AtomicU32,
+    caller_locked: bool,
+    shards: [Shard; SHARDS],
+}
+
+/// Full barrier between an own store and a following load. On x86 the locked instruction before it
+/// is one.
+#[inline(always)]
+fn full_barrier() {
+    if !cfg!(target_arch = "x86_64") {
+        fence(Ordering::SeqCst);
+    }
+}
+
+impl Lock {
+    /// Makes a lock of zeroed memory ready.
+    pub(crate) const fn new(caller_locked: bool) -> Self {
+        const SHARD: Shard = Shard {
+            word: AtomicU64::new(0),
+            counters: FaultCounters {
+                spurious: AtomicU64::new(0),
+                retry: AtomicU64::new(0),
+                trap: AtomicU64::new(0),
+                unmapped: AtomicU64::new(0),
+                denied: AtomicU64::new(0),
+                no_memory: AtomicU64::new(0),
+                error: AtomicU64::new(0),
+                huge: AtomicU64::new(0),
+                extra_allocated: AtomicU64::new(0),
+                released: AtomicU64::new(0),
+                flushes: AtomicU64::new(0),
+            },
+        };
+        Self { writer: AtomicU32::new(0), caller_locked, shards: [SHARD; SHARDS] }
+    }
+
+    /// The line of this CPU: vCPU threads and CPUs have stacks of their own.
+    #[inline(always)]
+    pub(crate) fn shard(&self) -> &Shard {
+        let on_stack = 0_u8;
+        let stack = ((&raw const on_stack).addr() as u64) >> 14;
+        let hash = stack.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
+        match self.shards.get(hash as usize) {
+            Some(shard) => shard,
+            None => &self.shards[0],
+        }
+    }
+
+    /// Enters beside other readers, unless a writer is there.
+    #[inline(always)]
+    pub(crate) fn try_shared(&self) -> Option<SharedGuard<'_>> {
+        let shard = self.shard();
+        if self.caller_locked {
+            return Some(SharedGuard { shard, counted: 0 });
+        }
+        if self.writer.load(Ordering::Relaxed) != 0 {
+            return None;
+        }
+        shard.word.fetch_add(1, Ordering::SeqCst);
+        full_barrier();
+        if self.writer.load(Ordering::SeqCst) != 0 {
+            shard.word.fetch_sub(1, Ordering::Release);
+            return None;
+        }
+        Some(SharedGuard { shard, counted: 1 })
+    }
+
+    /// Enters beside other readers; `relax` runs while a writer is there, unless that is an error.
+    pub(crate) fn shared(&self, no_wait: bool, relax: impl Fn()) -> Result<SharedGuard<'_>> {
+        loop {
+            if let Some(guard) = self.try_shared() {
+                return Ok(guard);
+            }
+            if no_wait {
+                return Err(Error::Again);
+            }
+            relax();
+        }
+    }
+
+    /// Enters alone; `relax` runs while others are there, unless that is an error.
+    pub(crate) fn exclusive(&self, no_wait: bool, relax: impl Fn()) -> Result<ExclusiveGuard<'_>> {
+        if self.caller_locked {
+            return Ok(ExclusiveGuard { lock: None });
+        }
+        while self
+            .writer
+            .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
+            .is_err()
+        {
+            if no_wait {
+                return Err(Error::Again);
+            }
+            relax();
+        }
+        let guard = ExclusiveGuard { lock: Some(self) };
+        full_barrier();
+        for shard in &self.shards {
+            while shard.word.load(Ordering::SeqCst) & READERS != 0 {
+                if no_wait {
+                    return Err(Error::Again);
+                }
+                relax();
+            }
+        }
+        Ok(guard)
+    }
+
+    /// Faults that were resolved ever.
+    pub(crate) fn resolved(&self) -> u64 {
+        self.shards.iter().fold(0, |sum, shard| {
+            sum.wrapping_add(shard.word.load(Ordering::Relaxed) >> RESOLVED_SHIFT)
+        })
+    }
+
+    /// Adds up the verdicts.
+    pub(crate) fn count_verdicts(&self, stats: &mut axas_stats_t) {
+        stats.faults_resolved = self.resolved();
+        let sum = |counter: fn(&FaultCounters) -> &AtomicU64| self.sum(counter);
+        stats.faults_spurious = sum(|counters| &counters.spurious);
+        stats.faults_retry = sum(|counters| &counters.retry);
+        stats.faults_trap = sum(|counters| &counters.trap);
+        stats.faults_unmapped = sum(|counters| &counters.unmapped);
+        stats.faults_denied = sum(|counters| &counters.denied);
+        stats.faults_no_memory = sum(|counters| &counters.no_memory);
+        stats.faults_error = sum(|counters| &counters.error);
+    }
+
+    /// The sum of one counter over all lines.
+    pub(crate) fn sum(&self, counter: fn(&FaultCounters) -> &AtomicU64) -> u64 {
+        self.shards.iter().fold(0, |sum, shard| {
+            sum.wrapping_add(counter(&shard.counters).load(Ordering::Relaxed))
+        })
+    }
+}
+
+/// Proof that no writer runs; leaves when dropped.
+pub(crate) struct SharedGuard<'a> {
+    shard: &'a Shard,
+    /// 1 if the reader is counted, 0 if the host holds a lock of its own.
+    counted: u64,
+}
+
+impl<'a> SharedGuard<'a> {
+    /// The reader's line.
+    pub(crate) fn shard(&self) -> &'a Shard {
+        self.shard
+    }
+
+    /// Leaves and counts a resolved fault, in one operation.
+    pub(crate) fn leave_resolved(self) {
+        let change = (1_u64 << RESOLVED_SHIFT).wrapping_sub(self.counted);
+        self.shard.word.fetch_add(change, Ordering::Release);
+        core::mem::forget(self);
+    }
+}
+
+impl Drop for SharedGuard<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.counted != 0 {
+            self.shard.word.fetch_sub(1, Ordering::Release);
+        }
+    }
+}
+
+/// Proof that nobody else runs; leaves when dropped.
+pub(crate) struct ExclusiveGuard<'a> {
+    /// None if the host holds a lock of its own.
+    lock: Option<&'a Lock>,
+}
+
+impl Drop for ExclusiveGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(lock) = self.lock {
+            lock.writer.store(0, Ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Nested page tables: the one record of an address space.
+//!
+//! What a page is stands in the entry that covers it ([`entry::State`]); there is nothing beside the
+//! tables to keep in step. Range operations look at the tables on the two edges of their range (the
+//! [`edges`]) and touch what lies between them whole:
+//!
+//! - *prepare*: everything that can fail happens first, off-line: the survey for overlap, the frames
+//!   for tables, the tables that a cut through a huge page needs ([`split`]);
+//! - *commit*: the entries are written ([`map`], [`protect`]), or detached, flushed and only then
+//!   reaped ([`unmap`]).
+//!
+//! A page fault ([`fault`]) runs beside other faults: it builds what is missing off-line and installs
+//! it with one compare-exchange. No reachable table but the root is all empty.
+
+pub mod arch;
+pub(crate) mod edges;
+pub mod entry;
+pub(crate) mod fault;
+pub(crate) mod geometry;
+pub(crate) mod lock;
+pub(crate) mod map;
+pub mod paging;
+pub(crate) mod protect;
+pub(crate) mod split;
+pub(crate) mod table;
+pub(crate) mod unmap;
+pub(crate) mod walk;
+
+use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::abi::axas_hw_regs_t;
+use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
+use crate::error::Result;
+use crate::hal::{FlushRequest, Host, Ledger};
+use arch::{Features, Format, FormatId, RootState, Shape};
+use geometry::{shift, table_size};
+use table::{Memory, Table};
+
+/// The tables of one space and what they depend on.
+pub(crate) struct NestedPageTable {
+    pub(crate) host: Host,
+    pub(crate) format: FormatId,
+    pub(crate) shape: Shape,
+    pub(crate) features: Features,
+    pub(crate) root: HostPhysAddr,
+    pub(crate) vmid: AtomicU32,
+    /// Table frames now.
+    pub(crate) tables: AtomicU64,
+    pub(crate) table_quota: u64,
+    /// Page walkers do not snoop the caches.
+    pub(crate) noncoherent_walk: bool,
+    /// Guest frames are to be zeroed.
+    pub(crate) zeroes_frames: bool,
+}
+
+impl NestedPageTable {
+    /// What the register values depend on.
+    fn root_state(&self) -> RootState {
+        RootState {
+            root: self.root.bits(),
+            vmid: self.vmid.load(Ordering::Relaxed),
+            shape: self.shape,
+            features: self.features,
+            noncoherent_walk: self.noncoherent_walk,
+        }
+    }
+
+    /// What to load into the hardware.
+    pub(crate) fn registers<F: Format>(&self) -> axas_hw_regs_t {
+        axas_hw_regs_t {
+            format: F::ID as u32,
+            levels: self.shape.levels,
+            root: self.root.bits(),
+            gpa_bits: self.shape.gpa_bits,
+            pa_bits: self.shape.pa_bits,
+            root_bytes: (PAGE_SIZE as u32).wrapping_shl(self.shape.root_order),
+            ..F::registers(self.root_state())
+        }
+    }
+}
+
+/// One call's work on the tables of format `F`.
+pub(crate) struct Engine<'a, F> {
+    npt: &'a NestedPageTable,
+    ledger: &'a Ledger<'a>,
+    format: PhantomData<F>,
+}
+
+impl<'a, F: Format> Engine<'a, F> {
+    /// Work on `npt`, counted in `ledger`.
+    #[inline(always)]
+    pub(crate) fn new(npt: &'a NestedPageTable, ledger: &'a Ledger<'a>) -> Self {
+        Self { npt, ledger, format: PhantomData }
+    }
+
+    #[inline(always)]
+    fn levels(&self) -> u32 {
+        self.npt.shape.levels
+    }
+
+    #[inline(always)]
+    pub(crate) fn features(&self) -> Features {
+        self.npt.features
+    }
+
+    #[inline(always)]
+    fn open(&self, page: HostPhysAddr) -> Result<Table<'a, F>> {
+        let memory =
+            Memory { host: &self.npt.host, noncoherent: self.npt.noncoherent_walk };
+        Table::open(memory, page)
+    }
+
+    /// The page of the root that covers an address of the space. A root of several pages takes the
+    /// address bits above the index; the space ends where the root does.
+    #[inline(always)]
+    fn root_page(&self, gpa: u64) -> HostPhysAddr {
+        let page = gpa.wrapping_shr(shift(self.levels().wrapping_add(1)));
+        HostPhysAddr::from_bits(self.npt.root.bits().wrapping_add(page.wrapping_mul(PAGE_SIZE)))
+    }
+
+    /// Cuts `[start, end)` where pages of the root end.
+    fn root_slices(&self, start: u64, end: u64) -> impl Iterator<Item = RootSlice> + use<'_, 'a, F> {
+        let size = table_size(self.levels());
+        let mut next = start;
+        core::iter::from_fn(move || {
+            if next >= end {
+                return None;
+            }
+            let start = next;
+            next = (start | size.wrapping_sub(1)).wrapping_add(1).min(end);
+            Some(RootSlice { page: self.root_page(start), start, end: next })
+        })
+    }
+
+    /// A request to flush `[start, end)`.
+    fn flush_request(&self, start: u64, end: u64) -> FlushRequest {
+        FlushRequest::new(start, end, self.npt.vmid.load(Ordering::Relaxed))
+    }
+
+    fn issue(&self, request: FlushRequest, reason: u32, scope: u32) {
+        let root_register = F::registers(self.npt.root_state()).root_register;
+        request.issue(self.ledger, root_register, reason, scope);
+    }
+}
+
+/// The part of a range that one page of the root covers.
+#[derive(Clone, Copy)]
+struct RootSlice {
+    page: HostPhysAddr,
+    start: u64,
+    end: u64,
+}

@@ -1,0 +1,140 @@
+//! Looking: one entry, or every entry of a range.
+
+use super::Engine;
+use super::arch::Format;
+use super::entry::{Entry, State};
+use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
+use super::table::Table;
+use crate::addr::HostPhysAddr;
+use crate::error::{Error, Result};
+
+/// An entry and the level of its table.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<F> {
+    pub(crate) entry: Entry<F>,
+    pub(crate) level: u32,
+}
+
+impl<F: Format> Found<F> {
+    /// First address that the entry covers.
+    pub(crate) fn base(&self, gpa: u64) -> u64 {
+        gpa & !(entry_size(self.level).wrapping_sub(1))
+    }
+}
+
+impl<'a, F: Format> Engine<'a, F> {
+    /// The entry that covers an address of the space, never one that points to a table.
+    #[inline]
+    pub(crate) fn walk(&self, gpa: u64) -> Result<Found<F>> {
+        let mut page = self.root_page(gpa);
+        let mut level = self.levels();
+        loop {
+            let entry = self.open(page)?.load_acquire(Index::of(gpa, level));
+            match entry.state(level) {
+                State::Table => {
+                    page = entry.address();
+                    level = level.wrapping_sub(1);
+                }
+                State::Corrupt => return Err(Error::BadState),
+                _ => return Ok(Found { entry, level }),
+            }
+        }
+    }
+
+    /// Calls `visit` with the entries of `[start, end)` that do not point to tables, in order: runs of
+    /// neighbours in one table, the table's level, and the first address of the range they cover.
+    pub(crate) fn visit(
+        &self,
+        start: u64,
+        end: u64,
+        mut visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+    ) -> Result<()> {
+        for slice in self.root_slices(start, end) {
+            self.visit_below(slice.page, self.levels(), slice.start, slice.end, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Engine::visit`], for a range that lies in one page of a table of `top`.
+    pub(crate) fn visit_below(
+        &self,
+        page: HostPhysAddr,
+        top: u32,
+        start: u64,
+        end: u64,
+        visit: &mut impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut path = PerLevel::new(page);
+        let mut level = top;
+        let mut gpa = start;
+        while gpa < end {
+            let table = self.open(path.get(level))?;
+            let table_end = (gpa | table_size(level).wrapping_sub(1)).wrapping_add(1);
+            let stop = end.min(table_end);
+            match visit_table(&table, level, gpa, stop, visit)? {
+                Some(child) => {
+                    level = level.wrapping_sub(1);
+                    path.set(level, child.page);
+                    gpa = child.gpa;
+                }
+                None => {
+                    gpa = stop;
+                    while level < top && gpa & table_size(level).wrapping_sub(1) == 0 {
+                        level = level.wrapping_add(1);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A table below, and the address at which the visit goes on in it.
+struct Child {
+    page: HostPhysAddr,
+    gpa: u64,
+}
+
+/// Visits the entries of `[gpa, stop)` in one table up to the first that points to a table.
+#[inline(always)]
+fn visit_table<'a, F: Format>(
+    table: &Table<'a, F>,
+    level: u32,
+    gpa: u64,
+    stop: u64,
+    visit: &mut impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+) -> Result<Option<Child>> {
+    let span = Span::covering(gpa, stop, level);
+    if level == 1 {
+        visit(table, level, span, gpa)?;
+        return Ok(None);
+    }
+    let size = entry_size(level);
+    let mut gpa = gpa;
+    let mut run: Option<(Index, u64)> = None;
+    let mut index = span.first;
+    loop {
+        let entry = table.load(index);
+        let state = entry.state(level);
+        if state == State::Corrupt {
+            return Err(Error::BadState);
+        }
+        if state == State::Table {
+            if let (Some((first, start)), Some(last)) = (run, index.previous()) {
+                visit(table, level, Span { first, last }, start)?;
+            }
+            return Ok(Some(Child { page: entry.address(), gpa }));
+        }
+        let (first, start) = *run.get_or_insert((index, gpa));
+        match index.next() {
+            Some(next) if index < span.last => {
+                index = next;
+                gpa = (gpa & !(size.wrapping_sub(1))).wrapping_add(size);
+            }
+            _ => {
+                visit(table, level, Span { first, last: index }, start)?;
+                return Ok(None);
+            }
+        }
+    }
+}
