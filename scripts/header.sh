@@ -13,7 +13,12 @@ write)
 	run "$CBINDGEN" --quiet --config cbindgen.toml --output "$header"
 	;;
 check)
-	run "$CBINDGEN" --quiet --config cbindgen.toml --output "$header" --verify ||
+	# Not by cbindgen's --verify: it writes the new header over the stale one, and the next check
+	# passes.
+	fresh=$(mktemp)
+	trap 'rm -f "$fresh"' EXIT
+	run "$CBINDGEN" --quiet --config cbindgen.toml --output "$fresh"
+	diff -u --label "$header" --label "from the Rust sources" "$header" "$fresh" ||
 		die "$header is not what the Rust sources make; run: make header"
 	;;
 *) die "usage: scripts/header.sh write|check" ;;

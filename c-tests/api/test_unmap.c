@@ -56,13 +56,13 @@ static void a_page_of_2_mib_loses_one_page(void **state)
 	FIXTURE(f);
 
 	assert_ok(axas_map_linear(f->as, 4 * MIB, LINEAR_HPA, 2 * MIB, RX));
-	for (uint32_t page = 0; page < 512; page += 73) {
+	for (uint32_t page = 0; page < 511; page += 73) {
 		assert_ok(axas_unmap(f->as, 4 * MIB + page * PAGE, PAGE));
 		expect_state(f, 4 * MIB + page * PAGE, AXAS_STATE_ABSENT);
 		expect_leaf(f, 4 * MIB + (page + 1) * PAGE, PAGE, LINEAR_HPA + (page + 1) * PAGE,
 			    RX);
 	}
-	assert_int_equal(space_sweep(f->as).leaves[1], 512 - 8);
+	assert_int_equal(space_sweep(f->as).leaves[1], 512 - 7);
 }
 
 static void the_middle_of_a_reservation_goes_and_the_rest_stays(void **state)
