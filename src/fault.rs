@@ -149,10 +149,7 @@ pub fn from_npf(exitinfo1: u64, exitinfo2: u64) -> Result<axas_fault_t> {
         gpa: exitinfo2,
         access,
         kind,
-        valid: bits(&[
-            (true, AXAS_VALID_GPA | AXAS_VALID_ACCESS),
-            (is_walk, AXAS_IS_TABLE_WALK),
-        ]),
+        valid: bits(&[(true, AXAS_VALID_GPA | AXAS_VALID_ACCESS), (is_walk, AXAS_IS_TABLE_WALK)]),
         ..axas_fault_t::default()
     })
 }

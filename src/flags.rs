@@ -99,10 +99,7 @@ impl MemoryType {
 
     /// Memory of devices, whatever its exact type.
     pub const fn is_device(self) -> bool {
-        matches!(
-            self,
-            Self::Device | Self::DeviceNgnrne | Self::DeviceNgre | Self::DeviceGre
-        )
+        matches!(self, Self::Device | Self::DeviceNgnrne | Self::DeviceNgre | Self::DeviceGre)
     }
 }
 
@@ -139,10 +136,7 @@ impl From<MappingFlags> for Attributes {
         } else {
             MemoryType::WriteBack
         };
-        Self {
-            permissions: Permissions::from_bits_truncate(flags.bits() as u32),
-            memory,
-        }
+        Self { permissions: Permissions::from_bits_truncate(flags.bits() as u32), memory }
     }
 }
 

@@ -31,11 +31,7 @@
 
 #![no_std]
 #![allow(non_camel_case_types)]
-#![deny(
-    missing_docs,
-    unsafe_op_in_unsafe_fn,
-    clippy::undocumented_unsafe_blocks
-)]
+#![deny(missing_docs, unsafe_op_in_unsafe_fn, clippy::undocumented_unsafe_blocks)]
 #![cfg_attr(
     not(test),
     deny(
@@ -46,6 +42,14 @@
         clippy::unwrap_used
     )
 )]
+
+#[cfg(not(any(
+    feature = "intel-ept",
+    feature = "amd-npt",
+    feature = "arm-stage2",
+    feature = "riscv-gstage"
+)))]
+compile_error!("choose a format: intel-ept, amd-npt, arm-stage2, riscv-gstage");
 
 #[cfg(any(test, feature = "std"))]
 extern crate std;

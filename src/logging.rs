@@ -70,13 +70,7 @@ mod sink {
 
     #[cold]
     #[inline(never)]
-    fn deliver(
-        level: Level,
-        target: &'static str,
-        text: &'static str,
-        first: u64,
-        second: u64,
-    ) {
+    fn deliver(level: Level, target: &'static str, text: &'static str, first: u64, second: u64) {
         let pointer = CALLBACK.load(Ordering::Acquire);
         // SAFETY: only `set` writes the pointer, from an `axas_log_fn`, whose null is `None`.
         let callback = unsafe { core::mem::transmute::<*mut c_void, axas_log_fn>(pointer) };

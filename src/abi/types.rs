@@ -53,12 +53,7 @@ pub type axas_released_fn =
 /// Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
 /// during the call only. Runs with the space's lock held; may call no axas_ function.
 pub type axas_log_fn = Option<
-    unsafe extern "C" fn(
-        ctx: *mut c_void,
-        level: u32,
-        target: *const c_char,
-        text: *const c_char,
-    ),
+    unsafe extern "C" fn(ctx: *mut c_void, level: u32, target: *const c_char, text: *const c_char),
 >;
 /// Takes a piece of text of `bytes` bytes, not NUL-terminated.
 pub type axas_write_fn =

@@ -9,13 +9,13 @@ use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::{Host, Ledger, native_format, native_levels, native_pa_bits};
 use crate::logging;
+use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
 use crate::npt::entry::Entry;
 use crate::npt::geometry::Span;
 use crate::npt::lock::Lock;
 use crate::npt::table::{Memory, Table};
 use crate::npt::unmap::Flush;
-use crate::npt::NestedPageTable;
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
@@ -58,7 +58,6 @@ impl AddressSpace {
         }
         let root = new_root(&plan, config, &host)?;
         handle.keep();
-        drop(frames);
         // SAFETY: 1. the frame is as large as a page and aligned; 2. it is ours and reachable until it goes
         // back (the host has no windows that would close).
         unsafe { place.write(Self::new(&plan, config, host, root, Some(address))) };
@@ -105,7 +104,6 @@ impl AddressSpace {
             logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
         }
         ledger.give_table(space.npt.root, space.npt.shape.root_order);
-        drop(ledger);
         drop(guard);
         let handle = space.handle;
         // SAFETY: 1. nobody uses the space any more; 2. the host is moved out before its storage goes.

@@ -145,11 +145,8 @@ impl AddressSpace {
 
 /// Whether `next` says of what follows a run what the run says.
 fn continues(run: &axas_mapping_t, next: &axas_mapping_t) -> bool {
-    let hpa = if run.hpa == AXAS_HPA_INVALID {
-        AXAS_HPA_INVALID
-    } else {
-        run.hpa.wrapping_add(run.size)
-    };
+    let hpa =
+        if run.hpa == AXAS_HPA_INVALID { AXAS_HPA_INVALID } else { run.hpa.wrapping_add(run.size) };
     run.state == next.state
         && run.flags == next.flags
         && run.cookie == next.cookie
@@ -180,11 +177,9 @@ fn describe<F: Format>(entry: Entry<F>, level: u32, features: Features) -> axas_
             let flags = reservation.attributes.flags() | options;
             axas_mapping_t { flags, state: AXAS_STATE_RESERVED, ..nothing }
         }
-        State::Trap => axas_mapping_t {
-            cookie: u64::from(entry.cookie()),
-            state: AXAS_STATE_TRAP,
-            ..nothing
-        },
+        State::Trap => {
+            axas_mapping_t { cookie: u64::from(entry.cookie()), state: AXAS_STATE_TRAP, ..nothing }
+        }
         _ => nothing,
     }
 }

@@ -24,10 +24,8 @@ macro_rules! with_engine {
         match $space.npt.format {
             #[cfg(feature = "intel-ept")]
             $crate::npt::arch::FormatId::Ept => {
-                let $engine = $crate::npt::Engine::<$crate::npt::arch::IntelEpt>::new(
-                    &$space.npt,
-                    $ledger,
-                );
+                let $engine =
+                    $crate::npt::Engine::<$crate::npt::arch::IntelEpt>::new(&$space.npt, $ledger);
                 $body
             }
             #[cfg(feature = "amd-npt")]
@@ -38,10 +36,8 @@ macro_rules! with_engine {
             }
             #[cfg(feature = "arm-stage2")]
             $crate::npt::arch::FormatId::ArmStage2 => {
-                let $engine = $crate::npt::Engine::<$crate::npt::arch::ArmStage2>::new(
-                    &$space.npt,
-                    $ledger,
-                );
+                let $engine =
+                    $crate::npt::Engine::<$crate::npt::arch::ArmStage2>::new(&$space.npt, $ledger);
                 $body
             }
             #[cfg(feature = "riscv-gstage")]

@@ -60,8 +60,8 @@ pub unsafe extern "C" fn axas_arena_hal(
     hal: *mut axas_hal_t,
 ) -> axas_status_t {
     // SAFETY: 1. the arena is null or ready; 2. `hal` is null or valid for reads and writes.
-    let both = unsafe { ready(arena) }
-        .and_then(|_| unsafe { hal.as_mut() }.ok_or(Error::InvalidInput));
+    let both =
+        unsafe { ready(arena) }.and_then(|_| unsafe { hal.as_mut() }.ok_or(Error::InvalidInput));
     status(both.map(|hal| {
         hal.ctx = arena.cast();
         hal.alloc_frame = Some(arena::alloc_frame);

@@ -89,9 +89,7 @@ pub unsafe extern "C" fn axas_fault_from_arm(
         return AXAS_ERR_INVALID_INPUT;
     }
     // SAFETY: `fault` is valid for a write.
-    status(
-        fault::from_arm(esr, far_el2, hpfar).and_then(|decoded| unsafe { put(fault, decoded) }),
-    )
+    status(fault::from_arm(esr, far_el2, hpfar).and_then(|decoded| unsafe { put(fault, decoded) }))
 }
 
 /// Decodes a VM exit of Intel VMX. Pure; no lock, no callback.

@@ -62,8 +62,7 @@ unsafe fn create(
     // SAFETY: 1. not null; 2. valid for a write by the caller's promise.
     unsafe { space.write(core::ptr::null_mut()) };
     // SAFETY: `config` and `hal` are null or as large as they say.
-    let (config, hal) =
-        unsafe { (sized(config, axas_config_t::default())?, sized(hal, NO_HAL)?) };
+    let (config, hal) = unsafe { (sized(config, axas_config_t::default())?, sized(hal, NO_HAL)?) };
     let created = match storage {
         None => AddressSpace::create(&config, &hal)?,
         // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.

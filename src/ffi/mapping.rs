@@ -33,9 +33,7 @@ pub unsafe extern "C" fn axas_map_linear(
     flags: axas_flags_t,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(
-        unsafe { self::space(space) }.and_then(|space| space.map_linear(gpa, hpa, size, flags)),
-    )
+    status(unsafe { self::space(space) }.and_then(|space| space.map_linear(gpa, hpa, size, flags)))
 }
 
 /// Maps scattered frames of the host side by side, all or nothing.

@@ -10,9 +10,7 @@ use core::mem::{align_of, size_of};
 
 use spin::mutex::SpinMutex;
 
-use crate::abi::{
-    AXAS_ARENA_REGIONS, AXAS_HPA_INVALID, axas_arena_t, axas_hpa_t,
-};
+use crate::abi::{AXAS_ARENA_REGIONS, AXAS_HPA_INVALID, axas_arena_t, axas_hpa_t};
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::logging;
@@ -123,7 +121,8 @@ impl Arena {
     pub(crate) unsafe fn add(&self, va: *mut u8, pa: u64, bytes: usize) -> Result<()> {
         let region = Region { va: va.expose_provenance(), pa, bytes: bytes as u64 };
         let aligned = is_page_aligned(region.va as u64 | pa | region.bytes);
-        let wraps = region.va.checked_add(bytes).is_none() || pa.checked_add(region.bytes).is_none();
+        let wraps =
+            region.va.checked_add(bytes).is_none() || pa.checked_add(region.bytes).is_none();
         if va.is_null() || !aligned || bytes == 0 || wraps {
             return Err(Error::InvalidInput);
         }
@@ -131,7 +130,8 @@ impl Arena {
         if free.regions.iter().any(|other| other.bytes != 0 && other.overlaps(&region)) {
             return Err(Error::AlreadyExists);
         }
-        if let Some(before) = free.regions.iter_mut().find(|before| before.is_continued_by(&region)) {
+        if let Some(before) = free.regions.iter_mut().find(|before| before.is_continued_by(&region))
+        {
             before.bytes = before.bytes.wrapping_add(region.bytes);
         } else {
             let unused = free.regions.iter_mut().find(|slot| slot.bytes == 0);
@@ -263,7 +263,9 @@ impl Free {
         let (mut left, mut right, mut tail) = (left, right, tail);
         while left != NIL || right != NIL {
             let at = left.min(right);
-            let Some(piece) = self.read(at) else { return tail };
+            let Some(piece) = self.read(at) else {
+                return tail;
+            };
             if at == left {
                 left = piece.next;
             } else {
@@ -332,7 +334,9 @@ pub(crate) unsafe extern "C" fn dealloc_frame(
     _purpose: u32,
 ) {
     // SAFETY: the caller's promise is the one asked for.
-    let Some(arena) = (unsafe { of(ctx) }) else { return };
+    let Some(arena) = (unsafe { of(ctx) }) else {
+        return;
+    };
     let mut free = arena.state.lock();
     let frames = 1_u64.wrapping_shl(order);
     match free.reach(frame, frames.wrapping_mul(PAGE_SIZE)) {

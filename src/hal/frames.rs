@@ -31,16 +31,15 @@ pub(crate) struct Ledger<'a> {
 impl<'a> Ledger<'a> {
     /// An empty ledger over the count of table frames, which may not exceed `quota`.
     pub(crate) fn new(host: &'a Host, tables: &'a AtomicU64, quota: u64) -> Self {
-        const ZERO: Cell<u64> = Cell::new(0);
         Self {
             host,
             tables,
             quota,
-            allocated: ZERO,
-            released: ZERO,
-            flushes: ZERO,
-            guest: ZERO,
-            leaves: [ZERO; 3],
+            allocated: Cell::new(0),
+            released: Cell::new(0),
+            flushes: Cell::new(0),
+            guest: Cell::new(0),
+            leaves: [const { Cell::new(0) }; 3],
         }
     }
 

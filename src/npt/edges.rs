@@ -121,7 +121,9 @@ impl<F: Format> Engine<'_, F> {
         let mut edges = Edges::new(root);
         let mut place = 0;
         while place < edges.count {
-            let Some(table) = edges.tables.get(place).copied() else { break };
+            let Some(table) = edges.tables.get(place).copied() else {
+                break;
+            };
             for cut in table.cuts().into_iter().flatten() {
                 let entry = self.open(table.page)?.load(cut.index);
                 match entry.state(table.level) {

@@ -103,8 +103,8 @@ impl Reservation {
     fn from_payload(payload: u16) -> Self {
         let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
         // All eight values of three bits are memory types; the fourth bit is never written.
-        let memory = MemoryType::from_value(payload >> MEMORY_SHIFT & 0xf)
-            .unwrap_or(MemoryType::Device);
+        let memory =
+            MemoryType::from_value(payload >> MEMORY_SHIFT & 0xf).unwrap_or(MemoryType::Device);
         let largest = u32::from(payload >> LARGEST_SHIFT & 3).max(1);
         Self { attributes: Attributes { permissions, memory }, largest }
     }

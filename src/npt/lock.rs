@@ -33,6 +33,27 @@ pub(crate) struct Shard {
     pub(crate) counters: FaultCounters,
 }
 
+impl Shard {
+    const fn new() -> Self {
+        Self {
+            word: AtomicU64::new(0),
+            counters: FaultCounters {
+                spurious: AtomicU64::new(0),
+                retry: AtomicU64::new(0),
+                trap: AtomicU64::new(0),
+                unmapped: AtomicU64::new(0),
+                denied: AtomicU64::new(0),
+                no_memory: AtomicU64::new(0),
+                error: AtomicU64::new(0),
+                huge: AtomicU64::new(0),
+                extra_allocated: AtomicU64::new(0),
+                released: AtomicU64::new(0),
+                flushes: AtomicU64::new(0),
+            },
+        }
+    }
+}
+
 /// Faults by verdict (the resolved ones are in the shard's word), and what they took.
 pub(crate) struct FaultCounters {
     pub(crate) spurious: AtomicU64,
@@ -70,25 +91,9 @@ fn full_barrier() {
 }
 
 impl Lock {
-    /// Makes a lock of zeroed memory ready.
+    /// An open lock.
     pub(crate) const fn new(caller_locked: bool) -> Self {
-        const SHARD: Shard = Shard {
-            word: AtomicU64::new(0),
-            counters: FaultCounters {
-                spurious: AtomicU64::new(0),
-                retry: AtomicU64::new(0),
-                trap: AtomicU64::new(0),
-                unmapped: AtomicU64::new(0),
-                denied: AtomicU64::new(0),
-                no_memory: AtomicU64::new(0),
-                error: AtomicU64::new(0),
-                huge: AtomicU64::new(0),
-                extra_allocated: AtomicU64::new(0),
-                released: AtomicU64::new(0),
-                flushes: AtomicU64::new(0),
-            },
-        };
-        Self { writer: AtomicU32::new(0), caller_locked, shards: [SHARD; SHARDS] }
+        Self { writer: AtomicU32::new(0), caller_locked, shards: [const { Shard::new() }; SHARDS] }
     }
 
     /// The line of this CPU: vCPU threads and CPUs have stacks of their own.
@@ -140,11 +145,7 @@ impl Lock {
         if self.caller_locked {
             return Ok(ExclusiveGuard { lock: None });
         }
-        while self
-            .writer
-            .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
-            .is_err()
-        {
+        while self.writer.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
             if no_wait {
                 return Err(Error::Again);
             }

@@ -4,8 +4,7 @@ use super::Engine;
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State};
 use super::geometry::{
-    ENTRIES, Index, PerLevel, Span, entry_size, frame_order, fresh_tables, pages, shift,
-    table_size,
+    ENTRIES, Index, PerLevel, Span, entry_size, frame_order, fresh_tables, pages, shift, table_size,
 };
 use super::unmap::Releases;
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL, axas_extent_t};
@@ -181,9 +180,8 @@ impl<'a, F: Format> Engine<'a, F> {
         most_leaf_level: u32,
     ) -> Result<()> {
         let templates = self.templates(attributes, false)?;
-        let need = |level, from, to| {
-            tables_for_extents(level, from, to, start, extents, most_leaf_level)
-        };
+        let need =
+            |level, from, to| tables_for_extents(level, from, to, start, extents, most_leaf_level);
         let linear = Linear { engine: self, templates, distance: 0, leaf_level: 1 };
         let rest = extents.iter();
         let filler = Extents { linear, most_leaf_level, rest, extent_end: start };
@@ -231,11 +229,7 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     /// A frame for a leaf of `level`, as the guest is to find it.
-    pub(crate) fn guest_frame(
-        &self,
-        level: u32,
-        attributes: Attributes,
-    ) -> Result<OwnedFrame<'a>> {
+    pub(crate) fn guest_frame(&self, level: u32, attributes: Attributes) -> Result<OwnedFrame<'a>> {
         let frame = self.ledger.take_guest(frame_order(level))?;
         if self.npt.zeroes_frames {
             self.npt.host.zero(frame.address(), frame.order())?;
@@ -285,12 +279,7 @@ impl<'a, F: Format> Engine<'a, F> {
     /// That nothing stands in the range, and how many tables it needs: `need` tells of a part that lies
     /// below empty entries of a level. Only tables on the edges are looked at: an entry between them
     /// that is not empty has something below.
-    fn survey(
-        &self,
-        start: u64,
-        end: u64,
-        need: &impl Fn(u32, u64, u64) -> u64,
-    ) -> Result<u64> {
+    fn survey(&self, start: u64, end: u64, need: &impl Fn(u32, u64, u64) -> u64) -> Result<u64> {
         let mut tables = 0_u64;
         for slice in self.root_slices(start, end) {
             let edges = self.edges(slice.page, slice.start, slice.end)?;
@@ -367,9 +356,8 @@ impl<'a, F: Format> Engine<'a, F> {
                     return (gpa, rescued.and(Err(error)));
                 }
             }
-            let is_done = |level, gpa| {
-                gpa >= slice.end || gpa & table_size(level).wrapping_sub(1) == 0
-            };
+            let is_done =
+                |level, gpa| gpa >= slice.end || gpa & table_size(level).wrapping_sub(1) == 0;
             while level < top && is_done(level, gpa) {
                 if let Err(error) = self.link(&mut path, level) {
                     return (gpa, Err(error));
@@ -497,9 +485,7 @@ fn tables_for_extents(
             let leaf_level = congruent_level(extent.hpa.wrapping_sub(begin), most_leaf_level);
             tables = tables.wrapping_add(fresh_tables(level, first, last, leaf_level));
             if first > from {
-                let shared = (2..=level).filter(|&k| {
-                    first & entry_size(k).wrapping_sub(1) != 0
-                });
+                let shared = (2..=level).filter(|&k| first & entry_size(k).wrapping_sub(1) != 0);
                 tables = tables.wrapping_sub(shared.count() as u64);
             }
         }

@@ -106,8 +106,7 @@ impl<'a, F: Format> Engine<'a, F> {
 
     #[inline(always)]
     fn open(&self, page: HostPhysAddr) -> Result<Table<'a, F>> {
-        let memory =
-            Memory { host: &self.npt.host, noncoherent: self.npt.noncoherent_walk };
+        let memory = Memory { host: &self.npt.host, noncoherent: self.npt.noncoherent_walk };
         Table::open(memory, page)
     }
 
@@ -120,7 +119,11 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     /// Cuts `[start, end)` where pages of the root end.
-    fn root_slices(&self, start: u64, end: u64) -> impl Iterator<Item = RootSlice> + use<'_, 'a, F> {
+    fn root_slices(
+        &self,
+        start: u64,
+        end: u64,
+    ) -> impl Iterator<Item = RootSlice> + use<'_, 'a, F> {
         let size = table_size(self.levels());
         let mut next = start;
         core::iter::from_fn(move || {

@@ -82,22 +82,15 @@ impl<F: Format> Splits<F> {
     }
 
     /// Puts the tables in place, or the first half of that where it must be broken before it is made.
-    pub(crate) fn begin(
-        &self,
-        engine: &Engine<'_, F>,
-        flush: &mut FlushRequest,
-    ) -> Result<()> {
+    pub(crate) fn begin(&self, engine: &Engine<'_, F>, flush: &mut FlushRequest) -> Result<()> {
         for split in self.splits.iter().flatten() {
             let cut = &split.cut;
             if cut.entry.is_hardware_visible() {
                 flush.add_leaf(cut.level);
                 flush.cover(cut.base, cut.base.wrapping_add(cut.size()));
             }
-            let entry = if Self::breaks(engine, cut) {
-                Entry::busy()
-            } else {
-                Entry::table(split.table)
-            };
+            let entry =
+                if Self::breaks(engine, cut) { Entry::busy() } else { Entry::table(split.table) };
             engine.open(cut.page)?.store(Index::of(cut.base, cut.level), entry);
         }
         Ok(())
@@ -138,10 +131,7 @@ impl<F: Format> Engine<'_, F> {
             tail = None;
         }
         let cuts = [head, tail];
-        let tables = cuts
-            .iter()
-            .flatten()
-            .fold(0, |sum: u64, cut| sum.wrapping_add(cut.tables()));
+        let tables = cuts.iter().flatten().fold(0, |sum: u64, cut| sum.wrapping_add(cut.tables()));
         let list = FrameList::take(self.ledger, tables)?;
         let mut splits = [None; 2];
         for (split, cut) in splits.iter_mut().zip(cuts) {
@@ -225,12 +215,7 @@ impl<F: Format> Engine<'_, F> {
     }
 
     /// A table that says what an entry of `level` says.
-    fn pieces(
-        &self,
-        entry: Entry<F>,
-        level: u32,
-        list: &FrameList<'_>,
-    ) -> Result<HostPhysAddr> {
+    fn pieces(&self, entry: Entry<F>, level: u32, list: &FrameList<'_>) -> Result<HostPhysAddr> {
         let below = level.wrapping_sub(1);
         let page = list.pop()?.keep();
         let step = entry.step(entry_size(below));

@@ -157,9 +157,10 @@ impl<'a, F: Format> Engine<'a, F> {
                         .below(place, cut)
                         .is_some_and(|below| dying & 1_u32.wrapping_shl(below as u32) != 0)
                 };
-                let cuts_go = cuts.iter().flatten().all(|cut| {
-                    table.load(cut.index).is_empty() || is_dying(cut)
-                });
+                let cuts_go = cuts
+                    .iter()
+                    .flatten()
+                    .all(|cut| table.load(cut.index).is_empty() || is_dying(cut));
                 if place != 0 && cuts_go && is_empty_outside(&table, edge.span()) {
                     dying |= 1_u32.wrapping_shl(place as u32);
                     continue;
@@ -372,7 +373,9 @@ fn split_batch(span: Span) -> (Span, Option<Span>) {
     }
     let next = Index::of((end as u64).wrapping_mul(entry_size(1)), 1);
     match next.previous() {
-        Some(last) => (Span { first: span.first, last }, Some(Span { first: next, last: span.last })),
+        Some(last) => {
+            (Span { first: span.first, last }, Some(Span { first: next, last: span.last }))
+        }
         None => (span, None),
     }
 }
