@@ -177,16 +177,65 @@ static void reservations_change_without_a_flush(void **state)
 	assert_int_equal(at(f, GIB + MIB).flags, AXAS_READ);
 }
 
-/* Break-before-make: while a block becomes a table, no walker may find either half done. */
+/* What a walker finds for the block at GIB while the flush runs. */
+static void look_in_flush(struct host *h, const axas_tlb_request_t *request)
+{
+	struct fixture *f = h->in_flush_arg;
+	const struct walker w = space_walker(f->as);
+
+	if (request->scope == AXAS_SCOPE_ALL)
+		f->seen_in_flush = walker_walk(&w, GIB).outcome;
+}
+
+/* Break-before-make: a block is invalid while its translations go, and only then a table. */
 static void arm_breaks_a_block_before_it_makes_the_table(void **state)
+{
+	static const axas_flags_t permissions[] = { AXAS_READ, RWX };
+	FIXTURE(f);
+
+	f->host.in_flush = look_in_flush;
+	f->host.in_flush_arg = f;
+	for (size_t i = 0; i < 2; i++) {
+		assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
+		host_forget_log(&f->host);
+		f->seen_in_flush = WALK_LEAF;
+		assert_ok(axas_protect(f->as, GIB + MIB, PAGE, permissions[i]));
+		assert_int_equal(f->host.flushes, 1);
+		assert_int_equal(f->seen_in_flush, WALK_FAULT);
+		assert_true(space_flush_covered(GIB, GIB));
+		assert_ok(axas_unmap(f->as, GIB, GIB));
+		assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
+		f->seen_in_flush = WALK_LEAF;
+		assert_ok(axas_unmap(f->as, GIB + 512 * MIB, PAGE));
+		assert_int_equal(f->seen_in_flush, WALK_FAULT);
+		assert_ok(axas_clear(f->as));
+	}
+	f->host.in_flush = NULL;
+}
+
+static void a_split_that_takes_nothing_away_is_a_break(void **state)
 {
 	FIXTURE(f);
 
 	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
 	host_forget_log(&f->host);
-	assert_ok(axas_protect(f->as, GIB + MIB, PAGE, AXAS_READ));
+	assert_ok(axas_protect(f->as, GIB + MIB, PAGE, RWX));
 	assert_int_equal(host_last_flush(&f->host)->reason, AXAS_FLUSH_BREAK);
-	assert_true(space_flush_covered(GIB, GIB));
+}
+
+static void with_bbm_level_2_a_block_becomes_a_table_in_one_store(void **state)
+{
+	FIXTURE(f);
+
+	f->cfg.features |= AXAS_FEATURE_ARM_BBM2;
+	fixture_create(f);
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
+	f->host.in_flush = look_in_flush;
+	f->host.in_flush_arg = f;
+	f->seen_in_flush = WALK_FAULT;
+	assert_ok(axas_protect(f->as, GIB + MIB, PAGE, AXAS_READ));
+	assert_int_equal(f->seen_in_flush, WALK_LEAF);
+	f->host.in_flush = NULL;
 }
 
 int main(void)
@@ -203,6 +252,8 @@ int main(void)
 		EACH_FORMAT(what_gets_wider_concerns_this_cpu_at_most),
 		EACH_FORMAT(reservations_change_without_a_flush),
 		ONE(arm_breaks_a_block_before_it_makes_the_table, setup_space, arm),
+		ONE(a_split_that_takes_nothing_away_is_a_break, setup_space, arm),
+		ONE(with_bbm_level_2_a_block_becomes_a_table_in_one_store, setup_host, arm),
 	};
 
 	return cmocka_run_group_tests_name("protect", tests, NULL, NULL);

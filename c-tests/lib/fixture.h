@@ -37,6 +37,7 @@ struct fixture {
 	axas_config_t cfg;
 	struct host host;
 	axas_t *as;
+	enum walk_outcome seen_in_flush; /* for hooks into tlb_flush */
 };
 
 /* A host and a configuration, no space yet. */

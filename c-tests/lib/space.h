@@ -35,15 +35,6 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa);
 /* The whole table is legal and as small as it has to be, and the statistics count what is there. */
 struct sweep space_sweep(const axas_t *as);
 
-/* All words of all tables, in the order of a walk: equal before and after, or not. */
-struct snapshot {
-	uint64_t *words;
-	uint64_t count, room;
-};
-struct snapshot space_snapshot(const axas_t *as);
-int snapshot_equal(const struct snapshot *a, const struct snapshot *b);
-void snapshot_free(struct snapshot *s);
-
 /* What a flag word means on this format: the attributes a leaf must have. */
 enum walk_memory space_memory(uint32_t format, uint32_t features, axas_flags_t flags);
 uint32_t space_access(axas_flags_t flags);
