@@ -164,6 +164,17 @@ static uint64_t find_pages_gone(void)
 	return claim(refused == FILL_PAGES, "refused, each of them");
 }
 
+/*
+ * What the hypervisor takes away next is used once more just before, so that a translation that it
+ * forgot to invalidate is still there to be used.
+ */
+static void use_before(uint64_t act, uint64_t address, uint64_t pages)
+{
+	for (uint64_t i = 0; i < pages; i++)
+		store(address + i * PAGE_SIZE, FILL_VALUE + i);
+	begin(act);
+}
+
 /* The acts of layout.h, in order. Returns how often the guest saw something else. */
 uint64_t guest_main(void)
 {
@@ -187,11 +198,11 @@ uint64_t guest_main(void)
 	failures += read_nowhere();
 	begin(ACT_WINDOW);
 	failures += use_window();
-	begin(ACT_PROTECTED);
+	use_before(ACT_PROTECTED, GPA_RAM, 1);
 	failures += write_protected();
-	begin(ACT_HOLE);
+	use_before(ACT_HOLE, GPA_WINDOW + WINDOW_HOLE, 1);
 	failures += find_hole();
-	begin(ACT_UNMAPPED);
+	use_before(ACT_UNMAPPED, GPA_RAM + PAGE_SIZE, FILL_PAGES - 1);
 	failures += find_pages_gone();
 	return failures;
 }

@@ -9,8 +9,8 @@ EMULATOR_PACKAGE := qemu-system-arm
 
 CPU ?= cortex-a53
 LEVELS ?= 3
-# The smallest and the largest CPU; 40-bit CPUs cannot start at level 0.
-CHECKS := cortex-a53/3 max/3 max/4
+# 40-bit CPUs cannot start at level 0, where a walk of four levels starts.
+CHECKS := cortex-a53/3 cortex-a72/3 neoverse-n1/3 max/3 max/4
 
 MACHINE_CFLAGS := -mgeneral-regs-only -mstrict-align -mno-outline-atomics
 MACHINE_OBJECTS := boot.o arm.o
