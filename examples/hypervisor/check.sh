@@ -14,7 +14,8 @@ name="$machine, $cpu, $levels levels"
 code=$?
 
 # Firmware may speak first.
-if ! tr -d '\r' <"$printed" | sed -n '/ a guest at /,$p' | sed -E -f mask.sed | diff -u "$expected" -; then
+if ! tr -d '\r' <"$printed" | sed -n '/ a guest at /,$p' | sed -E -f mask.sed |
+	diff -u "$expected" -; then
 	echo "FAILED: $name: exit code $code, and not the output of $expected; all of it: $printed"
 	exit 1
 fi
