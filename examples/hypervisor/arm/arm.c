@@ -66,8 +66,8 @@ SYSREG(par_el1)
 
 /*
  * HCR_EL2: a 64-bit guest behind stage 2; SMC and interrupts come here. DC makes the guest's memory
- * cacheable while its own MMU is off, so both sides see the same bytes, and it is stage 2 alone that
- * says what is device memory.
+ * cacheable while its own MMU is off, so both sides see the same bytes, and it is stage 2 alone
+ * that says what is device memory.
  */
 #define HCR_VM     (1u << 0)
 #define HCR_TO_EL2 (1u << 3 | 1u << 4 | 1u << 5 | 1u << 19)

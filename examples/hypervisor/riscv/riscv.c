@@ -175,8 +175,8 @@ void vcpu_finish_call(struct vcpu *vcpu)
 }
 
 /*
- * htinst may be zero, so the instruction is read from the program itself. LW and SW are all that the
- * guest uses on devices: opcode in 6:0, width in 14:12, destination in 11:7, source in 24:20.
+ * htinst may be zero, so the instruction is read from the program itself. LW and SW are all that
+ * the guest uses on devices: opcode in 6:0, width in 14:12, destination in 11:7, source in 24:20.
  */
 #define LW                  0x2003
 #define SW                  0x2023
