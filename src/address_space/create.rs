@@ -152,9 +152,13 @@ fn prepare(config: &axas_config_t, hal: &axas_hal_t) -> Result<(Plan, Host)> {
     if config.options & !OPTIONS != 0 || config.reserved != 0 {
         return Err(Error::InvalidInput);
     }
+    let host = Host::new(hal)?;
     let format = format(config.format)?;
     let plan = with_format!(format, F => plan::<F>(config))?;
-    let host = Host::new(hal, plan.shape.pa_bits, plan.builtin_flush)?;
+    if host.flushes_builtin() && !plan.builtin_flush {
+        return Err(Error::Unsupported);
+    }
+    let host = host.with_pa_bits(plan.shape.pa_bits);
     Ok((plan, host))
 }
 

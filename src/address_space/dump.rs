@@ -51,6 +51,16 @@ impl Line {
         }
     }
 
+    /// Ends the line where its last column does.
+    fn end(&mut self) {
+        while let Some(last) = self.length.checked_sub(1)
+            && self.bytes.get(last) == Some(&b' ')
+        {
+            self.length = last;
+        }
+        self.push(b'\n');
+    }
+
     fn as_str(&self) -> &str {
         let (text, _) = self.bytes.split_at(self.length.min(Self::MOST));
         core::str::from_utf8(text).unwrap_or("")
@@ -98,7 +108,7 @@ fn line(run: &axas_mapping_t, level: u32) -> Line {
             line.hex(run.hpa, ADDRESS_DIGITS);
         }
     }
-    line.text("\n", 0);
+    line.end();
     line
 }
 

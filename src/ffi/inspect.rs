@@ -25,13 +25,13 @@ pub unsafe extern "C" fn axas_translate(
     hpa: *mut axas_hpa_t,
     run: *mut u64,
 ) -> axas_status_t {
-    if hpa.is_null() {
+    if hpa.is_null() || !hpa.is_aligned() || !run.is_aligned() {
         return AXAS_ERR_INVALID_INPUT;
     }
     // SAFETY: the handle is null or live.
     match unsafe { self::space(space) }.and_then(|space| space.translate(gpa)) {
         Ok((address, bytes)) => {
-            // SAFETY: 1. `hpa` is not null and valid for a write; 2. so is `run` if not null.
+            // SAFETY: 1. `hpa` is not null, aligned and valid for a write; 2. so is `run` if not null.
             unsafe {
                 hpa.write(address);
                 if !run.is_null() {

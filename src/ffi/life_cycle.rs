@@ -1,22 +1,28 @@
 use core::ffi::c_void;
+use core::mem::offset_of;
 
 use super::{axas_t, put, space, status};
 use crate::abi::*;
 use crate::address_space::AddressSpace;
 use crate::error::{Error, Result};
 
-/// Reads a structure whose first member is its size as the host knows it.
+/// No version of a structure comes near this many bytes.
+const MOST_BYTES: usize = 4096;
+
+/// Reads a structure whose first member is its size as the host knows it, at least `least` bytes.
 ///
 /// # Safety
 /// `source` is null or points to a structure of at least the bytes its first member says.
-unsafe fn sized<T: Copy>(source: *const T, zero: T) -> Result<T> {
-    if source.is_null() {
+unsafe fn sized<T: Copy>(source: *const T, zero: T, least: usize) -> Result<T> {
+    if source.is_null() || !source.is_aligned() {
         return Err(Error::InvalidInput);
     }
-    // SAFETY: 1. not null; 2. every version of the structure starts with its `u32` size.
+    // SAFETY: 1. not null, aligned; 2. every version of the structure starts with its `u32` size.
     let given = unsafe { source.cast::<u32>().read() } as usize;
+    if !(least..=MOST_BYTES).contains(&given) {
+        return Err(Error::InvalidInput);
+    }
     let known = size_of::<T>();
-    let mut value = zero;
     let bytes = source.cast::<u8>();
     for offset in known..given {
         // SAFETY: `offset < given`, the structure's own size.
@@ -24,8 +30,9 @@ unsafe fn sized<T: Copy>(source: *const T, zero: T) -> Result<T> {
             return Err(Error::InvalidInput);
         }
     }
+    let mut value = zero;
     // SAFETY: 1. the source holds `given` bytes; 2. `value` holds `known`; 3. they are distinct
-    // objects; 4. zeroed tails of `T` are valid values (the caller's `zero`).
+    // objects; 4. a tail of `T` that stays as in `zero` is a valid value.
     unsafe {
         bytes.copy_to_nonoverlapping((&raw mut value).cast(), given.min(known));
     }
@@ -56,13 +63,14 @@ unsafe fn create(
     hal: *const axas_hal_t,
     space: *mut *mut axas_t,
 ) -> Result<()> {
-    if space.is_null() {
-        return Err(Error::InvalidInput);
-    }
-    // SAFETY: 1. not null; 2. valid for a write by the caller's promise.
-    unsafe { space.write(core::ptr::null_mut()) };
+    // SAFETY: `space` is null or valid for a write.
+    unsafe { put(space, core::ptr::null_mut())? };
+    let least_config = offset_of!(axas_config_t, vmid);
+    let least_hal = offset_of!(axas_hal_t, phys_to_virt);
     // SAFETY: `config` and `hal` are null or as large as they say.
-    let (config, hal) = unsafe { (sized(config, axas_config_t::default())?, sized(hal, NO_HAL)?) };
+    let (config, hal) = unsafe {
+        (sized(config, axas_config_t::default(), least_config)?, sized(hal, NO_HAL, least_hal)?)
+    };
     let created = match storage {
         None => AddressSpace::create(&config, &hal)?,
         // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.
@@ -71,8 +79,7 @@ unsafe fn create(
         },
     };
     // SAFETY: as above.
-    unsafe { space.write(created.as_ptr().cast()) };
-    Ok(())
+    unsafe { put(space, created.as_ptr().cast()) }
 }
 
 /// Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE).

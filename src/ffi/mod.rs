@@ -32,9 +32,13 @@ pub struct axas_t {
 /// `handle` is null or came from `axas_create` or `axas_create_in` and was not destroyed since;
 /// nobody destroys it while the reference lives.
 unsafe fn space<'a>(handle: *const axas_t) -> Result<&'a AddressSpace> {
+    let handle = handle.cast::<AddressSpace>();
+    if !handle.is_aligned() {
+        return Err(Error::InvalidInput);
+    }
     // SAFETY: 1. by the caller's promise the handle is null or points to a live `AddressSpace`;
-    // 2. after creation only shared references to it exist.
-    unsafe { handle.cast::<AddressSpace>().as_ref() }.ok_or(Error::InvalidInput)
+    // 2. aligned; 3. after creation only shared references to it exist.
+    unsafe { handle.as_ref() }.ok_or(Error::InvalidInput)
 }
 
 /// Stores a result where the host wants it.
@@ -42,10 +46,10 @@ unsafe fn space<'a>(handle: *const axas_t) -> Result<&'a AddressSpace> {
 /// # Safety
 /// `place` is null or valid for a write of `T`.
 unsafe fn put<T>(place: *mut T, value: T) -> Result<()> {
-    if place.is_null() {
+    if place.is_null() || !place.is_aligned() {
         return Err(Error::InvalidInput);
     }
-    // SAFETY: 1. not null; 2. valid for a write by the caller's promise.
+    // SAFETY: 1. not null, aligned; 2. valid for a write by the caller's promise.
     unsafe { place.write(value) };
     Ok(())
 }

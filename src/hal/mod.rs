@@ -66,9 +66,8 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// Takes the callbacks over if what is required is there. `pa_bits` is the width of every address
-    /// that the host may give.
-    pub(crate) fn new(hal: &axas_hal_t, pa_bits: u32, builtin_flush: bool) -> Result<Self> {
+    /// Takes the callbacks over if what is required is there.
+    pub(crate) fn new(hal: &axas_hal_t) -> Result<Self> {
         if hal.flags & !KNOWN_FLAGS != 0 {
             return Err(Error::InvalidInput);
         }
@@ -85,9 +84,6 @@ impl Host {
         if hal.tlb_flush.is_none() && !builtin {
             return Err(Error::InvalidInput);
         }
-        if builtin && !builtin_flush {
-            return Err(Error::Unsupported);
-        }
         Ok(Self {
             ctx: hal.ctx,
             alloc_frame,
@@ -98,8 +94,18 @@ impl Host {
             clean_range: hal.clean_range,
             relax: hal.relax,
             released: hal.released,
-            beyond: u64::MAX.wrapping_shl(pa_bits),
+            beyond: 0,
         })
+    }
+
+    /// Narrows host-physical addresses to a width.
+    pub(crate) fn with_pa_bits(self, pa_bits: u32) -> Self {
+        Self { beyond: u64::MAX.wrapping_shl(pa_bits), ..self }
+    }
+
+    /// Whether the library invalidates TLBs itself.
+    pub(crate) fn flushes_builtin(&self) -> bool {
+        self.tlb_flush.is_none()
     }
 
     /// Whether `phys_to_virt` hands out windows.

@@ -331,6 +331,17 @@ impl<'a, F: Format> Engine<'a, F> {
         gpa: u64,
         releases: &Releases<'_>,
     ) -> Result<()> {
+        if !releases.are_wanted() {
+            let (mut leaves, mut owned) = (0_u64, false);
+            self.open(page)?.for_each(Span::ALL, |entry| {
+                leaves = leaves.wrapping_add(u64::from(entry.is_hardware_visible()));
+                owned |= entry.is_owned();
+            });
+            if !owned {
+                self.ledger.discount_leaves(1, leaves);
+                return Ok(());
+            }
+        }
         let mut gpa = gpa;
         let mut rest = Some(Span::ALL);
         while let Some(span) = rest {
