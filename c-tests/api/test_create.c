@@ -232,6 +232,33 @@ static void the_smallest_number_of_levels_is_the_default(void **state)
 	}
 }
 
+static void widths_that_cannot_be_are_refused(void **state)
+{
+	static const uint32_t most_pa_bits[] = { 0, 52, 52, 48, 56 };
+	FIXTURE(f);
+	axas_config_t cfg = f->cfg;
+
+	cfg.pa_bits = 31;
+	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &cfg, &f->host.hal));
+	cfg.pa_bits = most_pa_bits[cfg.format] + 4;
+	assert_status(AXAS_ERR_UNSUPPORTED, try(f, &cfg, &f->host.hal));
+	cfg.pa_bits = most_pa_bits[cfg.format];
+	assert_status(AXAS_OK, try(f, &cfg, &f->host.hal));
+	cfg.gpa_bits = 38; /* the space needs 39 */
+	assert_status(AXAS_ERR_UNSUPPORTED, try(f, &cfg, &f->host.hal));
+	cfg.gpa_bits = 60;
+	assert_status(AXAS_ERR_UNSUPPORTED, try(f, &cfg, &f->host.hal));
+}
+
+static void every_known_hal_flag_is_accepted(void **state)
+{
+	FIXTURE(f);
+	axas_hal_t hal = f->host.hal;
+
+	hal.flags |= AXAS_HAL_DIRECT_MAP_LINEAR | AXAS_HAL_TABLES_STAY_READABLE;
+	assert_status(AXAS_OK, try(f, &f->cfg, &hal));
+}
+
 static void each_required_callback_is_required(void **state)
 {
 	FIXTURE(f);
@@ -472,6 +499,8 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(base_and_size_are_checked),
 		EACH_FORMAT_NO_SPACE(each_number_of_levels_has_its_width),
 		EACH_FORMAT_NO_SPACE(the_smallest_number_of_levels_is_the_default),
+		EACH_FORMAT_NO_SPACE(widths_that_cannot_be_are_refused),
+		EACH_FORMAT_NO_SPACE(every_known_hal_flag_is_accepted),
 		EACH_FORMAT_NO_SPACE(each_required_callback_is_required),
 		EACH_FORMAT_NO_SPACE(a_short_hal_is_invalid_where_a_required_member_is_cut_off),
 		EACH_FORMAT_NO_SPACE(a_longer_hal_is_accepted_if_the_rest_is_zero),

@@ -1,4 +1,4 @@
-/* translate and query. */
+/* translate, query, for_each, dump. */
 #include "fixture.h"
 
 static void translate_takes_any_address(void **state)
@@ -112,6 +112,103 @@ static void outside_the_space_there_is_nothing_to_query(void **state)
 	expect_state(f, SPACE_SIZE - 1, AXAS_STATE_ABSENT);
 }
 
+struct runs {
+	axas_mapping_t run[8];
+	uint32_t count, most;
+};
+
+static uint32_t take_run(void *ctx, const axas_mapping_t *run)
+{
+	struct runs *r = ctx;
+
+	assert_true(r->count < 8);
+	r->run[r->count++] = *run;
+	return r->count < r->most;
+}
+
+static void for_each_merges_equal_neighbours_and_leaves_out_holes(void **state)
+{
+	FIXTURE(f);
+	struct runs r = { .most = 8 };
+
+	/* pages of three sizes, one run */
+	assert_ok(axas_map_linear(f->as, GIB - PAGE, LINEAR_HPA + GIB - PAGE, GIB + 2 * MIB, RW));
+	assert_ok(axas_map_alloc(f->as, 3 * GIB, 5 * GIB + PAGE, RX));
+	assert_ok(axas_map_trap(f->as, 8 * GIB + PAGE, PAGE, 7));
+	assert_ok(axas_map_trap(f->as, 8 * GIB + 2 * PAGE, PAGE, 8));
+	assert_ok(axas_for_each(f->as, 0, SPACE_SIZE, take_run, &r));
+	assert_int_equal(r.count, 4);
+	assert_int_equal(r.run[0].gpa, GIB - PAGE);
+	assert_int_equal(r.run[0].size, GIB + 2 * MIB);
+	assert_int_equal(r.run[0].hpa, LINEAR_HPA + GIB - PAGE);
+	assert_int_equal(r.run[0].state, AXAS_STATE_LINEAR);
+	assert_int_equal(r.run[0].flags, RW);
+	assert_int_equal(r.run[1].gpa, 3 * GIB);
+	assert_int_equal(r.run[1].size, 5 * GIB + PAGE);
+	assert_int_equal(r.run[1].state, AXAS_STATE_RESERVED);
+	assert_int_equal(r.run[1].hpa, AXAS_HPA_INVALID);
+	assert_int_equal(r.run[2].cookie, 7);
+	assert_int_equal(r.run[3].cookie, 8);
+	assert_int_equal(r.run[3].size, PAGE);
+}
+
+static void for_each_is_clipped_to_its_range_and_can_be_stopped(void **state)
+{
+	FIXTURE(f);
+	struct runs r = { .most = 1 };
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
+	assert_ok(axas_map_trap(f->as, 2 * GIB, PAGE, 1));
+	assert_ok(axas_for_each(f->as, GIB + PAGE, 4 * GIB, take_run, &r));
+	assert_int_equal(r.count, 1);
+	assert_int_equal(r.run[0].gpa, GIB + PAGE);
+	assert_int_equal(r.run[0].size, GIB - PAGE);
+	assert_int_equal(r.run[0].hpa, LINEAR_HPA + PAGE);
+	assert_ok(axas_for_each(f->as, GIB, 0, take_run, &r));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_for_each(f->as, 1, PAGE, take_run, &r));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_for_each(f->as, SPACE_SIZE, PAGE, take_run, &r));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_for_each(f->as, 0, PAGE, NULL, &r));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_for_each(NULL, 0, PAGE, take_run, &r));
+	assert_int_equal(r.count, 1);
+}
+
+struct text {
+	char bytes[4096];
+	size_t used, longest;
+};
+
+static void take_text(void *ctx, const char *text, size_t bytes)
+{
+	struct text *t = ctx;
+
+	assert_true(t->used + bytes < sizeof(t->bytes));
+	memcpy(t->bytes + t->used, text, bytes);
+	t->used += bytes;
+	t->longest = bytes > t->longest ? bytes : t->longest;
+}
+
+static void a_dump_has_a_line_for_each_run(void **state)
+{
+	FIXTURE(f);
+	struct text empty = { .used = 0 }, full = { .used = 0 };
+	uint32_t lines = 0;
+
+	assert_ok(axas_dump(f->as, take_text, &empty));
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, PAGE, RW));
+	assert_ok(axas_map_alloc(f->as, 2 * GIB, PAGE, RW));
+	assert_ok(axas_map_trap(f->as, 3 * GIB, PAGE, 0x7e57));
+	assert_ok(axas_dump(f->as, take_text, &full));
+	for (size_t i = 0; i < full.used; i++)
+		lines += full.bytes[i] == '\n';
+	for (size_t i = 0; i < empty.used; i++)
+		lines -= empty.bytes[i] == '\n';
+	assert_true(lines >= 3);
+	assert_true(full.longest <= 128);
+	assert_non_null(strstr(full.bytes, "7e57"));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_dump(NULL, take_text, &full));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_dump(f->as, NULL, &full));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +218,9 @@ int main(void)
 		EACH_FORMAT(query_knows_every_state),
 		EACH_FORMAT_NO_SPACE(a_hole_is_the_empty_entry_clipped_to_the_space),
 		EACH_FORMAT(outside_the_space_there_is_nothing_to_query),
+		EACH_FORMAT(for_each_merges_equal_neighbours_and_leaves_out_holes),
+		EACH_FORMAT(for_each_is_clipped_to_its_range_and_can_be_stopped),
+		EACH_FORMAT(a_dump_has_a_line_for_each_run),
 	};
 
 	return cmocka_run_group_tests_name("look", tests, NULL, NULL);

@@ -49,6 +49,13 @@ HAS_TYPE(axas_translate, int32_t (*)(const axas_t *, uint64_t, uint64_t *, uint6
 HAS_TYPE(axas_query, int32_t (*)(const axas_t *, uint64_t, axas_mapping_t *));
 HAS_TYPE(axas_stats, int32_t (*)(const axas_t *, axas_stats_t *));
 HAS_TYPE(axas_fault_from_arm, int32_t (*)(uint64_t, uint64_t, uint64_t, axas_fault_t *));
+HAS_TYPE(axas_fault_from_ept, int32_t (*)(uint32_t, uint64_t, uint64_t, axas_fault_t *));
+HAS_TYPE(axas_fault_from_npf, int32_t (*)(uint64_t, uint64_t, axas_fault_t *));
+HAS_TYPE(axas_fault_from_riscv,
+	 int32_t (*)(uint64_t, uint64_t, uint64_t, uint64_t, axas_fault_t *));
+HAS_TYPE(axas_for_each, int32_t (*)(const axas_t *, uint64_t, uint64_t,
+				    uint32_t (*)(void *, const axas_mapping_t *), void *));
+HAS_TYPE(axas_dump, int32_t (*)(const axas_t *, void (*)(void *, const char *, size_t), void *));
 /* around */
 HAS_TYPE(axas_status_str, const char *(*)(int32_t));
 HAS_TYPE(axas_version, uint32_t (*)(void));
@@ -246,6 +253,11 @@ static const any_function functions[] = {
 	(any_function)axas_query,
 	(any_function)axas_stats,
 	(any_function)axas_fault_from_arm,
+	(any_function)axas_fault_from_ept,
+	(any_function)axas_fault_from_npf,
+	(any_function)axas_fault_from_riscv,
+	(any_function)axas_for_each,
+	(any_function)axas_dump,
 	(any_function)axas_status_str,
 	(any_function)axas_version,
 	(any_function)axas_set_logger,

@@ -276,11 +276,11 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 {
 	struct host *h = ctx;
 
-	if (pa == h->unreachable)
+	if (h->blind)
 		return NULL;
 	if (host_at(h, pa) == NULL || host_at(h, pa + size - 1) == NULL)
 		return NULL;
-	return host_at(h, pa);
+	return (uint8_t *)host_at(h, pa) + (h->askew ? 1 : 0);
 }
 
 static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
@@ -459,7 +459,6 @@ void host_init(struct host *h, enum host_map_kind kind, uint64_t pa_base)
 	assert_non_null(h->frame);
 	pthread_mutex_init(&h->lock, NULL);
 	h->poison_guest = 1;
-	h->unreachable = AXAS_HPA_INVALID;
 
 	h->hal.struct_size = sizeof(h->hal);
 	h->hal.ctx = h;

@@ -75,7 +75,8 @@ struct host {
 	uint32_t nonsense_purpose;
 	axas_hpa_t nonsense_given;
 	uint32_t nonsense_returned;
-	axas_hpa_t unreachable; /* phys_to_virt knows no memory here */
+	uint32_t blind; /* phys_to_virt knows no memory at all */
+	uint32_t askew; /* it returns pointers that are not aligned */
 	uint32_t poison_guest; /* fresh guest frames are dirty, so that zeroing shows */
 	uint32_t quick; /* no walk of the tables around each call */
 
