@@ -1024,10 +1024,7 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
  */
 #define AXAS_ERR_AGAIN -8
 
-/**
- * Every type, at the place of its value.
- */
-#define MemoryType_ALL { WriteBack, Device, Uncached, WriteCombine, WriteThrough, DeviceNgnrne, DeviceNgre, DeviceGre, }
+
 
 #ifdef __cplusplus
 extern "C" {

@@ -71,7 +71,11 @@ impl AddressSpace {
     /// Prints the space, a line for each run of pages of equal state and size.
     pub fn dump(&self, write: &mut dyn FnMut(&str)) -> Result<()> {
         let (start, end) = (self.range.start.bits(), self.range.end.bits());
-        self.for_each_run(start, end, |level| level, &mut |run, level| {
+        let page_level = |run: &axas_mapping_t, level| match run.state {
+            AXAS_STATE_LINEAR | AXAS_STATE_OWNED => level,
+            _ => 0,
+        };
+        self.for_each_run(start, end, page_level, &mut |run, level| {
             write(line(run, level).as_str());
             true
         })

@@ -84,15 +84,15 @@ impl AddressSpace {
         if !is_page_aligned(gpa | size) || !self.contains(range) {
             return Err(Error::InvalidInput);
         }
-        self.for_each_run(gpa, range.end.bits(), |_| 0, &mut |run, _| report(run))
+        self.for_each_run(gpa, range.end.bits(), |_, _| 0, &mut |run, _| report(run))
     }
 
-    /// As [`AddressSpace::for_each`]; runs are also parted where `class` of a level differs.
+    /// As [`AddressSpace::for_each`]; runs are also parted where their `class` differs.
     pub(super) fn for_each_run(
         &self,
         start: u64,
         end: u64,
-        class: impl Fn(u32) -> u32,
+        class: impl Fn(&axas_mapping_t, u32) -> u32,
         report: &mut dyn FnMut(&axas_mapping_t, u32) -> bool,
     ) -> Result<()> {
         let _guard = self.shared()?;
@@ -100,8 +100,9 @@ impl AddressSpace {
         let mut run: Option<(axas_mapping_t, u32)> = None;
         let mut goes_on = true;
         let mut take = |next: axas_mapping_t, level: u32| {
+            let next_class = class(&next, level);
             if let Some((run, run_class)) = &mut run {
-                if *run_class == class(level) && continues(run, &next) {
+                if *run_class == next_class && continues(run, &next) {
                     run.size = run.size.wrapping_add(next.size);
                     return true;
                 }
@@ -109,7 +110,7 @@ impl AddressSpace {
                     return false;
                 }
             }
-            run = Some((next, class(level)));
+            run = Some((next, next_class));
             true
         };
         with_engine!(self, &ledger, engine => each_entry(&engine, start, end, &mut |next, level| {
