@@ -179,11 +179,11 @@ fn plan<F: Format>(config: &axas_config_t) -> Result<Plan> {
     }
     let features = Features(config.features);
     F::check_vmid(config.vmid, features)?;
-    let range = guest_range(config.base, config.size)?;
     if !is_page_aligned(config.base | config.size) || config.size == 0 {
         return Err(Error::InvalidInput);
     }
-    let last = range.end.bits().wrapping_sub(1);
+    // A space may end at 2^64 as far as arithmetic goes; then no format is wide enough.
+    let last = config.base.checked_add(config.size.wrapping_sub(1)).ok_or(Error::InvalidInput)?;
     let or_native = |asked: u32, native: Option<u32>| {
         if asked == 0 { native.unwrap_or(0) } else { asked }
     };
@@ -193,6 +193,7 @@ fn plan<F: Format>(config: &axas_config_t) -> Result<Plan> {
         pa_bits: or_native(config.pa_bits, native_pa_bits().map(|bits| bits.min(F::MAX_PA_BITS))),
         needed_bits: u64::BITS.wrapping_sub(last.leading_zeros()),
     })?;
+    let range = guest_range(config.base, config.size)?;
     let quota = match u64::from(config.table_quota) {
         0 => u64::MAX,
         quota if quota < 1_u64.wrapping_shl(shape.root_order) => return Err(Error::NoMemory),
