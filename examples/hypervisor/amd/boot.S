@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Boot, exception entry and the world switch of the hypervisor. */
+#include "vcpu.h"
+
+#define CR0_PE	 (1 << 0)
+#define CR0_WP	 (1 << 16)
+#define CR0_PG	 (1 << 31)
+#define CR4_PAE	 (1 << 5)
+#define CR4_LA57 (1 << 12)
+
+#define MSR_EFER 0xc0000080
+#define EFER_LME (1 << 8)
+#define EFER_NXE (1 << 11)
+
+#define TABLE_ENTRY 0x03 /* present, writable */
+#define LARGE_PAGE  0x83
+#define MIB_2	    0x200000
+
+#define CODE_SELECTOR 8
+#define DATA_SELECTOR 16
+
+/* Nested tables have as many levels as the host's own. */
+#if GUEST_LEVELS == 5
+#define PAGING_BITS (CR4_PAE | CR4_LA57)
+#define HOST_ROOT   host_pml5
+#else
+#define PAGING_BITS CR4_PAE
+#define HOST_ROOT   host_pml4
+#endif
+
+	/* The start address for boot loaders that know PVH; the type is XEN_ELFNOTE_PHYS32_ENTRY. */
+	.section .note.pvh, "a", @note
+	.balign	4
+	.long	4, 4, 18
+	.asciz	"Xen"
+	.long	_start
+
+	.section .text.start, "ax"
+
+	/* 32-bit protected mode with flat segments; paging and interrupts are off. */
+	.code32
+	.global	_start
+_start:
+	cld
+	/* Until there are handlers a fault ends the machine at once, not in what firmware left. */
+	lidt	no_handlers
+	mov	$bss_start, %edi
+	mov	$bss_end, %ecx
+	sub	%edi, %ecx
+	shr	$2, %ecx
+	xor	%eax, %eax
+	rep stosl
+
+	mov	%cr4, %eax
+	or	$PAGING_BITS, %eax
+	mov	%eax, %cr4
+	mov	$HOST_ROOT, %eax
+	mov	%eax, %cr3
+	/* NXE: the host's EFER also says what bit 63 of nested entries means. */
+	mov	$MSR_EFER, %ecx
+	rdmsr
+	or	$(EFER_LME | EFER_NXE), %eax
+	wrmsr
+	mov	%cr0, %eax
+	or	$(CR0_PE | CR0_WP | CR0_PG), %eax
+	mov	%eax, %cr0
+	lgdt	gdt_pointer
+	ljmp	$CODE_SELECTOR, $start_64
+
+	.code64
+start_64:
+	mov	$DATA_SELECTOR, %eax
+	mov	%eax, %ds
+	mov	%eax, %es
+	mov	%eax, %ss
+	mov	%eax, %fs
+	mov	%eax, %gs
+	mov	$stack_top, %esp
+	call	exceptions_on
+	call	hypervisor_main
+
+	.text
+
+	/*
+	 * One entry per exception, 16 bytes apart. The CPU pushes an error code for some; the others
+	 * get a zero in its place.
+	 */
+	.balign	16
+	.global	exception_entries
+exception_entries:
+	.set	vector, 0
+	.rept	32
+	.balign	16
+	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
+	push	$0
+	.endif
+	push	$vector
+	jmp	host_trap
+	.set	vector, vector + 1
+	.endr
+
+host_trap:
+	pop	%rdi
+	pop	%rsi
+	pop	%rdx
+	mov	%cr2, %rcx
+	and	$-16, %rsp
+	call	host_exception
+
+	/*
+	 * void guest_enter(struct vcpu *vcpu, struct vmcb *vmcb)
+	 *
+	 * VMRUN comes back behind itself with the host's RSP and RAX. What VMLOAD and VMSAVE would
+	 * switch stays as it is: neither side uses FS, GS, a task, an LDT or SYSCALL.
+	 */
+	.global	guest_enter
+guest_enter:
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	push	%rdi
+	mov	%rsi, %rax
+
+	mov	8 * REGISTER_RCX(%rdi), %rcx
+	mov	8 * REGISTER_RDX(%rdi), %rdx
+	mov	8 * REGISTER_RBX(%rdi), %rbx
+	mov	8 * REGISTER_RBP(%rdi), %rbp
+	mov	8 * REGISTER_RSI(%rdi), %rsi
+	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
+	mov	8 * \n(%rdi), %r\n
+	.endr
+	mov	8 * REGISTER_RDI(%rdi), %rdi
+	clgi
+	vmrun	%rax
+	stgi
+
+	pop	%rax
+	mov	%rcx, 8 * REGISTER_RCX(%rax)
+	mov	%rdx, 8 * REGISTER_RDX(%rax)
+	mov	%rbx, 8 * REGISTER_RBX(%rax)
+	mov	%rbp, 8 * REGISTER_RBP(%rax)
+	mov	%rsi, 8 * REGISTER_RSI(%rax)
+	mov	%rdi, 8 * REGISTER_RDI(%rax)
+	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
+	mov	%r\n, 8 * \n(%rax)
+	.endr
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbp
+	pop	%rbx
+	ret
+
+	.section .rodata
+	.balign	4096
+	.global	guest_program
+guest_program:
+	.incbin	GUEST_BIN
+
+	.balign	8
+gdt:
+	.quad	0
+	.quad	0x00209b0000000000 /* code, 64 bits */
+	.quad	0x00cf93000000ffff /* data */
+gdt_end:
+
+gdt_pointer:
+	.word	gdt_end - gdt - 1
+	.long	gdt
+
+no_handlers:
+	.word	0
+	.long	0
+
+	/* An identity map of the first GiB, where all of the hypervisor is. */
+	.data
+	.balign	4096
+#if GUEST_LEVELS == 5
+host_pml5:
+	.quad	host_pml4 + TABLE_ENTRY
+	.fill	511, 8, 0
+#endif
+host_pml4:
+	.quad	host_pdpt + TABLE_ENTRY
+	.fill	511, 8, 0
+host_pdpt:
+	.quad	host_pd + TABLE_ENTRY
+	.fill	511, 8, 0
+host_pd:
+	.set	number, 0
+	.rept	512
+	.quad	number * MIB_2 + LARGE_PAGE
+	.set	number, number + 1
+	.endr
+
+	.bss
+	.balign	16
+	.space	16384
+stack_top:
+
+	.section .note.GNU-stack, "", @progbits
