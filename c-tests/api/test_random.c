@@ -6,13 +6,21 @@
 
 #include "model.h"
 
-#define STEPS 700u
-#define TRACE 6u
+/* Opening and closing a window costs two system calls. */
+#define STEPS                 2000u
+#define STEPS_THROUGH_WINDOWS 200u
+#define TRACE                 6u
+#define REMEMBERED            16u
 
 struct shape {
 	uint32_t levels, features, options;
 	enum host_map_kind host;
 	axas_gpa_t base;
+	uint64_t size;
+};
+
+struct range {
+	axas_gpa_t gpa;
 	uint64_t size;
 };
 
@@ -22,15 +30,11 @@ struct random {
 	uint64_t seed, rng;
 	axas_gpa_t last_gpa; /* ranges like to touch the one before */
 	uint64_t last_size;
+	struct range mapped[REMEMBERED]; /* where something was mapped, lately */
 	uint32_t step;
 	int finished;
 	char trace[TRACE][160];
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
-};
-
-struct range {
-	axas_gpa_t gpa;
-	uint64_t size;
 };
 
 static uint64_t next(struct random *r)
@@ -86,6 +90,32 @@ static struct range pick_range(struct random *r, uint64_t most)
 	r->last_gpa = at.gpa;
 	r->last_size = at.size;
 	return at;
+}
+
+/* Mostly within something that was mapped: a part, a half, or all of it. */
+static struct range pick_mapped(struct random *r)
+{
+	const struct range in = r->mapped[below(r, REMEMBERED)];
+	struct range at = in;
+
+	if (in.size == 0 || below(r, 6) == 0)
+		return pick_range(r, 4 * GIB);
+	if (below(r, 4) != 0) {
+		at.gpa += below(r, in.size / PAGE) * PAGE;
+		if (below(r, 3) == 0 && (at.gpa & ~(2 * MIB - 1)) >= in.gpa)
+			at.gpa &= ~(2 * MIB - 1);
+		at.size = (1 + below(r, (in.gpa + in.size - at.gpa) / PAGE)) * PAGE;
+	}
+	if (below(r, 2) == 0)
+		at.size = (at.size - 1) % (40 * PAGE) / PAGE * PAGE + PAGE;
+	r->last_gpa = at.gpa;
+	r->last_size = at.size;
+	return at;
+}
+
+static void remember(struct random *r, struct range at)
+{
+	r->mapped[below(r, REMEMBERED)] = at;
 }
 
 static axas_flags_t pick_access(struct random *r)
@@ -162,6 +192,7 @@ static void do_map_linear(struct random *r, int injected)
 	trace(r, "map_linear", at, hpa, flags);
 	if (!happened(r, axas_map_linear(r->f.as, at.gpa, hpa, at.size, flags), expected, injected))
 		return;
+	remember(r, at);
 	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_LINEAR,
 						 flags & (RWX | ALL_MEMORY_TYPES), hpa });
 	assert_int_equal(space_agree(r->f.as, probe).size, best_page(r, at, hpa, flags, probe));
@@ -182,6 +213,7 @@ static void do_map_alloc(struct random *r, int injected)
 	got = axas_map_alloc(r->f.as, at.gpa, at.size, flags | (populate ? AXAS_POPULATE : 0));
 	if (!happened(r, got, expected, injected))
 		return;
+	remember(r, at);
 	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_RESERVED,
 						 flags & ~(axas_flags_t)AXAS_NO_HUGE, 0 });
 	for (axas_gpa_t gpa = at.gpa; populate && gpa < at.gpa + at.size; gpa += PAGE)
@@ -197,9 +229,11 @@ static void do_map_trap(struct random *r, int injected)
 		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
 
 	trace(r, "map_trap", at, cookie, 0);
-	if (happened(r, axas_map_trap(r->f.as, at.gpa, at.size, cookie), expected, injected))
-		model_set(&r->m,
-			  &(struct model_change){ at.gpa, at.size, AXAS_STATE_TRAP, 0, cookie });
+	if (!happened(r, axas_map_trap(r->f.as, at.gpa, at.size, cookie), expected, injected))
+		return;
+	if (below(r, 4) == 0)
+		remember(r, at);
+	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_TRAP, 0, cookie });
 }
 
 /* Pages that were valid and lost something must have been named in a flush. */
@@ -216,7 +250,7 @@ static void check_flush(const struct random *r, struct range at, axas_flags_t ke
 
 static void do_unmap(struct random *r, int injected)
 {
-	const struct range at = pick_range(r, 4 * GIB);
+	const struct range at = pick_mapped(r);
 	axas_status_t got;
 
 	trace(r, "unmap", at, 0, 0);
@@ -229,7 +263,7 @@ static void do_unmap(struct random *r, int injected)
 
 static void do_protect(struct random *r, int injected)
 {
-	const struct range at = pick_range(r, 4 * GIB);
+	const struct range at = pick_mapped(r);
 	const axas_flags_t flags = pick_access(r);
 	const axas_status_t expected =
 		model_all_memory(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
@@ -245,9 +279,9 @@ static void do_protect(struct random *r, int injected)
 
 static void do_fault(struct random *r, int injected)
 {
-	const struct range at = pick_range(r, PAGE);
-	const axas_gpa_t gpa = at.gpa + below(r, PAGE);
-	const axas_flags_t access = 1u << below(r, 3);
+	const struct range at = pick_mapped(r);
+	const axas_gpa_t gpa = at.gpa + below(r, at.size);
+	const axas_flags_t access = below(r, 3) == 0 ? 1u << below(r, 3) : AXAS_READ;
 	const axas_fault_result_t expected = model_verdict(&r->m, gpa, access);
 	axas_fault_result_t got;
 
@@ -271,7 +305,7 @@ static void one_step(struct random *r)
 		do_fault,      do_fault,      do_fault,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
-	const int injected = below(r, 12) == 0;
+	const int injected = below(r, 8) == 0;
 	axas_gpa_t probe[8];
 
 	if (below(r, 300) == 0) {
@@ -279,7 +313,7 @@ static void one_step(struct random *r)
 		model_set(&r->m, &(struct model_change){ r->m.base, r->m.pages * PAGE,
 							 AXAS_STATE_ABSENT, 0, 0 });
 	}
-	r->f.host.fail_at = injected ? 1 + below(r, 6) : 0;
+	r->f.host.fail_at = injected ? 1 + below(r, 3) : 0;
 	operation[below(r, sizeof(operation) / sizeof(operation[0]))](r, injected);
 	r->f.host.fail_at = 0;
 	probe[0] = r->last_gpa;
@@ -353,6 +387,7 @@ static int teardown_random(void **state)
 
 static void run_sequence(struct random *r, const struct shape *shape, uint64_t seed)
 {
+	const uint32_t steps = shape->host == HOST_WINDOWS ? STEPS_THROUGH_WINDOWS : STEPS;
 	struct fixture *f = &r->f;
 
 	f->cfg = (axas_config_t){
@@ -376,7 +411,8 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 	r->rng = seed * 0x9e3779b97f4a7c15ull + 1;
 	r->last_gpa = shape->base;
 	r->last_size = PAGE;
-	for (r->step = 0; r->step < STEPS;) {
+	memset(r->mapped, 0, sizeof(r->mapped));
+	for (r->step = 0; r->step < steps;) {
 		one_step(r);
 		if (r->step % 256 == 0)
 			model_check_all(&r->m, f);

@@ -85,7 +85,9 @@ enum expected {
 	EXPECT_RESOLVED, /* done, after one fault that the library resolved */
 	EXPECT_TRAP,
 	EXPECT_UNMAPPED,
-	EXPECT_DENIED,
+	EXPECT_DENIED, /* by an entry that is there and lets the guest read */
+	EXPECT_UNREADABLE, /* by an entry that is there and does not */
+	EXPECT_REFUSED, /* by a reservation, before anything is there */
 };
 
 /*
@@ -94,8 +96,18 @@ enum expected {
  * writes it.
  */
 void subtest(const char *what, uint64_t op, uint64_t gpa, uint64_t value, enum expected expected);
-/* As above, where an atomic access is refused for the lack of writing only. */
+/* What the first fault of an operation says; atomic ones differ where the guest can read. */
 axas_flags_t access_of(uint64_t op, uint32_t is_readable);
+/*
+ * As subtest(), on memory whose host address is known: puts in place what has to be read or run,
+ * and looks at what was written.
+ */
+void subtest_memory(const char *what, uint64_t op, uint64_t gpa, uint64_t hpa,
+		    enum expected expected);
+/* Whether a mapping with these flags lets the operation through. */
+uint32_t is_allowed(uint64_t op, axas_flags_t flags);
+/* What comes of the operation on a valid entry with these flags. */
+enum expected on_entry(uint64_t op, axas_flags_t flags);
 
 const char *op_name(uint64_t op);
 

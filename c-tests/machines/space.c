@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* The space under test: made, loaded, and taken down with its books balanced. */
+#include <stddef.h>
+
+#include "suite.h"
+
+#define VMID 5
+
+axas_t *space;
+struct vcpu *guest;
+uint64_t flush_requests;
+
+static uint64_t mailbox_page[AXAS_PAGE_SIZE / 8] __attribute__((aligned(4096)));
+uint64_t *const mailbox = mailbox_page;
+
+static void flush_by_host(void *ctx, const axas_tlb_request_t *request)
+{
+	(void)ctx;
+	flush_requests++;
+	if (request->scope == AXAS_SCOPE_LOCAL)
+		layer_flush_local(request);
+	else
+		layer_flush_all(request);
+}
+
+static void flush_nothing(void *ctx, const axas_tlb_request_t *request)
+{
+	(void)ctx;
+	(void)request;
+	flush_requests++;
+}
+
+void space_open(uint64_t size, uint32_t features, enum flush_by flush)
+{
+	axas_config_t config = {
+		.struct_size = sizeof(config),
+		.format = layer.format,
+		.levels = GUEST_LEVELS,
+		.size = size,
+		.vmid = VMID,
+		.features = features,
+	};
+	axas_hal_t hal = { .struct_size = sizeof(hal) };
+	axas_hw_regs_t registers;
+	axas_status_t status;
+
+	pool_supply(&hal);
+	if (flush == FLUSH_BUILTIN && layer.has_builtin_flush)
+		hal.flags |= AXAS_HAL_BUILTIN_FLUSH;
+	else if (flush == FLUSH_NOTHING)
+		hal.tlb_flush = flush_nothing;
+	else
+		hal.tlb_flush = flush_by_host;
+
+	status = axas_create(&config, &hal, &space);
+	if (status == AXAS_OK)
+		status = axas_hw_regs(space, &registers);
+	if (status != AXAS_OK) {
+		must("a space", status);
+		machine_exit(1);
+	}
+	must("the guest's code",
+	     axas_map_linear(space, GPA_CODE, (uintptr_t)guest_program, PAGE, RX));
+	must("the mailbox", axas_map_linear(space, GPA_MAILBOX, (uintptr_t)mailbox_page, PAGE, RW));
+	must("what this machine's guest needs", machine_map(space));
+	guest = layer_load(0, &registers);
+}
+
+void space_open_full(void)
+{
+	space_open(layer.space_size, layer.features, FLUSH_BUILTIN);
+}
+
+void space_close(void)
+{
+	layer_unload(0);
+	axas_destroy(space);
+	space = NULL;
+	check("all table frames came back", pool_frames_out(AXAS_FRAME_TABLE), 0);
+	check("all guest frames came back", pool_frames_out(AXAS_FRAME_GUEST), 0);
+}

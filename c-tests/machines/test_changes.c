@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * What the guest sees after a change: each access before the change fills the TLB, so that one
+ * after it also shows a flush that was forgotten.
+ */
+#include <stddef.h>
+
+#include "suite.h"
+
+#define GPA_AREA GIB(5)
+#define IN_GIB	 (linear_hpa(0) & (GIB(1) - 1))
+
+/* Linear memory at GPA_AREA in pages of this size; the offset of linear_memory in it. */
+static uint64_t map_in_pages_of(uint64_t size, axas_flags_t flags)
+{
+	uint64_t offset = size == GIB(1) ? IN_GIB : 0;
+	axas_flags_t option = size == PAGE ? AXAS_NO_HUGE : 0;
+
+	must("map", axas_map_linear(space, GPA_AREA, linear_hpa(0) - offset,
+				    size == GIB(1) ? size : MIB(4), flags | option));
+	return GPA_AREA + offset;
+}
+
+static void unmap_pages_of(uint64_t size)
+{
+	must("unmap", axas_unmap(space, GPA_AREA, size == GIB(1) ? size : MIB(4)));
+}
+
+static void protect_all(uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RWX);
+	uint64_t bytes = size == GIB(1) ? size : MIB(4);
+
+	subtest_memory("write before", OP_WRITE, gpa, linear_hpa(0), EXPECT_VALUE);
+	subtest_memory("execute before", OP_EXECUTE, gpa + 64, linear_hpa(64), EXPECT_VALUE);
+	must("read only", axas_protect(space, GPA_AREA, bytes, R));
+	subtest_memory("write after protect", OP_WRITE, gpa, linear_hpa(0), EXPECT_DENIED);
+	subtest_memory("atomic after protect", OP_ATOMIC, gpa, linear_hpa(0), EXPECT_DENIED);
+	subtest_memory("execute after protect", OP_EXECUTE, gpa + 64, linear_hpa(64),
+		       EXPECT_DENIED);
+	subtest_memory("read after protect", OP_READ, gpa, linear_hpa(0), EXPECT_VALUE);
+	must("all again", axas_protect(space, GPA_AREA, bytes, RWX));
+	subtest_memory("write again", OP_WRITE, gpa, linear_hpa(0), EXPECT_VALUE);
+	subtest_memory("execute again", OP_EXECUTE, gpa + 64, linear_hpa(64), EXPECT_VALUE);
+	unmap_pages_of(size);
+}
+
+/* One page in the middle changes; its neighbours keep permissions and contents. */
+static void protect_middle(uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RW) + MIB(1);
+	uint64_t hpa = linear_hpa(MIB(1));
+
+	subtest_memory("write before", OP_WRITE, gpa, hpa, EXPECT_VALUE);
+	must("one page read only", axas_protect(space, gpa, PAGE, R));
+	subtest_memory("write to the page", OP_WRITE, gpa, hpa, EXPECT_DENIED);
+	subtest_memory("its last word", OP_WRITE, gpa + PAGE - 8, hpa + PAGE - 8, EXPECT_DENIED);
+	subtest_memory("read the page", OP_READ, gpa, hpa, EXPECT_VALUE);
+	subtest_memory("write below", OP_WRITE, gpa - 8, hpa - 8, EXPECT_VALUE);
+	subtest_memory("write above", OP_WRITE, gpa + PAGE, hpa + PAGE, EXPECT_VALUE);
+	subtest_memory("execute above", OP_EXECUTE, gpa + PAGE, hpa + PAGE, EXPECT_DENIED);
+	unmap_pages_of(size);
+}
+
+static void unmap_middle(uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RWX) + MIB(1);
+	uint64_t hpa = linear_hpa(MIB(1));
+
+	subtest_memory("read before", OP_READ, gpa, hpa, EXPECT_VALUE);
+	must("a hole", axas_unmap(space, gpa, PAGE));
+	subtest("read the hole", OP_READ, gpa, 0, EXPECT_UNMAPPED);
+	subtest("write the hole", OP_WRITE, gpa + PAGE - 8, 0, EXPECT_UNMAPPED);
+	subtest("execute the hole", OP_EXECUTE, gpa, 0, EXPECT_UNMAPPED);
+	subtest_memory("read below", OP_READ, gpa - 8, hpa - 8, EXPECT_VALUE);
+	subtest_memory("atomic above", OP_ATOMIC, gpa + PAGE, hpa + PAGE, EXPECT_VALUE);
+	subtest_memory("execute above", OP_EXECUTE, gpa + PAGE, hpa + PAGE, EXPECT_VALUE);
+	must("something else in the hole",
+	     axas_map_linear(space, gpa, linear_hpa(MIB(3)), PAGE, RW));
+	subtest_memory("read what fills the hole", OP_READ, gpa, linear_hpa(MIB(3)), EXPECT_VALUE);
+	subtest_memory("execute what fills the hole", OP_EXECUTE, gpa, linear_hpa(MIB(3)),
+		       EXPECT_DENIED);
+	unmap_pages_of(size);
+}
+
+static void map_elsewhere(uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RWX);
+
+	write_host(linear_hpa(0), 0xa);
+	write_host(linear_hpa(MIB(2)), 0xb);
+	subtest("the first place", OP_READ, gpa, 0xa, EXPECT_VALUE);
+	unmap_pages_of(size);
+	subtest("nowhere", OP_READ, gpa, 0, EXPECT_UNMAPPED);
+	must("the second place", axas_map_linear(space, gpa, linear_hpa(MIB(2)), MIB(2), RWX));
+	subtest("the second place", OP_READ, gpa, 0xb, EXPECT_VALUE);
+	subtest("written there", OP_WRITE, gpa, 0xc, EXPECT_VALUE);
+	check("the second frame has it", read_host(linear_hpa(MIB(2))), 0xc);
+	check("the first has not", read_host(linear_hpa(0)), 0xa);
+	must("unmap", axas_unmap(space, gpa, MIB(2)));
+	must("trap", axas_map_trap(space, gpa, PAGE, 3));
+	subtest("a trap where memory was", OP_READ, gpa, 0, EXPECT_TRAP);
+	must("untrap", axas_unmap(space, gpa, PAGE));
+	must("lazy", axas_map_alloc(space, gpa, PAGE, RW));
+	subtest("lazy memory where a trap was", OP_READ, gpa, 0, EXPECT_RESOLVED);
+	must("unmap", axas_unmap(space, gpa, PAGE));
+}
+
+static void lazy_changes(axas_flags_t option)
+{
+	uint64_t gpa = GPA_AREA + MIB(1);
+
+	must("reserve", axas_map_alloc(space, GPA_AREA, MIB(4), RW | option));
+	subtest("written", OP_WRITE, gpa, 0x55, EXPECT_RESOLVED);
+	must("read only", axas_protect(space, GPA_AREA, MIB(4), R));
+	subtest("the frame cannot be written", OP_WRITE, gpa, 1, EXPECT_DENIED);
+	subtest("the frame has its contents", OP_READ, gpa, 0x55, EXPECT_VALUE);
+	subtest("what is only reserved neither", OP_WRITE, GPA_AREA + MIB(3), 1, EXPECT_REFUSED);
+	must("all again", axas_protect(space, GPA_AREA, MIB(4), RW));
+	subtest("the frame can be written", OP_WRITE, gpa, 0x56, EXPECT_VALUE);
+	subtest("the rest too", OP_WRITE, GPA_AREA + MIB(3), 1, EXPECT_RESOLVED);
+	must("a hole", axas_unmap(space, gpa, PAGE));
+	subtest("in the hole", OP_READ, gpa, 0, EXPECT_UNMAPPED);
+	must("reserved again", axas_map_alloc(space, gpa, PAGE, RW));
+	subtest("zero again", OP_READ, gpa, 0, EXPECT_RESOLVED);
+	must("unmap", axas_unmap(space, GPA_AREA, MIB(4)));
+	check("every frame is back", pool_frames_out(AXAS_FRAME_GUEST), 0);
+	subtest("nothing left", OP_READ, gpa, 0, EXPECT_UNMAPPED);
+}
+
+static void cleared(void)
+{
+	axas_hw_regs_t registers;
+
+	must("lazy", axas_map_alloc(space, GPA_AREA, PAGE, RW));
+	subtest("there before clear", OP_WRITE, GPA_AREA, 1, EXPECT_RESOLVED);
+	must("clear", axas_clear(space));
+	must("the guest's code again",
+	     axas_map_linear(space, GPA_CODE, (uintptr_t)guest_program, PAGE, RX));
+	must("what this machine's guest needs", machine_map(space));
+	must("registers", axas_hw_regs(space, &registers));
+	guest = layer_load(0, &registers);
+	subtest("gone after clear", OP_READ, GPA_AREA, 0, EXPECT_UNMAPPED);
+	subtest("the mailbox too", OP_READ, GPA_MAILBOX, 0, EXPECT_UNMAPPED);
+}
+
+static void all_changes(enum flush_by flush)
+{
+	static const uint64_t sizes[] = { KIB(4), MIB(2), GIB(1) };
+
+	space_open(layer.space_size, layer.features, flush);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		protect_all(sizes[i]);
+		protect_middle(sizes[i]);
+		unmap_middle(sizes[i]);
+		map_elsewhere(sizes[i]);
+	}
+	lazy_changes(0);
+	lazy_changes(AXAS_HUGE_FRAMES);
+	cleared();
+	space_close();
+}
+
+void test_changes(void)
+{
+	if (layer.has_builtin_flush) {
+		group("changes, built-in flush");
+		all_changes(FLUSH_BUILTIN);
+	}
+	group("changes, the host's flush");
+	flush_requests = 0;
+	all_changes(FLUSH_HOST);
+	check("the host's flush was asked", flush_requests > 20, 1);
+}
