@@ -3,7 +3,7 @@
 s/pc 0x[0-9a-f]+/pc .../
 s/0x01000ff[0-9a-f]{3}/0x01000ff.../
 # The version, where the linker put the hypervisor's memory, and what the CPU says about widths.
-s/(VTTBR_EL2|VTCR_EL2|hgatp|nCR3) +0x[0-9a-f]+/\1 .../
+s/(VTTBR_EL2|VTCR_EL2|hgatp|nCR3|EPTP) +0x[0-9a-f]+/\1 .../
 s/axaddrspace [0-9.]+/axaddrspace .../
 s/hpa 0x[0-9a-f]+/hpa .../
 s/host addresses of [0-9]+ bits/host addresses of ... bits/

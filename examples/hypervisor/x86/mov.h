@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 /* Numbers of general registers in instructions, for arrays in that order. */
+#define REGISTER_RAX   0
 #define REGISTER_RDX   2
 #define REGISTER_RSP   4
 #define REGISTER_RSI   6

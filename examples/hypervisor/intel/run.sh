@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# run.sh IMAGE OBJCOPY CPU: runs the hypervisor in Bochs and ends with the code that it ended with.
+#
+# What Bochs says goes to files beside the image, what the hypervisor and its guest say to the
+# person. Bochs itself ends with 1 whatever happened, so the hypervisor's last line has the code.
+set -eu
+
+rc=$(cd "$(dirname "$0")" && pwd)/bochsrc
+image=$(realpath "$1")
+objcopy=$2
+CPU_MODEL=$3
+work=$(dirname "$image")/bochs
+
+rm -rf "$work"
+mkdir -p "$work/plugins"
+cd "$work"
+
+"$objcopy" -O binary "$image" rom.bin
+ROM_ADDRESS=$(printf '0x%x' $((0x100000000 - $(wc -c <rom.bin))))
+# A video BIOS of which all that counts is that Bochs takes it: signature, size, sum of bytes 0.
+printf '\125\252\100\301' >vga.bin
+truncate -s 32768 vga.bin
+printf 'continue\nquit\n' >debugger.rc
+
+# Bochs loads every display that it finds, and dies of the wx one where there is no display.
+ln -sf /usr/lib/*/bochs/plugins/libbx_*.so plugins/
+rm -f plugins/libbx_wx_gui.so
+if [ ! -e plugins/libbx_term_gui.so ]; then
+	echo 'no display for Bochs: apt-get install --no-install-recommends bochs-term' >&2
+	exit 1
+fi
+
+# The hypervisor's words are between the first instruction, which the debugger shows, and its last
+# line.
+export ROM_ADDRESS CPU_MODEL TERM=dumb LTDL_LIBRARY_PATH="$work/plugins"
+bochs -q -f "$rc" -rc debugger.rc </dev/null 2>errors.txt | tee console.txt |
+	sed -u -e '1,/^(0) \[0x0*fffffff0\]/d' -e '/^exit code [0-9]*$/,$d'
+
+code=$(sed -n 's/^exit code \([0-9]*\)$/\1/p' console.txt)
+if [ -z "$code" ]; then
+	echo "BAD: Bochs ended before the hypervisor did; what it said is in $work/*.{txt,log}" >&2
+	exit 1
+fi
+exit "$code"
