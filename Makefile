@@ -8,6 +8,8 @@ DESTDIR ?=
 # The architecture whose library a machine of examples/hypervisor links.
 ARCH_OF_arm := aarch64
 ARCH_OF_riscv := riscv64
+ARCH_OF_amd := x86_64
+ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -17,7 +19,7 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib), MACHINE=arm (run), PREFIX=, DESTDIR= (install)'
+	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib), MACHINE=arm|riscv|amd|intel (run), PREFIX=, DESTDIR= (install)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh

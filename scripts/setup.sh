@@ -3,6 +3,7 @@
 #
 #   host     Rust and a C compiler                lib     host, and Rust's bare-metal targets
 #   arm      AArch64 compiler and QEMU            riscv   RISC-V compiler and QEMU
+#   amd      x86 compiler and QEMU                intel   x86 compiler and Bochs
 #   header   host, and cbindgen                   test    all of these, CMake, Ninja, cmocka
 #   check    rustfmt, clippy, clang-format
 #
@@ -56,6 +57,8 @@ want() {
 c_builds() { echo '#include <stdio.h>' | cc -E -; }
 cmocka_is_there() { pkg-config --exists cmocka; }
 qemu_has_roms() { [ -e /usr/lib/ipxe/qemu/efi-virtio.rom ] || ! have apt-get; }
+bochs_has_terminal() { compgen -G '/usr/lib/*/bochs/plugins/libbx_term*' || ! have apt-get; }
+x86_compiler() { [ "$(uname -m)" = x86_64 ] && echo gcc || echo gcc-x86-64-linux-gnu; }
 
 want_packages_of() {
 	case $1 in
@@ -73,6 +76,12 @@ want_packages_of() {
 		want gcc-riscv64-linux-gnu have riscv64-linux-gnu-gcc
 		want qemu-system-misc have qemu-system-riscv64
 		want ipxe-qemu qemu_has_roms
+		;;
+	amd | intel)
+		want "$(x86_compiler)" have x86_64-linux-gnu-gcc
+		[ "$1" = intel ] || want qemu-system-x86 have qemu-system-x86_64
+		[ "$1" = amd ] || want bochs have bochs
+		[ "$1" = amd ] || want bochs-term bochs_has_terminal
 		;;
 	test)
 		want cmake have cmake
@@ -201,13 +210,13 @@ remember() {
 has_group() { case $groups in *" $1 "*) true ;; *) false ;; esac; }
 
 # In the order in which they are dealt with: what may be missing for good comes last.
-all_groups="host lib header arm riscv test check"
+all_groups="host lib header arm riscv amd intel test check"
 groups=" "
 for group in "${@:-all}"; do
 	case $group in
 	all) groups+="$all_groups " ;;
 	test) groups+="${all_groups% check} " ;;
-	host | lib | header | arm | riscv | check) groups+="$group " ;;
+	host | lib | header | arm | riscv | amd | intel | check) groups+="$group " ;;
 	-h | --help)
 		usage
 		exit
