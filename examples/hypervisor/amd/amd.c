@@ -11,6 +11,8 @@
 #include "machine.h"
 #include "report.h"
 #include "vcpu.h"
+#include "x86/guest_paging.h"
+#include "x86/mov.h"
 
 /* The first serial port, a 16550, and QEMU's way to end. */
 #define UART_DATA        0x3f8
@@ -66,14 +68,6 @@
 #define EXIT_CODE_NPF     0x400
 #define VMMCALL_BYTES     3
 
-/* The guest's own page tables: one PML4 and a PDPT for each half of the space. */
-#define GPA_TABLES    0x20000000
-#define TABLE_COUNT   3
-#define TABLE_ENTRIES 512
-#define TABLE_ENTRY   0x03 /* present, writable */
-#define PAGE_1G       0x83
-#define GIB_SHIFT     30
-
 #define EXCEPTION_COUNT  32
 #define EXCEPTION_STRIDE 16
 #define GATE_INTERRUPT   0x8e00
@@ -99,7 +93,7 @@ struct cpuid {
 
 const struct machine machine = {
 	.name = "AMD SVM",
-	.guest_level = "CPL 0",
+	.guest_level = "ring 0",
 	.root_name = "nCR3",
 	.uart = AXAS_HPA_INVALID,
 };
@@ -108,7 +102,6 @@ static struct gate idt[EXCEPTION_COUNT] __attribute__((aligned(16)));
 static uint8_t host_save_area[AXAS_PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t io_permissions[3 * AXAS_PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t msr_permissions[2 * AXAS_PAGE_SIZE] __attribute__((aligned(4096)));
-static uint64_t guest_tables[TABLE_COUNT][TABLE_ENTRIES] __attribute__((aligned(4096)));
 static struct vmcb the_vmcb __attribute__((aligned(4096)));
 static struct vcpu the_vcpu;
 
@@ -232,18 +225,9 @@ void machine_configure(axas_config_t *config, axas_hal_t *hal)
 	hal->tlb_flush = flush_at_next_run;
 }
 
-/*
- * In long mode the guest needs page tables of its own: an identity map of the space. Its walker
- * writes accessed and dirty bits, and second stages count all its reads as writes.
- */
 axas_status_t machine_map(axas_t *space)
 {
-	for (uint64_t i = 1; i < TABLE_COUNT; i++)
-		guest_tables[0][i - 1] = (GPA_TABLES + i * AXAS_PAGE_SIZE) | TABLE_ENTRY;
-	for (uint64_t i = 0; i < SPACE_SIZE >> GIB_SHIFT; i++)
-		guest_tables[1 + i / TABLE_ENTRIES][i % TABLE_ENTRIES] = i << GIB_SHIFT | PAGE_1G;
-	return axas_map_linear(space, GPA_TABLES, (uintptr_t)guest_tables, sizeof(guest_tables),
-			       AXAS_READ | AXAS_WRITE);
+	return guest_paging_map(space);
 }
 
 static void set_controls(struct vmcb *vmcb, uint64_t nested_cr3)
@@ -279,7 +263,7 @@ static void set_guest_state(struct vmcb *vmcb, axas_gpa_t pc)
 	vmcb->ldtr = (struct vmcb_segment){ .attributes = SEGMENT_LDT };
 	vmcb->efer = EFER_SVME | EFER_LME | EFER_LMA;
 	vmcb->cr0 = CR0_PE_ET_WP | CR0_PG;
-	vmcb->cr3 = GPA_TABLES;
+	vmcb->cr3 = GPA_GUEST_TABLES;
 	vmcb->cr4 = CR4_PAE;
 	vmcb->dr6 = DR6_AT_RESET;
 	vmcb->dr7 = DR7_AT_RESET;
@@ -354,57 +338,28 @@ void vcpu_finish_call(struct vcpu *vcpu)
 	vcpu->vmcb->rip += VMMCALL_BYTES;
 }
 
-/*
- * The CPU need not hand over the instruction, so it is read from the program itself. All that the
- * guest uses on devices is MOV of four bytes in two forms: an opcode, and a ModRM byte that names
- * the register in 5:3 and the address in 7:6 and 2:0, which is a plain register with neither
- * displacement nor SIB byte.
- */
-#define MOV_STORE             0x89
-#define MOV_LOAD              0x8b
-#define MOV_BYTES             2
-#define MODRM_REGISTER(modrm) ((modrm) >> 3 & 7)
-#define MODRM_MODE(modrm)     ((modrm) >> 6)
-#define MODRM_BASE(modrm)     ((modrm)&7)
-#define BASE_IS_SIB           4
-#define BASE_IS_DISPLACEMENT  5
-
-/* The MOV at the guest's pc, or null. */
-static const uint8_t *mov_of(const struct vcpu *vcpu)
-{
-	uint64_t offset = vcpu->vmcb->rip - GPA_PROGRAM;
-	const uint8_t *code = &guest_program[offset];
-
-	if (offset > PROGRAM_SIZE - MOV_BYTES)
-		return NULL;
-	if (code[0] != MOV_STORE && code[0] != MOV_LOAD)
-		return NULL;
-	if (MODRM_MODE(code[1]) != 0 || MODRM_BASE(code[1]) == BASE_IS_SIB ||
-	    MODRM_BASE(code[1]) == BASE_IS_DISPLACEMENT)
-		return NULL;
-	return code;
-}
-
 uint32_t vcpu_decode_access(const struct vcpu *vcpu, struct guest_access *access)
 {
-	const uint8_t *mov = mov_of(vcpu);
+	struct mov32 mov;
 
-	if (mov == NULL)
+	if (!mov32_decode(vcpu->vmcb->rip, &mov))
 		return 0;
-	access->is_write = mov[0] == MOV_STORE;
+	access->is_write = mov.is_write;
 	access->bytes = sizeof(uint32_t);
-	access->value = access->is_write ? (uint32_t)vcpu->registers[MODRM_REGISTER(mov[1])] : 0;
+	access->value = mov.is_write ? (uint32_t)vcpu->registers[mov.register_number] : 0;
 	return 1;
 }
 
 void vcpu_finish_access(struct vcpu *vcpu, const struct guest_access *access)
 {
-	const uint8_t *mov = mov_of(vcpu);
+	struct mov32 mov;
 
+	if (!mov32_decode(vcpu->vmcb->rip, &mov))
+		return;
 	/* A load of four bytes clears the upper half of its register. */
 	if (!access->is_write)
-		vcpu->registers[MODRM_REGISTER(mov[1])] = (uint32_t)access->value;
-	vcpu->vmcb->rip += MOV_BYTES;
+		vcpu->registers[mov.register_number] = (uint32_t)access->value;
+	vcpu->vmcb->rip += mov.length;
 }
 
 void vcpu_refuse(struct vcpu *vcpu, axas_fault_result_t verdict)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Boot, exception entry and the world switch of the hypervisor. */
-#include "vcpu.h"
 
 #define CR0_PE	 (1 << 0)
 #define CR0_WP	 (1 << 16)
 #define CR0_PG	 (1 << 31)
 #define CR4_PAE	 (1 << 5)
 #define CR4_LA57 (1 << 12)
+
+#define CPUID_FEATURES	   7
+#define FEATURES_ECX_LA57 (1 << 16)
 
 #define MSR_EFER 0xc0000080
 #define EFER_LME (1 << 8)
@@ -51,6 +53,15 @@ _start:
 	xor	%eax, %eax
 	rep stosl
 
+#if GUEST_LEVELS == 5
+	mov	$CPUID_FEATURES, %eax
+	xor	%ecx, %ecx
+	cpuid
+	test	$FEATURES_ECX_LA57, %ecx
+	jnz	1f
+	ud2
+1:
+#endif
 	mov	%cr4, %eax
 	or	$PAGING_BITS, %eax
 	mov	%eax, %cr4
@@ -107,6 +118,27 @@ host_trap:
 	and	$-16, %rsp
 	call	host_exception
 
+	/* All but RAX and RSP, by the numbers that instructions give them. */
+	.macro	for_registers do
+	\do	rcx, 1
+	\do	rdx, 2
+	\do	rbx, 3
+	\do	rbp, 5
+	\do	rsi, 6
+	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
+	\do	r\n, \n
+	.endr
+	\do	rdi, 7
+	.endm
+
+	.macro	load_register name, number
+	mov	8 * \number(%rdi), %\name
+	.endm
+
+	.macro	save_register name, number
+	mov	%\name, 8 * \number(%rax)
+	.endm
+
 	/*
 	 * void guest_enter(struct vcpu *vcpu, struct vmcb *vmcb)
 	 *
@@ -124,29 +156,13 @@ guest_enter:
 	push	%rdi
 	mov	%rsi, %rax
 
-	mov	8 * REGISTER_RCX(%rdi), %rcx
-	mov	8 * REGISTER_RDX(%rdi), %rdx
-	mov	8 * REGISTER_RBX(%rdi), %rbx
-	mov	8 * REGISTER_RBP(%rdi), %rbp
-	mov	8 * REGISTER_RSI(%rdi), %rsi
-	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
-	mov	8 * \n(%rdi), %r\n
-	.endr
-	mov	8 * REGISTER_RDI(%rdi), %rdi
+	for_registers load_register
 	clgi
 	vmrun	%rax
 	stgi
 
 	pop	%rax
-	mov	%rcx, 8 * REGISTER_RCX(%rax)
-	mov	%rdx, 8 * REGISTER_RDX(%rax)
-	mov	%rbx, 8 * REGISTER_RBX(%rax)
-	mov	%rbp, 8 * REGISTER_RBP(%rax)
-	mov	%rsi, 8 * REGISTER_RSI(%rax)
-	mov	%rdi, 8 * REGISTER_RDI(%rax)
-	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
-	mov	%r\n, 8 * \n(%rax)
-	.endr
+	for_registers save_register
 	pop	%r15
 	pop	%r14
 	pop	%r13

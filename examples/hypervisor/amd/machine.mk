@@ -13,7 +13,7 @@ LEVELS ?= 4
 CHECKS := max/4 max/5 EPYC/4
 
 MACHINE_CFLAGS := -m64 -mgeneral-regs-only -mno-red-zone -mcmodel=small -fcf-protection=none
-MACHINE_OBJECTS := boot.o amd.o
+MACHINE_OBJECTS := boot.o amd.o x86/guest_paging.o x86/mov.o
 
 # $(1): the CPU
 EMULATE = ./$(MACHINE)/qemu.sh $(EMULATOR) -cpu $(1) -m 512 -nodefaults -display none \
