@@ -32,10 +32,10 @@ if [ ! -e plugins/libbx_term_gui.so ]; then
 fi
 
 # The hypervisor's words are between the first instruction, which the debugger shows, and its last
-# line.
+# line. Bochs goes on after SIGTERM, so it is killed when this script is.
 export ROM_ADDRESS CPU_MODEL TERM=dumb LTDL_LIBRARY_PATH="$work/plugins"
-bochs -q -f "$rc" -rc debugger.rc </dev/null 2>errors.txt | tee console.txt |
-	sed -u -e '1,/^(0) \[0x0*fffffff0\]/d' -e '/^exit code [0-9]*$/,$d'
+setpriv --pdeathsig KILL bochs -q -f "$rc" -rc debugger.rc </dev/null 2>errors.txt |
+	tee console.txt | sed -u -e '1,/^(0) \[0x0*fffffff0\]/d' -e '/^exit code [0-9]*$/,$d'
 
 code=$(sed -n 's/^exit code \([0-9]*\)$/\1/p' console.txt)
 if [ -z "$code" ]; then
