@@ -330,26 +330,29 @@ static void one_step(struct random *r)
 	r->step++;
 }
 
+/* The host that does least: it scrubs its frames itself and its walkers do not snoop caches. */
+#define BARE (AXAS_NO_ZERO | AXAS_NONCOHERENT_WALK)
+
 static const struct shape shapes[5][4] = {
 	[AXAS_FORMAT_EPT] = {
 		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
 		{ 5, AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD, AXAS_FRAMES_ARE_ZEROED,
 		  HOST_CALLBACK, 300 * TIB + 7 * PAGE, 2 * GIB + 300 * MIB },
-		{ 4, 0, AXAS_NO_ZERO, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
+		{ 4, 0, BARE, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 4, AXAS_FEATURE_EPT_EXECUTE_ONLY, 0, HOST_WINDOWS, GIB, 80 * MIB },
 	},
 	[AXAS_FORMAT_NPT] = {
 		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
 		{ 5, AXAS_FEATURE_1G_PAGES, AXAS_FRAMES_ARE_ZEROED, HOST_CALLBACK,
 		  300 * TIB + 7 * PAGE, 2 * GIB + 300 * MIB },
-		{ 4, 0, AXAS_NO_ZERO, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB, 3 * GIB },
+		{ 4, 0, BARE, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB, 3 * GIB },
 		{ 4, 0, 0, HOST_WINDOWS, GIB, 80 * MIB },
 	},
 	[AXAS_FORMAT_ARM_S2] = {
 		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
 		{ 3, AXAS_FEATURE_ARM_FWB | AXAS_FEATURE_ARM_XNX, AXAS_FRAMES_ARE_ZEROED,
 		  HOST_CALLBACK, 511 * GIB + 7 * PAGE, 2 * GIB + 300 * MIB },
-		{ 4, AXAS_FEATURE_ARM_HAFDBS, AXAS_NO_ZERO | AXAS_NONCOHERENT_WALK, HOST_DIRECT_MAP,
+		{ 4, AXAS_FEATURE_ARM_HAFDBS, BARE, HOST_DIRECT_MAP,
 		  256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 3, AXAS_FEATURE_ARM_BBM2, 0, HOST_WINDOWS, GIB, 80 * MIB },
 	},
@@ -357,7 +360,7 @@ static const struct shape shapes[5][4] = {
 		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
 		{ 4, AXAS_FEATURE_RISCV_SVPBMT, AXAS_FRAMES_ARE_ZEROED, HOST_CALLBACK,
 		  2 * TIB - GIB + 7 * PAGE, 2 * GIB + 300 * MIB },
-		{ 5, AXAS_FEATURE_RISCV_SVVPTC | AXAS_FEATURE_RISCV_SVADU, AXAS_NO_ZERO,
+		{ 5, AXAS_FEATURE_RISCV_SVVPTC | AXAS_FEATURE_RISCV_SVADU, BARE,
 		  HOST_DIRECT_MAP, (1ull << 59) - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 3, 0, 0, HOST_WINDOWS, 512 * GIB - 30 * MIB, 80 * MIB },
 	},
@@ -401,6 +404,8 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 		.options = shape->options,
 	};
 	host_init(&f->host, shape->host, HOST_PA_BASE);
+	if (shape->options & AXAS_NONCOHERENT_WALK)
+		host_stop_snooping(&f->host);
 	if (shape->host == HOST_WINDOWS)
 		assert_ok(axas_create_in(r->storage, sizeof(r->storage), &f->cfg, &f->host.hal,
 					 &f->as));

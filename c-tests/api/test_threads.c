@@ -101,6 +101,19 @@ static void one_large_frame_is_kept_for_each_contended_range(void **state)
 	f->host.quick = 0;
 }
 
+static void one_frame_is_kept_through_windows_too(void **state)
+{
+	static _Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
+	FIXTURE(f);
+
+	host_exit(&f->host);
+	host_init(&f->host, HOST_WINDOWS, HOST_PA_BASE);
+	assert_ok(axas_create_in(storage, sizeof(storage), &f->cfg, &f->host.hal, &f->as));
+	f->host.quick = 1;
+	contend(f, 0, 1);
+	f->host.quick = 0;
+}
+
 /* Faults, looks and range operations side by side: nothing is lost, nothing is seen half done. */
 static void *mixed_work(void *arg)
 {
@@ -301,6 +314,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT(one_frame_is_kept_for_each_contended_page),
 		EACH_FORMAT(one_large_frame_is_kept_for_each_contended_range),
+		EACH_FORMAT_NO_SPACE(one_frame_is_kept_through_windows_too),
 		EACH_FORMAT(range_operations_and_faults_run_side_by_side),
 		EACH_FORMAT(a_fault_beside_an_exclusive_call_is_told_to_retry),
 		EACH_FORMAT(other_calls_wait_and_say_so_through_relax),

@@ -103,6 +103,25 @@ static void owned_frames_go_back_as_pieces_of_a_large_one(void **state)
 	assert_int_equal(f->host.guest_out, 0);
 }
 
+static void a_frame_of_1_gib_goes_back_in_pieces(void **state)
+{
+	FIXTURE(f);
+	axas_mapping_t m;
+
+	f->cfg.options = AXAS_NO_ZERO;
+	fixture_create(f);
+	assert_ok(axas_map_alloc(f->as, GIB, GIB, RW | AXAS_HUGE_FRAMES | AXAS_POPULATE));
+	m = at(f, GIB);
+	assert_int_equal(m.size, GIB);
+	assert_ok(axas_unmap(f->as, GIB + 5 * PAGE, 4 * MIB));
+	assert_int_equal(f->host.guest_out, 262144 - 1024);
+	assert_int_equal(at(f, GIB + 5 * PAGE + 4 * MIB).hpa, m.hpa + 5 * PAGE + 4 * MIB);
+	assert_int_equal(at(f, 2 * GIB - 1).hpa, m.hpa + GIB - 2 * MIB);
+	assert_int_equal(at(f, 2 * GIB - 1).state, AXAS_STATE_OWNED);
+	assert_ok(axas_unmap(f->as, GIB, GIB));
+	assert_int_equal(f->host.guest_out, 0);
+}
+
 static void holes_are_fine_and_size_0_does_nothing(void **state)
 {
 	FIXTURE(f);
@@ -266,6 +285,7 @@ int main(void)
 		EACH_FORMAT(a_page_of_2_mib_loses_one_page),
 		EACH_FORMAT(the_middle_of_a_reservation_goes_and_the_rest_stays),
 		EACH_FORMAT(owned_frames_go_back_as_pieces_of_a_large_one),
+		EACH_FORMAT_NO_SPACE(a_frame_of_1_gib_goes_back_in_pieces),
 		EACH_FORMAT(holes_are_fine_and_size_0_does_nothing),
 		EACH_FORMAT(bad_ranges_are_invalid),
 		EACH_FORMAT(one_flush_covers_what_went_and_names_it),

@@ -63,6 +63,13 @@ void *host_at(const struct host *h, axas_hpa_t pa)
 	return h->va + (pa - h->pa_base);
 }
 
+const void *host_seen_by_walkers(const struct host *h, axas_hpa_t pa)
+{
+	if (h->seen == NULL || host_at(h, pa) == NULL)
+		return host_at(h, pa);
+	return h->seen + (pa - h->pa_base);
+}
+
 struct host_frame *host_frame_at(const struct host *h, axas_hpa_t pa)
 {
 	if (host_at(h, pa) == NULL)
@@ -164,6 +171,8 @@ static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
 	}
 	if (purpose == AXAS_FRAME_TABLE || h->poison_guest)
 		fill(host_at(h, pa), fill_bytes(order));
+	if (h->seen != NULL)
+		fill(h->seen + (pa - h->pa_base), fill_bytes(order));
 	return pa;
 }
 
@@ -382,6 +391,18 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 		h->in_flush(h, request);
 }
 
+/* A cache is cleaned in lines: what shares a line with the range goes along. */
+static void clean_lines(struct host *h, const void *va, size_t size)
+{
+	const uint64_t from = (uint64_t)((const uint8_t *)va - h->va) & ~63ull;
+	const uint64_t to = ((uint64_t)((const uint8_t *)va - h->va) + size + 63) & ~63ull;
+
+	if (to > h->pool_bytes || from >= to)
+		host_violation(h, "clean_range: a table outside the host's memory");
+	else
+		memcpy(h->seen + from, h->va + from, to - from);
+}
+
 static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
 {
 	struct host *h = ctx;
@@ -393,6 +414,8 @@ static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
 	}
 	pthread_mutex_lock(&h->lock);
 	h->cleans[purpose]++;
+	if (h->seen != NULL && purpose == AXAS_FRAME_TABLE)
+		clean_lines(h, va, size);
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -445,6 +468,13 @@ static void map_pool(struct host *h, enum host_map_kind kind)
 	assert_ptr_not_equal(h->va, MAP_FAILED);
 }
 
+void host_stop_snooping(struct host *h)
+{
+	h->seen = mmap(NULL, h->pool_bytes, PROT_READ | PROT_WRITE,
+		       MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(h->seen, MAP_FAILED);
+}
+
 void host_init(struct host *h, enum host_map_kind kind, uint64_t pa_base)
 {
 	memset(h, 0, sizeof(*h));
@@ -487,6 +517,8 @@ void host_exit(struct host *h)
 	}
 	free(h->frame);
 	munmap(h->va, h->pool_bytes);
+	if (h->seen != NULL)
+		munmap(h->seen, h->pool_bytes);
 	if (h->memfd >= 0)
 		close(h->memfd);
 	pthread_mutex_destroy(&h->lock);

@@ -56,6 +56,7 @@ struct host {
 	uint64_t pa_base;
 	uint64_t pool_bytes;
 	uint8_t *va; /* the pool as the tests see it */
+	uint8_t *seen; /* the pool as a walker sees it that does not snoop caches; null: as it is */
 	int memfd; /* windows are further mappings of it; -1 otherwise */
 	struct host_region region[HOST_REGIONS];
 	struct host_frame *frame; /* one for each 4 KiB of the pool */
@@ -107,6 +108,12 @@ enum host_map_kind {
 void host_init(struct host *h, enum host_map_kind kind, uint64_t pa_base);
 void host_exit(struct host *h);
 
+/*
+ * From now on walkers see of the tables what clean_range has cleaned, a line at a time. For a host
+ * without windows, before the first space with AXAS_NONCOHERENT_WALK.
+ */
+void host_stop_snooping(struct host *h);
+
 /* Fails the running test on the first violation of the callbacks' contract. */
 void host_check(const struct host *h);
 /* host_check, and every frame has come back. */
@@ -115,6 +122,8 @@ void host_violation(struct host *h, const char *format, ...) __attribute__((form
 
 /* The pool's memory at a physical address, or null outside the pool. */
 void *host_at(const struct host *h, axas_hpa_t pa);
+/* The same as a page walker of the hardware sees it. */
+const void *host_seen_by_walkers(const struct host *h, axas_hpa_t pa);
 /* The record of the frame that holds this address, or null outside the pool. */
 struct host_frame *host_frame_at(const struct host *h, axas_hpa_t pa);
 int host_is_guest_frame(const struct host *h, axas_hpa_t pa);

@@ -95,7 +95,7 @@ static const void *pool_at(const void *ctx, uint64_t pa, uint64_t bytes)
 
 	if (host_at(h, pa) == NULL || host_at(h, pa + bytes - 1) == NULL)
 		return NULL;
-	return host_at(h, pa);
+	return host_seen_by_walkers(h, pa);
 }
 
 static uint32_t cpu_of_features(uint32_t features)

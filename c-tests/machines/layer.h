@@ -18,6 +18,7 @@
 struct layer {
 	uint32_t format;
 	uint32_t features; /* AXAS_FEATURE_ bits that this CPU has */
+	uint32_t always_features; /* those that need no declaration */
 	/* Guest-physical addresses below this are taken by the walker, the emulator's bugs included. */
 	uint64_t reach;
 	uint64_t space_size; /* all that the format's width can say at GUEST_LEVELS */
@@ -25,7 +26,7 @@ struct layer {
 	uint32_t tells_permission;
 	/* Fault reports have the exact address of a fetch, not only its page. */
 	uint32_t exact_fetch;
-	/* Hardware has no way to say "not readable" but "not there". */
+	/* AXAS_HAL_BUILTIN_FLUSH works on this format. */
 	uint32_t has_builtin_flush;
 	/* AXAS_HAL_BUILTIN_FLUSH reaches the other CPU too. */
 	uint32_t builtin_reaches_all;
@@ -35,7 +36,6 @@ struct layer {
 	/* What a walk of the guest's own tables reports: at least one of these bits, no other. */
 	axas_flags_t walk_access;
 	uint32_t stage1_levels;
-	/* Walks of the guest's own tables are told from accesses. */
 	uint32_t walk_writes; /* the guest's walker sets bits in its tables */
 };
 

@@ -8,12 +8,12 @@
 
 #include "suite.h"
 
-#define PAGES	 256
-#define GPA_AREA GIB(6)
+#define PAGES	    256
+#define HUGE_FRAMES 512 /* of 4 KiB in one */
+#define GPA_AREA    GIB(6)
 
 uint64_t contended_pages;
 
-static uint64_t stride;
 static uint64_t round_gpa[PAGES];
 static axas_hw_regs_t registers;
 static struct vcpu *vcpus[CPU_COUNT];
@@ -60,16 +60,26 @@ static void all_pages(uint32_t cpu)
 		contend(cpu, page);
 }
 
-static void second_cpu(void)
+static void load_second_cpu(void)
 {
 	vcpus[1] = layer_load(1, &registers);
-	all_pages(1);
+}
+
+static void unload_second_cpu(void)
+{
 	layer_unload(1);
 }
 
-static void second_cpu_one_page(void)
+static void one_page_on_second_cpu(void)
 {
 	contend(1, 0);
+}
+
+static void all_pages_on_second_cpu(void)
+{
+	load_second_cpu();
+	all_pages(1);
+	unload_second_cpu();
 }
 
 static void start_books(void)
@@ -100,6 +110,17 @@ static void check_words(uint32_t page, uint64_t *lost)
 	}
 }
 
+static void check_verdicts(uint64_t lost)
+{
+	check("every access got through", books[0].bad + books[1].bad, 0);
+	check("no word was lost", lost, 0);
+	check("one fault per page brought a frame", verdicts(AXAS_FAULT_RESOLVED), PAGES);
+	check("the other found it there",
+	      verdicts(AXAS_FAULT_SPURIOUS) + verdicts(AXAS_FAULT_RETRY) >= PAGES, 1);
+	for (uint32_t verdict = AXAS_FAULT_TRAP; verdict <= AXAS_FAULT_ERROR; verdict++)
+		check("no other verdict", verdicts(verdict), 0);
+}
+
 /* Small frames: all pages of one area, one after the other. */
 static void small_frames(void)
 {
@@ -110,13 +131,12 @@ static void small_frames(void)
 	group("two CPUs on one page, 4 KiB");
 	space_open(layer.space_size, layer.features, FLUSH_HOST);
 	must("registers", axas_hw_regs(space, &registers));
-	stride = PAGE;
 	for (uint32_t page = 0; page < PAGES; page++)
-		round_gpa[page] = GPA_AREA + stride * page;
+		round_gpa[page] = GPA_AREA + PAGE * page;
 	must("lazy", axas_map_alloc(space, GPA_AREA, PAGE * PAGES, RW));
 	start_books();
 	vcpus[0] = guest;
-	cpus_run(second_cpu);
+	cpus_run(all_pages_on_second_cpu);
 	all_pages(0);
 	cpus_wait();
 
@@ -127,27 +147,19 @@ static void small_frames(void)
 	contended_pages += both;
 	must("stats", axas_stats(space, &stats));
 	check("both faulted on every page", both, PAGES);
-	check("every access got through", books[0].bad + books[1].bad, 0);
-	check("no word was lost", lost, 0);
-	check("one fault per page brought a frame", verdicts(AXAS_FAULT_RESOLVED), PAGES);
-	check("the other found it there or was told to retry",
-	      verdicts(AXAS_FAULT_SPURIOUS) + verdicts(AXAS_FAULT_RETRY) >= PAGES, 1);
-	check("no other verdict", verdicts(AXAS_FAULT_ERROR) + verdicts(AXAS_FAULT_DENIED) +
-					  verdicts(AXAS_FAULT_UNMAPPED) +
-					  verdicts(AXAS_FAULT_NO_MEMORY) + verdicts(AXAS_FAULT_TRAP),
-	      0);
+	check_verdicts(lost);
 	check("one frame per page is out", pool_frames_out(AXAS_FRAME_GUEST), PAGES);
 	check("the library counts the same frames", stats.guest_frames, PAGES);
 	check("and the same resolved faults", stats.faults_resolved, PAGES);
 	space_close();
 }
 
-/* Huge frames: the same 2 MiB again and again, for the pool has not so many. */
+/* Huge frames: the same 2 MiB again and again, for the pool has not that many. */
 static void huge_frames(void)
 {
-	uint64_t lost = 0;
 	uint64_t both = 0;
-	uint64_t out_wrong = 0;
+	uint64_t lost = 0;
+	uint64_t wrong = 0;
 	axas_stats_t stats;
 
 	group("two CPUs on one page, huge frames");
@@ -155,24 +167,30 @@ static void huge_frames(void)
 	must("registers", axas_hw_regs(space, &registers));
 	start_books();
 	round_gpa[0] = GPA_AREA;
+	vcpus[0] = guest;
+	cpus_run(load_second_cpu);
+	cpus_wait();
 	for (uint32_t turn = 0; turn < PAGES; turn++) {
 		must("lazy", axas_map_alloc(space, GPA_AREA, MIB(2), RW | AXAS_HUGE_FRAMES));
 		books[0].faults[0] = 0;
 		books[1].faults[0] = 0;
-		vcpus[0] = guest;
-		if (turn == 0)
-			vcpus[1] = NULL;
-		cpus_run(turn == 0 ? second_cpu_one_page : second_cpu_one_page);
+		cpus_run(one_page_on_second_cpu);
 		contend(0, 0);
 		cpus_wait();
 		both += books[0].faults[0] && books[1].faults[0];
 		check_words(0, &lost);
 		must("stats", axas_stats(space, &stats));
-		out_wrong += pool_frames_out(AXAS_FRAME_GUEST) != 512 || stats.mapped_2m != 1;
+		wrong += pool_frames_out(AXAS_FRAME_GUEST) != HUGE_FRAMES ||
+			 stats.guest_frames != HUGE_FRAMES || stats.mapped_2m != 1;
 		must("unmap", axas_unmap(space, GPA_AREA, MIB(2)));
 	}
+	cpus_run(unload_second_cpu);
+	cpus_wait();
+	contended_pages += both;
+	check("both faulted every time", both, PAGES);
+	check("one huge frame was kept, and only one", wrong, 0);
+	check_verdicts(lost);
 	space_close();
-	(void)out_wrong;
 }
 
 void test_contended(void)
