@@ -168,7 +168,7 @@ fn describe<F: Format>(entry: Entry<F>, level: u32, features: Features) -> axas_
             state: if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR },
             ..nothing
         },
-        State::Reserved | State::Pending => {
+        State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();
             let options = match reservation.largest {
                 1 => 0,

@@ -94,7 +94,7 @@ impl AddressSpace {
             self.change(|ledger| {
                 with_engine!(self, ledger, engine => {
                     if flags.options.contains(MapOptions::POPULATE) {
-                        engine.populate(gpa, end, reservation)
+                        engine.map_populated(gpa, end, reservation)
                     } else {
                         engine.reserve(gpa, end, reservation)
                     }

@@ -7,13 +7,14 @@
 //! | Trap | invalid | a cookie; at any level |
 //! | Busy | invalid | nothing: a leaf between break and make |
 //! | Pending | invalid | a frame and a reservation: taken, not published yet |
+//! | PendingTable | invalid | a table in the place of a reservation, not published yet |
 //! | DeadLeaf | invalid | address, attributes and owner of a leaf between detach and reap |
 //! | DeadTable | invalid | address of a table between detach and reap |
 //! | Leaf | valid | address, attributes, owner |
 //! | Table | valid | address of a table with at least one entry that is not empty |
 //! | Corrupt | either | nothing that this library writes |
 //!
-//! Busy, Pending and the dead ones exist only while an exclusive call runs.
+//! Busy, the pending and the dead ones exist only while an exclusive call runs.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -66,6 +67,8 @@ pub enum State {
     Busy,
     /// A frame that is not published yet.
     Pending,
+    /// A table that is not published yet.
+    PendingTable,
     /// A leaf that is gone but not flushed yet.
     DeadLeaf,
     /// A table that is gone but not flushed yet.
@@ -171,12 +174,26 @@ impl<F: Format> Entry<F> {
         Self::from_word(F::invalid(InvalidKind::Pending, payload, address.bits()))
     }
 
+    /// A table that is not published yet, in the place of a reservation.
+    pub fn pending_table(address: HostPhysAddr, reservation: Reservation) -> Self {
+        let payload = reservation.payload();
+        Self::from_word(F::invalid(InvalidKind::PendingTable, payload, address.bits()))
+    }
+
     /// What a leaf or a pending entry becomes between detach and reap.
     pub fn dead(self, features: Features) -> Self {
         let owned = if self.is_owned() { OWNED } else { 0 };
         let reservation = Reservation { attributes: self.attributes(features), largest: 1 };
         let address = self.address().bits();
         Self::from_word(F::invalid(InvalidKind::DeadLeaf, reservation.payload() | owned, address))
+    }
+
+    /// What an owned leaf of `level` becomes between detach and reap if a reservation is to take its
+    /// place, whose largest page is the size of the leaf.
+    pub fn discarded(self, features: Features, level: u32) -> Self {
+        let reservation = Reservation { attributes: self.attributes(features), largest: level };
+        let payload = reservation.payload() | OWNED;
+        Self::from_word(F::invalid(InvalidKind::DeadLeaf, payload, self.address().bits()))
     }
 
     /// What an entry that points to a table becomes between detach and reap.
@@ -200,6 +217,7 @@ impl<F: Format> Entry<F> {
             InvalidKind::Trap => State::Trap,
             InvalidKind::Busy => State::Busy,
             InvalidKind::Pending if level <= 3 => State::Pending,
+            InvalidKind::PendingTable if level > 1 => State::PendingTable,
             InvalidKind::DeadLeaf if level <= 3 => State::DeadLeaf,
             InvalidKind::DeadTable if level > 1 => State::DeadTable,
             _ => State::Corrupt,
@@ -250,7 +268,7 @@ impl<F: Format> Entry<F> {
         self.reservation().attributes
     }
 
-    /// The reservation of a reserved or pending entry.
+    /// The reservation of a reserved, pending or discarded entry.
     pub fn reservation(self) -> Reservation {
         Reservation::from_payload(F::payload(self.word))
     }

@@ -86,9 +86,11 @@ impl<'a, F: Format> Engine<'a, F> {
                 State::Leaf | State::Reserved => return ended(Verdict::Denied),
                 State::Empty => return ended(Verdict::Unmapped),
                 State::Trap => return ended(Verdict::Trap),
-                State::Busy | State::Pending | State::DeadLeaf | State::DeadTable => {
-                    return ended(Verdict::Retry);
-                }
+                State::Busy
+                | State::Pending
+                | State::PendingTable
+                | State::DeadLeaf
+                | State::DeadTable => return ended(Verdict::Retry),
                 State::Corrupt => return ended(Verdict::Error),
             }
         }

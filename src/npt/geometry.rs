@@ -92,6 +92,16 @@ impl Span {
         Self { first: index, last: index }
     }
 
+    /// The places of the span, in order.
+    pub(crate) fn indices(self) -> impl Iterator<Item = Index> {
+        let mut next = Some(self.first);
+        core::iter::from_fn(move || {
+            let index = next.filter(|index| *index <= self.last)?;
+            next = index.next();
+            Some(index)
+        })
+    }
+
     pub(crate) const fn count(self) -> usize {
         (self.last.get().wrapping_add(1)).saturating_sub(self.first.get())
     }

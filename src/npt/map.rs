@@ -4,7 +4,7 @@ use super::Engine;
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State};
 use super::geometry::{
-    ENTRIES, Index, PerLevel, Span, entry_size, frame_order, fresh_tables, pages, shift, table_size,
+    ENTRIES, Index, PerLevel, Span, entry_size, fresh_tables, shift, table_size,
 };
 use super::unmap::Releases;
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL, axas_extent_t};
@@ -15,10 +15,10 @@ use crate::hal::{FrameList, OwnedFrame, publish_tables};
 
 /// Neighbouring entries to write.
 pub(crate) struct Run<F> {
-    first: Entry<F>,
+    pub(super) first: Entry<F>,
     /// Distance between their words.
-    step: u64,
-    count: usize,
+    pub(super) step: u64,
+    pub(super) count: usize,
 }
 
 /// Says what goes into a range, place by place, in order.
@@ -30,7 +30,7 @@ pub(crate) trait Filler<F> {
 
 /// Whole entries of `level` at the beginning of `[gpa, end)`, at most `most`.
 #[inline(always)]
-fn whole_entries(level: u32, gpa: u64, end: u64, most: usize) -> Option<usize> {
+pub(super) fn whole_entries(level: u32, gpa: u64, end: u64, most: usize) -> Option<usize> {
     let size = entry_size(level);
     let fitting = end.saturating_sub(gpa).wrapping_shr(shift(level));
     if gpa & size.wrapping_sub(1) != 0 || fitting == 0 {
@@ -95,29 +95,6 @@ impl<F: Format> Filler<F> for Same<F> {
     }
 }
 
-/// Frames from the host, not published yet.
-struct Populate<'a, F> {
-    engine: &'a Engine<'a, F>,
-    reservation: Reservation,
-}
-
-impl<F: Format> Filler<F> for Populate<'_, F> {
-    fn next(&mut self, level: u32, gpa: u64, end: u64, _most: usize) -> Result<Option<Run<F>>> {
-        if level > self.reservation.largest || whole_entries(level, gpa, end, 1).is_none() {
-            return Ok(None);
-        }
-        let frame = match self.engine.guest_frame(level, self.reservation.attributes) {
-            Ok(frame) => frame.keep(),
-            Err(Error::NoMemory) if level > 1 => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        self.engine.ledger.count_leaves(level, 1);
-        self.engine.ledger.count_guest(pages(level));
-        let first = Entry::pending(frame, self.reservation);
-        Ok(Some(Run { first, step: 0, count: 1 }))
-    }
-}
-
 /// The largest level, up to `most`, whose leaves a distance between addresses allows.
 fn congruent_level(distance: u64, most: u32) -> u32 {
     let mut level = most;
@@ -125,6 +102,20 @@ fn congruent_level(distance: u64, most: u32) -> u32 {
         level = level.wrapping_sub(1);
     }
     level
+}
+
+/// What a fill starts from: a page of a table and what stands in the range.
+pub(super) struct Ground<F> {
+    pub(super) page: HostPhysAddr,
+    pub(super) level: u32,
+    /// The entry that the range holds everywhere, at whatever level.
+    pub(super) entry: Entry<F>,
+}
+
+impl<F: Format> Ground<F> {
+    fn is_at(&self, entry: Entry<F>) -> bool {
+        entry == self.entry || entry.is_empty() && self.entry.is_empty()
+    }
 }
 
 /// Where a fill stands: the tables from the root's page down to the one in work.
@@ -202,42 +193,10 @@ impl<'a, F: Format> Engine<'a, F> {
         self.fill_same(start, end, Entry::trap(cookie))
     }
 
-    /// Takes memory and maps it. Whatever fails, nothing is mapped: frames go in as pending entries and
-    /// are published together.
-    pub(crate) fn populate(&self, start: u64, end: u64, reservation: Reservation) -> Result<()> {
-        let templates = self.templates(reservation.attributes, true)?;
-        self.survey(start, end, &|_, _, _| 0)?;
-        let new_table = || self.ledger.take_table(0);
-        let filler = Populate { engine: self, reservation };
-        self.fill(start, end, &new_table, filler)?;
-        self.visit(start, end, |table, level, span, _| {
-            table.update(span, |entry| match entry.state(level) {
-                State::Pending => templates.get(level).at(entry.address()),
-                _ => entry,
-            });
-            Ok(())
-        })?;
-        publish_tables();
-        self.announce_new(start, end);
-        Ok(())
-    }
-
     fn fill_same(&self, start: u64, end: u64, entry: Entry<F>) -> Result<()> {
         let levels = self.levels();
         let need = |level, start, end| fresh_tables(level, start, end, levels);
         self.fill_prepared(start, end, need, Same(entry))
-    }
-
-    /// A frame for a leaf of `level`, as the guest is to find it.
-    pub(crate) fn guest_frame(&self, level: u32, attributes: Attributes) -> Result<OwnedFrame<'a>> {
-        let frame = self.ledger.take_guest(frame_order(level))?;
-        if self.npt.zeroes_frames {
-            self.npt.host.zero(frame.address(), frame.order())?;
-            if F::needs_clean(attributes, self.features()) {
-                self.npt.host.clean_frame(frame.address(), frame.order())?;
-            }
-        }
-        Ok(frame)
     }
 
     /// Leaves of each level without their addresses.
@@ -255,7 +214,7 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     /// Walkers that keep invalid entries hear of new ones.
-    fn announce_new(&self, start: u64, end: u64) {
+    pub(super) fn announce_new(&self, start: u64, end: u64) {
         if F::caches_invalid(self.features()) {
             self.issue(self.flush_request(start, end), AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL);
         }
@@ -315,7 +274,9 @@ impl<'a, F: Format> Engine<'a, F> {
         mut filler: impl Filler<F>,
     ) -> Result<()> {
         for slice in self.root_slices(start, end) {
-            let (reached, outcome) = self.fill_slice(&slice, new_table, &mut filler);
+            let ground = Ground { page: slice.page, level: self.levels(), entry: Entry::EMPTY };
+            let (reached, outcome) =
+                self.fill_below(&ground, slice.start, slice.end, new_table, &mut filler);
             if let Err(error) = outcome {
                 self.remove(start, reached, Releases::silent())?;
                 return Err(error);
@@ -324,25 +285,26 @@ impl<'a, F: Format> Engine<'a, F> {
         Ok(())
     }
 
-    /// Fills what one page of the root covers; also says how far that went. New tables are linked when
-    /// they are complete, lower ones first.
-    fn fill_slice(
+    /// Fills a range that one page of a table covers; also says how far that went. New tables are
+    /// linked when they are complete, lower ones first.
+    pub(super) fn fill_below(
         &self,
-        slice: &super::RootSlice,
+        ground: &Ground<F>,
+        start: u64,
+        end: u64,
         new_table: &impl Fn() -> Result<OwnedFrame<'a>>,
         filler: &mut impl Filler<F>,
     ) -> (u64, Result<()>) {
-        let top = self.levels();
         let mut path = Path {
-            pages: PerLevel::new(slice.page),
-            entered: PerLevel::new(slice.start),
+            pages: PerLevel::new(ground.page),
+            entered: PerLevel::new(start),
             fresh: 0,
             written: 0,
         };
-        let mut level = top;
-        let mut gpa = slice.start;
-        while gpa < slice.end {
-            match self.fill_step(&mut path, level, gpa, slice.end, new_table, filler) {
+        let mut level = ground.level;
+        let mut gpa = start;
+        while gpa < end {
+            match self.fill_step(ground, &mut path, level, gpa, end, new_table, filler) {
                 Ok(Step::Filled(bytes)) => {
                     path.written |= bit(level);
                     gpa = gpa.wrapping_add(bytes);
@@ -352,13 +314,12 @@ impl<'a, F: Format> Engine<'a, F> {
                     continue;
                 }
                 Err(error) => {
-                    let rescued = self.abandon(&mut path, level, gpa);
+                    let rescued = self.abandon(ground, &mut path, level, gpa);
                     return (gpa, rescued.and(Err(error)));
                 }
             }
-            let is_done =
-                |level, gpa| gpa >= slice.end || gpa & table_size(level).wrapping_sub(1) == 0;
-            while level < top && is_done(level, gpa) {
+            let is_done = |level, gpa| gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0;
+            while level < ground.level && is_done(level, gpa) {
                 if let Err(error) = self.link(&mut path, level) {
                     return (gpa, Err(error));
                 }
@@ -369,8 +330,10 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // One step of the loop above, with the loop's variables.
     fn fill_step(
         &self,
+        ground: &Ground<F>,
         path: &mut Path,
         level: u32,
         gpa: u64,
@@ -392,8 +355,8 @@ impl<'a, F: Format> Engine<'a, F> {
         } else {
             let entry = self.open(path.pages.get(level))?.load(first);
             match entry.state(level) {
-                State::Empty => None,
                 State::Table => Some(entry.address()),
+                _ if ground.is_at(entry) => None,
                 _ => return Err(Error::BadState),
             }
         };
@@ -402,7 +365,7 @@ impl<'a, F: Format> Engine<'a, F> {
             None => {
                 let frame = new_table()?;
                 let table_end = (gpa | table_size(below).wrapping_sub(1)).wrapping_add(1);
-                self.clear_outside(frame.address(), below, gpa, end.min(table_end))?;
+                self.clear_outside(ground, frame.address(), below, gpa, end.min(table_end))?;
                 path.fresh |= bit(below);
                 frame.keep()
             }
@@ -413,15 +376,22 @@ impl<'a, F: Format> Engine<'a, F> {
         Ok(Step::Down)
     }
 
-    /// Empties the entries of a new table that `[start, end)` does not touch.
-    fn clear_outside(&self, page: HostPhysAddr, level: u32, start: u64, end: u64) -> Result<()> {
+    /// Gives the entries of a new table that `[start, end)` does not touch what stood there before.
+    fn clear_outside(
+        &self,
+        ground: &Ground<F>,
+        page: HostPhysAddr,
+        level: u32,
+        start: u64,
+        end: u64,
+    ) -> Result<()> {
         let table = self.open(page)?;
         let span = Span::covering(start, end, level);
         if let Some(last) = span.first.previous() {
-            table.fill(Span { first: Index::FIRST, last }, Entry::EMPTY, 0);
+            table.fill(Span { first: Index::FIRST, last }, ground.entry, 0);
         }
         if let Some(first) = span.last.next() {
-            table.fill(Span { first, last: Index::LAST }, Entry::EMPTY, 0);
+            table.fill(Span { first, last: Index::LAST }, ground.entry, 0);
         }
         Ok(())
     }
@@ -444,23 +414,24 @@ impl<'a, F: Format> Engine<'a, F> {
         Ok(())
     }
 
-    /// Ends a fill that failed at `gpa` in the table of `level`: what was not reached is emptied, what was
-    /// is linked, so that it can be removed like anything else.
-    fn abandon(&self, path: &mut Path, level: u32, gpa: u64) -> Result<()> {
-        let mut outcome = self.empty_rest(path, level, gpa);
-        for level in level..self.levels() {
+    /// Ends a fill that failed at `gpa` in the table of `level`: what was not reached becomes what stood
+    /// there before, what was is linked, so that it can be removed like anything else.
+    fn abandon(&self, ground: &Ground<F>, path: &mut Path, level: u32, gpa: u64) -> Result<()> {
+        let mut outcome = self.clear_rest(ground, path, level, gpa);
+        for level in level..ground.level {
             let entered = path.entered.get(level);
-            outcome = outcome.and(self.empty_rest(path, level.wrapping_add(1), entered));
+            let above = level.wrapping_add(1);
+            outcome = outcome.and(self.clear_rest(ground, path, above, entered));
             outcome = outcome.and(self.link(path, level));
         }
         outcome
     }
 
-    /// Empties a new table from `gpa` on.
-    fn empty_rest(&self, path: &Path, level: u32, gpa: u64) -> Result<()> {
+    /// Gives a new table from `gpa` on what stood there before.
+    fn clear_rest(&self, ground: &Ground<F>, path: &Path, level: u32, gpa: u64) -> Result<()> {
         if path.fresh & bit(level) != 0 {
             let rest = Span { first: Index::of(gpa, level), last: Index::LAST };
-            self.open(path.pages.get(level))?.fill(rest, Entry::EMPTY, 0);
+            self.open(path.pages.get(level))?.fill(rest, ground.entry, 0);
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ pub(crate) mod geometry;
 pub(crate) mod lock;
 pub(crate) mod map;
 pub mod paging;
+pub(crate) mod populate;
 pub(crate) mod protect;
 pub(crate) mod split;
 pub(crate) mod table;

@@ -4,7 +4,7 @@ use super::Engine;
 use super::arch::Format;
 use super::entry::{EncodedPermissions, Entry, State};
 use crate::abi::*;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::flags::Permissions;
 use crate::hal::publish_tables;
 
@@ -40,18 +40,12 @@ impl<F: Format> Engine<'_, F> {
     pub(crate) fn protect(&self, start: u64, end: u64, permissions: Permissions) -> Result<()> {
         let features = self.features();
         let encoded = EncodedPermissions::<F>::new(permissions, features)?;
-        self.visit(start, end, |table, level, span, _| {
-            let mut is_protectable = true;
-            table.for_each(span, |entry| {
-                is_protectable &= matches!(entry.state(level), State::Leaf | State::Reserved);
-            });
-            if is_protectable { Ok(()) } else { Err(Error::NotMapped) }
-        })?;
+        self.check_mapped(start, end)?;
         let protected = |entry: Entry<F>, level: u32| match entry.state(level) {
             State::Leaf | State::Reserved => entry.with_permissions(encoded),
             _ => entry,
         };
-        let splits = self.prepare_splits(start, end, &protected)?;
+        let splits = self.prepare_splits(start, end, &|_| true, &protected)?;
 
         let mut request = self.flush_request(start, end);
         let mut change = Change::new(permissions);

@@ -114,16 +114,21 @@ impl<F: Format> Splits<F> {
 }
 
 impl<F: Format> Engine<'_, F> {
-    /// Builds what must take the place of the entries that `[start, end)` cuts; `inside` says what
-    /// becomes of the pieces in the range. Changes nothing that a walker sees.
+    /// Builds what must take the place of the entries that `[start, end)` cuts, as far as `is_cut` has
+    /// them cut; `inside` says what becomes of the pieces in the range. Changes nothing that a walker
+    /// sees.
     pub(crate) fn prepare_splits(
         &self,
         start: u64,
         end: u64,
+        is_cut: &impl Fn(Entry<F>) -> bool,
         inside: &impl Fn(Entry<F>, u32) -> Entry<F>,
     ) -> Result<Splits<F>> {
-        let head = self.cut_entry(start, start, end)?;
-        let mut tail = self.cut_entry(end, start, end)?;
+        let cut_at = |address| {
+            let cut = self.cut_entry(address, start, end);
+            cut.map(|cut| cut.filter(|cut| is_cut(cut.entry)))
+        };
+        let (head, mut tail) = (cut_at(start)?, cut_at(end)?);
         if let (Some(head), Some(other)) = (&head, &tail)
             && head.base == other.base
             && head.level == other.level

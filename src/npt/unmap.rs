@@ -15,7 +15,7 @@ use super::Engine;
 use super::arch::Format;
 use super::edges::EdgeTable;
 use super::entry::{Entry, State};
-use super::geometry::{ENTRIES, Index, PerLevel, Span, entry_size, frame_order, pages, table_size};
+use super::geometry::{ENTRIES, Index, PerLevel, Span, entry_size, table_size};
 use super::table::Table;
 use crate::abi::*;
 use crate::addr::{Bits, HostPhysAddr};
@@ -84,7 +84,7 @@ impl<'a, F: Format> Engine<'a, F> {
     pub(crate) fn unmap(&self, start: u64, end: u64, flush: Flush) -> Result<()> {
         let releases = Releases::to(&self.npt.host);
         let features = self.features();
-        let splits = self.prepare_splits(start, end, &|entry, level| {
+        let splits = self.prepare_splits(start, end, &|_| true, &|entry, level| {
             self.detached(entry, level, features, &releases)
         })?;
         let mut request = self.flush_request(start, end);
@@ -126,9 +126,7 @@ impl<'a, F: Format> Engine<'a, F> {
         releases: &Releases<'_>,
     ) -> Entry<F> {
         match entry.state(level) {
-            State::Leaf | State::Pending if entry.is_owned() || releases.are_wanted() => {
-                entry.dead(features)
-            }
+            State::Leaf if entry.is_owned() || releases.are_wanted() => entry.dead(features),
             State::Leaf => {
                 self.ledger.discount_leaves(level, 1);
                 Entry::EMPTY
@@ -254,7 +252,7 @@ impl<'a, F: Format> Engine<'a, F> {
             State::Table | State::DeadTable => {
                 self.release_below(entry.address(), level.wrapping_sub(1), gpa, releases)
             }
-            State::Leaf | State::DeadLeaf | State::Pending => {
+            State::Leaf | State::DeadLeaf => {
                 self.release_leaf(entry, level, gpa, releases);
                 Ok(())
             }
@@ -264,12 +262,11 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     fn release_leaf(&self, entry: Entry<F>, level: u32, gpa: u64, releases: &Releases<'_>) {
-        self.ledger.discount_leaves(level, 1);
         if entry.is_owned() {
-            self.ledger.discount_guest(pages(level));
-            self.ledger.give_guest(entry.address(), frame_order(level));
+            self.release_frame(entry, level);
             return;
         }
+        self.ledger.discount_leaves(level, 1);
         releases.push(axas_mapping_t {
             gpa,
             size: entry_size(level),
@@ -282,7 +279,7 @@ impl<'a, F: Format> Engine<'a, F> {
 
     /// Gives back a table that no walker sees, with everything below it: what hangs on an entry before
     /// the entry's table.
-    fn release_below(
+    pub(super) fn release_below(
         &self,
         page: HostPhysAddr,
         top: u32,

@@ -112,8 +112,8 @@ pub enum InvalidKind {
     DeadLeaf = 5,
     /// A table that is gone but not flushed yet.
     DeadTable = 6,
-    /// Never written.
-    Spare = 7,
+    /// A table that is not published yet; the payload is the reservation it takes the place of.
+    PendingTable = 7,
 }
 
 impl InvalidKind {
@@ -127,7 +127,7 @@ impl InvalidKind {
             4 => Self::Pending,
             5 => Self::DeadLeaf,
             6 => Self::DeadTable,
-            _ => Self::Spare,
+            _ => Self::PendingTable,
         }
     }
 }
