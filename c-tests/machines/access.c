@@ -51,8 +51,7 @@ void guest_access(struct vcpu *vcpu, uint64_t op, uint64_t gpa, uint64_t value,
 		run(vcpu, outcome, &left);
 		if (left.reason != EXIT_FAULT || !can_be_handled(&left.fault))
 			return;
-		outcome->verdict =
-			axas_handle_page_fault(space, left.fault.gpa, left.fault.access);
+		outcome->verdict = axas_handle_page_fault(space, left.fault.gpa, left.fault.access);
 		if (axas_fault_resumes(outcome->verdict) && after_fault != NULL)
 			after_fault(&left.fault);
 	} while (axas_fault_resumes(outcome->verdict) && outcome->faults < FAULTS_MAX);
@@ -133,8 +132,8 @@ static const char *wrong_fault(uint64_t op, uint64_t gpa, enum expected expected
 		return "the fault has another access";
 	if (fault->valid & AXAS_IS_TABLE_WALK)
 		return "the fault claims to be a walk of the guest's tables";
-	if (fault->kind != (is_there && layer.tells_permission ? AXAS_KIND_PERMISSION :
-								 AXAS_KIND_TRANSLATION))
+	if (fault->kind !=
+	    (is_there && layer.tells_permission ? AXAS_KIND_PERMISSION : AXAS_KIND_TRANSLATION))
 		return "the fault has another kind";
 	return NULL;
 }
@@ -143,10 +142,8 @@ static const char *wrong_outcome(uint64_t op, uint64_t gpa, uint64_t value, enum
 				 const struct outcome *outcome)
 {
 	static const axas_fault_result_t verdicts[] = {
-		[EXPECT_TRAP] = AXAS_FAULT_TRAP,
-		[EXPECT_UNMAPPED] = AXAS_FAULT_UNMAPPED,
-		[EXPECT_DENIED] = AXAS_FAULT_DENIED,
-		[EXPECT_UNREADABLE] = AXAS_FAULT_DENIED,
+		[EXPECT_TRAP] = AXAS_FAULT_TRAP,      [EXPECT_UNMAPPED] = AXAS_FAULT_UNMAPPED,
+		[EXPECT_DENIED] = AXAS_FAULT_DENIED,  [EXPECT_UNREADABLE] = AXAS_FAULT_DENIED,
 		[EXPECT_REFUSED] = AXAS_FAULT_DENIED,
 	};
 

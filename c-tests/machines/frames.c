@@ -10,11 +10,11 @@
 
 #define FRAME_COUNT 5120
 #define ORDER_MAX   9
-#define GARBAGE	    UINT64_C(0xa5a5a5a5a5a5a5a5)
+#define GARBAGE     UINT64_C(0xa5a5a5a5a5a5a5a5)
 
-#define OWNER_NONE		    0
+#define OWNER_NONE                  0
 #define OWNER_FIRST(purpose, order) ((uint8_t)((purpose) << 4 | (order)))
-#define OWNER_REST		    0xff
+#define OWNER_REST                  0xff
 
 uint8_t linear_memory[LINEAR_SIZE] __attribute__((aligned(2 << 20)));
 static uint8_t pool[FRAME_COUNT * AXAS_PAGE_SIZE] __attribute__((aligned(2 << 20)));

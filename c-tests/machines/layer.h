@@ -12,7 +12,7 @@
 #include "axaddrspace.h"
 #include "machine.h"
 
-#define CPU_COUNT     2
+#define CPU_COUNT      2
 #define STAGE1_MAXIMUM 4
 
 struct layer {

@@ -13,13 +13,13 @@
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)
 
-#define PAGE   ((uint64_t)AXAS_PAGE_SIZE)
-#define R      AXAS_READ
-#define W      AXAS_WRITE
-#define X      AXAS_EXECUTE
-#define RW     (AXAS_READ | AXAS_WRITE)
-#define RX     (AXAS_READ | AXAS_EXECUTE)
-#define RWX    (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
+#define PAGE ((uint64_t)AXAS_PAGE_SIZE)
+#define R    AXAS_READ
+#define W    AXAS_WRITE
+#define X    AXAS_EXECUTE
+#define RW   (AXAS_READ | AXAS_WRITE)
+#define RX   (AXAS_READ | AXAS_EXECUTE)
+#define RWX  (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
 
 /* The program of examples/hypervisor's layout; one page of it here. */
 #define GPA_CODE 0x10000000

@@ -8,7 +8,7 @@
 #include "suite.h"
 
 #define GPA_AREA GIB(5)
-#define IN_GIB	 (linear_hpa(0) & (GIB(1) - 1))
+#define IN_GIB   (linear_hpa(0) & (GIB(1) - 1))
 
 /* Linear memory at GPA_AREA in pages of this size; the offset of linear_memory in it. */
 static uint64_t map_in_pages_of(uint64_t size, axas_flags_t flags)

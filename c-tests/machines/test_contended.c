@@ -8,7 +8,7 @@
 
 #include "suite.h"
 
-#define PAGES	    256
+#define PAGES       256
 #define HUGE_FRAMES 512 /* of 4 KiB in one */
 #define GPA_AREA    GIB(6)
 

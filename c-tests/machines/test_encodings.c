@@ -31,7 +31,7 @@ static const axas_flags_t options[] = {
 static const uint64_t ops[] = { OP_READ, OP_WRITE, OP_EXECUTE };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MEMORY	     (AXAS_DEVICE | AXAS_UNCACHED | 0xff00)
+#define MEMORY       (AXAS_DEVICE | AXAS_UNCACHED | 0xff00)
 
 /* Running code from device memory is not to be tried, whatever the permissions say. */
 static uint32_t is_for_running(axas_flags_t flags)
@@ -115,10 +115,10 @@ static void owned_memory(void)
 	space_open_full();
 	for (axas_flags_t permissions = 1; permissions <= RWX; permissions++) {
 		for (size_t i = 0; i < COUNT(memory_types) * 2; i++) {
-			axas_flags_t flags = permissions | memory_types[i / 2] |
-					     (i % 2 ? AXAS_HUGE_FRAMES : 0);
-			axas_status_t status = axas_map_alloc(space, GPA_AREA, MIB(2),
-							      flags | AXAS_POPULATE);
+			axas_flags_t flags =
+				permissions | memory_types[i / 2] | (i % 2 ? AXAS_HUGE_FRAMES : 0);
+			axas_status_t status =
+				axas_map_alloc(space, GPA_AREA, MIB(2), flags | AXAS_POPULATE);
 			axas_hpa_t hpa = 0;
 			uint64_t run;
 

@@ -5,7 +5,7 @@
 #include "suite.h"
 
 #define GPA_AREA GIB(64)
-#define PLACES	 3
+#define PLACES   3
 
 static const uint64_t ops[] = { OP_READ, OP_WRITE, OP_EXECUTE, OP_ATOMIC };
 #define OP_COUNT (sizeof(ops) / sizeof(ops[0]))
@@ -119,15 +119,13 @@ static void populated_with(axas_flags_t flags, axas_flags_t option)
 {
 	const uint64_t places[PLACES] = { 0, MIB(1) + 40, MIB(2) - PAGE + LAST_IN_PAGE };
 
-	must("populate",
-	     axas_map_alloc(space, GPA_AREA, MIB(2), flags | option | AXAS_POPULATE));
+	must("populate", axas_map_alloc(space, GPA_AREA, MIB(2), flags | option | AXAS_POPULATE));
 	for (size_t i = 0; i < OP_COUNT; i++) {
 		for (size_t j = 0; j < PLACES; j++) {
 			axas_hpa_t hpa = 0;
 			uint64_t run;
 
-			must("translate",
-			     axas_translate(space, GPA_AREA + places[j], &hpa, &run));
+			must("translate", axas_translate(space, GPA_AREA + places[j], &hpa, &run));
 			subtest_memory("populated", ops[i], GPA_AREA + places[j], hpa,
 				       on_entry(ops[i], flags));
 		}

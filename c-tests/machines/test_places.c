@@ -56,8 +56,9 @@ static void across_areas(void)
 		uint64_t op;
 		enum expected expected;
 	} areas[] = {
-		{ OP_READ, EXPECT_VALUE }, { OP_READ, EXPECT_TRAP }, { OP_WRITE, EXPECT_RESOLVED },
-		{ OP_WRITE, EXPECT_DENIED }, { OP_READ, EXPECT_UNMAPPED },
+		{ OP_READ, EXPECT_VALUE },     { OP_READ, EXPECT_TRAP },
+		{ OP_WRITE, EXPECT_RESOLVED }, { OP_WRITE, EXPECT_DENIED },
+		{ OP_READ, EXPECT_UNMAPPED },
 	};
 	uint64_t size = MIB(2) + PAGE;
 
@@ -138,8 +139,7 @@ static void ends_of_a_small_space(void)
 	subtest("last word of the space", OP_WRITE, size - 8, 1, EXPECT_RESOLVED);
 	subtest("first word behind the space", OP_READ, size, 0, EXPECT_UNMAPPED);
 	subtest("far behind the space", OP_WRITE, MIB(1023), 0, EXPECT_UNMAPPED);
-	check("nothing can be mapped there",
-	      (uint32_t)axas_map_alloc(space, size, PAGE, RW),
+	check("nothing can be mapped there", (uint32_t)axas_map_alloc(space, size, PAGE, RW),
 	      (uint32_t)AXAS_ERR_INVALID_INPUT);
 	space_close();
 }

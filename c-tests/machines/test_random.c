@@ -8,10 +8,10 @@
 #include "report.h"
 #include "suite.h"
 
-#define TABLES	       1000
-#define CHANGES	       10
-#define TOUCHES	       12
-#define WINDOWS	       4
+#define TABLES         1000
+#define CHANGES        10
+#define TOUCHES        12
+#define WINDOWS        4
 #define WINDOW_SIZE    MIB(4)
 #define SEEDED_PATTERN UINT64_C(0x0101010101010101)
 
@@ -96,8 +96,7 @@ static void random_change(void)
 		status = axas_protect(space, gpa, size, random_permissions());
 		break;
 	}
-	if (status != AXAS_OK && status != AXAS_ERR_ALREADY_EXISTS &&
-	    status != AXAS_ERR_NOT_MAPPED)
+	if (status != AXAS_OK && status != AXAS_ERR_ALREADY_EXISTS && status != AXAS_ERR_NOT_MAPPED)
 		must("a random change", status);
 }
 
@@ -115,15 +114,14 @@ static void differ(const char *what, uint64_t op, uint64_t gpa, const axas_mappi
 static uint32_t fault_is_right(uint64_t op, uint64_t gpa, const axas_mapping_t *mapping,
 			       const struct outcome *outcome)
 {
-	uint32_t is_leaf = mapping->state == AXAS_STATE_LINEAR ||
-			   mapping->state == AXAS_STATE_OWNED;
-	uint32_t kind = is_leaf && layer.tells_permission ? AXAS_KIND_PERMISSION :
-							    AXAS_KIND_TRANSLATION;
+	uint32_t is_leaf =
+		mapping->state == AXAS_STATE_LINEAR || mapping->state == AXAS_STATE_OWNED;
+	uint32_t kind =
+		is_leaf && layer.tells_permission ? AXAS_KIND_PERMISSION : AXAS_KIND_TRANSLATION;
 
 	return !outcome->done && outcome->faults == 1 && outcome->last.kind == kind &&
 	       (outcome->last.gpa & ~(PAGE - 1)) == (gpa & ~(PAGE - 1)) &&
-	       outcome->last.access ==
-		       access_of(op, is_leaf && (mapping->flags & R));
+	       outcome->last.access == access_of(op, is_leaf && (mapping->flags & R));
 }
 
 static uint32_t value_is_right(uint64_t op, uint64_t hpa, uint64_t value,
@@ -137,8 +135,7 @@ static uint32_t value_is_right(uint64_t op, uint64_t hpa, uint64_t value,
 	case OP_EXECUTE:
 		return outcome->value == SAMPLE_VALUE;
 	case OP_ATOMIC:
-		return outcome->value == SEEDED_PATTERN &&
-		       read_host(hpa) == SEEDED_PATTERN + value;
+		return outcome->value == SEEDED_PATTERN && read_host(hpa) == SEEDED_PATTERN + value;
 	default:
 		return outcome->value == SEEDED_PATTERN;
 	}

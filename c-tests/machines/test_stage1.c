@@ -11,9 +11,9 @@
 
 /* Where the tables are, guest-physical, the root at the end; virtual address and its page. */
 #define GPA_TABLE(level) (GIB(2) + MIB(1) * (level))
-#define GVA_DATA	 (GIB(1) + MIB(6) + PAGE * 7)
-#define GPA_DATA	 (GIB(3) + PAGE * 11)
-#define WALKS_MAX	 8
+#define GVA_DATA         (GIB(1) + MIB(6) + PAGE * 7)
+#define GPA_DATA         (GIB(3) + PAGE * 11)
+#define WALKS_MAX        8
 
 static uint32_t walk_count;
 static uint64_t walk_gpa[WALKS_MAX];

@@ -14,8 +14,8 @@
 #define GPA_AREA  GIB(7)
 #define OLD_WORD  0x01d
 #define NEW_WORD  0x9e3
-#define POISON	  0xdeadbeef
-#define WARM_UP	  200 /* turns of the guest's loop before the change */
+#define POISON    0xdeadbeef
+#define WARM_UP   200 /* turns of the guest's loop before the change */
 #define WAIT_MAX  (UINT64_C(1) << 28)
 #define OTHER_HPA linear_hpa(MIB(2))
 
