@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* From the ROM to C, the exception vectors, and the world switch of VMX root operation. */
-#include "intel/selectors.h"
+#include "selectors.h"
 #include "vcpu.h"
 
-#define MSR_EFER   0xc0000080
-#define EFER_LME   0x100
-#define CR0_PE_PG  0x80000001
-#define CR4_PAE	   0x20
-#define GIGABYTE   0x40000000
-#define PAGE_FLAGS 0xe3 /* present, writable, accessed, dirty, 1 GiB */
+#define MSR_EFER    0xc0000080
+#define EFER_LME    0x100
+#define CR0_PE_PG   0x80000001
+#define CR4_PAE	    0x20
+#define GIGABYTE    0x40000000
+#define PAGE_FLAGS  0xe3 /* present, writable, accessed, dirty, 1 GiB */
 #define TABLE_FLAGS 0x23 /* present, writable, accessed */
 
 #define VMCS_HOST_RSP 0x6c14
@@ -56,8 +56,8 @@ start64:
 	.text
 
 	/*
-	 * Sixteen bytes for each exception: its number, and 0 where the CPU pushes no error code, so that
-	 * all have one. The numbers are those with an error code.
+	 * Sixteen bytes for each exception: its number, and before it 0 where the CPU pushes no error
+	 * code, so that all have one.
 	 */
 	.balign	16
 	.global	host_vectors
@@ -110,8 +110,8 @@ host_vector:
 	/*
 	 * uint32_t guest_enter(struct vcpu *vcpu)
 	 *
-	 * Keeps the host's callee-saved registers and the vCPU on the stack, which the next VM exit finds
-	 * again by the VMCS. Moves leave the flags alone, so the comparison can come first.
+	 * Keeps the host's callee-saved registers and the vCPU on the stack, which the next VM exit
+	 * finds again by the VMCS. Moves leave the flags alone, so the comparison can come first.
 	 */
 	.global	guest_enter
 guest_enter:

@@ -2,7 +2,7 @@
 /*
  * Intel VMX in Bochs: one vCPU in 64-bit mode under EPT.
  *
- * The hypervisor is in VMX root operation from its first call of the library to the end, for that is
+ * The hypervisor is in VMX root operation from its first call of the library to the end: that is
  * where the library's own INVEPT may be executed.
  */
 #include <stddef.h>
@@ -132,7 +132,7 @@ static uint32_t decode_fault(uint32_t reason, axas_fault_t *fault)
 {
 	return axas_fault_from_ept(reason, vmcs_read(VMCS_EXIT_QUALIFICATION),
 				   vmcs_read(VMCS_GUEST_PHYSICAL_ADDRESS), fault) == AXAS_OK &&
-	       (fault->valid & AXAS_VALID_GPA);
+	       (fault->valid & AXAS_VALID_GPA) && (fault->valid & AXAS_VALID_ACCESS);
 }
 
 void vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
@@ -160,11 +160,11 @@ void vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
 		exit->argument = vcpu->registers[REGISTER_RSI];
 		break;
 	case EXIT_REASON_EPT_VIOLATION:
-	case EXIT_REASON_EPT_MISCONFIG:
 		if (decode_fault(reason, &exit->fault))
 			exit->reason = EXIT_FAULT;
 		break;
 	default:
+		/* A misconfigured entry too: no access of the guest's is at fault. */
 		break;
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* VMX root operation and the one VMCS: what the guest starts as, and what a VM exit comes back to. */
+/* VMX root operation and the one VMCS: what the guest starts as, what a VM exit comes back to. */
 #include "vmx.h"
 
 #include "axaddrspace.h"

@@ -106,7 +106,6 @@ enum vmcs_field {
 
 #define EXIT_REASON_VMCALL        18
 #define EXIT_REASON_EPT_VIOLATION 48
-#define EXIT_REASON_EPT_MISCONFIG 49
 
 static inline uint64_t read_msr(uint32_t number)
 {

@@ -20,7 +20,7 @@ struct mov32 {
 	uint32_t length; /* of the instruction, in bytes */
 };
 
-/* Reads the guest's program at this address; 0 when something else than such a move stands there. */
+/* Reads the guest's program at this address; 0 when something else than such a move is there. */
 uint32_t mov32_decode(uint64_t pc, struct mov32 *mov);
 
 #endif
