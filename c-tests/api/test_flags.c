@@ -117,6 +117,36 @@ static void flags_reach_the_entry_or_are_refused(void **state)
 		check_all_flags(f, features[f->cfg.format][i]);
 }
 
+/* Unknown bits come before what the format cannot do, and that before the range and what is there. */
+static void unsupported_comes_between_unknown_and_range(void **state)
+{
+	FIXTURE(f);
+	const axas_flags_t cannot =
+		f->cfg.format == AXAS_FORMAT_EPT ? AXAS_WRITE : RW | AXAS_WRITE_COMBINE;
+	const axas_extent_t extent = { .hpa = LINEAR_HPA, .size = PAGE };
+
+	assert_ok(axas_map_linear(f->as, 0, LINEAR_HPA, PAGE, RW));
+	for (axas_gpa_t gpa = 0; gpa < 2; gpa++) {
+		assert_status(AXAS_ERR_UNSUPPORTED,
+			      axas_map_linear(f->as, gpa, LINEAR_HPA + gpa, PAGE, cannot));
+		assert_status(AXAS_ERR_UNSUPPORTED,
+			      axas_map_linear(f->as, gpa, 0 - PAGE, 2 * PAGE, cannot));
+		assert_status(AXAS_ERR_UNSUPPORTED,
+			      axas_map_extents(f->as, gpa, &extent, 1, cannot));
+		assert_status(AXAS_ERR_UNSUPPORTED, axas_map_alloc(f->as, gpa, 0, cannot));
+		assert_status(AXAS_ERR_INVALID_INPUT,
+			      axas_map_alloc(f->as, gpa, PAGE, cannot | 1u << 30));
+		assert_status(AXAS_ERR_INVALID_INPUT, axas_map_linear(f->as, gpa, LINEAR_HPA, PAGE,
+								      cannot | AXAS_POPULATE));
+	}
+	if (f->cfg.format == AXAS_FORMAT_ARM_S2)
+		return; /* has every permission */
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_protect(f->as, 1, PAGE, AXAS_WRITE));
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_protect(f->as, GIB, PAGE, AXAS_WRITE));
+	assert_status(AXAS_ERR_INVALID_INPUT,
+		      axas_protect(f->as, 0, PAGE, AXAS_WRITE | AXAS_DEVICE));
+}
+
 static void query_names_the_memory_type_where_the_entry_can(void **state)
 {
 	FIXTURE(f);
@@ -149,6 +179,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_NO_SPACE(flags_reach_the_entry_or_are_refused),
+		EACH_FORMAT(unsupported_comes_between_unknown_and_range),
 		EACH_FORMAT_NO_SPACE(query_names_the_memory_type_where_the_entry_can),
 	};
 

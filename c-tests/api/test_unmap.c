@@ -278,6 +278,25 @@ static void a_table_stays_while_anything_is_in_it(void **state)
 	}
 }
 
+/* The neighbours of the range are empty: whoever looks no further loses the page that is left. */
+static void a_page_far_from_the_cut_keeps_its_table(void **state)
+{
+	FIXTURE(f);
+
+	for (uint32_t far = 20; far < 512; far += 163) {
+		assert_ok(axas_map_linear(f->as, GIB + far * PAGE, LINEAR_HPA, PAGE, RX));
+		assert_ok(axas_map_alloc(f->as, GIB + 5 * PAGE, PAGE, RW | AXAS_POPULATE));
+		assert_ok(axas_map_linear(f->as, GIB + 3 * 2 * MIB, LINEAR_HPA, PAGE, RX));
+		assert_ok(axas_unmap(f->as, GIB - PAGE, 10 * PAGE));
+		expect_leaf(f, GIB + far * PAGE, PAGE, LINEAR_HPA, RX);
+		assert_ok(axas_unmap(f->as, GIB, 2 * MIB));
+		expect_leaf(f, GIB + 3 * 2 * MIB, PAGE, LINEAR_HPA, RX);
+		assert_int_equal(space_sweep(f->as).tables[1], 1);
+		assert_ok(axas_unmap(f->as, 0, SPACE_SIZE));
+		assert_int_equal(space_sweep(f->as).table_frames, 1u << f->fc->root_order);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +313,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(without_released_linear_memory_still_goes),
 		EACH_FORMAT(churn_leaves_no_table_behind),
 		EACH_FORMAT(a_table_stays_while_anything_is_in_it),
+		EACH_FORMAT(a_page_far_from_the_cut_keeps_its_table),
 	};
 
 	return cmocka_run_group_tests_name("unmap", tests, NULL, NULL);
