@@ -240,7 +240,7 @@
 #define AXAS_NO_HUGE_EXEC 1048576u
 
 /**
- * axas_map_linear: replace what stands in the range. AXAS_ERR_UNSUPPORTED in this version.
+ * axas_map_linear: replace what stands in the range.
  */
 #define AXAS_REPLACE 2097152u
 
@@ -1147,6 +1147,28 @@ uint32_t axas_contains_range(const struct axas_t *space, axas_gpa_t gpa, uint64_
 AXAS_MUST_USE axas_status_t axas_hw_regs(const struct axas_t *space, struct axas_hw_regs_t *regs);
 
 /**
+ * Table frames that a mapping takes: exactly in a space of its own, an upper bound beside others. The
+ * root with all its frames is included, the handle is not; table_quota and axas_stats count alike.
+ *
+ * @param config The space, as for axas_create.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with
+ *   AXAS_POPULATE memory of the library's in frames of 4 KiB, else linear memory whose host address is
+ *   congruent to gpa modulo 1 GiB (AXAS_NO_HUGE bounds any host address).
+ * @param frames Takes the number; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT and AXAS_ERR_UNSUPPORTED: as axas_create and axas_map_linear.
+ *
+ * Pure: no lock, no callback. Later splits of huge pages take tables of their own.
+ */
+AXAS_MUST_USE
+axas_status_t axas_tables_needed(const struct axas_config_t *config,
+                                 axas_gpa_t gpa,
+                                 uint64_t size,
+                                 axas_flags_t flags,
+                                 uint64_t *frames);
+
+/**
  * Makes an arena ready: empty, unlocked. It stays where it is until its last frame is back.
  *
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null or unaligned.
@@ -1194,7 +1216,7 @@ axas_status_t axas_arena_hal(struct axas_arena_t *arena,
  * @param hpa First host-physical address, a multiple of 4096; above or below gpa.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags Permissions, at most one memory type, and of the options AXAS_NO_HUGE, AXAS_MAX_2M,
- *   AXAS_NO_HUGE_EXEC, AXAS_REPLACE (AXAS_ERR_UNSUPPORTED in this version).
+ *   AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
  *   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits;
@@ -1206,8 +1228,16 @@ axas_status_t axas_arena_hal(struct axas_arena_t *arena,
  *
  * Uses the largest pages (4 KiB, 2 MiB, 1 GiB) that both addresses, the rest of the range, the
  * features and the options allow. The frames stay the host's and are never freed here. Nothing
- * changes on error. Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt,
- * release_virt, clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW, on RISC-V without Svvptc.
+ * changes on error.
+ *
+ * With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
+ * taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map
+ * of an empty range, as one operation: nobody else runs between, and faults meanwhile say
+ * AXAS_FAULT_RETRY. What went is flushed (AXAS_FLUSH_UNMAP), then released or freed.
+ *
+ * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt,
+ * clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW, on RISC-V without Svvptc; with AXAS_REPLACE also
+ * those of axas_unmap.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_linear(struct axas_t *space,
@@ -1321,6 +1351,170 @@ axas_status_t axas_protect(struct axas_t *space,
                            axas_gpa_t gpa,
                            uint64_t size,
                            axas_flags_t flags);
+
+/**
+ * Takes frames for everything in a range that is reserved and has none yet.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages that are mapped already are not touched. Frames of 1 GiB and 2 MiB where the reservation was
+ * made with AXAS_HUGE_FRAMES, as far as range and host allow. All or nothing. Lock class: exclusive;
+ * zeroing 1 GiB takes some 50 ms: see axas_populate_some. Callbacks: as axas_map_linear.
+ */
+AXAS_MUST_USE
+axas_status_t axas_populate(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint64_t size);
+
+/**
+ * Gives the library's frames in a range back; the reservation stays, so that the next access finds
+ * zeroes in a new frame.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @return As axas_populate; AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are
+ *   no frames for the tables of the split.
+ *
+ * Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
+ * had. Frames go back after one tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL); tables stay. Nothing
+ * changes on error. Lock class: exclusive. Callbacks: as axas_unmap, without released.
+ */
+AXAS_MUST_USE
+axas_status_t axas_discard(struct axas_t *space,
+                           axas_gpa_t gpa,
+                           uint64_t size);
+
+/**
+ * axas_map_linear in slices, without AXAS_REPLACE.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param hpa First host-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags As for axas_map_linear.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Takes the bytes from gpa that are done, whatever the status; never null.
+ * @return AXAS_OK: all of it is done; AXAS_ERR_AGAIN: the budget is used up or should_yield said so, go
+ *   on at gpa + done (0 only with AXAS_NO_WAIT); else as axas_map_linear, with AXAS_ERR_INVALID_INPUT
+ *   for budget 0 too.
+ *
+ * Overlap is checked for the whole rest. The space comes out as after one call of axas_map_linear. An
+ * error leaves [gpa, gpa + done) as this call mapped it and the rest as it was. should_yield is asked
+ * after every 512 entries, the lock given up between. Lock class and callbacks: as axas_map_linear, and
+ * should_yield.
+ */
+AXAS_MUST_USE
+axas_status_t axas_map_linear_some(struct axas_t *space,
+                                   axas_gpa_t gpa,
+                                   axas_hpa_t hpa,
+                                   uint64_t size,
+                                   axas_flags_t flags,
+                                   uint64_t budget,
+                                   uint64_t *done);
+
+/**
+ * axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it
+ * and 512 smaller ones take its place. Otherwise as axas_map_linear_some.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags As for axas_map_alloc.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return As axas_map_alloc and axas_map_linear_some.
+ */
+AXAS_MUST_USE
+axas_status_t axas_map_alloc_some(struct axas_t *space,
+                                  axas_gpa_t gpa,
+                                  uint64_t size,
+                                  axas_flags_t flags,
+                                  uint64_t budget,
+                                  uint64_t *done);
+
+/**
+ * axas_unmap in slices: over all of a space it takes the space down while faults go on; axas_clear and
+ * axas_destroy then find nothing below the root. Each slice of 512 entries (all of the budget without
+ * should_yield) is flushed once. Otherwise as axas_map_linear_some.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return As axas_unmap and axas_map_linear_some.
+ */
+AXAS_MUST_USE
+axas_status_t axas_unmap_some(struct axas_t *space,
+                              axas_gpa_t gpa,
+                              uint64_t size,
+                              uint64_t budget,
+                              uint64_t *done);
+
+/**
+ * axas_protect in slices. Holes and traps are checked for slice by slice. Otherwise as
+ * axas_map_linear_some.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags As for axas_protect.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return As axas_protect and axas_map_linear_some.
+ */
+AXAS_MUST_USE
+axas_status_t axas_protect_some(struct axas_t *space,
+                                axas_gpa_t gpa,
+                                uint64_t size,
+                                axas_flags_t flags,
+                                uint64_t budget,
+                                uint64_t *done);
+
+/**
+ * axas_populate in slices. Holes and traps are checked for slice by slice; frames cost as in
+ * axas_map_alloc_some. Otherwise as axas_map_linear_some.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return As axas_populate and axas_map_linear_some.
+ */
+AXAS_MUST_USE
+axas_status_t axas_populate_some(struct axas_t *space,
+                                 axas_gpa_t gpa,
+                                 uint64_t size,
+                                 uint64_t budget,
+                                 uint64_t *done);
+
+/**
+ * axas_discard in slices. Holes and traps are checked for slice by slice. Otherwise as
+ * axas_map_linear_some.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return As axas_discard and axas_map_linear_some.
+ */
+AXAS_MUST_USE
+axas_status_t axas_discard_some(struct axas_t *space,
+                                axas_gpa_t gpa,
+                                uint64_t size,
+                                uint64_t budget,
+                                uint64_t *done);
 
 /**
  * Handles a second-stage fault of a guest: installs a frame where one is reserved.
@@ -1533,6 +1727,21 @@ axas_status_t axas_dump(const struct axas_t *space,
  * class: shared. Callbacks: relax.
  */
 AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_stats_t *stats);
+
+/**
+ * Looks whether the tables are what this library wrote and its counters right.
+ *
+ * @param space The space.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
+ *   outside the space, an empty table, tables that point to each other, or counts that differ.
+ *
+ * Defence in depth, and for tests: reads every entry. The library's own lock is held exclusively; with
+ * AXAS_CALLER_LOCKED the shared class is enough and counts are not compared. Callbacks: phys_to_virt,
+ * release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_audit(const struct axas_t *space);
 
 /**
  * The archive's version: major << 16 | minor << 8 | patch. No lock.

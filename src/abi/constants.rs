@@ -109,7 +109,7 @@ pub const AXAS_MAX_2M: u32 = 0x4_0000_u32;
 pub const AXAS_HUGE_FRAMES: u32 = 0x8_0000_u32;
 /// Where AXAS_EXECUTE is among the flags, 4 KiB pages only (CVE-2018-12207).
 pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
-/// axas_map_linear: replace what stands in the range. AXAS_ERR_UNSUPPORTED in this version.
+/// axas_map_linear: replace what stands in the range.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;

@@ -3,16 +3,18 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::map::largest_leaf;
 use super::{AddressSpace, Counters, with_engine, with_format};
 use crate::abi::*;
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
+use crate::flags::{MapFlags, MapOptions};
 use crate::hal::{Host, Ledger, native_format, native_levels, native_pa_bits};
 use crate::logging;
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
 use crate::npt::entry::Entry;
-use crate::npt::geometry::Span;
+use crate::npt::geometry::{Span, fresh_tables};
 use crate::npt::lock::Lock;
 use crate::npt::table::{Memory, Table};
 use crate::npt::unmap::Flush;
@@ -98,7 +100,7 @@ impl AddressSpace {
         let guard = space.lock.exclusive(false, || space.npt.host.relax());
         let ledger = space.ledger();
         let emptied = with_engine!(space, &ledger, engine => {
-            engine.unmap(start, end, Flush::Always)
+            engine.count_tables().and_then(|()| engine.unmap(start, end, Flush::Always))
         });
         if emptied.is_err() {
             logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
@@ -149,9 +151,7 @@ impl AddressSpace {
 
 /// Checks everything that can be checked before the first frame is taken.
 fn prepare(config: &axas_config_t, hal: &axas_hal_t) -> Result<(Plan, Host)> {
-    if config.options & !OPTIONS != 0 || config.reserved != 0 {
-        return Err(Error::InvalidInput);
-    }
+    check_config(config)?;
     let host = Host::new(hal)?;
     let format = format(config.format)?;
     let plan = with_format!(format, F => plan::<F>(config))?;
@@ -201,6 +201,50 @@ fn plan<F: Format>(config: &axas_config_t) -> Result<Plan> {
     };
     let builtin_flush = F::BUILTIN_FLUSH;
     Ok(Plan { format: F::ID, range, shape, features, quota, builtin_flush })
+}
+
+/// Table frames that a mapping needs in a space of its own, the root's included; never fewer than it
+/// needs beside others.
+pub fn tables_needed(
+    config: &axas_config_t,
+    gpa: u64,
+    size: u64,
+    flags: axas_flags_t,
+) -> Result<u64> {
+    check_config(config)?;
+    let plan = with_format!(format(config.format)?, F => plan::<F>(config))?;
+    let leaf_level = with_format!(plan.format, F => leaf_level_of::<F>(flags, plan.features))?;
+    let leaf_level = if leaf_level == 0 { plan.shape.levels } else { leaf_level };
+    let range = guest_range(gpa, size)?;
+    let is_inside = range.start >= plan.range.start && range.end <= plan.range.end;
+    if !is_page_aligned(gpa | size) || size == 0 || !is_inside {
+        return Err(Error::InvalidInput);
+    }
+    let below = fresh_tables(plan.shape.levels, gpa, range.end.bits(), leaf_level);
+    Ok(below.saturating_add(1_u64.wrapping_shl(plan.shape.root_order)))
+}
+
+/// The largest level of leaf for the count of tables; 0 where entries of any level will do.
+fn leaf_level_of<F: Format>(flags: axas_flags_t, features: Features) -> Result<u32> {
+    let options = MapOptions::all().difference(MapOptions::REPLACE);
+    let flags = MapFlags::parse(flags, options)?;
+    Entry::<F>::leaf_template(flags.attributes, features, 1, false)?;
+    match (
+        flags.options.contains(MapOptions::NEED_LAZY),
+        flags.options.contains(MapOptions::POPULATE),
+    ) {
+        (true, true) => Err(Error::InvalidInput),
+        (true, false) => Ok(0),
+        (false, true) => Ok(1),
+        (false, false) => Ok(largest_leaf(flags, F::max_leaf_level(features))),
+    }
+}
+
+fn check_config(config: &axas_config_t) -> Result<()> {
+    if config.options & !OPTIONS != 0 || config.reserved != 0 {
+        return Err(Error::InvalidInput);
+    }
+    Ok(())
 }
 
 /// Takes the root and empties it.

@@ -48,6 +48,11 @@ impl AddressSpace {
     /// Counters of the space.
     pub fn stats(&self) -> Result<axas_stats_t> {
         let _guard = self.shared()?;
+        Ok(self.count())
+    }
+
+    /// Adds the counters up, with the lock held.
+    fn count(&self) -> axas_stats_t {
         let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         let counters = &self.counters;
         let [small, medium, large] = &counters.leaves;
@@ -70,7 +75,25 @@ impl AddressSpace {
             ..axas_stats_t::default()
         };
         self.lock.count_verdicts(&mut stats);
-        Ok(stats)
+        stats
+    }
+
+    /// Whether the tables are what this library wrote and the counters are right.
+    pub fn audit(&self) -> Result<()> {
+        let (start, end) = (self.range.start.bits(), self.range.end.bits());
+        let _guard = self.exclusive()?;
+        let ledger = self.ledger();
+        let census = with_engine!(self, &ledger, engine => engine.audit(start, end))?;
+        if self.lock.is_caller_locked() {
+            return Ok(());
+        }
+        let counted = self.count();
+        let leaves = [counted.mapped_4k, counted.mapped_2m, counted.mapped_1g];
+        let frames = [census.tables, census.guest];
+        if census.leaves != leaves || frames != [counted.table_frames, counted.guest_frames] {
+            return Err(Error::BadState);
+        }
+        Ok(())
     }
 
     /// Calls `report` with each run of pages of equal state in a range, in order, until it says no.

@@ -9,12 +9,15 @@ mod page_fault;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 pub use crate::npt::fault::Verdict;
+pub use create::tables_needed;
+pub use map::Sliced;
 
 use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t};
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Ledger;
 use crate::npt::NestedPageTable;
+use crate::npt::budget::Budget;
 use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
 use crate::npt::unmap::Flush;
 
@@ -85,6 +88,9 @@ macro_rules! with_format {
     };
 }
 pub(crate) use with_format;
+
+/// Entries between two questions whether to yield.
+const POLL_INTERVAL: u64 = 512;
 
 /// A guest-physical address space. Lives where the host wants it; after creation there are only shared
 /// references to it, exclusiveness is a guard of its lock.
@@ -180,7 +186,9 @@ impl AddressSpace {
     pub fn clear(&self) -> Result<()> {
         self.change(|engine_ledger| {
             let (start, end) = (self.range.start.bits(), self.range.end.bits());
-            with_engine!(self, engine_ledger, engine => engine.unmap(start, end, Flush::Always))
+            with_engine!(self, engine_ledger, engine => {
+                engine.count_tables().and_then(|()| engine.unmap(start, end, Flush::Always))
+            })
         })
     }
 
@@ -211,6 +219,36 @@ impl AddressSpace {
 
     fn ledger(&self) -> Ledger<'_> {
         Ledger::new(&self.npt.host, &self.npt.tables, self.npt.table_quota)
+    }
+
+    /// Runs an exclusive operation in slices until the range is done, the budget is used up or the host
+    /// wants to do something else; `done` tells how far it came. A slice gets a budget and says where it
+    /// ended; each takes the lock anew.
+    fn change_in_slices(
+        &self,
+        range: GuestRange,
+        budget: u64,
+        done: &mut u64,
+        slice: impl Fn(&Ledger<'_>, u64, &mut Budget) -> Result<u64>,
+    ) -> Result<()> {
+        let (start, end) = (range.start.bits(), range.end.bits());
+        let most = if self.npt.host.may_yield() { POLL_INTERVAL } else { u64::MAX };
+        let mut at = start;
+        let mut left = budget;
+        while at < end {
+            let given = left.min(most);
+            let mut rest = Budget(given);
+            self.change(|ledger| {
+                at = slice(ledger, at, &mut rest)?;
+                Ok(())
+            })?;
+            *done = at.wrapping_sub(start);
+            left = left.wrapping_sub(given.wrapping_sub(rest.0));
+            if at < end && (left == 0 || self.npt.host.should_yield()) {
+                return Err(Error::Again);
+            }
+        }
+        Ok(())
     }
 
     /// Runs an exclusive operation and counts what it did.

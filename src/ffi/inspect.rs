@@ -161,3 +161,20 @@ pub unsafe extern "C" fn axas_stats(
             .and_then(|counters| unsafe { put(stats, counters) }),
     )
 }
+
+/// Looks whether the tables are what this library wrote and its counters right.
+///
+/// @param space The space.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
+///   outside the space, an empty table, tables that point to each other, or counts that differ.
+///
+/// Defence in depth, and for tests: reads every entry. The library's own lock is held exclusively; with
+/// AXAS_CALLER_LOCKED the shared class is enough and counts are not compared. Callbacks: phys_to_virt,
+/// release_virt, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_audit(space: *const axas_t) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    status(unsafe { self::space(space) }.and_then(AddressSpace::audit))
+}

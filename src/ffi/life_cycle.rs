@@ -3,7 +3,7 @@ use core::mem::offset_of;
 
 use super::{axas_t, put, space, status};
 use crate::abi::*;
-use crate::address_space::AddressSpace;
+use crate::address_space::{AddressSpace, tables_needed};
 use crate::error::{Error, Result};
 
 /// No version of a structure comes near this many bytes.
@@ -39,6 +39,11 @@ unsafe fn sized<T: Copy>(source: *const T, zero: T, least: usize) -> Result<T> {
     Ok(value)
 }
 
+/// A configuration says at least how large the space is.
+const LEAST_CONFIG: usize = offset_of!(axas_config_t, vmid);
+/// A HAL has at least frames.
+const LEAST_HAL: usize = offset_of!(axas_hal_t, phys_to_virt);
+
 const NO_HAL: axas_hal_t = axas_hal_t {
     struct_size: 0,
     flags: 0,
@@ -65,11 +70,9 @@ unsafe fn create(
 ) -> Result<()> {
     // SAFETY: `space` is null or valid for a write.
     unsafe { put(space, core::ptr::null_mut())? };
-    let least_config = offset_of!(axas_config_t, vmid);
-    let least_hal = offset_of!(axas_hal_t, phys_to_virt);
     // SAFETY: `config` and `hal` are null or as large as they say.
     let (config, hal) = unsafe {
-        (sized(config, axas_config_t::default(), least_config)?, sized(hal, NO_HAL, least_hal)?)
+        (sized(config, axas_config_t::default(), LEAST_CONFIG)?, sized(hal, NO_HAL, LEAST_HAL)?)
     };
     let created = match storage {
         None => AddressSpace::create(&config, &hal)?,
@@ -234,4 +237,37 @@ pub unsafe extern "C" fn axas_hw_regs(
 ) -> axas_status_t {
     // SAFETY: 1. the handle is null or live; 2. `regs` is null or valid for a write.
     status(unsafe { self::space(space) }.and_then(|space| unsafe { put(regs, space.hw_regs()) }))
+}
+
+/// Table frames that a mapping takes: exactly in a space of its own, an upper bound beside others. The
+/// root with all its frames is included, the handle is not; table_quota and axas_stats count alike.
+///
+/// @param config The space, as for axas_create.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with
+///   AXAS_POPULATE memory of the library's in frames of 4 KiB, else linear memory whose host address is
+///   congruent to gpa modulo 1 GiB (AXAS_NO_HUGE bounds any host address).
+/// @param frames Takes the number; untouched after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT and AXAS_ERR_UNSUPPORTED: as axas_create and axas_map_linear.
+///
+/// Pure: no lock, no callback. Later splits of huge pages take tables of their own.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_tables_needed(
+    config: *const axas_config_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    flags: axas_flags_t,
+    frames: *mut u64,
+) -> axas_status_t {
+    if frames.is_null() {
+        return AXAS_ERR_INVALID_INPUT;
+    }
+    // SAFETY: 1. `config` is null or as large as it says; 2. `frames` is valid for a write.
+    status(
+        unsafe { sized(config, axas_config_t::default(), LEAST_CONFIG) }
+            .and_then(|config| tables_needed(&config, gpa, size, flags))
+            .and_then(|needed| unsafe { put(frames, needed) }),
+    )
 }

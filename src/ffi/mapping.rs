@@ -1,6 +1,7 @@
-use super::{axas_t, space, status};
+use super::{axas_t, put, space, status};
 use crate::abi::*;
-use crate::error::Error;
+use crate::address_space::{AddressSpace, Sliced};
+use crate::error::{Error, Result};
 
 /// Maps frames of the host: guest address gpa + k is at host address hpa + k.
 ///
@@ -9,7 +10,7 @@ use crate::error::Error;
 /// @param hpa First host-physical address, a multiple of 4096; above or below gpa.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param flags Permissions, at most one memory type, and of the options AXAS_NO_HUGE, AXAS_MAX_2M,
-///   AXAS_NO_HUGE_EXEC, AXAS_REPLACE (AXAS_ERR_UNSUPPORTED in this version).
+///   AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
 ///   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits;
@@ -21,8 +22,16 @@ use crate::error::Error;
 ///
 /// Uses the largest pages (4 KiB, 2 MiB, 1 GiB) that both addresses, the rest of the range, the
 /// features and the options allow. The frames stay the host's and are never freed here. Nothing
-/// changes on error. Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt,
-/// release_virt, clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW, on RISC-V without Svvptc.
+/// changes on error.
+///
+/// With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
+/// taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map
+/// of an empty range, as one operation: nobody else runs between, and faults meanwhile say
+/// AXAS_FAULT_RETRY. What went is flushed (AXAS_FLUSH_UNMAP), then released or freed.
+///
+/// Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt,
+/// clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW, on RISC-V without Svvptc; with AXAS_REPLACE also
+/// those of axas_unmap.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_linear(
@@ -166,4 +175,232 @@ pub unsafe extern "C" fn axas_protect(
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
     status(unsafe { self::space(space) }.and_then(|space| space.protect(gpa, size, flags)))
+}
+
+/// Takes frames for everything in a range that is reserved and has none yet.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages that are mapped already are not touched. Frames of 1 GiB and 2 MiB where the reservation was
+/// made with AXAS_HUGE_FRAMES, as far as range and host allow. All or nothing. Lock class: exclusive;
+/// zeroing 1 GiB takes some 50 ms: see axas_populate_some. Callbacks: as axas_map_linear.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_populate(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    status(unsafe { self::space(space) }.and_then(|space| space.populate(gpa, size)))
+}
+
+/// Gives the library's frames in a range back; the reservation stays, so that the next access finds
+/// zeroes in a new frame.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @return As axas_populate; AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are
+///   no frames for the tables of the split.
+///
+/// Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
+/// had. Frames go back after one tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL); tables stay. Nothing
+/// changes on error. Lock class: exclusive. Callbacks: as axas_unmap, without released.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_discard(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    status(unsafe { self::space(space) }.and_then(|space| space.discard(gpa, size)))
+}
+
+/// Runs the budgeted form of a call.
+///
+/// # Safety
+/// The handle is null or live; `done` is null or valid for a write.
+unsafe fn some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    budget: u64,
+    done: *mut u64,
+    call: impl FnOnce(&AddressSpace, Sliced<'_>) -> Result<()>,
+) -> axas_status_t {
+    let mut bytes = 0;
+    // SAFETY: `done` is null or valid for a write.
+    if let Err(error) = unsafe { put(done, 0) } {
+        return error.status();
+    }
+    let sliced = Sliced { gpa, size, budget, done: &mut bytes };
+    // SAFETY: the handle is null or live.
+    let outcome = unsafe { self::space(space) }.and_then(|space| call(space, sliced));
+    // SAFETY: as above.
+    status(outcome.and(unsafe { put(done, bytes) }))
+}
+
+/// axas_map_linear in slices, without AXAS_REPLACE.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param hpa First host-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param flags As for axas_map_linear.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Takes the bytes from gpa that are done, whatever the status; never null.
+/// @return AXAS_OK: all of it is done; AXAS_ERR_AGAIN: the budget is used up or should_yield said so, go
+///   on at gpa + done (0 only with AXAS_NO_WAIT); else as axas_map_linear, with AXAS_ERR_INVALID_INPUT
+///   for budget 0 too.
+///
+/// Overlap is checked for the whole rest. The space comes out as after one call of axas_map_linear. An
+/// error leaves [gpa, gpa + done) as this call mapped it and the rest as it was. should_yield is asked
+/// after every 512 entries, the lock given up between. Lock class and callbacks: as axas_map_linear, and
+/// should_yield.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_map_linear_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    hpa: axas_hpa_t,
+    size: u64,
+    flags: axas_flags_t,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(space, gpa, size, budget, done, |space, sliced| {
+            space.map_linear_some(sliced, hpa, flags)
+        })
+    }
+}
+
+/// axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it
+/// and 512 smaller ones take its place. Otherwise as axas_map_linear_some.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param flags As for axas_map_alloc.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return As axas_map_alloc and axas_map_linear_some.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_map_alloc_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    flags: axas_flags_t,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(space, gpa, size, budget, done, |space, sliced| space.map_alloc_some(sliced, flags))
+    }
+}
+
+/// axas_unmap in slices: over all of a space it takes the space down while faults go on; axas_clear and
+/// axas_destroy then find nothing below the root. Each slice of 512 entries (all of the budget without
+/// should_yield) is flushed once. Otherwise as axas_map_linear_some.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return As axas_unmap and axas_map_linear_some.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_unmap_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { some(space, gpa, size, budget, done, |space, sliced| space.unmap_some(sliced)) }
+}
+
+/// axas_protect in slices. Holes and traps are checked for slice by slice. Otherwise as
+/// axas_map_linear_some.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param flags As for axas_protect.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return As axas_protect and axas_map_linear_some.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_protect_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    flags: axas_flags_t,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(space, gpa, size, budget, done, |space, sliced| space.protect_some(sliced, flags))
+    }
+}
+
+/// axas_populate in slices. Holes and traps are checked for slice by slice; frames cost as in
+/// axas_map_alloc_some. Otherwise as axas_map_linear_some.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return As axas_populate and axas_map_linear_some.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_populate_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { some(space, gpa, size, budget, done, |space, sliced| space.populate_some(sliced)) }
+}
+
+/// axas_discard in slices. Holes and traps are checked for slice by slice. Otherwise as
+/// axas_map_linear_some.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return As axas_discard and axas_map_linear_some.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_discard_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { some(space, gpa, size, budget, done, |space, sliced| space.discard_some(sliced)) }
 }

@@ -59,6 +59,7 @@ pub(crate) struct Host {
     release_virt: axas_release_virt_fn,
     tlb_flush: axas_tlb_flush_fn,
     clean_range: axas_clean_range_fn,
+    should_yield: axas_should_yield_fn,
     relax: axas_relax_fn,
     released: axas_released_fn,
     /// Bits that no host-physical address has.
@@ -92,6 +93,7 @@ impl Host {
             release_virt: if direct { None } else { hal.release_virt },
             tlb_flush: if builtin { None } else { hal.tlb_flush },
             clean_range: hal.clean_range,
+            should_yield: hal.should_yield,
             relax: hal.relax,
             released: hal.released,
             beyond: 0,
@@ -193,6 +195,17 @@ impl Host {
             },
             None => cpu::clean(va, bytes),
         }
+    }
+
+    /// Whether the host wants to be asked.
+    pub(crate) fn may_yield(&self) -> bool {
+        self.should_yield.is_some()
+    }
+
+    /// Whether the host wants to do something else.
+    pub(crate) fn should_yield(&self) -> bool {
+        // SAFETY: see `Host`.
+        self.should_yield.is_some_and(|should_yield| unsafe { should_yield(self.ctx) } != 0)
     }
 
     /// Lets time pass while another call holds the space.

@@ -96,6 +96,11 @@ impl Lock {
         Self { writer: AtomicU32::new(0), caller_locked, shards: [const { Shard::new() }; SHARDS] }
     }
 
+    /// Whether the host holds a lock of its own.
+    pub(crate) fn is_caller_locked(&self) -> bool {
+        self.caller_locked
+    }
+
     /// The line of this CPU: vCPU threads and CPUs have stacks of their own.
     #[inline(always)]
     pub(crate) fn shard(&self) -> &Shard {

@@ -6,7 +6,7 @@ use super::entry::{Entry, Reservation, State};
 use super::geometry::{
     ENTRIES, Index, PerLevel, Span, entry_size, fresh_tables, shift, table_size,
 };
-use super::unmap::Releases;
+use super::unmap::{Flush, Releases};
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL, axas_extent_t};
 use crate::addr::{Bits, HostPhysAddr};
 use crate::error::{Error, Result};
@@ -157,6 +157,40 @@ impl<'a, F: Format> Engine<'a, F> {
         let need = |level, start, end| fresh_tables(level, start, end, leaf_level);
         let filler = Linear { engine: self, templates, distance, leaf_level };
         self.fill_prepared(start, end, need, filler)?;
+        self.announce_new(start, end);
+        Ok(())
+    }
+
+    /// That nothing stands in a range.
+    pub(crate) fn check_empty(&self, start: u64, end: u64) -> Result<()> {
+        self.survey(start, end, &|_, _, _| 0).map(|_| ())
+    }
+
+    /// The largest level, up to `most`, whose leaves a distance between addresses allows.
+    pub(crate) fn linear_level(&self, distance: u64, most: u32) -> u32 {
+        congruent_level(distance, most)
+    }
+
+    /// Maps frames of the host in the place of whatever stands in the range. The tables are taken for an
+    /// empty range, before anything changes; between what went and what comes the range is flushed, as
+    /// break-before-make asks.
+    pub(crate) fn replace_linear(
+        &self,
+        start: u64,
+        end: u64,
+        hpa: u64,
+        attributes: Attributes,
+        most_leaf_level: u32,
+    ) -> Result<()> {
+        let distance = hpa.wrapping_sub(start);
+        let leaf_level = congruent_level(distance, most_leaf_level);
+        let templates = self.templates(attributes, false)?;
+        let tables = fresh_tables(self.levels(), start, end, leaf_level);
+        let list = FrameList::take(self.ledger, tables)?;
+        self.unmap(start, end, Flush::IfNeeded)?;
+        let filler = Linear { engine: self, templates, distance, leaf_level };
+        self.fill(start, end, &|| list.pop(), filler)?;
+        publish_tables();
         self.announce_new(start, end);
         Ok(())
     }

@@ -13,6 +13,8 @@
 //! it with one compare-exchange. No reachable table but the root is all empty.
 
 pub mod arch;
+pub(crate) mod audit;
+pub(crate) mod budget;
 pub(crate) mod edges;
 pub mod entry;
 pub(crate) mod fault;

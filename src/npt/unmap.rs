@@ -298,6 +298,7 @@ impl<'a, F: Format> Engine<'a, F> {
                 next.set(1, None);
             }
             let Some(index) = next.get(level) else {
+                self.check_releasable()?;
                 self.ledger.give_table(path.get(level), 0);
                 if level == top {
                     return Ok(());

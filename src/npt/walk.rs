@@ -67,12 +67,15 @@ impl<'a, F: Format> Engine<'a, F> {
         let mut path = PerLevel::new(page);
         let mut level = top;
         let mut gpa = start;
+        let mut followed = 0_u64;
         while gpa < end {
             let table = self.open(path.get(level))?;
             let table_end = (gpa | table_size(level).wrapping_sub(1)).wrapping_add(1);
             let stop = end.min(table_end);
             match visit_table(&table, level, gpa, stop, visit)? {
                 Some(child) => {
+                    followed = followed.wrapping_add(1);
+                    self.check_followed(followed)?;
                     level = level.wrapping_sub(1);
                     path.set(level, child.page);
                     gpa = child.gpa;
