@@ -40,7 +40,8 @@ axas_status_t guest_paging_map(axas_t *space)
 			tables.pages[i][k] = page | PRESENT | WRITABLE | ACCESSED | DIRTY | PAGE;
 		}
 	}
-	report("  and at 0x%010lx page tables of the guest's own: each address is itself\n",
+	report("  and at 0x%010lx the page tables of the guest's own, "
+	       "all addresses to themselves\n",
 	       (uint64_t)GPA_GUEST_TABLES);
 	return axas_map_linear(space, GPA_GUEST_TABLES, (axas_hpa_t)(uintptr_t)&tables,
 			       sizeof(tables), AXAS_READ | AXAS_WRITE);
