@@ -1,0 +1,409 @@
+//! Every combination of permissions, memory type, features and level, in every format.
+
+use axaddrspace::abi::*;
+use axaddrspace::addr::HostPhysAddr;
+use axaddrspace::error::Error;
+use axaddrspace::flags::{Attributes, MemoryType, Permissions};
+use axaddrspace::npt::arch::{Features, Format, FormatId};
+use axaddrspace::npt::entry::{EncodedPermissions, Entry, Reservation, State};
+use page_table_multiarch::{GenericPTE, MappingFlags};
+
+use crate::formats::*;
+
+in_every_format! {
+    leaves_say_what_they_were_made_of
+    exactly_the_documented_combinations_are_refused
+    leaves_obey_the_rules_of_the_hardware
+    leaf_addresses_reach_the_whole_width
+    permissions_change_alone
+    reservations_say_what_they_were_made_of
+    traps_keep_any_cookie
+    pending_entries_keep_frame_and_reservation
+    dead_entries_keep_what_they_were
+    invalid_entries_are_invisible_and_occupied
+    pieces_say_what_the_whole_said
+    multiarch_entries_keep_address_and_flags
+    multiarch_entries_are_replaced_in_parts
+}
+
+/// What the interface promises of each format, written from its documentation.
+fn is_expressible(format: FormatId, attributes: Attributes, features: Features) -> bool {
+    use MemoryType::*;
+    let Attributes { permissions, memory } = attributes;
+    let reads = permissions.contains(READ);
+    let writes_blindly = permissions.contains(WRITE) && !reads;
+    match format {
+        FormatId::Ept => {
+            let execute_only = features.has(AXAS_FEATURE_EPT_EXECUTE_ONLY);
+            !writes_blindly
+                && (reads || execute_only)
+                && matches!(memory, WriteBack | Device | Uncached | WriteCombine | WriteThrough)
+        }
+        FormatId::Npt => reads && matches!(memory, WriteBack | Device | Uncached),
+        FormatId::ArmStage2 => match memory {
+            WriteThrough => !features.has(AXAS_FEATURE_ARM_FWB),
+            WriteCombine => false,
+            _ => true,
+        },
+        FormatId::RiscvGstage => {
+            !writes_blindly
+                && match memory {
+                    WriteBack | Device => true,
+                    Uncached => features.has(AXAS_FEATURE_RISCV_SVPBMT),
+                    _ => false,
+                }
+        }
+    }
+}
+
+/// Every leaf that the format can say, without its address.
+fn for_each_leaf<F: Format>(mut visit: impl FnMut(Entry<F>, Attributes, Features, u32, bool)) {
+    let mut visited = 0;
+    for features in all_features(F::FEATURES) {
+        for attributes in all_attributes() {
+            for level in LEAF_LEVELS {
+                for owned in [false, true] {
+                    let leaf = Entry::leaf_template(attributes, features, level, owned);
+                    if let Ok(leaf) = leaf {
+                        visited += 1;
+                        visit(leaf, attributes, features, level, owned);
+                    }
+                }
+            }
+        }
+    }
+    assert!(visited > 0);
+}
+
+/// Every reservation that fits an entry, whether the format can map it or not.
+fn all_reservations() -> impl Iterator<Item = Reservation> {
+    all_attributes().flat_map(|attributes| {
+        LEAF_LEVELS.into_iter().map(move |largest| Reservation { attributes, largest })
+    })
+}
+
+/// Addresses with each bit that a frame of `level` can have, and all of them.
+fn addresses<F: Format>(level: u32) -> Vec<HostPhysAddr> {
+    let low = entry_size(level).trailing_zeros();
+    let all = (1_u64 << F::MAX_PA_BITS) - entry_size(level);
+    (low..F::MAX_PA_BITS).map(|bit| 1 << bit).chain([0, all]).map(hpa).collect()
+}
+
+fn leaves_say_what_they_were_made_of<F: Format>() {
+    for_each_leaf::<F>(|template, attributes, features, level, owned| {
+        let address = hpa(entry_size(level) * 0x25);
+        let leaf = template.at(address);
+        assert_eq!(leaf.state(level), State::Leaf, "{leaf:?}");
+        assert_eq!(leaf.attributes(features), attributes, "{leaf:?} {features:?}");
+        assert_eq!(leaf.address(), address, "{leaf:?}");
+        assert_eq!(leaf.is_owned(), owned, "{leaf:?}");
+        assert!(leaf.is_hardware_visible() && !leaf.is_empty(), "{leaf:?}");
+    });
+}
+
+fn exactly_the_documented_combinations_are_refused<F: Format>() {
+    for features in all_features(F::FEATURES) {
+        for attributes in all_attributes() {
+            for level in LEAF_LEVELS {
+                let leaf = Entry::<F>::leaf_template(attributes, features, level, false);
+                let expected = is_expressible(F::ID, attributes, features);
+                match leaf {
+                    Ok(_) => assert!(expected, "accepted: {attributes:?} {features:?} {level}"),
+                    Err(error) => {
+                        assert!(!expected, "refused: {attributes:?} {features:?} {level}");
+                        assert_eq!(error, Error::Unsupported);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Rules from the manuals that a walker answers with a misconfiguration or a fault.
+fn leaves_obey_the_rules_of_the_hardware<F: Format>() {
+    for_each_leaf::<F>(|leaf, attributes, features, level, _| {
+        let word = leaf.word();
+        let bit = |bit: u32| word >> bit & 1;
+        let field = |low: u32, width: u32| word >> low & ((1 << width) - 1);
+        let writes = attributes.permissions.contains(WRITE);
+        match F::ID {
+            FormatId::Ept => {
+                let (r, w, x) = (bit(0), bit(1), bit(2));
+                let may_be_execute_only = features.has(AXAS_FEATURE_EPT_EXECUTE_ONLY);
+                assert!(r == 1 || w == 0 && x == 1 && may_be_execute_only, "{leaf:?}");
+                assert!([0, 1, 4, 5, 6].contains(&field(3, 3)), "memory type: {leaf:?}");
+                assert_eq!(bit(7) == 1, level > 1, "page size: {leaf:?}");
+                assert_eq!(bit(63), 1, "suppress #VE: {leaf:?}");
+                assert_eq!(bit(8) & bit(9), 1, "accessed and dirty: {leaf:?}");
+            }
+            FormatId::Npt => {
+                assert_eq!(bit(0) & bit(2), 1, "present and user: {leaf:?}");
+                assert_eq!(bit(5) & bit(6), 1, "accessed and dirty: {leaf:?}");
+                assert_eq!(bit(7) == 1, level > 1, "page size: {leaf:?}");
+                assert_eq!(bit(12), 0, "PAT of large pages: {leaf:?}");
+            }
+            FormatId::ArmStage2 => {
+                assert_eq!(field(0, 2), if level == 1 { 3 } else { 1 }, "type: {leaf:?}");
+                assert_eq!(bit(10), 1, "access flag: {leaf:?}");
+                assert_eq!(bit(51) | bit(52), 0, "DBM and contiguous: {leaf:?}");
+                assert_eq!(bit(53), 0, "XN[0] is RES0 without FEAT_XNX: {leaf:?}");
+                assert_ne!(field(8, 2), 1, "SH 01 is reserved: {leaf:?}");
+                let has_fwb = features.has(AXAS_FEATURE_ARM_FWB);
+                assert!(!has_fwb || bit(5) == 0, "MemAttr[3] is RES0 with FWB: {leaf:?}");
+            }
+            FormatId::RiscvGstage => {
+                assert_eq!(bit(0) & bit(4) & bit(6) & bit(7), 1, "V, U, A, D: {leaf:?}");
+                assert!(bit(1) == 1 || bit(2) == 0, "W without R: {leaf:?}");
+                assert_eq!(bit(5) | bit(63), 0, "G and N: {leaf:?}");
+                assert_eq!(field(54, 7), 0, "reserved: {leaf:?}");
+                let types = if features.has(AXAS_FEATURE_RISCV_SVPBMT) { 2 } else { 0 };
+                assert!(field(61, 2) <= types, "PBMT: {leaf:?}");
+            }
+        }
+        let without_write = attributes.permissions.difference(WRITE);
+        if writes && !without_write.is_empty() {
+            let attributes = Attributes { permissions: without_write, ..attributes };
+            let tightened = Entry::<F>::leaf_template(attributes, features, level, false);
+            assert_ne!(tightened.unwrap().word(), word, "write is not encoded: {leaf:?}");
+        }
+    });
+}
+
+fn leaf_addresses_reach_the_whole_width<F: Format>() {
+    let attributes = Attributes { permissions: READ, memory: MemoryType::Device };
+    for level in LEAF_LEVELS {
+        let template = Entry::<F>::leaf_template(attributes, Features(0), level, true).unwrap();
+        for address in addresses::<F>(level) {
+            let leaf = template.at(address);
+            assert_eq!(leaf.address(), address);
+            assert_eq!(leaf.attributes(Features(0)), attributes);
+            assert_eq!(leaf.state(level), State::Leaf);
+        }
+    }
+    for address in addresses::<F>(1) {
+        let table = Entry::<F>::table(address);
+        assert_eq!(table.address(), address);
+        for level in 2..=F::MAX_LEVELS {
+            assert_eq!(table.state(level), State::Table, "{table:?} level {level}");
+        }
+    }
+}
+
+fn permissions_change_alone<F: Format>() {
+    for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
+        for permissions in all_permissions() {
+            let Ok(encoded) = EncodedPermissions::<F>::new(permissions, features) else {
+                let refused = Attributes { permissions, memory: MemoryType::WriteBack };
+                assert!(!is_expressible(F::ID, refused, features));
+                continue;
+            };
+            let changed = Attributes { permissions, ..attributes };
+            let expected = Entry::leaf_template(changed, features, level, owned).unwrap();
+            assert_eq!(leaf.with_permissions(encoded), expected);
+
+            let reservation = Reservation { attributes, largest: level };
+            let expected = Reservation { attributes: changed, ..reservation };
+            let reserved = Entry::<F>::reserved(reservation).with_permissions(encoded);
+            assert_eq!(reserved, Entry::reserved(expected));
+        }
+    });
+}
+
+fn reservations_say_what_they_were_made_of<F: Format>() {
+    for reservation in all_reservations() {
+        let entry = Entry::<F>::reserved(reservation);
+        for level in LEVELS {
+            assert_eq!(entry.state(level), State::Reserved, "{entry:?} level {level}");
+        }
+        assert_eq!(entry.reservation(), reservation);
+        assert_eq!(entry.attributes(Features(0)), reservation.attributes);
+        assert!(!entry.is_owned());
+    }
+}
+
+fn traps_keep_any_cookie<F: Format>() {
+    let single_bits = (0..32).map(|bit| 1_u32 << bit);
+    let patterns = [0, u32::MAX, 0xffff, 0xffff_0000, 0x5555_5555, 0xaaaa_aaaa, 0x1234_5678];
+    for cookie in single_bits.clone().chain(single_bits.map(|bit| !bit)).chain(patterns) {
+        let entry = Entry::<F>::trap(cookie);
+        assert_eq!(entry.cookie(), cookie, "{entry:?}");
+        for level in LEVELS {
+            assert_eq!(entry.state(level), State::Trap, "{entry:?} level {level}");
+        }
+    }
+}
+
+fn pending_entries_keep_frame_and_reservation<F: Format>() {
+    for reservation in all_reservations() {
+        for level in LEAF_LEVELS {
+            for address in addresses::<F>(level) {
+                let entry = Entry::<F>::pending(address, reservation);
+                assert_eq!(entry.state(level), State::Pending);
+                assert_eq!(entry.address(), address);
+                assert_eq!(entry.reservation(), reservation);
+                assert!(entry.is_owned(), "the frame is the library's");
+            }
+        }
+    }
+}
+
+fn dead_entries_keep_what_they_were<F: Format>() {
+    for_each_leaf::<F>(|template, attributes, features, level, owned| {
+        let address = hpa(entry_size(level) * 0x2b);
+        let dead = template.at(address).dead(features);
+        assert_eq!(dead.state(level), State::DeadLeaf);
+        assert_eq!(dead.address(), address);
+        assert_eq!(dead.attributes(features), attributes);
+        assert_eq!(dead.is_owned(), owned);
+    });
+    for level in 2..=F::MAX_LEVELS {
+        for address in addresses::<F>(1) {
+            let dead = Entry::<F>::table(address).dead_table();
+            assert_eq!(dead.state(level), State::DeadTable);
+            assert_eq!(dead.address(), address);
+        }
+    }
+}
+
+fn invalid_entries_are_invisible_and_occupied<F: Format>() {
+    let check = |entry: Entry<F>| {
+        assert!(!entry.is_hardware_visible(), "{entry:?}");
+        assert!(!entry.is_empty(), "{entry:?}");
+        if F::ID == FormatId::Ept {
+            let word = entry.word();
+            assert_eq!(word & 0b111, 0, "{entry:?}");
+            assert_eq!(word >> 10 & 1, 0, "execute for user mode: {entry:?}");
+            assert_eq!(word >> 63, 1, "suppress #VE: {entry:?}");
+        }
+    };
+    for reservation in all_reservations() {
+        check(Entry::reserved(reservation));
+        check(Entry::pending(hpa(0x1234_5000), reservation));
+    }
+    for bit in 0..32 {
+        check(Entry::trap(1 << bit));
+    }
+    check(Entry::trap(0));
+    check(Entry::busy());
+    check(Entry::table(hpa(0x5000)).dead_table());
+    for_each_leaf::<F>(|leaf, _, features, _, _| check(leaf.at(hpa(1 << 30)).dead(features)));
+
+    for level in LEVELS {
+        assert_eq!(Entry::<F>::EMPTY.state(level), State::Empty);
+        assert_eq!(Entry::<F>::busy().state(level), State::Busy);
+    }
+    assert!(Entry::<F>::EMPTY.is_empty());
+    assert!(!Entry::<F>::EMPTY.is_hardware_visible());
+}
+
+fn pieces_say_what_the_whole_said<F: Format>() {
+    for_each_leaf::<F>(|template, attributes, features, level, owned| {
+        if level == 1 {
+            return;
+        }
+        let below = level - 1;
+        let base = entry_size(level) * 5;
+        let whole = template.at(hpa(base));
+        let step = whole.step(entry_size(below));
+        for place in [0_u64, 1, 2, 255, 510, 511] {
+            let word = whole.first_piece(level).word() + place * step;
+            let address = hpa(base + place * entry_size(below));
+            let alone = Entry::<F>::leaf_template(attributes, features, below, owned).unwrap();
+            assert_eq!(Entry::from_word(word), alone.at(address));
+        }
+    });
+    let everywhere_equal = [
+        Entry::<F>::EMPTY,
+        Entry::trap(0x8765_4321),
+        Entry::reserved(Reservation {
+            attributes: Attributes { permissions: READ | WRITE, memory: MemoryType::WriteBack },
+            largest: 2,
+        }),
+    ];
+    for entry in everywhere_equal {
+        for level in 2..=F::MAX_LEVELS {
+            assert_eq!(entry.first_piece(level), entry);
+            assert_eq!(entry.step(entry_size(level - 1)), 0);
+        }
+    }
+}
+
+/// Flags of page_table_multiarch that every format can say.
+fn common_mapping_flags() -> impl Iterator<Item = MappingFlags> {
+    let memory = [MappingFlags::empty(), MappingFlags::DEVICE];
+    let permissions = [1, 3, 5, 7].map(MappingFlags::from_bits_truncate);
+    permissions.into_iter().flat_map(move |flags| memory.map(|memory| flags | memory))
+}
+
+fn multiarch_entries_keep_address_and_flags<F: Format>() {
+    for flags in common_mapping_flags() {
+        for (is_huge, size) in [(false, 1_u64 << 12), (true, 1 << 21), (true, 1 << 30)] {
+            let page: Entry<F> = GenericPTE::new_page(hpa(size * 3), flags, is_huge);
+            assert_eq!(page.paddr(), hpa(size * 3));
+            assert_eq!(page.flags(), flags);
+            assert!(page.is_present() && !page.is_unused());
+            // Nobody asks an entry of the last level whether it is huge.
+            assert!(page.is_huge() || !is_huge);
+            assert_eq!(page.bits() as u64, page.word());
+            assert!(!page.is_owned(), "frames of other tables are not ours");
+        }
+    }
+    let table: Entry<F> = GenericPTE::new_table(hpa(0x7000));
+    assert!(table.is_present() && !table.is_huge() && !table.is_unused());
+    assert_eq!(table.paddr(), hpa(0x7000));
+
+    // What page_table_multiarch starts with: a page of zeroes.
+    let zero = Entry::<F>::from_word(0);
+    assert!(zero.is_unused() && !zero.is_present() && !zero.is_huge());
+    assert_eq!(zero.paddr(), hpa(0));
+    assert_eq!(zero.flags(), MappingFlags::empty());
+}
+
+fn multiarch_entries_are_replaced_in_parts<F: Format>() {
+    for old in common_mapping_flags() {
+        for new in common_mapping_flags() {
+            for is_huge in [false, true] {
+                let mut page: Entry<F> = GenericPTE::new_page(hpa(1 << 30), old, is_huge);
+                page.set_paddr(hpa(3 << 30));
+                assert_eq!((page.paddr(), page.flags()), (hpa(3 << 30), old));
+                page.set_flags(new, is_huge);
+                assert_eq!((page.paddr(), page.flags()), (hpa(3 << 30), new));
+                assert_eq!(page, GenericPTE::new_page(hpa(3 << 30), new, is_huge));
+                page.clear();
+                assert!(page.is_unused() && !page.is_present());
+                assert_eq!(page, Entry::EMPTY);
+            }
+        }
+    }
+    // What the format cannot say is not mapped at all, rather than mapped as something else.
+    let page: Entry<F> = GenericPTE::new_page(hpa(0x3000), MappingFlags::WRITE, false);
+    assert_eq!(page.is_present(), F::ID == FormatId::ArmStage2);
+}
+
+/// A speculative load behind an entry of these must not find memory (L1 terminal fault).
+#[test]
+fn invalid_ept_entries_hold_no_plausible_address() {
+    use axaddrspace::npt::arch::IntelEpt;
+    const LAST_BITS: u64 = 0x000f_f800_0000_0000;
+    let check = |entry: Entry<IntelEpt>| {
+        assert_eq!(entry.word() & LAST_BITS, LAST_BITS, "{entry:?}");
+    };
+    for reservation in all_reservations() {
+        check(Entry::reserved(reservation));
+        check(Entry::pending(hpa(0x12_3456_7000), reservation));
+    }
+    for cookie in (0..32).map(|bit| 1_u32 << bit).chain([0, u32::MAX]) {
+        check(Entry::trap(cookie));
+    }
+    check(Entry::busy());
+    check(Entry::table(hpa(0x12_3456_7000)).dead_table());
+}
+
+#[test]
+fn every_set_of_permissions_is_tried() {
+    let sets: Vec<Permissions> = all_permissions().collect();
+    assert_eq!(sets.len(), 7);
+    assert!(sets.contains(&EXECUTE) && sets.contains(&(READ | WRITE | EXECUTE)));
+    assert_eq!(all_features(0b1010).count(), 4);
+    assert_eq!(all_features(0).count(), 1);
+}

@@ -1,0 +1,322 @@
+//! A space as a map of ranges. No tables, no entries: a piece knows how large the entries are that say
+//! it, and from that follows which tables there must be.
+
+use std::collections::BTreeMap;
+
+use axaddrspace::abi::*;
+
+use crate::formats::entry_size;
+
+/// What stands in a piece, at its first address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A fault may bring leaves of up to this level.
+    Reserved {
+        largest: u32,
+    },
+    Trap {
+        cookie: u64,
+    },
+    Linear {
+        hpa: u64,
+    },
+    Owned {
+        hpa: u64,
+    },
+}
+
+impl Kind {
+    pub fn state(self) -> u32 {
+        match self {
+            Self::Reserved { .. } => AXAS_STATE_RESERVED,
+            Self::Trap { .. } => AXAS_STATE_TRAP,
+            Self::Linear { .. } => AXAS_STATE_LINEAR,
+            Self::Owned { .. } => AXAS_STATE_OWNED,
+        }
+    }
+
+    pub fn hpa(self) -> Option<u64> {
+        match self {
+            Self::Linear { hpa } | Self::Owned { hpa } => Some(hpa),
+            _ => None,
+        }
+    }
+
+    fn cookie(self) -> u64 {
+        if let Self::Trap { cookie } = self { cookie } else { 0 }
+    }
+
+    /// What stands `bytes` further on.
+    fn advanced(self, bytes: u64) -> Self {
+        match self {
+            Self::Linear { hpa } => Self::Linear { hpa: hpa + bytes },
+            Self::Owned { hpa } => Self::Owned { hpa: hpa + bytes },
+            other => other,
+        }
+    }
+}
+
+/// Neighbouring entries of one level that say the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    pub end: u64,
+    /// Level of the entries.
+    pub level: u32,
+    pub kind: Kind,
+    /// Permissions and memory type.
+    pub flags: u32,
+}
+
+impl Piece {
+    /// What the piece, which begins at `start`, says of `gpa`.
+    fn at(&self, start: u64, gpa: u64) -> Kind {
+        self.kind.advanced(gpa - start)
+    }
+}
+
+/// The map.
+#[derive(Clone, Debug)]
+pub struct Model {
+    pieces: BTreeMap<u64, Piece>,
+    pub start: u64,
+    pub end: u64,
+    levels: u32,
+    root_pages: u64,
+}
+
+/// Permissions and memory types: what the model knows of flags.
+pub const ATTRIBUTES: u32 = 0xff37;
+
+impl Model {
+    pub fn new(start: u64, end: u64, levels: u32, root_pages: u64) -> Self {
+        Self { pieces: BTreeMap::new(), start, end, levels, root_pages }
+    }
+
+    pub fn clear(&mut self) {
+        self.pieces.clear();
+    }
+
+    pub fn pieces(&self) -> impl Iterator<Item = (u64, &Piece)> {
+        self.pieces.iter().map(|(start, piece)| (*start, piece))
+    }
+
+    /// The piece that covers an address, and where it begins.
+    pub fn find(&self, gpa: u64) -> Option<(u64, Piece)> {
+        let (start, piece) = self.pieces.range(..=gpa).next_back()?;
+        (gpa < piece.end).then_some((*start, *piece))
+    }
+
+    /// What stands at an address.
+    pub fn at(&self, gpa: u64) -> Option<(Kind, u32)> {
+        self.find(gpa).map(|(start, piece)| (piece.at(start, gpa), piece.flags))
+    }
+
+    fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, Piece)> {
+        let first = self.find(start).map_or(start, |(first, _)| first);
+        self.pieces.range(first..end).map(|(start, piece)| (*start, *piece))
+    }
+
+    pub fn is_free(&self, start: u64, end: u64) -> bool {
+        self.overlapping(start, end).next().is_none()
+    }
+
+    /// Whether permissions can be changed everywhere in a range.
+    pub fn is_protectable(&self, start: u64, end: u64) -> bool {
+        let mut reached = start;
+        for (first, piece) in self.overlapping(start, end) {
+            if first > reached || matches!(piece.kind, Kind::Trap { .. }) {
+                return false;
+            }
+            reached = piece.end;
+        }
+        reached >= end
+    }
+
+    /// Whether an address lies inside an entry.
+    pub fn cuts_entry(&self, gpa: u64) -> bool {
+        self.find(gpa).is_some_and(|(_, piece)| gpa % entry_size(piece.level) != 0)
+    }
+
+    /// Makes an address a boundary of pieces whose entries it does not cut.
+    fn divide(&mut self, gpa: u64) {
+        if let Some((start, piece)) = self.find(gpa)
+            && start != gpa
+        {
+            self.pieces.insert(start, Piece { end: gpa, ..piece });
+            self.pieces.insert(gpa, Piece { kind: piece.at(start, gpa), ..piece });
+        }
+    }
+
+    /// Replaces the entry that covers an address by 512 smaller ones.
+    fn break_up(&mut self, gpa: u64) {
+        let (_, piece) = self.find(gpa).unwrap();
+        let size = entry_size(piece.level);
+        let base = gpa & !(size - 1);
+        self.divide(base);
+        self.divide(base + size);
+        self.pieces.get_mut(&base).unwrap().level -= 1;
+    }
+
+    /// Makes an address a boundary of entries.
+    fn cut(&mut self, gpa: u64) {
+        while self.cuts_entry(gpa) {
+            self.break_up(gpa);
+        }
+        self.divide(gpa);
+    }
+
+    pub fn remove(&mut self, start: u64, end: u64) {
+        self.cut(start);
+        self.cut(end);
+        self.pieces.retain(|first, _| !(start..end).contains(first));
+    }
+
+    pub fn protect(&mut self, start: u64, end: u64, permissions: u32) {
+        self.cut(start);
+        self.cut(end);
+        for (_, piece) in self.pieces.range_mut(start..end) {
+            piece.flags = piece.flags & !7 | permissions;
+        }
+    }
+
+    /// Fills a free range with the largest entries up to `most` that both addresses and the size allow.
+    pub fn fill(&mut self, start: u64, end: u64, kind: Kind, flags: u32, most: u32) {
+        let mut gpa = start;
+        while gpa < end {
+            let kind = kind.advanced(gpa - start);
+            let fits = |level: &u32| {
+                let size = entry_size(*level);
+                gpa.is_multiple_of(size)
+                    && end - gpa >= size
+                    && kind.hpa().unwrap_or(0).is_multiple_of(size)
+            };
+            let level = (1..=most).rev().find(fits).unwrap();
+            let next = gpa + entry_size(level);
+            self.pieces.insert(gpa, Piece { end: next, level, kind, flags });
+            self.join(gpa);
+            gpa = next;
+        }
+    }
+
+    /// Joins a piece to the one before if they say the same in entries of the same level.
+    fn join(&mut self, start: u64) {
+        let piece = self.pieces[&start];
+        if let Some((&first, &before)) = self.pieces.range(..start).next_back()
+            && before.end == start
+            && (before.level, before.flags) == (piece.level, piece.flags)
+            && before.at(first, start) == piece.kind
+        {
+            self.pieces.remove(&start);
+            self.pieces.insert(first, Piece { end: piece.end, ..before });
+        }
+    }
+
+    /// A frame in the place of a reserved entry or a part of it.
+    pub fn install(&mut self, gpa: u64, level: u32, hpa: u64) {
+        while self.find(gpa).unwrap().1.level > level {
+            self.break_up(gpa);
+        }
+        let base = gpa & !(entry_size(level) - 1);
+        let end = base + entry_size(level);
+        self.divide(base);
+        self.divide(end);
+        let piece = self.pieces.get_mut(&base).unwrap();
+        *piece = Piece { end, level, kind: Kind::Owned { hpa }, ..*piece };
+    }
+
+    /// Runs of pages of equal state within a range, as `for_each` reports them.
+    pub fn runs(&self, start: u64, end: u64) -> Vec<axas_mapping_t> {
+        let mut runs = Vec::new();
+        for (first, piece) in self.overlapping(start, end) {
+            let gpa = first.max(start);
+            let kind = piece.at(first, gpa);
+            append(
+                &mut runs,
+                axas_mapping_t {
+                    gpa,
+                    size: piece.end.min(end) - gpa,
+                    hpa: kind.hpa().unwrap_or(AXAS_HPA_INVALID),
+                    cookie: kind.cookie(),
+                    flags: piece.flags,
+                    state: kind.state(),
+                    ..axas_mapping_t::default()
+                },
+            );
+        }
+        runs
+    }
+
+    /// The entry that covers an address, as `query` reports it.
+    pub fn entry(&self, gpa: u64) -> axas_mapping_t {
+        let nothing = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
+        let (level, found) = match self.find(gpa) {
+            None => (self.hole_level(gpa), nothing),
+            Some((start, piece)) => {
+                let base = gpa & !(entry_size(piece.level) - 1);
+                let kind = piece.at(start, base);
+                let hpa = kind.hpa().unwrap_or(AXAS_HPA_INVALID);
+                let (flags, state, cookie) = (piece.flags, kind.state(), kind.cookie());
+                (piece.level, axas_mapping_t { hpa, flags, state, cookie, ..nothing })
+            }
+        };
+        let base = gpa & !(entry_size(level) - 1);
+        let (start, end) = (base.max(self.start), (base + entry_size(level)).min(self.end));
+        axas_mapping_t { gpa: start, size: end - start, ..found }
+    }
+
+    /// Level of the empty entry that covers an address: the largest around which nothing stands.
+    fn hole_level(&self, gpa: u64) -> u32 {
+        let is_empty = |level: &u32| {
+            let base = gpa & !(entry_size(*level) - 1);
+            self.is_free(base, base + entry_size(*level))
+        };
+        (1..=self.levels).rev().find(is_empty).unwrap()
+    }
+
+    /// Tables that the entries need, the root included: each that has an entry which is not empty.
+    pub fn tables(&self) -> u64 {
+        let mut tables = self.root_pages;
+        for table_level in 1..self.levels {
+            let size = entry_size(table_level + 1);
+            let mut next = 0;
+            for (start, piece) in self.pieces().filter(|(_, piece)| piece.level <= table_level) {
+                let first = next.max(start / size);
+                let end = piece.end.div_ceil(size);
+                tables += end.saturating_sub(first);
+                next = next.max(end);
+            }
+        }
+        tables
+    }
+
+    /// Leaves of level 1, 2 and 3.
+    pub fn leaves(&self) -> [u64; 3] {
+        let mut leaves = [0; 3];
+        for (start, piece) in self.pieces().filter(|(_, piece)| piece.kind.hpa().is_some()) {
+            leaves[piece.level as usize - 1] += (piece.end - start) / entry_size(piece.level);
+        }
+        leaves
+    }
+
+    /// Pages of 4 KiB that are the library's.
+    pub fn owned_pages(&self) -> u64 {
+        let owned = self.pieces().filter(|(_, piece)| piece.kind.state() == AXAS_STATE_OWNED);
+        owned.map(|(start, piece)| (piece.end - start) / 4096).sum()
+    }
+}
+
+/// Adds a run to others, as a part of the last one if it continues that.
+pub fn append(runs: &mut Vec<axas_mapping_t>, run: axas_mapping_t) {
+    if let Some(last) = runs.last_mut() {
+        let hpa = match last.hpa {
+            AXAS_HPA_INVALID => AXAS_HPA_INVALID,
+            hpa => hpa + last.size,
+        };
+        let says = |run: &axas_mapping_t| (run.state, run.flags, run.cookie);
+        if last.gpa + last.size == run.gpa && hpa == run.hpa && says(last) == says(&run) {
+            last.size += run.size;
+            return;
+        }
+    }
+    runs.push(run);
+}

@@ -1,0 +1,24 @@
+//! Tests of the crate from outside, through its public Rust interface.
+//!
+//! ```text
+//! conversions   flags and errors, to and from page_table_multiarch
+//! encodings     every entry that a format can and cannot say
+//! golden        words and register values, worked out by hand from the manuals
+//! raw_words     entries that nobody wrote
+//! shapes        levels, widths, roots and what is refused
+//! engine        address spaces against a model made of ranges
+//! differential  address spaces against page_table_multiarch's PageTable64
+//! layout        structs as C and Rust see them
+//! host          the host that the spaces of these tests run on
+//! ```
+
+mod conversions;
+mod differential;
+mod encodings;
+mod engine;
+mod formats;
+mod golden;
+mod host;
+mod layout;
+mod raw_words;
+mod shapes;
