@@ -220,6 +220,7 @@ static void a_walker_that_does_not_snoop_sees_every_entry(void **state)
 	FIXTURE(f);
 
 	host_stop_snooping(&f->host);
+	f->host.watch_links = 1;
 	f->cfg.options = AXAS_NONCOHERENT_WALK;
 	fixture_create(f);
 	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB + 3 * PAGE, RW));

@@ -391,6 +391,21 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 		h->in_flush(h, request);
 }
 
+/* A table that can be reached has no line left as it came from the host. */
+static void look_for_poison(void *ctx, axas_hpa_t pa, uint64_t bytes)
+{
+	struct host *h = ctx;
+	const uint64_t *word = host_seen_by_walkers(h, pa);
+
+	for (uint64_t i = 0; word != NULL && i < bytes / sizeof(*word); i++) {
+		if (word[i] != POISON)
+			continue;
+		host_violation(h, "table %#llx was linked before it was cleaned",
+			       (unsigned long long)pa);
+		return;
+	}
+}
+
 /* A cache is cleaned in lines: what shares a line with the range goes along. */
 static void clean_lines(struct host *h, const void *va, size_t size)
 {
@@ -401,6 +416,8 @@ static void clean_lines(struct host *h, const void *va, size_t size)
 		host_violation(h, "clean_range: a table outside the host's memory");
 	else
 		memcpy(h->seen + from, h->va + from, to - from);
+	if (h->watch_links)
+		space_visit_tables(h, look_for_poison, h);
 }
 
 static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)

@@ -79,6 +79,7 @@ struct host {
 	uint32_t blind; /* phys_to_virt knows no memory at all */
 	uint32_t askew; /* it returns pointers that are not aligned */
 	uint32_t poison_guest; /* fresh guest frames are dirty, so that zeroing shows */
+	uint32_t watch_links; /* look for tables that were linked before they were cleaned */
 	uint32_t quick; /* no walk of the tables around each call */
 
 	/* what the host was told */

@@ -168,6 +168,13 @@ static void reach_table(void *ctx, uint64_t pa, uint64_t bytes)
 		r->fn(r->ctx, pa, bytes);
 }
 
+void space_visit_tables(struct host *h, walk_table_fn visit, void *ctx)
+{
+	for (uint32_t i = 0; i < MOST_SPACES; i++)
+		if (spaces[i].as != NULL && spaces[i].host == h)
+			walker_visit(&spaces[i].walker, visit, NULL, ctx);
+}
+
 /* Nobody has the root of a dying space loaded; what hangs below it may still be in walk caches. */
 void space_visit_reachable(struct host *h, walk_table_fn reach, void *ctx)
 {

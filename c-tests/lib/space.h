@@ -20,7 +20,9 @@ uint32_t space_call_flushes(void);
 uint32_t space_window_limit(void);
 void space_check_no_window(struct host *h, const char *where);
 void space_note_flush(struct host *h, const axas_tlb_request_t *request);
+/* Tables and pages that hardware may have cached, and tables that it can walk to. */
 void space_visit_reachable(struct host *h, walk_table_fn reach, void *ctx);
+void space_visit_tables(struct host *h, walk_table_fn visit, void *ctx);
 
 /* The requests of this thread's last call that reach all CPUs cover this range. */
 int space_flush_covered(axas_gpa_t gpa, uint64_t size);
