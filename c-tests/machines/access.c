@@ -13,7 +13,7 @@ void (*after_fault)(const axas_fault_t *fault);
 
 static void run(struct vcpu *vcpu, struct outcome *outcome, struct guest_exit *left)
 {
-	vcpu_run(vcpu, left);
+	layer_run(vcpu, left);
 	outcome->done = left->reason == EXIT_HYPERCALL;
 	outcome->value = left->argument;
 	outcome->syndrome = left->syndrome;

@@ -3,7 +3,7 @@
  * What the suite and its guest agree on.
  *
  * The guest is one page of code: it leaves for the hypervisor, and when it is entered again at
- * GUEST_RESUME it does what its registers say, then leaves again with the result. Only plain
+ * its entry it does what its registers say, then leaves again with the result. Only plain
  * numbers, for the guest is assembly.
  */
 #ifndef MACHINES_GUEST_H

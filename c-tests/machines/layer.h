@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What a machine of the suite provides on top of machine.h of examples/hypervisor, whose boot
- * code, console, exit and vcpu_run() it uses: a second CPU, the guest's registers, shootdown,
+ * code, console, exit and vcpu_run() serve here too: a second CPU, the guest's registers, shootdown,
  * and what its walker can and cannot do.
  */
 #ifndef MACHINES_LAYER_H
@@ -54,7 +54,13 @@ axas_status_t layer_expected_status(axas_flags_t flags, uint32_t features);
 struct vcpu *layer_load(uint32_t cpu, const axas_hw_regs_t *registers);
 void layer_unload(uint32_t cpu);
 
-/* The next vcpu_run() does this operation, from GUEST_RESUME on. */
+/* Maps what this machine's guest needs besides its code and the mailbox. */
+axas_status_t layer_map(axas_t *space);
+
+/* As vcpu_run(); what the host's own flush interrupts goes on by itself. */
+void layer_run(struct vcpu *vcpu, struct guest_exit *exit);
+
+/* The next layer_run() does this operation, from guest_entry on. */
 void layer_request(struct vcpu *vcpu, uint64_t op, uint64_t address, uint64_t value);
 
 /* The guest's own tables: 512 words a level; level 1 maps pages, the highest is the root. */

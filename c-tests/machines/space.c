@@ -62,7 +62,7 @@ void space_open(uint64_t size, uint32_t features, enum flush_by flush)
 	must("the guest's code",
 	     axas_map_linear(space, GPA_CODE, (uintptr_t)guest_program, PAGE, RX));
 	must("the mailbox", axas_map_linear(space, GPA_MAILBOX, (uintptr_t)mailbox_page, PAGE, RW));
-	must("what this machine's guest needs", machine_map(space));
+	must("what this machine's guest needs", layer_map(space));
 	guest = layer_load(0, &registers);
 }
 

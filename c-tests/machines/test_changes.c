@@ -137,7 +137,7 @@ static void cleared(void)
 	must("clear", axas_clear(space));
 	must("the guest's code again",
 	     axas_map_linear(space, GPA_CODE, (uintptr_t)guest_program, PAGE, RX));
-	must("what this machine's guest needs", machine_map(space));
+	must("what this machine's guest needs", layer_map(space));
 	must("registers", axas_hw_regs(space, &registers));
 	guest = layer_load(0, &registers);
 	subtest("gone after clear", OP_READ, GPA_AREA, 0, EXPECT_UNMAPPED);

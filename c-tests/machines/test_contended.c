@@ -37,7 +37,7 @@ static void contend(uint32_t cpu, uint32_t page)
 	layer_request(vcpus[cpu], OP_WRITE, round_gpa[page] + 8 * cpu, word_of(cpu, page));
 	barrier();
 	for (;;) {
-		vcpu_run(vcpus[cpu], &left);
+		layer_run(vcpus[cpu], &left);
 		if (left.reason != EXIT_FAULT)
 			break;
 		__atomic_add_fetch(&faults_taken, 1, __ATOMIC_RELAXED);

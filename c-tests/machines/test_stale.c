@@ -42,7 +42,7 @@ static void loop_of_second_cpu(void)
 
 	layer_request(vcpu, loop_op, loop_gpa, 1);
 	for (;;) {
-		vcpu_run(vcpu, &left);
+		layer_run(vcpu, &left);
 		if (left.reason != EXIT_FAULT)
 			break;
 		__atomic_add_fetch(&faults_taken, 1, __ATOMIC_RELAXED);

@@ -8,7 +8,6 @@
 	.section .text.entry, "ax"
 	.global	guest_entry
 guest_entry:
-	/* GUEST_RESUME */
 	ldr	x3, =GPA_MAILBOX
 	cmp	x0, #OP_READ
 	b.eq	read

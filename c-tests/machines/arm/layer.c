@@ -128,6 +128,16 @@ void layer_unload(uint32_t cpu)
 	vcpu_stop(&vcpus[cpu]);
 }
 
+axas_status_t layer_map(axas_t *mapped)
+{
+	return machine_map(mapped);
+}
+
+void layer_run(struct vcpu *vcpu, struct guest_exit *exit)
+{
+	vcpu_run(vcpu, exit);
+}
+
 void layer_request(struct vcpu *vcpu, uint64_t op, uint64_t address, uint64_t value)
 {
 	vcpu->x[0] = op;

@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#define HYPERCALL vmcall
+#include "x86/guest.S"
