@@ -75,6 +75,7 @@ struct State {
     memory: Vec<u64>,
     frames: Vec<Frame>,
     lowest_free: usize,
+    live: (u64, u64),
     reach: Reach,
     most_windows: usize,
     windows: Vec<usize>,
@@ -94,6 +95,7 @@ impl Host {
             memory: vec![0; (FRAMES + 1) * (FRAME / 8) as usize],
             frames: vec![Frame::Free; FRAMES],
             lowest_free: 0,
+            live: (0, 0),
             reach,
             most_windows: usize::MAX,
             windows: Vec::new(),
@@ -152,14 +154,9 @@ impl Host {
         self.state().violations.clone()
     }
 
-    /// Pages that are tables and pages of the guest.
+    /// Pages that are out as tables, and pages that are out for the guest.
     pub fn live(&self) -> (u64, u64) {
-        let state = self.state();
-        let count = |is: fn(&Frame) -> bool| state.frames.iter().filter(|f| is(f)).count() as u64;
-        (
-            count(|frame| matches!(frame, Frame::Table(_) | Frame::TableRest)),
-            count(|frame| *frame == Frame::Guest),
-        )
+        self.state().live
     }
 
     /// Words of a page of the host.
@@ -213,6 +210,13 @@ impl State {
         Some(found)
     }
 
+    fn live_of(&mut self, purpose: u32) -> &mut u64 {
+        match purpose {
+            AXAS_FRAME_TABLE => &mut self.live.0,
+            _ => &mut self.live.1,
+        }
+    }
+
     fn poison(&mut self, number: usize, pages: usize) {
         self.memory[number * 512..(number + pages) * 512].fill(POISON);
     }
@@ -229,6 +233,7 @@ impl State {
             AXAS_FRAME_TABLE => (Frame::Table(order), Frame::TableRest),
             _ => (Frame::Guest, Frame::Guest),
         };
+        *self.live_of(purpose) += pages as u64;
         self.frames[number..number + pages].fill(rest);
         self.frames[number] = first;
         self.poison(number, pages);
@@ -258,6 +263,7 @@ impl State {
         if self.tlb.values().any(is_cached) {
             self.violations.push(format!("{frame:#x} came back while a TLB has it"));
         }
+        *self.live_of(purpose) -= pages as u64;
         self.poison(number, pages);
         self.frames[number..number + pages].fill(Frame::Free);
         self.lowest_free = self.lowest_free.min(number);

@@ -112,7 +112,8 @@ impl Model {
     }
 
     fn overlapping(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, Piece)> {
-        let first = self.find(start).map_or(start, |(first, _)| first);
+        let first =
+            if start < end { self.find(start).map_or(start, |(first, _)| first) } else { end };
         self.pieces.range(first..end).map(|(start, piece)| (*start, *piece))
     }
 
@@ -134,7 +135,7 @@ impl Model {
 
     /// Whether an address lies inside an entry.
     pub fn cuts_entry(&self, gpa: u64) -> bool {
-        self.find(gpa).is_some_and(|(_, piece)| gpa % entry_size(piece.level) != 0)
+        self.find(gpa).is_some_and(|(_, piece)| !gpa.is_multiple_of(entry_size(piece.level)))
     }
 
     /// Makes an address a boundary of pieces whose entries it does not cut.

@@ -64,6 +64,7 @@ impl Twin {
 
     /// Runs a call on both and compares them. Says whether the call succeeded.
     pub fn step(&mut self, step: &Step) -> bool {
+        let at = self.range(&step.call);
         self.load_tlb();
         let before = self.host().live();
         self.host().begin(step.refusal);
@@ -75,6 +76,7 @@ impl Twin {
             assert_eq!(self.host().live(), before, "a call that failed changed the frames");
         }
         self.check();
+        self.check_part(at);
         is_done
     }
 
@@ -349,7 +351,7 @@ impl Twin {
     fn check(&self) {
         let host = self.host();
         assert_eq!(host.violations(), [""; 0]);
-        self.check_runs();
+        self.check_runs(self.model.start, self.model.end);
         for gpa in self.interesting() {
             self.check_at(gpa + 0x123);
         }
@@ -365,8 +367,18 @@ impl Twin {
         assert_eq!(stats.frames_allocated - stats.frames_released, tables + guest);
     }
 
-    fn check_runs(&self) {
-        let (start, size) = (self.machine.base, self.machine.size);
+    /// The runs of the range of a call and of its neighbour pages, cut off at their ends.
+    fn check_part(&self, (start, end): (u64, u64)) {
+        const FRAME: u64 = 4096;
+        let clip = |gpa: u64| (gpa & !(FRAME - 1)).clamp(self.model.start, self.model.end);
+        self.check_runs(clip(start), clip(end));
+        self.check_runs(clip(start), clip(start + FRAME));
+        self.check_runs(clip(start.saturating_sub(FRAME)), clip(end + FRAME));
+        self.check_runs(clip(start + FRAME), clip(end.max(start + 2 * FRAME)));
+    }
+
+    fn check_runs(&self, start: u64, end: u64) {
+        let size = end - start;
         let mut reported = Vec::new();
         let all = self.space.for_each(start, size, &mut |run| {
             reported.push(*run);
@@ -381,7 +393,7 @@ impl Twin {
         for run in reported {
             append(&mut runs, axas_mapping_t { flags: run.flags & ATTRIBUTES, ..run });
         }
-        assert_eq!(runs, self.model.runs(start, start + size));
+        assert_eq!(runs, self.model.runs(start, end));
     }
 
     fn check_at(&self, gpa: u64) {
