@@ -124,6 +124,7 @@ impl AddressSpace {
         handle: Option<HostPhysAddr>,
     ) -> Self {
         let has = |option| config.options & option != 0;
+        let reads_unlocked = host.reads_unlocked();
         let root_pages = 1_u64.wrapping_shl(plan.shape.root_order);
         let counters = Counters::default();
         counters.allocated.store(root_pages, core::sync::atomic::Ordering::Relaxed);
@@ -137,6 +138,8 @@ impl AddressSpace {
                 root,
                 vmid: AtomicU32::new(config.vmid),
                 tables: AtomicU64::new(root_pages),
+                generation: AtomicU64::new(0),
+                reads_unlocked,
                 table_quota: plan.quota,
                 noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
                 zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),

@@ -18,12 +18,17 @@ impl AddressSpace {
         if !self.has(gpa) {
             return Err(Error::NotMapped);
         }
-        let (found, _) = self.look(gpa)?;
-        if found.state != AXAS_STATE_LINEAR && found.state != AXAS_STATE_OWNED {
-            return Err(Error::NotMapped);
-        }
-        let offset = gpa.wrapping_sub(found.gpa);
-        Ok((found.hpa.wrapping_add(offset), found.size.wrapping_sub(offset)))
+        let ledger = self.ledger();
+        with_engine!(self, &ledger, engine => {
+            let found = self.find(&engine, gpa)?;
+            if found.entry.state(found.level) != State::Leaf {
+                return Err(Error::NotMapped);
+            }
+            let size = entry_size(found.level);
+            let offset = gpa & size.wrapping_sub(1);
+            let address = found.entry.address().bits().wrapping_add(offset);
+            Ok((address, size.wrapping_sub(offset)))
+        })
     }
 
     /// The entry that covers an address.
@@ -31,7 +36,7 @@ impl AddressSpace {
         if !self.has(gpa) {
             return Err(Error::InvalidInput);
         }
-        self.look(gpa).map(|(found, _)| found)
+        self.look(gpa)
     }
 
     /// The cookie of the trap at an address.
@@ -40,7 +45,7 @@ impl AddressSpace {
             return Err(Error::NotMapped);
         }
         match self.look(gpa)? {
-            (found, _) if found.state == AXAS_STATE_TRAP => Ok(found.cookie),
+            found if found.state == AXAS_STATE_TRAP => Ok(found.cookie),
             _ => Err(Error::NotMapped),
         }
     }
@@ -153,17 +158,34 @@ impl AddressSpace {
         self.range.contains(GuestPhysAddr::from_bits(gpa))
     }
 
-    /// The entry that covers an address of the space, clipped to the space, and its level.
-    fn look(&self, gpa: u64) -> Result<(axas_mapping_t, u32)> {
-        let _guard = self.shared()?;
+    /// The entry that covers an address of the space, clipped to the space.
+    fn look(&self, gpa: u64) -> Result<axas_mapping_t> {
         let ledger = self.ledger();
-        let (found, base, level) = with_engine!(self, &ledger, engine => engine.walk(gpa).map(|found| {
-            (described(&found, self.npt.features), found.base(gpa), found.level)
-        }))?;
-        let end = base.wrapping_add(entry_size(level)).min(self.range.end.bits());
-        let start = base.max(self.range.start.bits());
-        let size = end.wrapping_sub(start);
-        Ok((axas_mapping_t { gpa: start, size, ..found }, level))
+        with_engine!(self, &ledger, engine => {
+            let found = self.find(&engine, gpa)?;
+            let base = found.base(gpa);
+            let end = base.wrapping_add(entry_size(found.level)).min(self.range.end.bits());
+            let start = base.max(self.range.start.bits());
+            let size = end.wrapping_sub(start);
+            let mapping = describe(found.entry, found.level, self.npt.features);
+            Ok(axas_mapping_t { gpa: start, size, ..mapping })
+        })
+    }
+
+    /// The entry that covers an address of the space: without the lock where the host's tables allow it,
+    /// unless something changes too often or just there.
+    #[inline]
+    fn find<F: Format>(&self, engine: &Engine<'_, F>, gpa: u64) -> Result<Found<F>> {
+        const ATTEMPTS: usize = 8;
+        if self.npt.reads_unlocked {
+            for _ in 0..ATTEMPTS {
+                if let Some(found) = engine.walk_unlocked(gpa) {
+                    return Ok(found);
+                }
+            }
+        }
+        let _guard = self.shared()?;
+        engine.walk(gpa)
     }
 }
 
@@ -178,10 +200,6 @@ fn continues(run: &axas_mapping_t, next: &axas_mapping_t) -> bool {
 }
 
 /// What an entry says, without its place.
-fn described<F: Format>(found: &Found<F>, features: Features) -> axas_mapping_t {
-    describe(found.entry, found.level, features)
-}
-
 fn describe<F: Format>(entry: Entry<F>, level: u32, features: Features) -> axas_mapping_t {
     let nothing = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
     match entry.state(level) {

@@ -56,6 +56,7 @@ pub(crate) struct Host {
     alloc_frame: AllocFrame,
     dealloc_frame: DeallocFrame,
     reach: Reach,
+    tables_stay_readable: bool,
     release_virt: axas_release_virt_fn,
     tlb_flush: axas_tlb_flush_fn,
     clean_range: axas_clean_range_fn,
@@ -90,6 +91,7 @@ impl Host {
             alloc_frame,
             dealloc_frame,
             reach,
+            tables_stay_readable: hal.flags & AXAS_HAL_TABLES_STAY_READABLE != 0,
             release_virt: if direct { None } else { hal.release_virt },
             tlb_flush: if builtin { None } else { hal.tlb_flush },
             clean_range: hal.clean_range,
@@ -108,6 +110,11 @@ impl Host {
     /// Whether the library invalidates TLBs itself.
     pub(crate) fn flushes_builtin(&self) -> bool {
         self.tlb_flush.is_none()
+    }
+
+    /// Whether tables may be read while others change them, and after they went back.
+    pub(crate) fn reads_unlocked(&self) -> bool {
+        self.tables_stay_readable && matches!(self.reach, Reach::Offset(_))
     }
 
     /// Whether `phys_to_virt` hands out windows.

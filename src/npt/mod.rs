@@ -50,6 +50,10 @@ pub(crate) struct NestedPageTable {
     pub(crate) vmid: AtomicU32,
     /// Table frames now.
     pub(crate) tables: AtomicU64,
+    /// Changes between the detaching of tables and their going back, for readers without the lock.
+    pub(crate) generation: AtomicU64,
+    /// Tables may be read without the lock.
+    pub(crate) reads_unlocked: bool,
     pub(crate) table_quota: u64,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent_walk: bool,

@@ -10,6 +10,7 @@
 //! 4. *Reap*: each dead entry is emptied, then what it named goes back to the host.
 
 use core::cell::Cell;
+use core::sync::atomic::{Ordering, fence};
 
 use super::Engine;
 use super::arch::Format;
@@ -98,6 +99,7 @@ impl<'a, F: Format> Engine<'a, F> {
         splits.finish(self)?;
         publish_tables();
         detached?;
+        self.end_generation();
         self.reap(start, end, &releases)?;
         releases.flush();
         Ok(())
@@ -113,7 +115,17 @@ impl<'a, F: Format> Engine<'a, F> {
             request.cancel();
         }
         detached?;
+        self.end_generation();
         self.reap(start, end, &releases)
+    }
+
+    /// Lets readers without the lock know that tables are about to go: those that begin from here on see
+    /// the entries that were detached, those that began before see the generation change before they see
+    /// anything that is written to a table that is gone.
+    fn end_generation(&self) {
+        let next = self.npt.generation.load(Ordering::Relaxed).wrapping_add(1);
+        self.npt.generation.store(next, Ordering::Release);
+        fence(Ordering::Release);
     }
 
     /// What an entry that no table hangs on becomes when it is detached.

@@ -1,5 +1,7 @@
 //! Looking: one entry, or every entry of a range.
 
+use core::sync::atomic::{Ordering, fence};
+
 use super::Engine;
 use super::arch::Format;
 use super::entry::{Entry, State};
@@ -37,6 +39,36 @@ impl<'a, F: Format> Engine<'a, F> {
                 }
                 State::Corrupt => return Err(Error::BadState),
                 _ => return Ok(Found { entry, level }),
+            }
+        }
+    }
+
+    /// As [`Engine::walk`], beside an exclusive call too; nothing if tables went meanwhile or the entry is
+    /// in transition.
+    ///
+    /// Needs tables that stay readable after they went back. What is read there is not followed: the
+    /// generation changes after tables are detached and before they go, so that an entry read under the
+    /// generation of the start was one of a table that was not gone then.
+    #[inline]
+    pub(crate) fn walk_unlocked(&self, gpa: u64) -> Option<Found<F>> {
+        let generation = self.npt.generation.load(Ordering::Acquire);
+        let mut page = self.root_page(gpa);
+        let mut level = self.levels();
+        loop {
+            let entry = self.open(page).ok()?.load(Index::of(gpa, level));
+            fence(Ordering::Acquire);
+            if self.npt.generation.load(Ordering::Relaxed) != generation {
+                return None;
+            }
+            match entry.state(level) {
+                State::Table => {
+                    page = entry.address();
+                    level = level.wrapping_sub(1);
+                }
+                State::Empty | State::Reserved | State::Trap | State::Leaf => {
+                    return Some(Found { entry, level });
+                }
+                _ => return None,
             }
         }
     }
