@@ -106,7 +106,8 @@ static const char *outcome_name(const struct outcome *outcome)
 static void fail(const char *what, uint64_t op, uint64_t gpa, const char *why,
 		 const struct outcome *outcome)
 {
-	complain(what);
+	if (!complain(what))
+		return;
 	report(", %s 0x%lx: %s\n", op_name(op), gpa, why);
 	report("        %s, value 0x%lx, %u faults, first: 0x%lx access %u kind %u valid 0x%lx, "
 	       "syndrome 0x%lx\n",

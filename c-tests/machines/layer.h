@@ -36,6 +36,8 @@ struct layer {
 	/* What a walk of the guest's own tables reports: at least one of these bits, no other. */
 	axas_flags_t walk_access;
 	uint32_t stage1_levels;
+	/* AXAS_NO_ZERO where zeroing a GiB is more than the emulator does in the time of a run. */
+	uint32_t huge_options;
 	uint32_t walk_writes; /* the guest's walker sets bits in its tables */
 };
 

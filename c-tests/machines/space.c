@@ -30,7 +30,7 @@ static void flush_nothing(void *ctx, const axas_tlb_request_t *request)
 	flush_requests++;
 }
 
-void space_open(uint64_t size, uint32_t features, enum flush_by flush)
+void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_by flush)
 {
 	axas_config_t config = {
 		.struct_size = sizeof(config),
@@ -39,6 +39,7 @@ void space_open(uint64_t size, uint32_t features, enum flush_by flush)
 		.size = size,
 		.vmid = VMID,
 		.features = features,
+		.options = options,
 	};
 	axas_hal_t hal = { .struct_size = sizeof(hal) };
 	axas_hw_regs_t registers;
@@ -68,7 +69,7 @@ void space_open(uint64_t size, uint32_t features, enum flush_by flush)
 
 void space_open_full(void)
 {
-	space_open(layer.space_size, layer.features, FLUSH_BUILTIN);
+	space_open(layer.space_size, layer.features, 0, FLUSH_BUILTIN);
 }
 
 void space_close(void)

@@ -18,11 +18,12 @@ static uint64_t random_state = UINT64_C(0x9e3779b97f4a7c15);
 /* Enough to see what is wrong; a broken table would fill the log. */
 #define COMPLAINTS_MAX 60
 
-void complain(const char *what)
+uint32_t complain(const char *what)
 {
-	failures++;
-	if (failures <= COMPLAINTS_MAX)
-		report("FAILED: %s: %s", group_name, what);
+	if (++failures > COMPLAINTS_MAX)
+		return 0;
+	report("FAILED: %s: %s", group_name, what);
+	return 1;
 }
 
 void group(const char *name)
@@ -38,8 +39,7 @@ void check(const char *what, uint64_t got, uint64_t expected)
 	subtests++;
 	if (got == expected)
 		return;
-	complain(what);
-	if (failures <= COMPLAINTS_MAX)
+	if (complain(what))
 		report(": got 0x%lx, expected 0x%lx\n", got, expected);
 }
 
@@ -47,8 +47,7 @@ void must(const char *what, axas_status_t status)
 {
 	if (status == AXAS_OK)
 		return;
-	complain(what);
-	if (failures <= COMPLAINTS_MAX)
+	if (complain(what))
 		report(": %s\n", axas_status_str(status));
 }
 

@@ -48,7 +48,7 @@ extern axas_t *space;
 extern struct vcpu *guest; /* of the first CPU */
 
 /* Makes the space, maps the guest's code and mailbox, loads it on this CPU. */
-void space_open(uint64_t size, uint32_t features, enum flush_by flush);
+void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_by flush);
 /* As above for everything that the width can say, with the features that the CPU has. */
 void space_open_full(void);
 /* Unloads and destroys; a subtest of its own: every frame came back. */
@@ -122,7 +122,8 @@ void group(const char *name);
 void check(const char *what, uint64_t got, uint64_t expected);
 /* A status that has to be AXAS_OK; no subtest unless it is not. */
 void must(const char *what, axas_status_t status);
-void complain(const char *what);
+/* A failure; 0 when there were so many that nobody wants to read the details. */
+uint32_t complain(const char *what);
 
 /* xorshift: the same numbers in each run. */
 uint64_t random_number(void);

@@ -148,7 +148,7 @@ static void all_changes(enum flush_by flush)
 {
 	static const uint64_t sizes[] = { KIB(4), MIB(2), GIB(1) };
 
-	space_open(layer.space_size, layer.features, flush);
+	space_open(layer.space_size, layer.features, 0, flush);
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		protect_all(sizes[i]);
 		protect_middle(sizes[i]);

@@ -129,7 +129,7 @@ static void small_frames(void)
 	axas_stats_t stats;
 
 	group("two CPUs on one page, 4 KiB");
-	space_open(layer.space_size, layer.features, FLUSH_HOST);
+	space_open(layer.space_size, layer.features, 0, FLUSH_HOST);
 	must("registers", axas_hw_regs(space, &registers));
 	for (uint32_t page = 0; page < PAGES; page++)
 		round_gpa[page] = GPA_AREA + PAGE * page;
@@ -163,7 +163,7 @@ static void huge_frames(void)
 	axas_stats_t stats;
 
 	group("two CPUs on one page, huge frames");
-	space_open(layer.space_size, layer.features, FLUSH_HOST);
+	space_open(layer.space_size, layer.features, layer.huge_options, FLUSH_HOST);
 	must("registers", axas_hw_regs(space, &registers));
 	start_books();
 	round_gpa[0] = GPA_AREA;

@@ -92,7 +92,7 @@ static void with_features(uint32_t features)
 {
 	uint64_t gib = linear_hpa(0) & ~(GIB(1) - 1);
 
-	space_open(layer.space_size, features, FLUSH_BUILTIN);
+	space_open(layer.space_size, features, 0, FLUSH_BUILTIN);
 	for (axas_flags_t permissions = 0; permissions <= RWX; permissions++) {
 		for (size_t i = 0; i < COUNT(memory_types) * COUNT(options); i++) {
 			axas_flags_t flags = permissions | memory_types[i / COUNT(options)] |

@@ -134,7 +134,7 @@ static void ends_of_a_small_space(void)
 {
 	uint64_t size = MIB(512) + PAGE;
 
-	space_open(size, layer.features, FLUSH_BUILTIN);
+	space_open(size, layer.features, 0, FLUSH_BUILTIN);
 	must("lazy up to the end", axas_map_alloc(space, size - MIB(4), MIB(4), RW));
 	subtest("last word of the space", OP_WRITE, size - 8, 1, EXPECT_RESOLVED);
 	subtest("first word behind the space", OP_READ, size, 0, EXPECT_UNMAPPED);

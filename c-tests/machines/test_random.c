@@ -103,7 +103,8 @@ static void random_change(void)
 static void differ(const char *what, uint64_t op, uint64_t gpa, const axas_mapping_t *mapping,
 		   const struct outcome *outcome)
 {
-	complain(what);
+	if (!complain(what))
+		return;
 	report(": table %lu, %s 0x%lx: query: state %u flags 0x%lx hpa 0x%lx; walker: done %u, "
 	       "value 0x%lx, kind %u, access %u at 0x%lx\n",
 	       random_tables, op_name(op), gpa, mapping->state, (uint64_t)mapping->flags,

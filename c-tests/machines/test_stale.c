@@ -248,7 +248,7 @@ static void changes_under_guest(void)
 static void with_flush(const char *name, enum flush_by flush)
 {
 	group(name);
-	space_open(layer.space_size, layer.features, flush);
+	space_open(layer.space_size, layer.features, 0, flush);
 	must("registers", axas_hw_regs(space, &registers));
 	stale_is_due = flush == FLUSH_NOTHING;
 	flush_requests = 0;

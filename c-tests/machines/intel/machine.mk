@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Intel VMX in Bochs, for QEMU emulates no VMX.
+
+BASE := intel
+ARCH := x86_64
+CROSS := x86_64-linux-gnu-
+CC_PACKAGE := $(if $(filter x86_64,$(shell uname -m)),gcc,gcc-x86-64-linux-gnu)
+EMULATOR := bochs
+EMULATOR_PACKAGE := --no-install-recommends bochs bochs-term
+
+# CPU/LEVELS
+CHECKS := tigerlake/4
+
+MACHINE_CFLAGS := -mgeneral-regs-only -mno-red-zone -fcf-protection=none
+BASE_OBJECTS := boot.o rom.o intel.o vmcs.o x86/mov.o
+LAYER_OBJECTS := layer.o second_vmcs.o x86/second.o x86/second_cpu.o x86/guest_tables.o
+
+# $(1): the CPU; $(2): the image
+EMULATE = ./intel/bochs.sh $(2) $(OBJCOPY) $(1)
