@@ -8,6 +8,7 @@
 /* No access of the suite faults more often: a tenth fault means that it does so for ever. */
 #define FAULTS_MAX 10
 
+uint64_t accesses_made;
 uint64_t faults_taken;
 void (*after_fault)(const axas_fault_t *fault);
 
@@ -30,6 +31,7 @@ void guest_access_raw(struct vcpu *vcpu, uint64_t op, uint64_t gpa, uint64_t val
 {
 	struct guest_exit left = { .reason = EXIT_UNKNOWN };
 
+	accesses_made++;
 	*outcome = (struct outcome){ 0 };
 	layer_request(vcpu, op, gpa, value);
 	run(vcpu, outcome, &left);
@@ -45,6 +47,7 @@ void guest_access(struct vcpu *vcpu, uint64_t op, uint64_t gpa, uint64_t value,
 {
 	struct guest_exit left = { .reason = EXIT_UNKNOWN };
 
+	accesses_made++;
 	*outcome = (struct outcome){ 0 };
 	layer_request(vcpu, op, gpa, value);
 	do {

@@ -30,6 +30,13 @@ static void flush_nothing(void *ctx, const axas_tlb_request_t *request)
 	flush_requests++;
 }
 
+static void flush_here_only(void *ctx, const axas_tlb_request_t *request)
+{
+	(void)ctx;
+	flush_requests++;
+	layer_flush_local(request);
+}
+
 void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_by flush)
 {
 	axas_config_t config = {
@@ -50,6 +57,8 @@ void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_b
 		hal.flags |= AXAS_HAL_BUILTIN_FLUSH;
 	else if (flush == FLUSH_NOTHING)
 		hal.tlb_flush = flush_nothing;
+	else if (flush == FLUSH_HERE_ONLY)
+		hal.tlb_flush = flush_here_only;
 	else
 		hal.tlb_flush = flush_by_host;
 

@@ -108,9 +108,9 @@ void hypervisor_main(void)
 	check("no frame came back wrong", pool_mistakes(), 0);
 	group("");
 
-	report("RESULT subtests=%lu failures=%lu faults=%lu contended=%lu tables=%lu encodings=%lu "
+	report("RESULT subtests=%lu accesses=%lu failures=%lu faults=%lu contended=%lu tables=%lu encodings=%lu "
 	       "refused=%lu\n",
-	       subtests, failures, faults_taken, contended_pages, random_tables, encodings_taken,
-	       encodings_refused);
+	       subtests, accesses_made, failures, faults_taken, contended_pages, random_tables,
+	       encodings_taken, encodings_refused);
 	machine_exit(failures == 0 ? 0 : 1);
 }

@@ -41,7 +41,9 @@ void pool_supply(axas_hal_t *hal);
 enum flush_by {
 	FLUSH_BUILTIN, /* the library's own, where it has one */
 	FLUSH_HOST, /* the tlb_flush callback, with shootdown */
-	FLUSH_NOTHING, /* a callback that does nothing: the negative control */
+	/* The negative controls: callbacks that do nothing, or only what this CPU needs. */
+	FLUSH_NOTHING,
+	FLUSH_HERE_ONLY,
 };
 
 extern axas_t *space;
@@ -78,6 +80,7 @@ void guest_access_raw(struct vcpu *vcpu, uint64_t op, uint64_t gpa, uint64_t val
 /* Called after each resolved fault, before the guest goes on; null for nothing. */
 extern void (*after_fault)(const axas_fault_t *fault);
 
+extern uint64_t accesses_made;
 extern uint64_t faults_taken;
 
 enum expected {

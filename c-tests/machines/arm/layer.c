@@ -185,8 +185,9 @@ void layer_stage1_off(struct vcpu *vcpu)
 
 void layer_flush_local(const axas_tlb_request_t *request)
 {
+	/* QEMU 7.2 carries VMALLS12E1 to all CPUs, which would hide a shootdown that is forgotten. */
 	(void)request;
-	__asm__ volatile("dsb nshst\n\ttlbi vmalls12e1\n\tdsb nsh\n\tisb" ::: "memory");
+	__asm__ volatile("dsb nshst\n\ttlbi alle1\n\tdsb nsh\n\tisb" ::: "memory");
 }
 
 /*

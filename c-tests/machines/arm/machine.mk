@@ -8,8 +8,8 @@ CC_PACKAGE := gcc-aarch64-linux-gnu
 EMULATOR := qemu-system-aarch64
 EMULATOR_PACKAGE := qemu-system-arm
 
-# CPU/LEVELS: the smallest and the largest CPU; 40-bit CPUs cannot start at level 0.
-CHECKS := cortex-a53/3 max/3 max/4
+# CPU/LEVELS: 40, 44, 48 and 52 bits of physical address; 40-bit CPUs cannot start at level 0.
+CHECKS := cortex-a53/3 cortex-a72/4 neoverse-n1/4 max/3 max/4
 
 MACHINE_CFLAGS := -mgeneral-regs-only -mstrict-align -mno-outline-atomics
 BASE_OBJECTS := boot.o arm.o

@@ -11,13 +11,13 @@
 #include "vmx.h"
 #include "x86/x86.h"
 
-#define CR4_VMXE	  (UINT64_C(1) << 13)
-#define PIN_NMI_EXITING	  (1u << 3)
+#define CR4_VMXE          (UINT64_C(1) << 13)
+#define PIN_NMI_EXITING   (1u << 3)
 #define EXIT_REASON_EVENT 0
-#define EXIT_INFO_FIELD	  ((enum vmcs_field)0x4404)
-#define EVENT_MASK	  0x7ff
-#define EVENT_NMI	  0x202 /* type and vector */
-#define INVEPT_ALL	  2
+#define EXIT_INFO_FIELD   ((enum vmcs_field)0x4404)
+#define EVENT_MASK        0x7ff
+#define EVENT_NMI         0x202 /* type and vector */
+#define INVEPT_ALL        2
 
 struct layer layer = {
 	.format = AXAS_FORMAT_EPT,
@@ -115,11 +115,14 @@ static void flush_translations(void)
 
 static uint32_t was_kicked(uint32_t reason)
 {
-	if (reason != EXIT_REASON_EVENT ||
-	    (vmcs_read(EXIT_INFO_FIELD) & EVENT_MASK) != EVENT_NMI)
+	if (reason != EXIT_REASON_EVENT || (vmcs_read(EXIT_INFO_FIELD) & EVENT_MASK) != EVENT_NMI)
 		return 0;
-	/* The exit left NMIs blocked; the handler's IRET lets the next one in. */
+	/*
+	 * The exit left NMIs blocked, here and in the state of the guest, which never had one: the
+	 * handler's IRET lets the next one in.
+	 */
 	__asm__ volatile("int $2" ::: "memory");
+	vmcs_write(VMCS_GUEST_INTERRUPTIBILITY, 0);
 	return 1;
 }
 
