@@ -174,11 +174,128 @@ static int happened(struct random *r, axas_status_t got, axas_status_t expected,
 	return got == AXAS_OK;
 }
 
-static void do_map_linear(struct random *r, int injected)
+enum what { MAP_LINEAR, MAP_ALLOC, UNMAP, PROTECT, POPULATE, DISCARD };
+
+/* A call that there is whole and in slices. */
+struct call {
+	enum what what;
+	struct range at;
+	axas_hpa_t hpa;
+	axas_flags_t flags;
+};
+
+/* Pages that were valid and lost something must have been named in a flush. */
+static void check_flush(const struct random *r, const struct call *c, uint64_t size)
+{
+	const axas_flags_t kept = c->what == PROTECT ? c->flags : 0;
+
+	if (c->what == POPULATE || c->what == MAP_ALLOC)
+		return;
+	for (axas_gpa_t gpa = c->at.gpa; gpa < c->at.gpa + size; gpa += PAGE) {
+		const struct model_page *p = model_at(&r->m, gpa);
+		const int valid = p->state == AXAS_STATE_OWNED ||
+				  (p->state == AXAS_STATE_LINEAR && c->what != DISCARD);
+
+		if (valid && (space_access(p->flags) & ~kept) && !space_flush_covered(gpa, PAGE))
+			fail_msg("step %u: no flush for %#llx", r->step, (unsigned long long)gpa);
+	}
+}
+
+static axas_status_t call_whole(struct random *r, const struct call *c)
+{
+	axas_t *as = r->f.as;
+
+	switch (c->what) {
+	case MAP_LINEAR:
+		return axas_map_linear(as, c->at.gpa, c->hpa, c->at.size, c->flags);
+	case MAP_ALLOC:
+		return axas_map_alloc(as, c->at.gpa, c->at.size, c->flags);
+	case UNMAP:
+		return axas_unmap(as, c->at.gpa, c->at.size);
+	case PROTECT:
+		return axas_protect(as, c->at.gpa, c->at.size, c->flags);
+	case POPULATE:
+		return axas_populate(as, c->at.gpa, c->at.size);
+	case DISCARD:
+		return axas_discard(as, c->at.gpa, c->at.size);
+	}
+	return AXAS_ERR_BAD_STATE;
+}
+
+static axas_status_t call_slice(struct random *r, const struct call *c, uint64_t budget,
+				uint64_t *done)
+{
+	const axas_gpa_t gpa = c->at.gpa;
+	const uint64_t size = c->at.size;
+	axas_t *as = r->f.as;
+
+	switch (c->what) {
+	case MAP_LINEAR:
+		return axas_map_linear_some(as, gpa, c->hpa, size, c->flags, budget, done);
+	case MAP_ALLOC:
+		return axas_map_alloc_some(as, gpa, size, c->flags, budget, done);
+	case UNMAP:
+		return axas_unmap_some(as, gpa, size, budget, done);
+	case PROTECT:
+		return axas_protect_some(as, gpa, size, c->flags, budget, done);
+	case POPULATE:
+		return axas_populate_some(as, gpa, size, budget, done);
+	case DISCARD:
+		return axas_discard_some(as, gpa, size, budget, done);
+	}
+	return AXAS_ERR_BAD_STATE;
+}
+
+/* Slices of any budget end where the whole call ends, and each is a step forward. */
+static axas_status_t call_in_slices(struct random *r, const struct call *whole)
+{
+	const uint64_t budget =
+		whole->at.size <= 64 * PAGE ? 1 + below(r, 40) : 50 + below(r, 4000);
+	struct call c = *whole;
+
+	for (uint32_t slices = 0; slices < 100000; slices++) {
+		uint64_t done = ~0ull;
+		const axas_status_t status = call_slice(r, &c, budget, &done);
+
+		assert_true(done % PAGE == 0 && done <= c.at.size);
+		check_flush(r, &c, done);
+		if (status != AXAS_ERR_AGAIN) {
+			if (status == AXAS_OK)
+				assert_int_equal(done, c.at.size);
+			return status;
+		}
+		assert_true(done > 0 && done < c.at.size);
+		c.at.gpa += done;
+		c.at.size -= done;
+		c.hpa += done;
+	}
+	fail_msg("step %u: no end of slices", r->step);
+	return AXAS_ERR_BAD_STATE;
+}
+
+/* Whole or, where the model expects success, in slices. */
+static int call(struct random *r, const struct call *c, axas_status_t expected, int injected)
+{
+	const int in_slices =
+		expected == AXAS_OK && !injected && !(c->flags & AXAS_REPLACE) && below(r, 3) == 0;
+	axas_status_t got;
+
+	if (in_slices)
+		got = call_in_slices(r, c);
+	else
+		got = call_whole(r, c);
+	if (!happened(r, got, expected, injected))
+		return 0;
+	if (!in_slices)
+		check_flush(r, c, c->at.size);
+	return 1;
+}
+
+static void map_linear(struct random *r, int injected, axas_flags_t replace)
 {
 	static const uint64_t align[] = { PAGE, 2 * MIB, GIB, GIB };
 	static const axas_flags_t sizes[] = { 0, 0, AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_NO_HUGE_EXEC };
-	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 5)];
+	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 5)] | replace;
 	const uint64_t congruent = align[below(r, 4)];
 	/* a gigabyte in small pages is covered elsewhere and slow here */
 	const struct range at =
@@ -186,16 +303,36 @@ static void do_map_linear(struct random *r, int injected)
 	const axas_hpa_t hpa =
 		LINEAR_HPA + below(r, GIB / congruent) * congruent + at.gpa % congruent;
 	const axas_gpa_t probe = at.gpa + below(r, at.size);
-	const axas_status_t expected =
-		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
+	const axas_status_t expected = replace || model_all_absent(&r->m, at.gpa, at.size) ?
+					       AXAS_OK :
+					       AXAS_ERR_ALREADY_EXISTS;
+	const struct call c = { MAP_LINEAR, at, hpa, flags };
 
 	trace(r, "map_linear", at, hpa, flags);
-	if (!happened(r, axas_map_linear(r->f.as, at.gpa, hpa, at.size, flags), expected, injected))
+	if (!call(r, &c, expected, injected))
 		return;
 	remember(r, at);
 	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_LINEAR,
 						 flags & (RWX | ALL_MEMORY_TYPES), hpa });
 	assert_int_equal(space_agree(r->f.as, probe).size, best_page(r, at, hpa, flags, probe));
+}
+
+static void do_map_linear(struct random *r, int injected)
+{
+	map_linear(r, injected, 0);
+}
+
+static void do_replace(struct random *r, int injected)
+{
+	map_linear(r, injected, AXAS_REPLACE);
+}
+
+/* Whatever was reserved has a frame now. */
+static void learn_all(struct random *r, struct range at)
+{
+	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size; gpa += PAGE)
+		if (model_at(&r->m, gpa)->state == AXAS_STATE_RESERVED)
+			model_learn(&r->m, &r->f, gpa);
 }
 
 static void do_map_alloc(struct random *r, int injected)
@@ -207,18 +344,16 @@ static void do_map_alloc(struct random *r, int injected)
 	const struct range at = pick_range(r, populate ? 4 * MIB : 4 * GIB);
 	const axas_status_t expected =
 		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
-	axas_status_t got;
+	const struct call c = { MAP_ALLOC, at, 0, flags | (populate ? AXAS_POPULATE : 0) };
 
 	trace(r, populate ? "map_alloc populated" : "map_alloc", at, 0, flags);
-	got = axas_map_alloc(r->f.as, at.gpa, at.size, flags | (populate ? AXAS_POPULATE : 0));
-	if (!happened(r, got, expected, injected))
+	if (!call(r, &c, expected, injected))
 		return;
 	remember(r, at);
 	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_RESERVED,
 						 flags & ~(axas_flags_t)AXAS_NO_HUGE, 0 });
-	for (axas_gpa_t gpa = at.gpa; populate && gpa < at.gpa + at.size; gpa += PAGE)
-		if (model_at(&r->m, gpa)->state == AXAS_STATE_RESERVED)
-			model_learn(&r->m, &r->f, gpa);
+	if (populate)
+		learn_all(r, at);
 }
 
 static void do_map_trap(struct random *r, int injected)
@@ -236,28 +371,14 @@ static void do_map_trap(struct random *r, int injected)
 	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_TRAP, 0, cookie });
 }
 
-/* Pages that were valid and lost something must have been named in a flush. */
-static void check_flush(const struct random *r, struct range at, axas_flags_t kept)
-{
-	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size; gpa += PAGE) {
-		const struct model_page *p = model_at(&r->m, gpa);
-		const int valid = p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED;
-
-		if (valid && (space_access(p->flags) & ~kept) && !space_flush_covered(gpa, PAGE))
-			fail_msg("step %u: no flush for %#llx", r->step, (unsigned long long)gpa);
-	}
-}
-
 static void do_unmap(struct random *r, int injected)
 {
 	const struct range at = pick_mapped(r);
-	axas_status_t got;
+	const struct call c = { UNMAP, at, 0, 0 };
 
 	trace(r, "unmap", at, 0, 0);
-	got = axas_unmap(r->f.as, at.gpa, at.size);
-	if (!happened(r, got, AXAS_OK, injected))
+	if (!call(r, &c, AXAS_OK, injected))
 		return;
-	check_flush(r, at, 0);
 	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_ABSENT, 0, 0 });
 }
 
@@ -267,14 +388,37 @@ static void do_protect(struct random *r, int injected)
 	const axas_flags_t flags = pick_access(r);
 	const axas_status_t expected =
 		model_all_memory(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
-	axas_status_t got;
+	const struct call c = { PROTECT, at, 0, flags };
 
 	trace(r, "protect", at, 0, flags);
-	got = axas_protect(r->f.as, at.gpa, at.size, flags);
-	if (!happened(r, got, expected, injected))
-		return;
-	check_flush(r, at, flags);
-	model_protect(&r->m, at.gpa, at.size, flags);
+	if (call(r, &c, expected, injected))
+		model_protect(&r->m, at.gpa, at.size, flags);
+}
+
+static void do_populate(struct random *r, int injected)
+{
+	struct range at = pick_mapped(r);
+	axas_status_t expected;
+	struct call c;
+
+	at.size = at.size > 4 * MIB ? 4 * MIB : at.size;
+	expected = model_all_memory(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
+	c = (struct call){ POPULATE, at, 0, 0 };
+	trace(r, "populate", at, 0, 0);
+	if (call(r, &c, expected, injected))
+		learn_all(r, at);
+}
+
+static void do_discard(struct random *r, int injected)
+{
+	const struct range at = pick_mapped(r);
+	const axas_status_t expected =
+		model_all_memory(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
+	const struct call c = { DISCARD, at, 0, 0 };
+
+	trace(r, "discard", at, 0, 0);
+	if (call(r, &c, expected, injected))
+		model_discard(&r->m, at.gpa, at.size);
 }
 
 static void do_fault(struct random *r, int injected)
@@ -300,9 +444,9 @@ static void do_fault(struct random *r, int injected)
 static void one_step(struct random *r)
 {
 	static void (*const operation[])(struct random *, int) = {
-		do_map_linear, do_map_linear, do_map_alloc, do_map_alloc, do_map_alloc,
-		do_map_trap,   do_unmap,      do_unmap,     do_protect,   do_protect,
-		do_fault,      do_fault,      do_fault,
+		do_map_linear, do_map_linear, do_map_alloc, do_map_alloc, do_map_alloc, do_populate,
+		do_discard,    do_replace,    do_map_trap,  do_unmap,     do_unmap,     do_protect,
+		do_protect,    do_fault,      do_fault,     do_fault,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
 	const int injected = below(r, 8) == 0;

@@ -1,6 +1,6 @@
 #include "model.h"
 
-#define SIZES (AXAS_HUGE_FRAMES | AXAS_MAX_2M)
+#define SIZES (AXAS_HUGE_FRAMES | AXAS_MAX_2M | MODEL_ANY_SIZE)
 
 void model_init(struct model *m, axas_gpa_t base, uint64_t size)
 {
@@ -59,6 +59,18 @@ void model_protect(struct model *m, axas_gpa_t gpa, uint64_t size, axas_flags_t 
 	}
 }
 
+void model_discard(struct model *m, axas_gpa_t gpa, uint64_t size)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE) {
+		struct model_page *p = model_at(m, g);
+
+		if (p->state != AXAS_STATE_OWNED)
+			continue;
+		p->state = AXAS_STATE_RESERVED;
+		p->flags |= MODEL_ANY_SIZE;
+	}
+}
+
 axas_fault_result_t model_verdict(const struct model *m, axas_gpa_t gpa, axas_flags_t access)
 {
 	const struct model_page *p;
@@ -96,7 +108,7 @@ void model_learn(struct model *m, const struct fixture *f, axas_gpa_t gpa)
 
 		assert_int_equal(p->state, AXAS_STATE_RESERVED);
 		if (r.size > PAGE)
-			assert_true(p->flags & AXAS_HUGE_FRAMES);
+			assert_true(p->flags & (AXAS_HUGE_FRAMES | MODEL_ANY_SIZE));
 		if (r.size > 2 * MIB)
 			assert_false(p->flags & AXAS_MAX_2M);
 		p->state = AXAS_STATE_OWNED;
@@ -111,9 +123,9 @@ static void same_flags(const struct fixture *f, const struct model_page *p, axas
 	const axas_flags_t want = p->flags;
 
 	assert_int_equal(space_access(got), space_access(want));
-	if (p->state == AXAS_STATE_RESERVED)
+	if (p->state == AXAS_STATE_RESERVED && !(want & MODEL_ANY_SIZE))
 		assert_int_equal(got & AXAS_HUGE_FRAMES, want & AXAS_HUGE_FRAMES);
-	else
+	else if (p->state != AXAS_STATE_RESERVED)
 		assert_int_equal(got & SIZES, 0);
 	assert_int_equal(space_memory(f->cfg.format, f->cfg.features, got),
 			 space_memory(f->cfg.format, f->cfg.features, want));

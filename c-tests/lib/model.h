@@ -13,6 +13,9 @@ struct model_page {
 	uint32_t state;
 };
 
+/* Flags of a page that was discarded: how large its frame may be is left to its history. */
+#define MODEL_ANY_SIZE (1u << 31)
+
 struct model {
 	axas_gpa_t base;
 	uint64_t pages;
@@ -36,6 +39,8 @@ int model_all_memory(const struct model *m, axas_gpa_t gpa, uint64_t size);
 void model_set(struct model *m, const struct model_change *c);
 void model_protect(struct model *m, axas_gpa_t gpa, uint64_t size, axas_flags_t flags);
 axas_fault_result_t model_verdict(const struct model *m, axas_gpa_t gpa, axas_flags_t access);
+/* Owned pages become reservations again. */
+void model_discard(struct model *m, axas_gpa_t gpa, uint64_t size);
 uint64_t model_count(const struct model *m, uint32_t state);
 
 /*

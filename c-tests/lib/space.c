@@ -384,6 +384,19 @@ void __wrap_axas_destroy(axas_t *as)
 		return status;                                             \
 	}
 
+/* The same for one that works in slices: an error leaves what it says is done. */
+#define WRAP_SOME(name, parameters, arguments)                              \
+	axas_status_t __real_axas_##name parameters;                        \
+	axas_status_t __wrap_axas_##name parameters;                        \
+	axas_status_t __wrap_axas_##name parameters                         \
+	{                                                                   \
+		struct guard g = begin(as, #name);                          \
+		const axas_status_t status = __real_axas_##name arguments;  \
+                                                                            \
+		end(&g, status != AXAS_OK && (done == NULL || *done == 0)); \
+		return status;                                              \
+	}
+
 /* The same for one that only looks. */
 #define WRAP_LOOK(name, parameters, arguments)                 \
 	axas_status_t __real_axas_##name parameters;           \
@@ -413,6 +426,29 @@ WRAP(map_trap, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t cookie),
 WRAP(unmap, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(protect, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags),
      (as, gpa, size, flags))
+WRAP(populate, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
+WRAP(discard, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
+WRAP_SOME(map_linear_some,
+	  (axas_t * as, axas_gpa_t gpa, axas_hpa_t hpa, uint64_t size, axas_flags_t flags,
+	   uint64_t budget, uint64_t *done),
+	  (as, gpa, hpa, size, flags, budget, done))
+WRAP_SOME(map_alloc_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags, uint64_t budget,
+	   uint64_t *done),
+	  (as, gpa, size, flags, budget, done))
+WRAP_SOME(unmap_some, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
+	  (as, gpa, size, budget, done))
+WRAP_SOME(protect_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags, uint64_t budget,
+	   uint64_t *done),
+	  (as, gpa, size, flags, budget, done))
+WRAP_SOME(populate_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
+	  (as, gpa, size, budget, done))
+WRAP_SOME(discard_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
+	  (as, gpa, size, budget, done))
+WRAP_LOOK(audit, (const axas_t *as), (as))
 WRAP(set_vmid, (axas_t * as, uint32_t vmid), (as, vmid))
 WRAP_LOOK(query, (const axas_t *as, axas_gpa_t gpa, axas_mapping_t *m), (as, gpa, m))
 WRAP_LOOK(translate, (const axas_t *as, axas_gpa_t gpa, axas_hpa_t *hpa, uint64_t *run),
@@ -544,6 +580,7 @@ struct sweep space_sweep(const axas_t *as)
 	assert_int_equal(stats.mapped_1g, sw.leaves[3]);
 	assert_int_equal(stats.guest_frames, s->host->guest_out);
 	assert_int_equal(stats.table_frames + s->handle_frames, s->host->tables_out);
+	assert_int_equal(axas_audit(as), AXAS_OK);
 	host_check(s->host);
 	return sw;
 }

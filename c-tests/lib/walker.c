@@ -416,6 +416,7 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 
 struct cursor {
 	uint64_t pa;
+	const uint64_t *table;
 	uint64_t entries;
 	uint64_t next;
 	uint32_t occupied;
@@ -444,18 +445,29 @@ static void note_broken(struct sweep *s, const char *why, uint64_t entry, uint32
 	}
 }
 
-static void enter_table(const struct visitor *v, const struct cursor *c, int is_root,
+static void enter_table(const struct walker *w, const struct visitor *v, struct cursor *c,
 			uint32_t level)
 {
 	const uint64_t bytes = c->entries * sizeof(uint64_t);
+	const uint64_t frames = bytes < BIT(PAGE_SHIFT) ? 1 : bytes >> PAGE_SHIFT;
 
-	if (v->table != NULL)
-		v->table(v->ctx, c->pa, bytes < BIT(PAGE_SHIFT) ? BIT(PAGE_SHIFT) : bytes);
-	if (v->sweep == NULL)
+	c->table = w->at(w->ctx, c->pa, bytes);
+	if (c->table == NULL) {
+		note_broken(v->sweep, "table outside the host's memory", c->pa, level);
+		c->next = c->entries;
+		c->occupied = 1;
 		return;
-	v->sweep->table_frames += bytes < BIT(PAGE_SHIFT) ? 1 : bytes >> PAGE_SHIFT;
-	if (!is_root)
-		v->sweep->tables[level]++;
+	}
+	if (v->table != NULL)
+		v->table(v->ctx, c->pa, frames << PAGE_SHIFT);
+	if (v->sweep != NULL) {
+		v->sweep->table_frames += frames;
+		if (level != w->levels)
+			v->sweep->tables[level]++;
+	}
+	/* Whoever wants tables only need not look at leaves one by one. */
+	if (level == 1 && v->sweep == NULL && v->leaf == NULL)
+		c->next = c->entries;
 }
 
 static void see_leaf(const struct visitor *v, const struct decoded *d, uint32_t level)
@@ -473,23 +485,19 @@ static void visit(const struct walker *w, const struct visitor *v)
 	uint32_t level = w->levels;
 
 	stack[level] = (struct cursor){ .pa = w->root, .entries = w->root_entries };
-	enter_table(v, &stack[level], 1, level);
+	enter_table(w, v, &stack[level], level);
 	while (level <= w->levels) {
 		struct cursor *c = &stack[level];
-		const uint64_t *t = w->at(w->ctx, c->pa, c->entries * sizeof(uint64_t));
 		struct decoded d;
 		uint64_t e;
 
-		if (t == NULL || c->next == c->entries) {
-			if (t == NULL)
-				note_broken(v->sweep, "table outside the host's memory", c->pa,
-					    level);
-			else if (!c->occupied && level != w->levels && v->sweep != NULL)
+		if (c->next == c->entries) {
+			if (!c->occupied && level != w->levels && v->sweep != NULL)
 				v->sweep->empty_tables++;
 			level++;
 			continue;
 		}
-		e = read_entry(t, c->next++);
+		e = read_entry(c->table, c->next++);
 		if (e == empty_word(w))
 			continue;
 		c->occupied = 1;
@@ -501,7 +509,7 @@ static void visit(const struct walker *w, const struct visitor *v)
 		if (d.kind == ENTRY_TABLE) {
 			level--;
 			stack[level] = (struct cursor){ .pa = d.address, .entries = 512 };
-			enter_table(v, &stack[level], 0, level);
+			enter_table(w, v, &stack[level], level);
 		}
 	}
 }
