@@ -567,6 +567,7 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 			model_check_all(&r->m, f);
 	}
 	model_check_all(&r->m, f);
+	assert_ok(axas_audit(f->as));
 	fixture_destroy(f);
 	model_exit(&r->m);
 	host_exit(&f->host);

@@ -580,7 +580,9 @@ struct sweep space_sweep(const axas_t *as)
 	assert_int_equal(stats.mapped_1g, sw.leaves[3]);
 	assert_int_equal(stats.guest_frames, s->host->guest_out);
 	assert_int_equal(stats.table_frames + s->handle_frames, s->host->tables_out);
-	assert_int_equal(axas_audit(as), AXAS_OK);
+	/* through windows it is slow: once for each random sequence is enough */
+	if (s->host->hal.release_virt == NULL)
+		assert_int_equal(axas_audit(as), AXAS_OK);
 	host_check(s->host);
 	return sw;
 }
