@@ -23,6 +23,8 @@ const HUGE_ORDER: u32 = 9;
 pub enum Reach {
     /// By an offset.
     Direct,
+    /// By an offset, and tables that went back can still be read: some calls take no lock.
+    Readable,
     /// By a callback that checks whose frame it is.
     Callback,
     /// By windows that must be closed again.
@@ -110,15 +112,19 @@ impl Host {
     pub fn hal(&self, levels: u32, wants_released: bool) -> axas_hal_t {
         let mut state = self.0.borrow_mut();
         state.most_windows = levels as usize + 2;
-        let direct = state.reach == Reach::Direct;
+        let flags = match state.reach {
+            Reach::Direct => AXAS_HAL_DIRECT_MAP,
+            Reach::Readable => AXAS_HAL_DIRECT_MAP | AXAS_HAL_TABLES_STAY_READABLE,
+            Reach::Callback | Reach::Windows => 0,
+        };
         let windows = state.reach == Reach::Windows;
         axas_hal_t {
             struct_size: size_of::<axas_hal_t>() as u32,
-            flags: if direct { AXAS_HAL_DIRECT_MAP } else { 0 },
+            flags,
             ctx: (&raw const *self.0).cast_mut().cast(),
             alloc_frame: Some(alloc_frame),
             dealloc_frame: Some(dealloc_frame),
-            phys_to_virt: (!direct).then_some(phys_to_virt),
+            phys_to_virt: (flags == 0).then_some(phys_to_virt),
             release_virt: windows.then_some(release_virt),
             direct_map_offset: (state.memory.as_mut_ptr() as u64).wrapping_sub(FIRST),
             tlb_flush: Some(tlb_flush),

@@ -153,6 +153,8 @@ fn scenario() -> Vec<Call> {
         Call::Fault { at: GIB + 9 * MIB_2, access: AXAS_WRITE },
         Call::Fault { at: 2 * GIB - KIB_4, access: AXAS_READ },
         Call::Protect { at: 3 * MIB_2 + KIB_4, size: GIB / 2, permissions: AXAS_READ },
+        Call::Populate { at: GIB + 5 * MIB_2 + 3 * KIB_4, size: 4 * KIB_4 },
+        Call::Discard { at: GIB + 5 * MIB_2 + 4 * KIB_4, size: 2 * KIB_4 },
         Call::Unmap { at: 5 * MIB_2 + KIB_4, size: KIB_4 },
         Call::Unmap { at: GIB + 3 * MIB_2 + KIB_4, size: 4 * MIB_2 },
         Call::Unmap { at: 3 * GIB + KIB_4, size: KIB_4 },
@@ -210,6 +212,39 @@ fn tables_stop_at_the_quota() {
         assert_eq!(space.map_alloc(beyond, GIB, AXAS_READ), Ok(()), "needs no table");
         assert_eq!(space.page_fault(beyond, AXAS_READ), Verdict::NoMemory);
         assert_eq!(space.stats().unwrap().table_frames, u64::from(root_pages + below));
+        twin.finish();
+    });
+}
+
+/// Pages that went come back as they were reserved, and read as zero again.
+#[test]
+fn discarded_pages_stay_reserved() {
+    for_each_format(|machine| {
+        let mut twin = Twin::new(machine, Reach::Windows);
+        let flags = READ_WRITE | AXAS_HUGE_FRAMES;
+        does(&mut twin, Call::Alloc { at: MIB_2, size: 3 * MIB_2, flags });
+        does(&mut twin, Call::Populate { at: MIB_2 + KIB_4, size: 2 * MIB_2 });
+        does(&mut twin, Call::Discard { at: MIB_2, size: 2 * MIB_2 + 7 * KIB_4 });
+        does(&mut twin, Call::Fault { at: 2 * MIB_2 + KIB_4, access: AXAS_WRITE });
+        does(&mut twin, Call::Populate { at: MIB_2, size: 3 * MIB_2 });
+        assert_eq!(twin.space().stats().unwrap().guest_frames, 3 * 512);
+        does(&mut twin, Call::Discard { at: MIB_2, size: 3 * MIB_2 });
+        assert_eq!(twin.space().stats().unwrap().guest_frames, 0);
+        twin.finish();
+    });
+}
+
+#[test]
+fn what_is_replaced_goes_back_after_the_flush() {
+    for_each_format(|machine| {
+        let mut twin = Twin::new(machine, Reach::Callback);
+        scenario().into_iter().for_each(|call| does(&mut twin, call));
+        let flags = AXAS_READ | AXAS_REPLACE;
+        let (at, hpa) = (GIB + KIB_4, 65 * GIB + KIB_4);
+        does(&mut twin, Call::Linear { at, size: 2 * GIB + MIB_2, hpa, flags });
+        assert!(twin.space().stats().unwrap().guest_frames > 0, "those outside the range stay");
+        does(&mut twin, Call::Linear { at: 0, size: 4 * GIB, hpa: 64 * GIB, flags });
+        assert_eq!(twin.space().stats().unwrap().guest_frames, 0);
         twin.finish();
     });
 }

@@ -121,8 +121,8 @@ impl Model {
         self.overlapping(start, end).next().is_none()
     }
 
-    /// Whether permissions can be changed everywhere in a range.
-    pub fn is_protectable(&self, start: u64, end: u64) -> bool {
+    /// Whether all of a range is mapped or reserved.
+    pub fn is_mapped(&self, start: u64, end: u64) -> bool {
         let mut reached = start;
         for (first, piece) in self.overlapping(start, end) {
             if first > reached || matches!(piece.kind, Kind::Trap { .. }) {
@@ -177,6 +177,29 @@ impl Model {
         self.cut(end);
         for (_, piece) in self.pieces.range_mut(start..end) {
             piece.flags = piece.flags & !7 | permissions;
+        }
+    }
+
+    /// The reserved parts of a range.
+    pub fn reserved(&self, start: u64, end: u64) -> Vec<(u64, u64)> {
+        let is_reserved = |(_, piece): &(u64, Piece)| matches!(piece.kind, Kind::Reserved { .. });
+        self.overlapping(start, end)
+            .filter(is_reserved)
+            .map(|(first, piece)| (first.max(start), piece.end.min(end)))
+            .collect()
+    }
+
+    /// Owned frames go, and reservations for frames of the same size stay.
+    pub fn discard(&mut self, start: u64, end: u64) {
+        for cut in [start, end] {
+            if let Some((Kind::Owned { .. }, _)) = self.at(cut) {
+                self.cut(cut);
+            }
+        }
+        for (_, piece) in self.pieces.range_mut(start..end) {
+            if let Kind::Owned { .. } = piece.kind {
+                piece.kind = Kind::Reserved { largest: piece.level };
+            }
         }
     }
 

@@ -66,9 +66,10 @@ fn is_small(flags: u32) -> bool {
 
 fn linear() -> impl Strategy<Value = Call> {
     let distances = select(vec![0, 0, GIB, 3 * GIB, MIB_2, GIB - MIB_2, KIB_4, 5 * MIB_2 + KIB_4]);
-    (range(), distances, attributes(), page_sizes()).prop_map(
-        |((at, size), distance, flags, sizes)| {
-            let flags = flags | sizes;
+    let replaces = select(vec![0, 0, 0, AXAS_REPLACE]);
+    (range(), distances, attributes(), page_sizes(), replaces).prop_map(
+        |((at, size), distance, flags, sizes, replaces)| {
+            let flags = flags | sizes | replaces;
             let size = if is_small(flags) || !distance.is_multiple_of(MIB_2) {
                 size.min(MOST_SMALL)
             } else {
@@ -108,6 +109,12 @@ fn populate() -> impl Strategy<Value = Call> {
     })
 }
 
+/// A few pages, for which the host has frames.
+fn some_pages() -> impl Strategy<Value = (u64, u64)> {
+    let sizes = select(vec![KIB_4, KIB_4, 5 * KIB_4, MIB_2, MIB_2 + KIB_4]);
+    (spot(), sizes)
+}
+
 fn trap() -> impl Strategy<Value = Call> {
     let cookies = select(vec![0_u64, 1, 0xffff_ffff, 0x8000_1234]);
     (range(), cookies).prop_map(|((at, size), cookie)| Call::Trap { at, size, cookie })
@@ -134,6 +141,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => extents(),
         5 => reserve(),
         2 => populate(),
+        3 => some_pages().prop_map(|(at, size)| Call::Populate { at, size }),
+        3 => range().prop_map(|(at, size)| Call::Discard { at, size }),
         2 => trap(),
         8 => range().prop_map(|(at, size)| Call::Unmap { at, size }),
         5 => protect(),
@@ -150,9 +159,9 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn follows_the_model(machine: Machine) {
-    const CASES: u32 = 160;
+    const CASES: u32 = 128;
     const MOST_STEPS: usize = 40;
-    let reach = select(vec![Reach::Direct, Reach::Callback, Reach::Windows]);
+    let reach = select(vec![Reach::Direct, Reach::Readable, Reach::Callback, Reach::Windows]);
     proptest!(
         ProptestConfig::with_cases(CASES),
         |(reach in reach, steps in vec(step(), 1..MOST_STEPS))| {
