@@ -500,6 +500,23 @@
 #define AXAS_ARENA_REGIONS 16u
 
 /**
+ * axas_read and the calls beside it: whatever the permissions of the guest are.
+ */
+#define AXAS_ACCESS_HOST 256u
+
+/**
+ * axas_write, axas_fill, axas_for_each_chunk: clean the caches afterwards (clean_range with
+ * AXAS_FRAME_GUEST), for a guest that starts with its caches off and for code.
+ */
+#define AXAS_ACCESS_CLEAN 512u
+
+/**
+ * axas_read and the calls beside it: AXAS_EXECUTE must be allowed instead of AXAS_READ, as for an
+ * instruction fetch.
+ */
+#define AXAS_ACCESS_EXECUTE 1024u
+
+/**
  * A guest-physical address space. Opaque: pointers to it come from axas_create or axas_create_in.
  */
 typedef struct axas_t axas_t;
@@ -966,6 +983,12 @@ typedef struct axas_stats_t {
          */
         uint64_t reserved[8];
 } axas_stats_t;
+
+/**
+ * Takes `bytes` bytes of guest memory at `gpa`, reachable at `host` during the call only; returns 0 to
+ * stop.
+ */
+typedef uint32_t (*axas_chunk_fn)(void *ctx, axas_gpa_t gpa, void *host, size_t bytes);
 
 /**
  * Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
@@ -1571,7 +1594,9 @@ axas_status_t axas_trap_cookie(const struct axas_t *space,
  *
  * gpa is HPFAR_EL2 with the offset of FAR_EL2; for a permission fault outside a table walk hardware
  * need not fill HPFAR_EL2, AXAS_VALID_GPA is then clear: translate gva with AT S1E1R. An access in a
- * guest's table walk is a read (a write where the walk updates a descriptor: WnR). Source: Arm ARM,
+ * guest's table walk is a read; a permission fault there may as well be of the update of a descriptor:
+ * access is then AXAS_READ | AXAS_WRITE with AXAS_VALID_ACCESS clear. AXAS_KIND_ADDRESS_SIZE,
+ * AXAS_KIND_EXTERNAL and AXAS_KIND_OTHER are not for axas_handle_page_fault. Source: Arm ARM,
  * ESR_EL2 (ISS encoding for exceptions from instruction and data aborts) and HPFAR_EL2.
  */
 AXAS_MUST_USE
@@ -1590,7 +1615,8 @@ axas_status_t axas_fault_from_arm(uint64_t esr,
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another exit reason.
  *
  * gva is not in these arguments: read the guest-linear address of the VMCS where bit 7 of the
- * qualification is set. With accessed and dirty flags on, hardware reports a guest's table walk as a
+ * qualification is set. AXAS_KIND_MISCONFIG (exit reason 49) is not for axas_handle_page_fault, which
+ * would call it spurious for ever. With accessed and dirty flags on, hardware reports a guest's table walk as a
  * write. Source: Intel SDM vol. 3C, "Exit Qualification for EPT Violations".
  */
 AXAS_MUST_USE
@@ -1607,7 +1633,8 @@ axas_status_t axas_fault_from_ept(uint32_t exit_reason,
  * @param fault Takes the result; untouched after an error.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
  *
- * Hardware reports a guest's table walk as a write. Source: AMD APM vol. 2, "Nested versus Guest Page
+ * Hardware reports a guest's table walk as a write. AXAS_KIND_MISCONFIG is not for
+ * axas_handle_page_fault, which would call it spurious for ever. Source: AMD APM vol. 2, "Nested versus Guest Page
  * Faults, Fault Ordering".
  */
 AXAS_MUST_USE
@@ -1742,6 +1769,214 @@ AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_s
  */
 AXAS_MUST_USE
 axas_status_t axas_audit(const struct axas_t *space);
+
+/**
+ * Copies from a guest's memory.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param buf Takes the bytes; null only with len 0.
+ * @param len Bytes; 0 is fine.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
+ * @param done Takes the bytes that were copied, whatever the status; may be null.
+ * @return AXAS_OK: all of it;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap; AXAS_ERR_DENIED: not allowed; AXAS_ERR_NO_MEMORY: no frame for
+ *   a reserved page; AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot
+ *   reach; AXAS_ERR_BAD_STATE: corrupt table; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Goes across pages, frames and areas; takes reserved pages in as an access of the guest would (they count
+ * as resolved faults). The guest may write meanwhile: what is copied is then any mixture. Lock class:
+ * shared, given up after at most 64 KiB. Callbacks: as axas_handle_page_fault, and relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read(struct axas_t *space,
+                        axas_gpa_t gpa,
+                        void *buf,
+                        size_t len,
+                        uint32_t access,
+                        size_t *done);
+
+/**
+ * Copies into a guest's memory.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param buf The bytes; null only with len 0.
+ * @param len Bytes; 0 is fine.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
+ * @param done Takes the bytes that were copied, whatever the status; may be null.
+ * @return As axas_read. Otherwise as axas_read; what was written before an error stays.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write(struct axas_t *space,
+                         axas_gpa_t gpa,
+                         const void *buf,
+                         size_t len,
+                         uint32_t access,
+                         size_t *done);
+
+/**
+ * Fills a guest's memory with a byte.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param byte What to fill with.
+ * @param len Bytes; 0 is fine.
+ * @param access As for axas_write.
+ * @param done Takes the bytes that were filled, whatever the status; may be null.
+ * @return As axas_read. Otherwise as axas_write.
+ */
+AXAS_MUST_USE
+axas_status_t axas_fill(struct axas_t *space,
+                        axas_gpa_t gpa,
+                        uint8_t byte,
+                        uint64_t len,
+                        uint32_t access,
+                        uint64_t *done);
+
+/**
+ * Calls back with the pieces of a guest's memory that lie side by side in the host's, in order.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param len Bytes; 0 is fine.
+ * @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
+ *   axas_read or, with AXAS_WRITE, axas_write.
+ * @param chunk Called with each piece, of at most 64 KiB; the pointer is good during the call. Returns 0 to
+ *   stop. With the lock held: may call no axas_ function.
+ * @param ctx Passed to chunk.
+ * @return AXAS_OK, also when stopped; else as axas_read.
+ *
+ * Lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_for_each_chunk(struct axas_t *space,
+                                  axas_gpa_t gpa,
+                                  uint64_t len,
+                                  uint32_t access,
+                                  axas_chunk_fn chunk,
+                                  void *ctx);
+
+/**
+ * Reads 8 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Takes the value, in the host's byte order; untouched after an error.
+ * @return As axas_read. Otherwise as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u8(struct axas_t *space,
+                           axas_gpa_t gpa,
+                           uint32_t access,
+                           uint8_t *value);
+
+/**
+ * Writes 8 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return As axas_read. Otherwise as axas_write.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u8(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint8_t value);
+
+/**
+ * Reads 16 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Takes the value, in the host's byte order; untouched after an error.
+ * @return As axas_read. Otherwise as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u16(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint16_t *value);
+
+/**
+ * Writes 16 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return As axas_read. Otherwise as axas_write.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u16(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint32_t access,
+                             uint16_t value);
+
+/**
+ * Reads 32 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Takes the value, in the host's byte order; untouched after an error.
+ * @return As axas_read. Otherwise as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u32(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint32_t *value);
+
+/**
+ * Writes 32 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return As axas_read. Otherwise as axas_write.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u32(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint32_t access,
+                             uint32_t value);
+
+/**
+ * Reads 64 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Takes the value, in the host's byte order; untouched after an error.
+ * @return As axas_read. Otherwise as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u64(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint64_t *value);
+
+/**
+ * Writes 64 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return As axas_read. Otherwise as axas_write.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u64(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint32_t access,
+                             uint64_t value);
 
 /**
  * The archive's version: major << 16 | minor << 8 | patch. No lock.

@@ -225,3 +225,12 @@ pub const AXAS_STORAGE_SIZE: u32 = 2048_u32;
 pub const AXAS_STORAGE_ALIGN: u32 = 128_u32;
 /// Regions that one arena takes; regions that continue the last one do not count.
 pub const AXAS_ARENA_REGIONS: u32 = 16_u32;
+
+/// axas_read and the calls beside it: whatever the permissions of the guest are.
+pub const AXAS_ACCESS_HOST: u32 = 0x100_u32;
+/// axas_write, axas_fill, axas_for_each_chunk: clean the caches afterwards (clean_range with
+/// AXAS_FRAME_GUEST), for a guest that starts with its caches off and for code.
+pub const AXAS_ACCESS_CLEAN: u32 = 0x200_u32;
+/// axas_read and the calls beside it: AXAS_EXECUTE must be allowed instead of AXAS_READ, as for an
+/// instruction fetch.
+pub const AXAS_ACCESS_EXECUTE: u32 = 0x400_u32;

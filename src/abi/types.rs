@@ -58,6 +58,11 @@ pub type axas_log_fn = Option<
 /// Takes a piece of text of `bytes` bytes, not NUL-terminated.
 pub type axas_write_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, text: *const c_char, bytes: usize)>;
+/// Takes `bytes` bytes of guest memory at `gpa`, reachable at `host` during the call only; returns 0 to
+/// stop.
+pub type axas_chunk_fn = Option<
+    unsafe extern "C" fn(ctx: *mut c_void, gpa: axas_gpa_t, host: *mut c_void, bytes: usize) -> u32,
+>;
 /// Takes one run of pages of equal state; returns 0 to stop.
 pub type axas_run_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t) -> u32>;

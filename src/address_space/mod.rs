@@ -4,6 +4,7 @@ mod create;
 mod dump;
 mod inspect;
 mod map;
+mod memory;
 mod page_fault;
 
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -11,6 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub use crate::npt::fault::Verdict;
 pub use create::tables_needed;
 pub use map::Sliced;
+pub use memory::{Access, Chunk};
 
 use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t};
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};

@@ -15,14 +15,15 @@ impl AddressSpace {
     /// Handles a second-stage fault of a guest.
     pub fn page_fault(&self, gpa: u64, access: axas_flags_t) -> Verdict {
         let verdict = match Permissions::from_bits(access) {
-            Some(access) if !access.is_empty() => self.page_fault_checked(gpa, access),
+            Some(access) if !access.is_empty() => self.take_page_in(gpa, access),
             _ => self.counted(Verdict::Error),
         };
         logging::debug("fault", "address, verdict:", gpa, verdict as u64);
         verdict
     }
 
-    fn page_fault_checked(&self, gpa: u64, access: Permissions) -> Verdict {
+    /// As [`AddressSpace::page_fault`]; an empty access is always allowed.
+    pub(super) fn take_page_in(&self, gpa: u64, access: Permissions) -> Verdict {
         if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
             return self.counted(Verdict::Unmapped);
         }

@@ -75,7 +75,9 @@ pub unsafe extern "C" fn axas_trap_cookie(
 ///
 /// gpa is HPFAR_EL2 with the offset of FAR_EL2; for a permission fault outside a table walk hardware
 /// need not fill HPFAR_EL2, AXAS_VALID_GPA is then clear: translate gva with AT S1E1R. An access in a
-/// guest's table walk is a read (a write where the walk updates a descriptor: WnR). Source: Arm ARM,
+/// guest's table walk is a read; a permission fault there may as well be of the update of a descriptor:
+/// access is then AXAS_READ | AXAS_WRITE with AXAS_VALID_ACCESS clear. AXAS_KIND_ADDRESS_SIZE,
+/// AXAS_KIND_EXTERNAL and AXAS_KIND_OTHER are not for axas_handle_page_fault. Source: Arm ARM,
 /// ESR_EL2 (ISS encoding for exceptions from instruction and data aborts) and HPFAR_EL2.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -101,7 +103,8 @@ pub unsafe extern "C" fn axas_fault_from_arm(
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another exit reason.
 ///
 /// gva is not in these arguments: read the guest-linear address of the VMCS where bit 7 of the
-/// qualification is set. With accessed and dirty flags on, hardware reports a guest's table walk as a
+/// qualification is set. AXAS_KIND_MISCONFIG (exit reason 49) is not for axas_handle_page_fault, which
+/// would call it spurious for ever. With accessed and dirty flags on, hardware reports a guest's table walk as a
 /// write. Source: Intel SDM vol. 3C, "Exit Qualification for EPT Violations".
 #[unsafe(no_mangle)]
 #[must_use]
@@ -128,7 +131,8 @@ pub unsafe extern "C" fn axas_fault_from_ept(
 /// @param fault Takes the result; untouched after an error.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
 ///
-/// Hardware reports a guest's table walk as a write. Source: AMD APM vol. 2, "Nested versus Guest Page
+/// Hardware reports a guest's table walk as a write. AXAS_KIND_MISCONFIG is not for
+/// axas_handle_page_fault, which would call it spurious for ever. Source: AMD APM vol. 2, "Nested versus Guest Page
 /// Faults, Fault Ordering".
 #[unsafe(no_mangle)]
 #[must_use]

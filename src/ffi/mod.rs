@@ -15,6 +15,8 @@ mod fault;
 
 mod inspect;
 
+mod memory;
+
 mod logging;
 
 use crate::abi::*;

@@ -37,13 +37,22 @@ type AllocFrame = unsafe extern "C" fn(*mut c_void, u32, u32) -> axas_hpa_t;
 type DeallocFrame = unsafe extern "C" fn(*mut c_void, axas_hpa_t, u32, u32);
 type PhysToVirt = unsafe extern "C" fn(*mut c_void, axas_hpa_t, usize) -> *mut c_void;
 
-/// How host-physical memory is reached.
+/// How the host's own frames are reached.
 #[derive(Clone, Copy)]
 enum Reach {
     /// At an offset, mod 2^64.
     Offset(u64),
     /// By asking.
     Callback(PhysToVirt),
+}
+
+/// Whose memory a guest's page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owner {
+    /// A frame of alloc_frame.
+    Library,
+    /// Linear memory.
+    Host,
 }
 
 /// A checked copy of the host's callbacks.
@@ -56,6 +65,8 @@ pub(crate) struct Host {
     alloc_frame: AllocFrame,
     dealloc_frame: DeallocFrame,
     reach: Reach,
+    /// How linear memory is reached, if it is.
+    reach_linear: Option<Reach>,
     tables_stay_readable: bool,
     release_virt: axas_release_virt_fn,
     tlb_flush: axas_tlb_flush_fn,
@@ -80,6 +91,11 @@ impl Host {
             Some(phys_to_virt) => Reach::Callback(phys_to_virt),
             None => return Err(Error::InvalidInput),
         };
+        let reach_linear = if direct && hal.flags & AXAS_HAL_DIRECT_MAP_LINEAR != 0 {
+            Some(reach)
+        } else {
+            hal.phys_to_virt.map(Reach::Callback)
+        };
         let (Some(alloc_frame), Some(dealloc_frame)) = (hal.alloc_frame, hal.dealloc_frame) else {
             return Err(Error::InvalidInput);
         };
@@ -91,8 +107,9 @@ impl Host {
             alloc_frame,
             dealloc_frame,
             reach,
+            reach_linear,
             tables_stay_readable: hal.flags & AXAS_HAL_TABLES_STAY_READABLE != 0,
-            release_virt: if direct { None } else { hal.release_virt },
+            release_virt: hal.release_virt,
             tlb_flush: if builtin { None } else { hal.tlb_flush },
             clean_range: hal.clean_range,
             should_yield: hal.should_yield,
@@ -160,13 +177,7 @@ impl Host {
     /// Opens a window on the page at `address`, which is a frame of `alloc_frame`.
     #[inline(always)]
     pub(crate) fn window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
-        let va = match self.reach {
-            Reach::Offset(offset) => address.bits().wrapping_add(offset) as *mut u8,
-            // SAFETY: see `Host`.
-            Reach::Callback(phys_to_virt) => unsafe {
-                phys_to_virt(self.ctx, address.bits(), PAGE_SIZE as usize).cast()
-            },
-        };
+        let va = self.pointer(self.reach, address.bits(), PAGE_SIZE as usize);
         match NonNull::new(va) {
             Some(base) if va.addr() & (align_of::<u64>().wrapping_sub(1)) == 0 => {
                 Ok(Window { base, host: self })
@@ -179,17 +190,54 @@ impl Host {
     #[cold]
     fn no_window(&self, va: *mut u8, address: HostPhysAddr) -> Error {
         if !va.is_null() {
-            self.close(va);
+            self.close(self.reach, va, PAGE_SIZE as usize);
         }
         logging::error("hal", "phys_to_virt: no usable pointer", address.bits(), va.addr() as u64);
         Error::BadState
     }
 
+    /// Opens a window on memory of the guest, as many of `bytes` bytes as the host lets be seen at once; none
+    /// where the host cannot reach linear memory.
+    pub(crate) fn guest_window(
+        &self,
+        address: u64,
+        bytes: u64,
+        owner: Owner,
+    ) -> Result<Option<GuestWindow<'_>>> {
+        let reach = match owner {
+            Owner::Library => self.reach,
+            Owner::Host => match self.reach_linear {
+                Some(reach) => reach,
+                None => return Ok(None),
+            },
+        };
+        let in_page = PAGE_SIZE.wrapping_sub(address & (PAGE_SIZE - 1));
+        let by_window = matches!(reach, Reach::Callback(_)) && self.release_virt.is_some();
+        let bytes = if by_window { bytes.min(in_page) } else { bytes } as usize;
+        let va = self.pointer(reach, address, bytes);
+        match NonNull::new(va) {
+            Some(base) => Ok(Some(GuestWindow { base, bytes, reach, host: self })),
+            None if owner == Owner::Host => Ok(None),
+            None => Err(self.no_window(va, HostPhysAddr::from_bits(address))),
+        }
+    }
+
     #[inline(always)]
-    fn close(&self, va: *mut u8) {
-        if let Some(release_virt) = self.release_virt {
+    fn pointer(&self, reach: Reach, address: u64, bytes: usize) -> *mut u8 {
+        match reach {
+            Reach::Offset(offset) => address.wrapping_add(offset) as *mut u8,
+            // SAFETY: see `Host`.
+            Reach::Callback(phys_to_virt) => unsafe {
+                phys_to_virt(self.ctx, address, bytes).cast()
+            },
+        }
+    }
+
+    #[inline(always)]
+    fn close(&self, reach: Reach, va: *mut u8, bytes: usize) {
+        if let (Reach::Callback(_), Some(release_virt)) = (reach, self.release_virt) {
             // SAFETY: see `Host`; the window came from `phys_to_virt` with this size.
-            unsafe { release_virt(self.ctx, va.cast(), PAGE_SIZE as usize) }
+            unsafe { release_virt(self.ctx, va.cast(), bytes) }
         }
     }
 
@@ -285,6 +333,38 @@ impl Window<'_> {
 impl Drop for Window<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.host.close(self.base.as_ptr());
+        self.host.close(self.host.reach, self.base.as_ptr(), PAGE_SIZE as usize);
+    }
+}
+
+/// Bytes of a guest's memory that this CPU reaches until the value is dropped. The guest may change them
+/// at any time.
+pub(crate) struct GuestWindow<'h> {
+    base: NonNull<u8>,
+    bytes: usize,
+    reach: Reach,
+    host: &'h Host,
+}
+
+impl GuestWindow<'_> {
+    /// The first byte.
+    pub(crate) fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// How many there are.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Cleans data caches over all of it.
+    pub(crate) fn clean(&self) {
+        self.host.clean(self.base(), self.bytes, Purpose::Guest);
+    }
+}
+
+impl Drop for GuestWindow<'_> {
+    fn drop(&mut self) {
+        self.host.close(self.reach, self.base.as_ptr(), self.bytes);
     }
 }
