@@ -227,6 +227,8 @@ static void a_walker_that_does_not_snoop_sees_every_entry(void **state)
 	assert_ok(axas_map_alloc(f->as, 3 * GIB, GIB, RW));
 	assert_int_equal(axas_handle_page_fault(f->as, 3 * GIB + MIB, AXAS_READ),
 			 AXAS_FAULT_RESOLVED);
+	/* before anything else cleans the same line */
+	expect_state(f, 3 * GIB + MIB, AXAS_STATE_OWNED);
 	assert_ok(axas_unmap(f->as, GIB + MIB, PAGE));
 	assert_ok(axas_protect(f->as, 2 * GIB, PAGE, AXAS_READ));
 	at(f, GIB);

@@ -269,7 +269,8 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 	} else if (may_come_back(h, pa, order, purpose)) {
 		for (uint32_t i = 0; i < 1u << order; i++)
 			host_frame_at(h, pa + i * PAGE)->state = HOST_FRAME_FREE;
-		fill(host_at(h, pa), fill_bytes(order));
+		/* the first page of a large piece stands for it: the rest may never have been touched */
+		fill(host_at(h, pa), order > 4 ? PAGE : PAGE << order);
 		if (purpose == AXAS_FRAME_TABLE) {
 			h->tables_out -= 1ull << order;
 		} else {
