@@ -41,6 +41,20 @@ HAS_TYPE(axas_map_alloc, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_map_trap, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t));
 HAS_TYPE(axas_unmap, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_protect, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
+HAS_TYPE(axas_populate, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_discard, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_map_linear_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_map_alloc_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_unmap_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_protect_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_populate_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_discard_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_tables_needed,
+	 int32_t (*)(const axas_config_t *, uint64_t, uint64_t, uint32_t, uint64_t *));
+HAS_TYPE(axas_audit, int32_t (*)(const axas_t *));
 /* faults and looking */
 HAS_TYPE(axas_handle_page_fault, uint32_t (*)(axas_t *, uint64_t, uint32_t));
 HAS_TYPE(axas_fault_resumes, uint32_t (*)(uint32_t));
@@ -246,6 +260,16 @@ static const any_function functions[] = {
 	(any_function)axas_map_trap,
 	(any_function)axas_unmap,
 	(any_function)axas_protect,
+	(any_function)axas_populate,
+	(any_function)axas_discard,
+	(any_function)axas_map_linear_some,
+	(any_function)axas_map_alloc_some,
+	(any_function)axas_unmap_some,
+	(any_function)axas_protect_some,
+	(any_function)axas_populate_some,
+	(any_function)axas_discard_some,
+	(any_function)axas_tables_needed,
+	(any_function)axas_audit,
 	(any_function)axas_handle_page_fault,
 	(any_function)axas_fault_resumes,
 	(any_function)axas_trap_cookie,
