@@ -213,7 +213,8 @@ pub unsafe extern "C" fn axas_populate(
 ///   no frames for the tables of the split.
 ///
 /// Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
-/// had. Frames go back after one tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL); tables stay. Nothing
+/// had. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
+/// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL). Nothing
 /// changes on error. Lock class: exclusive. Callbacks: as axas_unmap, without released.
 #[unsafe(no_mangle)]
 #[must_use]

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::{Host, Purpose};
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
+use crate::sync::{self, Defect, planted};
 
 /// What one call takes and gives, counted on its own stack; the space adds it up at the end.
 ///
@@ -151,6 +152,8 @@ impl OwnedFrame<'_> {
 impl Drop for OwnedFrame<'_> {
     fn drop(&mut self) {
         match self.purpose {
+            Purpose::Table if planted(Defect::TableKept) => {}
+            Purpose::Guest if planted(Defect::FrameKept) => {}
             Purpose::Table => self.ledger.give_table(self.address, self.order),
             Purpose::Guest => self.ledger.give_guest(self.address, self.order),
         }
@@ -183,7 +186,7 @@ impl<'a> FrameList<'a> {
         let window = self.ledger.host().window(frame)?;
         // SAFETY: 1. the window is open on a frame of ours that nobody else reaches; 2. it is aligned
         // for 64-bit accesses.
-        unsafe { window.base().cast::<u64>().write(next) };
+        unsafe { window.base().cast::<sync::AtomicU64>().as_ref() }.store(next, Ordering::Relaxed);
         Ok(())
     }
 
@@ -194,7 +197,7 @@ impl<'a> FrameList<'a> {
         };
         let window = self.ledger.host().window(address)?;
         // SAFETY: as in `link`, which wrote the word.
-        let next = unsafe { window.base().cast::<u64>().read() };
+        let next = unsafe { window.base().cast::<sync::AtomicU64>().as_ref() }.load(Ordering::Relaxed);
         drop(window);
         self.first.set((next & 1 != 0).then(|| HostPhysAddr::from_bits(next & !(PAGE_SIZE - 1))));
         Ok(OwnedFrame { address, order: 0, purpose: Purpose::Table, ledger: self.ledger })

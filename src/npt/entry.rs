@@ -201,6 +201,13 @@ impl<F: Format> Entry<F> {
         Self::from_word(F::invalid(InvalidKind::DeadTable, 0, self.address().bits()))
     }
 
+    /// What an entry that points to a table becomes between detach and reap if a reservation is to take
+    /// its place.
+    pub fn folded(self, reservation: Reservation) -> Self {
+        let payload = reservation.payload();
+        Self::from_word(F::invalid(InvalidKind::DeadTable, payload, self.address().bits()))
+    }
+
     /// What the entry is, seen in a table of `level`.
     #[inline(always)]
     pub fn state(self, level: u32) -> State {

@@ -3,12 +3,14 @@
 use crate::addr::PAGE_SIZE;
 
 /// Entries of one page of a table.
-pub(crate) const ENTRIES: usize = 512;
+pub(crate) const ENTRIES: usize = 1 << INDEX_BITS;
 /// Most levels of any format.
 pub(crate) const MAX_LEVELS: usize = 5;
 
 const PAGE_SHIFT: u32 = 12;
-const INDEX_BITS: u32 = 9;
+/// Address bits that one level resolves; a model of the whole state has room for small tables only.
+const INDEX_BITS: u32 = if cfg!(loom) { 2 } else { 9 };
+const LAST_INDEX: u16 = (ENTRIES - 1) as u16;
 
 /// Address bits below the index of `level`.
 #[inline(always)]
@@ -38,7 +40,7 @@ pub(crate) const fn pages(level: u32) -> u64 {
     entry_size(level) / PAGE_SIZE
 }
 
-/// The place of an entry in one page of a table: below 512 by construction.
+/// The place of an entry in one page of a table: below [`ENTRIES`] by construction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Index(u16);
 
@@ -46,14 +48,14 @@ impl Index {
     /// The first entry.
     pub(crate) const FIRST: Self = Self(0);
     /// The last entry.
-    pub(crate) const LAST: Self = Self(511);
+    pub(crate) const LAST: Self = Self(LAST_INDEX);
 
     /// The entry that covers an address in the page of a table of `level` that covers it. The address
     /// bits above choose that page; nothing above the root's pages is ever asked for (see
     /// `NestedPageTable::root_page`).
     #[inline(always)]
     pub(crate) const fn of(gpa: u64, level: u32) -> Self {
-        Self((gpa.wrapping_shr(shift(level)) & 511) as u16)
+        Self((gpa.wrapping_shr(shift(level)) as u16) & LAST_INDEX)
     }
 
     #[inline(always)]
@@ -63,7 +65,7 @@ impl Index {
 
     /// The next entry, if there is one.
     pub(crate) const fn next(self) -> Option<Self> {
-        if self.0 < 511 { Some(Self(self.0.wrapping_add(1))) } else { None }
+        if self.0 < LAST_INDEX { Some(Self(self.0.wrapping_add(1))) } else { None }
     }
 
     pub(crate) const fn previous(self) -> Option<Self> {

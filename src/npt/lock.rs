@@ -17,14 +17,18 @@
 //! Either the reader sees the writer or the writer sees the reader. A shard's word holds the readers in
 //! its low 16 bits and the faults they resolved above, so that a fault leaves with one operation.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic;
 
 use crate::abi::axas_stats_t;
 use crate::error::{Error, Result};
+use crate::sync::{AtomicU32, AtomicU64, Defect, Ordering, fence, planted, unless};
 
-const SHARDS: usize = 8;
+const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 const READERS: u64 = 0xffff;
 const RESOLVED_SHIFT: u32 = 16;
+
+/// Nothing depends on the order in which these change.
+type Counter = atomic::AtomicU64;
 
 /// A reader's line: how many readers there are, and what faults did here.
 #[repr(C, align(128))]
@@ -38,17 +42,17 @@ impl Shard {
         Self {
             word: AtomicU64::new(0),
             counters: FaultCounters {
-                spurious: AtomicU64::new(0),
-                retry: AtomicU64::new(0),
-                trap: AtomicU64::new(0),
-                unmapped: AtomicU64::new(0),
-                denied: AtomicU64::new(0),
-                no_memory: AtomicU64::new(0),
-                error: AtomicU64::new(0),
-                huge: AtomicU64::new(0),
-                extra_allocated: AtomicU64::new(0),
-                released: AtomicU64::new(0),
-                flushes: AtomicU64::new(0),
+                spurious: Counter::new(0),
+                retry: Counter::new(0),
+                trap: Counter::new(0),
+                unmapped: Counter::new(0),
+                denied: Counter::new(0),
+                no_memory: Counter::new(0),
+                error: Counter::new(0),
+                huge: Counter::new(0),
+                extra_allocated: Counter::new(0),
+                released: Counter::new(0),
+                flushes: Counter::new(0),
             },
         }
     }
@@ -56,21 +60,21 @@ impl Shard {
 
 /// Faults by verdict (the resolved ones are in the shard's word), and what they took.
 pub(crate) struct FaultCounters {
-    pub(crate) spurious: AtomicU64,
-    pub(crate) retry: AtomicU64,
-    pub(crate) trap: AtomicU64,
-    pub(crate) unmapped: AtomicU64,
-    pub(crate) denied: AtomicU64,
-    pub(crate) no_memory: AtomicU64,
-    pub(crate) error: AtomicU64,
+    pub(crate) spurious: Counter,
+    pub(crate) retry: Counter,
+    pub(crate) trap: Counter,
+    pub(crate) unmapped: Counter,
+    pub(crate) denied: Counter,
+    pub(crate) no_memory: Counter,
+    pub(crate) error: Counter,
     /// Resolved with a frame of 2 MiB.
-    pub(crate) huge: AtomicU64,
+    pub(crate) huge: Counter,
     /// Frames taken beyond one page for each fault that a page of 4 KiB resolved.
-    pub(crate) extra_allocated: AtomicU64,
+    pub(crate) extra_allocated: Counter,
     /// Frames given back.
-    pub(crate) released: AtomicU64,
+    pub(crate) released: Counter,
     /// Requests to flush.
-    pub(crate) flushes: AtomicU64,
+    pub(crate) flushes: Counter,
 }
 
 /// The lock; `caller_locked` spaces leave it open.
@@ -82,10 +86,10 @@ pub(crate) struct Lock {
 }
 
 /// Full barrier between an own store and a following load. On x86 the locked instruction before it
-/// is one.
+/// is one; loom takes no account of it.
 #[inline(always)]
-fn full_barrier() {
-    if !cfg!(target_arch = "x86_64") {
+fn full_barrier(defect: Defect) {
+    if (cfg!(loom) || !cfg!(target_arch = "x86_64")) && !planted(defect) {
         fence(Ordering::SeqCst);
     }
 }
@@ -124,9 +128,11 @@ impl Lock {
             return None;
         }
         shard.word.fetch_add(1, Ordering::SeqCst);
-        full_barrier();
-        if self.writer.load(Ordering::SeqCst) != 0 {
-            shard.word.fetch_sub(1, Ordering::Release);
+        full_barrier(Defect::ReaderBarrier);
+        if self.writer.load(Ordering::SeqCst) != 0 && !planted(Defect::SecondLook) {
+            if !planted(Defect::RefusedStaysCounted) {
+                shard.word.fetch_sub(1, Ordering::Release);
+            }
             return None;
         }
         Some(SharedGuard { shard, counted: 1 })
@@ -157,7 +163,10 @@ impl Lock {
             relax();
         }
         let guard = ExclusiveGuard { lock: Some(self) };
-        full_barrier();
+        full_barrier(Defect::WriterBarrier);
+        if planted(Defect::ReadersNotAwaited) {
+            return Ok(guard);
+        }
         for shard in &self.shards {
             while shard.word.load(Ordering::SeqCst) & READERS != 0 {
                 if no_wait {
@@ -179,7 +188,7 @@ impl Lock {
     /// Adds up the verdicts.
     pub(crate) fn count_verdicts(&self, stats: &mut axas_stats_t) {
         stats.faults_resolved = self.resolved();
-        let sum = |counter: fn(&FaultCounters) -> &AtomicU64| self.sum(counter);
+        let sum = |counter: fn(&FaultCounters) -> &Counter| self.sum(counter);
         stats.faults_spurious = sum(|counters| &counters.spurious);
         stats.faults_retry = sum(|counters| &counters.retry);
         stats.faults_trap = sum(|counters| &counters.trap);
@@ -190,7 +199,7 @@ impl Lock {
     }
 
     /// The sum of one counter over all lines.
-    pub(crate) fn sum(&self, counter: fn(&FaultCounters) -> &AtomicU64) -> u64 {
+    pub(crate) fn sum(&self, counter: fn(&FaultCounters) -> &Counter) -> u64 {
         self.shards.iter().fold(0, |sum, shard| {
             sum.wrapping_add(counter(&shard.counters).load(Ordering::Relaxed))
         })
@@ -213,7 +222,13 @@ impl<'a> SharedGuard<'a> {
     /// Leaves and counts a resolved fault, in one operation.
     pub(crate) fn leave_resolved(self) {
         let change = (1_u64 << RESOLVED_SHIFT).wrapping_sub(self.counted);
-        self.shard.word.fetch_add(change, Ordering::Release);
+        let word = &self.shard.word;
+        if planted(Defect::CountedInTwo) {
+            let sum = word.load(Ordering::Relaxed).wrapping_add(change);
+            word.store(sum, Ordering::Release);
+        } else {
+            word.fetch_add(change, unless(Defect::ReaderLeave, Ordering::Release));
+        }
         core::mem::forget(self);
     }
 }
@@ -222,7 +237,7 @@ impl Drop for SharedGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
         if self.counted != 0 {
-            self.shard.word.fetch_sub(1, Ordering::Release);
+            self.shard.word.fetch_sub(1, unless(Defect::ReaderLeave, Ordering::Release));
         }
     }
 }
@@ -236,7 +251,7 @@ pub(crate) struct ExclusiveGuard<'a> {
 impl Drop for ExclusiveGuard<'_> {
     fn drop(&mut self) {
         if let Some(lock) = self.lock {
-            lock.writer.store(0, Ordering::Release);
+            lock.writer.store(0, unless(Defect::WriterLeave, Ordering::Release));
         }
     }
 }

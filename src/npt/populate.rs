@@ -4,6 +4,11 @@
 //! lies below an upper entry is built off-line and becomes a pending table. If something is missing,
 //! everything goes back and the reservations stand again, word by word; else one pass publishes it all.
 //! Pages that were mapped before are never touched: the guest may have written to them.
+//!
+//! Discard: as unmap, with reservations in the places of what goes. A leaf table that comes down to one
+//! reservation goes whole, unwritten, and the reservation takes its place.
+
+use core::cell::Cell;
 
 use super::Engine;
 use super::arch::Format;
@@ -13,6 +18,7 @@ use super::map::{Filler, Ground, Run, whole_entries};
 use super::table::Table;
 use super::unmap::Releases;
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
+use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
 use crate::hal::{OwnedFrame, publish_tables};
@@ -88,16 +94,36 @@ impl<'a, F: Format> Engine<'a, F> {
         let splits = self.prepare_splits(start, end, &is_cut, &discarded)?;
         let mut request = self.flush_request(start, end);
         splits.begin(self, &mut request)?;
-        self.visit(start, end, |table, level, span, _| {
-            table.update(span, |entry| {
-                let new = discarded(entry, level);
-                if new != entry {
-                    request.add_leaf(level);
+        let is_folding = Cell::new(false);
+        self.visit_entering(
+            start,
+            end,
+            |table, level, index, gpa| {
+                let entry = table.load(index);
+                let is_whole = gpa & entry_size(level).wrapping_sub(1) == 0
+                    && end.wrapping_sub(gpa) >= entry_size(level);
+                let reservation =
+                    if level == 2 && is_whole { self.folding(entry.address())? } else { None };
+                if let Some(reservation) = reservation {
+                    table.store(index, entry.folded(reservation));
+                    is_folding.set(true);
                 }
-                new
-            });
-            Ok(())
-        })?;
+                Ok(reservation.is_none())
+            },
+            |table, level, span, _| {
+                table.update(span, |entry| {
+                    let new = discarded(entry, level);
+                    if new != entry {
+                        request.add_leaf(level);
+                    }
+                    new
+                });
+                Ok(())
+            },
+        )?;
+        if is_folding.get() {
+            request.add_table();
+        }
         if request.is_needed() {
             self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
         } else {
@@ -105,16 +131,51 @@ impl<'a, F: Format> Engine<'a, F> {
         }
         splits.finish(self)?;
         publish_tables();
-        self.visit(start, end, |table, level, span, _| {
+        self.end_generation();
+        self.visit(start, end, |table, level, span, gpa| {
+            let mut gpa = gpa;
             for index in span.indices() {
                 let entry = table.load(index);
-                if entry.state(level) == State::DeadLeaf {
-                    table.store(index, Entry::reserved(entry.reservation()));
-                    self.release_frame(entry, level);
+                match entry.state(level) {
+                    State::DeadLeaf => {
+                        table.store(index, Entry::reserved(entry.reservation()));
+                        self.release_frame(entry, level);
+                    }
+                    State::DeadTable => {
+                        table.store(index, Entry::reserved(entry.reservation()));
+                        let below = level.wrapping_sub(1);
+                        self.release_below(entry.address(), below, gpa, &Releases::silent())?;
+                    }
+                    _ => {}
                 }
+                let size = entry_size(level);
+                gpa = (gpa & !(size.wrapping_sub(1))).wrapping_add(size);
             }
             Ok(())
         })
+    }
+
+    /// The reservation that says what all entries of a leaf table will say when their frames are gone, if
+    /// there is one.
+    fn folding(&self, page: HostPhysAddr) -> Result<Option<Reservation>> {
+        let table = self.open(page)?;
+        let features = self.features();
+        let mut common: Option<Reservation> = None;
+        let mut is_uniform = true;
+        table.for_each(Span::ALL, |entry| {
+            let reservation = match entry.state(1) {
+                State::Leaf if entry.is_owned() => {
+                    Reservation { attributes: entry.attributes(features), largest: 1 }
+                }
+                State::Reserved => entry.reservation(),
+                _ => {
+                    is_uniform = false;
+                    return;
+                }
+            };
+            is_uniform &= *common.get_or_insert(reservation) == reservation;
+        });
+        Ok(common.filter(|_| is_uniform))
     }
 
     /// That nothing but mappings and reservations stands in a range.

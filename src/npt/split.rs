@@ -185,7 +185,7 @@ impl<F: Format> Engine<'_, F> {
         for address in cut.cuts() {
             self.cut_pieces(top, below, address, list)?;
         }
-        self.visit_below(top, below, cut.start, cut.end, &mut |table, level, span, _| {
+        self.visit_page(top, below, cut.start, cut.end, |table, level, span, _| {
             table.update(span, |entry| inside(entry, level));
             Ok(())
         })?;

@@ -1,14 +1,13 @@
 //! One page of a table, as this CPU reaches it. All accesses to entries are atomic and happen here.
 
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU64, Ordering, fence};
-
 use super::arch::Format;
 use super::entry::Entry;
 use super::geometry::{ENTRIES, Index, Span};
 use crate::addr::HostPhysAddr;
 use crate::error::Result;
 use crate::hal::{Host, Purpose, Window};
+use crate::sync::{AtomicU64, Defect, Ordering, fence, planted, unless};
 
 /// How tables are reached and kept visible.
 #[derive(Clone, Copy)]
@@ -50,7 +49,7 @@ impl<'h, F: Format> Table<'h, F> {
     /// An entry, with everything that was written before it was.
     #[inline(always)]
     pub(crate) fn load_acquire(&self, index: Index) -> Entry<F> {
-        Entry::from_word(self.slot(index).load(Ordering::Acquire))
+        Entry::from_word(self.slot(index).load(unless(Defect::Acquisition, Ordering::Acquire)))
     }
 
     /// Writes an entry, after everything that was written before.
@@ -63,10 +62,14 @@ impl<'h, F: Format> Table<'h, F> {
     /// Writes an entry if it is still `current`, after everything that was written before.
     #[inline(always)]
     pub(crate) fn replace(&self, index: Index, current: Entry<F>, new: Entry<F>) -> bool {
-        let done = self
-            .slot(index)
-            .compare_exchange(current.word(), new.word(), Ordering::AcqRel, Ordering::Acquire)
-            .is_ok();
+        let slot = self.slot(index);
+        let order = unless(Defect::Publication, Ordering::AcqRel);
+        let done = if planted(Defect::BlindReplacement) {
+            slot.swap(new.word(), order);
+            true
+        } else {
+            slot.compare_exchange(current.word(), new.word(), order, Ordering::Acquire).is_ok()
+        };
         if done {
             self.clean(Span::one(index));
         }

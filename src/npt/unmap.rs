@@ -122,7 +122,7 @@ impl<'a, F: Format> Engine<'a, F> {
     /// Lets readers without the lock know that tables are about to go: those that begin from here on see
     /// the entries that were detached, those that began before see the generation change before they see
     /// anything that is written to a table that is gone.
-    fn end_generation(&self) {
+    pub(super) fn end_generation(&self) {
         let next = self.npt.generation.load(Ordering::Relaxed).wrapping_add(1);
         self.npt.generation.store(next, Ordering::Release);
         fence(Ordering::Release);

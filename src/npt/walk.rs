@@ -79,23 +79,52 @@ impl<'a, F: Format> Engine<'a, F> {
         &self,
         start: u64,
         end: u64,
-        mut visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+        visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
     ) -> Result<()> {
+        self.visit_entering(start, end, |_, _, _, _| Ok(true), visit)
+    }
+
+    /// As [`Engine::visit`]; `enter` is asked before each table below: with the table that points to it, its
+    /// level, the place in it and the first address of the range below.
+    pub(crate) fn visit_entering(
+        &self,
+        start: u64,
+        end: u64,
+        enter: impl FnMut(&Table<'a, F>, u32, Index, u64) -> Result<bool>,
+        visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+    ) -> Result<()> {
+        let mut visitor = Visitor { enter, visit };
         for slice in self.root_slices(start, end) {
-            self.visit_below(slice.page, self.levels(), slice.start, slice.end, &mut visit)?;
+            self.visit_below(slice.page, self.levels(), slice.start, slice.end, &mut visitor)?;
         }
         Ok(())
     }
 
     /// As [`Engine::visit`], for a range that lies in one page of a table of `top`.
-    pub(crate) fn visit_below(
+    pub(crate) fn visit_page(
         &self,
         page: HostPhysAddr,
         top: u32,
         start: u64,
         end: u64,
-        visit: &mut impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+        visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
     ) -> Result<()> {
+        let mut visitor = Visitor { enter: |_: &Table<'a, F>, _, _, _| Ok(true), visit };
+        self.visit_below(page, top, start, end, &mut visitor)
+    }
+
+    fn visit_below<E, V>(
+        &self,
+        page: HostPhysAddr,
+        top: u32,
+        start: u64,
+        end: u64,
+        visitor: &mut Visitor<E, V>,
+    ) -> Result<()>
+    where
+        E: FnMut(&Table<'a, F>, u32, Index, u64) -> Result<bool>,
+        V: FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+    {
         let mut path = PerLevel::new(page);
         let mut level = top;
         let mut gpa = start;
@@ -104,7 +133,7 @@ impl<'a, F: Format> Engine<'a, F> {
             let table = self.open(path.get(level))?;
             let table_end = (gpa | table_size(level).wrapping_sub(1)).wrapping_add(1);
             let stop = end.min(table_end);
-            match visit_table(&table, level, gpa, stop, visit)? {
+            match visitor.visit_table(&table, level, gpa, stop)? {
                 Some(child) => {
                     followed = followed.wrapping_add(1);
                     self.check_followed(followed)?;
@@ -124,52 +153,61 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 }
 
+/// What a visit asks and does.
+struct Visitor<E, V> {
+    enter: E,
+    visit: V,
+}
+
 /// A table below, and the address at which the visit goes on in it.
 struct Child {
     page: HostPhysAddr,
     gpa: u64,
 }
 
-/// Visits the entries of `[gpa, stop)` in one table up to the first that points to a table.
-#[inline(always)]
-fn visit_table<'a, F: Format>(
-    table: &Table<'a, F>,
-    level: u32,
-    gpa: u64,
-    stop: u64,
-    visit: &mut impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
-) -> Result<Option<Child>> {
-    let span = Span::covering(gpa, stop, level);
-    if level == 1 {
-        visit(table, level, span, gpa)?;
-        return Ok(None);
-    }
-    let size = entry_size(level);
-    let mut gpa = gpa;
-    let mut run: Option<(Index, u64)> = None;
-    let mut index = span.first;
-    loop {
-        let entry = table.load(index);
-        let state = entry.state(level);
-        if state == State::Corrupt {
-            return Err(Error::BadState);
+impl<E, V> Visitor<E, V> {
+    /// Visits the entries of `[gpa, stop)` in one table up to the first table that is entered.
+    #[inline(always)]
+    fn visit_table<'a, F: Format>(
+        &mut self,
+        table: &Table<'a, F>,
+        level: u32,
+        gpa: u64,
+        stop: u64,
+    ) -> Result<Option<Child>>
+    where
+        E: FnMut(&Table<'a, F>, u32, Index, u64) -> Result<bool>,
+        V: FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
+    {
+        let span = Span::covering(gpa, stop, level);
+        if level == 1 {
+            (self.visit)(table, level, span, gpa)?;
+            return Ok(None);
         }
-        if state == State::Table {
-            if let (Some((first, start)), Some(last)) = (run, index.previous()) {
-                visit(table, level, Span { first, last }, start)?;
+        let size = entry_size(level);
+        let mut gpa = gpa;
+        let mut run: Option<(Index, u64)> = None;
+        for index in span.indices() {
+            let entry = table.load(index);
+            match entry.state(level) {
+                State::Corrupt => return Err(Error::BadState),
+                State::Table => {
+                    if let (Some((first, start)), Some(last)) = (run.take(), index.previous()) {
+                        (self.visit)(table, level, Span { first, last }, start)?;
+                    }
+                    if (self.enter)(table, level, index, gpa)? {
+                        return Ok(Some(Child { page: entry.address(), gpa }));
+                    }
+                }
+                _ => {
+                    run.get_or_insert((index, gpa));
+                }
             }
-            return Ok(Some(Child { page: entry.address(), gpa }));
+            gpa = (gpa & !(size.wrapping_sub(1))).wrapping_add(size);
         }
-        let (first, start) = *run.get_or_insert((index, gpa));
-        match index.next() {
-            Some(next) if index < span.last => {
-                index = next;
-                gpa = (gpa & !(size.wrapping_sub(1))).wrapping_add(size);
-            }
-            _ => {
-                visit(table, level, Span { first, last: index }, start)?;
-                return Ok(None);
-            }
+        if let Some((first, start)) = run {
+            (self.visit)(table, level, Span { first, last: span.last }, start)?;
         }
+        Ok(None)
     }
 }

@@ -1,0 +1,75 @@
+//! The atomic operations that the lock, the entries and the generation are made of, and what the model
+//! checker puts in their places.
+//!
+//! Under `cfg(loom)` they are loom's, and a model may plant one [`Defect`] to see that it is noticed. In
+//! every other build [`planted`] is the constant `false`.
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, fence};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
+
+pub(crate) use core::sync::atomic::Ordering;
+
+/// What a model can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Defect {
+    /// A reader has no full barrier between its announcement and its second look.
+    ReaderBarrier = 1,
+    /// A writer has no full barrier between its announcement and its look at the readers.
+    WriterBarrier,
+    /// A reader does not look for a writer once it is counted.
+    SecondLook,
+    /// A writer does not wait for the readers that are there.
+    ReadersNotAwaited,
+    /// A writer that finds readers takes its announcement back until they are gone.
+    AnnouncementWithdrawn,
+    /// What a reader did is not ordered before its leaving.
+    ReaderLeave,
+    /// What a writer did is not ordered before its leaving.
+    WriterLeave,
+    /// A reader that met a writer stays counted.
+    RefusedStaysCounted,
+    /// A writer that may not wait keeps its announcement.
+    RefusedStaysAnnounced,
+    /// A fault waits for a writer.
+    FaultWaits,
+    /// A resolved fault is counted by a load and a store.
+    CountedInTwo,
+    /// The entry of a new table is not ordered after what stands in the table.
+    Publication,
+    /// What an entry names is not ordered after the entry.
+    Acquisition,
+    /// A fault writes its entry whatever stands there.
+    BlindReplacement,
+    /// The loser of a race keeps its frame.
+    FrameKept,
+    /// The loser of a race keeps its tables.
+    TableKept,
+    /// Tables go back under the old generation.
+    GenerationStays,
+    /// A reader without the lock does not look at the generation again.
+    GenerationUnread,
+    /// What a reader without the lock reads is not ordered before its look at the generation.
+    GenerationBarrier,
+}
+
+/// Whether a model planted a defect.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) const fn planted(_: Defect) -> bool {
+    false
+}
+
+/// Whether a model planted a defect.
+#[cfg(loom)]
+pub(crate) fn planted(defect: Defect) -> bool {
+    crate::model::PLANTED.load(Ordering::Relaxed) == defect as u32
+}
+
+/// An ordering, unless a model planted the defect that it guards against.
+#[inline(always)]
+pub(crate) fn unless(defect: Defect, ordering: Ordering) -> Ordering {
+    if planted(defect) { Ordering::Relaxed } else { ordering }
+}
