@@ -13,13 +13,13 @@ ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup lib header header-check run test check format install clean
+.PHONY: help setup lib header header-check run machines test check format install clean
 
 help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib), MACHINE=arm|riscv|amd|intel (run), PREFIX=, DESTDIR= (install)'
+	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib), MACHINE=arm|riscv|amd|intel (run, machines), PREFIX=, DESTDIR= (install)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
@@ -43,7 +43,19 @@ run: ## run the example hypervisor and its guest in QEMU
 		LIB=$(CURDIR)/build/$(ARCH_OF_$(MACHINE))/libaxaddrspace.a \
 		BUILD=$(CURDIR)/build/examples/hypervisor/$(MACHINE)
 
-test: ## run every test: Rust, C, header, README, QEMU
+# All machines, unless the command line names one.
+MACHINES := $(if $(filter command,$(firstword $(origin MACHINE))),$(MACHINE),arm riscv amd intel)
+
+machines: ## run the suite on emulated page walkers: each machine, or MACHINE
+	@scripts/setup.sh lib $(MACHINES)
+	@set -e; for machine in $(foreach m,$(MACHINES),$(m)/$(or $(ARCH_OF_$(m)),$(error MACHINE=$(m) is not known))); do \
+		scripts/build-lib.sh "$${machine#*/}"; \
+		$(MAKE) -C c-tests/machines check MACHINE="$${machine%/*}" \
+			LIB="$(CURDIR)/build/$${machine#*/}/libaxaddrspace.a" \
+			BUILD="$(CURDIR)/build/c-tests-machines/$${machine%/*}" TIMEOUT='timeout 300'; \
+	done
+
+test: ## run every test: Rust, C, header, README, emulators
 	@scripts/setup.sh test
 	@scripts/test.sh
 
