@@ -22,6 +22,7 @@ struct layer {
 	/* Guest-physical addresses below this are taken by the walker, the emulator's bugs included. */
 	uint64_t reach;
 	uint64_t space_size; /* all that the format's width can say at GUEST_LEVELS */
+	uint32_t root_bytes; /* of a space of that size, and its alignment */
 	/* Fault reports tell a permission from a missing entry. */
 	uint32_t tells_permission;
 	/* Fault reports have the exact address of a fetch, not only its page. */

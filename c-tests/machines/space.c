@@ -37,6 +37,16 @@ static void flush_here_only(void *ctx, const axas_tlb_request_t *request)
 	layer_flush_local(request);
 }
 
+/* Not every walker looks at the alignment of its root, but every architecture asks for it. */
+static void look_at_root(const axas_hw_regs_t *registers)
+{
+	uint32_t is_full = axas_size(space) == layer.space_size;
+
+	if (registers->root != axas_root(space) || registers->root % registers->root_bytes != 0 ||
+	    (is_full && registers->root_bytes != layer.root_bytes))
+		must("a root of the right size and alignment", AXAS_ERR_BAD_STATE);
+}
+
 void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_by flush)
 {
 	axas_config_t config = {
@@ -69,6 +79,7 @@ void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_b
 		must("a space", status);
 		machine_exit(1);
 	}
+	look_at_root(&registers);
 	must("the guest's code",
 	     axas_map_linear(space, GPA_CODE, (uintptr_t)guest_program, PAGE, RX));
 	must("the mailbox", axas_map_linear(space, GPA_MAILBOX, (uintptr_t)mailbox_page, PAGE, RW));

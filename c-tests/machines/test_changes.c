@@ -106,6 +106,38 @@ static void map_elsewhere(uint64_t size)
 	must("unmap", axas_unmap(space, gpa, PAGE));
 }
 
+/* In one call, with no hole in between. */
+static void replace_middle(uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RW) + MIB(1);
+
+	write_host(linear_hpa(MIB(1)), 0xa);
+	write_host(linear_hpa(MIB(3)), 0xb);
+	subtest("the first frame", OP_READ, gpa, 0xa, EXPECT_VALUE);
+	must("replace", axas_map_linear(space, gpa, linear_hpa(MIB(3)), PAGE, R | AXAS_REPLACE));
+	subtest("the frame that replaced it", OP_READ, gpa, 0xb, EXPECT_VALUE);
+	subtest("its permissions", OP_WRITE, gpa, 0, EXPECT_DENIED);
+	subtest_memory("write below", OP_WRITE, gpa - 8, linear_hpa(MIB(1) - 8), EXPECT_VALUE);
+	subtest_memory("write above", OP_WRITE, gpa + PAGE, linear_hpa(MIB(1) + PAGE),
+		       EXPECT_VALUE);
+	unmap_pages_of(size);
+}
+
+static void populated_and_discarded(axas_flags_t option)
+{
+	must("reserve", axas_map_alloc(space, GPA_AREA, MIB(4), RW | option));
+	must("populate", axas_populate(space, GPA_AREA, MIB(4)));
+	subtest("zero, without a fault", OP_READ, GPA_AREA + MIB(3), 0, EXPECT_VALUE);
+	subtest("written", OP_WRITE, GPA_AREA + MIB(3), 1, EXPECT_VALUE);
+	must("discard", axas_discard(space, GPA_AREA + MIB(3), PAGE));
+	subtest("zero again, with a fault", OP_READ, GPA_AREA + MIB(3), 0, EXPECT_RESOLVED);
+	subtest("the page above is there", OP_READ, GPA_AREA + MIB(3) + PAGE, 0, EXPECT_VALUE);
+	must("discard", axas_discard(space, GPA_AREA, MIB(4)));
+	check("no frame is left", pool_frames_out(AXAS_FRAME_GUEST), 0);
+	subtest("lazy again", OP_WRITE, GPA_AREA, 1, EXPECT_RESOLVED);
+	must("unmap", axas_unmap(space, GPA_AREA, MIB(4)));
+}
+
 static void lazy_changes(axas_flags_t option)
 {
 	uint64_t gpa = GPA_AREA + MIB(1);
@@ -154,9 +186,12 @@ static void all_changes(enum flush_by flush)
 		protect_middle(sizes[i]);
 		unmap_middle(sizes[i]);
 		map_elsewhere(sizes[i]);
+		replace_middle(sizes[i]);
 	}
 	lazy_changes(0);
 	lazy_changes(AXAS_HUGE_FRAMES);
+	populated_and_discarded(0);
+	populated_and_discarded(AXAS_HUGE_FRAMES);
 	cleared();
 	space_close();
 }

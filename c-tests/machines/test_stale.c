@@ -212,6 +212,39 @@ static void remap_under_reader(const char *what, uint64_t size)
 	must("unmap", axas_unmap(space, GPA_AREA, GIB(1)));
 }
 
+/* In one call: the guest may be told to retry, but it meets no hole. */
+static void replace_under_reader(const char *what, uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RWX);
+
+	write_host(OTHER_HPA, NEW_WORD);
+	start_loop(OP_KEEP_READING, gpa, 0);
+	must("replace", axas_map_linear(space, gpa, OTHER_HPA, PAGE, R | AXAS_REPLACE));
+	write_host(linear_hpa(0), POISON);
+	check("the guest arrives somewhere", is_stale(reads_poison_or_new), 1);
+	check(what, reads_poison(), stale_is_due);
+	stop_loop();
+	check("the guest was never refused", refusals, 0);
+	must("unmap", axas_unmap(space, GPA_AREA, GIB(1)));
+}
+
+/* The library's frame goes back to the pool, where it is spoilt at once. */
+static void discard_under_reader(void)
+{
+	axas_hpa_t old = 0;
+	uint64_t run;
+
+	must("reserve", axas_map_alloc(space, GPA_AREA, PAGE, RW | AXAS_POPULATE));
+	must("translate", axas_translate(space, GPA_AREA, &old, &run));
+	start_loop(OP_KEEP_READING, GPA_AREA, 0);
+	must("discard", axas_discard(space, GPA_AREA, PAGE));
+	write_host(old, POISON);
+	check("the guest goes on", turns(WARM_UP), 1);
+	check("a page that is discarded", reads_poison(), stale_is_due);
+	stop_loop();
+	must("unmap", axas_unmap(space, GPA_AREA, PAGE));
+}
+
 /* Others of the same huge page change: the guest goes on, with the same memory. */
 static void split_under_writer(const char *what, uint64_t size)
 {
@@ -243,9 +276,11 @@ static void changes_under_guest(void)
 		protect_under_writer("writing is forbidden", size);
 		protect_under_runner("execution is forbidden", size);
 		remap_under_reader("the page moves", size);
+		replace_under_reader("the page is replaced", size);
 		if (!stale_is_due && size != KIB(4))
 			split_under_writer("the huge page is split", size);
 	}
+	discard_under_reader();
 }
 
 static void with_flush(const char *name, enum flush_by flush)

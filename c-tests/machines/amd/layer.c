@@ -23,6 +23,7 @@
 
 struct layer layer = {
 	.format = AXAS_FORMAT_NPT,
+	.root_bytes = 4096,
 	.tells_permission = 1,
 	.exact_fetch = 1,
 	/* No instruction reaches a guest-physical address on all CPUs. */

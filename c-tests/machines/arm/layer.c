@@ -92,6 +92,8 @@ void layer_probe(void)
 		width = THREE_LEVEL_BITS;
 	layer.space_size = UINT64_C(1) << width;
 	layer.reach = layer.space_size;
+	/* Level 1 resolves 39 bits: a root of two tables makes 40 of it. */
+	layer.root_bytes = GUEST_LEVELS == 3 && width == THREE_LEVEL_BITS ? 8192 : 4096;
 	if (XNX(mmfr1))
 		layer.features |= AXAS_FEATURE_ARM_XNX;
 	if (HAFDBS(mmfr1) >= HAFDBS_DIRTY)

@@ -21,6 +21,7 @@
 
 struct layer layer = {
 	.format = AXAS_FORMAT_EPT,
+	.root_bytes = 4096,
 	.tells_permission = 1,
 	.exact_fetch = 1,
 	.has_builtin_flush = 1,

@@ -37,6 +37,7 @@ struct layer layer = {
 	.format = AXAS_FORMAT_RISCV_GSTAGE,
 	.always_features = AXAS_FEATURE_1G_PAGES,
 	/* scause says what was tried, not why it failed. */
+	.root_bytes = 16384,
 	.tells_permission = 0,
 	.exact_fetch = 1,
 	.has_builtin_flush = 1,
