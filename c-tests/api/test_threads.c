@@ -147,9 +147,8 @@ static void *mixed_work(void *arg)
 	return NULL;
 }
 
-static void range_operations_and_faults_run_side_by_side(void **state)
+static void work_side_by_side(struct fixture *f)
 {
-	FIXTURE(f);
 	struct cpu cpu[CPUS];
 
 	f->host.quick = 1;
@@ -162,6 +161,21 @@ static void range_operations_and_faults_run_side_by_side(void **state)
 	expect_state(f, 8 * GIB, AXAS_STATE_ABSENT);
 	space_sweep(f->as);
 	f->host.quick = 0;
+}
+
+static void range_operations_and_faults_run_side_by_side(void **state)
+{
+	work_side_by_side(*state);
+}
+
+/* Readers follow tables that are being taken away; those are full of valid-looking words by then. */
+static void readers_without_the_lock_never_follow_a_freed_table(void **state)
+{
+	FIXTURE(f);
+
+	f->host.hal.flags |= AXAS_HAL_TABLES_STAY_READABLE;
+	fixture_create(f);
+	work_side_by_side(f);
 }
 
 /* One CPU sits in the flush of an unmap for as long as the test likes. */
@@ -295,6 +309,31 @@ static void with_no_wait_other_calls_say_again(void **state)
 	expect_state(f, GIB, AXAS_STATE_RESERVED);
 }
 
+/* (At an entry that is going itself, they may.) */
+static void where_tables_stay_readable_nobody_who_looks_elsewhere_waits(void **state)
+{
+	FIXTURE(f);
+	struct stopped s;
+	pthread_t thread;
+	axas_mapping_t m;
+	axas_hpa_t hpa;
+	uint64_t cookie;
+
+	f->host.hal.flags |= AXAS_HAL_TABLES_STAY_READABLE;
+	fixture_create(f);
+	assert_ok(axas_map_trap(f->as, 5 * GIB, PAGE, 0x77));
+	assert_ok(axas_map_linear(f->as, 6 * GIB, LINEAR_HPA, PAGE, RW));
+	thread = stop_in_unmap(f, &s);
+	assert_ok(axas_query(f->as, GIB, &m));
+	assert_int_equal(m.state, AXAS_STATE_RESERVED);
+	assert_ok(axas_trap_cookie(f->as, 5 * GIB, &cookie));
+	assert_int_equal(cookie, 0x77);
+	assert_ok(axas_translate(f->as, 6 * GIB + 5, &hpa, NULL));
+	assert_int_equal(hpa, LINEAR_HPA + 5);
+	assert_int_equal(atomic_load(&f->host.relaxed), 0);
+	go_on(f, &s, thread);
+}
+
 static void without_the_lock_there_is_no_retry(void **state)
 {
 	FIXTURE(f);
@@ -316,6 +355,8 @@ int main(void)
 		EACH_FORMAT(one_large_frame_is_kept_for_each_contended_range),
 		EACH_FORMAT_NO_SPACE(one_frame_is_kept_through_windows_too),
 		EACH_FORMAT(range_operations_and_faults_run_side_by_side),
+		EACH_FORMAT_NO_SPACE(readers_without_the_lock_never_follow_a_freed_table),
+		EACH_FORMAT_NO_SPACE(where_tables_stay_readable_nobody_who_looks_elsewhere_waits),
 		EACH_FORMAT(a_fault_beside_an_exclusive_call_is_told_to_retry),
 		EACH_FORMAT(other_calls_wait_and_say_so_through_relax),
 		EACH_FORMAT_NO_SPACE(with_no_wait_other_calls_say_again),
