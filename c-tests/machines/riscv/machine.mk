@@ -8,8 +8,9 @@ CC_PACKAGE := gcc-riscv64-linux-gnu
 EMULATOR := qemu-system-riscv64
 EMULATOR_PACKAGE := qemu-system-misc
 
-# CPU/LEVELS: Sv39x4 and Sv48x4.
-CHECKS := rv64,h=true/3 rv64,h=true/4
+# CPU/LEVELS/FEATURES: Sv39x4 and Sv48x4, without and with memory types.
+CHECKS := rv64,h=true/3 rv64,h=true/4 rv64,h=true,svpbmt=true/4/svpbmt
+FEATURES_svpbmt := AXAS_FEATURE_RISCV_SVPBMT
 
 # No compressed instructions: each that the hypervisor steps over has four bytes.
 MACHINE_CFLAGS := -march=rv64ima_zicsr_zifencei -mabi=lp64 -mcmodel=medany -mno-relax
