@@ -159,7 +159,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn follows_the_model(machine: Machine) {
-    const CASES: u32 = 128;
+    const CASES: u32 = 96;
     const MOST_STEPS: usize = 40;
     let reach = select(vec![Reach::Direct, Reach::Readable, Reach::Callback, Reach::Windows]);
     proptest!(

@@ -88,6 +88,7 @@ impl Twin {
     }
 
     fn range_call(&mut self, call: &Call) -> bool {
+        let (tables, _) = self.host().live();
         let outcome = self.call(call);
         let log = self.space.host().end();
         if outcome == Err(Error::NoMemory) {
@@ -102,6 +103,10 @@ impl Twin {
             return false;
         }
         self.check_log(call, &log);
+        if self.takes_tables_only(call) {
+            let taken = self.host().live().0 - tables;
+            assert_eq!(u64::from(log.requests), taken, "more frames than it needs: {call:?}");
+        }
         self.apply(call, &log);
         true
     }
@@ -179,6 +184,16 @@ impl Twin {
             }),
             Call::Clear => false,
             _ => true,
+        }
+    }
+
+    /// Whether a call only adds entries, so that it knows how many tables it needs.
+    fn takes_tables_only(&self, call: &Call) -> bool {
+        match call {
+            Call::Linear { flags, .. } => flags & AXAS_REPLACE == 0,
+            Call::Alloc { flags, .. } => flags & AXAS_POPULATE == 0,
+            Call::Extents { .. } | Call::Trap { .. } => true,
+            _ => false,
         }
     }
 
