@@ -57,6 +57,9 @@ axas_status_t layer_expected_status(axas_flags_t flags, uint32_t features);
 struct vcpu *layer_load(uint32_t cpu, const axas_hw_regs_t *registers);
 void layer_unload(uint32_t cpu);
 
+/* The address that the walker takes from the register that holds the root. */
+axas_hpa_t layer_root_of(uint64_t root_register);
+
 /* Maps what this machine's guest needs besides its code and the mailbox. */
 axas_status_t layer_map(axas_t *space);
 

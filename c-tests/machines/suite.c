@@ -100,9 +100,12 @@ void hypervisor_main(void)
 	test_stage1();
 	test_encodings();
 	test_random();
-	cpus_start();
-	test_contended();
-	test_stale();
+	/* On tables as broken as that, two CPUs would wait for each other for ever. */
+	if (failures <= COMPLAINTS_MAX) {
+		cpus_start();
+		test_contended();
+		test_stale();
+	}
 
 	group("books");
 	check("no frame came back wrong", pool_mistakes(), 0);

@@ -122,6 +122,11 @@ void layer_run(struct vcpu *vcpu, struct guest_exit *exit)
 	}
 }
 
+axas_hpa_t layer_root_of(uint64_t root_register)
+{
+	return root_register & ~(PAGE - 1);
+}
+
 void layer_request(struct vcpu *vcpu, uint64_t op, uint64_t address, uint64_t value)
 {
 	vcpu->registers[REGISTER_RDI] = op;

@@ -140,6 +140,11 @@ void layer_run(struct vcpu *vcpu, struct guest_exit *exit)
 	vcpu_run(vcpu, exit);
 }
 
+axas_hpa_t layer_root_of(uint64_t root_register)
+{
+	return root_register & 0xffffffffffff;
+}
+
 void layer_request(struct vcpu *vcpu, uint64_t op, uint64_t address, uint64_t value)
 {
 	vcpu->x[0] = op;
