@@ -63,7 +63,10 @@ mod ffi;
 pub mod flags;
 pub mod hal;
 mod logging;
+#[cfg(all(loom, test))]
+mod model;
 pub mod npt;
+mod sync;
 
 /// Never reached: the library has no panicking operation. A debug build may keep some.
 #[cfg(not(any(test, feature = "std")))]

@@ -5,7 +5,11 @@
 //! every other build [`planted`] is the constant `false`.
 
 #[cfg(not(loom))]
+pub(crate) use core::hint::spin_loop;
+#[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{AtomicU32, AtomicU64, fence};
+#[cfg(loom)]
+pub(crate) use loom::hint::spin_loop;
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
 
@@ -65,7 +69,36 @@ pub(crate) const fn planted(_: Defect) -> bool {
 /// Whether a model planted a defect.
 #[cfg(loom)]
 pub(crate) fn planted(defect: Defect) -> bool {
-    crate::model::PLANTED.load(Ordering::Relaxed) == defect as u32
+    model::PLANTED.load(Ordering::Relaxed) == defect as u32
+}
+
+/// A number for this CPU, the same as long as its stack is: vCPU threads and CPUs have stacks of their own.
+#[cfg(not(loom))]
+#[inline(always)]
+pub(crate) fn lane() -> u64 {
+    let on_stack = 0_u8;
+    ((&raw const on_stack).addr() as u64) >> 14
+}
+
+/// What the model chose for the thread.
+#[cfg(loom)]
+pub(crate) fn lane() -> u64 {
+    model::LANE.with(core::cell::Cell::get)
+}
+
+/// What models set.
+#[cfg(loom)]
+pub(crate) mod model {
+    use core::cell::Cell;
+    use core::sync::atomic::AtomicU32;
+
+    /// The number of the defect that is planted.
+    pub(crate) static PLANTED: AtomicU32 = AtomicU32::new(0);
+
+    loom::thread_local! {
+        /// The lane of the thread.
+        pub(crate) static LANE: Cell<u64> = Cell::new(0);
+    }
 }
 
 /// An ordering, unless a model planted the defect that it guards against.

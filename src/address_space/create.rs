@@ -138,7 +138,7 @@ impl AddressSpace {
                 root,
                 vmid: AtomicU32::new(config.vmid),
                 tables: AtomicU64::new(root_pages),
-                generation: AtomicU64::new(0),
+                generation: crate::sync::AtomicU64::new(0),
                 reads_unlocked,
                 table_quota: plan.quota,
                 noncoherent_walk: has(AXAS_NONCOHERENT_WALK),

@@ -21,7 +21,7 @@ use core::sync::atomic;
 
 use crate::abi::axas_stats_t;
 use crate::error::{Error, Result};
-use crate::sync::{AtomicU32, AtomicU64, Defect, Ordering, fence, planted, unless};
+use crate::sync::{AtomicU32, AtomicU64, Defect, Ordering, fence, lane, planted, spin_loop, unless};
 
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 const READERS: u64 = 0xffff;
@@ -38,7 +38,7 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             word: AtomicU64::new(0),
             counters: FaultCounters {
@@ -96,8 +96,9 @@ fn full_barrier(defect: Defect) {
 
 impl Lock {
     /// An open lock.
-    pub(crate) const fn new(caller_locked: bool) -> Self {
-        Self { writer: AtomicU32::new(0), caller_locked, shards: [const { Shard::new() }; SHARDS] }
+    pub(crate) fn new(caller_locked: bool) -> Self {
+        let shards = core::array::from_fn(|_| Shard::new());
+        Self { writer: AtomicU32::new(0), caller_locked, shards }
     }
 
     /// Whether the host holds a lock of its own.
@@ -105,12 +106,13 @@ impl Lock {
         self.caller_locked
     }
 
-    /// The line of this CPU: vCPU threads and CPUs have stacks of their own.
+    /// The line of this CPU.
     #[inline(always)]
     pub(crate) fn shard(&self) -> &Shard {
-        let on_stack = 0_u8;
-        let stack = ((&raw const on_stack).addr() as u64) >> 14;
-        let hash = stack.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61;
+        let hash = match lane() {
+            lane if cfg!(loom) => lane,
+            lane => lane.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61,
+        };
         match self.shards.get(hash as usize) {
             Some(shard) => shard,
             None => &self.shards[0],
@@ -124,8 +126,11 @@ impl Lock {
         if self.caller_locked {
             return Some(SharedGuard { shard, counted: 0 });
         }
-        if self.writer.load(Ordering::Relaxed) != 0 {
-            return None;
+        while self.writer.load(Ordering::Relaxed) != 0 {
+            if !planted(Defect::FaultWaits) {
+                return None;
+            }
+            spin_loop();
         }
         shard.word.fetch_add(1, Ordering::SeqCst);
         full_barrier(Defect::ReaderBarrier);
@@ -170,9 +175,18 @@ impl Lock {
         for shard in &self.shards {
             while shard.word.load(Ordering::SeqCst) & READERS != 0 {
                 if no_wait {
+                    if planted(Defect::RefusedStaysAnnounced) {
+                        core::mem::forget(guard);
+                    }
                     return Err(Error::Again);
                 }
+                if planted(Defect::AnnouncementWithdrawn) {
+                    self.writer.store(0, Ordering::Release);
+                }
                 relax();
+                if planted(Defect::AnnouncementWithdrawn) {
+                    self.writer.store(1, Ordering::SeqCst);
+                }
             }
         }
         Ok(guard)

@@ -51,7 +51,7 @@ pub(crate) struct NestedPageTable {
     /// Table frames now.
     pub(crate) tables: AtomicU64,
     /// Changes between the detaching of tables and their going back, for readers without the lock.
-    pub(crate) generation: AtomicU64,
+    pub(crate) generation: crate::sync::AtomicU64,
     /// Tables may be read without the lock.
     pub(crate) reads_unlocked: bool,
     pub(crate) table_quota: u64,

@@ -1,0 +1,175 @@
+//! The lock alone.
+
+use core::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use loom::cell::UnsafeCell;
+use loom::thread::yield_now;
+
+use super::{explore, on_cpu};
+use crate::error::Error;
+use crate::npt::lock::Lock;
+
+/// A lock and what it guards: loom fails when an access to it meets one that it is not ordered with.
+struct Guarded {
+    lock: Lock,
+    data: UnsafeCell<u64>,
+}
+
+// SAFETY: loom checks that the data is used as the lock allows.
+unsafe impl Send for Guarded {}
+// SAFETY: as above.
+unsafe impl Sync for Guarded {}
+
+impl Guarded {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { lock: Lock::new(false), data: UnsafeCell::new(0) })
+    }
+
+    fn read(&self) -> u64 {
+        // SAFETY: under the lock.
+        self.data.with(|data| unsafe { *data })
+    }
+
+    fn write(&self) {
+        // SAFETY: under the lock, exclusively.
+        self.data.with_mut(|data| unsafe { *data += 1 });
+    }
+
+    /// Writes with the lock held.
+    fn change(&self) {
+        let guard = self.lock.exclusive(false, yield_now);
+        assert!(guard.is_ok());
+        self.write();
+    }
+}
+
+#[test]
+fn a_reader_and_a_writer_exclude_each_other() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let reader = on_cpu(1, {
+            let guarded = guarded.clone();
+            move || {
+                let guard = guarded.lock.try_shared();
+                guard.as_ref().map(|_| guarded.read())
+            }
+        });
+        guarded.change();
+        assert!(matches!(reader.join().unwrap(), None | Some(0 | 1)));
+    });
+}
+
+#[test]
+fn a_fault_that_was_resolved_leaves_before_the_writer_enters() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let fault = on_cpu(1, {
+            let guarded = guarded.clone();
+            move || {
+                let Some(guard) = guarded.lock.try_shared() else { return 0 };
+                guarded.read();
+                guard.leave_resolved();
+                1
+            }
+        });
+        guarded.change();
+        assert_eq!(guarded.lock.resolved(), fault.join().unwrap());
+    });
+}
+
+#[test]
+fn two_writers_exclude_each_other() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let other = on_cpu(1, {
+            let guarded = guarded.clone();
+            move || guarded.change()
+        });
+        guarded.change();
+        other.join().unwrap();
+        guarded.change();
+        assert_eq!(guarded.read(), 3);
+    });
+}
+
+#[test]
+fn two_readers_on_one_line_are_both_counted() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let resolve = |guarded: &Guarded| {
+            let guard = guarded.lock.try_shared().expect("no writer is there");
+            guard.leave_resolved();
+        };
+        let other = on_cpu(0, {
+            let guarded = guarded.clone();
+            move || resolve(&guarded)
+        });
+        resolve(&guarded);
+        other.join().unwrap();
+        assert_eq!(guarded.lock.resolved(), 2, "a resolved fault was not counted");
+        assert!(guarded.lock.exclusive(true, yield_now).is_ok(), "a reader is still counted");
+    });
+}
+
+#[test]
+fn a_reader_that_is_refused_is_not_counted() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let reader = on_cpu(1, {
+            let guarded = guarded.clone();
+            move || drop(guarded.lock.try_shared())
+        });
+        guarded.change();
+        reader.join().unwrap();
+        let again = guarded.lock.exclusive(true, yield_now);
+        assert!(again.is_ok(), "a reader is still counted");
+    });
+}
+
+#[test]
+fn a_writer_that_may_not_wait_goes_away_again() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let writer = on_cpu(1, {
+            let guarded = guarded.clone();
+            move || guarded.lock.exclusive(true, || panic!("waits")).map(|_| guarded.write())
+        });
+        if let Some(guard) = guarded.lock.try_shared() {
+            guarded.read();
+            drop(guard);
+        }
+        assert!(matches!(writer.join().unwrap(), Ok(()) | Err(Error::Again)));
+        assert!(guarded.lock.try_shared().is_some(), "a writer is still announced");
+    });
+}
+
+#[test]
+fn readers_that_come_after_a_writer_do_not_enter_before_him() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let (waits, is_in) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let readers = on_cpu(1, {
+            let (guarded, waits, is_in) = (guarded.clone(), waits.clone(), is_in.clone());
+            move || {
+                for _ in 0..3 {
+                    // In the order of the interleaving: the writer's announcement came first.
+                    let comes_after = waits.load(Ordering::SeqCst);
+                    let guard = guarded.lock.try_shared();
+                    let overtakes = comes_after && !is_in.load(Ordering::SeqCst);
+                    assert!(guard.is_none() || !overtakes, "readers can starve a writer");
+                    drop(guard);
+                }
+            }
+        });
+        let guard = guarded.lock.exclusive(false, || {
+            waits.store(true, Ordering::SeqCst);
+            yield_now();
+        });
+        is_in.store(true, Ordering::SeqCst);
+        guarded.write();
+        drop(guard);
+        readers.join().unwrap();
+    });
+}

@@ -1,0 +1,109 @@
+//! Readers beside faults and exclusive calls, with the lock and without.
+
+use std::sync::Arc;
+
+use super::host::{FOREIGN, LARGE, LINEAR, PAGE, RW, World};
+use super::{explore, on_cpu};
+use crate::abi::*;
+use crate::address_space::Verdict;
+use crate::error::Error;
+
+/// What another CPU finds at an address.
+fn translate_on(
+    world: &Arc<World>,
+    gpa: u64,
+) -> loom::thread::JoinHandle<crate::error::Result<u64>> {
+    let world = world.clone();
+    on_cpu(1, move || world.translate(gpa).map(|(hpa, _)| hpa))
+}
+
+fn assert_before_or_after(found: crate::error::Result<u64>, before: u64) {
+    let foreign = FOREIGN..FOREIGN + LARGE;
+    assert!(!found.is_ok_and(|hpa| foreign.contains(&hpa)), "a table was read that went back");
+    assert!(found == Ok(before) || found == Err(Error::NotMapped), "{found:?}");
+}
+
+/// A page goes with its tables while it is looked for.
+fn translate_beside_unmap(world: Arc<World>) {
+    world.map_linear(0, LINEAR, PAGE, RW).expect("mapped");
+    let reader = translate_on(&world, 0);
+    world.unmap(0, PAGE).expect("unmapped");
+    assert_before_or_after(reader.join().unwrap(), LINEAR);
+    assert_eq!(world.translate(0), Err(Error::NotMapped));
+    assert_eq!(world.machine.count(AXAS_FRAME_TABLE), 1);
+    world.close();
+}
+
+#[test]
+fn translate_beside_an_unmap_says_before_or_after() {
+    explore(|| translate_beside_unmap(World::watched(0)));
+}
+
+#[test]
+fn translate_without_the_lock_beside_an_unmap_says_before_or_after() {
+    explore(|| translate_beside_unmap(World::readable(0)));
+}
+
+#[test]
+fn query_beside_a_protect_says_before_or_after() {
+    explore(|| {
+        let world = World::watched(0);
+        world.map_linear(0, LINEAR, 2 * PAGE, RW).expect("mapped");
+        let reader = on_cpu(1, {
+            let world = world.clone();
+            move || world.query(0).expect("in the space")
+        });
+        world.protect(0, PAGE, AXAS_READ).expect("protected");
+        let found = reader.join().unwrap();
+        assert_eq!(found.hpa, LINEAR);
+        assert!(matches!(found.flags, RW | AXAS_READ), "{:#x}", found.flags);
+        world.close();
+    });
+}
+
+/// A large page is cut while another part of it is looked for.
+fn translate_beside_split(world: Arc<World>) {
+    world.map_linear(0, LINEAR, LARGE, RW).expect("mapped");
+    let reader = translate_on(&world, PAGE);
+    world.unmap(0, PAGE).expect("unmapped");
+    assert_eq!(reader.join().unwrap(), Ok(LINEAR + PAGE));
+    world.close();
+}
+
+#[test]
+fn translate_beside_a_split_finds_the_page() {
+    explore(|| translate_beside_split(World::watched(AXAS_FEATURE_ARM_BBM2)));
+}
+
+#[test]
+fn translate_without_the_lock_beside_a_split_finds_the_page() {
+    explore(|| translate_beside_split(World::readable(0)));
+}
+
+#[test]
+fn translate_without_the_lock_beside_a_fault_finds_its_frame_or_nothing() {
+    explore(|| {
+        let world = World::readable(0);
+        world.map_alloc(0, LARGE, RW).expect("reserved");
+        let reader = translate_on(&world, 0);
+        assert_eq!(world.fault(0, AXAS_WRITE), Verdict::Resolved);
+        let frame = world.frame_at(0);
+        assert_before_or_after(reader.join().unwrap(), frame);
+        world.close();
+    });
+}
+
+#[test]
+fn translate_without_the_lock_beside_a_discard_finds_the_old_frame_or_nothing() {
+    explore(|| {
+        let world = World::readable(0);
+        world.map_alloc(0, LARGE, RW).expect("reserved");
+        assert_eq!(world.fault(0, AXAS_WRITE), Verdict::Resolved);
+        let frame = world.frame_at(0);
+        let reader = translate_on(&world, 0);
+        world.discard(0, LARGE).expect("discarded");
+        assert_before_or_after(reader.join().unwrap(), frame);
+        assert_eq!(world.machine.count(AXAS_FRAME_GUEST), 0);
+        world.close();
+    });
+}
