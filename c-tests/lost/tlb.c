@@ -1,0 +1,640 @@
+#include "tlb.h"
+
+#define BIT(n)          (1ull << (n))
+#define BITS(high, low) ((~0ull >> (63 - (high))) & (~0ull << (low)))
+
+/* An invalid entry that is cached: on RISC-V, the only format that does, no valid entry looks so. */
+#define CACHED_INVALID 2ull
+
+_Thread_local uint32_t tlb_this_cpu;
+
+/* The library passes the host; one test runs at a time. */
+static struct tlb *attached;
+
+uint64_t entry_size(uint32_t level)
+{
+	return BIT(12 + 9 * (level - 1));
+}
+
+static struct entry invalid(void)
+{
+	return (struct entry){ .kind = ENTRY_INVALID };
+}
+
+static struct entry valid(int is_leaf, uint64_t address, uint32_t access, uint64_t memory)
+{
+	return (struct entry){
+		.kind = is_leaf ? ENTRY_LEAF : ENTRY_TABLE,
+		.address = address,
+		.access = access,
+		.memory = memory,
+	};
+}
+
+struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word)
+{
+	const uint64_t at = word & BITS(51, 12);
+	const uint32_t low = (uint32_t)word;
+
+	if (format == AXAS_FORMAT_EPT) {
+		if ((low & 7) == 0)
+			return invalid();
+		return valid(level == 1 || (low & BIT(7)), at, low & 7, word & BITS(5, 3));
+	}
+	if (!(word & 1))
+		return invalid();
+	if (format == AXAS_FORMAT_NPT)
+		return valid(level == 1 || (low & BIT(7)), at,
+			     WALK_R | (low & WALK_W) | ((word >> 63) ? 0u : (uint32_t)WALK_X),
+			     word & BITS(4, 3));
+	if (format == AXAS_FORMAT_ARM_S2)
+		return valid(level == 1 || !(low & 2), word & BITS(47, 12),
+			     ((low >> 6) & 3) | ((word & BITS(54, 53)) ? 0u : (uint32_t)WALK_X),
+			     word & (BITS(5, 2) | BITS(9, 8)));
+	return valid((low & 14) != 0, (word & BITS(53, 10)) << 2, (low >> 1) & 7,
+		     word & BITS(62, 61));
+}
+
+static struct entry decode(const struct tlb *t, uint32_t level, uint64_t word)
+{
+	return entry_decode(t->walker.format, level, word);
+}
+
+/* --- the caches ------------------------------------------------------------------------------ */
+
+static uint64_t hash(axas_gpa_t gpa, uint32_t level, uint64_t room)
+{
+	return (((gpa >> 12) + level) * 0x9e3779b97f4a7c15ull >> 20) % room;
+}
+
+static void grow(struct tlb_cpu *c)
+{
+	struct tlb_table **old = c->table;
+	const uint64_t old_room = c->room;
+
+	c->room = old_room == 0 ? 256 : 4 * old_room;
+	c->table = calloc(c->room, sizeof(*c->table));
+	if (c->table == NULL)
+		abort();
+	for (uint64_t i = 0; i < old_room; i++) {
+		uint64_t at;
+
+		if (old[i] == NULL)
+			continue;
+		at = hash(old[i]->gpa, old[i]->level, c->room);
+		while (c->table[at] != NULL)
+			at = (at + 1) % c->room;
+		c->table[at] = old[i];
+	}
+	free(old);
+}
+
+static struct tlb_table *find(const struct tlb_cpu *c, axas_gpa_t gpa, uint32_t level)
+{
+	uint64_t at;
+
+	if (c->room == 0)
+		return NULL;
+	at = hash(gpa, level, c->room);
+	while (c->table[at] != NULL && (c->table[at]->gpa != gpa || c->table[at]->level != level))
+		at = (at + 1) % c->room;
+	return c->table[at];
+}
+
+static struct tlb_table *find_or_add(struct tlb_cpu *c, axas_gpa_t gpa, uint32_t level)
+{
+	struct tlb_table *t = find(c, gpa, level);
+	uint64_t at;
+
+	if (t != NULL)
+		return t;
+	if (2 * c->count >= c->room)
+		grow(c);
+	t = calloc(1, sizeof(*t));
+	if (t == NULL)
+		abort();
+	t->gpa = gpa;
+	t->level = level;
+	at = hash(gpa, level, c->room);
+	while (c->table[at] != NULL)
+		at = (at + 1) % c->room;
+	c->table[at] = t;
+	c->count++;
+	return t;
+}
+
+static void empty_caches(struct tlb *t)
+{
+	for (uint32_t k = 0; k < TLB_CPUS; k++) {
+		for (uint64_t i = 0; i < t->cpu[k].room; i++)
+			free(t->cpu[k].table[i]);
+		free(t->cpu[k].table);
+		t->cpu[k] = (struct tlb_cpu){ 0 };
+	}
+	memset(t->held, 0, t->host->pool_bytes / PAGE * sizeof(*t->held));
+}
+
+/* Counts an entry that comes into a cache or leaves it. */
+static void hold(struct tlb *t, uint32_t level, uint64_t word, uint32_t change)
+{
+	const struct entry e = decode(t, level, word);
+	const uint64_t pages = e.kind == ENTRY_TABLE ? 1 : entry_size(level) / PAGE;
+
+	if (e.kind == ENTRY_INVALID || host_at(t->host, e.address) == NULL)
+		return;
+	for (uint64_t i = 0; i < pages; i++)
+		t->held[(e.address - t->host->pa_base) / PAGE + i] += change;
+}
+
+/* --- looking at the tables ------------------------------------------------------------------- */
+
+static uint64_t load(const uint64_t *word)
+{
+	return __atomic_load_n(word, __ATOMIC_ACQUIRE);
+}
+
+/* Arm: what may not change from one valid entry to another without an invalid one between. */
+static void check_break(const struct tlb *t, axas_gpa_t gpa, const struct entry *old,
+			const struct entry *new)
+{
+	const int kinds = old->kind != new->kind;
+	const int differs = old->address != new->address ||
+			    (old->kind == ENTRY_LEAF && old->memory != new->memory);
+
+	if (t->walker.format != WALK_ARM || old->kind == ENTRY_INVALID)
+		return;
+	if ((kinds && t->breaks_first) || (!kinds && differs))
+		host_violation(t->host, "gpa %#llx: no break before make", (unsigned long long)gpa);
+}
+
+/* What is linked is out, and out as what it is used for. */
+static void check_out(const struct tlb *t, axas_gpa_t gpa, const struct entry *e)
+{
+	const struct host_frame *f = host_frame_at(t->host, e->address);
+	const uint8_t purpose = e->kind == ENTRY_TABLE ? AXAS_FRAME_TABLE : AXAS_FRAME_GUEST;
+
+	if (f == NULL && e->kind == ENTRY_LEAF)
+		return;
+	if (f == NULL || f->state == HOST_FRAME_FREE || f->purpose != purpose)
+		host_violation(t->host, "gpa %#llx leads to frame %#llx, which is not out",
+			       (unsigned long long)gpa, (unsigned long long)e->address);
+}
+
+static void remember(struct tlb *t, struct tlb_table *c, uint32_t index, uint64_t word)
+{
+	const axas_gpa_t gpa = c->gpa + index * entry_size(c->level);
+	const struct entry e = decode(t, c->level, word);
+	uint32_t slot = 0;
+
+	if (e.kind == ENTRY_INVALID)
+		word = CACHED_INVALID;
+	while (slot < TLB_SLOTS && c->word[slot][index] != 0) {
+		struct entry old;
+
+		if (c->word[slot][index] == word)
+			return;
+		old = decode(t, c->level, c->word[slot][index]);
+		if (e.kind != ENTRY_INVALID)
+			check_break(t, gpa, &old, &e);
+		slot++;
+	}
+	if (e.kind != ENTRY_INVALID)
+		check_out(t, gpa, &e);
+	/* the oldest ones are those that go wrong */
+	if (slot == TLB_SLOTS)
+		hold(t, c->level, c->word[--slot][index], ~0u);
+	else
+		c->used++;
+	c->word[slot][index] = word;
+	hold(t, c->level, word, 1);
+}
+
+static void remember_table(struct tlb *t, axas_gpa_t gpa, uint32_t level, const uint64_t *words)
+{
+	const uint64_t valid_bits = t->walker.format == WALK_EPT ? 7 : 1;
+
+	for (uint32_t k = 0; k < TLB_CPUS; k++) {
+		struct tlb_table *c = find_or_add(&t->cpu[k], gpa, level);
+
+		for (uint32_t i = 0; i < 512; i++) {
+			const uint64_t word = load(&words[i]);
+
+			if (word == c->word[0][i] || (!(word & valid_bits) && !t->keeps_invalid))
+				continue;
+			remember(t, c, i, word);
+		}
+	}
+}
+
+/* A position in the tables: 512 entries at a time, larger roots in pieces. */
+struct place {
+	axas_gpa_t gpa;
+	const uint64_t *words;
+	uint32_t next;
+};
+
+static const uint64_t *words_at(const struct tlb *t, axas_hpa_t pa)
+{
+	return host_seen_by_walkers(t->host, pa);
+}
+
+static void look_below(struct tlb *t, axas_gpa_t gpa, const uint64_t *root)
+{
+	struct place stack[6];
+	uint32_t level = t->walker.levels;
+
+	stack[level] = (struct place){ gpa, root, 0 };
+	remember_table(t, gpa, level, root);
+	while (level <= t->walker.levels) {
+		struct place *p = &stack[level];
+		const uint64_t at = p->gpa + p->next * entry_size(level);
+		struct entry e;
+
+		if (p->next == 512 || level == 1) {
+			level++;
+			continue;
+		}
+		e = decode(t, level, load(&p->words[p->next++]));
+		if (e.kind != ENTRY_TABLE || words_at(t, e.address) == NULL)
+			continue;
+		level--;
+		stack[level] = (struct place){ at, words_at(t, e.address), 0 };
+		remember_table(t, at, level, stack[level].words);
+	}
+}
+
+/* Every CPU caches all it can. */
+static void look(struct tlb *t)
+{
+	const uint64_t *root = words_at(t, t->walker.root);
+
+	if (!t->watching)
+		return;
+	for (uint64_t i = 0; i < t->walker.root_entries; i += 512) {
+		uint64_t words[512] = { 0 };
+		const uint64_t left = t->walker.root_entries - i;
+
+		for (uint64_t n = 0; n < (left < 512 ? left : 512); n++)
+			words[n] = load(&root[i + n]);
+		look_below(t, i * entry_size(t->walker.levels), words);
+	}
+}
+
+/* --- requests -------------------------------------------------------------------------------- */
+
+static int goes(const struct tlb *t, uint32_t level, uint64_t word, const axas_tlb_request_t *q)
+{
+	const struct entry e = decode(t, level, word);
+
+	if (e.kind == ENTRY_TABLE)
+		return q->tables_removed != 0;
+	return e.kind == ENTRY_INVALID || q->level == 0 || q->level == level;
+}
+
+static void forget_in(struct tlb *t, struct tlb_table *c, const axas_tlb_request_t *q)
+{
+	const uint64_t size = entry_size(c->level);
+	const axas_gpa_t last = q->gpa + (q->size - 1);
+
+	if (c->used == 0 || c->gpa > last || c->gpa + (512 * size - 1) < q->gpa)
+		return;
+	for (uint32_t i = 0; i < 512; i++) {
+		const axas_gpa_t gpa = c->gpa + i * size;
+		uint32_t kept = 0;
+
+		if (gpa > last || gpa + (size - 1) < q->gpa)
+			continue;
+		for (uint32_t s = 0; s < TLB_SLOTS && c->word[s][i] != 0; s++) {
+			const uint64_t word = c->word[s][i];
+
+			c->word[s][i] = 0;
+			if (!goes(t, c->level, word, q)) {
+				c->word[kept++][i] = word;
+				continue;
+			}
+			c->used--;
+			hold(t, c->level, word, ~0u);
+		}
+	}
+}
+
+static void forget(struct tlb *t, const axas_tlb_request_t *q)
+{
+	for (uint32_t k = 0; k < TLB_CPUS; k++) {
+		if (q->scope == AXAS_SCOPE_LOCAL && k != tlb_this_cpu)
+			continue;
+		for (uint64_t i = 0; i < t->cpu[k].room; i++)
+			if (t->cpu[k].table[i] != NULL)
+				forget_in(t, t->cpu[k].table[i], q);
+	}
+}
+
+static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
+{
+	struct tlb *t = attached;
+
+	t->host_hal.tlb_flush(ctx, q);
+	pthread_mutex_lock(&t->lock);
+	if (q->vmid != t->vmid)
+		host_violation(t->host, "flush of VMID %u, the space has %u", q->vmid, t->vmid);
+	if (q->scope == AXAS_SCOPE_ALL)
+		t->requests_all++;
+	look(t);
+	forget(t, q);
+	look(t);
+	t->looked = 0;
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* --- frames and runs that go back ------------------------------------------------------------ */
+
+static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t purpose)
+{
+	struct tlb *t = attached;
+
+	pthread_mutex_lock(&t->lock);
+	if (purpose == AXAS_FRAME_GUEST)
+		t->frames_back += BIT(order);
+	if (!t->looked)
+		look(t);
+	t->looked = 1;
+	for (uint64_t i = 0; host_at(t->host, pa) != NULL && i < BIT(order); i++)
+		if (t->held[(pa - t->host->pa_base) / PAGE + i]) {
+			host_violation(t->host, "frame %#llx went back while a CPU may use it",
+				       (unsigned long long)(pa + i * PAGE));
+			break;
+		}
+	/* nobody has the root of a space loaded that ends */
+	if (pa == t->walker.root)
+		t->watching = 0;
+	pthread_mutex_unlock(&t->lock);
+	t->host_hal.dealloc_frame(ctx, pa, order, purpose);
+}
+
+static int table_may_lead_to(const struct tlb *t, const struct tlb_table *c,
+			     const axas_mapping_t *run)
+{
+	const uint64_t size = entry_size(c->level);
+	const axas_gpa_t last = run->gpa + (run->size - 1);
+
+	if (c->gpa > last || c->gpa + (512 * size - 1) < run->gpa)
+		return 0;
+	for (uint32_t n = 0; n < TLB_SLOTS * 512; n++) {
+		const uint64_t word = c->word[n / 512][n % 512];
+		const axas_gpa_t gpa = c->gpa + (n % 512) * size;
+		const struct entry e = decode(t, c->level, word);
+
+		if (gpa + (size - 1) >= run->gpa && gpa <= last && e.kind == ENTRY_LEAF &&
+		    e.address - gpa == run->hpa - run->gpa)
+			return 1;
+	}
+	return 0;
+}
+
+/* Some CPU may use a translation of the run, as it was. */
+static int may_be_used(const struct tlb *t, const axas_mapping_t *run)
+{
+	for (uint32_t k = 0; k < TLB_CPUS; k++)
+		for (uint64_t i = 0; i < t->cpu[k].room; i++) {
+			const struct tlb_table *c = t->cpu[k].table[i];
+
+			if (c != NULL && c->used != 0 && table_may_lead_to(t, c, run))
+				return 1;
+		}
+	return 0;
+}
+
+static void released(void *ctx, const axas_mapping_t *run)
+{
+	struct tlb *t = attached;
+
+	pthread_mutex_lock(&t->lock);
+	if (may_be_used(t, run))
+		host_violation(t->host, "gpa %#llx was released while a CPU may use it",
+			       (unsigned long long)run->gpa);
+	if (t->runs == t->run_room) {
+		t->run_room = t->run_room == 0 ? 256 : 2 * t->run_room;
+		t->run = realloc(t->run, t->run_room * sizeof(*t->run));
+		if (t->run == NULL)
+			abort();
+	}
+	t->run[t->runs++] = *run;
+	pthread_mutex_unlock(&t->lock);
+	t->host_hal.released(ctx, run);
+}
+
+/* --- after a call ---------------------------------------------------------------------------- */
+
+struct settled {
+	axas_gpa_t gpa, last;
+	int has_range;
+	uint32_t cpu;
+};
+
+static int is_concerned(const struct settled *s, axas_gpa_t gpa, uint64_t size)
+{
+	return s->has_range && gpa <= s->last && gpa + (size - 1) >= s->gpa;
+}
+
+static void check_cached_invalid(const struct tlb *t, const struct settled *s, axas_gpa_t gpa,
+				 uint64_t size)
+{
+	const axas_gpa_t at = gpa > s->gpa ? gpa : s->gpa;
+
+	if (s->cpu == tlb_this_cpu && is_concerned(s, gpa, size) &&
+	    walker_walk(&t->walker, at).outcome == WALK_LEAF)
+		host_violation(t->host, "gpa %#llx is mapped, and this CPU may say that it is not",
+			       (unsigned long long)at);
+}
+
+static void check_cached_leaf(const struct tlb *t, const struct settled *s, axas_gpa_t gpa,
+			      uint64_t size, const struct entry *e)
+{
+	const int local = s->cpu == tlb_this_cpu && is_concerned(s, gpa, size);
+	const int repairs_itself = t->walker.format == WALK_EPT || t->walker.format == WALK_NPT;
+	axas_gpa_t at = gpa;
+
+	while (at <= gpa + (size - 1)) {
+		const struct walk r = walker_walk(&t->walker, at);
+		const struct entry now = decode(t, r.level, r.entry);
+
+		if (r.outcome != WALK_LEAF || r.hpa != e->address + (at - gpa) ||
+		    (e->access & ~r.access) || e->memory != now.memory) {
+			host_violation(t->host, "gpa %#llx: CPU %u may use a stale translation",
+				       (unsigned long long)at, s->cpu);
+			return;
+		}
+		if (local && !repairs_itself && at >= s->gpa && at <= s->last &&
+		    r.access != e->access)
+			host_violation(t->host, "gpa %#llx: this CPU may miss a permission",
+				       (unsigned long long)at);
+		if (t->walker.format == WALK_ARM && t->breaks_first && r.size != size)
+			host_violation(t->host, "gpa %#llx: two sizes of page in one TLB",
+				       (unsigned long long)at);
+		at = (at | (r.size - 1)) + 1;
+		if (at == 0)
+			return;
+	}
+}
+
+/* The 512 entries that stand at this place now, or null. */
+static const uint64_t *now_at(const struct tlb *t, axas_gpa_t gpa, uint32_t level)
+{
+	const uint64_t *words = words_at(t, t->walker.root);
+
+	for (uint32_t l = t->walker.levels; l > level; l--) {
+		const uint64_t entries = l == t->walker.levels ? t->walker.root_entries : 512;
+		const uint64_t index = gpa / entry_size(l) % entries;
+		const struct entry e = decode(t, l, load(&words[index]));
+
+		if (e.kind != ENTRY_TABLE)
+			return NULL;
+		words = words_at(t, e.address);
+		if (words == NULL)
+			return NULL;
+	}
+	return level == t->walker.levels ? words + gpa / entry_size(level) : words;
+}
+
+static void settle_entry(const struct tlb *t, const struct settled *s, const struct tlb_table *c,
+			 uint32_t index, const uint64_t *now)
+{
+	const axas_gpa_t gpa = c->gpa + index * entry_size(c->level);
+
+	for (uint32_t slot = 0; slot < TLB_SLOTS && c->word[slot][index] != 0; slot++) {
+		const uint64_t word = c->word[slot][index];
+		const struct entry e = decode(t, c->level, word);
+		struct entry is;
+
+		if (now != NULL && word == load(&now[index]))
+			continue;
+		if (e.kind == ENTRY_INVALID) {
+			check_cached_invalid(t, s, gpa, entry_size(c->level));
+			continue;
+		}
+		if (e.kind == ENTRY_LEAF) {
+			check_cached_leaf(t, s, gpa, entry_size(c->level), &e);
+			continue;
+		}
+		is = now != NULL ? decode(t, c->level, load(&now[index])) : invalid();
+		if (is.kind != ENTRY_TABLE || is.address != e.address)
+			host_violation(t->host, "gpa %#llx: CPU %u may walk a table that went",
+				       (unsigned long long)gpa, s->cpu);
+	}
+}
+
+static void settle_table(const struct tlb *t, const struct settled *s, const struct tlb_table *c)
+{
+	const uint64_t *now = now_at(t, c->gpa, c->level);
+	uint32_t entries = 512;
+
+	if (c->level == t->walker.levels && t->walker.root_entries < 512)
+		entries = (uint32_t)t->walker.root_entries;
+	for (uint32_t i = 0; i < entries; i++) {
+		if (c->word[0][i] == 0)
+			continue;
+		if (now != NULL && c->word[1][i] == 0 && c->word[0][i] == load(&now[i]))
+			continue;
+		settle_entry(t, s, c, i, now);
+	}
+}
+
+void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size)
+{
+	struct settled s = { gpa, size == 0 ? gpa : gpa + (size - 1), size != 0, 0 };
+
+	pthread_mutex_lock(&t->lock);
+	look(t);
+	for (s.cpu = 0; t->watching && s.cpu < TLB_CPUS; s.cpu++)
+		for (uint64_t i = 0; i < t->cpu[s.cpu].room; i++)
+			if (t->cpu[s.cpu].table[i] != NULL && t->cpu[s.cpu].table[i]->used != 0)
+				settle_table(t, &s, t->cpu[s.cpu].table[i]);
+	t->looked = 0;
+	pthread_mutex_unlock(&t->lock);
+}
+
+int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access)
+{
+	const struct walk r = walker_walk(&t->walker, gpa);
+	int faults = r.outcome != WALK_LEAF || (access & ~r.access) != 0;
+
+	pthread_mutex_lock(&t->lock);
+	for (uint32_t level = 1; level <= t->walker.levels && !faults; level++) {
+		const uint64_t size = entry_size(level);
+		const struct tlb_table *c =
+			find(&t->cpu[tlb_this_cpu], gpa & ~(512 * size - 1), level);
+
+		for (uint32_t s = 0; c != NULL && s < TLB_SLOTS; s++) {
+			const uint64_t word = c->word[s][gpa / size % 512];
+			const struct entry e = decode(t, level, word);
+
+			if (word != 0 && e.kind != ENTRY_TABLE && (access & ~e.access))
+				faults = 1;
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+	return faults;
+}
+
+void tlb_faulted(struct tlb *t, axas_gpa_t gpa)
+{
+	const axas_tlb_request_t q = {
+		.gpa = gpa & ~(PAGE - 1),
+		.size = PAGE,
+		.scope = AXAS_SCOPE_LOCAL,
+	};
+
+	if (t->walker.format != WALK_EPT && t->walker.format != WALK_NPT)
+		return;
+	pthread_mutex_lock(&t->lock);
+	forget(t, &q);
+	pthread_mutex_unlock(&t->lock);
+}
+
+void tlb_forget_log(struct tlb *t)
+{
+	t->runs = 0;
+	t->requests_all = 0;
+	t->frames_back = 0;
+	host_forget_log(t->host);
+}
+
+void tlb_attach(struct tlb *t, struct host *h)
+{
+	memset(t, 0, sizeof(*t));
+	t->host = h;
+	t->host_hal = h->hal;
+	pthread_mutex_init(&t->lock, NULL);
+	t->held = calloc(h->pool_bytes / PAGE, sizeof(*t->held));
+	assert_non_null(t->held);
+	h->hal.tlb_flush = tlb_flush;
+	h->hal.dealloc_frame = dealloc_frame;
+	h->hal.released = released;
+	attached = t;
+}
+
+void tlb_watch(struct tlb *t, const axas_t *as, const axas_config_t *cfg)
+{
+	t->walker = space_walker(as);
+	t->keeps_invalid = cfg->format == AXAS_FORMAT_RISCV_GSTAGE &&
+			   !(cfg->features & AXAS_FEATURE_RISCV_SVVPTC);
+	t->breaks_first = !(cfg->features & AXAS_FEATURE_ARM_BBM2);
+	t->vmid = cfg->vmid;
+	t->watching = 1;
+	tlb_settle(t, 0, 0);
+}
+
+void tlb_unwatch(struct tlb *t)
+{
+	t->watching = 0;
+	empty_caches(t);
+}
+
+void tlb_detach(struct tlb *t)
+{
+	empty_caches(t);
+	free(t->held);
+	free(t->run);
+	pthread_mutex_destroy(&t->lock);
+	attached = NULL;
+}

@@ -1,0 +1,85 @@
+/*
+ * CPUs that cache whatever a walker could have read, for as long as they may: each valid entry of
+ * each table that could be reached, and on RISC-V without Svvptc the invalid ones too, until a
+ * request of tlb_flush tells them to forget it. Each CPU has a cache of its own.
+ *
+ * The tables are looked at after each call, before and after each flush, and before frames go back.
+ * Reported as a violation of the host:
+ *  - a translation, a pointer to a table, or (on the CPU that called) an invalid entry or a missing
+ *    permission that is still cached after the call and no longer true;
+ *  - a frame that goes back while a CPU may hold it, or that is linked and was given back;
+ *  - a run that is reported as released while a CPU may still use it;
+ *  - on Arm a live entry that changes in a way that asks for an invalid one and a flush between.
+ */
+#ifndef CTESTS_TLB_H
+#define CTESTS_TLB_H
+
+#include "fixture.h"
+
+#define TLB_CPUS  2u
+#define TLB_SLOTS 4u /* different values of one entry that one CPU holds */
+
+enum entry_kind { ENTRY_INVALID, ENTRY_TABLE, ENTRY_LEAF };
+
+/* An entry as far as it matters to whoever cached it. */
+struct entry {
+	enum entry_kind kind;
+	uint64_t address;
+	uint32_t access;
+	uint64_t memory; /* the raw bits of the memory type */
+};
+
+struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word);
+uint64_t entry_size(uint32_t level);
+
+/* 512 neighbouring entries of one level. 0: nothing cached. */
+struct tlb_table {
+	axas_gpa_t gpa;
+	uint32_t level;
+	uint32_t used; /* words that are cached */
+	uint64_t word[TLB_SLOTS][512];
+};
+
+struct tlb_cpu {
+	struct tlb_table **table; /* a hash table, open addressing */
+	uint64_t room, count;
+};
+
+struct tlb {
+	struct host *host;
+	axas_hal_t host_hal;
+	struct walker walker;
+	int watching;
+	int keeps_invalid; /* RISC-V without Svvptc */
+	int breaks_first; /* Arm: a block becomes a table through an invalid entry */
+	uint32_t vmid;
+	pthread_mutex_t lock;
+	struct tlb_cpu cpu[TLB_CPUS];
+	uint32_t *held; /* for each page of the pool, how many cached entries lead to it */
+	int looked; /* since the last call or flush */
+
+	/* what the host was told, for the tests */
+	axas_mapping_t *run;
+	uint64_t runs, run_room;
+	uint32_t requests_all;
+	uint64_t frames_back; /* guest frames, units of 4 KiB */
+};
+
+/* The CPU that this thread is. */
+extern _Thread_local uint32_t tlb_this_cpu;
+
+/* The host's callbacks go through the caches from now on; before the space is created. */
+void tlb_attach(struct tlb *t, struct host *h);
+void tlb_watch(struct tlb *t, const axas_t *as, const axas_config_t *cfg);
+void tlb_unwatch(struct tlb *t);
+void tlb_detach(struct tlb *t);
+
+/* A call for this range has returned on this CPU. size 0: of no range. */
+void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size);
+/* This CPU may use something for the access that makes it fault. */
+int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access);
+/* What x86 does of itself when it faults: it forgets the address on this CPU. */
+void tlb_faulted(struct tlb *t, axas_gpa_t gpa);
+void tlb_forget_log(struct tlb *t);
+
+#endif
