@@ -197,7 +197,8 @@ impl<'a> FrameList<'a> {
         };
         let window = self.ledger.host().window(address)?;
         // SAFETY: as in `link`, which wrote the word.
-        let next = unsafe { window.base().cast::<sync::AtomicU64>().as_ref() }.load(Ordering::Relaxed);
+        let next =
+            unsafe { window.base().cast::<sync::AtomicU64>().as_ref() }.load(Ordering::Relaxed);
         drop(window);
         self.first.set((next & 1 != 0).then(|| HostPhysAddr::from_bits(next & !(PAGE_SIZE - 1))));
         Ok(OwnedFrame { address, order: 0, purpose: Purpose::Table, ledger: self.ledger })

@@ -33,8 +33,7 @@ fn of_two_maps_of_one_page_one_is_told_that_something_is_there() {
         let outcomes = [world.map_alloc(0, PAGE, RW), other.join().unwrap()];
         assert!(outcomes.contains(&Ok(())), "{outcomes:?}");
         assert!(outcomes.contains(&Err(Error::AlreadyExists)), "{outcomes:?}");
-        let expected =
-            if outcomes[0].is_ok() { AXAS_STATE_RESERVED } else { AXAS_STATE_LINEAR };
+        let expected = if outcomes[0].is_ok() { AXAS_STATE_RESERVED } else { AXAS_STATE_LINEAR };
         assert_eq!(world.query(0).expect("in the space").state, expected);
         world.close();
     });

@@ -21,7 +21,9 @@ use core::sync::atomic;
 
 use crate::abi::axas_stats_t;
 use crate::error::{Error, Result};
-use crate::sync::{AtomicU32, AtomicU64, Defect, Ordering, fence, lane, planted, spin_loop, unless};
+use crate::sync::{
+    AtomicU32, AtomicU64, Defect, Ordering, fence, lane, planted, spin_loop, unless,
+};
 
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
 const READERS: u64 = 0xffff;

@@ -1,6 +1,5 @@
 //! One page of a table, as this CPU reaches it. All accesses to entries are atomic and happen here.
 
-use core::marker::PhantomData;
 use super::arch::Format;
 use super::entry::Entry;
 use super::geometry::{ENTRIES, Index, Span};
@@ -8,6 +7,7 @@ use crate::addr::HostPhysAddr;
 use crate::error::Result;
 use crate::hal::{Host, Purpose, Window};
 use crate::sync::{AtomicU64, Defect, Ordering, fence, planted, unless};
+use core::marker::PhantomData;
 
 /// How tables are reached and kept visible.
 #[derive(Clone, Copy)]
