@@ -189,7 +189,8 @@ impl Model {
             .collect()
     }
 
-    /// Owned frames go, and reservations for frames of the same size stay.
+    /// Owned frames go, and reservations for frames of the same size stay. Small entries that come to
+    /// say the same all over a leaf table become one.
     pub fn discard(&mut self, start: u64, end: u64) {
         for cut in [start, end] {
             if let Some((Kind::Owned { .. }, _)) = self.at(cut) {
@@ -200,6 +201,31 @@ impl Model {
             if let Kind::Owned { .. } = piece.kind {
                 piece.kind = Kind::Reserved { largest: piece.level };
             }
+        }
+        let size = entry_size(2);
+        let small = |(first, piece): (u64, Piece)| (piece.level == 1).then_some(first..piece.end);
+        let pieces: Vec<_> = self.overlapping(start, end).filter_map(small).collect();
+        for piece in pieces {
+            for base in (piece.start & !(size - 1)..piece.end).step_by(size as usize) {
+                if base >= start && base + size <= end {
+                    self.fold(base, base + size);
+                }
+            }
+        }
+    }
+
+    /// Makes one entry of those of a leaf table, if they are reservations and all the same.
+    fn fold(&mut self, start: u64, end: u64) {
+        let (_, first) = self.find(start).unwrap();
+        let says_it = |(_, piece): (u64, Piece)| {
+            (piece.level, piece.kind, piece.flags) == (1, first.kind, first.flags)
+        };
+        let is_reserved = matches!(first.kind, Kind::Reserved { .. });
+        if is_reserved && self.overlapping(start, end).all(says_it) {
+            self.divide(start);
+            self.divide(end);
+            self.pieces.retain(|gpa, _| !(start..end).contains(gpa));
+            self.pieces.insert(start, Piece { end, level: 2, ..first });
         }
     }
 
