@@ -5,6 +5,8 @@
 
 /* An invalid entry that is cached: on RISC-V, the only format that does, no valid entry looks so. */
 #define CACHED_INVALID 2ull
+/* The same, wrong since an earlier call: of another CPU, or a fault. This CPU repairs it by faulting. */
+#define CACHED_OLD     4ull
 
 _Thread_local uint32_t tlb_this_cpu;
 
@@ -180,14 +182,13 @@ static void check_out(const struct tlb *t, axas_gpa_t gpa, const struct entry *e
 			       (unsigned long long)gpa, (unsigned long long)e->address);
 }
 
+/* Invalid entries come as CACHED_INVALID. */
 static void remember(struct tlb *t, struct tlb_table *c, uint32_t index, uint64_t word)
 {
 	const axas_gpa_t gpa = c->gpa + index * entry_size(c->level);
 	const struct entry e = decode(t, c->level, word);
 	uint32_t slot = 0;
 
-	if (e.kind == ENTRY_INVALID)
-		word = CACHED_INVALID;
 	while (slot < TLB_SLOTS && c->word[slot][index] != 0) {
 		struct entry old;
 
@@ -217,11 +218,15 @@ static void remember_table(struct tlb *t, axas_gpa_t gpa, uint32_t level, const 
 		struct tlb_table *c = find_or_add(&t->cpu[k], gpa, level);
 
 		for (uint32_t i = 0; i < 512; i++) {
-			const uint64_t word = load(&words[i]);
+			uint64_t word = load(&words[i]);
 
-			if (word == c->word[0][i] || (!(word & valid_bits) && !t->keeps_invalid))
-				continue;
-			remember(t, c, i, word);
+			if (!(word & valid_bits)) {
+				if (!t->keeps_invalid)
+					continue;
+				word = CACHED_INVALID;
+			}
+			if (word != c->word[0][i])
+				remember(t, c, i, word);
 		}
 	}
 }
@@ -437,14 +442,19 @@ static int is_concerned(const struct settled *s, axas_gpa_t gpa, uint64_t size)
 }
 
 static void check_cached_invalid(const struct tlb *t, const struct settled *s, axas_gpa_t gpa,
-				 uint64_t size)
+				 uint64_t size, uint64_t *word)
 {
-	const axas_gpa_t at = gpa > s->gpa ? gpa : s->gpa;
+	axas_gpa_t at = gpa;
 
-	if (s->cpu == tlb_this_cpu && is_concerned(s, gpa, size) &&
-	    walker_walk(&t->walker, at).outcome == WALK_LEAF)
+	if (is_concerned(s, gpa, size) && s->gpa > gpa)
+		at = s->gpa;
+	if (walker_walk(&t->walker, at).outcome != WALK_LEAF)
+		return;
+	if (*word == CACHED_INVALID && s->cpu == tlb_this_cpu && at >= s->gpa && at <= s->last &&
+	    s->has_range)
 		host_violation(t->host, "gpa %#llx is mapped, and this CPU may say that it is not",
 			       (unsigned long long)at);
+	*word = CACHED_OLD;
 }
 
 static void check_cached_leaf(const struct tlb *t, const struct settled *s, axas_gpa_t gpa,
@@ -496,7 +506,7 @@ static const uint64_t *now_at(const struct tlb *t, axas_gpa_t gpa, uint32_t leve
 	return level == t->walker.levels ? words + gpa / entry_size(level) : words;
 }
 
-static void settle_entry(const struct tlb *t, const struct settled *s, const struct tlb_table *c,
+static void settle_entry(const struct tlb *t, const struct settled *s, struct tlb_table *c,
 			 uint32_t index, const uint64_t *now)
 {
 	const axas_gpa_t gpa = c->gpa + index * entry_size(c->level);
@@ -509,7 +519,8 @@ static void settle_entry(const struct tlb *t, const struct settled *s, const str
 		if (now != NULL && word == load(&now[index]))
 			continue;
 		if (e.kind == ENTRY_INVALID) {
-			check_cached_invalid(t, s, gpa, entry_size(c->level));
+			check_cached_invalid(t, s, gpa, entry_size(c->level),
+					     &c->word[slot][index]);
 			continue;
 		}
 		if (e.kind == ENTRY_LEAF) {
@@ -523,7 +534,7 @@ static void settle_entry(const struct tlb *t, const struct settled *s, const str
 	}
 }
 
-static void settle_table(const struct tlb *t, const struct settled *s, const struct tlb_table *c)
+static void settle_table(const struct tlb *t, const struct settled *s, struct tlb_table *c)
 {
 	const uint64_t *now = now_at(t, c->gpa, c->level);
 	uint32_t entries = 512;
