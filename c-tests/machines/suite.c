@@ -111,9 +111,9 @@ void hypervisor_main(void)
 	check("no frame came back wrong", pool_mistakes(), 0);
 	group("");
 
-	report("RESULT subtests=%lu accesses=%lu failures=%lu faults=%lu contended=%lu tables=%lu encodings=%lu "
-	       "refused=%lu\n",
-	       subtests, accesses_made, failures, faults_taken, contended_pages, random_tables,
-	       encodings_taken, encodings_refused);
+	report("RESULT subtests=%lu accesses=%lu failures=%lu ", subtests, accesses_made, failures);
+	report("faults=%lu contended=%lu tables=%lu ", faults_taken, contended_pages,
+	       random_tables);
+	report("encodings=%lu refused=%lu\n", encodings_taken, encodings_refused);
 	machine_exit(failures == 0 ? 0 : 1);
 }

@@ -17,7 +17,6 @@
 #define NEW_WORD      0x9e3
 #define POISON        0xdeadbeef
 #define WARM_UP       200 /* turns of the guest's loop before the change */
-#define WAIT_MAX      (UINT64_C(1) << 28)
 /* A TLB that is indexed by low bits holds this page and the guest's own code at the same time. */
 #define RUNNER_OFFSET (3 * PAGE)
 #define OTHER_HPA     linear_hpa(MIB(2))
@@ -67,7 +66,7 @@ static uint32_t turns(uint64_t count)
 	uint64_t goal = word(MAILBOX_BEATS) + count;
 
 	for (uint64_t waited = 0; word(MAILBOX_BEATS) < goal; waited++) {
-		if (cpus_is_done() || waited > WAIT_MAX)
+		if (cpus_is_done() || waited > layer.wait_max)
 			return 0;
 		layer_relax();
 	}
@@ -96,7 +95,7 @@ static void stop_loop(void)
 /* Until the guest faults, or until it has shown that its translation is stale. */
 static uint32_t is_stale(uint32_t (*shows)(void))
 {
-	for (uint64_t waited = 0; waited < WAIT_MAX; waited++) {
+	for (uint64_t waited = 0; waited < layer.wait_max; waited++) {
 		if (shows())
 			return 1;
 		if (cpus_is_done())

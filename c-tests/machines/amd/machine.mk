@@ -12,7 +12,7 @@ EMULATOR_PACKAGE := qemu-system-x86
 CHECKS := max/4 max/5
 
 MACHINE_CFLAGS := -m64 -mgeneral-regs-only -mno-red-zone -mcmodel=small -fcf-protection=none
-BASE_OBJECTS := boot.o amd.o x86/mov.o
+BASE_OBJECTS := x86/boot.o x86/exceptions.o x86/pc.o enter.o amd.o
 LAYER_OBJECTS := layer.o x86/second.o x86/second_cpu.o x86/guest_tables.o
 
 # $(1): the CPU; $(2): the image

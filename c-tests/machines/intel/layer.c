@@ -33,6 +33,8 @@ struct layer layer = {
 	/* With accessed and dirty bits a walk counts as a writer of the guest's tables. */
 	.walk_access = AXAS_READ | AXAS_WRITE,
 	.walk_writes = 1,
+	/* Bochs lets the CPUs run in turns. */
+	.wait_max = UINT64_C(1) << 22,
 	.stage1_levels = 4,
 };
 

@@ -12,7 +12,7 @@ EMULATOR_PACKAGE := --no-install-recommends bochs bochs-term
 CHECKS := tigerlake/4
 
 MACHINE_CFLAGS := -mgeneral-regs-only -mno-red-zone -fcf-protection=none
-BASE_OBJECTS := boot.o rom.o intel.o vmcs.o x86/mov.o
+BASE_OBJECTS := x86/boot.o x86/exceptions.o x86/pc.o x86/rom.o enter.o intel.o vmcs.o
 LAYER_OBJECTS := layer.o second_vmcs.o x86/second.o x86/second_cpu.o x86/guest_tables.o
 
 # $(1): the CPU; $(2): the image
