@@ -303,7 +303,7 @@
 #define AXAS_FLUSH_NEW 4u
 
 /**
- * A huge page is being split: the invalid half of break-before-make (Arm).
+ * A huge page was split (on Arm it is invalid meanwhile: break-before-make).
  */
 #define AXAS_FLUSH_BREAK 5u
 
@@ -1364,9 +1364,11 @@ axas_status_t axas_unmap(struct axas_t *space,
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY, AXAS_ERR_BAD_STATE, AXAS_ERR_AGAIN: as axas_unmap.
  *
- * Cuts split. One tlb_flush: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a permission
- * (AXAS_FLUSH_BREAK if on Arm one was split besides), else AXAS_FLUSH_RELAX, AXAS_SCOPE_LOCAL if one
- * gained a permission on Arm or RISC-V. Nothing changes on error. Lock class: exclusive. Callbacks:
+ * Cuts split. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a
+ * permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
+ * AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V.
+ *
+ * Nothing changes on error. Lock class: exclusive. Callbacks:
  * tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
  */
 AXAS_MUST_USE

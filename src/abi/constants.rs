@@ -139,7 +139,7 @@ pub const AXAS_FLUSH_TIGHTEN: u32 = 2_u32;
 pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
 /// Invalid entries became valid: this CPU only (RISC-V without Svvptc).
 pub const AXAS_FLUSH_NEW: u32 = 4_u32;
-/// A huge page is being split: the invalid half of break-before-make (Arm).
+/// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
 /// Every CPU (and IOMMU given the same pages) that may hold translations of the space.
 pub const AXAS_SCOPE_ALL: u32 = 0_u32;

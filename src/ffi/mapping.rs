@@ -161,9 +161,11 @@ pub unsafe extern "C" fn axas_unmap(
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
 ///   AXAS_ERR_NO_MEMORY, AXAS_ERR_BAD_STATE, AXAS_ERR_AGAIN: as axas_unmap.
 ///
-/// Cuts split. One tlb_flush: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a permission
-/// (AXAS_FLUSH_BREAK if on Arm one was split besides), else AXAS_FLUSH_RELAX, AXAS_SCOPE_LOCAL if one
-/// gained a permission on Arm or RISC-V. Nothing changes on error. Lock class: exclusive. Callbacks:
+/// Cuts split. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a
+/// permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
+/// AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V.
+///
+/// Nothing changes on error. Lock class: exclusive. Callbacks:
 /// tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
 #[unsafe(no_mangle)]
 #[must_use]

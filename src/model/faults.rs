@@ -162,6 +162,25 @@ fn a_fault_beside_an_unmap_leaves_nothing_behind() {
 }
 
 #[test]
+fn two_faults_beside_an_unmap_leave_nothing_behind() {
+    explore(|| {
+        let world = reserved(RW);
+        let faults = [fault_on(&world, 0, 0, AXAS_WRITE), fault_on(&world, 1, PAGE, AXAS_WRITE)];
+        world.unmap(0, HUGE).expect("unmapped");
+        for fault in faults {
+            let verdict = fault.join().unwrap();
+            assert!(
+                matches!(verdict, Verdict::Resolved | Verdict::Retry | Verdict::Unmapped),
+                "{verdict:?}"
+            );
+        }
+        assert_eq!(world.machine.count(AXAS_FRAME_GUEST), 0, "a frame of what is gone");
+        assert_eq!(world.machine.count(AXAS_FRAME_TABLE), 1, "a table of what is gone");
+        world.close();
+    });
+}
+
+#[test]
 fn a_fault_beside_a_clear_leaves_nothing_behind() {
     explore(|| {
         let world = reserved(RW);

@@ -51,10 +51,7 @@ fn a_reader_and_a_writer_exclude_each_other() {
         let guarded = Guarded::new();
         let reader = on_cpu(1, {
             let guarded = guarded.clone();
-            move || {
-                let guard = guarded.lock.try_shared();
-                guard.as_ref().map(|_| guarded.read())
-            }
+            move || guarded.lock.try_shared().map(|_guard| guarded.read())
         });
         guarded.change();
         assert!(matches!(reader.join().unwrap(), None | Some(0 | 1)));
@@ -75,7 +72,43 @@ fn a_fault_that_was_resolved_leaves_before_the_writer_enters() {
             }
         });
         guarded.change();
-        assert_eq!(guarded.lock.resolved(), fault.join().unwrap());
+        let resolved = fault.join().unwrap();
+        assert_eq!(guarded.lock.resolved(), resolved);
+    });
+}
+
+#[test]
+fn two_readers_and_a_writer_exclude_each_other() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let readers = [0, 1].map(|lane| {
+            let guarded = guarded.clone();
+            on_cpu(lane, move || guarded.lock.try_shared().map(|_guard| guarded.read()))
+        });
+        guarded.change();
+        for reader in readers {
+            assert!(matches!(reader.join().unwrap(), None | Some(0 | 1)));
+        }
+    });
+}
+
+#[test]
+fn a_reader_and_two_writers_exclude_each_other() {
+    explore(|| {
+        let guarded = Guarded::new();
+        let reader = on_cpu(1, {
+            let guarded = guarded.clone();
+            move || guarded.lock.try_shared().map(|_guard| guarded.read())
+        });
+        let writer = on_cpu(0, {
+            let guarded = guarded.clone();
+            move || guarded.change()
+        });
+        guarded.change();
+        writer.join().unwrap();
+        assert!(matches!(reader.join().unwrap(), None | Some(0..=2)));
+        guarded.change();
+        assert_eq!(guarded.read(), 3);
     });
 }
 

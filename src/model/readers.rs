@@ -40,6 +40,29 @@ fn translate_beside_an_unmap_says_before_or_after() {
 }
 
 #[test]
+fn translate_beside_a_fault_and_an_unmap_says_before_or_after() {
+    explore(|| {
+        let world = World::watched(0);
+        world.map_linear(0, LINEAR, PAGE, RW).expect("mapped");
+        world.map_alloc(PAGE, PAGE, RW).expect("reserved");
+        let reader = translate_on(&world, 0);
+        let fault = on_cpu(0, {
+            let world = world.clone();
+            move || world.fault(PAGE, AXAS_WRITE)
+        });
+        world.unmap(0, LARGE).expect("unmapped");
+        assert_before_or_after(reader.join().unwrap(), LINEAR);
+        let verdict = fault.join().unwrap();
+        assert!(
+            matches!(verdict, Verdict::Resolved | Verdict::Retry | Verdict::Unmapped),
+            "{verdict:?}"
+        );
+        assert_eq!(world.machine.count(AXAS_FRAME_TABLE), 1);
+        world.close();
+    });
+}
+
+#[test]
 fn translate_without_the_lock_beside_an_unmap_says_before_or_after() {
     explore(|| translate_beside_unmap(World::readable(0)));
 }

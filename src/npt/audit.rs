@@ -133,13 +133,22 @@ impl<F: Format> Engine<'_, F> {
                 level = level.wrapping_add(1);
                 continue;
             };
-            next.set(level, index.next());
-            let entry = self.open(path.get(level))?.load(index);
-            inspect(entry, level, gpa)?;
-            if entry.state(level) != State::Table {
-                gpa = gpa.wrapping_add(entry_size(level));
-                continue;
+            let table = self.open(path.get(level))?;
+            let mut at = Some(index);
+            let mut below = None;
+            while let (Some(index), None) = (at, below) {
+                let entry = table.load(index);
+                inspect(entry, level, gpa)?;
+                at = index.next();
+                if entry.state(level) == State::Table {
+                    below = Some(entry);
+                } else {
+                    gpa = gpa.wrapping_add(entry_size(level));
+                }
             }
+            drop(table);
+            next.set(level, at);
+            let Some(entry) = below else { continue };
             *tables = tables.wrapping_add(1);
             self.check_followed(*tables)?;
             if !self.npt.host.is_in_width(entry.address().bits(), PAGE_SIZE) {

@@ -77,6 +77,12 @@ impl<'h> Releases<'h> {
     }
 }
 
+/// Entries with nothing to give back or report, and the first one after them that has.
+struct Plain<F> {
+    count: u64,
+    after: Option<(Index, Entry<F>)>,
+}
+
 /// Entries that are read or emptied while a window is open and dealt with after it closed.
 const BATCH: usize = 16;
 
@@ -321,8 +327,10 @@ impl<'a, F: Format> Engine<'a, F> {
                 level = level.wrapping_add(1);
                 continue;
             };
-            next.set(level, index.next());
-            let entry = self.open(path.get(level))?.load(index);
+            let plain = self.skip_plain(path.get(level), level, index, releases)?;
+            gpa = gpa.wrapping_add(plain.count.wrapping_mul(entry_size(level)));
+            next.set(level, plain.after.and_then(|(index, _)| index.next()));
+            let Some((_, entry)) = plain.after else { continue };
             match entry.state(level) {
                 State::Table | State::DeadTable => {
                     level = level.wrapping_sub(1);
@@ -335,6 +343,37 @@ impl<'a, F: Format> Engine<'a, F> {
                 }
             }
         }
+    }
+
+    /// Counts out the entries from a place on that name nothing to give back or report.
+    fn skip_plain(
+        &self,
+        page: HostPhysAddr,
+        level: u32,
+        first: Index,
+        releases: &Releases<'_>,
+    ) -> Result<Plain<F>> {
+        let table = self.open(page)?;
+        let (mut count, mut leaves) = (0_u64, 0_u64);
+        let mut after = None;
+        for index in (Span { first, last: Index::LAST }).indices() {
+            let entry = table.load(index);
+            let is_plain = match entry.state(level) {
+                State::Empty | State::Reserved | State::Trap => true,
+                State::Leaf if !entry.is_owned() && !releases.are_wanted() => {
+                    leaves = leaves.wrapping_add(1);
+                    true
+                }
+                _ => false,
+            };
+            if !is_plain {
+                after = Some((index, entry));
+                break;
+            }
+            count = count.wrapping_add(1);
+        }
+        self.ledger.discount_leaves(level, leaves);
+        Ok(Plain { count, after })
     }
 
     /// Gives back what the entries of a table of level 1 name.
