@@ -262,7 +262,7 @@ fn walk<F: Format>(
 }
 
 fn agrees<F: Format, const LEVELS: usize>(base: u64) {
-    proptest!(ProptestConfig::with_cases(64), |(calls in calls())| {
+    proptest!(crate::cases(64), |(calls in calls())| {
         let mut pair = Pair::<F, LEVELS>::new(base);
         for call in &calls {
             pair.call(call);

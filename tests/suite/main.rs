@@ -22,3 +22,11 @@ mod host;
 mod layout;
 mod raw_words;
 mod shapes;
+
+use proptest::test_runner::Config;
+
+/// So many random cases. A failure prints the calls it takes, and leaves no file: what it found becomes
+/// a test with a name.
+fn cases(count: u32) -> Config {
+    Config { failure_persistence: None, ..Config::with_cases(count) }
+}

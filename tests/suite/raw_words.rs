@@ -77,7 +77,7 @@ fn check_as_multiarch<F: Format>(entry: Entry<F>) {
 }
 
 fn any_word_is_one_thing_in_every_level<F: Format>() {
-    let config = ProptestConfig::with_cases(4096);
+    let config = crate::cases(4096);
     proptest!(config, |(word in words(), features in any::<u32>())| {
         check_word::<F>(word, Features(features & F::FEATURES));
     });
@@ -100,7 +100,7 @@ fn words_of_few_bits_are_one_thing_in_every_level<F: Format>() {
 /// What a leaf of any origin says can be said again, or is nothing that a format can say.
 fn leaves_are_written_as_they_are_read<F: Format>() {
     let leaves = core::cell::Cell::new(0);
-    proptest!(ProptestConfig::with_cases(4096), |(word in any::<u64>())| {
+    proptest!(crate::cases(4096), |(word in any::<u64>())| {
         for level in LEAF_LEVELS {
             let entry = Entry::<F>::from_word(word);
             if entry.state(level) == State::Leaf {

@@ -163,7 +163,7 @@ fn follows_the_model(machine: Machine) {
     const MOST_STEPS: usize = 40;
     let reach = select(vec![Reach::Direct, Reach::Readable, Reach::Callback, Reach::Windows]);
     proptest!(
-        ProptestConfig::with_cases(CASES),
+        crate::cases(CASES),
         |(reach in reach, steps in vec(step(), 1..MOST_STEPS))| {
             let mut twin = Twin::new(machine, reach);
             for step in &steps {
