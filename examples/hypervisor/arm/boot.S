@@ -136,12 +136,6 @@ semihosting_exit:
 1:	wfi
 	b	1b
 
-	.section .rodata
-	.balign	4096
-	.global	guest_program
-guest_program:
-	.incbin	GUEST_BIN
-
 	.bss
 	.balign	16
 	.space	16384

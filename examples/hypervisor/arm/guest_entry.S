@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The guest at EL1: its MMU stays off, so its addresses are guest-physical. */
+#include "guest_function.S"
 #include "layout.h"
-
-	.macro	function name
-	.global	\name
-	.balign	8
-	.type	\name, %function
-\name:
-	.endm
 
 	.section .text.entry, "ax"
 

@@ -5,30 +5,12 @@
  * The hypervisor is in VMX root operation from its first call of the library to the end: that is
  * where the library's own INVEPT may be executed.
  */
-#include <stddef.h>
 #include <stdint.h>
 
-#include "layout.h"
 #include "machine.h"
-#include "report.h"
-#include "selectors.h"
 #include "vcpu.h"
 #include "vmx.h"
 #include "x86/guest_paging.h"
-#include "x86/mov.h"
-
-/* Bochs' own ports: a character to the person, and a word that ends the emulation. */
-#define PORT_CONSOLE  0xe9
-#define PORT_SHUTDOWN 0x8900
-
-#define GATE_INTERRUPT 0x8e
-
-struct gate {
-	uint16_t offset_low, selector;
-	uint8_t stack, type;
-	uint16_t offset_middle;
-	uint32_t offset_high, reserved;
-};
 
 const struct machine machine = {
 	.name = "Intel VMX",
@@ -37,62 +19,7 @@ const struct machine machine = {
 	.uart = AXAS_HPA_INVALID,
 };
 
-static struct gate gates[VECTOR_COUNT];
 static struct vcpu the_vcpu;
-
-extern const uint8_t host_vectors[VECTOR_COUNT][VECTOR_BYTES];
-
-void host_vectors_install(void);
-_Noreturn void host_exception(uint64_t vector, uint64_t error, uint64_t pc, uint64_t address);
-
-static void write_port(uint16_t port, char byte)
-{
-	__asm__ volatile("outb %0, %1" ::"a"(byte), "Nd"(port));
-}
-
-void console_put(char character)
-{
-	write_port(PORT_CONSOLE, character);
-}
-
-/* Bochs always ends with 1, so the code goes to run.sh as a last line. */
-void machine_exit(uint32_t code)
-{
-	report("exit code %u\n", code);
-	for (const char *word = "Shutdown"; *word != '\0'; word++)
-		write_port(PORT_SHUTDOWN, *word);
-	for (;;)
-		__asm__ volatile("hlt");
-}
-
-void host_vectors_install(void)
-{
-	struct __attribute__((packed)) {
-		uint16_t limit;
-		uint64_t base;
-	} table = { sizeof(gates) - 1, (uint64_t)(uintptr_t)gates };
-
-	for (size_t i = 0; i < VECTOR_COUNT; i++) {
-		uint64_t offset = (uint64_t)(uintptr_t)host_vectors[i];
-
-		gates[i] = (struct gate){
-			.offset_low = (uint16_t)offset,
-			.selector = SELECTOR_CODE,
-			.type = GATE_INTERRUPT,
-			.offset_middle = (uint16_t)(offset >> 16),
-			.offset_high = (uint32_t)(offset >> 32),
-		};
-	}
-	__asm__ volatile("lidt %0" ::"m"(table));
-}
-
-/* A fault of the hypervisor itself. */
-void host_exception(uint64_t vector, uint64_t error, uint64_t pc, uint64_t address)
-{
-	report("\nBAD: exception %lu in the hypervisor: error 0x%lx, pc 0x%lx, address 0x%lx\n",
-	       vector, error, pc, address);
-	machine_exit(2);
-}
 
 void machine_configure(axas_config_t *config, axas_hal_t *hal)
 {
@@ -108,11 +35,6 @@ void machine_configure(axas_config_t *config, axas_hal_t *hal)
 		config->features |= AXAS_FEATURE_EPT_AD;
 	/* One CPU runs this space, so the library's own INVEPT reaches all of them. */
 	hal->flags |= AXAS_HAL_BUILTIN_FLUSH;
-}
-
-axas_status_t machine_map(axas_t *space)
-{
-	return guest_paging_map(space);
 }
 
 struct vcpu *vcpu_start(const axas_hw_regs_t *registers, axas_gpa_t pc)
@@ -172,34 +94,4 @@ void vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
 void vcpu_finish_call(struct vcpu *vcpu)
 {
 	vcpu->pc += vmcs_read(VMCS_EXIT_INSTRUCTION_BYTES);
-}
-
-uint32_t vcpu_decode_access(const struct vcpu *vcpu, struct guest_access *access)
-{
-	struct mov32 mov;
-
-	if (!mov32_decode(vcpu->pc, &mov))
-		return 0;
-	access->is_write = mov.is_write;
-	access->bytes = sizeof(uint32_t);
-	access->value = mov.is_write ? (uint32_t)vcpu->registers[mov.register_number] : 0;
-	return 1;
-}
-
-void vcpu_finish_access(struct vcpu *vcpu, const struct guest_access *access)
-{
-	struct mov32 mov;
-
-	if (!mov32_decode(vcpu->pc, &mov))
-		return;
-	/* 32 bits into a register of 64 clear the others. */
-	if (!access->is_write)
-		vcpu->registers[mov.register_number] = (uint32_t)access->value;
-	vcpu->pc += mov.length;
-}
-
-void vcpu_refuse(struct vcpu *vcpu, axas_fault_result_t verdict)
-{
-	vcpu->registers[REGISTER_RDX] = verdict;
-	vcpu->pc = GPA_PROGRAM + PROGRAM_REFUSED;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What boot.S and intel.c both know about a vCPU. */
+/* What enter.S and intel.c both know about a vCPU. */
 #ifndef HYPERVISOR_INTEL_VCPU_H
 #define HYPERVISOR_INTEL_VCPU_H
 
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "x86/mov.h"
+#include "x86/registers.h"
 
 struct vcpu {
 	uint64_t registers[REGISTER_COUNT];
@@ -17,8 +17,8 @@ struct vcpu {
 	uint64_t pc;
 };
 
-_Static_assert(offsetof(struct vcpu, registers) == 0, "boot.S counts from the start");
-_Static_assert(offsetof(struct vcpu, launched) == VCPU_LAUNCHED, "boot.S knows this offset");
+_Static_assert(offsetof(struct vcpu, registers) == 0, "enter.S counts from the start");
+_Static_assert(offsetof(struct vcpu, launched) == VCPU_LAUNCHED, "enter.S knows this offset");
 
 /* All but RSP and RIP, which the VMCS has. Returns 0 if there was no VM entry. */
 uint32_t guest_enter(struct vcpu *vcpu);

@@ -5,8 +5,8 @@
 #include "axaddrspace.h"
 #include "machine.h"
 #include "report.h"
-#include "selectors.h"
 #include "vcpu.h"
+#include "x86/selectors.h"
 
 #define CR0_PE  UINT64_C(0x00000001)
 #define CR0_PG  UINT64_C(0x80000000)
@@ -23,11 +23,6 @@
 #define RIGHTS_ABSENT 0x10000
 
 enum segment { ES, CS, SS, DS, FS, GS, LDTR, TR, SEGMENT_COUNT };
-
-struct descriptor_table {
-	uint16_t limit;
-	uint64_t base;
-} __attribute__((packed));
 
 /* The CPU's own; the first word tells it which layout to use. */
 static union {

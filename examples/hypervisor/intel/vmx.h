@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "x86/cpu.h"
+
 #define MSR_FEATURE_CONTROL 0x03a
 #define MSR_VMX_BASIC       0x480
 #define MSR_VMX_PIN         0x481
@@ -106,19 +108,6 @@ enum vmcs_field {
 
 #define EXIT_REASON_VMCALL        18
 #define EXIT_REASON_EPT_VIOLATION 48
-
-static inline uint64_t read_msr(uint32_t number)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(number));
-	return (uint64_t)high << 32 | low;
-}
-
-static inline void write_msr(uint32_t number, uint64_t value)
-{
-	__asm__ volatile("wrmsr" ::"c"(number), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)));
-}
 
 /* Enters VMX root operation, where the CPU stays. */
 void vmx_on(void);

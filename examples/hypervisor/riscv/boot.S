@@ -111,12 +111,6 @@ guest_exit:
 	addi	sp, sp, SAVED_BYTES
 	ret
 
-	.section .rodata
-	.balign	4096
-	.global	guest_program
-guest_program:
-	.incbin	GUEST_BIN
-
 	.bss
 	.balign	16
 	.space	16384

@@ -5,14 +5,8 @@
  * The machine's guest_entry.S defines HYPERCALL, the one instruction that differs, and includes
  * this. A hypercall has its number in rdi and its argument in rsi, as the C calling convention has.
  */
+#include "guest_function.S"
 #include "layout.h"
-
-	.macro	function name
-	.global	\name
-	.balign	16
-	.type	\name, %function
-\name:
-	.endm
 
 	.section .text.entry, "ax"
 
@@ -64,7 +58,7 @@ leave_try:
 	pop	%rbp
 	ret
 
-/* Plain forms of four bytes, such as mov.c decodes. */
+/* Plain forms of four bytes, such as vcpu.c decodes. */
 function guest_load32
 	mov	(%rdi), %eax
 	ret

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * One page map level 4 over page-directory-pointer tables full of 1 GiB pages.
+ * The guest's own page tables, which map each address of the space to itself: one page map level 4
+ * over page-directory-pointer tables full of 1 GiB pages.
  *
  * Bits are those of the manuals' 4-level paging. The guest's walks write to its tables, or count as
  * if they did (always under nested paging, under EPT with accessed and dirty bits), so the guest
@@ -11,6 +12,7 @@
 #include <stdint.h>
 
 #include "layout.h"
+#include "machine.h"
 #include "report.h"
 
 #define ENTRY_COUNT 512
@@ -28,7 +30,7 @@ static struct {
 	uint64_t pages[TABLE_COUNT][ENTRY_COUNT];
 } tables __attribute__((aligned(AXAS_PAGE_SIZE)));
 
-axas_status_t guest_paging_map(axas_t *space)
+axas_status_t machine_map(axas_t *space)
 {
 	for (uint64_t i = 0; i < TABLE_COUNT; i++) {
 		uint64_t table = GPA_GUEST_TABLES + (i + 1) * AXAS_PAGE_SIZE;

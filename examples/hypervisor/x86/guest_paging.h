@@ -3,12 +3,7 @@
 #ifndef HYPERVISOR_X86_GUEST_PAGING_H
 #define HYPERVISOR_X86_GUEST_PAGING_H
 
-#include "axaddrspace.h"
-
-/* Where the guest finds them; the guest's CR3. */
+/* Where the guest finds them; the guest's CR3. machine_map() puts them there. */
 #define GPA_GUEST_TABLES 0x0b000000
-
-/* Makes tables that map each address of the space to itself, and maps them into the space. */
-axas_status_t guest_paging_map(axas_t *space);
 
 #endif

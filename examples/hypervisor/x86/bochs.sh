@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# run.sh IMAGE OBJCOPY CPU: runs the hypervisor in Bochs and ends with the code that it ended with.
+# bochs.sh IMAGE OBJCOPY CPU: runs the hypervisor in Bochs and ends with the code that it ended with.
 #
 # What Bochs says goes to files beside the image, what the hypervisor and its guest say to the
 # person. Bochs itself ends with 1 whatever happened, so the hypervisor's last line has the code.

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * 89 /r and 8B /r of 64-bit mode, with any memory operand.
+ * Accesses of the guest that the hypervisor carries out or refuses.
  *
+ * The instructions it takes for devices are 89 /r and 8B /r of 64-bit mode, with any memory operand.
  * Neither machine says how long the instruction was that a second-stage fault interrupted, so the
  * operand's bytes are counted; its address is the fault's.
  */
-#include "x86/mov.h"
+#include <stdint.h>
 
 #include "layout.h"
 #include "machine.h"
+#include "vcpu.h"
 
 #define OPCODE_STORE 0x89
 #define OPCODE_LOAD  0x8b
@@ -26,6 +28,13 @@
 #define MOD_NONE  0
 #define MOD_BYTE  1
 #define MOD_DWORD 2
+
+/* A move of 32 bits between memory and a general register. */
+struct mov32 {
+	uint32_t is_write; /* to memory */
+	uint32_t register_number;
+	uint32_t length; /* of the instruction, in bytes */
+};
 
 /* Beyond the program there are no instructions of the guest's own, and zero is no mov. */
 static uint8_t program_byte(uint64_t gpa)
@@ -58,7 +67,8 @@ static uint32_t operand_length(uint64_t gpa)
 	}
 }
 
-uint32_t mov32_decode(uint64_t pc, struct mov32 *mov)
+/* Reads the guest's program at this address; 0 when something else than such a move is there. */
+static uint32_t mov32_decode(uint64_t pc, struct mov32 *mov)
 {
 	uint64_t gpa = pc;
 	uint8_t rex = IS_REX(program_byte(gpa)) ? program_byte(gpa++) : 0;
@@ -71,4 +81,34 @@ uint32_t mov32_decode(uint64_t pc, struct mov32 *mov)
 	mov->register_number = REG(program_byte(gpa)) | (rex & REX_R ? 8 : 0);
 	mov->length = (uint32_t)(gpa - pc) + operand;
 	return 1;
+}
+
+uint32_t vcpu_decode_access(const struct vcpu *vcpu, struct guest_access *access)
+{
+	struct mov32 mov;
+
+	if (!mov32_decode(vcpu->pc, &mov))
+		return 0;
+	access->is_write = mov.is_write;
+	access->bytes = sizeof(uint32_t);
+	access->value = mov.is_write ? (uint32_t)vcpu->registers[mov.register_number] : 0;
+	return 1;
+}
+
+void vcpu_finish_access(struct vcpu *vcpu, const struct guest_access *access)
+{
+	struct mov32 mov;
+
+	if (!mov32_decode(vcpu->pc, &mov))
+		return;
+	/* A load of four bytes clears the upper half of its register. */
+	if (!access->is_write)
+		vcpu->registers[mov.register_number] = (uint32_t)access->value;
+	vcpu->pc += mov.length;
+}
+
+void vcpu_refuse(struct vcpu *vcpu, axas_fault_result_t verdict)
+{
+	vcpu->registers[REGISTER_RDX] = verdict;
+	vcpu->pc = GPA_PROGRAM + PROGRAM_REFUSED;
 }

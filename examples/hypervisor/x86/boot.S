@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Boot, exception entry and the world switch of the hypervisor. */
+/* From 32-bit protected mode to C in 64-bit mode, and the exception entries. */
+#include "x86/selectors.h"
 
 #define CR0_PE	 (1 << 0)
 #define CR0_WP	 (1 << 16)
@@ -18,10 +19,7 @@
 #define LARGE_PAGE  0x83
 #define MIB_2	    0x200000
 
-#define CODE_SELECTOR 8
-#define DATA_SELECTOR 16
-
-/* Nested tables have as many levels as the host's own. */
+/* AMD's nested tables have as many levels as the host's own. */
 #if GUEST_LEVELS == 5
 #define PAGING_BITS (CR4_PAE | CR4_LA57)
 #define HOST_ROOT   host_pml5
@@ -39,7 +37,7 @@
 
 	.section .text.start, "ax"
 
-	/* 32-bit protected mode with flat segments; paging and interrupts are off. */
+	/* A PVH loader or rom.S comes here with flat segments; paging and interrupts are off. */
 	.code32
 	.global	_start
 _start:
@@ -62,30 +60,31 @@ _start:
 	ud2
 1:
 #endif
-	mov	%cr4, %eax
-	or	$PAGING_BITS, %eax
+	mov	$PAGING_BITS, %eax
 	mov	%eax, %cr4
 	mov	$HOST_ROOT, %eax
 	mov	%eax, %cr3
-	/* NXE: the host's EFER also says what bit 63 of nested entries means. */
+	/* NXE: on AMD the host's EFER also says what bit 63 of nested entries means. */
 	mov	$MSR_EFER, %ecx
 	rdmsr
 	or	$(EFER_LME | EFER_NXE), %eax
 	wrmsr
-	mov	%cr0, %eax
-	or	$(CR0_PE | CR0_WP | CR0_PG), %eax
+	/* All other bits clear: after a reset the caches are off by two of them. */
+	mov	$(CR0_PE | CR0_WP | CR0_PG), %eax
 	mov	%eax, %cr0
 	lgdt	gdt_pointer
-	ljmp	$CODE_SELECTOR, $start_64
+	ljmp	$SELECTOR_CODE, $start_64
 
 	.code64
 start_64:
-	mov	$DATA_SELECTOR, %eax
+	mov	$SELECTOR_DATA, %eax
 	mov	%eax, %ds
 	mov	%eax, %es
 	mov	%eax, %ss
 	mov	%eax, %fs
 	mov	%eax, %gs
+	mov	$SELECTOR_TASK, %eax
+	ltr	%ax
 	mov	$stack_top, %esp
 	call	exceptions_on
 	call	hypervisor_main
@@ -93,15 +92,15 @@ start_64:
 	.text
 
 	/*
-	 * One entry per exception, 16 bytes apart. The CPU pushes an error code for some; the others
-	 * get a zero in its place.
+	 * One entry per exception, VECTOR_BYTES apart. The CPU pushes an error code for some; the
+	 * others get a zero in its place.
 	 */
-	.balign	16
+	.balign	VECTOR_BYTES
 	.global	exception_entries
 exception_entries:
 	.set	vector, 0
-	.rept	32
-	.balign	16
+	.rept	VECTOR_COUNT
+	.balign	VECTOR_BYTES
 	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
 	push	$0
 	.endif
@@ -118,82 +117,26 @@ host_trap:
 	and	$-16, %rsp
 	call	host_exception
 
-	/* All but RAX and RSP, by the numbers that instructions give them. */
-	.macro	for_registers do
-	\do	rcx, 1
-	\do	rdx, 2
-	\do	rbx, 3
-	\do	rbp, 5
-	\do	rsi, 6
-	.irp	n, 8, 9, 10, 11, 12, 13, 14, 15
-	\do	r\n, \n
-	.endr
-	\do	rdi, 7
-	.endm
-
-	.macro	load_register name, number
-	mov	8 * \number(%rdi), %\name
-	.endm
-
-	.macro	save_register name, number
-	mov	%\name, 8 * \number(%rax)
-	.endm
-
-	/*
-	 * void guest_enter(struct vcpu *vcpu, struct vmcb *vmcb)
-	 *
-	 * VMRUN comes back behind itself with the host's RSP and RAX. What VMLOAD and VMSAVE would
-	 * switch stays as it is: neither side uses FS, GS, a task, an LDT or SYSCALL.
-	 */
-	.global	guest_enter
-guest_enter:
-	push	%rbx
-	push	%rbp
-	push	%r12
-	push	%r13
-	push	%r14
-	push	%r15
-	push	%rdi
-	mov	%rsi, %rax
-
-	for_registers load_register
-	clgi
-	vmrun	%rax
-	stgi
-
-	pop	%rax
-	for_registers save_register
-	pop	%r15
-	pop	%r14
-	pop	%r13
-	pop	%r12
-	pop	%rbp
-	pop	%rbx
-	ret
-
 	.section .rodata
-	.balign	4096
-	.global	guest_program
-guest_program:
-	.incbin	GUEST_BIN
+no_handlers:
+	.word	0
+	.long	0
 
+	/* Loading the task register marks its descriptor busy, so the table has to be writable. */
+	.data
 	.balign	8
 gdt:
 	.quad	0
-	.quad	0x00209b0000000000 /* code, 64 bits */
-	.quad	0x00cf93000000ffff /* data */
+	.quad	0x00af9b000000ffff	/* SELECTOR_CODE: 64 bits */
+	.quad	0x00cf93000000ffff	/* SELECTOR_DATA */
+	.quad	0x0000890000000067, 0	/* SELECTOR_TASK: VMX wants one; nothing reads it */
 gdt_end:
 
 gdt_pointer:
 	.word	gdt_end - gdt - 1
 	.long	gdt
 
-no_handlers:
-	.word	0
-	.long	0
-
 	/* An identity map of the first GiB, where all of the hypervisor is. */
-	.data
 	.balign	4096
 #if GUEST_LEVELS == 5
 host_pml5:
