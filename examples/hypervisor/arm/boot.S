@@ -29,6 +29,24 @@ _start:
 
 	.text
 
+	/* From x2 to x29, as struct vcpu has them. */
+	.macro	for_pairs do, vcpu
+	\do	x2, x3, [\vcpu, #16]
+	\do	x4, x5, [\vcpu, #32]
+	\do	x6, x7, [\vcpu, #48]
+	\do	x8, x9, [\vcpu, #64]
+	\do	x10, x11, [\vcpu, #80]
+	\do	x12, x13, [\vcpu, #96]
+	\do	x14, x15, [\vcpu, #112]
+	\do	x16, x17, [\vcpu, #128]
+	\do	x18, x19, [\vcpu, #144]
+	\do	x20, x21, [\vcpu, #160]
+	\do	x22, x23, [\vcpu, #176]
+	\do	x24, x25, [\vcpu, #192]
+	\do	x26, x27, [\vcpu, #208]
+	\do	x28, x29, [\vcpu, #224]
+	.endm
+
 	/*
 	 * uint32_t guest_enter(struct vcpu *vcpu)
 	 *
@@ -49,20 +67,7 @@ guest_enter:
 	ldp	x2, x3, [x0, #VCPU_PC]
 	msr	elr_el2, x2
 	msr	spsr_el2, x3
-	ldp	x2, x3, [x0, #16]
-	ldp	x4, x5, [x0, #32]
-	ldp	x6, x7, [x0, #48]
-	ldp	x8, x9, [x0, #64]
-	ldp	x10, x11, [x0, #80]
-	ldp	x12, x13, [x0, #96]
-	ldp	x14, x15, [x0, #112]
-	ldp	x16, x17, [x0, #128]
-	ldp	x18, x19, [x0, #144]
-	ldp	x20, x21, [x0, #160]
-	ldp	x22, x23, [x0, #176]
-	ldp	x24, x25, [x0, #192]
-	ldp	x26, x27, [x0, #208]
-	ldp	x28, x29, [x0, #224]
+	for_pairs ldp, x0
 	ldr	x30, [x0, #240]
 	ldp	x0, x1, [x0]
 	eret
@@ -70,20 +75,7 @@ guest_enter:
 	/* The guest's x0 and x1 are on the stack, x0 says what kind of exception it was. */
 guest_exit:
 	mrs	x1, tpidr_el2
-	stp	x2, x3, [x1, #16]
-	stp	x4, x5, [x1, #32]
-	stp	x6, x7, [x1, #48]
-	stp	x8, x9, [x1, #64]
-	stp	x10, x11, [x1, #80]
-	stp	x12, x13, [x1, #96]
-	stp	x14, x15, [x1, #112]
-	stp	x16, x17, [x1, #128]
-	stp	x18, x19, [x1, #144]
-	stp	x20, x21, [x1, #160]
-	stp	x22, x23, [x1, #176]
-	stp	x24, x25, [x1, #192]
-	stp	x26, x27, [x1, #208]
-	stp	x28, x29, [x1, #224]
+	for_pairs stp, x1
 	str	x30, [x1, #240]
 	ldp	x2, x3, [sp], #16
 	stp	x2, x3, [x1]

@@ -39,6 +39,22 @@ host_trap:
 	csrr	a2, stval
 	tail	host_exception
 
+	/* All but x10, which is a0 and points to them. */
+	.macro	for_registers do
+	.irp	n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, \
+		24, 25, 26, 27, 28, 29, 30, 31
+	\do	x\n, 8 * \n(a0)
+	.endr
+	.endm
+
+	/* What a C function has to leave as it was, but for sp. */
+	.macro	for_saved do
+	\do	ra, 0(sp)
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+	\do	s\n, 8 * \n + 8(sp)
+	.endr
+	.endm
+
 	/*
 	 * void guest_enter(struct vcpu *vcpu)
 	 *
@@ -48,19 +64,7 @@ host_trap:
 	.global	guest_enter
 guest_enter:
 	addi	sp, sp, -SAVED_BYTES
-	sd	ra, 0(sp)
-	sd	s0, 8(sp)
-	sd	s1, 16(sp)
-	sd	s2, 24(sp)
-	sd	s3, 32(sp)
-	sd	s4, 40(sp)
-	sd	s5, 48(sp)
-	sd	s6, 56(sp)
-	sd	s7, 64(sp)
-	sd	s8, 72(sp)
-	sd	s9, 80(sp)
-	sd	s10, 88(sp)
-	sd	s11, 96(sp)
+	for_saved sd
 	sd	sp, VCPU_HOST_SP(a0)
 	csrw	sscratch, a0
 	la	t0, guest_exit
@@ -72,21 +76,14 @@ guest_enter:
 	li	t0, SSTATUS_SPP
 	csrs	sstatus, t0
 
-	/* All but x10, which is a0 and comes last. */
-	.irp	n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, \
-		24, 25, 26, 27, 28, 29, 30, 31
-	ld	x\n, 8 * \n(a0)
-	.endr
+	for_registers ld
 	ld	x10, 8 * 10(a0)
 	sret
 
 	.balign	4
 guest_exit:
 	csrrw	a0, sscratch, a0
-	.irp	n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, \
-		24, 25, 26, 27, 28, 29, 30, 31
-	sd	x\n, 8 * \n(a0)
-	.endr
+	for_registers sd
 	csrr	t0, sscratch
 	sd	t0, 8 * 10(a0)
 	csrr	t0, sepc
@@ -95,19 +92,7 @@ guest_exit:
 	csrw	stvec, t0
 
 	ld	sp, VCPU_HOST_SP(a0)
-	ld	ra, 0(sp)
-	ld	s0, 8(sp)
-	ld	s1, 16(sp)
-	ld	s2, 24(sp)
-	ld	s3, 32(sp)
-	ld	s4, 40(sp)
-	ld	s5, 48(sp)
-	ld	s6, 56(sp)
-	ld	s7, 64(sp)
-	ld	s8, 72(sp)
-	ld	s9, 80(sp)
-	ld	s10, 88(sp)
-	ld	s11, 96(sp)
+	for_saved ld
 	addi	sp, sp, SAVED_BYTES
 	ret
 
