@@ -4,9 +4,9 @@
  *
  * Registers and bits are those of the AMD64 Architecture Programmer's Manual, volumes 2 and 3.
  */
-#include <stddef.h>
 #include <stdint.h>
 
+#include "freestanding.h"
 #include "machine.h"
 #include "report.h"
 #include "vcpu.h"
@@ -123,10 +123,9 @@ void machine_configure(axas_config_t *config, axas_hal_t *hal)
 
 static void set_controls(struct vmcb *vmcb, uint64_t nested_cr3)
 {
-	for (size_t i = 0; i < sizeof(io_permissions); i++)
-		io_permissions[i] = 0xff;
-	for (size_t i = 0; i < sizeof(msr_permissions); i++)
-		msr_permissions[i] = 0xff;
+	/* A set bit takes a permission away. */
+	memset(io_permissions, 0xff, sizeof(io_permissions));
+	memset(msr_permissions, 0xff, sizeof(msr_permissions));
 
 	/* The guest has no handlers: each of its exceptions is the end. */
 	vmcb->intercept_exceptions = UINT32_MAX;

@@ -35,7 +35,7 @@ static uint8_t in8(uint16_t port)
 	return value;
 }
 
-/* Each emulator has one of these two consoles; a status port that is not there reads as all ones. */
+/* Each emulator has one of these consoles; a status port that is not there reads as all ones. */
 void console_put(char character)
 {
 	while (!(in8(UART_LINE_STATUS) & UART_EMPTY))

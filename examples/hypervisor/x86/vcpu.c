@@ -2,7 +2,7 @@
 /*
  * Accesses of the guest that the hypervisor carries out or refuses.
  *
- * The instructions it takes for devices are 89 /r and 8B /r of 64-bit mode, with any memory operand.
+ * Devices take the instructions 89 /r and 8B /r of 64-bit mode, with any memory operand.
  * Neither machine says how long the instruction was that a second-stage fault interrupted, so the
  * operand's bytes are counted; its address is the fault's.
  */
