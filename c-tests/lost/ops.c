@@ -457,13 +457,13 @@ static int same_word(const struct lost *l, uint32_t level, uint64_t a, uint64_t 
 	return (a & ~(x.address >> shift)) == (b & ~(y.address >> shift));
 }
 
-void tables_same(const struct lost *a, const struct lost *b)
+void tables_same(const struct lost *l, const axas_t *a, const axas_t *b)
 {
-	const struct walker wa = space_walker(a->f.as), wb = space_walker(b->f.as);
+	const struct walker wa = space_walker(a), wb = space_walker(b);
 	struct twin stack[6];
 	uint32_t level = wa.levels;
 
-	stack[level] = (struct twin){ host_at(&a->f.host, wa.root), host_at(&b->f.host, wb.root), 0,
+	stack[level] = (struct twin){ host_at(&l->f.host, wa.root), host_at(&l->f.host, wb.root), 0,
 				      (uint32_t)wa.root_entries };
 	while (level <= wa.levels) {
 		struct twin *t = &stack[level];
@@ -474,16 +474,16 @@ void tables_same(const struct lost *a, const struct lost *b)
 			level++;
 			continue;
 		}
-		if (!same_word(a, level, t->a[i], t->b[i]))
+		if (!same_word(l, level, t->a[i], t->b[i]))
 			fail_msg("level %u entry %u: %#llx and %#llx", level, i,
 				 (unsigned long long)t->a[i], (unsigned long long)t->b[i]);
-		x = entry_decode(a->f.cfg.format, level, t->a[i]);
-		y = entry_decode(b->f.cfg.format, level, t->b[i]);
+		x = entry_decode(l->f.cfg.format, level, t->a[i]);
+		y = entry_decode(l->f.cfg.format, level, t->b[i]);
 		if (x.kind != ENTRY_TABLE)
 			continue;
 		level--;
-		stack[level] = (struct twin){ host_at(&a->f.host, x.address),
-					      host_at(&b->f.host, y.address), 0, 512 };
+		stack[level] = (struct twin){ host_at(&l->f.host, x.address),
+					      host_at(&l->f.host, y.address), 0, 512 };
 	}
 }
 

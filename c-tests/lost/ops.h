@@ -79,7 +79,7 @@ void runs_same(const struct runs *a, const struct runs *b, axas_gpa_t gpa, uint6
 	       int any_frame);
 
 /* Fails unless the tables are the same but for where tables and the library's frames are. */
-void tables_same(const struct lost *a, const struct lost *b);
+void tables_same(const struct lost *l, const axas_t *a, const axas_t *b);
 /* Entries that are not tables in a range, those that it cuts included. */
 uint64_t entries_in(const struct lost *l, axas_gpa_t gpa, uint64_t size);
 

@@ -339,6 +339,8 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 	struct tlb *t = attached;
 
 	t->host_hal.tlb_flush(ctx, q);
+	if (!t->watching)
+		return;
 	pthread_mutex_lock(&t->lock);
 	if (q->vmid != t->vmid)
 		host_violation(t->host, "flush of VMID %u, the space has %u", q->vmid, t->vmid);
@@ -363,7 +365,7 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 	if (!t->looked)
 		look(t);
 	t->looked = 1;
-	for (uint64_t i = 0; host_at(t->host, pa) != NULL && i < BIT(order); i++)
+	for (uint64_t i = 0; t->watching && host_at(t->host, pa) != NULL && i < BIT(order); i++)
 		if (t->held[(pa - t->host->pa_base) / PAGE + i]) {
 			host_violation(t->host, "frame %#llx went back while a CPU may use it",
 				       (unsigned long long)(pa + i * PAGE));
@@ -414,7 +416,7 @@ static void released(void *ctx, const axas_mapping_t *run)
 	struct tlb *t = attached;
 
 	pthread_mutex_lock(&t->lock);
-	if (may_be_used(t, run))
+	if (t->watching && may_be_used(t, run))
 		host_violation(t->host, "gpa %#llx was released while a CPU may use it",
 			       (unsigned long long)run->gpa);
 	if (t->runs == t->run_room) {
