@@ -3,7 +3,7 @@
 #
 #   host     Rust and a C compiler                lib     host, and Rust's bare-metal targets
 #   arm      AArch64 compiler and QEMU            riscv   RISC-V compiler and QEMU
-#   amd      x86 compiler and QEMU                intel   x86 compiler and Bochs
+#   amd      x86 compiler, QEMU and Bochs         intel   x86 compiler and Bochs
 #   header   host, and cbindgen                   test    all of these, CMake, Ninja, cmocka
 #   check    rustfmt, clippy, clang-format
 #
@@ -80,8 +80,8 @@ want_packages_of() {
 	amd | intel)
 		want "$(x86_compiler)" have x86_64-linux-gnu-gcc
 		[ "$1" = intel ] || want qemu-system-x86 have qemu-system-x86_64
-		[ "$1" = amd ] || want bochs have bochs
-		[ "$1" = amd ] || want bochs-term bochs_has_terminal
+		want bochs have bochs
+		want bochs-term bochs_has_terminal
 		;;
 	test)
 		want cmake have cmake
