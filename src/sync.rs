@@ -15,6 +15,23 @@ pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 pub(crate) use core::sync::atomic::Ordering;
 
+use core::ptr::NonNull;
+
+/// An array of values made one by one; loom's are not constants.
+#[cfg(not(loom))]
+macro_rules! array_of {
+    ($value:expr; $count:expr) => {
+        [const { $value }; $count]
+    };
+}
+#[cfg(loom)]
+macro_rules! array_of {
+    ($value:expr; $count:expr) => {
+        core::array::from_fn::<_, $count, _>(|_| $value)
+    };
+}
+pub(crate) use array_of;
+
 /// What a model can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -72,18 +89,50 @@ pub(crate) fn planted(defect: Defect) -> bool {
     model::PLANTED.load(Ordering::Relaxed) == defect as u32
 }
 
-/// A number for this CPU, the same as long as its stack is: vCPU threads and CPUs have stacks of their own.
+/// The reader's line that a model chose for the thread.
 #[cfg(not(loom))]
 #[inline(always)]
-pub(crate) fn lane() -> u64 {
-    let on_stack = 0_u8;
-    ((&raw const on_stack).addr() as u64) >> 14
+pub(crate) const fn chosen_lane() -> Option<u64> {
+    None
 }
 
-/// What the model chose for the thread.
+/// The reader's line that a model chose for the thread.
 #[cfg(loom)]
-pub(crate) fn lane() -> u64 {
-    model::LANE.with(core::cell::Cell::get)
+pub(crate) fn chosen_lane() -> Option<u64> {
+    Some(model::LANE.with(core::cell::Cell::get))
+}
+
+/// Writes the first word of a table's frame while nobody else knows of the frame. Loom's words are loom's
+/// at all times.
+///
+/// # Safety
+/// The frame is reachable, aligned, and no table is in it.
+#[inline(always)]
+pub(crate) unsafe fn write_first(frame: NonNull<u8>, word: u64) {
+    // SAFETY: by the caller's promise.
+    #[cfg(not(loom))]
+    unsafe {
+        frame.cast::<u64>().write(word);
+    }
+    // SAFETY: as above.
+    #[cfg(loom)]
+    unsafe {
+        frame.cast::<AtomicU64>().as_ref().store(word, Ordering::Relaxed);
+    }
+}
+
+/// Reads what [`write_first`] wrote.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(crate) unsafe fn read_first(frame: NonNull<u8>) -> u64 {
+    // SAFETY: by the caller's promise.
+    #[cfg(not(loom))]
+    return unsafe { frame.cast::<u64>().read() };
+    // SAFETY: as above.
+    #[cfg(loom)]
+    return unsafe { frame.cast::<AtomicU64>().as_ref().load(Ordering::Relaxed) };
 }
 
 /// What models set.

@@ -186,7 +186,7 @@ impl<'a> FrameList<'a> {
         let window = self.ledger.host().window(frame)?;
         // SAFETY: 1. the window is open on a frame of ours that nobody else reaches; 2. it is aligned
         // for 64-bit accesses.
-        unsafe { window.base().cast::<sync::AtomicU64>().as_ref() }.store(next, Ordering::Relaxed);
+        unsafe { sync::write_first(window.base(), next) };
         Ok(())
     }
 
@@ -197,8 +197,7 @@ impl<'a> FrameList<'a> {
         };
         let window = self.ledger.host().window(address)?;
         // SAFETY: as in `link`, which wrote the word.
-        let next =
-            unsafe { window.base().cast::<sync::AtomicU64>().as_ref() }.load(Ordering::Relaxed);
+        let next = unsafe { sync::read_first(window.base()) };
         drop(window);
         self.first.set((next & 1 != 0).then(|| HostPhysAddr::from_bits(next & !(PAGE_SIZE - 1))));
         Ok(OwnedFrame { address, order: 0, purpose: Purpose::Table, ledger: self.ledger })

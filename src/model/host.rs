@@ -107,7 +107,8 @@ impl Machine {
 
     fn take(&self, order: u32, purpose: u32) -> u64 {
         let pages = 1_usize << order;
-        let refused = order > 0 && sync::lane() == self.small_lane.load(Ordering::Relaxed);
+        let refused =
+            order > 0 && sync::chosen_lane() == Some(self.small_lane.load(Ordering::Relaxed));
         let supply = self.supply.load(Ordering::Relaxed);
         if refused || supply == 0 {
             return AXAS_HPA_INVALID;

@@ -10,7 +10,7 @@ pub(crate) const MAX_LEVELS: usize = 5;
 const PAGE_SHIFT: u32 = 12;
 /// Address bits that one level resolves; a model of the whole state has room for small tables only.
 const INDEX_BITS: u32 = if cfg!(loom) { 2 } else { 9 };
-const LAST_INDEX: u16 = (ENTRIES - 1) as u16;
+const LAST_INDEX: u16 = ENTRIES as u16 - 1;
 
 /// Address bits below the index of `level`.
 #[inline(always)]
@@ -55,7 +55,7 @@ impl Index {
     /// `NestedPageTable::root_page`).
     #[inline(always)]
     pub(crate) const fn of(gpa: u64, level: u32) -> Self {
-        Self((gpa.wrapping_shr(shift(level)) as u16) & LAST_INDEX)
+        Self((gpa.wrapping_shr(shift(level)) & LAST_INDEX as u64) as u16)
     }
 
     #[inline(always)]

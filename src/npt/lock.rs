@@ -22,7 +22,8 @@ use core::sync::atomic;
 use crate::abi::axas_stats_t;
 use crate::error::{Error, Result};
 use crate::sync::{
-    AtomicU32, AtomicU64, Defect, Ordering, fence, lane, planted, spin_loop, unless,
+    AtomicU32, AtomicU64, Defect, Ordering, array_of, chosen_lane, fence, planted, spin_loop,
+    unless,
 };
 
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
@@ -40,9 +41,9 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    fn new() -> Self {
+    const fn new(word: AtomicU64) -> Self {
         Self {
-            word: AtomicU64::new(0),
+            word,
             counters: FaultCounters {
                 spurious: Counter::new(0),
                 retry: Counter::new(0),
@@ -99,7 +100,7 @@ fn full_barrier(defect: Defect) {
 impl Lock {
     /// An open lock.
     pub(crate) fn new(caller_locked: bool) -> Self {
-        let shards = core::array::from_fn(|_| Shard::new());
+        let shards = array_of!(Shard::new(AtomicU64::new(0)); SHARDS);
         Self { writer: AtomicU32::new(0), caller_locked, shards }
     }
 
@@ -108,13 +109,12 @@ impl Lock {
         self.caller_locked
     }
 
-    /// The line of this CPU.
+    /// The line of this CPU: vCPU threads and CPUs have stacks of their own.
     #[inline(always)]
     pub(crate) fn shard(&self) -> &Shard {
-        let hash = match lane() {
-            lane if cfg!(loom) => lane,
-            lane => lane.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61,
-        };
+        let on_stack = 0_u8;
+        let stack = ((&raw const on_stack).addr() as u64) >> 14;
+        let hash = chosen_lane().unwrap_or(stack.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61);
         match self.shards.get(hash as usize) {
             Some(shard) => shard,
             None => &self.shards[0],
