@@ -45,7 +45,7 @@ const MAX_BRANCHES: usize = 20_000;
 
 /// Runs a scenario in all its interleavings, with the defect planted that the environment names.
 fn explore(scenario: impl Fn() + Send + Sync + 'static) {
-    if let Ok(name) = std::env::var("AXAS_LOOM_DEFECT") {
+    if let Some(name) = std::env::var("AXAS_LOOM_DEFECT").ok().filter(|name| !name.is_empty()) {
         let defect = DEFECTS.into_iter().find(|defect| format!("{defect:?}") == name);
         PLANTED.store(defect.expect("no such defect") as u32, Ordering::Relaxed);
     }
