@@ -89,6 +89,7 @@ want_packages_of() {
 		want pkgconf have pkg-config
 		want libcmocka-dev cmocka_is_there
 		want g++ have g++
+		want python3 have python3
 		;;
 	check) want clang-format have clang-format ;;
 	esac

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""check-barriers.py ARCHIVE: the order of barriers and TLB maintenance in the AArch64 archive.
+
+Emulators do not show a barrier that is missing or stands in the wrong place. This follows every path
+through the function that holds the library's own flush, and takes the order that the Arm ARM asks for
+(TLB maintenance instructions; a change of VTTBR_EL2 needs an ISB before its use):
+
+    interrupts masked, VTTBR_EL2, ISB, DSB (stores), TLBI stage 2, DSB, TLBI stage 1, DSB, ISB,
+    VTTBR_EL2, ISB, interrupts as before
+
+with the inner-shareable forms together and the local ones together. It also looks that every
+function which publishes entries has a DSB ISHST.
+"""
+
+import re
+import subprocess
+import sys
+
+OBJDUMP = "aarch64-linux-gnu-objdump"
+PUBLISHERS = ("map_linear", "fill_prepared", "unmap", "protect", "populate", "discard", "take_page_in")
+
+# state -> event -> state; paths begin in "start" and end in "start" (no flush here) or "end".
+ORDER = {
+    "start": {"mask": "masked"},
+    "masked": {"vttbr": "own-vmid"},
+    "own-vmid": {"isb": "ready"},
+    "ready": {"dsb nshst": "local", "dsb ishst": "broadcast"},
+    "restore": {"vttbr": "restored"},
+    "restored": {"isb": "unmask"},
+    "unmask": {"unmask": "end"},
+}
+for name, suffix, domain in (("local", "", "nsh"), ("broadcast", "is", "ish")):
+    ORDER |= {
+        name: {"ipas2e1" + suffix: name, "vmalls12e1" + suffix: name, "dsb " + domain: name + "-2"},
+        name + "-2": {"vmalle1" + suffix: name + "-3"},
+        name + "-3": {"dsb " + domain: name + "-4"},
+        name + "-4": {"isb": "restore"},
+    }
+
+
+def event(mnemonic, operands):
+    """What an instruction does in the order, if anything."""
+    if mnemonic == "dsb":
+        return "dsb " + operands
+    if mnemonic == "isb":
+        return "isb"
+    if mnemonic == "tlbi":
+        return operands.split(",")[0]
+    if mnemonic == "msr":
+        register = operands.split(",")[0]
+        return {"vttbr_el2": "vttbr", "daifset": "mask", "daif": "unmask"}.get(register)
+    return None
+
+
+def functions(archive):
+    """Name -> list of (address, mnemonic, operands)."""
+    text = subprocess.run([OBJDUMP, "-d", "-C", "--no-show-raw-insn", archive], check=True,
+                          capture_output=True, text=True).stdout
+    code, found = None, {}
+    for line in text.splitlines():
+        if head := re.match(r"[0-9a-f]+ <(.*)>:$", line):
+            code = found.setdefault(head[1], [])
+        elif (body := re.match(r"\s+([0-9a-f]+):\t(\S+)\s*(.*)$", line)) and code is not None:
+            operands = body[3].split("//")[0].split("<")[0].strip()
+            code.append((int(body[1], 16), body[2], operands))
+    return found
+
+
+def wrong_order(code):
+    """The first path that leaves the order, as text; nothing if there is none."""
+    places = {address: place for place, (address, _, _) in enumerate(code)}
+    todo, seen = [(0, "start")], set()
+    while todo:
+        place, state = todo.pop()
+        if (place, state) in seen or place >= len(code):
+            continue
+        seen.add((place, state))
+        address, mnemonic, operands = code[place]
+        if (what := event(mnemonic, operands)) is not None:
+            if what not in ORDER.get(state, {}):
+                return f"at {address:#x}: {what} after {state}"
+            state = ORDER[state][what]
+        if mnemonic == "ret" and state not in ("start", "end"):
+            return f"at {address:#x}: return after {state}"
+        if re.match(r"(b|b\..*|cbn?z|tbn?z)$", mnemonic):
+            target = int(operands.split(",")[-1].strip(), 16)
+            if target in places:
+                todo.append((places[target], state))
+        if mnemonic not in ("b", "br", "ret"):
+            todo.append((place + 1, state))
+    return None
+
+
+def main():
+    archive = sys.argv[1]
+    found = functions(archive)
+    flushes = [code for code in found.values()
+               if any(mnemonic == "tlbi" for _, mnemonic, _ in code)]
+    if not flushes:
+        sys.exit(f"{archive}: no TLB maintenance in it")
+    for code in flushes:
+        if problem := wrong_order(code):
+            sys.exit(f"{archive}: {problem}")
+    for publisher in PUBLISHERS:
+        if not any(publisher in name and any(event(m, o) == "dsb ishst" for _, m, o in code)
+                   for name, code in found.items()):
+            sys.exit(f"{archive}: no DSB ISHST in {publisher}")
+    print(f"{archive}: barriers and TLB maintenance in order on every path")
+
+
+if __name__ == "__main__":
+    main()

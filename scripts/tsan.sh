@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# tsan.sh [SECONDS [THREADS]]: the C interface under ThreadSanitizer with the Rust code instrumented
+# too: with the library's own lock, with the caller's, and, as a negative control, with nobody's.
+set -uo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT" || exit
+load_toolchain
+
+seconds=${1:-60}
+threads=${2:-4}
+out=$BUILD/tsan
+target=x86_64-unknown-linux-gnu
+have gcc || die "gcc is missing; run: apt-get install gcc"
+export CARGO_TARGET_DIR=$ROOT/target/tsan
+mkdir -p "$out"
+
+# The standard library comes without instrumentation; core's atomics are compiled with ours.
+RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
+	host_cargo rustc --release --lib --crate-type staticlib --target $target ||
+	die "the library does not compile with ThreadSanitizer"
+run gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=thread -Wall -Wextra -Wpedantic \
+	-Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wstrict-prototypes -Werror -Iinclude \
+	c-tests/stress/stress.c "$CARGO_TARGET_DIR/$target/release/libaxaddrspace.a" -pthread \
+	-o "$out/stress" || die "the stress does not compile"
+
+# Without the calls of instrumented Rust code in it the archive would show nothing.
+calls=$(nm "$CARGO_TARGET_DIR/$target/release/libaxaddrspace.a" 2>/dev/null | grep -c ' U __tsan_atomic64')
+[ "$calls" -gt 0 ] || die "the Rust code is not instrumented"
+
+failed=0
+export TSAN_OPTIONS="halt_on_error=1 exitcode=66"
+for mode in own caller; do
+	if "$out/stress" "$seconds" "$threads" $mode >"$out/$mode.txt" 2>&1; then
+		say "ok      $mode lock, $seconds s, $threads threads: $(tail -n1 "$out/$mode.txt")"
+	else
+		say "FAILED  $mode lock (see $out/$mode.txt): $(tail -n1 "$out/$mode.txt")"
+		failed=1
+	fi
+done
+timeout 60 "$out/stress" 10 "$threads" nobody >"$out/nobody.txt" 2>&1
+if grep -q 'WARNING: ThreadSanitizer' "$out/nobody.txt"; then
+	say "noticed nobody's lock: $(grep -m1 'WARNING: ThreadSanitizer' "$out/nobody.txt")"
+else
+	say "FAILED  nobody's lock was not noticed (see $out/nobody.txt)"
+	failed=1
+fi
+exit $failed
