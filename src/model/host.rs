@@ -54,8 +54,8 @@ pub(super) struct Machine {
     frames: Vec<Frame>,
     /// Frames are not handed out twice.
     next: AtomicUsize,
-    /// Allocations that still succeed.
-    pub(super) supply: AtomicUsize,
+    /// Allocations that still succeed. Loom's, so that others may run between any two; it orders nothing.
+    pub(super) supply: loom::sync::atomic::AtomicUsize,
     /// Frames of more than one page are refused on this lane.
     pub(super) small_lane: AtomicU64,
     pub(super) on_flush: OnceLock<Box<dyn Fn()>>,
@@ -79,7 +79,7 @@ impl Machine {
             memory: unsafe { alloc(layout()) },
             frames: (0..FRAMES).map(frame).collect(),
             next: AtomicUsize::new(0),
-            supply: AtomicUsize::new(usize::MAX),
+            supply: loom::sync::atomic::AtomicUsize::new(FRAMES),
             small_lane: AtomicU64::new(u64::MAX),
             on_flush: OnceLock::new(),
             reuses,
@@ -109,11 +109,13 @@ impl Machine {
         let pages = 1_usize << order;
         let refused =
             order > 0 && sync::chosen_lane() == Some(self.small_lane.load(Ordering::Relaxed));
-        let supply = self.supply.load(Ordering::Relaxed);
-        if refused || supply == 0 {
+        if refused {
             return AXAS_HPA_INVALID;
         }
-        self.supply.store(supply - 1, Ordering::Relaxed);
+        if self.supply.fetch_sub(1, Ordering::Relaxed) == 0 {
+            self.supply.fetch_add(1, Ordering::Relaxed);
+            return AXAS_HPA_INVALID;
+        }
         let first = self.next.load(Ordering::Relaxed).next_multiple_of(pages);
         assert!(first + pages <= FRAMES, "the model's host is too small");
         self.next.store(first + pages, Ordering::Relaxed);
