@@ -287,13 +287,22 @@ static void look(struct tlb *t)
 
 /* --- requests -------------------------------------------------------------------------------- */
 
-static int goes(const struct tlb *t, uint32_t level, uint64_t word, const axas_tlb_request_t *q)
+/*
+ * A leaf goes when the request covers all of it: the library promises that, and a host may go
+ * through the range in steps of a page.
+ */
+static int goes(const struct tlb *t, uint32_t level, axas_gpa_t gpa, uint64_t word,
+		const axas_tlb_request_t *q)
 {
 	const struct entry e = decode(t, level, word);
+	const axas_gpa_t last = q->gpa + (q->size - 1);
 
 	if (e.kind == ENTRY_TABLE)
 		return q->tables_removed != 0;
-	return e.kind == ENTRY_INVALID || q->level == 0 || q->level == level;
+	if (e.kind == ENTRY_INVALID)
+		return 1;
+	return (q->level == 0 || q->level == level) && q->gpa <= gpa &&
+	       gpa + (entry_size(level) - 1) <= last;
 }
 
 static void forget_in(struct tlb *t, struct tlb_table *c, const axas_tlb_request_t *q)
@@ -313,7 +322,7 @@ static void forget_in(struct tlb *t, struct tlb_table *c, const axas_tlb_request
 			const uint64_t word = c->word[s][i];
 
 			c->word[s][i] = 0;
-			if (!goes(t, c->level, word, q)) {
+			if (!goes(t, c->level, gpa, word, q)) {
 				c->word[kept++][i] = word;
 				continue;
 			}
@@ -591,16 +600,19 @@ int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access)
 
 void tlb_faulted(struct tlb *t, axas_gpa_t gpa)
 {
-	const axas_tlb_request_t q = {
-		.gpa = gpa & ~(PAGE - 1),
-		.size = PAGE,
-		.scope = AXAS_SCOPE_LOCAL,
-	};
-
 	if (t->walker.format != WALK_EPT && t->walker.format != WALK_NPT)
 		return;
 	pthread_mutex_lock(&t->lock);
-	forget(t, &q);
+	for (uint32_t level = 1; level <= 3; level++) {
+		const axas_tlb_request_t q = {
+			.gpa = gpa & ~(entry_size(level) - 1),
+			.size = entry_size(level),
+			.level = level,
+			.scope = AXAS_SCOPE_LOCAL,
+		};
+
+		forget(t, &q);
+	}
 	pthread_mutex_unlock(&t->lock);
 }
 
