@@ -118,12 +118,12 @@ while read -r defect scenario message; do
 	case $scenario in *"$word"*) run_control "$defect" "$scenario" "$message" ;; esac
 done < <(controls)
 # A defect that no line of the list plants shows nothing either.
-for defect in $(sed -n 's/^    Defect::\([A-Za-z]*\),$/\1/p' src/model/mod.rs); do
+while read -r defect; do
 	controls | grep -q "^$defect " || {
 		say "FAILED  $defect is planted nowhere"
 		failed=$((failed + 1))
 	}
-done
+done < <(sed -n 's/^    Defect::\([A-Za-z]*\),$/\1/p' src/model/mod.rs)
 
 say "loom, at most $LOOM_MAX_PREEMPTIONS preemptions: $passed passed, $failed failed, $SECONDS s"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -18,13 +18,19 @@ mkdir -p "$out"
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
 	host_cargo rustc --release --lib --crate-type staticlib --target $target ||
 	die "the library does not compile with ThreadSanitizer"
-run gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=thread -Wall -Wextra -Wpedantic \
+# Rust's runtime, for gcc's own does not know all that Rust calls.
+runtime=$(find "$(rustc --print sysroot)/lib/rustlib/$target/lib" -name 'librustc*_rt.tsan.a' | head -n1)
+[ -n "$runtime" ] || die "this Rust has no ThreadSanitizer runtime; run: rustup toolchain install stable"
+archive=$CARGO_TARGET_DIR/$target/release/libaxaddrspace.a
+broken="the stress does not compile"
+run gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=thread -fPIE -Wall -Wextra -Wpedantic \
 	-Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wstrict-prototypes -Werror -Iinclude \
-	c-tests/stress/stress.c "$CARGO_TARGET_DIR/$target/release/libaxaddrspace.a" -pthread \
-	-o "$out/stress" || die "the stress does not compile"
+	-c c-tests/stress/stress.c -o "$out/stress.o" || die "$broken"
+run gcc -pie "$out/stress.o" "$archive" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
+	-rdynamic -pthread -ldl -lrt -lm -lresolv -lstdc++ -lgcc_s -o "$out/stress" || die "$broken"
 
 # Without the calls of instrumented Rust code in it the archive would show nothing.
-calls=$(nm "$CARGO_TARGET_DIR/$target/release/libaxaddrspace.a" 2>/dev/null | grep -c ' U __tsan_atomic64')
+calls=$(nm "$archive" 2>/dev/null | grep -c ' U __tsan_atomic64')
 [ "$calls" -gt 0 ] || die "the Rust code is not instrumented"
 
 failed=0
