@@ -6,7 +6,7 @@
 
 #include "ops.h"
 
-#define SCENARIOS 60u
+#define SCENARIOS 42u
 #define PAST      10u
 
 /* --- slices against one call ----------------------------------------------------------------- */

@@ -4,7 +4,7 @@
  */
 #include "ops.h"
 
-#define STEPS 700u
+#define STEPS 500u
 
 /* --- the CPUs see what they should ----------------------------------------------------------- */
 

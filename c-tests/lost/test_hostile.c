@@ -188,6 +188,17 @@ static void root_points_to_itself(struct hostile *h)
 	point(h, word_at(h, 4, AT), h->root);
 }
 
+/* So many ways through that no walk of all of them ends. */
+static void all_of_the_root_points_to_itself(struct hostile *h)
+{
+	uint64_t *words = table_at(h, 4, AT);
+
+	for (uint32_t i = 1; i < 512; i++)
+		words[i] = words[0];
+	for (uint32_t i = 0; i < 512; i++)
+		point(h, &words[i], h->root);
+}
+
 static void a_table_points_to_itself(struct hostile *h)
 {
 	point(h, word_at(h, 2, AT), pa_of(h, table_at(h, 2, AT)));
@@ -313,6 +324,7 @@ static const struct {
 	int tables_count_right; /* clear and destroy cannot know: what is named is given back */
 } corruptions[] = {
 	{ "root points to itself", root_points_to_itself, 0 },
+	{ "all of the root points to itself", all_of_the_root_points_to_itself, 0 },
 	{ "a table points to itself", a_table_points_to_itself, 0 },
 	{ "a table points to the one above", a_table_points_to_the_one_above, 0 },
 	{ "the last level points to the root", the_last_level_points_to_the_root, 1 },
