@@ -13,7 +13,7 @@ ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup lib header header-check run machines test check format install clean
+.PHONY: help setup lib header header-check run machines test loom tsan asan check format install clean
 
 help: ## list the targets
 	@echo 'Targets:'
@@ -58,6 +58,18 @@ machines: ## run the suite on emulated page walkers: each machine, or MACHINE
 test: ## run every test: Rust, C, header, README, emulators
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+loom: ## model-check lock, entries and generation, with negative controls (minutes)
+	@scripts/setup.sh host
+	@scripts/loom.sh
+
+tsan: ## stress the C interface under ThreadSanitizer (minutes)
+	@scripts/setup.sh test
+	@scripts/tsan.sh
+
+asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
+	@scripts/setup.sh test
+	@scripts/asan.sh
 
 check: ## check the style: rustfmt, clippy, clang-format
 	@scripts/setup.sh check lib
