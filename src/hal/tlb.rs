@@ -95,14 +95,6 @@ mod builtin {
     const MOST_PAGES: u64 = 64;
 
     pub(super) fn flush(request: &axas_tlb_request_t, root_register: u64) {
-        let local = request.scope == AXAS_SCOPE_LOCAL;
-        let page = match request.level {
-            2 => 1 << 21,
-            3 => 1 << 30,
-            _ => 4096,
-        };
-        let pages = request.size.div_ceil(page);
-        let by_address = request.tables_removed == 0 && pages <= MOST_PAGES;
         let interrupts: u64;
         let previous: u64;
         // SAFETY: 1. at EL2, as AXAS_HAL_BUILTIN_FLUSH declares; 2. interrupts are masked until VTTBR_EL2
@@ -120,39 +112,10 @@ mod builtin {
                 options(nostack),
             );
         }
-        if local {
-            // SAFETY: TLB maintenance with the space's VMID in place; it changes no memory.
-            unsafe { asm!("dsb nshst", options(nostack)) };
+        if request.scope == AXAS_SCOPE_LOCAL {
+            local(request);
         } else {
-            // SAFETY: as above.
-            unsafe { asm!("dsb ishst", options(nostack)) };
-        }
-        if by_address {
-            let mut gpa = request.gpa;
-            for _ in 0..pages {
-                let operand = gpa >> 12;
-                if local {
-                    // SAFETY: as above.
-                    unsafe { asm!("tlbi ipas2e1, {}", in(reg) operand, options(nostack)) };
-                } else {
-                    // SAFETY: as above.
-                    unsafe { asm!("tlbi ipas2e1is, {}", in(reg) operand, options(nostack)) };
-                }
-                gpa = gpa.wrapping_add(page);
-            }
-        } else if local {
-            // SAFETY: as above.
-            unsafe { asm!("tlbi vmalls12e1", options(nostack)) };
-        } else {
-            // SAFETY: as above.
-            unsafe { asm!("tlbi vmalls12e1is", options(nostack)) };
-        }
-        if local {
-            // SAFETY: as above.
-            unsafe { asm!("dsb nsh", "tlbi vmalle1", "dsb nsh", "isb", options(nostack)) };
-        } else {
-            // SAFETY: as above.
-            unsafe { asm!("dsb ish", "tlbi vmalle1is", "dsb ish", "isb", options(nostack)) };
+            broadcast(request);
         }
         // SAFETY: puts back what was there.
         unsafe {
@@ -166,6 +129,53 @@ mod builtin {
             );
         }
     }
+
+    /// Invalidates in one domain: `$suffix` of the instructions, `$domain` of the barriers.
+    macro_rules! invalidate {
+        ($name:ident, $suffix:literal, $domain:literal) => {
+            fn $name(request: &axas_tlb_request_t) {
+                let page = match request.level {
+                    2 => 1 << 21,
+                    3 => 1 << 30,
+                    _ => 4096,
+                };
+                let pages = request.size.div_ceil(page);
+                // SAFETY: TLB maintenance with the space's VMID in place; it changes no memory. So are those below.
+                unsafe { asm!(concat!("dsb ", $domain, "st"), options(nostack)) };
+                if request.tables_removed == 0 && pages <= MOST_PAGES {
+                    let mut gpa = request.gpa;
+                    for _ in 0..pages {
+                        let operand = gpa >> 12;
+                        // SAFETY: as above.
+                        unsafe {
+                            asm!(
+                                concat!("tlbi ipas2e1", $suffix, ", {}"),
+                                in(reg) operand,
+                                options(nostack),
+                            );
+                        }
+                        gpa = gpa.wrapping_add(page);
+                    }
+                } else {
+                    // SAFETY: as above.
+                    unsafe { asm!(concat!("tlbi vmalls12e1", $suffix), options(nostack)) };
+                }
+                // SAFETY: as above.
+                unsafe {
+                    asm!(
+                        concat!("dsb ", $domain),
+                        concat!("tlbi vmalle1", $suffix),
+                        concat!("dsb ", $domain),
+                        "isb",
+                        options(nostack),
+                    );
+                }
+            }
+        };
+    }
+
+    invalidate!(local, "", "nsh");
+    invalidate!(broadcast, "is", "ish");
 }
 
 /// RISC-V in HS-mode: HFENCE.GVMA on this hart.
