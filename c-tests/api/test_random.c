@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "model.h"
+#include "tlb.h"
 
 /* Opening and closing a window costs two system calls. */
 #define STEPS                 2000u
@@ -33,6 +34,7 @@ struct random {
 	struct range mapped[REMEMBERED]; /* where something was mapped, lately */
 	uint32_t step;
 	int finished;
+	struct tlb tlb; /* what CPUs may still hold */
 	char trace[TRACE][160];
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
@@ -460,6 +462,7 @@ static void one_step(struct random *r)
 	r->f.host.fail_at = injected ? 1 + below(r, 3) : 0;
 	operation[below(r, sizeof(operation) / sizeof(operation[0]))](r, injected);
 	r->f.host.fail_at = 0;
+	tlb_settle(&r->tlb, r->last_gpa, 0);
 	probe[0] = r->last_gpa;
 	probe[1] = r->last_gpa + r->last_size - 1;
 	probe[2] = r->last_gpa + r->last_size;
@@ -548,6 +551,7 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 		.options = shape->options,
 	};
 	host_init(&f->host, shape->host, HOST_PA_BASE);
+	tlb_attach(&r->tlb, &f->host);
 	if (shape->options & AXAS_NONCOHERENT_WALK)
 		host_stop_snooping(&f->host);
 	if (shape->host == HOST_WINDOWS)
@@ -555,6 +559,7 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 					 &f->as));
 	else
 		fixture_create(f);
+	tlb_watch(&r->tlb, f->as, &f->cfg);
 	model_init(&r->m, shape->base, shape->size);
 	r->seed = seed;
 	r->rng = seed * 0x9e3779b97f4a7c15ull + 1;
@@ -569,6 +574,8 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 	model_check_all(&r->m, f);
 	assert_ok(axas_audit(f->as));
 	fixture_destroy(f);
+	tlb_unwatch(&r->tlb);
+	tlb_detach(&r->tlb);
 	model_exit(&r->m);
 	host_exit(&f->host);
 }
