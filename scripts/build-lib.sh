@@ -12,7 +12,9 @@ build=(rustc --release --lib --crate-type staticlib)
 
 if [ "$arch" = host ]; then
 	load_toolchain
-	host_cargo "${build[@]}"
+	# Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.
+	host_cargo "${build[@]}" --no-default-features \
+		--features intel-ept,amd-npt,arm-stage2,riscv-gstage,log
 	archive=target/release/libaxaddrspace.a
 else
 	target=$(bare_target "$arch")

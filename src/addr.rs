@@ -1,23 +1,77 @@
 //! Addresses and checked ranges.
 
-use memory_addr::{AddrRange, def_usize_addr, def_usize_addr_formatter};
+use core::fmt;
 
 use crate::error::{Error, Result};
 
-/// A host-physical address.
-pub use memory_addr::PhysAddr as HostPhysAddr;
+/// A type for the addresses of one address space.
+macro_rules! address {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[repr(transparent)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+        pub struct $name(usize);
 
-def_usize_addr! {
-    /// A guest-physical address.
-    pub type GuestPhysAddr;
+        impl $name {
+            /// The address with this number.
+            pub const fn from_usize(address: usize) -> Self {
+                Self(address)
+            }
+
+            /// The number of this address.
+            pub const fn as_usize(self) -> usize {
+                self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, ":{:#x}"), self.0)
+            }
+        }
+
+        impl Bits for $name {
+            fn bits(self) -> u64 {
+                self.0 as u64
+            }
+
+            fn from_bits(bits: u64) -> Self {
+                Self(bits as usize)
+            }
+        }
+    };
 }
 
-def_usize_addr_formatter! {
-    GuestPhysAddr = "GPA:{}";
+address! {
+    /// A guest-physical address.
+    GuestPhysAddr, "GPA"
+}
+
+address! {
+    /// A host-physical address.
+    HostPhysAddr, "HPA"
 }
 
 /// A range of guest-physical addresses that does not wrap.
-pub type GuestRange = AddrRange<GuestPhysAddr>;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestRange {
+    /// The first address.
+    pub start: GuestPhysAddr,
+    /// The address behind the last one.
+    pub end: GuestPhysAddr,
+}
+
+impl GuestRange {
+    /// `[start, end)`, unless it ends before it starts.
+    pub fn try_new(start: GuestPhysAddr, end: GuestPhysAddr) -> Option<Self> {
+        (start <= end).then_some(Self { start, end })
+    }
+
+    /// Whether the byte at an address is in it.
+    pub fn contains(self, address: GuestPhysAddr) -> bool {
+        self.start <= address && address < self.end
+    }
+}
 
 /// Bytes of the smallest page.
 pub(crate) const PAGE_SIZE: u64 = 4096;
@@ -28,26 +82,6 @@ pub(crate) const PAGE_SIZE: u64 = 4096;
 pub(crate) trait Bits: Copy {
     fn bits(self) -> u64;
     fn from_bits(bits: u64) -> Self;
-}
-
-impl Bits for GuestPhysAddr {
-    fn bits(self) -> u64 {
-        self.as_usize() as u64
-    }
-
-    fn from_bits(bits: u64) -> Self {
-        Self::from_usize(bits as usize)
-    }
-}
-
-impl Bits for HostPhysAddr {
-    fn bits(self) -> u64 {
-        self.as_usize() as u64
-    }
-
-    fn from_bits(bits: u64) -> Self {
-        Self::from_usize(bits as usize)
-    }
 }
 
 const _: () = assert!(usize::BITS == 64, "64-bit hosts only");

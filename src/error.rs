@@ -1,7 +1,5 @@
 //! The one error enum.
 
-use page_table_multiarch::PagingError;
-
 use crate::abi::*;
 
 /// Why a call did nothing.
@@ -40,18 +38,6 @@ impl Error {
             Self::Unsupported => AXAS_ERR_UNSUPPORTED,
             Self::BadState => AXAS_ERR_BAD_STATE,
             Self::Again => AXAS_ERR_AGAIN,
-        }
-    }
-}
-
-impl From<PagingError> for Error {
-    fn from(error: PagingError) -> Self {
-        match error {
-            PagingError::NoMemory => Self::NoMemory,
-            PagingError::NotAligned => Self::InvalidInput,
-            PagingError::NotMapped => Self::NotMapped,
-            PagingError::AlreadyMapped => Self::AlreadyExists,
-            PagingError::MappedToHugePage => Self::BadState,
         }
     }
 }

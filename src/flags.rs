@@ -1,7 +1,6 @@
 //! Mapping flags: permissions, memory types, options, and their way to and from C.
 
 use bitflags::bitflags;
-use page_table_multiarch::MappingFlags;
 
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -124,32 +123,6 @@ impl Attributes {
     /// The flags that say the same in C.
     pub const fn flags(self) -> axas_flags_t {
         self.permissions.bits() | self.memory.flag()
-    }
-}
-
-impl From<MappingFlags> for Attributes {
-    fn from(flags: MappingFlags) -> Self {
-        let memory = if flags.contains(MappingFlags::DEVICE) {
-            MemoryType::Device
-        } else if flags.contains(MappingFlags::UNCACHED) {
-            MemoryType::Uncached
-        } else {
-            MemoryType::WriteBack
-        };
-        Self { permissions: Permissions::from_bits_truncate(flags.bits() as u32), memory }
-    }
-}
-
-impl From<Attributes> for MappingFlags {
-    fn from(attributes: Attributes) -> Self {
-        let memory = if attributes.memory.is_device() {
-            Self::DEVICE
-        } else if attributes.memory == MemoryType::WriteBack {
-            Self::empty()
-        } else {
-            Self::UNCACHED
-        };
-        Self::from_bits_truncate(attributes.permissions.bits() as usize) | memory
     }
 }
 

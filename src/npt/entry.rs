@@ -19,8 +19,6 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-use page_table_multiarch::{GenericPTE, MappingFlags};
-
 use super::arch::{Features, Format, InvalidKind};
 use crate::addr::{Bits, HostPhysAddr};
 use crate::flags::{Attributes, MemoryType, Permissions};
@@ -336,60 +334,5 @@ impl<F: Format> EncodedPermissions<F> {
             payload_mask: place(PERMISSIONS),
             format: PhantomData,
         })
-    }
-}
-
-/// The entry in the tables of `page_table_multiarch`: with default features, and without software
-/// bits.
-impl<F: Format> GenericPTE for Entry<F> {
-    fn new_page(paddr: HostPhysAddr, flags: MappingFlags, is_huge: bool) -> Self {
-        let level = if is_huge { 2 } else { 1 };
-        F::leaf(flags.into(), Features(0), level)
-            .map_or(Self::EMPTY, |word| Self::from_word(word).at(paddr))
-    }
-
-    fn new_table(paddr: HostPhysAddr) -> Self {
-        Self::table(paddr)
-    }
-
-    fn paddr(&self) -> HostPhysAddr {
-        if F::is_valid(self.word) { self.address() } else { HostPhysAddr::from_bits(0) }
-    }
-
-    fn flags(&self) -> MappingFlags {
-        if F::is_valid(self.word) {
-            F::attributes(self.word, Features(0)).into()
-        } else {
-            MappingFlags::empty()
-        }
-    }
-
-    fn set_paddr(&mut self, paddr: HostPhysAddr) {
-        let old = F::address_field(F::address(self.word));
-        self.word = self.word & !old | F::address_field(paddr.bits());
-    }
-
-    fn set_flags(&mut self, flags: MappingFlags, is_huge: bool) {
-        *self = Self::new_page(self.paddr(), flags, is_huge);
-    }
-
-    fn bits(self) -> usize {
-        self.word as usize
-    }
-
-    fn is_unused(&self) -> bool {
-        self.is_empty()
-    }
-
-    fn is_present(&self) -> bool {
-        F::is_valid(self.word)
-    }
-
-    fn is_huge(&self) -> bool {
-        F::is_valid(self.word) && F::is_leaf(self.word, 2) == Some(true)
-    }
-
-    fn clear(&mut self) {
-        *self = Self::EMPTY;
     }
 }

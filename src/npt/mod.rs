@@ -21,6 +21,7 @@ pub(crate) mod fault;
 pub(crate) mod geometry;
 pub(crate) mod lock;
 pub(crate) mod map;
+#[cfg(feature = "multiarch")]
 pub mod paging;
 pub(crate) mod populate;
 pub(crate) mod protect;

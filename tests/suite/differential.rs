@@ -146,7 +146,7 @@ impl<F: Format, const LEVELS: usize> Pair<F, LEVELS> {
     }
 
     fn map_theirs(&mut self, gpa: u64, mapping: Mapping) -> PagingResult {
-        let get = |at: GuestPhysAddr| hpa(mapping.hpa + (at.as_usize() as u64 - gpa));
+        let get = |at: GuestPhysAddr| hpa(mapping.hpa + (at.as_usize() as u64 - gpa)).into();
         let (size, flags) = (mapping.size as usize, mapping.flags);
         self.theirs.cursor().map_region(guest(gpa), get, size, flags, mapping.huge)
     }

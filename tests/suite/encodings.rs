@@ -6,6 +6,7 @@ use axaddrspace::error::Error;
 use axaddrspace::flags::{Attributes, MemoryType, Permissions};
 use axaddrspace::npt::arch::{Features, Format, FormatId};
 use axaddrspace::npt::entry::{EncodedPermissions, Entry, Reservation, State};
+use memory_addr::PhysAddr;
 use page_table_multiarch::{GenericPTE, MappingFlags};
 
 use crate::formats::*;
@@ -328,6 +329,11 @@ fn pieces_say_what_the_whole_said<F: Format>() {
     }
 }
 
+/// A host-physical address as page_table_multiarch has it.
+fn pa(bits: u64) -> PhysAddr {
+    hpa(bits).into()
+}
+
 /// Flags of page_table_multiarch that every format can say.
 fn common_mapping_flags() -> impl Iterator<Item = MappingFlags> {
     let memory = [MappingFlags::empty(), MappingFlags::DEVICE];
@@ -338,8 +344,8 @@ fn common_mapping_flags() -> impl Iterator<Item = MappingFlags> {
 fn multiarch_entries_keep_address_and_flags<F: Format>() {
     for flags in common_mapping_flags() {
         for (is_huge, size) in [(false, 1_u64 << 12), (true, 1 << 21), (true, 1 << 30)] {
-            let page: Entry<F> = GenericPTE::new_page(hpa(size * 3), flags, is_huge);
-            assert_eq!(page.paddr(), hpa(size * 3));
+            let page: Entry<F> = GenericPTE::new_page(pa(size * 3), flags, is_huge);
+            assert_eq!(page.paddr(), pa(size * 3));
             assert_eq!(page.flags(), flags);
             assert!(page.is_present() && !page.is_unused());
             // Nobody asks an entry of the last level whether it is huge.
@@ -348,14 +354,14 @@ fn multiarch_entries_keep_address_and_flags<F: Format>() {
             assert!(!page.is_owned(), "frames of other tables are not ours");
         }
     }
-    let table: Entry<F> = GenericPTE::new_table(hpa(0x7000));
+    let table: Entry<F> = GenericPTE::new_table(pa(0x7000));
     assert!(table.is_present() && !table.is_huge() && !table.is_unused());
-    assert_eq!(table.paddr(), hpa(0x7000));
+    assert_eq!(table.paddr(), pa(0x7000));
 
     // What page_table_multiarch starts with: a page of zeroes.
     let zero = Entry::<F>::from_word(0);
     assert!(zero.is_unused() && !zero.is_present() && !zero.is_huge());
-    assert_eq!(zero.paddr(), hpa(0));
+    assert_eq!(zero.paddr(), pa(0));
     assert_eq!(zero.flags(), MappingFlags::empty());
 }
 
@@ -363,12 +369,12 @@ fn multiarch_entries_are_replaced_in_parts<F: Format>() {
     for old in common_mapping_flags() {
         for new in common_mapping_flags() {
             for is_huge in [false, true] {
-                let mut page: Entry<F> = GenericPTE::new_page(hpa(1 << 30), old, is_huge);
-                page.set_paddr(hpa(3 << 30));
-                assert_eq!((page.paddr(), page.flags()), (hpa(3 << 30), old));
+                let mut page: Entry<F> = GenericPTE::new_page(pa(1 << 30), old, is_huge);
+                page.set_paddr(pa(3 << 30));
+                assert_eq!((page.paddr(), page.flags()), (pa(3 << 30), old));
                 page.set_flags(new, is_huge);
-                assert_eq!((page.paddr(), page.flags()), (hpa(3 << 30), new));
-                assert_eq!(page, GenericPTE::new_page(hpa(3 << 30), new, is_huge));
+                assert_eq!((page.paddr(), page.flags()), (pa(3 << 30), new));
+                assert_eq!(page, GenericPTE::new_page(pa(3 << 30), new, is_huge));
                 page.clear();
                 assert!(page.is_unused() && !page.is_present());
                 assert_eq!(page, Entry::EMPTY);
@@ -376,7 +382,7 @@ fn multiarch_entries_are_replaced_in_parts<F: Format>() {
         }
     }
     // What the format cannot say is not mapped at all, rather than mapped as something else.
-    let page: Entry<F> = GenericPTE::new_page(hpa(0x3000), MappingFlags::WRITE, false);
+    let page: Entry<F> = GenericPTE::new_page(pa(0x3000), MappingFlags::WRITE, false);
     assert_eq!(page.is_present(), F::ID == FormatId::ArmStage2);
 }
 

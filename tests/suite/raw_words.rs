@@ -66,9 +66,9 @@ fn check_as_multiarch<F: Format>(entry: Entry<F>) {
     let _ = (page.flags(), page.is_huge(), page.paddr(), page.bits());
     assert_eq!(page.is_present(), entry.is_hardware_visible());
     assert_eq!(page.is_unused(), entry.is_empty());
-    page.set_paddr(hpa(0x7000));
+    page.set_paddr(hpa(0x7000).into());
     if entry.is_hardware_visible() {
-        assert_eq!(page.paddr(), hpa(0x7000));
+        assert_eq!(page.paddr(), hpa(0x7000).into());
     }
     page.set_flags(MappingFlags::READ, false);
     assert_eq!(page.flags(), MappingFlags::READ);
