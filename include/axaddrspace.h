@@ -1729,8 +1729,9 @@ axas_status_t axas_for_each(const struct axas_t *space,
                             void *ctx);
 
 /**
- * Prints the space as a table, a line for each run: range, state, permissions, memory type, page
- * size, host address or cookie.
+ * Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
+ * range (the end is the first address behind it), state, permissions, memory type, page size, and the
+ * host address, or the cookie of a trap. The page size of a reservation is the largest that it may get.
  *
  * @param space The space.
  * @param write Takes the text piece by piece, at most 128 bytes each. With the lock held: may call no

@@ -102,7 +102,8 @@ impl MemoryType {
     }
 }
 
-const MEMORY_TYPES: axas_flags_t = AXAS_DEVICE
+/// The flags of all types but write-back, which has none.
+pub(crate) const MEMORY_TYPES: axas_flags_t = AXAS_DEVICE
     | AXAS_UNCACHED
     | AXAS_WRITE_COMBINE
     | AXAS_WRITE_THROUGH

@@ -1,17 +1,19 @@
 //! The space as a table for people.
 //!
 //! ```text
-//! 0x000000000000-0x000000200000 linear   rwx write-back   2M hpa 0x000040000000
+//! 0x000000000000-0x000000200000 linear   rwx write-back    2M   hpa 0x000040000000
+//! 0x000000200000-0x000040000000 reserved rw- write-back    <=2M
+//! 0x0000fee00000-0x0000fee01000 trap     --- -             -    cookie 0x7e57
 //! ```
 
 use super::AddressSpace;
 use crate::abi::*;
 use crate::addr::Bits;
 use crate::error::Result;
-use crate::flags::MemoryType;
+use crate::flags::{MEMORY_TYPES, MemoryType};
 
 /// One line, built without `core::fmt`.
-struct Line {
+pub(crate) struct Line {
     bytes: [u8; Self::MOST],
     length: usize,
 }
@@ -43,8 +45,7 @@ impl Line {
     /// A number with 0x and at least `digits` digits.
     fn hex(&mut self, value: u64, digits: u32) {
         self.text("0x", 0);
-        let needed = u64::BITS.wrapping_sub(value.leading_zeros()).div_ceil(4);
-        for digit in (0..needed.max(digits)).rev() {
+        for digit in (0..hex_digits(value).max(digits)).rev() {
             let nibble = (value.wrapping_shr(digit.wrapping_mul(4)) & 0xf) as u8;
             let letter = if nibble < 10 { b'0' } else { b'a'.wrapping_sub(10) };
             self.push(letter.wrapping_add(nibble));
@@ -61,70 +62,89 @@ impl Line {
         self.push(b'\n');
     }
 
-    fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         let (text, _) = self.bytes.split_at(self.length.min(Self::MOST));
         core::str::from_utf8(text).unwrap_or("")
     }
+}
+
+fn hex_digits(value: u64) -> u32 {
+    u64::BITS.wrapping_sub(value.leading_zeros()).div_ceil(4)
 }
 
 impl AddressSpace {
     /// Prints the space, a line for each run of pages of equal state and size.
     pub fn dump(&self, write: &mut dyn FnMut(&str)) -> Result<()> {
         let (start, end) = (self.range.start.bits(), self.range.end.bits());
-        let page_level = |run: &axas_mapping_t, level| match run.state {
-            AXAS_STATE_LINEAR | AXAS_STATE_OWNED => level,
-            _ => 0,
-        };
         self.for_each_run(start, end, page_level, &mut |run, level| {
-            write(line(run, level).as_str());
+            write(line(run, level, end).as_str());
             true
         })
     }
 }
 
-fn line(run: &axas_mapping_t, level: u32) -> Line {
-    const ADDRESS_DIGITS: u32 = 12;
+/// The level of a run's pages; 0 where there are none.
+pub(crate) fn page_level(run: &axas_mapping_t, level: u32) -> u32 {
+    match run.state {
+        AXAS_STATE_LINEAR | AXAS_STATE_OWNED => level,
+        _ => 0,
+    }
+}
+
+/// The line of a run of pages of `level`, in columns for addresses up to `end`.
+pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
+    const MIN_DIGITS: u32 = 12;
+    let digits = hex_digits(end).max(MIN_DIGITS);
     let mut line = Line::new();
-    line.hex(run.gpa, ADDRESS_DIGITS);
+    line.hex(run.gpa, digits);
     line.text("-", 0);
-    line.hex(run.gpa.wrapping_add(run.size), ADDRESS_DIGITS);
-    let state = match run.state {
-        AXAS_STATE_RESERVED => " reserved",
-        AXAS_STATE_TRAP => " trap",
-        AXAS_STATE_LINEAR => " linear",
-        _ => " owned",
-    };
-    line.text(state, 10);
+    line.hex(run.gpa.wrapping_add(run.size), digits);
+    line.text(state_name(run.state), 10);
+    let letter = |flag, letter| if run.flags & flag != 0 { letter } else { "-" };
+    line.text(letter(AXAS_READ, "r"), 0);
+    line.text(letter(AXAS_WRITE, "w"), 0);
+    line.text(letter(AXAS_EXECUTE, "x"), 0);
+    line.text(" ", 0);
+    line.text(memory_name(run), 14);
+    line.text(page_name(run, level), 5);
     if run.state == AXAS_STATE_TRAP {
-        line.text("---", 18);
         line.text("cookie ", 0);
         line.hex(run.cookie, 1);
-    } else {
-        let letter = |flag, letter| if run.flags & flag != 0 { letter } else { "-" };
-        line.text(letter(AXAS_READ, "r"), 0);
-        line.text(letter(AXAS_WRITE, "w"), 0);
-        line.text(letter(AXAS_EXECUTE, "x"), 0);
-        line.text(" ", 0);
-        line.text(memory_name(run.flags), 14);
-        if run.state != AXAS_STATE_RESERVED {
-            line.text(["-", "4K", "2M", "1G"].get(level as usize).copied().unwrap_or("-"), 3);
-            line.text("hpa ", 0);
-            line.hex(run.hpa, ADDRESS_DIGITS);
-        }
+    } else if run.hpa != AXAS_HPA_INVALID {
+        line.text("hpa ", 0);
+        line.hex(run.hpa, MIN_DIGITS);
     }
     line.end();
     line
 }
 
-fn memory_name(flags: axas_flags_t) -> &'static str {
-    let types = AXAS_DEVICE
-        | AXAS_UNCACHED
-        | AXAS_WRITE_COMBINE
-        | AXAS_WRITE_THROUGH
-        | AXAS_DEVICE_NGNRNE
-        | AXAS_DEVICE_NGRE
-        | AXAS_DEVICE_GRE;
-    match MemoryType::from_flag(flags & types) {
+fn state_name(state: u32) -> &'static str {
+    match state {
+        AXAS_STATE_RESERVED => " reserved",
+        AXAS_STATE_TRAP => " trap",
+        AXAS_STATE_LINEAR => " linear",
+        _ => " owned",
+    }
+}
+
+/// The size of the pages, of a reservation the largest that it may get.
+fn page_name(run: &axas_mapping_t, level: u32) -> &'static str {
+    match (run.state, level) {
+        (AXAS_STATE_RESERVED, _) if run.flags & AXAS_HUGE_FRAMES == 0 => "4K",
+        (AXAS_STATE_RESERVED, _) if run.flags & AXAS_MAX_2M != 0 => "<=2M",
+        (AXAS_STATE_RESERVED, _) => "<=1G",
+        (_, 1) => "4K",
+        (_, 2) => "2M",
+        (_, 3) => "1G",
+        _ => "-",
+    }
+}
+
+fn memory_name(run: &axas_mapping_t) -> &'static str {
+    if run.state == AXAS_STATE_TRAP {
+        return "-";
+    }
+    match MemoryType::from_flag(run.flags & MEMORY_TYPES) {
         Some(MemoryType::WriteBack) => "write-back",
         Some(MemoryType::Device) => "device",
         Some(MemoryType::Uncached) => "uncached",
