@@ -13,7 +13,7 @@ ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup lib header header-check run machines test loom tsan asan check format install clean
+.PHONY: help setup lib header header-check run machines test loom tsan asan check format licenses install clean
 
 help: ## list the targets
 	@echo 'Targets:'
@@ -78,6 +78,10 @@ check: ## check the style: rustfmt, clippy, clang-format
 format: ## format the Rust and C sources in place
 	@scripts/setup.sh check
 	@scripts/check.sh --format
+
+licenses: ## check the licences of what is in the archives, by cargo-deny
+	@scripts/setup.sh licenses
+	@scripts/licenses.py check
 
 install: ## install the host's library, header and pkg-config file under DESTDIR PREFIX
 	@scripts/setup.sh $(if $(filter host,$(ARCH)),host,lib)

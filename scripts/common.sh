@@ -5,6 +5,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build
 TOOLCHAIN_ENV=$BUILD/toolchain.env
 CBINDGEN_VERSION=0.29.4
+CARGO_DENY_VERSION=0.20.2
 
 # Where the scripts look for archives, whatever the caller's environment says.
 export CARGO_TARGET_DIR=$ROOT/target

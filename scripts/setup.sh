@@ -4,8 +4,8 @@
 #   host     Rust and a C compiler                lib     host, and Rust's bare-metal targets
 #   arm      AArch64 compiler and QEMU            riscv   RISC-V compiler and QEMU
 #   amd      x86 compiler, QEMU and Bochs         intel   x86 compiler and Bochs
-#   header   host, and cbindgen                   test    all of these, CMake, Ninja, cmocka
-#   check    rustfmt, clippy, clang-format
+#   header   host, and cbindgen                   check   rustfmt, clippy, clang-format
+#   licenses host, and cargo-deny                 test    all but check, CMake, Ninja, cmocka, clang, ...
 #
 # Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
 # is left in build/toolchain.env for the other scripts.
@@ -62,7 +62,7 @@ x86_compiler() { [ "$(uname -m)" = x86_64 ] && echo gcc || echo gcc-x86-64-linux
 
 want_packages_of() {
 	case $1 in
-	host | lib | header)
+	host | lib | header | licenses)
 		want gcc have cc
 		want libc6-dev c_builds
 		want ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
@@ -89,6 +89,8 @@ want_packages_of() {
 		want pkgconf have pkg-config
 		want libcmocka-dev cmocka_is_there
 		want g++ have g++
+		want clang have clang
+		want abigail-tools have abidiff
 		want python3 have python3
 		;;
 	check) want clang-format have clang-format ;;
@@ -175,6 +177,13 @@ choose_cbindgen() {
 	CBINDGEN=$BUILD/tools/bin/cbindgen
 }
 
+choose_cargo_deny() {
+	[ "$("$BUILD/tools/bin/cargo-deny" --version 2>/dev/null)" = "cargo-deny $CARGO_DENY_VERSION" ] ||
+		host_cargo install --quiet --locked --root "$BUILD/tools" --version "$CARGO_DENY_VERSION" \
+			cargo-deny ||
+		die "cargo-deny did not build; cargo needs to reach crates.io for it"
+}
+
 find_rust_checkers() {
 	if [ "$HOST_CARGO" = cargo ] && have rustup && ! { cargo fmt --version && cargo clippy --version; } \
 		>/dev/null 2>&1; then
@@ -211,13 +220,13 @@ remember() {
 has_group() { case $groups in *" $1 "*) true ;; *) false ;; esac; }
 
 # In the order in which they are dealt with: what may be missing for good comes last.
-all_groups="host lib header arm riscv amd intel test check"
+all_groups="host lib header licenses arm riscv amd intel test check"
 groups=" "
 for group in "${@:-all}"; do
 	case $group in
 	all) groups+="$all_groups " ;;
 	test) groups+="${all_groups% check} " ;;
-	host | lib | header | arm | riscv | amd | intel | check) groups+="$group " ;;
+	host | lib | header | licenses | arm | riscv | amd | intel | check) groups+="$group " ;;
 	-h | --help)
 		usage
 		exit
@@ -239,10 +248,11 @@ if [ ${#wanted[@]} -gt 0 ]; then
 fi
 
 mkdir -p "$BUILD"
-if has_group host || has_group lib || has_group header || has_group check; then
+if has_group host || has_group lib || has_group header || has_group licenses || has_group check; then
 	choose_host_rust
 	! has_group lib || choose_bare_rust
 	! has_group header || choose_cbindgen
+	! has_group licenses || choose_cargo_deny
 	remember
 	! has_group check || find_rust_checkers
 fi
