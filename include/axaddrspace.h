@@ -260,6 +260,11 @@
 #define AXAS_FRAME_GUEST 2u
 
 /**
+ * alloc_frame, dealloc_frame: memory of the host's own, from axas_frame_alloc only.
+ */
+#define AXAS_FRAME_HOST 3u
+
+/**
  * Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
  * needed and never called for them.
  */
@@ -597,15 +602,15 @@ typedef uint64_t axas_hpa_t;
  * Takes a naturally aligned frame of `4096 << order` bytes from the host.
  *
  * Order 0 unless the root needs more (RISC-V: 2, concatenated Arm roots: 1 to 4) or the space uses
- * AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE or AXAS_FRAME_GUEST. Returns the
- * frame's address or AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back
+ * AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE or AXAS_FRAME_GUEST; axas_frame_alloc passes
+ * on the order it was given, with AXAS_FRAME_HOST. Returns the frame's address or AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back
  * and reported as AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
  */
 typedef axas_hpa_t (*axas_alloc_frame_fn)(void *ctx, uint32_t order, uint32_t purpose);
 
 /**
- * Gives a frame back. Tables come back as taken; guest frames in naturally aligned pieces of any
- * order up to 18, each byte once.
+ * Gives a frame back. Tables and AXAS_FRAME_HOST come back as taken; guest frames in naturally aligned
+ * pieces of any order up to 18, each byte once.
  */
 typedef void (*axas_dealloc_frame_fn)(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose);
 
@@ -846,6 +851,30 @@ typedef struct axas_arena_t {
          */
         uint64_t opaque[64];
 } axas_arena_t;
+
+/**
+ * A frame of the host's own: axas_frame_alloc. One that is all zero holds none.
+ *
+ * Members are for reading. A copy stands for the same frame.
+ */
+typedef struct axas_frame_t {
+        /**
+         * Host-physical address, a multiple of bytes; not used while bytes is 0.
+         */
+        axas_hpa_t hpa;
+        /**
+         * 4096 << order, or 0: no frame.
+         */
+        uint64_t bytes;
+        /**
+         * Order, 0 to 18.
+         */
+        uint32_t order;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+} axas_frame_t;
 
 /**
  * A piece of host-physical memory.
@@ -1230,6 +1259,60 @@ axas_status_t axas_arena_add(struct axas_arena_t *arena,
 AXAS_MUST_USE
 axas_status_t axas_arena_hal(struct axas_arena_t *arena,
                              struct axas_hal_t *hal);
+
+/**
+ * Takes a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library maps it nowhere.
+ *
+ * @param hal As for axas_create; tlb_flush is not needed.
+ * @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
+ * @param zero 1: every byte is zero; 0: the contents are what the host left there.
+ * @param frame Takes the frame, whatever it held before; holds none after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing
+ *   callback, unknown flags or a wrong struct_size in hal; AXAS_ERR_NO_MEMORY: alloc_frame has none;
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or
+ *   an unaligned pointer. After an error every frame is back.
+ *
+ * No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
+ * AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The
+ * caches are not cleaned: a reader that does not snoop them needs that from the host.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
+                               uint32_t order,
+                               uint32_t zero,
+                               struct axas_frame_t *frame);
+
+/**
+ * Gives a frame of axas_frame_alloc back, which nobody uses any more.
+ *
+ * @param hal The one that the frame came from.
+ * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or frame holds no frame: it was released before, its
+ *   allocation failed, or it is all zero; or hal as for axas_frame_alloc. Nothing happened then.
+ *
+ * A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
+ * Callbacks: dealloc_frame with AXAS_FRAME_HOST.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_release(const struct axas_hal_t *hal,
+                                 struct axas_frame_t *frame);
+
+/**
+ * Writes one value to each byte of a frame of axas_frame_alloc.
+ *
+ * @param hal The one that the frame came from.
+ * @param frame The frame.
+ * @param byte The value.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: as for axas_frame_release; AXAS_ERR_BAD_STATE: phys_to_virt
+ *   returned null or an unaligned pointer: pages before that one are filled, the frame stays taken.
+ *
+ * No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
+ * one window open.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
+                              const struct axas_frame_t *frame,
+                              uint8_t byte);
 
 /**
  * Maps frames of the host: guest address gpa + k is at host address hpa + k.

@@ -70,6 +70,10 @@ HAS_TYPE(axas_fault_from_riscv,
 HAS_TYPE(axas_for_each, int32_t (*)(const axas_t *, uint64_t, uint64_t,
 				    uint32_t (*)(void *, const axas_mapping_t *), void *));
 HAS_TYPE(axas_dump, int32_t (*)(const axas_t *, void (*)(void *, const char *, size_t), void *));
+/* frames of the host's own */
+HAS_TYPE(axas_frame_alloc, int32_t (*)(const axas_hal_t *, uint32_t, uint32_t, axas_frame_t *));
+HAS_TYPE(axas_frame_release, int32_t (*)(const axas_hal_t *, axas_frame_t *));
+HAS_TYPE(axas_frame_fill, int32_t (*)(const axas_hal_t *, const axas_frame_t *, uint8_t));
 /* around */
 HAS_TYPE(axas_status_str, const char *(*)(int32_t));
 HAS_TYPE(axas_version, uint32_t (*)(void));
@@ -254,6 +258,9 @@ static const any_function functions[] = {
 	(any_function)axas_arena_init,
 	(any_function)axas_arena_add,
 	(any_function)axas_arena_hal,
+	(any_function)axas_frame_alloc,
+	(any_function)axas_frame_release,
+	(any_function)axas_frame_fill,
 	(any_function)axas_map_linear,
 	(any_function)axas_map_extents,
 	(any_function)axas_map_alloc,

@@ -51,9 +51,11 @@ void host_check(const struct host *h)
 void host_check_balance(const struct host *h)
 {
 	host_check(h);
-	if (h->tables_out != 0 || h->guest_out != 0)
-		fail_msg("frames not given back: %llu of tables, %llu of the guest",
-			 (unsigned long long)h->tables_out, (unsigned long long)h->guest_out);
+	if (h->tables_out != 0 || h->guest_out != 0 || h->own_out != 0)
+		fail_msg(
+			"frames not given back: %llu of tables, %llu of the guest, %llu of the host",
+			(unsigned long long)h->tables_out, (unsigned long long)h->guest_out,
+			(unsigned long long)h->own_out);
 }
 
 void *host_at(const struct host *h, axas_hpa_t pa)
@@ -165,11 +167,13 @@ static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
 	if (purpose == AXAS_FRAME_TABLE) {
 		h->tables_out += 1ull << order;
 		h->tables_taken += 1ull << order;
-	} else {
+	} else if (purpose == AXAS_FRAME_GUEST) {
 		h->guest_out += 1ull << order;
 		h->guest_taken += 1ull << order;
+	} else {
+		h->own_out += 1ull << order;
 	}
-	if (purpose == AXAS_FRAME_TABLE || h->poison_guest)
+	if (purpose != AXAS_FRAME_GUEST || h->poison_guest)
 		fill(host_at(h, pa), fill_bytes(order));
 	if (h->seen != NULL)
 		fill(h->seen + (pa - h->pa_base), fill_bytes(order));
@@ -189,7 +193,7 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 
 	pthread_mutex_lock(&h->lock);
 	h->allocations++;
-	if (purpose != AXAS_FRAME_TABLE && purpose != AXAS_FRAME_GUEST)
+	if (purpose < AXAS_FRAME_TABLE || purpose > AXAS_FRAME_HOST)
 		host_violation(h, "alloc_frame: purpose %u", purpose);
 	else if (h->fail_at != 0 && --h->fail_at == 0)
 		;
@@ -240,10 +244,10 @@ static int may_come_back(struct host *h, axas_hpa_t pa, uint32_t order, uint32_t
 			       (unsigned long long)pa, order);
 		return 0;
 	}
-	if (purpose == AXAS_FRAME_TABLE &&
+	if (purpose != AXAS_FRAME_GUEST &&
 	    (head->state != HOST_FRAME_HEAD || head->order != order)) {
-		host_violation(h, "table %#llx comes back with order %u", (unsigned long long)pa,
-			       order);
+		host_violation(h, "frame %#llx of purpose %u comes back with order %u",
+			       (unsigned long long)pa, purpose, order);
 		return 0;
 	}
 	for (uint32_t i = 0; i < 1u << order; i++) {
@@ -254,7 +258,8 @@ static int may_come_back(struct host *h, axas_hpa_t pa, uint32_t order, uint32_t
 				       (unsigned long long)(pa + i * PAGE), purpose);
 			return 0;
 		}
-		check_flushed(h, pa + i * PAGE, f);
+		if (purpose != AXAS_FRAME_HOST)
+			check_flushed(h, pa + i * PAGE, f);
 	}
 	return 1;
 }
@@ -273,9 +278,11 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 		fill(host_at(h, pa), order > 4 ? PAGE : PAGE << order);
 		if (purpose == AXAS_FRAME_TABLE) {
 			h->tables_out -= 1ull << order;
-		} else {
+		} else if (purpose == AXAS_FRAME_GUEST) {
 			h->guest_out -= 1ull << order;
 			h->guest_returned += 1ull << order;
+		} else {
+			h->own_out -= 1ull << order;
 		}
 		give_back_slot(h, pa, order);
 	}

@@ -65,6 +65,7 @@ struct host {
 	/* balance */
 	uint64_t tables_out; /* 4 KiB units */
 	uint64_t guest_out;
+	uint64_t own_out; /* axas_frame_alloc */
 	uint64_t guest_taken, guest_returned, tables_taken;
 	uint64_t allocations; /* calls of alloc_frame, refused ones included */
 

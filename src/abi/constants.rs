@@ -118,6 +118,8 @@ pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
 pub const AXAS_FRAME_TABLE: u32 = 1_u32;
 /// alloc_frame, dealloc_frame, clean_range: memory of the guest.
 pub const AXAS_FRAME_GUEST: u32 = 2_u32;
+/// alloc_frame, dealloc_frame: memory of the host's own, from axas_frame_alloc only.
+pub const AXAS_FRAME_HOST: u32 = 3_u32;
 
 /// Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
 /// needed and never called for them.

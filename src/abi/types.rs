@@ -14,13 +14,13 @@ pub type axas_fault_result_t = u32;
 /// Takes a naturally aligned frame of `4096 << order` bytes from the host.
 ///
 /// Order 0 unless the root needs more (RISC-V: 2, concatenated Arm roots: 1 to 4) or the space uses
-/// AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE or AXAS_FRAME_GUEST. Returns the
-/// frame's address or AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back
+/// AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE or AXAS_FRAME_GUEST; axas_frame_alloc passes
+/// on the order it was given, with AXAS_FRAME_HOST. Returns the frame's address or AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back
 /// and reported as AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
 pub type axas_alloc_frame_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, order: u32, purpose: u32) -> axas_hpa_t>;
-/// Gives a frame back. Tables come back as taken; guest frames in naturally aligned pieces of any
-/// order up to 18, each byte once.
+/// Gives a frame back. Tables and AXAS_FRAME_HOST come back as taken; guest frames in naturally aligned
+/// pieces of any order up to 18, each byte once.
 pub type axas_dealloc_frame_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, frame: axas_hpa_t, order: u32, purpose: u32)>;
 /// A pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every
@@ -272,6 +272,22 @@ pub struct axas_fault_t {
     pub level: u32,
     /// Zero.
     pub reserved: [u64; 2],
+}
+
+/// A frame of the host's own: axas_frame_alloc. One that is all zero holds none.
+///
+/// Members are for reading. A copy stands for the same frame.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct axas_frame_t {
+    /// Host-physical address, a multiple of bytes; not used while bytes is 0.
+    pub hpa: axas_hpa_t,
+    /// 4096 << order, or 0: no frame.
+    pub bytes: u64,
+    /// Order, 0 to 18.
+    pub order: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// A ready-made source of frames over regions of memory that the host gives: axas_arena_init.

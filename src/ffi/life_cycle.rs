@@ -60,6 +60,15 @@ const NO_HAL: axas_hal_t = axas_hal_t {
     released: None,
 };
 
+/// Reads a HAL.
+///
+/// # Safety
+/// `source` is null or as large as it says.
+pub(super) unsafe fn hal(source: *const axas_hal_t) -> Result<axas_hal_t> {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { sized(source, NO_HAL, LEAST_HAL) }
+}
+
 /// # Safety
 /// As for the functions below.
 unsafe fn create(
@@ -71,9 +80,8 @@ unsafe fn create(
     // SAFETY: `space` is null or valid for a write.
     unsafe { put(space, core::ptr::null_mut())? };
     // SAFETY: `config` and `hal` are null or as large as they say.
-    let (config, hal) = unsafe {
-        (sized(config, axas_config_t::default(), LEAST_CONFIG)?, sized(hal, NO_HAL, LEAST_HAL)?)
-    };
+    let (config, hal) =
+        unsafe { (sized(config, axas_config_t::default(), LEAST_CONFIG)?, self::hal(hal)?) };
     let created = match storage {
         None => AddressSpace::create(&config, &hal)?,
         // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.

@@ -9,6 +9,8 @@ mod life_cycle;
 
 mod arena;
 
+mod frame;
+
 mod mapping;
 
 mod fault;

@@ -155,7 +155,7 @@ impl Drop for OwnedFrame<'_> {
             Purpose::Table if planted(Defect::TableKept) => {}
             Purpose::Guest if planted(Defect::FrameKept) => {}
             Purpose::Table => self.ledger.give_table(self.address, self.order),
-            Purpose::Guest => self.ledger.give_guest(self.address, self.order),
+            purpose => self.ledger.give(self.address, self.order, purpose),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod arena;
 mod cpu;
 mod frames;
+pub(crate) mod host_frame;
 mod tlb;
 
 use core::ffi::c_void;
@@ -31,6 +32,7 @@ const KNOWN_FLAGS: u32 = AXAS_HAL_DIRECT_MAP
 pub(crate) enum Purpose {
     Table = AXAS_FRAME_TABLE,
     Guest = AXAS_FRAME_GUEST,
+    Host = AXAS_FRAME_HOST,
 }
 
 type AllocFrame = unsafe extern "C" fn(*mut c_void, u32, u32) -> axas_hpa_t;

@@ -1,0 +1,97 @@
+use super::{life_cycle, put, status};
+use crate::abi::*;
+use crate::error::{Error, Result};
+use crate::hal::{Host, host_frame};
+
+/// # Safety
+/// `hal` is null or as large as it says.
+unsafe fn host(hal: *const axas_hal_t) -> Result<Host> {
+    // SAFETY: the caller's promise is the one asked for.
+    host_frame::host(&unsafe { life_cycle::hal(hal)? })
+}
+
+/// # Safety
+/// `frame` is null or valid for reads.
+unsafe fn frame<'a>(frame: *const axas_frame_t) -> Result<&'a axas_frame_t> {
+    if !frame.is_aligned() {
+        return Err(Error::InvalidInput);
+    }
+    // SAFETY: 1. aligned; 2. null or valid for reads by the caller's promise.
+    unsafe { frame.as_ref() }.ok_or(Error::InvalidInput)
+}
+
+/// Takes a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library maps it nowhere.
+///
+/// @param hal As for axas_create; tlb_flush is not needed.
+/// @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
+/// @param zero 1: every byte is zero; 0: the contents are what the host left there.
+/// @param frame Takes the frame, whatever it held before; holds none after an error.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing
+///   callback, unknown flags or a wrong struct_size in hal; AXAS_ERR_NO_MEMORY: alloc_frame has none;
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or
+///   an unaligned pointer. After an error every frame is back.
+///
+/// No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
+/// AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The
+/// caches are not cleaned: a reader that does not snoop them needs that from the host.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_frame_alloc(
+    hal: *const axas_hal_t,
+    order: u32,
+    zero: u32,
+    frame: *mut axas_frame_t,
+) -> axas_status_t {
+    // SAFETY: 1. `frame` is null or valid for a write; 2. `hal` is null or as large as it says.
+    let taken = unsafe { put(frame, host_frame::NO_FRAME) }
+        .and_then(|()| unsafe { host(hal) })
+        .and_then(|host| host_frame::take(&host, order, zero));
+    // SAFETY: as above.
+    status(taken.and_then(|taken| unsafe { put(frame, taken) }))
+}
+
+/// Gives a frame of axas_frame_alloc back, which nobody uses any more.
+///
+/// @param hal The one that the frame came from.
+/// @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or frame holds no frame: it was released before, its
+///   allocation failed, or it is all zero; or hal as for axas_frame_alloc. Nothing happened then.
+///
+/// A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
+/// Callbacks: dealloc_frame with AXAS_FRAME_HOST.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_frame_release(
+    hal: *const axas_hal_t,
+    frame: *mut axas_frame_t,
+) -> axas_status_t {
+    // SAFETY: 1. `frame` is null or valid for reads; 2. `hal` is null or as large as it says.
+    let given = unsafe { self::frame(frame) }
+        .and_then(|held| host_frame::give(&unsafe { host(hal) }?, held));
+    // SAFETY: `frame` is valid for a write, for a frame was read from it.
+    status(given.and_then(|()| unsafe { put(frame, host_frame::NO_FRAME) }))
+}
+
+/// Writes one value to each byte of a frame of axas_frame_alloc.
+///
+/// @param hal The one that the frame came from.
+/// @param frame The frame.
+/// @param byte The value.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: as for axas_frame_release; AXAS_ERR_BAD_STATE: phys_to_virt
+///   returned null or an unaligned pointer: pages before that one are filled, the frame stays taken.
+///
+/// No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
+/// one window open.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_frame_fill(
+    hal: *const axas_hal_t,
+    frame: *const axas_frame_t,
+    byte: u8,
+) -> axas_status_t {
+    // SAFETY: 1. `frame` is null or valid for reads; 2. `hal` is null or as large as it says.
+    status(
+        unsafe { self::frame(frame) }
+            .and_then(|held| host_frame::fill(&unsafe { host(hal) }?, held, byte)),
+    )
+}
