@@ -10,13 +10,8 @@
 
 #include <cmocka.h>
 
+#include "guard.h"
 #include "space.h"
-
-/*
- * Read as an entry this is valid and writable in all four formats, and it points at the pool: a
- * library or a walker that follows a stale pointer lands in memory it does not own.
- */
-#define POISON 0x00000012400004f7ull
 
 #define WINDOW_LIMIT 16u
 
@@ -46,16 +41,6 @@ void host_check(const struct host *h)
 			 atomic_load(&h->violations), h->first_violation);
 	if (windows_open != 0)
 		fail_msg("%u windows are still open", windows_open);
-}
-
-void host_check_balance(const struct host *h)
-{
-	host_check(h);
-	if (h->tables_out != 0 || h->guest_out != 0 || h->own_out != 0)
-		fail_msg(
-			"frames not given back: %llu of tables, %llu of the guest, %llu of the host",
-			(unsigned long long)h->tables_out, (unsigned long long)h->guest_out,
-			(unsigned long long)h->own_out);
 }
 
 void *host_at(const struct host *h, axas_hpa_t pa)
@@ -100,12 +85,40 @@ void host_forget_log(struct host *h)
 	h->cleans[AXAS_FRAME_GUEST] = 0;
 }
 
-static void fill(void *va, uint64_t bytes)
+/* In the second half of its place: what lies between two frames is nobody's. */
+static axas_hpa_t slot_pa(const struct host *h, const struct host_region *r, uint32_t slot)
 {
-	uint64_t *word = va;
+	return h->pa_base + r->offset + (2 * (uint64_t)slot + 1) * (PAGE << r->slot_order);
+}
 
-	for (uint64_t i = 0; i < bytes / sizeof(*word); i++)
-		word[i] = POISON;
+/* What went back was filled, and nobody has a pointer to it. */
+static int is_untouched(const struct host *h, axas_hpa_t page)
+{
+	return !host_frame_at(h, page)->filled || guard_is_filled(host_at(h, page), PAGE);
+}
+
+static void check_free_slots(const struct host *h, const struct host_region *r)
+{
+	for (uint32_t i = 0; i < r->free_count; i++) {
+		const axas_hpa_t pa = slot_pa(h, r, r->free_slots[i]);
+
+		for (uint64_t page = 0; page < 1ull << r->slot_order; page++)
+			if (!is_untouched(h, pa + page * PAGE))
+				fail_msg("frame %#llx was written to after it went back",
+					 (unsigned long long)(pa + page * PAGE));
+	}
+}
+
+void host_check_balance(const struct host *h)
+{
+	host_check(h);
+	for (uint32_t i = 0; i < HOST_REGIONS; i++)
+		check_free_slots(h, &h->region[i]);
+	if (h->tables_out != 0 || h->guest_out != 0 || h->own_out != 0)
+		fail_msg(
+			"frames not given back: %llu of tables, %llu of the guest, %llu of the host",
+			(unsigned long long)h->tables_out, (unsigned long long)h->guest_out,
+			(unsigned long long)h->own_out);
 }
 
 /* A gigabyte is too much to fill each time; its first page stands for it. */
@@ -129,12 +142,20 @@ static struct host_region *region_of_pa(struct host *h, axas_hpa_t pa, uint32_t 
 		const uint64_t from = pa - h->pa_base - r->offset;
 
 		if (pa - h->pa_base >= r->offset &&
-		    from < (uint64_t)r->slots * (PAGE << r->slot_order)) {
-			*slot = (uint32_t)(from / (PAGE << r->slot_order));
+		    from < (uint64_t)r->slots * 2 * (PAGE << r->slot_order)) {
+			*slot = (uint32_t)(from / (2 * (PAGE << r->slot_order)));
 			return r;
 		}
 	}
 	return NULL;
+}
+
+/* Frames that are taken one after the other do not lie in that order. */
+static uint32_t scattered(const struct host_region *r, uint32_t n)
+{
+	const uint32_t block = r->slots < 64 ? r->slots : 64;
+
+	return n / block * block + n % block * 29 % block;
 }
 
 static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
@@ -150,14 +171,21 @@ static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
 	if (r->free_count > 0)
 		slot = r->free_slots[--r->free_count];
 	else if (r->used < r->slots)
-		slot = r->used++;
+		slot = scattered(r, r->used++);
 	else
 		return AXAS_HPA_INVALID;
-	pa = h->pa_base + r->offset + (uint64_t)slot * (PAGE << r->slot_order);
+	pa = slot_pa(h, r, slot);
 	r->slot_out[slot] = 1u << order;
+	r->taken_order[slot] = (uint8_t)order;
+	guard_open(host_at(h, pa), PAGE << order);
+	guard_surround(host_at(h, pa), PAGE << order);
 	for (uint32_t i = 0; i < 1u << order; i++) {
 		struct host_frame *f = host_frame_at(h, pa + i * PAGE);
 
+		if (!is_untouched(h, pa + i * PAGE))
+			host_violation(h, "frame %#llx was written to after it went back",
+				       (unsigned long long)(pa + i * PAGE));
+		f->filled = 0;
 		f->state = i == 0 ? HOST_FRAME_HEAD : HOST_FRAME_BODY;
 		f->purpose = (uint8_t)purpose;
 		f->order = (uint8_t)order;
@@ -174,9 +202,9 @@ static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
 		h->own_out += 1ull << order;
 	}
 	if (purpose != AXAS_FRAME_GUEST || h->poison_guest)
-		fill(host_at(h, pa), fill_bytes(order));
+		guard_fill(host_at(h, pa), fill_bytes(order));
 	if (h->seen != NULL)
-		fill(h->seen + (pa - h->pa_base), fill_bytes(order));
+		guard_fill(h->seen + (pa - h->pa_base), fill_bytes(order));
 	return pa;
 }
 
@@ -231,8 +259,12 @@ static void give_back_slot(struct host *h, axas_hpa_t pa, uint32_t order)
 	struct host_region *r = region_of_pa(h, pa, &slot);
 
 	r->slot_out[slot] -= 1u << order;
-	if (r->slot_out[slot] == 0)
-		r->free_slots[r->free_count++] = slot;
+	if (r->slot_out[slot] != 0)
+		return;
+	r->free_slots[r->free_count++] = slot;
+	pa = slot_pa(h, r, slot);
+	if (!guard_surrounds(host_at(h, pa), PAGE << r->taken_order[slot]))
+		host_violation(h, "somebody wrote beside frame %#llx", (unsigned long long)pa);
 }
 
 static int may_come_back(struct host *h, axas_hpa_t pa, uint32_t order, uint32_t purpose)
@@ -272,10 +304,16 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 	if (h->nonsense != HOST_SANE && pa == h->nonsense_given) {
 		h->nonsense_returned++;
 	} else if (may_come_back(h, pa, order, purpose)) {
-		for (uint32_t i = 0; i < 1u << order; i++)
-			host_frame_at(h, pa + i * PAGE)->state = HOST_FRAME_FREE;
 		/* the first page of a large piece stands for it: the rest may never have been touched */
-		fill(host_at(h, pa), order > 4 ? PAGE : PAGE << order);
+		const uint64_t filled = order > 4 ? 1 : 1u << order;
+
+		guard_fill(host_at(h, pa), filled * PAGE);
+		for (uint32_t i = 0; i < 1u << order; i++) {
+			host_frame_at(h, pa + i * PAGE)->state = HOST_FRAME_FREE;
+			host_frame_at(h, pa + i * PAGE)->filled = i < filled;
+		}
+		if (purpose != AXAS_FRAME_TABLE || !(h->hal.flags & AXAS_HAL_TABLES_STAY_READABLE))
+			guard_close(host_at(h, pa), PAGE << order);
 		if (purpose == AXAS_FRAME_TABLE) {
 			h->tables_out -= 1ull << order;
 		} else if (purpose == AXAS_FRAME_GUEST) {
@@ -289,15 +327,45 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 	pthread_mutex_unlock(&h->lock);
 }
 
+/* All of it is out, or is linear memory: of anything else the host knows nothing. */
+static int is_known(struct host *h, axas_hpa_t pa, size_t size)
+{
+	int known = size != 0 && size <= h->pool_bytes;
+
+	if (pa >= h->pa_base + HOST_LINEAR &&
+	    pa + size <= h->pa_base + HOST_LINEAR + HOST_LINEAR_BYTES)
+		return known;
+	pthread_mutex_lock(&h->lock);
+	for (axas_hpa_t at = pa & ~(PAGE - 1); known && at < pa + size; at += PAGE) {
+		const struct host_frame *f = host_frame_at(h, at);
+
+		known = f != NULL && f->state != HOST_FRAME_FREE;
+	}
+	pthread_mutex_unlock(&h->lock);
+	return known;
+}
+
 static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 {
 	struct host *h = ctx;
 
-	if (h->blind)
-		return NULL;
-	if (host_at(h, pa) == NULL || host_at(h, pa + size - 1) == NULL)
+	if (h->blind || !is_known(h, pa, size))
 		return NULL;
 	return (uint8_t *)host_at(h, pa) + (h->askew ? 1 : 0);
+}
+
+/* The page, and a page on each side that nobody can touch. */
+static uint8_t *map_window(struct host *h, axas_hpa_t pa)
+{
+	uint8_t *place =
+		mmap(NULL, 3 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (place != MAP_FAILED &&
+	    mmap(place + PAGE, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, h->memfd,
+		 (off_t)((pa - h->pa_base) & ~(PAGE - 1))) != MAP_FAILED)
+		return place + PAGE;
+	host_violation(h, "mmap of a window");
+	return NULL;
 }
 
 static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
@@ -305,7 +373,7 @@ static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
 	struct host *h = ctx;
 	uint8_t *page;
 
-	if (host_at(h, pa) == NULL)
+	if (!is_known(h, pa, size))
 		return NULL;
 	if (size == 0 || size > PAGE || pa / PAGE != (pa + size - 1) / PAGE) {
 		host_violation(h, "window of %zu bytes at %#llx", size, (unsigned long long)pa);
@@ -315,12 +383,9 @@ static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
 		host_violation(h, "more than %u windows open", windows_open);
 		return NULL;
 	}
-	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, h->memfd,
-		    (off_t)((pa - h->pa_base) & ~(PAGE - 1)));
-	if (page == MAP_FAILED) {
-		host_violation(h, "mmap of a window");
+	page = map_window(h, pa);
+	if (page == NULL)
 		return NULL;
-	}
 	window[windows_open].page = page;
 	window[windows_open].size = size;
 	window[windows_open].va = page + pa % PAGE;
@@ -341,7 +406,7 @@ static void close_window(void *ctx, void *va, size_t size)
 		host_violation(h, "a window was closed out of order or with another size");
 		return;
 	}
-	munmap(window[--windows_open].page, PAGE);
+	munmap(window[--windows_open].page - PAGE, 3 * PAGE);
 }
 
 void space_check_no_window(struct host *h, const char *where)
@@ -474,8 +539,10 @@ static void region_init(struct host_region *r, uint32_t first, uint32_t last, ui
 	r->offset = offset;
 	r->free_slots = calloc(slots, sizeof(*r->free_slots));
 	r->slot_out = calloc(slots, sizeof(*r->slot_out));
+	r->taken_order = calloc(slots, sizeof(*r->taken_order));
 	assert_non_null(r->free_slots);
 	assert_non_null(r->slot_out);
+	assert_non_null(r->taken_order);
 }
 
 static void map_pool(struct host *h, enum host_map_kind kind)
@@ -504,12 +571,12 @@ void host_init(struct host *h, enum host_map_kind kind, uint64_t pa_base)
 {
 	memset(h, 0, sizeof(*h));
 	h->pa_base = pa_base;
-	h->pool_bytes = 5 * GIB;
+	h->pool_bytes = 10 * GIB + MIB;
 	map_pool(h, kind);
 	region_init(&h->region[0], 0, 0, 131072, 0);
-	region_init(&h->region[1], 1, 4, 64, 512 * MIB);
-	region_init(&h->region[2], 5, 9, 128, 768 * MIB);
-	region_init(&h->region[3], 10, 18, 4, GIB);
+	region_init(&h->region[1], 1, 4, 64, GIB);
+	region_init(&h->region[2], 5, 9, 128, GIB + 512 * MIB);
+	region_init(&h->region[3], 10, 18, 4, 2 * GIB);
 	h->frame = calloc(h->pool_bytes / PAGE, sizeof(*h->frame));
 	assert_non_null(h->frame);
 	pthread_mutex_init(&h->lock, NULL);
@@ -534,11 +601,21 @@ void host_init(struct host *h, enum host_map_kind kind, uint64_t pa_base)
 	}
 }
 
+/* Addresses are used again. */
+static void open_region(const struct host *h, const struct host_region *r)
+{
+	for (uint32_t i = 0; i < r->used; i++)
+		guard_open((uint8_t *)host_at(h, slot_pa(h, r, scattered(r, i))) - PAGE,
+			   (PAGE << r->slot_order) + 2 * PAGE);
+}
+
 void host_exit(struct host *h)
 {
 	for (uint32_t i = 0; i < HOST_REGIONS; i++) {
+		open_region(h, &h->region[i]);
 		free(h->region[i].free_slots);
 		free(h->region[i].slot_out);
+		free(h->region[i].taken_order);
 	}
 	free(h->frame);
 	munmap(h->va, h->pool_bytes);

@@ -23,9 +23,12 @@
  * Physical layout of the pool: one region per class of frame size, far from address zero and above
  * 4 GiB, so that neither a virtual address nor a truncated one can pass for a physical one.
  */
-#define HOST_PA_BASE     0x1240000000ull
-#define HOST_PA_LOW_BASE 0x40000000ull
-#define HOST_REGIONS     4u
+#define HOST_PA_BASE      0x1240000000ull
+#define HOST_PA_LOW_BASE  0x40000000ull
+#define HOST_REGIONS      4u
+/* In the pool, and never handed out: linear memory that the host can reach. */
+#define HOST_LINEAR       (2 * GIB + 256 * MIB)
+#define HOST_LINEAR_BYTES (512 * MIB)
 
 #define HOST_TLB_LOG 256u
 #define HOST_RUN_LOG 256u
@@ -37,12 +40,14 @@ struct host_region {
 	uint64_t offset; /* from the pool's base */
 	uint32_t *free_slots, free_count;
 	uint32_t *slot_out; /* 4 KiB units of the slot that are out */
+	uint8_t *taken_order; /* of the frame that the slot was last handed out as */
 };
 
 struct host_frame {
 	uint8_t state; /* HOST_FRAME_* */
 	uint8_t purpose;
 	uint8_t order;
+	uint8_t filled; /* with POISON, when it went back */
 	uint32_t call; /* the library call that took it */
 	uint32_t reach; /* number of the last flush after which hardware could still reach it */
 };
@@ -118,7 +123,7 @@ void host_stop_snooping(struct host *h);
 
 /* Fails the running test on the first violation of the callbacks' contract. */
 void host_check(const struct host *h);
-/* host_check, and every frame has come back. */
+/* host_check, and every frame has come back and was left alone since. */
 void host_check_balance(const struct host *h);
 void host_violation(struct host *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

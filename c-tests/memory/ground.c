@@ -1,7 +1,6 @@
 #include "ground.h"
 
-#define SCATTERED 64u
-#define AROUND    0x5a
+#include "guard.h"
 
 _Atomic uint32_t local_flushes;
 struct cleaned cleaned[MOST_CLEANED];
@@ -9,7 +8,7 @@ uint32_t cleaned_count;
 
 const enum host_map_kind every_kind[3] = { HOST_DIRECT_MAP, HOST_CALLBACK, HOST_WINDOWS };
 
-/* The linear pieces: in guest order, not in host order, each with a watched page on both sides. */
+/* The linear pieces: in guest order, not in host order, each with red zones. */
 static const struct {
 	axas_gpa_t gpa;
 	axas_extent_t extent;
@@ -55,19 +54,6 @@ static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
 		cleaned[cleaned_count++] = (struct cleaned){ .va = va, .bytes = size };
 }
 
-/* Gives frames back in an order that makes the next ones come from all over the place. */
-static void scatter(struct host *h)
-{
-	axas_hpa_t frame[SCATTERED];
-
-	for (uint32_t i = 0; i < SCATTERED; i++) {
-		frame[i] = h->hal.alloc_frame(h, 0, AXAS_FRAME_GUEST);
-		assert_true(frame[i] != AXAS_HPA_INVALID);
-	}
-	for (uint32_t i = 0; i < SCATTERED; i++)
-		h->hal.dealloc_frame(h, frame[(i * 29) % SCATTERED], 0, AXAS_FRAME_GUEST);
-}
-
 void ground_host(struct fixture *f, enum host_map_kind kind)
 {
 	host_exit(&f->host);
@@ -79,7 +65,6 @@ void ground_host(struct fixture *f, enum host_map_kind kind)
 	f->host.hal.clean_range = clean_range;
 	atomic_store(&local_flushes, 0);
 	cleaned_count = 0;
-	scatter(&f->host);
 }
 
 void ground_create(struct fixture *f)
@@ -103,7 +88,7 @@ struct ground ground_open(struct fixture *f, enum host_map_kind kind)
 		const axas_extent_t *e = &piece[i].extent;
 		uint8_t *va = host_at(&f->host, e->hpa);
 
-		memset(va - PAGE, AROUND, e->size + 2 * PAGE);
+		guard_surround(va, e->size);
 		pattern(va, e->size, (uint8_t)i);
 		memcpy(ground_model(&g, piece[i].gpa), va, e->size);
 	}
@@ -123,6 +108,9 @@ void ground_close(struct ground *g)
 	ground_check(g);
 	space_sweep(g->f->as);
 	fixture_destroy(g->f);
+	for (size_t i = 0; i < PIECES; i++)
+		guard_open((uint8_t *)host_at(&g->f->host, piece[i].extent.hpa) - PAGE,
+			   piece[i].extent.size + 2 * PAGE);
 	free(g->model);
 	free(g->buf);
 }
@@ -148,24 +136,15 @@ void ground_compare(const struct ground *g, axas_gpa_t gpa, uint64_t bytes)
 	}
 }
 
-static void expect_around(const struct fixture *f, axas_hpa_t page)
-{
-	const uint8_t *va = host_at(&f->host, page);
-
-	for (uint64_t i = 0; i < PAGE; i++)
-		if (va[i] != AROUND)
-			fail_msg("host memory that is not the guest's has changed at %#llx",
-				 (unsigned long long)(page + i));
-}
-
 void ground_check(const struct ground *g)
 {
 	host_check(&g->f->host);
 	ground_compare(g, GROUND, GROUND_BYTES);
-	for (size_t i = 0; i < PIECES; i++) {
-		expect_around(g->f, piece[i].extent.hpa - PAGE);
-		expect_around(g->f, piece[i].extent.hpa + piece[i].extent.size);
-	}
+	for (size_t i = 0; i < PIECES; i++)
+		if (!guard_surrounds(host_at(&g->f->host, piece[i].extent.hpa),
+				     piece[i].extent.size))
+			fail_msg("somebody wrote beside the linear memory at %#llx",
+				 (unsigned long long)piece[i].extent.hpa);
 }
 
 void ground_write(struct ground *g, axas_gpa_t gpa, size_t bytes, uint8_t seed, uint32_t access)

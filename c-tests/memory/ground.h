@@ -1,14 +1,13 @@
 /*
  * A guest's memory of every kind side by side, and what should be in it byte by byte. The frames
- * are out of order in the host's memory, and what lies between the linear pieces is watched.
+ * and the linear pieces are out of order in the host's memory, with red zones around each.
  */
 #ifndef CTESTS_MEMORY_GROUND_H
 #define CTESTS_MEMORY_GROUND_H
 
 #include "fixture.h"
 
-/* Linear memory that the host reaches: in the pool, in a piece that is never handed out. */
-#define LINEAR_IN_POOL (HOST_PA_BASE + 4 * GIB)
+#define LINEAR_IN_POOL (HOST_PA_BASE + HOST_LINEAR)
 
 /* The areas, each next to the one before it. */
 #define AREA_LAZY      (4 * GIB + 2 * MIB - 16 * PAGE)
@@ -44,7 +43,7 @@ extern const enum host_map_kind every_kind[3];
 #define EVERY_KIND(kind) \
 	(const enum host_map_kind *kind = every_kind; kind != every_kind + 3; kind++)
 
-/* A fresh host of this kind that reaches linear memory too, and hands out frames out of order. */
+/* A fresh host of this kind that reaches linear memory too. */
 void ground_host(struct fixture *f, enum host_map_kind kind);
 void ground_create(struct fixture *f);
 /* Both, and the areas. */

@@ -9,8 +9,6 @@
 #define ROUNDS 120u
 #define MARK   0x77
 
-static axas_alloc_frame_fn alloc_of_host;
-
 struct copier {
 	pthread_t thread;
 	struct fixture *f;
@@ -18,31 +16,6 @@ struct copier {
 	_Atomic uint64_t moved, refused; /* calls that got somewhere, calls that found a hole */
 	uint64_t strange;
 };
-
-/*
- * The host poisons what comes back: a frame that is handed out again with anything else in it was
- * written to in between.
- */
-static axas_hpa_t alloc_untouched(void *ctx, uint32_t order, uint32_t purpose)
-{
-	struct host *h = ctx;
-	const axas_hpa_t pa = alloc_of_host(ctx, order, purpose);
-	const uint64_t *word = host_at(h, pa);
-
-	if (purpose != AXAS_FRAME_GUEST || word == NULL)
-		return pa;
-	for (uint64_t i = 1; i < PAGE / sizeof(*word); i++) {
-		if (word[i] == word[0])
-			continue;
-		host_violation(h, "frame %#llx was written to while it was free",
-			       (unsigned long long)pa);
-		break;
-	}
-	if (word[0] == MARK * 0x0101010101010101ull)
-		host_violation(h, "frame %#llx was filled while it was free",
-			       (unsigned long long)pa);
-	return pa;
-}
 
 static int may_be(axas_status_t status)
 {
@@ -89,8 +62,6 @@ static void unmap_under_copies(struct fixture *f, enum host_map_kind kind)
 	struct copier c = { .f = f };
 
 	ground_host(f, kind);
-	alloc_of_host = f->host.hal.alloc_frame;
-	f->host.hal.alloc_frame = alloc_untouched;
 	f->host.hal.clean_range = NULL;
 	f->host.poison_guest = 0;
 	f->host.quick = 1;
