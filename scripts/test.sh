@@ -68,6 +68,7 @@ for arch in host x86_64 aarch64 riscv64; do
 	scripts/build-lib.sh $arch || count "the library for $arch" 1 0 0
 done
 ctest_suite c-tests c-tests
+ctest_suite examples examples
 ctest_suite repo-tests scripts/repo-tests
 rust_tests
 
