@@ -1,35 +1,50 @@
 #!/usr/bin/env bash
 # build-lib.sh ARCH: build the library for host, x86_64, aarch64 or riscv64 and put the archive at
-# build/ARCH/libaxaddrspace.a. The host's takes every entry format, the others their own.
+# build/ARCH/libaxaddrspace.a: one object that needs nothing and shows the functions of the header
+# only. From the environment (docs/linking.md):
+#
+#   FORMATS=LIST        entry formats, of intel-ept,amd-npt,arm-stage2,riscv-gstage
+#                       (otherwise: the host's takes all, the others their own)
+#   LOG=0               no messages
+#   SPLIT_SECTIONS=1    a section for each function
+#   OUT=DIRECTORY       another place for the archive
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 arch=${1:-host}
 cd "$ROOT"
+load_toolchain
+out=${OUT:-build/$arch}
+features=${FORMATS:-$(formats_of "$arch")}
+[ "${LOG:-1}" = 0 ] || features+=,log
 
 # The archive alone: with the rlib beside it cargo drops link-time optimisation without a word.
-build=(rustc --release --lib --crate-type staticlib)
+# Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.
+build=(rustc --release --lib --crate-type staticlib --no-default-features --features "$features")
+
+# Cargo leaves every variant in the same place: one build at a time.
+mkdir -p build
+exec {lock}>build/.lock
+flock "$lock"
 
 if [ "$arch" = host ]; then
-	load_toolchain
-	# Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.
-	host_cargo "${build[@]}" --no-default-features \
-		--features intel-ept,amd-npt,arm-stage2,riscv-gstage,log
+	host_cargo "${build[@]}"
 	archive=target/release/libaxaddrspace.a
 else
 	target=$(bare_target "$arch")
-	features=$(bare_features "$arch")
-	load_toolchain
-	# Without this, x86 code reaches other symbols through a .got, which the linker scripts of
-	# Xen and Linux require to be empty.
-	[ "$arch" != x86_64 ] || export RUSTFLAGS="${RUSTFLAGS:-} -Crelro-level=off"
+	# Position-independent: switch tables then hold offsets, so that the library also runs before its
+	# host has relocated itself. The other one: no GOT for calls on x86.
+	export RUSTFLAGS="${RUSTFLAGS:-} -Crelocation-model=pie -Crelro-level=off"
 	# shellcheck disable=SC2086  # BARE_FLAGS is a list, most often an empty one
-	bare_cargo "${build[@]}" --target "$target" --no-default-features \
-		--features "$features" ${BARE_FLAGS:-}
+	bare_cargo "${build[@]}" --target "$target" ${BARE_FLAGS:-}
 	archive=target/$target/release/libaxaddrspace.a
 fi
 
-mkdir -p "build/$arch"
+mkdir -p "$out"
+fresh=$(mktemp -d)
+trap 'rm -rf "$fresh"' EXIT
+scripts/prelink.sh "$arch" "$archive" "$fresh/libaxaddrspace.a"
 # An archive that did not change keeps its time, so that what links it is not linked again.
-cmp -s "$archive" "build/$arch/libaxaddrspace.a" || cp "$archive" "build/$arch/libaxaddrspace.a"
-say "build/$arch/libaxaddrspace.a"
+cmp -s "$fresh/libaxaddrspace.a" "$out/libaxaddrspace.a" ||
+	mv "$fresh/libaxaddrspace.a" "$out/libaxaddrspace.a"
+say "$out/libaxaddrspace.a"

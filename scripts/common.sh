@@ -41,13 +41,33 @@ bare_target() {
 	esac
 }
 
-# bare_features ARCH: the entry formats an architecture's processors walk.
-bare_features() {
+# formats_of ARCH: the entry formats an architecture's processors walk; the host's tests want all.
+formats_of() {
 	case $1 in
-	x86_64) echo intel-ept,amd-npt,log ;;
-	aarch64) echo arm-stage2,log ;;
-	riscv64) echo riscv-gstage,log ;;
+	host) echo intel-ept,amd-npt,arm-stage2,riscv-gstage ;;
+	x86_64) echo intel-ept,amd-npt ;;
+	aarch64) echo arm-stage2 ;;
+	riscv64) echo riscv-gstage ;;
 	*) die "ARCH=$1 is not known; one of: host x86_64 aarch64 riscv64" ;;
+	esac
+}
+
+# bare_features ARCH: what a bare-metal archive is built with.
+bare_features() { echo "$(formats_of "$1"),log"; }
+
+# binutils_of ARCH: what the names of its binutils begin with.
+binutils_of() {
+	case $1 in
+	host) echo ;;
+	*) echo "$1-linux-gnu-" ;;
+	esac
+}
+
+# binutils_package ARCH: what Debian calls them.
+binutils_package() {
+	case $1 in
+	host) echo binutils ;;
+	*) echo "binutils-${1/_/-}-linux-gnu" ;;
 	esac
 }
 

@@ -66,6 +66,13 @@ want_packages_of() {
 		want gcc have cc
 		want libc6-dev c_builds
 		want ca-certificates test -e /etc/ssl/certs/ca-certificates.crt
+		want binutils have ld
+		want python3 have python3
+		if [ "$1" = lib ]; then
+			for arch in x86_64 aarch64 riscv64; do
+				want "$(binutils_package $arch)" have "$(binutils_of $arch)ld"
+			done
+		fi
 		;;
 	arm)
 		want gcc-aarch64-linux-gnu have aarch64-linux-gnu-gcc
@@ -91,7 +98,6 @@ want_packages_of() {
 		want g++ have g++
 		want clang have clang
 		want abigail-tools have abidiff
-		want python3 have python3
 		;;
 	check) want clang-format have clang-format ;;
 	esac

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# prelink.sh ARCH IN OUT: make of cargo's archive one with a single object, of which the functions of
+# the header are the only global symbols. What they do not reach goes.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+arch=$1
+tools=$(binutils_of "$arch")
+have "${tools}ld" || die "no ${tools}ld; run: apt-get install $(binutils_package "$arch")"
+mapfile -t api < <(grep -o '\baxas_[a-z0-9_]*' link/api.sym)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+object=$work/axaddrspace.o
+printf '%s\n' "${api[@]}" >"$work/api"
+
+merge=(-T link/merge.ld)
+[ "${SPLIT_SECTIONS:-0}" != 1 ] || merge=()
+"${tools}ld" -r --gc-sections --strip-debug "${merge[@]}" "${api[@]/#/--undefined=}" -o "$object" "$2"
+# The release build unwinds nothing; the rest is rustc's bitcode and the names of compilers.
+"${tools}objcopy" --keep-global-symbols="$work/api" --wildcard --remove-section '.eh_frame*' \
+	--remove-section '.llvm*' --remove-section .comment "$object"
+[ "$("${tools}readelf" -h "$object" | grep -c X86-64)" -eq 0 ] || link/direct-calls.py "$object"
+rm -f "$3"
+"${tools}ar" rcsD "$3" "$object"
