@@ -1,0 +1,94 @@
+"""What check-size.py and check-stack.py look at: archives as they are shipped, linked to an image."""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ARCHITECTURES = ("x86_64", "aarch64", "riscv64")
+
+
+def run(*command, **environment):
+    """What a command prints; its failure is ours."""
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def build(arch, formats=None, log=True):
+    """An archive of an architecture with the formats, all of them if none is named."""
+    name = "-".join([arch] + (formats.split(",") if formats else []) + ([] if log else ["silent"]))
+    options = {"OUT": f"build/{name}", "LOG": str(int(log))} | ({"FORMATS": formats} if formats else {})
+    run("scripts/build-lib.sh", arch, **options)
+    return f"{ROOT}/build/{name}/libaxaddrspace.a"
+
+
+def tool(arch, name):
+    return f"{arch}-linux-gnu-{name}"
+
+
+class Image:
+    """An archive's object, linked at some address so that every call of its own has its target."""
+
+    def __init__(self, arch, archive):
+        self.arch = arch
+        with tempfile.TemporaryDirectory() as directory:
+            path = f"{directory}/image"
+            # No relaxing: an address is the object's offset and `base`.
+            run(tool(arch, "ld"), "--whole-archive", archive, "--no-relax", "-e", "0", "-o", path,
+                "--unresolved-symbols=ignore-all", "--no-warn-rwx-segments")
+            self.listing = run(tool(arch, "objdump"), "-d", "--no-show-raw-insn", path)
+            sections = run(tool(arch, "readelf"), "-SW", path)
+        self.base = int(re.search(r"\] \.text +PROGBITS +([0-9a-f]+)", sections)[1], 16)
+        self.read_object(run(tool(arch, "readelf"), "-SsrW", "--demangle", archive))
+
+    def read_object(self, text):
+        names = dict(re.findall(r"^  \[ *(\d+)\] (\.\S+)", text, re.M))
+        symbols = {}
+        self.functions = {}  # address -> (name, bytes, whether the host sees it)
+        for place, value, size, kind, binding, section, name in re.findall(
+                r"^ *(\d+): ([0-9a-f]{16}) +(\w+) (\w+) +(\w+) +\w+ +(\w+) ?(.*)$", text, re.M):
+            symbols[int(place)] = names.get(section), int(value, 16)
+            if kind == "FUNC" and section != "UND":
+                address = self.base + int(value, 16)
+                if binding == "GLOBAL" or address not in self.functions:
+                    self.functions[address] = plain(name), int(size, 0), binding == "GLOBAL"
+        self.read_relocations(text, symbols)
+        if not self.functions:
+            sys.exit(f"{self.arch}: no functions")
+
+    def read_relocations(self, text, symbols):
+        """Which code takes the address of which data, and which data hold addresses of functions."""
+        self.data_taken = []  # (address in the code, section, offset)
+        self.pointers = []  # (section, offset, address of a function)
+        inside = None
+        for line in text.splitlines():
+            if found := re.match(r"Relocation section '\.rela(\.\w+)'", line):
+                inside = found[1]
+            found = re.match(r"([0-9a-f]{16})  ([0-9a-f]{16}) (R_\w+) .* ([+-]) ([0-9a-f]+)$", line)
+            if not found:
+                continue
+            offset, info = int(found[1], 16), int(found[2], 16)
+            section, value = symbols[info >> 32]
+            value += int(found[4] + found[5], 16)
+            if inside == ".text" and section in (".data", ".rodata"):
+                value += 4 if found[3] == "R_X86_64_PC32" else 0
+                self.data_taken.append((self.base + offset, section, value))
+            elif inside in (".data", ".rodata") and section == ".text" and found[3].endswith("64"):
+                self.pointers.append((inside, offset, self.base + value))
+
+
+def plain(name):
+    """A function's name without what only the compiler needs."""
+    name = re.sub(r"::h[0-9a-f]{16}$", "", name)
+    return name.replace("axaddrspace::", "")
+
+
+def read_golden(name):
+    """The rows of a golden list, without comments."""
+    with open(f"{ROOT}/c-tests/abi/{name}", encoding="ascii") as file:
+        return [line.split() for line in file if line.strip() and not line.startswith("#")]
