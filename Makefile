@@ -13,7 +13,7 @@ ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup lib header header-check run machines test loom tsan asan check format licenses install clean
+.PHONY: help setup lib header header-check run machines test loom tsan asan budgets check format licenses install clean
 
 help: ## list the targets
 	@echo 'Targets:'
@@ -70,6 +70,11 @@ tsan: ## stress the C interface under ThreadSanitizer (minutes)
 asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
 	@scripts/setup.sh test
 	@scripts/asan.sh
+
+budgets: ## code size and stack of each call, against the golden figures
+	@scripts/setup.sh lib
+	@scripts/check-size.py
+	@scripts/check-stack.py
 
 check: ## check the style: rustfmt, clippy, clang-format
 	@scripts/setup.sh check lib
