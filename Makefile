@@ -13,7 +13,7 @@ ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help setup lib header header-check run machines test loom tsan asan budgets check format licenses install clean
+.PHONY: help setup lib header header-check run machines test loom tsan asan budgets bench check format licenses install clean
 
 help: ## list the targets
 	@echo 'Targets:'
@@ -75,6 +75,10 @@ budgets: ## code size and stack of each call, against the golden figures
 	@scripts/setup.sh lib
 	@scripts/check-size.py
 	@scripts/check-stack.py
+
+bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 to see that it runs
+	@scripts/setup.sh lib
+	@scripts/bench.sh
 
 check: ## check the style: rustfmt, clippy, clang-format
 	@scripts/setup.sh check lib

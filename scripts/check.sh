@@ -9,6 +9,7 @@ mapfile -t c_sources < <(find c-tests examples -name '*.[ch]' -not -path '*/buil
 
 if [ "${1:-}" = --format ]; then
 	run cargo fmt
+	run cargo fmt --manifest-path benches/Cargo.toml
 	say "+ clang-format -i (${#c_sources[@]} files)"
 	clang-format -i "${c_sources[@]}"
 	exit
@@ -24,6 +25,7 @@ check() {
 }
 
 check rustfmt cargo fmt --check
+check "rustfmt, benches" cargo fmt --check --manifest-path benches/Cargo.toml
 say "+ clang-format --dry-run -Werror (${#c_sources[@]} files)"
 clang-format --dry-run -Werror "${c_sources[@]}" || failures+=(clang-format)
 
@@ -33,6 +35,7 @@ for format in intel-ept amd-npt arm-stage2 riscv-gstage; do
 	check "clippy, $format alone" \
 		cargo clippy --quiet --no-default-features --features "$format" -- -D warnings
 done
+check "clippy, benches" cargo clippy --quiet --locked --manifest-path benches/Cargo.toml -- -D warnings
 for arch in x86_64 aarch64 riscv64; do
 	if [ "$BARE_CARGO" = cargo ]; then
 		check "clippy, $arch" cargo clippy --quiet --target "$(bare_target "$arch")" \

@@ -1,0 +1,102 @@
+//! axaddrspace beside its peers and beside what the memory itself takes. `docs/performance.md` says how it
+//! is measured; `make bench` runs it.
+
+mod clock;
+mod limits;
+mod machine;
+mod plots;
+mod pool;
+mod report;
+mod scaling;
+pub mod series;
+pub mod subjects;
+mod targets;
+mod workloads;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use series::Subject;
+use subjects::native::Native;
+use subjects::{Calls, Opaque, ours, ptm, x86};
+use workloads::{Bench, Effort};
+
+/// What the command line says.
+struct Options {
+    /// Where CSV, SVG and report go.
+    directory: PathBuf,
+    effort: Effort,
+}
+
+fn options() -> Result<Options, lexopt::Error> {
+    use lexopt::prelude::*;
+    let mut directory = None;
+    let mut effort = Effort::FULL;
+    let mut parser = lexopt::Parser::from_env();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("quick") => effort = Effort::QUICK,
+            Value(path) if directory.is_none() => directory = Some(path.into()),
+            _ => return Err(argument.unexpected()),
+        }
+    }
+    let directory = directory.ok_or("usage: axaddrspace-bench [--quick] DIRECTORY")?;
+    Ok(Options { directory, effort })
+}
+
+/// Measures everything in rounds: each piece of work with every subject in turn.
+fn measure(bench: &mut Bench, peers: &[(Subject, Calls)]) {
+    for round in 1..=bench.effort.rounds {
+        eprintln!("round {round} of {}", bench.effort.rounds);
+        bench.limits();
+        macro_rules! each {
+            ($work:ident) => {
+                bench.$work(Subject::Ours, || Opaque::new(ours::CALLS));
+                bench.$work(Subject::OursRust, Native::new);
+                for &(peer, calls) in peers {
+                    bench.$work(peer, || Opaque::new(calls));
+                }
+            };
+        }
+        each!(small_pages);
+        each!(large_pages);
+        each!(single_pages);
+        each!(translate);
+        bench.translate(Subject::OursCallerLocked, || Opaque::new(ours::CALLER_LOCKED));
+        bench.walk();
+        each!(faults);
+        bench.faults(Subject::OursCallerLocked, || Opaque::new(ours::CALLER_LOCKED));
+        bench.two_threads();
+        bench.reserve(Subject::Ours, || Opaque::new(ours::CALLS));
+        bench.reserve(Subject::OursRust, Native::new);
+        each!(churn);
+        each!(create);
+        bench.copies();
+        bench.table_memory();
+    }
+}
+
+/// The program.
+pub fn run() -> Result<(), Box<dyn Error>> {
+    let options = options()?;
+    let load = machine::load();
+    std::fs::create_dir_all(&options.directory)?;
+    let mut bench = Bench::new(options.effort);
+    let peers = [(Subject::Ptm, ptm::CALLS), (Subject::X86, x86::CALLS)];
+    measure(&mut bench, &peers);
+    let mut plotted = vec![(Subject::Ours, ours::CALLS)];
+    plotted.extend(peers);
+    let plots = bench.plots(&plotted);
+
+    let verdicts = targets::verdicts(&bench.series);
+    let text = report::markdown(&bench.series, &verdicts, &machine::describe(&load));
+    print!("{text}");
+    std::fs::write(options.directory.join("report.md"), text)?;
+    report::write_series(&options.directory.join("figures.csv"), &bench.series)?;
+    report::write_verdicts(&options.directory.join("targets.csv"), &verdicts)?;
+    report::write_plots(&options.directory.join("plots.csv"), &plots)?;
+    for plot in &plots {
+        plot.write(&options.directory)?;
+    }
+    Ok(())
+}
