@@ -13,13 +13,18 @@ ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup lib header header-check run machines test loom tsan asan budgets bench check format licenses install clean
+=======
+.PHONY: help setup lib header header-check run machines test loom tsan asan budgets check format \
+	licenses install uninstall dist clean
+>>>>>>> 2e39914 (Install, CMake package, add_subdirectory, FetchContent and a release, each with a project that consumes it)
 
 help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib), MACHINE=arm|riscv|amd|intel (run, machines), PREFIX=, DESTDIR= (install)'
+	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib, install), MACHINE=arm|riscv|amd|intel (run, machines), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
@@ -92,10 +97,21 @@ licenses: ## check the licences of what is in the archives, by cargo-deny
 	@scripts/setup.sh licenses
 	@scripts/licenses.py check
 
-install: ## install the host's library, header and pkg-config file under DESTDIR PREFIX
-	@scripts/setup.sh $(if $(filter host,$(ARCH)),host,lib)
-	@scripts/build-lib.sh $(ARCH)
-	@scripts/install.sh $(ARCH) '$(PREFIX)' '$(DESTDIR)'
+# All architectures, unless the command line names one.
+ARCHES := $(if $(filter command,$(firstword $(origin ARCH))),$(ARCH),host x86_64 aarch64 riscv64)
+
+install: ## install archives (ARCH: one only), header, pkg-config and CMake files below DESTDIR PREFIX
+	@scripts/setup.sh lib
+	@set -e; for arch in $(ARCHES); do scripts/build-lib.sh "$$arch"; done
+	@scripts/install.sh '$(PREFIX)' '$(DESTDIR)' $(ARCHES)
+
+uninstall: ## take away what install put below DESTDIR PREFIX
+	@scripts/install.sh '$(PREFIX)' '$(DESTDIR)'
+
+dist: ## make a release of the archives of all architectures: build/dist/axaddrspace-VERSION.tar.gz
+	@scripts/setup.sh lib
+	@set -e; for arch in host x86_64 aarch64 riscv64; do scripts/build-lib.sh $$arch; done
+	@scripts/dist.sh
 
 clean: ## remove what was built (set-up's tools stay)
 	@echo 'removing target/ and build/ (but not build/tools)'

@@ -1,23 +1,132 @@
 #!/usr/bin/env bash
-# check-install.sh: a program outside this repository builds from what `make install` puts down,
-# told where it is by pkg-config alone.
+# check-install.sh WAY [ARCH]: c-tests/consumers, a project outside this one, finds the library and runs.
+#
+#   install            put the files down for those that follow: staged first, then moved, as a packager does
+#   pkg-config ARCH    find_package ARCH        of what was put down, for host, x86_64, aarch64 or riscv64
+#   versions           find_package takes what is compatible and refuses what is not
+#   add_subdirectory ARCH    FetchContent       of these sources
+#   dist               of the release, unpacked; the same sources make the same release twice
+#   uninstall          nothing stays behind of another installation
+#
+# The paths have spaces in them.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
-out=$BUILD/installed
-rm -rf "$out"
-mkdir -p "$out/program"
+way=${1:-}
+arch=${2:-host}
+out="$BUILD/consumers"
+installed="$out/some where/usr"
+consumers=$ROOT/c-tests/consumers
 
-# A staging folder first, moved to its prefix afterwards: what a packager does.
-scripts/install.sh host "$out/usr" "$out/stage"
-mv "$out/stage$out/usr" "$out/usr"
-cp examples/minimal.c "$out/program"
-cd "$out/program"
-export PKG_CONFIG_PATH=$out/usr/lib/pkgconfig
-# shellcheck disable=SC2046  # a list of flags
-run cc -std=c11 minimal.c $(pkg-config --cflags --libs axaddrspace) -o minimal
-./minimal
-header_version=$(awk '$2 ~ /^AXAS_VERSION_(MAJOR|MINOR|PATCH)$/ { print $3 + 0 }' \
-	"$out/usr/include/axaddrspace.h" | paste -sd.)
-[ "$(pkg-config --modversion axaddrspace)" = "$header_version" ] ||
-	die "pkg-config says version $(pkg-config --modversion axaddrspace), the header $header_version"
+# run_consumer FILE: where its architecture runs.
+run_consumer() {
+	case $arch in
+	aarch64)
+		run timeout 60 qemu-system-aarch64 -M virt -cpu cortex-a53 -display none -semihosting \
+			-kernel "$1"
+		;;
+	riscv64)
+		run timeout 60 qemu-system-riscv64 -M virt -cpu rv64 -display none -bios none -kernel "$1"
+		;;
+	*) run "$1" ;;
+	esac || die "the consumer for $arch ended with $?: see that line of c-tests/consumers/main.c"
+}
+
+# build_consumer NAME OPTION...: by CMake, into a directory of its own.
+build_consumer() {
+	local build="$out/some where/$1"
+	shift
+	rm -rf "$build"
+	[ "$arch" = host ] || set -- "$@" "-DCMAKE_TOOLCHAIN_FILE=$consumers/bare/$arch.cmake"
+	run cmake -S "$consumers" -B "$build" -G Ninja "$@"
+	run cmake --build "$build"
+	run_consumer "$build/consumer"
+}
+
+case $way in
+install)
+	rm -rf "$out"
+	mkdir -p "$out/some where"
+	scripts/install.sh "$installed" "$out/stage" host x86_64 aarch64 riscv64
+	mv "$out/stage$installed" "$installed"
+	;;
+pkg-config)
+	export PKG_CONFIG_PATH="$installed/lib/pkgconfig"
+	module=axaddrspace sources=$consumers/main.c cc=cc flags=
+	if [ "$arch" != host ]; then
+		module+=-$arch
+		sources+=" $consumers/bare/start.c"
+		cc=$arch-linux-gnu-gcc
+		flags="@$consumers/bare/$arch.flags -T $consumers/bare/ram.ld"
+	fi
+	# As a Makefile does it: its shell splits what pkg-config says, and takes the quotes away.
+	printf 'consumer:\n\t%s -std=c11 %s %s $(shell pkg-config --cflags --libs %s) -o %s\n' \
+		"$cc" "$flags" "$sources" "$module" "$out/pkg-config-$arch" >"$out/pkg-config-$arch.mk"
+	run make -f "$out/pkg-config-$arch.mk"
+	run_consumer "$out/pkg-config-$arch"
+	header_version=$(awk '$2 ~ /^AXAS_VERSION_(MAJOR|MINOR|PATCH)$/ { print $3 + 0 }' \
+		"$installed/include/axaddrspace.h" | paste -sd.)
+	[ "$(pkg-config --modversion axaddrspace)" = "$header_version" ] ||
+		die "pkg-config says version $(pkg-config --modversion axaddrspace), the header $header_version"
+	;;
+find_package)
+	build_consumer "find_package $arch" -DWAY=find_package "-DCMAKE_PREFIX_PATH=$installed" \
+		-DVERSION="$(package_version)"
+	;;
+versions)
+	IFS=. read -r major minor patch <<<"$(package_version)"
+	# asks REQUEST OPTION...: configure a project that wants this version.
+	asks() {
+		rm -rf "$out/asks"
+		mkdir "$out/asks"
+		printf '%s\n' 'cmake_minimum_required(VERSION 3.21)' 'project(asks LANGUAGES NONE)' \
+			"find_package(axaddrspace $1 REQUIRED)" >"$out/asks/CMakeLists.txt"
+		shift
+		cmake -S "$out/asks" -B "$out/asks/build" "-DCMAKE_PREFIX_PATH=$installed" "$@" \
+			>"$out/asks/log" 2>&1
+	}
+	for request in "" "$major.$minor" "$major.$minor.$patch" "$major.$minor.$patch EXACT"; do
+		asks "$request" || die "find_package(axaddrspace $request) fails: $(cat "$out/asks/log")"
+	done
+	for request in "$major.$((minor + 1))" "$((major + 1)).0" "$major.$minor.$((patch + 1))" \
+		"$major.$minor.$((patch + 1)) EXACT"; do
+		! asks "$request" || die "find_package(axaddrspace $request) finds $(package_version)"
+		grep -q 'version: ' "$out/asks/log" || die "$(cat "$out/asks/log")"
+	done
+	! asks "" -DCMAKE_SYSTEM_NAME=Generic -DCMAKE_SYSTEM_PROCESSOR=mips || die "there is no mips"
+	grep -q 'no archive for' "$out/asks/log" || die "$(cat "$out/asks/log")"
+	;;
+add_subdirectory)
+	build_consumer "add_subdirectory $arch" -DWAY=add_subdirectory "-DSOURCE=$ROOT"
+	;;
+FetchContent)
+	mkdir -p "$out"
+	tar --create --gzip --file "$out/sources.tar.gz" --transform 's,^\./,sources/,' \
+		--exclude=./build --exclude=./target --exclude=./.git .
+	build_consumer FetchContent -DWAY=FetchContent "-DSOURCE=$out/sources.tar.gz"
+	;;
+dist)
+	run scripts/dist.sh
+	cp "$BUILD/dist/SHA256SUMS" "$out/first"
+	(umask 077 && run scripts/dist.sh)
+	diff "$out/first" "$BUILD/dist/SHA256SUMS" || die "the same sources made another release"
+	installed="$out/some where/release"
+	rm -rf "$installed"
+	mkdir "$installed"
+	(cd "$BUILD/dist" && run sha256sum --check --strict SHA256SUMS)
+	tar --extract --file "$BUILD"/dist/*.tar.gz --directory "$installed" --strip-components=1
+	(cd "$installed" && sha256sum --check --quiet --strict SHA256SUMS)
+	diff <(cd "$installed" && find . -type f ! -name SHA256SUMS | sort) \
+		<(cut -c67- "$installed/SHA256SUMS") || die "SHA256SUMS lists something else"
+	build_consumer dist -DWAY=find_package "-DCMAKE_PREFIX_PATH=$installed"
+	;;
+uninstall)
+	scripts/install.sh "/usr" "$out/to remove" host x86_64 aarch64 riscv64 >/dev/null
+	scripts/install.sh "/usr" "$out/to remove"
+	left=$(find "$out/to remove" -type f)
+	[ -z "$left" ] || die "uninstall left: $left"
+	;;
+*)
+	die "way '$way' is not known; see the top of scripts/check-install.sh"
+	;;
+esac

@@ -25,6 +25,9 @@ run() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# package_version: the one of Cargo.toml.
+package_version() { sed -n 's/^version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n1; }
+
 # rustup installs here; a login shell may not have read its profile yet.
 case ":$PATH:" in
 *":${CARGO_HOME:-$HOME/.cargo}/bin:"*) ;;
