@@ -13,12 +13,8 @@ ARCH_OF_intel := x86_64
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup lib header header-check run machines test loom tsan asan budgets bench check format licenses install clean
-=======
-.PHONY: help setup lib header header-check run machines test loom tsan asan budgets check format \
-	licenses install uninstall dist clean
->>>>>>> 2e39914 (Install, CMake package, add_subdirectory, FetchContent and a release, each with a project that consumes it)
+# Every target has a line for `make help`, and none is a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## list the targets
 	@echo 'Targets:'
