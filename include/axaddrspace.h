@@ -930,6 +930,53 @@ typedef struct axas_fault_t {
 } axas_fault_t;
 
 /**
+ * Bytes of one access to a device: AXAS_WIDTH_8 and the values that follow it.
+ */
+typedef uint32_t axas_width_t;
+
+/**
+ * Memory-mapped registers of a device: axas_mmio_range.
+ */
+typedef struct axas_mmio_range_t {
+        /**
+         * First guest-physical address.
+         */
+        axas_gpa_t gpa;
+        /**
+         * Bytes, not 0; gpa + size is at most 2^64.
+         */
+        uint64_t size;
+} axas_mmio_range_t;
+
+/**
+ * I/O ports of a device: axas_port_range.
+ */
+typedef struct axas_port_range_t {
+        /**
+         * First port.
+         */
+        uint16_t first;
+        /**
+         * Last port, included; not below first.
+         */
+        uint16_t last;
+} axas_port_range_t;
+
+/**
+ * System registers of a device: axas_sysreg_range.
+ */
+typedef struct axas_sysreg_range_t {
+        /**
+         * First encoding.
+         */
+        uint32_t first;
+        /**
+         * Last encoding, included; not below first.
+         */
+        uint32_t last;
+} axas_sysreg_range_t;
+
+/**
  * Takes one run of pages of equal state; returns 0 to stop.
  */
 typedef uint32_t (*axas_run_fn)(void *ctx, const struct axas_mapping_t *run);
@@ -1075,6 +1122,26 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
  * Not now: with AXAS_NO_WAIT the space is in use, call again.
  */
 #define AXAS_ERR_AGAIN -8
+
+/**
+ * A byte. A width is the number of bytes of one access to a device.
+ */
+#define AXAS_WIDTH_8 1u
+
+/**
+ * Two bytes.
+ */
+#define AXAS_WIDTH_16 2u
+
+/**
+ * Four bytes.
+ */
+#define AXAS_WIDTH_32 4u
+
+/**
+ * Eight bytes.
+ */
+#define AXAS_WIDTH_64 8u
 
 
 
@@ -1750,6 +1817,98 @@ axas_status_t axas_fault_from_riscv(uint64_t scause,
                                     uint64_t htval,
                                     uint64_t htinst,
                                     struct axas_fault_t *fault);
+
+/**
+ * The width of an access of this many bytes. Pure.
+ *
+ * @param bytes 1, 2, 4 or 8.
+ * @param width Takes the width, whose value is the number of bytes; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another number.
+ */
+AXAS_MUST_USE axas_status_t axas_width_from_bytes(uint64_t bytes, axas_width_t *width);
+
+/**
+ * The bits that an access of this width carries: 0xff for AXAS_WIDTH_8; 0 for an unknown width. Pure.
+ */
+uint64_t axas_width_mask(axas_width_t width);
+
+/**
+ * Makes the range of a device's memory-mapped registers. Pure.
+ *
+ * @param gpa First guest-physical address, any alignment.
+ * @param size Bytes, not 0. The range may end with the last address, 2^64 - 1.
+ * @param range Takes the range; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, size 0, gpa + size above 2^64.
+ */
+AXAS_MUST_USE
+axas_status_t axas_mmio_range(axas_gpa_t gpa,
+                              uint64_t size,
+                              struct axas_mmio_range_t *range);
+
+/**
+ * Nonzero when every byte of an access lies in the range; 0 for null and for an unknown width. Pure.
+ */
+uint32_t axas_mmio_contains(const struct axas_mmio_range_t *range,
+                            axas_gpa_t gpa,
+                            axas_width_t width);
+
+/**
+ * Nonzero when the ranges have a byte in common; 0 for null. Pure.
+ */
+uint32_t axas_mmio_overlaps(const struct axas_mmio_range_t *range,
+                            const struct axas_mmio_range_t *other);
+
+/**
+ * Makes a range of I/O ports. Pure.
+ *
+ * @param first First port.
+ * @param last Last port, included: 0 to 0xffff are all ports.
+ * @param range Takes the range; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
+ */
+AXAS_MUST_USE
+axas_status_t axas_port_range(uint16_t first,
+                              uint16_t last,
+                              struct axas_port_range_t *range);
+
+/**
+ * Nonzero when every port of an access lies in the range: an access of 32 bits takes four. 0 for null,
+ * an unknown width, and AXAS_WIDTH_64, which IN and OUT do not have. Pure.
+ */
+uint32_t axas_port_contains(const struct axas_port_range_t *range,
+                            uint16_t port,
+                            axas_width_t width);
+
+/**
+ * Nonzero when the ranges have a port in common; 0 for null. Pure.
+ */
+uint32_t axas_port_overlaps(const struct axas_port_range_t *range,
+                            const struct axas_port_range_t *other);
+
+/**
+ * Makes a range of system registers. Pure.
+ *
+ * @param first First encoding, in whatever numbering the host traps them: an MSR's index, the fields
+ *   of an AArch64 MRS syndrome, a CSR's number.
+ * @param last Last encoding, included.
+ * @param range Takes the range; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
+ */
+AXAS_MUST_USE
+axas_status_t axas_sysreg_range(uint32_t first,
+                                uint32_t last,
+                                struct axas_sysreg_range_t *range);
+
+/**
+ * Nonzero when the register lies in the range; 0 for null. Pure.
+ */
+uint32_t axas_sysreg_contains(const struct axas_sysreg_range_t *range, uint32_t encoding);
+
+/**
+ * Nonzero when the ranges have a register in common; 0 for null. Pure.
+ */
+uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
+                              const struct axas_sysreg_range_t *other);
 
 /**
  * Where a guest-physical address is in host-physical memory.

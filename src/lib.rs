@@ -21,6 +21,7 @@
 //!    npt::arch   one file for each format
 //! hal            what the host gives, made safe: frames, windows, flush requests, arena
 //! fault          decoders of guest aborts
+//! device         where devices answer: MMIO, ports, system registers
 //! abi            the types and constants that cross the boundary
 //! addr, flags, error, logging
 //! ```
@@ -57,6 +58,7 @@ extern crate std;
 pub mod abi;
 pub mod addr;
 pub mod address_space;
+pub mod device;
 pub mod error;
 pub mod fault;
 mod ffi;

@@ -70,6 +70,19 @@ HAS_TYPE(axas_fault_from_riscv,
 HAS_TYPE(axas_for_each, int32_t (*)(const axas_t *, uint64_t, uint64_t,
 				    uint32_t (*)(void *, const axas_mapping_t *), void *));
 HAS_TYPE(axas_dump, int32_t (*)(const axas_t *, void (*)(void *, const char *, size_t), void *));
+/* where devices answer */
+HAS_TYPE(axas_width_from_bytes, int32_t (*)(uint64_t, uint32_t *));
+HAS_TYPE(axas_width_mask, uint64_t (*)(uint32_t));
+HAS_TYPE(axas_mmio_range, int32_t (*)(uint64_t, uint64_t, axas_mmio_range_t *));
+HAS_TYPE(axas_mmio_contains, uint32_t (*)(const axas_mmio_range_t *, uint64_t, uint32_t));
+HAS_TYPE(axas_mmio_overlaps, uint32_t (*)(const axas_mmio_range_t *, const axas_mmio_range_t *));
+HAS_TYPE(axas_port_range, int32_t (*)(uint16_t, uint16_t, axas_port_range_t *));
+HAS_TYPE(axas_port_contains, uint32_t (*)(const axas_port_range_t *, uint16_t, uint32_t));
+HAS_TYPE(axas_port_overlaps, uint32_t (*)(const axas_port_range_t *, const axas_port_range_t *));
+HAS_TYPE(axas_sysreg_range, int32_t (*)(uint32_t, uint32_t, axas_sysreg_range_t *));
+HAS_TYPE(axas_sysreg_contains, uint32_t (*)(const axas_sysreg_range_t *, uint32_t));
+HAS_TYPE(axas_sysreg_overlaps,
+	 uint32_t (*)(const axas_sysreg_range_t *, const axas_sysreg_range_t *));
 /* frames of the host's own */
 HAS_TYPE(axas_frame_alloc, int32_t (*)(const axas_hal_t *, uint32_t, uint32_t, axas_frame_t *));
 HAS_TYPE(axas_frame_release, int32_t (*)(const axas_hal_t *, axas_frame_t *));
@@ -116,6 +129,11 @@ IS(AXAS_DEVICE, 16);
 IS(AXAS_UNCACHED, 32);
 IS(AXAS_FRAME_TABLE, 1);
 IS(AXAS_FRAME_GUEST, 2);
+IS(AXAS_FRAME_HOST, 3);
+IS(AXAS_WIDTH_8, 1);
+IS(AXAS_WIDTH_16, 2);
+IS(AXAS_WIDTH_32, 4);
+IS(AXAS_WIDTH_64, 8);
 IS(AXAS_HAL_DIRECT_MAP, 1);
 IS(AXAS_HAL_DIRECT_MAP_LINEAR, 2);
 IS(AXAS_HAL_BUILTIN_FLUSH, 4);
@@ -258,6 +276,17 @@ static const any_function functions[] = {
 	(any_function)axas_arena_init,
 	(any_function)axas_arena_add,
 	(any_function)axas_arena_hal,
+	(any_function)axas_width_from_bytes,
+	(any_function)axas_width_mask,
+	(any_function)axas_mmio_range,
+	(any_function)axas_mmio_contains,
+	(any_function)axas_mmio_overlaps,
+	(any_function)axas_port_range,
+	(any_function)axas_port_contains,
+	(any_function)axas_port_overlaps,
+	(any_function)axas_sysreg_range,
+	(any_function)axas_sysreg_contains,
+	(any_function)axas_sysreg_overlaps,
 	(any_function)axas_frame_alloc,
 	(any_function)axas_frame_release,
 	(any_function)axas_frame_fill,

@@ -1,4 +1,4 @@
-use super::{axas_hpa_t, axas_status_t};
+use super::{axas_hpa_t, axas_status_t, axas_width_t};
 
 /// Major version of this header; axas_version() is that of the archive.
 pub const AXAS_VERSION_MAJOR: u32 = 0_u32;
@@ -220,6 +220,15 @@ pub const AXAS_VALID_GVA: u32 = 2_u32;
 pub const AXAS_VALID_ACCESS: u32 = 4_u32;
 /// The fault was met while walking the guest's own page tables; gpa is that of a table.
 pub const AXAS_IS_TABLE_WALK: u32 = 8_u32;
+
+/// A byte. A width is the number of bytes of one access to a device.
+pub const AXAS_WIDTH_8: axas_width_t = 1_u32;
+/// Two bytes.
+pub const AXAS_WIDTH_16: axas_width_t = 2_u32;
+/// Four bytes.
+pub const AXAS_WIDTH_32: axas_width_t = 4_u32;
+/// Eight bytes.
+pub const AXAS_WIDTH_64: axas_width_t = 8_u32;
 
 /// Bytes that axas_create_in needs.
 pub const AXAS_STORAGE_SIZE: u32 = 2048_u32;

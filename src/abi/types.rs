@@ -10,6 +10,8 @@ pub type axas_status_t = i32;
 pub type axas_flags_t = u32;
 /// What axas_handle_page_fault says: AXAS_FAULT_RESOLVED and the values that follow it.
 pub type axas_fault_result_t = u32;
+/// Bytes of one access to a device: AXAS_WIDTH_8 and the values that follow it.
+pub type axas_width_t = u32;
 
 /// Takes a naturally aligned frame of `4096 << order` bytes from the host.
 ///
@@ -272,6 +274,36 @@ pub struct axas_fault_t {
     pub level: u32,
     /// Zero.
     pub reserved: [u64; 2],
+}
+
+/// Memory-mapped registers of a device: axas_mmio_range.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct axas_mmio_range_t {
+    /// First guest-physical address.
+    pub gpa: axas_gpa_t,
+    /// Bytes, not 0; gpa + size is at most 2^64.
+    pub size: u64,
+}
+
+/// I/O ports of a device: axas_port_range.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct axas_port_range_t {
+    /// First port.
+    pub first: u16,
+    /// Last port, included; not below first.
+    pub last: u16,
+}
+
+/// System registers of a device: axas_sysreg_range.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct axas_sysreg_range_t {
+    /// First encoding.
+    pub first: u32,
+    /// Last encoding, included; not below first.
+    pub last: u32,
 }
 
 /// A frame of the host's own: axas_frame_alloc. One that is all zero holds none.

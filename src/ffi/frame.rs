@@ -5,6 +5,7 @@ use crate::hal::{Host, host_frame};
 
 /// # Safety
 /// `hal` is null or as large as it says.
+#[inline(never)]
 unsafe fn host(hal: *const axas_hal_t) -> Result<Host> {
     // SAFETY: the caller's promise is the one asked for.
     host_frame::host(&unsafe { life_cycle::hal(hal)? })

@@ -15,6 +15,8 @@ mod mapping;
 
 mod fault;
 
+mod device;
+
 mod inspect;
 
 mod memory;

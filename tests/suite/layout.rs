@@ -51,6 +51,9 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             faults_no_memory, faults_error, tlb_requests, frames_allocated, frames_released, reserved
         }
         axas_fault_t { gpa, gva, access, kind, valid, level, reserved }
+        axas_mmio_range_t { gpa, size }
+        axas_port_range_t { first, last }
+        axas_sysreg_range_t { first, last }
         axas_frame_t { hpa, bytes, order, reserved }
         axas_arena_t { opaque }
     }
