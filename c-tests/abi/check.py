@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""check.py ARCH CHECK [ARCHIVE]: is build/ARCH/libaxaddrspace.a what its list says?
+
+Checks: one-object, sections, relocations, undefined, globals, panics, machine. What is allowed stands
+in ARCH.txt beside this file; the functions to be seen from outside in link/api.sym.
+check.py ARCH controls: every check must refuse bad.c.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+# Registers of floating point and vectors, and what a red zone is: nothing below the stack pointer
+# survives an interrupt of a hypervisor.
+FORBIDDEN_CODE = {
+    "x86_64": r"%[xyz]mm\d|%st\b|%mm\d|\s-0x[0-9a-f]+\(%rsp",
+    "aarch64": r"\b[vqdshb]\d+(\.\d*[bhsd])?\b(?!:)|\[sp, #-\d+\](?!!)",
+    "riscv64": r"\bf[ast]\d+\b|,-\d+\(sp\)",
+}
+PANICS = r"panic|unwrap_failed|slice_index|rust_begin_unwind"
+
+
+def tool(arch, name, *arguments):
+    command = [f"{arch}-linux-gnu-{name}", *arguments]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        sys.exit(f"no {command[0]}; run: apt-get install binutils-{arch.replace('_', '-')}-linux-gnu")
+
+
+def allowed(arch, subject):
+    """The words of the list's lines about a subject, joined."""
+    with open(f"{HERE}/{arch}.txt", encoding="ascii") as file:
+        return {" ".join(line.split()[1:]) for line in file if line.split()[:1] == [subject]}
+
+
+def symbols(arch, archive, *options):
+    return [line.split()[-2:] for line in tool(arch, "nm", *options, archive).splitlines()
+            if len(line.split()) > 1]
+
+
+def one_object(arch, archive):
+    members = tool(arch, "ar", "t", archive).split()
+    return [] if members == ["axaddrspace.o"] else members or ["none"]
+
+
+def sections(arch, archive):
+    text = tool(arch, "readelf", "-SW", archive)
+    names = {name for name in re.findall(r"^  \[ *\d+\] (\.\S+)", text, re.M)
+             if not re.match(r"\.(rela?\.|symtab|strtab|shstrtab)", name)}
+    return names ^ allowed(arch, "section")
+
+
+def relocations(arch, archive):
+    found, inside = set(), None
+    for line in tool(arch, "readelf", "-rW", archive).splitlines():
+        if head := re.match(r"Relocation section '\.rela(\.[^']+)'", line):
+            inside = head[1]
+        elif kind := re.match(r"[0-9a-f]{16}  [0-9a-f]{16} (R_\w+)", line):
+            found.add(f"{inside} {kind[1]}")
+    return found - allowed(arch, "relocation")
+
+
+def undefined(arch, archive):
+    return {name for kind, name in symbols(arch, archive) if kind in "Uwv"} - allowed(arch, "undefined")
+
+
+def global_symbols(arch, archive):
+    with open(f"{ROOT}/link/api.sym", encoding="ascii") as file:
+        interface = set(re.findall(r"axas_\w+", file.read()))
+    seen = {f"{name} ({kind})" for kind, name in symbols(arch, archive, "-g", "--defined-only")}
+    return seen ^ {f"{name} (T)" for name in interface}
+
+
+def panics(arch, archive):
+    return {name for _, name in symbols(arch, archive) if re.search(PANICS, name)}
+
+
+def machine(arch, archive):
+    """The calling convention that the object declares, and registers that no hypervisor saves."""
+    flags = re.search(r"Flags: +(.*)", tool(arch, "readelf", "-h", archive))[1]
+    wrong = {f"flags {flags}"} - {f"flags {flag}" for flag in allowed(arch, "flags")}
+    for line in tool(arch, "objdump", "-d", "--no-show-raw-insn", archive).splitlines():
+        code = re.sub(r"//.*|\b[0-9a-f]+ <.*", "", line.partition(":\t")[2])
+        if not code.startswith("lea") and re.search(FORBIDDEN_CODE[arch], code):
+            wrong.add(line.strip())
+    return wrong
+
+
+CHECKS = {"one-object": one_object, "sections": sections, "relocations": relocations,
+          "undefined": undefined, "globals": global_symbols, "panics": panics, "machine": machine}
+
+
+def controls(arch):
+    with tempfile.TemporaryDirectory() as directory:
+        bad, archive = f"{directory}/bad.o", f"{directory}/bad.a"
+        # Floating point for RISC-V means a calling convention that Xen and Bao do not link.
+        tool(arch, "gcc", "-O1", "-fPIC", "-c", f"{HERE}/bad.c", "-o", bad)
+        tool(arch, "ar", "rc", archive, bad)
+        missed = [name for name, check in CHECKS.items() if not check(arch, archive)]
+    if missed:
+        sys.exit(f"{arch}: not refused: {', '.join(missed)}")
+    print(f"{arch}: {len(CHECKS)} checks refuse what they must")
+
+
+def main():
+    arch, name = sys.argv[1:3]
+    if name == "controls":
+        return controls(arch)
+    archive = sys.argv[3] if len(sys.argv) > 3 else f"{ROOT}/build/{arch}/libaxaddrspace.a"
+    if wrong := sorted(CHECKS[name](arch, archive)):
+        sys.exit(f"{archive}: {name}:\n" + "\n".join(f"    {what}" for what in wrong[:20]) +
+                 f"\nallowed is what stands in {HERE}/{arch}.txt, and link/api.sym")
+    print(f"{archive}: {name} as listed")
+
+
+if __name__ == "__main__":
+    main()
