@@ -16,6 +16,7 @@
 //!
 //! ```text
 //! ffi            the C boundary: the only `extern "C"`
+//! tables         tables read from a dump, for tools on a host (feature std)
 //!  address_space the operations: arguments checked, lock taken, verdicts counted
 //!   npt          nested page tables: entry states, edges, map, split, unmap, protect, fault, lock
 //!    npt::arch   one file for each format
@@ -69,6 +70,8 @@ mod logging;
 mod model;
 pub mod npt;
 mod sync;
+#[cfg(feature = "std")]
+pub mod tables;
 
 /// Never reached: the library has no panicking operation. A debug build may keep some.
 #[cfg(not(any(test, feature = "std")))]

@@ -99,11 +99,11 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
     line.hex(run.gpa, digits);
     line.text("-", 0);
     line.hex(run.gpa.wrapping_add(run.size), digits);
-    line.text(state_name(run.state), 10);
-    let letter = |flag, letter| if run.flags & flag != 0 { letter } else { "-" };
-    line.text(letter(AXAS_READ, "r"), 0);
-    line.text(letter(AXAS_WRITE, "w"), 0);
-    line.text(letter(AXAS_EXECUTE, "x"), 0);
+    line.text(" ", 0);
+    line.text(state_name(run.state), 9);
+    for letter in access_letters(run) {
+        line.push(letter);
+    }
     line.text(" ", 0);
     line.text(memory_name(run), 14);
     line.text(page_name(run, level), 5);
@@ -118,17 +118,24 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
     line
 }
 
-fn state_name(state: u32) -> &'static str {
+/// What the guest may do.
+pub(crate) fn access_letters(run: &axas_mapping_t) -> [u8; 3] {
+    let letter = |flag, letter| if run.flags & flag != 0 { letter } else { b'-' };
+    [letter(AXAS_READ, b'r'), letter(AXAS_WRITE, b'w'), letter(AXAS_EXECUTE, b'x')]
+}
+
+/// What the pages of a run are.
+pub(crate) fn state_name(state: u32) -> &'static str {
     match state {
-        AXAS_STATE_RESERVED => " reserved",
-        AXAS_STATE_TRAP => " trap",
-        AXAS_STATE_LINEAR => " linear",
-        _ => " owned",
+        AXAS_STATE_RESERVED => "reserved",
+        AXAS_STATE_TRAP => "trap",
+        AXAS_STATE_LINEAR => "linear",
+        _ => "owned",
     }
 }
 
 /// The size of the pages, of a reservation the largest that it may get.
-fn page_name(run: &axas_mapping_t, level: u32) -> &'static str {
+pub(crate) fn page_name(run: &axas_mapping_t, level: u32) -> &'static str {
     match (run.state, level) {
         (AXAS_STATE_RESERVED, _) if run.flags & AXAS_HUGE_FRAMES == 0 => "4K",
         (AXAS_STATE_RESERVED, _) if run.flags & AXAS_MAX_2M != 0 => "<=2M",
@@ -140,7 +147,8 @@ fn page_name(run: &axas_mapping_t, level: u32) -> &'static str {
     }
 }
 
-fn memory_name(run: &axas_mapping_t) -> &'static str {
+/// The memory type; a trap has none.
+pub(crate) fn memory_name(run: &axas_mapping_t) -> &'static str {
     if run.state == AXAS_STATE_TRAP {
         return "-";
     }

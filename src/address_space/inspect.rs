@@ -125,30 +125,15 @@ impl AddressSpace {
     ) -> Result<()> {
         let _guard = self.shared()?;
         let ledger = self.ledger();
-        let mut run: Option<(axas_mapping_t, u32)> = None;
+        let mut merge = Merge::default();
         let mut goes_on = true;
-        let mut take = |next: axas_mapping_t, level: u32| {
-            let next_class = class(&next, level);
-            if let Some((run, run_class)) = &mut run {
-                if *run_class == next_class && continues(run, &next) {
-                    run.size = run.size.wrapping_add(next.size);
-                    return true;
-                }
-                if run.state != AXAS_STATE_ABSENT && !report(run, *run_class) {
-                    return false;
-                }
-            }
-            run = Some((next, next_class));
-            true
-        };
         with_engine!(self, &ledger, engine => each_entry(&engine, start, end, &mut |next, level| {
-            goes_on = goes_on && take(next, level);
+            if let Some((run, run_class)) = merge.add(next, class(&next, level)) {
+                goes_on = report(&run, run_class);
+            }
             goes_on
         }))?;
-        if let Some((run, class)) = run
-            && goes_on
-            && run.state != AXAS_STATE_ABSENT
-        {
+        if let Some((run, class)) = merge.finish().filter(|_| goes_on) {
             report(&run, class);
         }
         Ok(())
@@ -189,6 +174,37 @@ impl AddressSpace {
     }
 }
 
+/// Neighbouring entries, made into runs of equal state and class; holes are left out.
+#[derive(Default)]
+pub(crate) struct Merge {
+    run: Option<(axas_mapping_t, u32)>,
+}
+
+impl Merge {
+    /// Takes the entry that follows; the run that it ends.
+    pub(crate) fn add(
+        &mut self,
+        next: axas_mapping_t,
+        class: u32,
+    ) -> Option<(axas_mapping_t, u32)> {
+        if let Some((run, run_class)) = &mut self.run
+            && *run_class == class
+            && continues(run, &next)
+        {
+            run.size = run.size.wrapping_add(next.size);
+            return None;
+        }
+        let done = self.finish();
+        self.run = Some((next, class));
+        done
+    }
+
+    /// The run that is left at the end.
+    pub(crate) fn finish(&mut self) -> Option<(axas_mapping_t, u32)> {
+        self.run.take().filter(|(run, _)| run.state != AXAS_STATE_ABSENT)
+    }
+}
+
 /// Whether `next` says of what follows a run what the run says.
 fn continues(run: &axas_mapping_t, next: &axas_mapping_t) -> bool {
     let hpa =
@@ -200,7 +216,11 @@ fn continues(run: &axas_mapping_t, next: &axas_mapping_t) -> bool {
 }
 
 /// What an entry says, without its place.
-fn describe<F: Format>(entry: Entry<F>, level: u32, features: Features) -> axas_mapping_t {
+pub(crate) fn describe<F: Format>(
+    entry: Entry<F>,
+    level: u32,
+    features: Features,
+) -> axas_mapping_t {
     let nothing = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
     match entry.state(level) {
         State::Leaf => axas_mapping_t {

@@ -1,8 +1,8 @@
 //! Address spaces: arguments checked, the lock taken, the engine put to work, the outcome counted.
 
 mod create;
-mod dump;
-mod inspect;
+pub(crate) mod dump;
+pub(crate) mod inspect;
 mod map;
 mod memory;
 mod page_fault;

@@ -1,0 +1,431 @@
+//! Tables read from a copy of the memory that they stand in: a dump that may be cut short, of tables
+//! that may be damaged. Nothing is written, no frame is taken or given.
+//!
+//! The walk of a live space ends at the first thing that cannot be; this one notes it and goes on, so
+//! that all is seen that can be read. It ends on any contents, for no page is entered twice.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+use std::collections::BTreeSet;
+use std::string::String;
+use std::vec::Vec;
+
+use crate::abi::*;
+use crate::addr::{Bits, PAGE_SIZE, is_page_aligned};
+use crate::address_space::dump::{
+    access_letters, line, memory_name, page_level, page_name, state_name,
+};
+use crate::address_space::inspect::{Merge, describe};
+use crate::address_space::with_format;
+use crate::error::{Error, Result};
+use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
+use crate::npt::entry::{Entry, State};
+use crate::npt::geometry::{entry_size, pages, table_size};
+
+/// The words of one page of a table.
+pub type Page = [u64; 512];
+
+/// Where tables are and what is known of them; zero where it follows from the rest.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Format of the entries.
+    pub format: FormatId,
+    /// Host-physical address of the root.
+    pub root: u64,
+    /// Levels of tables.
+    pub levels: u32,
+    /// Width of guest-physical addresses.
+    pub gpa_bits: u32,
+    /// Width of host-physical addresses; zero for as wide as entries are.
+    pub pa_bits: u32,
+    /// The guest-physical addresses of the space; none for all that the root translates.
+    pub range: Option<Range<u64>>,
+}
+
+/// Tables to read.
+#[derive(Clone, Debug)]
+pub struct Tables {
+    format: FormatId,
+    root: u64,
+    shape: Shape,
+    range: Range<u64>,
+}
+
+/// What stands in tables.
+#[derive(Clone, Debug, Default)]
+pub struct Contents {
+    /// Runs of pages of equal state and size, in order.
+    pub runs: Vec<Run>,
+    /// What cannot be, in the order in which it was met.
+    pub damage: Vec<Damage>,
+    /// Frames and leaves as they stand; what only a live space can count is 0.
+    pub stats: axas_stats_t,
+}
+
+/// A run of pages of equal state and size.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// What the pages are.
+    pub mapping: axas_mapping_t,
+    /// 1 for pages of 4 KiB, 2 of 2 MiB, 3 of 1 GiB; 0 where no page is mapped.
+    pub level: u32,
+}
+
+impl Run {
+    /// The run as `axas_dump` of a space that ends at `end` prints it.
+    pub fn line(&self, end: u64) -> String {
+        String::from(line(&self.mapping, self.level, end).as_str())
+    }
+
+    /// What the pages are: reserved, trap, linear, owned.
+    pub fn state(&self) -> &'static str {
+        state_name(self.mapping.state)
+    }
+
+    /// What the guest may do, as in `r-x`.
+    pub fn access(&self) -> String {
+        access_letters(&self.mapping).into_iter().map(char::from).collect()
+    }
+
+    /// The memory type.
+    pub fn memory(&self) -> &'static str {
+        memory_name(&self.mapping)
+    }
+
+    /// The size of the pages, of a reservation the largest that it may get.
+    pub fn page(&self) -> &'static str {
+        page_name(&self.mapping, self.level)
+    }
+}
+
+/// Something that a space which nobody is changing does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// What it is.
+    pub cause: Cause,
+    /// First guest-physical address that it concerns.
+    pub gpa: u64,
+    /// Bytes from there.
+    pub size: u64,
+    /// Level of the table or of the entry's table.
+    pub level: u32,
+    /// Host-physical address of the table or of the entry.
+    pub address: u64,
+    /// The entry; 0 where a table is meant.
+    pub word: u64,
+}
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The table is not in the memory given.
+    TableMissing,
+    /// The table was reached before, from another entry or from one of its own.
+    TableTwice,
+    /// Nothing stands in the table, which is not the root.
+    TableEmpty,
+    /// The guest can reach the table.
+    TableExposed,
+    /// Hardware makes nothing of the entry, or the library has no state for it.
+    EntryCorrupt,
+    /// The entry means something but has bits that the library does not write.
+    EntryForeign,
+    /// The entry stands there while a call changes the space.
+    EntryInTransition,
+    /// The entry's address is wider than host-physical addresses are, or not a multiple of its size.
+    AddressUnusable,
+    /// The entry stands outside the space.
+    OutsideSpace,
+    /// A frame of the library's is mapped here and at another place.
+    FrameTwice,
+}
+
+impl Tables {
+    /// Takes a description of tables.
+    ///
+    /// # Errors
+    /// `InvalidInput`: the root is not aligned, the range is empty or not one of pages; `Unsupported`:
+    /// the format has no such shape or is not built in.
+    pub fn attach(description: &Description) -> Result<Self> {
+        let needed_bits = match &description.range {
+            Some(range) if range.is_empty() || !is_page_aligned(range.start | range.end) => {
+                return Err(Error::InvalidInput);
+            }
+            Some(range) => u64::BITS.wrapping_sub(range.end.wrapping_sub(1).leading_zeros()),
+            None => 0,
+        };
+        let shape = with_format!(description.format, F => F::shape(ShapeRequest {
+            levels: description.levels,
+            gpa_bits: description.gpa_bits,
+            pa_bits: if description.pa_bits == 0 { F::MAX_PA_BITS } else { description.pa_bits },
+            needed_bits,
+        }))?;
+        let root = description.root;
+        let root_bytes = PAGE_SIZE.wrapping_shl(shape.root_order);
+        if root & root_bytes.wrapping_sub(1) != 0 || root.wrapping_shr(shape.pa_bits) != 0 {
+            return Err(Error::InvalidInput);
+        }
+        let range = description.range.clone().unwrap_or(0..1_u64.wrapping_shl(shape.gpa_bits));
+        Ok(Self { format: description.format, root, shape, range })
+    }
+
+    /// The shape that the description came to.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Reads all there is. `memory` gives the page at a host-physical address, if it has it, with words as
+    /// the machine stores them.
+    pub fn read(&self, memory: &mut dyn FnMut(u64) -> Option<Page>) -> Result<Contents> {
+        with_format!(self.format, F => Ok(Reader::<F>::new(self, memory).read()))
+    }
+}
+
+/// A table that is being read.
+struct Position {
+    address: u64,
+    level: u32,
+    gpa: u64,
+    page: Page,
+    next: usize,
+}
+
+/// An entry and its place.
+struct Place<F> {
+    entry: Entry<F>,
+    address: u64,
+    level: u32,
+    gpa: u64,
+}
+
+impl Position {
+    fn next<F: Format>(&mut self) -> Option<Place<F>> {
+        let word = self.page.get(self.next)?;
+        let index = self.next as u64;
+        self.next = self.next.wrapping_add(1);
+        Some(Place {
+            entry: Entry::from_word(*word),
+            address: self.address.wrapping_add(index.wrapping_mul(size_of::<u64>() as u64)),
+            level: self.level,
+            gpa: self.gpa.wrapping_add(index.wrapping_mul(entry_size(self.level))),
+        })
+    }
+}
+
+struct Reader<'a, F> {
+    tables: &'a Tables,
+    memory: &'a mut dyn FnMut(u64) -> Option<Page>,
+    entered: BTreeSet<u64>,
+    merge: Merge,
+    contents: Contents,
+    format: PhantomData<F>,
+}
+
+impl<'a, F: Format> Reader<'a, F> {
+    fn new(tables: &'a Tables, memory: &'a mut dyn FnMut(u64) -> Option<Page>) -> Self {
+        Self {
+            tables,
+            memory,
+            entered: BTreeSet::new(),
+            merge: Merge::default(),
+            contents: Contents::default(),
+            format: PhantomData,
+        }
+    }
+
+    fn read(mut self) -> Contents {
+        let Shape { levels, root_order, .. } = self.tables.shape;
+        for page in 0..1_u64.wrapping_shl(root_order) {
+            let address = self.tables.root.wrapping_add(page.wrapping_mul(PAGE_SIZE));
+            let gpa = page.wrapping_mul(table_size(levels));
+            let mut path = Vec::from_iter(self.enter(address, levels, gpa));
+            while let Some(position) = path.last_mut() {
+                match position.next() {
+                    Some(place) => path.extend(self.take(&place)),
+                    None => drop(path.pop()),
+                }
+            }
+        }
+        let last = self.merge.finish();
+        self.keep(last);
+        self.contents.stats.table_frames = self.entered.len() as u64;
+        self.find_exposed_tables();
+        self.find_frames_twice();
+        self.contents
+    }
+
+    /// Begins a table that was not begun before, if it is there.
+    fn enter(&mut self, address: u64, level: u32, gpa: u64) -> Option<Position> {
+        let mut note = |cause| {
+            let size = table_size(level);
+            let damage = Damage { cause, gpa, size, level, address, word: 0 };
+            self.contents.damage.push(damage);
+        };
+        if self.entered.contains(&address) {
+            note(Cause::TableTwice);
+            return None;
+        }
+        let Some(page) = (self.memory)(address) else {
+            note(Cause::TableMissing);
+            return None;
+        };
+        let is_empty = page.iter().all(|word| Entry::<F>::from_word(*word).is_empty());
+        if is_empty && level < self.tables.shape.levels {
+            note(Cause::TableEmpty);
+        }
+        self.entered.insert(address);
+        Some(Position { address, level, gpa, page, next: 0 })
+    }
+
+    /// Takes an entry into account; the table that it points to, if it is to be read.
+    fn take(&mut self, place: &Place<F>) -> Option<Position> {
+        let Place { entry, level, gpa, .. } = *place;
+        let state = entry.state(level);
+        if state == State::Table {
+            let table = entry.address().bits();
+            self.expect(place, Cause::EntryForeign, entry == Entry::table(entry.address()));
+            let is_usable = self.is_usable(table, PAGE_SIZE);
+            self.expect(place, Cause::AddressUnusable, is_usable);
+            let below =
+                if is_usable { self.enter(table, level.wrapping_sub(1), gpa) } else { None };
+            if below.is_none() {
+                self.add(place, nothing());
+            }
+            return below;
+        }
+        if state != State::Empty {
+            self.check(place, state);
+        }
+        self.add(place, describe(entry, level, Features(0)));
+        None
+    }
+
+    /// Notes what is wrong with an entry that is neither empty nor points to a table.
+    fn check(&mut self, place: &Place<F>, state: State) {
+        let Place { entry, level, gpa, .. } = *place;
+        let size = entry_size(level);
+        let Range { start, end } = self.tables.range;
+        let is_inside = gpa >= start && gpa.wrapping_add(size) <= end;
+        self.expect(place, Cause::OutsideSpace, is_inside);
+        match state {
+            State::Leaf => {
+                self.expect(place, Cause::EntryForeign, is_leaf_of_ours(entry, level));
+                let is_usable = self.is_usable(entry.address().bits(), size);
+                self.expect(place, Cause::AddressUnusable, is_usable);
+            }
+            State::Reserved => {
+                let is_ours = entry == Entry::reserved(entry.reservation());
+                self.expect(place, Cause::EntryForeign, is_ours);
+            }
+            State::Trap => {
+                self.expect(place, Cause::EntryForeign, entry == Entry::trap(entry.cookie()));
+            }
+            State::Corrupt => self.expect(place, Cause::EntryCorrupt, false),
+            _ => self.expect(place, Cause::EntryInTransition, false),
+        }
+    }
+
+    fn expect(&mut self, place: &Place<F>, cause: Cause, is_so: bool) {
+        if !is_so {
+            self.contents.damage.push(Damage {
+                cause,
+                gpa: place.gpa,
+                size: entry_size(place.level),
+                level: place.level,
+                address: place.address,
+                word: place.entry.word(),
+            });
+        }
+    }
+
+    /// Whether `bytes` bytes of memory can be at `address`.
+    fn is_usable(&self, address: u64, bytes: u64) -> bool {
+        address.wrapping_shr(self.tables.shape.pa_bits) == 0 && address & bytes.wrapping_sub(1) == 0
+    }
+
+    /// Adds what an entry says, as far as it lies in the space.
+    fn add(&mut self, place: &Place<F>, found: axas_mapping_t) {
+        let Range { start, end } = self.tables.range;
+        let stop = place.gpa.wrapping_add(entry_size(place.level)).min(end);
+        let gpa = place.gpa.max(start);
+        if gpa >= stop {
+            return;
+        }
+        let mut found = axas_mapping_t { gpa, size: stop.wrapping_sub(gpa), ..found };
+        let stats = &mut self.contents.stats;
+        if found.hpa != AXAS_HPA_INVALID {
+            found.hpa = found.hpa.wrapping_add(gpa.wrapping_sub(place.gpa));
+            let leaves = match place.level {
+                1 => &mut stats.mapped_4k,
+                2 => &mut stats.mapped_2m,
+                _ => &mut stats.mapped_1g,
+            };
+            *leaves = leaves.wrapping_add(1);
+        }
+        if found.state == AXAS_STATE_OWNED {
+            stats.guest_frames = stats.guest_frames.wrapping_add(pages(place.level));
+        }
+        let done = self.merge.add(found, page_level(&found, place.level));
+        self.keep(done);
+    }
+
+    fn keep(&mut self, done: Option<(axas_mapping_t, u32)>) {
+        self.contents.runs.extend(done.map(|(mapping, level)| Run { mapping, level }));
+    }
+
+    /// Notes for each run the first table that it lets the guest reach.
+    fn find_exposed_tables(&mut self) {
+        for Run { mapping, level } in &self.contents.runs {
+            if mapping.hpa == AXAS_HPA_INVALID {
+                continue;
+            }
+            let end = mapping.hpa.saturating_add(mapping.size);
+            if let Some(table) = self.entered.range(mapping.hpa..end).next() {
+                self.contents.damage.push(Damage {
+                    cause: Cause::TableExposed,
+                    gpa: mapping.gpa.wrapping_add(table.wrapping_sub(mapping.hpa)),
+                    size: PAGE_SIZE,
+                    level: *level,
+                    address: *table,
+                    word: 0,
+                });
+            }
+        }
+    }
+
+    /// Notes frames of the library's that would go back twice.
+    fn find_frames_twice(&mut self) {
+        let runs = self.contents.runs.iter();
+        let mut owned = Vec::from_iter(runs.filter(|run| run.mapping.state == AXAS_STATE_OWNED));
+        owned.sort_by_key(|run| run.mapping.hpa);
+        let mut taken = 0;
+        for Run { mapping, level } in owned {
+            let end = mapping.hpa.saturating_add(mapping.size);
+            if mapping.hpa < taken {
+                self.contents.damage.push(Damage {
+                    cause: Cause::FrameTwice,
+                    gpa: mapping.gpa,
+                    size: taken.min(end).wrapping_sub(mapping.hpa),
+                    level: *level,
+                    address: mapping.hpa,
+                    word: 0,
+                });
+            }
+            taken = taken.max(end);
+        }
+    }
+}
+
+/// A hole, or what cannot be read.
+fn nothing() -> axas_mapping_t {
+    axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() }
+}
+
+/// Whether the library writes such a leaf with some choice of features.
+fn is_leaf_of_ours<F: Format>(entry: Entry<F>, level: u32) -> bool {
+    [Features(0), Features(F::FEATURES)].into_iter().any(|features| {
+        let attributes = entry.attributes(features);
+        Entry::leaf_template(attributes, features, level, entry.is_owned())
+            .is_ok_and(|leaf| leaf.at(entry.address()) == entry)
+    })
+}
