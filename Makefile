@@ -29,6 +29,10 @@ lib: ## build the library for ARCH: build/ARCH/libaxaddrspace.a
 	@scripts/setup.sh $(if $(filter host,$(ARCH)),host,lib)
 	@scripts/build-lib.sh $(ARCH)
 
+tools: ## build axas-inspect, which prints and draws dumped tables: build/bin/axas-inspect
+	@scripts/setup.sh host
+	@scripts/build-tools.sh
+
 header: ## make include/axaddrspace.h from the Rust sources
 	@scripts/setup.sh header
 	@scripts/header.sh write

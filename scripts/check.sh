@@ -10,6 +10,7 @@ mapfile -t c_sources < <(find c-tests examples -name '*.[ch]' -not -path '*/buil
 if [ "${1:-}" = --format ]; then
 	run cargo fmt
 	run cargo fmt --manifest-path benches/Cargo.toml
+	run cargo fmt --manifest-path tools/axas-inspect/Cargo.toml
 	say "+ clang-format -i (${#c_sources[@]} files)"
 	clang-format -i "${c_sources[@]}"
 	exit
@@ -26,11 +27,14 @@ check() {
 
 check rustfmt cargo fmt --check
 check "rustfmt, benches" cargo fmt --check --manifest-path benches/Cargo.toml
+check "rustfmt, axas-inspect" cargo fmt --check --manifest-path tools/axas-inspect/Cargo.toml
 say "+ clang-format --dry-run -Werror (${#c_sources[@]} files)"
 clang-format --dry-run -Werror "${c_sources[@]}" || failures+=(clang-format)
 
 check "clippy, tests" cargo clippy --quiet --all-targets --features std -- -D warnings
 check "clippy, as linked" cargo clippy --quiet -- -D warnings
+CARGO_TARGET_DIR=$TOOLS_TARGET check "clippy, axas-inspect" cargo clippy --quiet --locked \
+	--all-targets --manifest-path tools/axas-inspect/Cargo.toml -- -D warnings
 for format in intel-ept amd-npt arm-stage2 riscv-gstage; do
 	check "clippy, $format alone" \
 		cargo clippy --quiet --no-default-features --features "$format" -- -D warnings

@@ -9,6 +9,8 @@ CARGO_DENY_VERSION=0.20.2
 
 # Where the scripts look for archives, whatever the caller's environment says.
 export CARGO_TARGET_DIR=$ROOT/target
+# The tools have the library built with other features: not in the archives' directory.
+TOOLS_TARGET=$ROOT/target/tools
 
 say() { printf '%s\n' "$*"; }
 

@@ -28,13 +28,15 @@ count() {
 	failed=$((failed + fails))
 }
 
-rust_tests() {
-	local log=$logs/rust.txt code
-	host_cargo test --features std --no-fail-fast 2>&1 | tee "$log"
+# rust_suite NAME ARGUMENT...: run cargo test.
+rust_suite() {
+	local name=$1 log=$logs/$1.txt code
+	shift
+	host_cargo test --no-fail-fast "$@" 2>&1 | tee "$log"
 	code=${PIPESTATUS[0]}
 	# One line for each test binary: "test result: ok. 12 passed; 0 failed; 0 ignored; ..."
 	# shellcheck disable=SC2046  # two numbers
-	count "Rust tests" "$code" $(awk '/^test result: / {
+	count "$name" "$code" $(awk '/^test result: / {
 			for (i = 2; i <= NF; i++) {
 				if ($i ~ /^passed;?$/) passed += $(i - 1)
 				if ($i ~ /^failed;?$/) failed += $(i - 1)
@@ -70,7 +72,9 @@ done
 ctest_suite c-tests c-tests
 ctest_suite examples examples
 ctest_suite repo-tests scripts/repo-tests
-rust_tests
+rust_suite rust --features std
+CARGO_TARGET_DIR=$TOOLS_TARGET rust_suite axas-inspect --release --locked \
+	--manifest-path tools/axas-inspect/Cargo.toml
 
 say "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# build-tools.sh: build the commands for developers of hosts and put them into build/bin.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+load_toolchain
+
+CARGO_TARGET_DIR=$TOOLS_TARGET host_cargo build --release --locked \
+	--manifest-path tools/axas-inspect/Cargo.toml
+mkdir -p build/bin
+install -m 755 "$TOOLS_TARGET/release/axas-inspect" build/bin/axas-inspect
+say "build/bin/axas-inspect"

@@ -1,0 +1,291 @@
+//! What was found, for people and for programs.
+
+use std::io::{self, Write};
+
+use anyhow::Result;
+use axaddrspace::abi::*;
+use axaddrspace::tables::{Cause, Contents, Damage, Description, Run, Tables};
+use serde::Serialize;
+
+use crate::args::{Output, name};
+
+/// Tables and what stands in them.
+pub struct Subject<'a> {
+    pub description: &'a Description,
+    pub tables: &'a Tables,
+    pub contents: &'a Contents,
+}
+
+/// Lines on stderr; JSON has all.
+const MOST_WARNINGS: usize = 50;
+
+impl Subject<'_> {
+    pub fn print(&self, output: Output, out: &mut impl Write) -> Result<()> {
+        match output {
+            Output::Table => Ok(self.print_table(out)?),
+            Output::Json => self.print_json(out),
+            Output::Csv => self.print_csv(out),
+        }
+    }
+
+    /// Says what is wrong, a line for each.
+    pub fn warn(&self, out: &mut impl Write) -> io::Result<()> {
+        let damage = &self.contents.damage;
+        for found in damage.iter().take(MOST_WARNINGS) {
+            writeln!(out, "axas-inspect: {}", sentence(found))?;
+        }
+        if damage.len() > MOST_WARNINGS {
+            let more = damage.len() - MOST_WARNINGS;
+            writeln!(out, "axas-inspect: and {more} more; --output json has all")?;
+        }
+        Ok(())
+    }
+
+    /// What the tables are, in words.
+    pub fn title(&self) -> String {
+        let shape = self.tables.shape();
+        format!(
+            "{}, {} levels, root {:#x}, {} bits of guest address",
+            name(self.description.format),
+            shape.levels,
+            self.description.root,
+            shape.gpa_bits,
+        )
+    }
+
+    /// The end of the space, or of what stands in it where nobody said what the space is.
+    pub fn end(&self) -> u64 {
+        let last = self.contents.runs.last().map_or(0, end_of);
+        self.description.range.as_ref().map_or(last, |range| range.end)
+    }
+
+    fn print_table(&self, out: &mut impl Write) -> io::Result<()> {
+        let end = self.end();
+        for run in &self.contents.runs {
+            out.write_all(run.line(end).as_bytes())?;
+        }
+        writeln!(out, "\n{}", self.title())?;
+        for (what, text) in self.statistics() {
+            writeln!(out, "{what:<10}{text}")?;
+        }
+        Ok(())
+    }
+
+    /// Figures with their names.
+    pub fn statistics(&self) -> Vec<(&'static str, String)> {
+        let stats = &self.contents.stats;
+        let bytes_of = |state| {
+            let runs = self.contents.runs.iter().map(|run| &run.mapping);
+            runs.filter(|run| run.state == state).map(|run| run.size).sum::<u64>()
+        };
+        vec![
+            (
+                "tables",
+                format!("{} frames, {}", stats.table_frames, size(stats.table_frames << 12)),
+            ),
+            (
+                "leaves",
+                format!(
+                    "{} of 4K, {} of 2M, {} of 1G",
+                    stats.mapped_4k, stats.mapped_2m, stats.mapped_1g
+                ),
+            ),
+            ("linear", size(bytes_of(AXAS_STATE_LINEAR))),
+            ("owned", size(bytes_of(AXAS_STATE_OWNED))),
+            ("reserved", size(bytes_of(AXAS_STATE_RESERVED))),
+            ("trapped", size(bytes_of(AXAS_STATE_TRAP))),
+        ]
+    }
+
+    fn print_csv(&self, out: &mut impl Write) -> Result<()> {
+        let mut writer = csv::Writer::from_writer(out);
+        for run in &self.contents.runs {
+            writer.serialize(Row::new(run))?;
+        }
+        Ok(writer.flush()?)
+    }
+
+    fn print_json(&self, out: &mut impl Write) -> Result<()> {
+        let shape = self.tables.shape();
+        let stats = &self.contents.stats;
+        let document = Document {
+            format: name(self.description.format),
+            root: hex(self.description.root),
+            levels: shape.levels,
+            gpa_bits: shape.gpa_bits,
+            pa_bits: shape.pa_bits,
+            runs: self.contents.runs.iter().map(Row::new).collect(),
+            stats: Stats {
+                table_frames: stats.table_frames,
+                guest_frames: stats.guest_frames,
+                mapped_4k: stats.mapped_4k,
+                mapped_2m: stats.mapped_2m,
+                mapped_1g: stats.mapped_1g,
+            },
+            damage: self.contents.damage.iter().map(Wrong::new).collect(),
+        };
+        serde_json::to_writer_pretty(&mut *out, &document)?;
+        Ok(writeln!(out)?)
+    }
+}
+
+/// The first address behind a run.
+pub fn end_of(run: &Run) -> u64 {
+    run.mapping.gpa + run.mapping.size
+}
+
+/// A run; addresses as text, for JSON's numbers end at 2^53 in many readers.
+#[derive(Serialize)]
+struct Row {
+    gpa: String,
+    size: u64,
+    state: &'static str,
+    access: String,
+    memory: Option<&'static str>,
+    page: Option<&'static str>,
+    hpa: Option<String>,
+    cookie: Option<String>,
+}
+
+impl Row {
+    fn new(run: &Run) -> Self {
+        let mapping = &run.mapping;
+        let some = |name: &'static str| Some(name).filter(|name| *name != "-");
+        Self {
+            gpa: hex(mapping.gpa),
+            size: mapping.size,
+            state: run.state(),
+            access: run.access(),
+            memory: some(run.memory()),
+            page: some(run.page()),
+            hpa: (mapping.hpa != AXAS_HPA_INVALID).then(|| hex(mapping.hpa)),
+            cookie: (mapping.state == AXAS_STATE_TRAP).then(|| hex(mapping.cookie)),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document {
+    format: &'static str,
+    root: String,
+    levels: u32,
+    gpa_bits: u32,
+    pa_bits: u32,
+    runs: Vec<Row>,
+    stats: Stats,
+    damage: Vec<Wrong>,
+}
+
+/// Named as in `axas_stats_t`.
+#[derive(Serialize)]
+struct Stats {
+    table_frames: u64,
+    guest_frames: u64,
+    mapped_4k: u64,
+    mapped_2m: u64,
+    mapped_1g: u64,
+}
+
+#[derive(Serialize)]
+struct Wrong {
+    gpa: String,
+    size: u64,
+    level: u32,
+    address: String,
+    word: String,
+    what: String,
+}
+
+impl Wrong {
+    fn new(damage: &Damage) -> Self {
+        Self {
+            gpa: hex(damage.gpa),
+            size: damage.size,
+            level: damage.level,
+            address: hex(damage.address),
+            word: hex(damage.word),
+            what: explain(damage),
+        }
+    }
+}
+
+fn hex(value: u64) -> String {
+    format!("{value:#x}")
+}
+
+/// Where something is wrong, and what.
+fn sentence(damage: &Damage) -> String {
+    let end = damage.gpa.saturating_add(damage.size);
+    format!("{:#014x}-{end:#014x}: {}", damage.gpa, explain(damage))
+}
+
+pub fn explain(damage: &Damage) -> String {
+    let Damage { level, address, word, .. } = *damage;
+    let table = format!("the table of level {level} at {address:#x}");
+    let entry = format!("the entry {word:#x} of level {level} at {address:#x}");
+    match damage.cause {
+        Cause::TableMissing => format!("{table} is not in the memory given"),
+        Cause::TableTwice => {
+            format!("the table at {address:#x}, here of level {level}, was reached before")
+        }
+        Cause::TableEmpty => format!("{table} is empty"),
+        Cause::TableExposed => format!("the guest can reach the table at {address:#x}"),
+        Cause::EntryCorrupt => format!("{entry} means nothing"),
+        Cause::EntryForeign => format!("{entry} has bits that this library does not write"),
+        Cause::EntryInTransition => {
+            format!("{entry} is in transition: dumped while a call changed the space")
+        }
+        Cause::AddressUnusable => format!("{entry} has an address that is too wide or not aligned"),
+        Cause::OutsideSpace => format!("{entry} stands outside the space"),
+        Cause::FrameTwice => format!("the library's frame at {address:#x} is mapped a second time"),
+    }
+}
+
+/// What is wrong, in two words.
+pub fn label(cause: Cause) -> &'static str {
+    match cause {
+        Cause::TableMissing => "table missing",
+        Cause::TableTwice => "table reached twice",
+        Cause::TableEmpty => "empty table",
+        Cause::TableExposed => "table exposed",
+        Cause::EntryCorrupt => "corrupt entry",
+        Cause::EntryForeign => "foreign entry",
+        Cause::EntryInTransition => "in transition",
+        Cause::AddressUnusable => "unusable address",
+        Cause::OutsideSpace => "outside the space",
+        Cause::FrameTwice => "frame mapped twice",
+    }
+}
+
+/// A number of bytes, in the largest unit in which it is not below one.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let unit = UNITS.iter().zip(1_u32..).take_while(|(_, n)| bytes >> (10 * n) > 0).last();
+    let Some((name, n)) = unit else { return format!("{bytes} bytes") };
+    let shift = 10 * n;
+    if bytes & ((1 << shift) - 1) == 0 {
+        return format!("{} {name}", bytes >> shift);
+    }
+    let hundredths = (u128::from(bytes) * 100) >> shift;
+    format!("{}.{:02} {name}", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_exact_or_cut_to_hundredths() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (4096, "4 KiB"),
+            (2 << 20, "2 MiB"),
+            ((1 << 30) - 4096, "1023.99 MiB"),
+            (3 << 29, "1.50 GiB"),
+            (1 << 59, "512 PiB"),
+            (u64::MAX, "15.99 EiB"),
+        ] {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}
