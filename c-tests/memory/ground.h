@@ -35,9 +35,9 @@ struct ground {
 
 /* Requests of the local class that came since ground_host. */
 extern _Atomic uint32_t local_flushes;
-/* What clean_range was asked to clean of guest memory since it was last set to 0. */
+/* What clean_range was asked to clean of guest memory since the count was last set to 0. */
 extern struct cleaned cleaned[MOST_CLEANED];
-extern uint32_t cleaned_count;
+extern _Atomic uint32_t cleaned_count; /* may be more than fit */
 
 extern const enum host_map_kind every_kind[3];
 #define EVERY_KIND(kind) \

@@ -103,6 +103,29 @@ static void the_host_takes_lazy_pages_in_too(void **state)
 	ground_close(&g);
 }
 
+/* Without waiting, and without a lock of the library's: alone, a copy comes to its end. */
+static void the_lock_makes_no_difference_to_what_is_copied(void **state)
+{
+	static const uint32_t options[] = { AXAS_CALLER_LOCKED, AXAS_NO_WAIT };
+	FIXTURE(f);
+
+	for (size_t i = 0; i < 6; i++) {
+		struct ground g;
+		uint64_t value = 0;
+
+		f->cfg.options = options[i % 2];
+		g = ground_open(f, every_kind[i / 2]);
+		ground_write(&g, GROUND + 5, GROUND_BYTES - 11, 1, 0);
+		ground_fill(&g, AREA_LAZY + 1, 6 * PAGE, 0xc3, AXAS_ACCESS_HOST);
+		ground_read(&g, GROUND, GROUND_BYTES, AXAS_ACCESS_EXECUTE);
+		assert_ok(axas_write_u64(f->as, AREA_LAST + 2 * PAGE, 0, 0x1122334455667788));
+		assert_ok(axas_read_u64(f->as, AREA_LAST + 2 * PAGE, 0, &value));
+		assert_int_equal(value, 0x1122334455667788);
+		memcpy(ground_model(&g, AREA_LAST + 2 * PAGE), &value, sizeof(value));
+		ground_close(&g);
+	}
+}
+
 static void spaces_do_not_see_each_other(void **state)
 {
 	FIXTURE(f);
@@ -133,6 +156,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(a_lazy_page_comes_in_once_and_reads_as_zero),
 		EACH_FORMAT_NO_SPACE(a_lazy_huge_frame_comes_in_whole),
 		EACH_FORMAT_NO_SPACE(the_host_takes_lazy_pages_in_too),
+		EACH_FORMAT_NO_SPACE(the_lock_makes_no_difference_to_what_is_copied),
 		EACH_FORMAT_NO_SPACE(spaces_do_not_see_each_other),
 	};
 

@@ -1,4 +1,6 @@
 /* Random reads, writes and fills against the bytes that should be there. */
+#include <sched.h>
+
 #include "ground.h"
 
 #define STEPS 1500u
@@ -38,7 +40,7 @@ static void discard_some(struct ground *g)
 	memset(ground_model(g, AREA_LAZY + page * PAGE), 0, PAGE);
 }
 
-static void step(struct ground *g)
+static void step(struct ground *g, uint32_t reads_as)
 {
 	axas_gpa_t gpa;
 	size_t bytes;
@@ -58,7 +60,7 @@ static void step(struct ground *g)
 		discard_some(g);
 		break;
 	default:
-		ground_read(g, gpa, bytes, next_random() % 2 ? AXAS_ACCESS_EXECUTE : 0);
+		ground_read(g, gpa, bytes, next_random() % 2 ? reads_as : 0);
 		break;
 	}
 	cleaned_count = 0;
@@ -76,8 +78,70 @@ static void random_copies_are_what_a_model_of_bytes_says(void **state)
 			seed_now = 0x1234567 + (uint64_t)*kind + f->fc->format * 100;
 			f->host.quick = 1;
 			for (uint32_t i = 0; i < STEPS; i++)
-				step(&g);
+				step(&g, AXAS_ACCESS_EXECUTE);
 			f->host.quick = 0;
+			ground_close(&g);
+		}
+}
+
+/* Right behind the ground, so that both are under the same tables. */
+#define BESIDE       GROUND_END
+#define BESIDE_BYTES (2 * MIB + 9 * PAGE)
+
+struct mapper {
+	struct fixture *f;
+	_Atomic uint32_t stop, steps, rounds;
+	uint32_t failed;
+};
+
+/* Tables come and go, and huge pages are split, beside the copies. */
+static void *map_and_unmap(void *arg)
+{
+	struct mapper *m = arg;
+	axas_t *as = m->f->as;
+
+	while (!atomic_load(&m->stop)) {
+		/* neither gets far ahead of the other */
+		if (atomic_load(&m->rounds) > atomic_load(&m->steps)) {
+			sched_yield();
+			continue;
+		}
+		m->failed += axas_map_alloc(as, BESIDE, BESIDE_BYTES, RW) != AXAS_OK;
+		m->failed += axas_populate(as, BESIDE, 3 * PAGE) != AXAS_OK;
+		m->failed += axas_protect(as, BESIDE + PAGE, 2 * MIB, AXAS_READ) != AXAS_OK;
+		m->failed += axas_discard(as, BESIDE, PAGE) != AXAS_OK;
+		m->failed += axas_unmap(as, BESIDE, BESIDE_BYTES) != AXAS_OK;
+		m->failed += axas_protect(as, AREA_HUGE + PAGE, PAGE, RW) != AXAS_OK;
+		m->failed += axas_protect(as, AREA_HUGE + PAGE, PAGE, RWX) != AXAS_OK;
+		atomic_fetch_add(&m->rounds, 1);
+	}
+	return NULL;
+}
+
+static void random_copies_are_right_beside_a_thread_that_maps(void **state)
+{
+	FIXTURE(f);
+
+	for
+		EVERY_KIND(kind)
+		{
+			struct ground g = ground_open(f, *kind);
+			struct mapper m = { .f = f };
+			pthread_t thread;
+
+			seed_now = 0x7654321 + (uint64_t)*kind + f->fc->format * 100;
+			f->host.quick = 1;
+			assert_int_equal(pthread_create(&thread, NULL, map_and_unmap, &m), 0);
+			for (uint32_t i = 0; i < STEPS / 5; i++) {
+				step(&g, AXAS_ACCESS_HOST);
+				atomic_fetch_add(&m.steps, 1);
+				while (atomic_load(&m.rounds) < i / 4)
+					sched_yield();
+			}
+			atomic_store(&m.stop, 1);
+			pthread_join(thread, NULL);
+			f->host.quick = 0;
+			assert_int_equal(m.failed, 0);
 			ground_close(&g);
 		}
 }
@@ -86,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_NO_SPACE(random_copies_are_what_a_model_of_bytes_says),
+		EACH_FORMAT_NO_SPACE(random_copies_are_right_beside_a_thread_that_maps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

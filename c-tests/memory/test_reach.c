@@ -172,6 +172,7 @@ static void expect_cleaned(const struct fixture *f, axas_gpa_t gpa, uint64_t byt
 {
 	uint64_t sum = 0;
 
+	assert_true(cleaned_count <= MOST_CLEANED);
 	for (uint32_t i = 0; i < cleaned_count; i++)
 		sum += cleaned[i].bytes;
 	assert_int_equal(sum, bytes);
