@@ -41,6 +41,14 @@ header-check: ## fail when include/axaddrspace.h is stale
 	@scripts/setup.sh header
 	@scripts/header.sh check
 
+abi: ## compare the header with the committed interface, by abidiff
+	@scripts/setup.sh test
+	@scripts/abi.py check
+
+abi-update: ## make the header's interface the committed one
+	@scripts/setup.sh test
+	@scripts/abi.py update
+
 run: ## run the example hypervisor and its guest in QEMU
 	@scripts/setup.sh lib $(MACHINE)
 	@scripts/build-lib.sh $(or $(ARCH_OF_$(MACHINE)),$(error MACHINE=$(MACHINE) is not known))
