@@ -1,14 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# check.sh MACHINE LEVELS CPU OUT COMMAND...: runs the hypervisor and compares what it prints with
-# MACHINE/expected-LEVELS.txt, but for what mask.sed leaves out.
+# check.sh NAME EXPECTED PRINTED COMMAND...: runs the hypervisor and compares what it prints with the
+# file EXPECTED, but for what mask.sed leaves out; PRINTED is where all of it goes.
 set -u
 
-machine=$1 levels=$2 cpu=$3 out=$4
-shift 4
-expected=$machine/expected-$levels.txt
-printed=$out/printed-$cpu.txt
-name="$machine, $cpu, $levels levels"
+name=$1 expected=$2 printed=$3
+shift 3
 
 "$@" >"$printed" 2>&1 </dev/null
 code=$?
@@ -23,4 +20,4 @@ if [ "$code" -ne 0 ]; then
 	echo "FAILED: $name: the right output, but exit code $code"
 	exit 1
 fi
-echo "passed: $name: $(grep -c '^  fault ' "$printed") faults, exit code 0"
+echo "passed: $name: the output of $expected, exit code 0"

@@ -205,6 +205,7 @@ static uint32_t find_gpa(axas_fault_t *fault)
 	if (par & PAR_FAILED)
 		return 0;
 	fault->gpa = (par & PAR_ADDRESS) | (fault->gva & (AXAS_PAGE_SIZE - 1));
+	fault->valid |= AXAS_VALID_GPA;
 	return 1;
 }
 

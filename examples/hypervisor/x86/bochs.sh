@@ -33,7 +33,8 @@ fi
 
 # The hypervisor's words are between the first instruction, which the debugger shows, and its last
 # line. Bochs goes on after SIGTERM, so it is killed when this script is.
-export ROM_ADDRESS CPU_MODEL TERM=dumb LTDL_LIBRARY_PATH="$work/plugins"
+# The path is relative: a long one overflows a buffer of Bochs.
+export ROM_ADDRESS CPU_MODEL TERM=dumb LTDL_LIBRARY_PATH=plugins
 setpriv --pdeathsig KILL bochs -q -f "$rc" -rc debugger.rc </dev/null 2>errors.txt |
 	tee console.txt | sed -u -e '1,/^(0) \[0x0*fffffff0\]/d' -e '/^exit code [0-9]*$/,$d'
 

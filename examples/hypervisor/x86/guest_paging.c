@@ -13,7 +13,6 @@
 
 #include "layout.h"
 #include "machine.h"
-#include "report.h"
 
 #define ENTRY_COUNT 512
 #define PAGE_BITS   30
@@ -42,9 +41,6 @@ axas_status_t machine_map(axas_t *space)
 			tables.pages[i][k] = page | PRESENT | WRITABLE | ACCESSED | DIRTY | PAGE;
 		}
 	}
-	report("  and at 0x%010lx the page tables of the guest's own, "
-	       "all addresses to themselves\n",
-	       (uint64_t)GPA_GUEST_TABLES);
 	return axas_map_linear(space, GPA_GUEST_TABLES, (axas_hpa_t)(uintptr_t)&tables,
 			       sizeof(tables), AXAS_READ | AXAS_WRITE);
 }
