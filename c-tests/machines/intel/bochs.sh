@@ -31,7 +31,8 @@ rm -f plugins/libbx_wx_gui.so
 }
 
 # Bochs does not end on SIGTERM, so it is killed together with this script.
-export ROM_ADDRESS CPU_MODEL TERM=dumb LTDL_LIBRARY_PATH="$work/plugins"
+# The path is relative: a long one overflows a buffer of Bochs.
+export ROM_ADDRESS CPU_MODEL TERM=dumb LTDL_LIBRARY_PATH=plugins
 setpriv --pdeathsig KILL bochs -q -f "$rc" -rc debugger.rc </dev/null 2>errors.txt | tee console.txt
 code=$(sed -n 's/^exit code \([0-9]*\)$/\1/p' console.txt)
 exit "${code:-1}"
