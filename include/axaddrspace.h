@@ -1317,7 +1317,8 @@ axas_status_t axas_arena_add(struct axas_arena_t *arena,
  *
  * @param arena The arena; used by the HAL's spaces until they are destroyed.
  * @param hal The HAL to complete.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
+ *   STATIC_HAL=1 and calls the host's functions by name.
  *
  * phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
  * reachable for the library. The arena has a spin lock of its own: where faults are handled in
@@ -2247,6 +2248,72 @@ const char *axas_status_str(axas_status_t status);
  * without the feature `log` accepts it and stays silent.
  */
 void axas_set_logger(axas_log_fn log, void *ctx, uint32_t max_level);
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * The host's alloc_frame for archives built with STATIC_HAL=1: those call this function and the
+ * ones below where others call the members of axas_hal_t. There a null member still says that its
+ * callback is not there, and any other value stands for the function. All of them must be
+ * defined; one whose member is always null may be empty.
+ */
+extern axas_hpa_t axas_hal_alloc_frame(void *ctx, uint32_t order, uint32_t purpose);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * dealloc_frame, see axas_hal_alloc_frame.
+ */
+extern void axas_hal_dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * phys_to_virt, see axas_hal_alloc_frame.
+ */
+extern void *axas_hal_phys_to_virt(void *ctx, axas_hpa_t pa, size_t size);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * release_virt, see axas_hal_alloc_frame.
+ */
+extern void axas_hal_release_virt(void *ctx, void *va, size_t size);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * tlb_flush, see axas_hal_alloc_frame.
+ */
+extern void axas_hal_tlb_flush(void *ctx, const struct axas_tlb_request_t *request);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * clean_range, see axas_hal_alloc_frame.
+ */
+extern void axas_hal_clean_range(void *ctx, void *va, size_t size, uint32_t purpose);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * should_yield, see axas_hal_alloc_frame.
+ */
+extern uint32_t axas_hal_should_yield(void *ctx);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * relax, see axas_hal_alloc_frame.
+ */
+extern void axas_hal_relax(void *ctx);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * released, see axas_hal_alloc_frame.
+ */
+extern void axas_hal_released(void *ctx, const struct axas_mapping_t *run);
+#endif
 
 #ifdef __cplusplus
 }  // extern "C"

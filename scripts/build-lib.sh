@@ -7,6 +7,9 @@
 #                       (otherwise: the host's takes all, the others their own)
 #   LOG=0               no messages
 #   SPLIT_SECTIONS=1    a section for each function
+#   STATIC_HAL=1        the host's callbacks are functions found by name, not by pointer
+#   HARDEN=1            x86: every indirect call through the host's __x86_indirect_thunk_r11, ENDBR64;
+#                       AArch64: BTI, return addresses signed
 #   OUT=DIRECTORY       another place for the archive
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -17,6 +20,7 @@ load_toolchain
 out=${OUT:-build/$arch}
 features=${FORMATS:-$(formats_of "$arch")}
 [ "${LOG:-1}" = 0 ] || features+=,log
+[ "${STATIC_HAL:-0}" != 1 ] || features+=,static-hal
 
 # The archive alone: with the rlib beside it cargo drops link-time optimisation without a word.
 # Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.
@@ -28,6 +32,7 @@ exec {lock}>build/.lock
 flock "$lock"
 
 if [ "$arch" = host ]; then
+	[ "${HARDEN:-0}" != 1 ] || die "HARDEN=1 is for bare metal: ARCH=x86_64 or aarch64"
 	host_cargo "${build[@]}"
 	archive=target/release/libaxaddrspace.a
 else
@@ -35,6 +40,18 @@ else
 	# Position-independent: switch tables then hold offsets, so that the library also runs before its
 	# host has relocated itself. The other one: no GOT for calls on x86.
 	export RUSTFLAGS="${RUSTFLAGS:-} -Crelocation-model=pie -Crelro-level=off"
+	if [ "${HARDEN:-0}" = 1 ]; then
+		# Flags of nightly that the release compiler has too; core was compiled without them.
+		export RUSTC_BOOTSTRAP=1
+		case $arch in
+		x86_64)
+			RUSTFLAGS+=" -Zretpoline-external-thunk -Zcf-protection=full"
+			RUSTFLAGS+=" -Cunsafe-allow-abi-mismatch=retpoline,retpoline-external-thunk"
+			;;
+		aarch64) RUSTFLAGS+=" -Zbranch-protection=bti,pac-ret" ;;
+		*) die "HARDEN=1 is for x86_64 and aarch64: Rust has no such option for $arch" ;;
+		esac
+	fi
 	# shellcheck disable=SC2086  # BARE_FLAGS is a list, most often an empty one
 	bare_cargo "${build[@]}" --target "$target" ${BARE_FLAGS:-}
 	archive=target/$target/release/libaxaddrspace.a

@@ -48,7 +48,8 @@ pub unsafe extern "C" fn axas_arena_add(
 ///
 /// @param arena The arena; used by the HAL's spaces until they are destroyed.
 /// @param hal The HAL to complete.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
+///   STATIC_HAL=1 and calls the host's functions by name.
 ///
 /// phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
 /// reachable for the library. The arena has a spin lock of its own: where faults are handled in
@@ -62,10 +63,14 @@ pub unsafe extern "C" fn axas_arena_hal(
     // SAFETY: 1. the arena is null or ready; 2. `hal` is null or valid for reads and writes.
     let both =
         unsafe { ready(arena) }.and_then(|_| unsafe { hal.as_mut() }.ok_or(Error::InvalidInput));
-    status(both.map(|hal| {
+    status(both.and_then(|hal| {
+        if cfg!(feature = "static-hal") {
+            return Err(Error::Unsupported);
+        }
         hal.ctx = arena.cast();
         hal.alloc_frame = Some(arena::alloc_frame);
         hal.dealloc_frame = Some(arena::dealloc_frame);
         hal.phys_to_virt = Some(arena::phys_to_virt);
+        Ok(())
     }))
 }

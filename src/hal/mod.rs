@@ -4,6 +4,7 @@
 //! Nothing above this module calls a function pointer.
 
 pub mod arena;
+mod callback;
 mod cpu;
 mod frames;
 pub(crate) mod host_frame;
@@ -15,6 +16,8 @@ use core::ptr::NonNull;
 pub(crate) use cpu::{native_format, native_levels, native_pa_bits, publish_tables};
 pub(crate) use frames::{FrameList, Ledger, OwnedFrame};
 pub(crate) use tlb::FlushRequest;
+
+use callback::callback;
 
 use crate::abi::*;
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
@@ -157,7 +160,9 @@ impl Host {
     /// Takes a frame of `4096 << order` bytes. An address that cannot be one goes back.
     fn take(&self, order: u32, purpose: Purpose) -> Result<HostPhysAddr> {
         // SAFETY: see `Host`.
-        let frame = unsafe { (self.alloc_frame)(self.ctx, order, purpose as u32) };
+        let frame = unsafe {
+            callback!(axas_hal_alloc_frame, self.alloc_frame)(self.ctx, order, purpose as u32)
+        };
         if frame == AXAS_HPA_INVALID {
             return Err(Error::NoMemory);
         }
@@ -173,7 +178,14 @@ impl Host {
     /// Gives a frame back.
     fn give(&self, frame: HostPhysAddr, order: u32, purpose: Purpose) {
         // SAFETY: see `Host`.
-        unsafe { (self.dealloc_frame)(self.ctx, frame.bits(), order, purpose as u32) }
+        unsafe {
+            callback!(axas_hal_dealloc_frame, self.dealloc_frame)(
+                self.ctx,
+                frame.bits(),
+                order,
+                purpose as u32,
+            );
+        }
     }
 
     /// Opens a window on the page at `address`, which is a frame of `alloc_frame`.
@@ -230,7 +242,7 @@ impl Host {
             Reach::Offset(offset) => address.wrapping_add(offset) as *mut u8,
             // SAFETY: see `Host`.
             Reach::Callback(phys_to_virt) => unsafe {
-                phys_to_virt(self.ctx, address, bytes).cast()
+                callback!(axas_hal_phys_to_virt, phys_to_virt)(self.ctx, address, bytes).cast()
             },
         }
     }
@@ -239,7 +251,7 @@ impl Host {
     fn close(&self, reach: Reach, va: *mut u8, bytes: usize) {
         if let (Reach::Callback(_), Some(release_virt)) = (reach, self.release_virt) {
             // SAFETY: see `Host`; the window came from `phys_to_virt` with this size.
-            unsafe { release_virt(self.ctx, va.cast(), bytes) }
+            unsafe { callback!(axas_hal_release_virt, release_virt)(self.ctx, va.cast(), bytes) }
         }
     }
 
@@ -248,7 +260,12 @@ impl Host {
         match self.clean_range {
             // SAFETY: see `Host`; the bytes lie in an open window.
             Some(clean_range) => unsafe {
-                clean_range(self.ctx, va.cast(), bytes, purpose as u32);
+                callback!(axas_hal_clean_range, clean_range)(
+                    self.ctx,
+                    va.cast(),
+                    bytes,
+                    purpose as u32,
+                );
             },
             None => cpu::clean(va, bytes),
         }
@@ -261,15 +278,17 @@ impl Host {
 
     /// Whether the host wants to do something else.
     pub(crate) fn should_yield(&self) -> bool {
-        // SAFETY: see `Host`.
-        self.should_yield.is_some_and(|should_yield| unsafe { should_yield(self.ctx) } != 0)
+        self.should_yield.is_some_and(|should_yield| {
+            // SAFETY: see `Host`.
+            unsafe { callback!(axas_hal_should_yield, should_yield)(self.ctx) != 0 }
+        })
     }
 
     /// Lets time pass while another call holds the space.
     pub(crate) fn relax(&self) {
         match self.relax {
             // SAFETY: see `Host`.
-            Some(relax) => unsafe { relax(self.ctx) },
+            Some(relax) => unsafe { callback!(axas_hal_relax, relax)(self.ctx) },
             None => core::hint::spin_loop(),
         }
     }
@@ -278,7 +297,7 @@ impl Host {
     pub(crate) fn released(&self, run: &axas_mapping_t) {
         if let Some(released) = self.released {
             // SAFETY: see `Host`.
-            unsafe { released(self.ctx, run) }
+            unsafe { callback!(axas_hal_released, released)(self.ctx, run) }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Requests to invalidate translations.
 
 use super::Host;
+use super::callback::callback;
 use super::frames::Ledger;
 use crate::abi::*;
 
@@ -74,7 +75,9 @@ impl Host {
     fn flush(&self, request: &axas_tlb_request_t, root_register: u64) {
         match self.tlb_flush {
             // SAFETY: see `Host`.
-            Some(tlb_flush) => unsafe { tlb_flush(self.ctx, request) },
+            Some(tlb_flush) => unsafe {
+                callback!(axas_hal_tlb_flush, tlb_flush)(self.ctx, request)
+            },
             None => builtin::flush(request, root_register),
         }
     }
