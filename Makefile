@@ -84,13 +84,14 @@ asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
 	@scripts/setup.sh test
 	@scripts/asan.sh
 
-budgets: ## code size and stack of each call, against the golden figures
-	@scripts/setup.sh lib
+budgets: ## code size, stack and instructions of the calls, against the golden figures
+	@scripts/setup.sh lib bench
 	@scripts/check-size.py
 	@scripts/check-stack.py
+	@scripts/check-instructions.py
 
 bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 to see that it runs
-	@scripts/setup.sh lib
+	@scripts/setup.sh lib bench
 	@scripts/bench.sh
 
 check: ## check the style: rustfmt, clippy, clang-format

@@ -6,6 +6,7 @@
 #   amd      x86 compiler, QEMU and Bochs         intel   x86 compiler and Bochs
 #   header   host, and cbindgen                   check   rustfmt, clippy, clang-format
 #   licenses host, and cargo-deny                 test    all but check, CMake, Ninja, cmocka, clang, ...
+#   bench    Valgrind
 #
 # Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
 # is left in build/toolchain.env for the other scripts.
@@ -99,6 +100,7 @@ want_packages_of() {
 		want clang have clang
 		want abigail-tools have abidiff
 		;;
+	bench) want valgrind have valgrind ;;
 	check) want clang-format have clang-format ;;
 	esac
 }
@@ -226,13 +228,13 @@ remember() {
 has_group() { case $groups in *" $1 "*) true ;; *) false ;; esac; }
 
 # In the order in which they are dealt with: what may be missing for good comes last.
-all_groups="host lib header licenses arm riscv amd intel test check"
+all_groups="host lib header licenses arm riscv amd intel bench test check"
 groups=" "
 for group in "${@:-all}"; do
 	case $group in
 	all) groups+="$all_groups " ;;
 	test) groups+="${all_groups% check} " ;;
-	host | lib | header | licenses | arm | riscv | amd | intel | check) groups+="$group " ;;
+	host | lib | header | licenses | arm | riscv | amd | intel | bench | check) groups+="$group " ;;
 	-h | --help)
 		usage
 		exit

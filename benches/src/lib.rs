@@ -98,5 +98,10 @@ pub fn run() -> Result<(), Box<dyn Error>> {
     for plot in &plots {
         plot.write(&options.directory)?;
     }
-    Ok(())
+    // What is counted, not timed, has to be right.
+    let wrong = |verdict: &&targets::Verdict| verdict.bound == 0.0 && !verdict.met;
+    match verdicts.iter().find(wrong) {
+        Some(verdict) => Err(format!("{}: {}", verdict.workload.title, verdict.figure).into()),
+        None => Ok(()),
+    }
 }
