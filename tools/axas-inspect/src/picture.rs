@@ -63,7 +63,7 @@ struct Band<'a> {
 pub fn draw(subject: &Subject) -> String {
     let mut bands = bands(subject);
     let height = place(&mut bands);
-    let total = TOP + height + BOTTOM;
+    let total = (TOP + height + BOTTOM).ceil();
     let mut document = Document::new()
         .set("viewBox", (0.0, 0.0, WIDTH, total))
         .set("width", WIDTH)

@@ -139,6 +139,39 @@ fn the_picture_is_well_formed_and_shows_every_run() {
     }
 }
 
+/// Which of the arena's frames serves what is the library's business: it is not compared.
+#[test]
+fn the_manual_shows_what_the_tool_prints_and_draws() {
+    fn masked(text: &str) -> String {
+        let mut pieces = text.split("0x").map(|piece| {
+            let digits = piece.trim_start_matches('0');
+            let address = digits.get(..8).filter(|digits| digits.starts_with("40"));
+            if address.is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
+                format!("frame{}", &digits[8..])
+            } else {
+                piece.to_owned()
+            }
+        });
+        let first = pieces.next().unwrap_or_default();
+        pieces.fold(first, |text, piece| text + "0x" + &piece)
+    }
+    let dump = Dump::make("ept");
+    let picture = dump.path().join("picture.svg");
+    let mut command = dump.inspect_root(&["--size", "512G", "--svg"]);
+    let output = command.arg(&picture).output().expect("it runs");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    let docs = |name: &str| {
+        let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        fs::read_to_string(path).expect(name)
+    };
+    let manual = docs("inspect.md");
+    let block = manual.split("```text\n").nth(1).and_then(|rest| rest.split("```").next());
+    let block = block.expect("a block of text");
+    assert_eq!(masked(block), masked(&printed), "docs/inspect.md is not what the tool prints");
+    let drawn = fs::read_to_string(picture).expect("a picture");
+    assert!(masked(&docs("inspect.svg")) == masked(&drawn), "docs/inspect.svg is another picture");
+}
+
 #[test]
 fn nobody_reads_our_output_and_we_do_not_mind() {
     let dump = Dump::make("npt");
