@@ -5,8 +5,9 @@
 #   arm      AArch64 compiler and QEMU            riscv   RISC-V compiler and QEMU
 #   amd      x86 compiler, QEMU and Bochs         intel   x86 compiler and Bochs
 #   header   host, and cbindgen                   check   rustfmt, clippy, clang-format
-#   licenses host, and cargo-deny                 test    all but check, CMake, Ninja, cmocka, clang, ...
-#   bench    Valgrind
+#   licenses host, and cargo-deny                 docs    Doxygen, Graphviz
+#   bench    Valgrind                             test    all but check, CMake, Ninja, cmocka, clang, ...
+#   shots    Chromium, for `scripts/docs.sh shots`; never without its name
 #
 # Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
 # is left in build/toolchain.env for the other scripts.
@@ -102,6 +103,12 @@ want_packages_of() {
 		;;
 	bench) want valgrind have valgrind ;;
 	check) want clang-format have clang-format ;;
+	docs)
+		want doxygen have doxygen
+		want graphviz have dot
+		want python3 have python3
+		;;
+	shots) want chromium have chromium ;;
 	esac
 }
 
@@ -228,13 +235,13 @@ remember() {
 has_group() { case $groups in *" $1 "*) true ;; *) false ;; esac; }
 
 # In the order in which they are dealt with: what may be missing for good comes last.
-all_groups="host lib header licenses arm riscv amd intel bench test check"
+all_groups="host lib header licenses arm riscv amd intel docs bench test check"
 groups=" "
 for group in "${@:-all}"; do
 	case $group in
 	all) groups+="$all_groups " ;;
 	test) groups+="${all_groups% check} " ;;
-	host | lib | header | licenses | arm | riscv | amd | intel | bench | check) groups+="$group " ;;
+	host | lib | header | licenses | arm | riscv | amd | intel | docs | bench | check | shots) groups+="$group " ;;
 	-h | --help)
 		usage
 		exit
@@ -247,7 +254,7 @@ for group in "${@:-all}"; do
 done
 
 wanted=()
-for group in $all_groups; do
+for group in $all_groups shots; do
 	! has_group "$group" || want_packages_of "$group"
 done
 if [ ${#wanted[@]} -gt 0 ]; then
