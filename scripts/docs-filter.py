@@ -12,6 +12,7 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INDEX = "docs/README.md"
+HEADER = "include/axaddrspace.h"
 
 # Topic, title, what it is about, and the names that belong to it: the first pattern that fits.
 TOPICS = [
@@ -116,6 +117,7 @@ def link(path, text, target, subpages):
     file = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
     if not in_site(file):
         return text
+    text = text.replace("\0", "\1")  # no links in the text of a link
     label = label_of(file)
     if anchor:
         label += "_" + anchor.replace("-", "_")
@@ -129,8 +131,8 @@ CODE = re.compile(r"(`+)(.+?)\1")
 LINK = re.compile(r"(?<!!)\[((?:[^][]|\[[^]]*\])+)\]\(([^)\s]+)\)")
 
 
-def inline(path, line, subpages):
-    """Links for Doxygen; names of the interface in code spans where it finds them."""
+def inline(path, line, subpages, names):
+    """Links for Doxygen, those of the Markdown and one at each name of the interface."""
     spans = []
 
     def keep(match):
@@ -142,18 +144,23 @@ def inline(path, line, subpages):
     line = re.sub(r"@(?!ref|subpage)|#(?=\w)", r"\\\g<0>", line)
 
     def put(match):
-        span = spans[int(match.group(1))]
-        if re.search(r"(?i)axas_\w", span):
-            return f"<code>{html.escape(span, quote=False)}</code>"
-        return f"`{span}`"
+        mark, number = match.groups()
+        span = spans[int(number)]
+        if mark == "\1" or not any(name in names for name in re.findall(r"\w+", span)):
+            return f"`{span}`"
+        span = html.escape(span, quote=False)
+        span = re.sub(r"\w+", lambda m: f'@ref {m[0]} "{m[0]}"' if m[0] in names else m[0], span)
+        return f"<code>{span}</code>"
 
-    return re.sub("\0(\\d+)\0", put, line)
+    return re.sub("([\0\1])(\\d+)[\0\1]", put, line)
 
 
 def markdown(path, lines):
     fence = None
     seen = {}
     subpages = set()
+    with open(os.path.join(ROOT, HEADER), encoding="utf-8") as file:
+        names = {name for line in file if (match := DECLARED.match(line)) for name in match.groups() if name}
     for number, line in enumerate(lines):
         if fence:
             if line.strip() == fence:
@@ -173,7 +180,7 @@ def markdown(path, lines):
                 label = label_of(path) + "_" + anchor.replace("-", "_")
             lines[number] = f"{marks} {text} {{#{label}}}"
         elif not line.startswith("    "):
-            lines[number] = inline(path, line, subpages)
+            lines[number] = inline(path, line, subpages, names)
     return lines
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# docs.sh build|shots: the documentation site in build/docs/html, any warning an error; or a
-# picture of each of its pages in build/docs/shots, to look at.
+# docs.sh build|shots|diagrams: the documentation site in build/docs/html, any warning an error; a
+# picture of each of its pages in build/docs/shots, to look at; or docs/diagrams/*.svg from *.dot.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
@@ -32,7 +32,15 @@ shots() {
 	say "build/docs/shots"
 }
 
+diagrams() {
+	have dot || die "dot is missing; run: scripts/setup.sh docs"
+	local source
+	for source in docs/diagrams/*.dot; do
+		run dot -Tsvg "$source" -o "${source%.dot}.svg"
+	done
+}
+
 case ${1:-} in
-build | shots) "$1" ;;
-*) die "usage: scripts/docs.sh build|shots" ;;
+build | shots | diagrams) "$1" ;;
+*) die "usage: scripts/docs.sh build|shots|diagrams" ;;
 esac

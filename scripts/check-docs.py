@@ -1,0 +1,283 @@
+#!/usr/bin/env python3
+"""check-docs.py links|names|snippets|commands|diagrams: whether the documentation is true.
+
+links     each relative link in a Markdown file, and in the site if it was built, leads to a file
+          and, with #, to a heading of it; each page of the site can be reached from docs/README.md
+names     each axas_ and AXAS_ name in a Markdown file is in the header
+snippets  the C of the pages compiles: the porting guides against docs/porting/standins, the others
+          on their own
+commands  the commands of docs/getting-started.md, run in a copy of the repository, print what it says
+diagrams  each picture in docs/diagrams says what the text that it was made of says
+"""
+import html.parser
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HEADER = ROOT / "include/axaddrspace.h"
+SITE = ROOT / "build/docs/html"
+STARTED = ROOT / "docs/getting-started.md"
+BUILT = {"build", "target", ".git"}
+COMPILERS = {"cc": "gcc", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu"}
+FLAGS = ["-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion",
+         "-Wsign-conversion", "-Wshadow", "-Wcast-qual", "-Werror"]
+
+sys.dont_write_bytecode = True
+problems = []
+
+
+def problem(where, what):
+    problems.append(f"{where}: {what}")
+
+
+def read(path):
+    return path.read_text(encoding="utf-8")
+
+
+def pages():
+    """All Markdown of the repository."""
+    found = [path for path in ROOT.rglob("*.md") if path.relative_to(ROOT).parts[0] not in BUILT]
+    return sorted(found)
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def without_code(text):
+    """A page with its fenced blocks, then its code spans, blanked; line numbers stay."""
+    def blank(match):
+        return re.sub(r"[^\n]", " ", match.group())
+
+    text = re.sub(r"^ *(```|~~~).*?^ *\1", blank, text, flags=re.S | re.M)
+    return re.sub(r"`[^`\n]*`", blank, text)
+
+
+def blocks(text, language):
+    """(line, what stands before it, the block without its indent) of each fenced block."""
+    for match in re.finditer(rf"^( *)```{language}\n(.*?)^ *```$", text, flags=re.S | re.M):
+        indent, body = match.groups()
+        before = text[:match.start()]
+        body = re.sub(rf"^{indent}", "", body, flags=re.M)
+        yield before.count("\n") + 1, before.rstrip().rsplit("\n", 1)[-1], body
+
+
+# --- links -------------------------------------------------------------------------------------
+
+
+def anchors_of(path, cache={}):
+    if path not in cache:
+        seen, cache[path] = {}, set()
+        fenced = re.sub(r"^ *(```|~~~).*?^ *\1", "", read(path), flags=re.S | re.M)
+        for heading in re.findall(r"^#+ (.*)$", fenced, flags=re.M):
+            text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower()
+            anchor = re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
+            count = seen[anchor] = seen.get(anchor, -1) + 1
+            cache[path].add(f"{anchor}-{count}" if count else anchor)
+    return cache[path]
+
+
+def check_page_links(path):
+    """The Markdown files that a page links to."""
+    text = without_code(read(path))
+    linked = set()
+    for match in re.finditer(r"\[(?:[^][]|\[[^]]*\])*\]\(([^)\s]+)\)", text):
+        where = f"{name_of(path)}:{text[:match.start()].count(chr(10)) + 1}"
+        target, _, anchor = match.group(1).partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = (path.parent / target).resolve() if target else path
+        if not file.exists():
+            problem(where, f"{target} does not exist")
+            continue
+        if file.suffix == ".md":
+            linked.add(file)
+            if anchor and anchor not in anchors_of(file):
+                problem(where, f"{name_of(file)} has no heading #{anchor}")
+        elif anchor:
+            problem(where, f"#{anchor} of a file that is no page")
+    return linked
+
+
+class Page(html.parser.HTMLParser):
+    def __init__(self, path):
+        super().__init__()
+        self.ids, self.targets = set(), []
+        self.feed(read(path))
+
+    def handle_starttag(self, tag, attributes):
+        for name, value in attributes:
+            if name == "id" or (tag == "a" and name == "name"):
+                self.ids.add(value)
+            elif name in ("href", "src") and value:
+                self.targets.append(value)
+
+
+def check_site_links():
+    parsed = {path: Page(path) for path in SITE.rglob("*.html")}
+    for path, page in parsed.items():
+        for target in page.targets:
+            file, _, anchor = target.partition("#")
+            if re.match(r"[a-z]+:", file):
+                continue
+            to = (path.parent / urllib.parse.unquote(file)).resolve() if file else path
+            if not to.is_file():
+                problem(f"build/docs/html/{path.name}", f"{target} does not exist")
+            elif anchor and to in parsed and anchor not in parsed[to].ids:
+                problem(f"build/docs/html/{path.name}", f"{target}: there is no such anchor")
+
+
+def links():
+    index = ROOT / "docs/README.md"
+    to = {path: check_page_links(path) for path in pages()}
+    for path in to:
+        if name_of(path).startswith("docs/") and path != index and path not in to[index]:
+            problem("docs/README.md", f"does not list {name_of(path)}")
+    if not SITE.is_dir():
+        sys.exit("check-docs.py: build/docs/html is missing; run: make docs")
+    check_site_links()
+    return f"{len(to)} pages and {len(list(SITE.rglob('*.html')))} of the site"
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def names():
+    known = set(re.findall(r"\b(?:axas|AXAS)_\w+", read(HEADER)))
+    count = 0
+    for path in pages():
+        for number, line in enumerate(read(path).splitlines(), 1):
+            for match in re.finditer(r"(?<![\w])(-D)?((?:axas|AXAS)_[\w*]*)", line):
+                cmake, name = match.groups()
+                count += 1
+                pattern = name.replace("*", r"\w+") + (r"\w+" if name.endswith("_") else "")
+                if not cmake and not any(re.fullmatch(pattern, other) for other in known):
+                    problem(f"{name_of(path)}:{number}", f"{name} is not in the header")
+    return f"{count} names"
+
+
+# --- snippets ----------------------------------------------------------------------------------
+
+
+def snippets():
+    """A guide's blocks are one file, the stand-ins before them; other blocks stand for themselves."""
+    for compiler, package in COMPILERS.items():
+        if not shutil.which(compiler):
+            sys.exit(f"check-docs.py: {compiler} is missing; run: apt-get install {package}")
+    count = 0
+    for path in pages():
+        guide = path.parent.name == "porting"
+        found = list(blocks(read(path), "c"))
+        for line, _, body in [(0, "", "".join(b[2] for b in found))] if guide and found else found:
+            count += 1
+            first = ["-include", str(path.parent / "standins" / f"{path.stem}.h")] if guide else []
+            hosted = "<stdio.h>" in body  # a program for the PC
+            for compiler in ["cc"] if hosted else COMPILERS:
+                free = [] if hosted else ["-ffreestanding"]
+                run = subprocess.run([compiler, *FLAGS, *free, *first, "-I", ROOT / "include", "-x", "c", "-"],
+                                     input=body, text=True, capture_output=True, check=False)
+                if run.returncode:
+                    problem(f"{name_of(path)}:{line}", f"{compiler}:\n{run.stderr}")
+    return f"{count} pieces of C"
+
+
+# --- commands ----------------------------------------------------------------------------------
+
+
+def commands_of(block):
+    """(command, expected lines) of a console block."""
+    steps = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            steps.append((line[2:], []))
+        elif not steps:
+            problem(name_of(STARTED), "a console block must begin with a command")
+        else:
+            steps[-1][1].append(line)
+    return steps
+
+
+def agrees(expected, printed):
+    """`...` alone in a line is any number of lines, within a line any text."""
+    def pattern(line):
+        return ".*?".join(re.escape(part) for part in line.split("..."))
+
+    lines = [r"(?:[^\n]*\n)*?" if line == "..." else f"{pattern(line)}\n" for line in expected]
+    return re.fullmatch("".join(lines), printed) is not None
+
+
+def commands():
+    text = read(STARTED)
+    events = [(line, "c", before, body) for line, before, body in blocks(text, "c")]
+    events += [(line, "console", before, body) for line, before, body in blocks(text, "console")]
+    count = 0
+    with tempfile.TemporaryDirectory() as copy:
+        for entry in ROOT.iterdir():
+            if entry.name not in BUILT:
+                run = shutil.copytree if entry.is_dir() else shutil.copy
+                run(entry, f"{copy}/{entry.name}")
+        environment = {**os.environ, "LC_ALL": "C"}
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "CARGO_TARGET_DIR"):
+            environment.pop(name, None)
+        for line, kind, before, body in sorted(events):
+            if kind == "c":
+                if not (saved := re.search(r"[Ss]ave this as `(\w+\.c)`:$", before)):
+                    sys.exit(f"check-docs.py: {name_of(STARTED)}:{line}: C that is saved nowhere")
+                pathlib.Path(copy, saved.group(1)).write_text(body, encoding="utf-8")
+                continue
+            for command, expected in commands_of(body):
+                count += 1
+                done = subprocess.run(["bash", "-c", command], cwd=copy, text=True, env=environment,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, check=False)
+                if done.returncode:
+                    problem(f"{name_of(STARTED)}:{line}",
+                            f"`{command}` ended with {done.returncode}:\n{done.stdout}")
+                elif not agrees(expected, done.stdout):
+                    problem(f"{name_of(STARTED)}:{line}", f"`{command}` printed:\n{done.stdout}")
+                if problems:
+                    return ""
+    return f"{count} commands"
+
+
+# --- diagrams ----------------------------------------------------------------------------------
+
+
+def labels(svg):
+    """The texts of a picture, whatever version of Graphviz placed them."""
+    return sorted(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
+
+
+def diagrams():
+    if not shutil.which("dot"):
+        sys.exit("check-docs.py: dot is missing; run: scripts/setup.sh docs")
+    sources = sorted((ROOT / "docs/diagrams").glob("*.dot"))
+    for source in sources:
+        fresh = subprocess.run(["dot", "-Tsvg", source], text=True, capture_output=True, check=True).stdout
+        if labels(fresh) != labels(read(source.with_suffix(".svg"))):
+            problem(name_of(source), "the picture says something else; run: scripts/docs.sh diagrams")
+    return f"{len(sources)} diagrams"
+
+
+def main():
+    checks = {f.__name__: f for f in (links, names, snippets, commands, diagrams)}
+    if len(sys.argv) != 2 or sys.argv[1] not in checks:
+        sys.exit(__doc__)
+    what = checks[sys.argv[1]]()
+    for line in problems:
+        print(line)
+    if problems:
+        sys.exit(f"check-docs.py: {len(problems)} problems")
+    if what.startswith("0 "):
+        sys.exit("check-docs.py: nothing was checked")
+    print(f"{what}: as they should be")
+
+
+if __name__ == "__main__":
+    main()
