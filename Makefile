@@ -94,6 +94,10 @@ bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 
 	@scripts/setup.sh lib bench
 	@scripts/bench.sh
 
+docs: ## make the documentation site: build/docs/html/index.html
+	@scripts/setup.sh docs
+	@scripts/docs.sh build
+
 check: ## check the style: rustfmt, clippy, clang-format
 	@scripts/setup.sh check lib
 	@scripts/check.sh

@@ -24,6 +24,7 @@ HEADER = ROOT / "include/axaddrspace.h"
 SITE = ROOT / "build/docs/html"
 STARTED = ROOT / "docs/getting-started.md"
 BUILT = {"build", "target", ".git"}
+FIGURES = ROOT / "docs/bench"  # what benchmarks printed, not pages
 COMPILERS = {"cc": "gcc", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu"}
 FLAGS = ["-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion",
          "-Wsign-conversion", "-Wshadow", "-Wcast-qual", "-Werror"]
@@ -42,8 +43,8 @@ def read(path):
 
 def pages():
     """All Markdown of the repository."""
-    found = [path for path in ROOT.rglob("*.md") if path.relative_to(ROOT).parts[0] not in BUILT]
-    return sorted(found)
+    return sorted(path for path in ROOT.rglob("*.md")
+                  if path.relative_to(ROOT).parts[0] not in BUILT and FIGURES not in path.parents)
 
 
 def name_of(path):

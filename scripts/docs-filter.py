@@ -13,6 +13,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INDEX = "docs/README.md"
 HEADER = "include/axaddrspace.h"
+FIGURES = "docs/bench/"  # what benchmarks printed, not pages
 
 # Topic, title, what it is about, and the names that belong to it: the first pattern that fits.
 TOPICS = [
@@ -106,7 +107,7 @@ def label_of(path):
 def in_site(path):
     top = path.split("/")[0]
     return path.endswith(".md") and (top in ("docs", "examples", "c-tests") or top == path) \
-        and os.path.exists(os.path.join(ROOT, path))
+        and not path.startswith(FIGURES) and os.path.exists(os.path.join(ROOT, path))
 
 
 def link(path, text, target, subpages):
@@ -147,8 +148,9 @@ def inline(path, line, subpages, names):
         mark, number = match.groups()
         span = spans[int(number)]
         if mark == "\1" or not any(name in names for name in re.findall(r"\w+", span)):
-            return f"`{span}`"
-        span = html.escape(span, quote=False)
+            if not re.search(r"(?<!\w)::", span):
+                return f"`{span}`"
+        span = re.sub(r"(?<!\w)::", r"\\::", html.escape(span, quote=False))
         span = re.sub(r"\w+", lambda m: f'@ref {m[0]} "{m[0]}"' if m[0] in names else m[0], span)
         return f"<code>{span}</code>"
 
