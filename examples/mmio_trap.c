@@ -32,15 +32,14 @@ struct vcpu {
 /* What the instruction that trapped wanted, free of the architecture's encoding. */
 struct access {
 	uint64_t offset; /* from the device's first byte */
-	uint32_t bytes; /* 1, 2, 4 or 8 */
+	axas_width_t bytes;
 	uint32_t is_write;
 	uint64_t value; /* of a store; for a load the device's answer */
 };
 
 struct device {
 	const char *name;
-	axas_gpa_t gpa;
-	uint64_t size;
+	axas_mmio_range_t range;
 	/* Returns 0 for an access that the device has no register for. */
 	uint32_t (*access)(struct access *access);
 };
@@ -77,8 +76,8 @@ static uint32_t counter_access(struct access *access)
 
 /* The cookie is the index: finding the device takes no search, and no device's address twice. */
 static const struct device devices[] = {
-	{ "uart", UART, AXAS_PAGE_SIZE, uart_access },
-	{ "counter", COUNTER, AXAS_PAGE_SIZE, counter_access },
+	{ "uart", { UART, AXAS_PAGE_SIZE }, uart_access },
+	{ "counter", { COUNTER, AXAS_PAGE_SIZE }, counter_access },
 };
 
 #define DEVICE_COUNT (sizeof(devices) / sizeof(devices[0]))
@@ -107,22 +106,19 @@ static uint32_t decode(const struct vcpu *vcpu, uint64_t esr, struct access *acc
 	access->bytes = 1u << (esr >> ESR_SAS_SHIFT & 3);
 	access->is_write = (esr & ESR_WNR) != 0;
 	access->value = reg_of(esr) == 31 ? 0 : vcpu->x[reg_of(esr)];
-	if (access->bytes < 8)
-		access->value &= (UINT64_C(1) << access->bytes * 8) - 1;
+	access->value &= axas_width_mask(access->bytes);
 	return 1;
 }
 
 /* The guest sees what a load of this width would leave in its register. */
 static void finish_load(struct vcpu *vcpu, uint64_t esr, const struct access *access)
 {
-	const uint32_t bits = access->bytes * 8;
-	uint64_t value = access->value;
+	const uint64_t mask = axas_width_mask(access->bytes);
+	const uint64_t sign = mask ^ mask >> 1;
+	uint64_t value = access->value & mask;
 
-	if (bits < 64) {
-		value &= (UINT64_C(1) << bits) - 1;
-		if ((esr & ESR_SSE) && (value >> (bits - 1) & 1))
-			value |= ~((UINT64_C(1) << bits) - 1);
-	}
+	if (esr & ESR_SSE && value & sign)
+		value |= ~mask;
 	if (!(esr & ESR_SF))
 		value &= UINT32_MAX;
 	if (reg_of(esr) != 31)
@@ -132,6 +128,7 @@ static void finish_load(struct vcpu *vcpu, uint64_t esr, const struct access *ac
 /* Returns 0 when the guest has to get an abort of its own for this access. */
 static uint32_t emulate(axas_t *as, struct vcpu *vcpu, uint64_t esr, axas_gpa_t gpa)
 {
+	const struct device *device;
 	struct access access;
 	uint64_t cookie;
 
@@ -140,8 +137,12 @@ static uint32_t emulate(axas_t *as, struct vcpu *vcpu, uint64_t esr, axas_gpa_t 
 		return 1;
 	if (cookie >= DEVICE_COUNT || !decode(vcpu, esr, &access))
 		return 0;
-	access.offset = gpa - devices[cookie].gpa;
-	if (!devices[cookie].access(&access))
+	/* The first byte is the device's; with the width it is known whether the last one is. */
+	device = &devices[cookie];
+	if (!axas_mmio_contains(&device->range, gpa, access.bytes))
+		return 0;
+	access.offset = gpa - device->range.gpa;
+	if (!device->access(&access))
 		return 0;
 	if (!access.is_write)
 		finish_load(vcpu, esr, &access);
@@ -210,6 +211,7 @@ static void run(axas_t *as)
 
 	guest_access(as, &vcpu, COUNTER, 2, 7, ESR_ISV | ESR_WNR); /* it takes 64 bits only */
 	guest_access(as, &vcpu, UART + 0x800, 2, 7, ESR_ISV); /* no such register */
+	guest_access(as, &vcpu, UART + AXAS_PAGE_SIZE - 2, 2, 7, ESR_ISV); /* half of it */
 	guest_access(as, &vcpu, UART, 2, 0, ESR_WNR); /* the CPU does not describe it */
 	guest_access(as, &vcpu, UART + AXAS_PAGE_SIZE, 2, 0, ESR_ISV); /* beside the device */
 }
@@ -232,9 +234,11 @@ int main(void)
 	    axas_arena_hal(&arena, &hal) || axas_create(&cfg, &hal, &as))
 		return 1;
 	for (size_t i = 0; i < DEVICE_COUNT; i++) {
-		if (axas_map_trap(as, devices[i].gpa, devices[i].size, i))
+		const axas_mmio_range_t *range = &devices[i].range;
+
+		if (axas_map_trap(as, range->gpa, range->size, i))
 			return 1;
-		printf("%-7s at 0x%08" PRIx64 ", cookie %zu\n", devices[i].name, devices[i].gpa, i);
+		printf("%-7s at 0x%08" PRIx64 ", cookie %zu\n", devices[i].name, range->gpa, i);
 	}
 	run(as);
 	if (axas_stats(as, &stats))
