@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Tries glue_xen_arm.c as the rest of Xen would use it. */
+#include <stdio.h>
+
+#include "stubs.h"
+#include "xen.h"
+
+#define RAM  0x40000 /* guest frame numbers */
+#define UART 0x9000
+#define MFN  0x100000 /* machine frames that are the guest's: 4 MiB, aligned to 2 MiB */
+
+static struct domain guest;
+static struct p2m_domain *p2m = &guest.arch.p2m;
+
+static void set(const char *what, unsigned long gfn, unsigned long nr, mfn_t mfn, p2m_type_t t,
+		p2m_access_t a)
+{
+	int rc;
+
+	write_lock(&p2m->lock);
+	rc = p2m_set_entry(p2m, (gfn_t){ gfn }, nr, mfn, t, a);
+	write_unlock(&p2m->lock);
+	printf("%-40s rc %d\n", what, rc);
+}
+
+static void get(unsigned long gfn)
+{
+	p2m_type_t type;
+	unsigned int order;
+	bool valid;
+	mfn_t mfn;
+
+	read_lock(&p2m->lock);
+	mfn = p2m_get_entry(p2m, (gfn_t){ gfn }, &type, NULL, &order, &valid);
+	read_unlock(&p2m->lock);
+	if (valid)
+		printf("  gfn 0x%lx: mfn 0x%lx, type %d, order %u\n", gfn, mfn.mfn, (int)type,
+		       order);
+	else
+		printf("  gfn 0x%lx: nothing, order %u\n", gfn, order);
+}
+
+int main(void)
+{
+	uint32_t preempted = 0;
+	int rc = p2m_init(&guest);
+
+	printf("p2m_init: rc %d, VMID of VTTBR %u\n", rc, (unsigned int)(p2m->vttbr >> 48));
+	if (rc)
+		return 1;
+	set("RAM", RAM, 1024, (mfn_t){ MFN }, p2m_ram_rw, p2m_access_rwx);
+	get(RAM + 5);
+	set("UART", UART, 1, (mfn_t){ 0x9000 }, p2m_mmio_direct_dev, p2m_access_rwx);
+	get(UART);
+	set("a page of RAM read-only", RAM + 5, 1, (mfn_t){ MFN + 5 }, p2m_ram_ro, p2m_access_rwx);
+	get(RAM + 5);
+	get(RAM + 6);
+	get(RAM + 600);
+	set("a page of RAM gone", RAM + 7, 1, INVALID_MFN, p2m_invalid, p2m_access_rwx);
+	get(RAM + 7);
+	set("a page of memory access rx", RAM + 8, 1, (mfn_t){ MFN + 8 }, p2m_ram_rw,
+	    p2m_access_rx);
+	get(RAM + 8);
+	set("a foreign page", RAM + 9, 1, (mfn_t){ 0x7777 }, p2m_map_foreign_rw, p2m_access_rwx);
+	get(RAM + 9);
+	set("beyond the last address", 1ul << 28, 1, (mfn_t){ MFN }, p2m_ram_rw, p2m_access_rwx);
+
+	printf("a fault on RAM passes: %d, on the missing page: %d\n",
+	       p2m_resolve_translation_fault(&guest, (gfn_t){ RAM }),
+	       p2m_resolve_translation_fault(&guest, (gfn_t){ RAM + 7 }));
+
+	guest.is_dying = true;
+	stub_counts.preempt = true;
+	for (;;) {
+		rc = relinquish_p2m_mapping(&guest);
+		if (rc != -ERESTART)
+			break;
+		preempted++;
+	}
+	printf("relinquish_p2m_mapping: rc %d, preempted: %s\n", rc, preempted > 0 ? "yes" : "NO");
+	get(RAM);
+	p2m_final_teardown(&guest);
+	printf("flushes: %s, local ones in a fault: %s\n", stub_counts.flushes > 0 ? "yes" : "NO",
+	       stub_counts.flushes_local > 0 ? "yes" : "NO");
+	printf("%lu pages not given back, %u windows open, %u mistakes\n", stub_counts.pages_out,
+	       stub_counts.windows_open, stub_counts.mistakes);
+	return stub_counts.pages_out != 0 || stub_counts.windows_open != 0 ||
+	       stub_counts.mistakes != 0;
+}

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * Where axaddrspace would go in Xen on Arm: the functions of xen/arch/arm/mmu/p2m.c that know what a
+ * page table looks like, over the library.
+ *
+ * What is above them (p2m_lookup, guest_physmap_add_entry, map_regions_p2mt, p2m_cache_flush_range,
+ * the handler of stage-2 aborts) goes on calling p2m_set_entry, p2m_get_entry and
+ * p2m_resolve_translation_fault. What is below stays: the domain heap, the pool of p2m pages with its
+ * limit, map_domain_page, the VMID allocator, p2m_restore_state (which loads p2m->vttbr),
+ * setup_virt_paging, and p2m_force_tlb_flush_sync with its workarounds for errata.
+ *
+ * The library takes no lock: Xen's p2m lock is held already, for writing in p2m_set_entry and for
+ * reading elsewhere. Guest memory stays Xen's; the library allocates page tables only.
+ *
+ * A skeleton. Not in it is what needs a record beside the tables, for entries have no room for a
+ * p2m_type_t: foreign and grant mappings, with the references that they hold, and memory access. Nor a
+ * p2m that the IOMMU shares, and tracking of set/way operations, for which p2m.c invalidates entries
+ * that it keeps.
+ */
+#include "xen.h"
+
+#include <stddef.h>
+
+static paddr_t maddr(mfn_t mfn)
+{
+	return (paddr_t)mfn.mfn << PAGE_SHIFT;
+}
+
+static mfn_t mfn_of(axas_hpa_t hpa)
+{
+	return (mfn_t){ hpa >> PAGE_SHIFT };
+}
+
+static axas_gpa_t gaddr(gfn_t gfn)
+{
+	return (axas_gpa_t)gfn.gfn << PAGE_SHIFT;
+}
+
+static int errno_of(axas_status_t status)
+{
+	switch (status) {
+	case AXAS_OK:
+		return 0;
+	case AXAS_ERR_INVALID_INPUT:
+		return -EINVAL;
+	case AXAS_ERR_ALREADY_EXISTS:
+		return -EEXIST;
+	case AXAS_ERR_NO_MEMORY:
+		return -ENOMEM;
+	case AXAS_ERR_NOT_MAPPED:
+		return -ENOENT;
+	case AXAS_ERR_DENIED:
+		return -EFAULT;
+	case AXAS_ERR_UNSUPPORTED:
+		return -EOPNOTSUPP;
+	case AXAS_ERR_AGAIN:
+		return -ERESTART;
+	default:
+		return -EIO;
+	}
+}
+
+/* --- what the library asks of Xen ------------------------------------------------------------- */
+
+/* Single pages from the domain's pool, which limits them; concatenated roots from the heap. */
+static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
+{
+	struct p2m_domain *p2m = ctx;
+	struct page_info *page = NULL;
+
+	if (purpose == AXAS_FRAME_TABLE)
+		page = order == 0 ? p2m_alloc_page(p2m->domain) :
+				    alloc_domheap_pages(NULL, order, 0);
+	return page == NULL ? AXAS_HPA_INVALID : maddr(page_to_mfn(page));
+}
+
+static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
+{
+	struct p2m_domain *p2m = ctx;
+	struct page_info *page = mfn_to_page(mfn_of(frame));
+
+	(void)purpose;
+	if (order == 0)
+		p2m_free_page(p2m->domain, page);
+	else
+		free_domheap_pages(page, order);
+}
+
+/* A window of one page, closed in reverse order on this CPU. */
+static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
+{
+	unsigned char *page = map_domain_page(mfn_of(pa));
+
+	(void)ctx;
+	(void)size;
+	return page + pa % AXAS_PAGE_SIZE;
+}
+
+/* unmap_domain_page takes any address within the page. */
+static void release_virt(void *ctx, void *va, size_t size)
+{
+	(void)ctx;
+	(void)size;
+	unmap_domain_page(va);
+}
+
+/*
+ * LOCAL requests come from two places: from a fault, whose vCPU runs here, with the lock held for
+ * reading; and, where permissions are added, with the lock held for writing.
+ */
+static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
+{
+	struct p2m_domain *p2m = ctx;
+
+	if (request->scope == AXAS_SCOPE_LOCAL && !rw_is_write_locked(&p2m->lock))
+		flush_guest_tlb_local();
+	else
+		p2m_force_tlb_flush_sync(p2m);
+}
+
+static uint32_t should_yield(void *ctx)
+{
+	(void)ctx;
+	return hypercall_preempt_check();
+}
+
+/* --- life and death --------------------------------------------------------------------------- */
+
+static axas_status_t create(struct p2m_domain *p2m)
+{
+	const axas_config_t config = {
+		.struct_size = sizeof(config),
+		.format = AXAS_FORMAT_ARM_S2,
+		.size = UINT64_C(1) << p2m_ipa_bits,
+		/* One VTCR_EL2 for all domains: setup_virt_paging writes what axas_hw_regs says. */
+		.gpa_bits = p2m_ipa_bits,
+		.vmid = p2m->vmid,
+		.features = max_vmid == MAX_VMID_16_BIT ? AXAS_FEATURE_ARM_VMID16 : 0,
+		.options = AXAS_CALLER_LOCKED,
+	};
+	const axas_hal_t hal = {
+		.struct_size = sizeof(hal),
+		.ctx = p2m,
+		.alloc_frame = alloc_frame,
+		.dealloc_frame = dealloc_frame,
+		.phys_to_virt = phys_to_virt,
+		.release_virt = release_virt,
+		.tlb_flush = tlb_flush,
+		.should_yield = should_yield,
+	};
+
+	/* The handle cannot live in a window, and struct domain has to fit into a page. */
+	p2m->storage = _xzalloc(AXAS_STORAGE_SIZE, AXAS_STORAGE_ALIGN);
+	if (p2m->storage == NULL)
+		return AXAS_ERR_NO_MEMORY;
+	return axas_create_in(p2m->storage, AXAS_STORAGE_SIZE, &config, &hal, &p2m->space);
+}
+
+int p2m_init(struct domain *d)
+{
+	struct p2m_domain *p2m = &d->arch.p2m;
+	axas_hw_regs_t registers;
+	axas_status_t status;
+	int rc;
+
+	rwlock_init(&p2m->lock);
+	p2m->domain = d;
+	rc = p2m_alloc_vmid(d);
+	if (rc)
+		return rc;
+	status = create(p2m);
+	if (status == AXAS_OK)
+		status = axas_hw_regs(p2m->space, &registers);
+	if (status != AXAS_OK) {
+		p2m_final_teardown(d);
+		return errno_of(status);
+	}
+	p2m->vttbr = registers.root_register;
+	/* Whatever the VMID's last owner left. */
+	write_lock(&p2m->lock);
+	p2m_force_tlb_flush_sync(p2m);
+	write_unlock(&p2m->lock);
+	return 0;
+}
+
+/* The domain does not run any more. p2m_teardown, which freed the tables, has nothing to do now. */
+int relinquish_p2m_mapping(struct domain *d)
+{
+	struct p2m_domain *p2m = &d->arch.p2m;
+	const axas_gpa_t end = UINT64_C(1) << p2m_ipa_bits;
+	const axas_gpa_t gpa = gaddr(p2m->lowest_mapped_gfn);
+	axas_status_t status;
+	uint64_t done;
+
+	write_lock(&p2m->lock);
+	/* No budget but should_yield, which is asked after every 512 entries. */
+	status = axas_unmap_some(p2m->space, gpa, end - gpa, UINT64_MAX, &done);
+	p2m->lowest_mapped_gfn.gfn += done >> PAGE_SHIFT;
+	write_unlock(&p2m->lock);
+	return errno_of(status);
+}
+
+void p2m_final_teardown(struct domain *d)
+{
+	struct p2m_domain *p2m = &d->arch.p2m;
+
+	if (p2m->domain == NULL)
+		return;
+	write_lock(&p2m->lock);
+	axas_destroy(p2m->space);
+	write_unlock(&p2m->lock);
+	p2m->space = NULL;
+	xfree(p2m->storage);
+	p2m->storage = NULL;
+	p2m_free_vmid(d);
+	p2m->domain = NULL;
+}
+
+/* --- entries ---------------------------------------------------------------------------------- */
+
+#define RWX (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
+
+/* What the type allows and what memory it is; 0 for a type that this glue cannot keep. */
+static axas_flags_t flags_of_type(p2m_type_t t)
+{
+	switch (t) {
+	case p2m_ram_rw:
+		return RWX;
+	case p2m_ram_ro:
+		return AXAS_READ | AXAS_EXECUTE;
+	case p2m_mmio_direct_dev:
+		return AXAS_READ | AXAS_WRITE | AXAS_DEVICE;
+	case p2m_mmio_direct_nc:
+		return AXAS_READ | AXAS_WRITE | AXAS_UNCACHED;
+	case p2m_mmio_direct_c:
+		return AXAS_READ | AXAS_WRITE;
+	default:
+		return 0;
+	}
+}
+
+static p2m_type_t type_of(const axas_mapping_t *m)
+{
+	if (m->state != AXAS_STATE_LINEAR)
+		return p2m_invalid;
+	if (m->flags & AXAS_DEVICE)
+		return p2m_mmio_direct_dev;
+	if (m->flags & AXAS_UNCACHED)
+		return p2m_mmio_direct_nc;
+	if (!(m->flags & AXAS_EXECUTE))
+		return p2m_mmio_direct_c;
+	return m->flags & AXAS_WRITE ? p2m_ram_rw : p2m_ram_ro;
+}
+
+/*
+ * The lock is held for writing. All of the range changes or nothing, and it need not be aligned as a
+ * whole to get superpages.
+ */
+int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t smfn, p2m_type_t t,
+		  p2m_access_t a)
+{
+	const uint64_t size = (uint64_t)nr << PAGE_SHIFT;
+	const axas_flags_t flags = flags_of_type(t);
+
+	if (p2m->domain->is_dying)
+		return -ENOMEM;
+	if (smfn.mfn == INVALID_MFN.mfn)
+		return errno_of(axas_unmap(p2m->space, gaddr(sgfn), size));
+	if (flags == 0 || a != p2m_access_rwx)
+		return -EOPNOTSUPP;
+	return errno_of(
+		axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size, flags | AXAS_REPLACE));
+}
+
+/* The lock is held for reading at least. */
+mfn_t p2m_get_entry(struct p2m_domain *p2m, gfn_t gfn, p2m_type_t *t, p2m_access_t *a,
+		    unsigned int *page_order, bool *valid)
+{
+	axas_mapping_t m;
+	bool mapped;
+
+	/* Beyond the last address there is one page of nothing. */
+	if (axas_query(p2m->space, gaddr(gfn), &m) != AXAS_OK)
+		m = (axas_mapping_t){ .size = AXAS_PAGE_SIZE, .state = AXAS_STATE_ABSENT };
+	mapped = m.state == AXAS_STATE_LINEAR;
+	if (t != NULL)
+		*t = type_of(&m);
+	if (valid != NULL)
+		*valid = mapped;
+	if (page_order != NULL) {
+		for (*page_order = 0; m.size >> PAGE_SHIFT >> (*page_order + 1) != 0;)
+			++*page_order;
+	}
+	if (!mapped)
+		return INVALID_MFN;
+	if (a != NULL)
+		*a = p2m_access_rwx;
+	return mfn_of(m.hpa + (gaddr(gfn) - m.gpa));
+}
+
+/* A vCPU of this domain faulted here: true when it was a passing thing, and the guest tries again. */
+bool p2m_resolve_translation_fault(struct domain *d, gfn_t gfn)
+{
+	struct p2m_domain *p2m = &d->arch.p2m;
+	axas_fault_result_t result;
+
+	read_lock(&p2m->lock);
+	result = axas_handle_page_fault(p2m->space, gaddr(gfn), AXAS_READ);
+	read_unlock(&p2m->lock);
+	return axas_fault_resumes(result) != 0;
+}
