@@ -21,7 +21,7 @@ TOPICS = [
      r"axas_status|AXAS_OK|AXAS_ERR_|axas_version|AXAS_VERSION|axas_set_logger|axas_log_fn|AXAS_MUST_USE"),
     ("slices", "Long operations in slices", "The same operations with a budget, for ranges that take long.",
      r"axas_\w+_some$"),
-    ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_hal.",
+    ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_concepts.",
      r"axas_fault|AXAS_FAULT_|AXAS_KIND_|AXAS_VALID_|AXAS_IS_|axas_handle_page_fault|axas_trap_cookie"),
     ("looking", "Looking", "What stands where, and whether the tables are sound.",
      r"axas_translate|axas_query|axas_for_each$|axas_dump|axas_stats|axas_audit|axas_mapping_t|AXAS_STATE_"
@@ -32,7 +32,7 @@ TOPICS = [
      r"axas_hal_t|AXAS_HAL_|axas_\w+_frame_fn|axas_\w+_fn$|AXAS_FRAME_|axas_tlb_request_t|AXAS_FLUSH_"
      r"|AXAS_SCOPE_"),
     ("arena", "Arena", "Frames for a host that has no allocator.", r"axas_arena|AXAS_ARENA_"),
-    ("frames", "Frames for the host's own use", "Taken from the same callbacks.", r"axas_frame_"),
+    ("frames", "Frames for the host's own use", "For vCPU state, bitmaps and rings: taken from the callbacks of a space.", r"axas_frame_"),
     ("devices", "Device ranges", "MMIO, ports and system registers of emulated devices.",
      r"(?i)axas_(mmio|port|sysreg|width)"),
     ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age)"),
@@ -67,15 +67,28 @@ def topic_of(name):
     fail(f"{name} belongs to no topic: give it one in TOPICS")
 
 
+def declared(lines):
+    """The names that a header declares."""
+    return {name for line in lines if (match := DECLARED.match(line)) for name in match.groups() if name}
+
+
+def linked(text, known):
+    """A text with a link at each name."""
+    return re.sub(r"\w+", lambda m: f'@ref {m[0]} "{m[0]}"' if m[0] in known else m[0], text)
+
+
 def header(lines):
     """Topics for a header: @ingroup in the comment above each name, all topics at the end."""
     first, last = lines.index("/*"), lines.index(" */")
     lines[first] = "/** @file"
     used = set()
+    known = declared(lines)
     comment = None  # the end of the comment above the current line
     for number, line in enumerate(lines):
-        if line.lstrip().startswith("*"):
-            lines[number] = re.sub(r"#(?=\w)", r"\\#", line)
+        if re.match(r"\s*(/\*)?\*", line):
+            line = re.sub(r"#(?=\w)", r"\\#", line)
+            lines[number] = "`".join(linked(text, known) if part % 2 == 0 else text
+                                     for part, text in enumerate(line.split("`")))
         if number <= last:
             continue
         if line == " */" or re.match(r"/\*\* .* \*/$", line):
@@ -151,8 +164,7 @@ def inline(path, line, subpages, names):
             if not re.search(r"(?<!\w)::", span):
                 return f"`{span}`"
         span = re.sub(r"(?<!\w)::", r"\\::", html.escape(span, quote=False))
-        span = re.sub(r"\w+", lambda m: f'@ref {m[0]} "{m[0]}"' if m[0] in names else m[0], span)
-        return f"<code>{span}</code>"
+        return f"<code>{linked(span, names)}</code>"
 
     return re.sub("([\0\1])(\\d+)[\0\1]", put, line)
 
@@ -162,7 +174,7 @@ def markdown(path, lines):
     seen = {}
     subpages = set()
     with open(os.path.join(ROOT, HEADER), encoding="utf-8") as file:
-        names = {name for line in file if (match := DECLARED.match(line)) for name in match.groups() if name}
+        names = declared(file)
     for number, line in enumerate(lines):
         if fence:
             if line.strip() == fence:
