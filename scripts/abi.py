@@ -28,7 +28,7 @@ def translation_unit():
     """A variable for each item of the header: abidiff compares the types of variables to the last member
     and parameter, and reads them from the debug information of any object, in whatever language the
     functions behind the header are written. A constant's value is that of an enumerator."""
-    yield '#include "axaddrspace.h"'
+    yield '#define AXAS_STATIC_HAL\n#include "axaddrspace.h"'
     for name in names(r"\b(axas_\w+)\("):
         yield f"__typeof__({name}) *function_{name};"
     for name in names(r"^(?:typedef .*\(\*|typedef .*|\} )(axas_\w+)(?:;|\)\()"):

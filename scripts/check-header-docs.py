@@ -16,7 +16,7 @@ def declarations():
     """The functions, types and structs that clang finds in the header."""
     if not shutil.which("clang"):
         sys.exit("error: clang is missing; run: apt-get install clang")
-    command = ["clang", "-xc", "-std=c11", "-fsyntax-only", "-fparse-all-comments"]
+    command = ["clang", "-xc", "-std=c11", "-fsyntax-only", "-fparse-all-comments", "-DAXAS_STATIC_HAL"]
     command += ["-Xclang", "-ast-dump=json", str(HEADER)]
     tree = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return [item for item in tree["inner"] if item.get("name", "").startswith("axas_")

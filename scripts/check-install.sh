@@ -18,6 +18,11 @@ out="$BUILD/consumers"
 installed="$out/some where/usr"
 consumers=$ROOT/c-tests/consumers
 
+[ "$arch" = host ] || need "$arch-linux-gnu-gcc"
+case $arch in
+aarch64 | riscv64) need "qemu-system-$arch" ;;
+esac
+
 # run_consumer FILE: where its architecture runs.
 run_consumer() {
 	case $arch in
@@ -36,6 +41,7 @@ run_consumer() {
 build_consumer() {
 	local build="$out/some where/$1"
 	shift
+	need cmake ninja
 	rm -rf "$build"
 	[ "$arch" = host ] || set -- "$@" "-DCMAKE_TOOLCHAIN_FILE=$consumers/bare/$arch.cmake"
 	run cmake -S "$consumers" -B "$build" -G Ninja "$@"
@@ -51,6 +57,7 @@ install)
 	mv "$out/stage$installed" "$installed"
 	;;
 pkg-config)
+	need pkg-config
 	export PKG_CONFIG_PATH="$installed/lib/pkgconfig"
 	module=axaddrspace sources=$consumers/main.c cc=cc flags=
 	if [ "$arch" != host ]; then

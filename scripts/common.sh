@@ -27,6 +27,17 @@ run() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Bash calls this for a command that is not there.
+command_not_found_handle() { die "$1 is missing; run: scripts/setup.sh"; }
+
+# need COMMAND...: for those that others call.
+need() {
+	local command
+	for command; do
+		have "$command" || command_not_found_handle "$command"
+	done
+}
+
 # package_version: the one of Cargo.toml.
 package_version() { sed -n 's/^version *= *"\(.*\)"/\1/p' "$ROOT/Cargo.toml" | head -n1; }
 

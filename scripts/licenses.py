@@ -22,7 +22,7 @@ LINE = "=" * 100
 
 def crates(graph):
     """What goes into an archive, our own crate left out: the normal dependencies, all the way down."""
-    command = ["cargo", "metadata", "--locked", "--format-version=1"]
+    command = [find("cargo"), "metadata", "--locked", "--format-version=1"]
     command += ["--no-default-features", "--features", ",".join(graph["features"])]
     command += [f"--filter-platform={target}" for target in graph["targets"]]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
@@ -46,9 +46,10 @@ def built_with():
     return set(words.stdout.replace(",", " ").split())
 
 
-def cargo_deny():
-    tool = shutil.which("cargo-deny", path=f"{ROOT}/build/tools/bin:{os.environ['PATH']}")
-    return tool or sys.exit("error: cargo-deny is missing; run: scripts/setup.sh licenses")
+def find(tool):
+    cargo_home = os.environ.get("CARGO_HOME", Path.home() / ".cargo")
+    places = [f"{ROOT}/build/tools/bin", os.environ["PATH"], f"{cargo_home}/bin"]
+    return shutil.which(tool, path=":".join(places)) or sys.exit(f"error: {tool} is missing; run: scripts/setup.sh licenses")
 
 
 def notices(packages):
@@ -66,7 +67,7 @@ def notices(packages):
 def complaints(graph, packages, texts):
     for feature in sorted(built_with() - set(graph["features"])):
         yield f"archives are built with {feature}, which deny.toml leaves out"
-    if subprocess.run([cargo_deny(), "--offline", "check", "licenses"], cwd=ROOT).returncode != 0:
+    if subprocess.run([find("cargo-deny"), "--offline", "check", "licenses"], cwd=ROOT).returncode != 0:
         yield "cargo-deny does not agree (see above)"
     page = PAGE.read_text()
     for package in packages:
