@@ -8,7 +8,6 @@
 
 typedef uintptr_t vaddr_t;
 typedef uintptr_t paddr_t;
-typedef unsigned long colormap_t;
 
 enum AS_SEC { SEC_HYP_GLOBAL, SEC_HYP_IMAGE, SEC_HYP_PRIVATE, SEC_HYP_VM };
 
@@ -17,17 +16,6 @@ struct addr_space {
 };
 struct cpu {
 	struct addr_space as;
-};
-struct ppages {
-	paddr_t base;
-	size_t num_pages;
-	colormap_t colors;
-};
-struct vm_mem_region {
-	paddr_t base;
-	size_t size;
-	bool place_phys;
-	paddr_t phys;
 };
 
 /* The members that the glue uses; the last three are its own. */
@@ -40,14 +28,8 @@ struct vm {
 
 struct cpu *cpu(void);
 void *mem_alloc_page(size_t num_pages, enum AS_SEC sec, bool phys_aligned);
-struct ppages mem_alloc_ppages(colormap_t colors, size_t num_pages, bool aligned);
 bool mem_translate(struct addr_space *as, vaddr_t va, paddr_t *pa);
-void sysreg_vttbr_el2_write(uint64_t value);
-void sysreg_vtcr_el2_write(uint64_t value);
 
 /* What the guide defines. */
 int vm_space_init(struct vm *vm, uint64_t guest_bits);
-int vm_map_region(struct vm *vm, const struct vm_mem_region *reg);
-int vm_map_device(struct vm *vm, vaddr_t va, paddr_t pa, size_t size);
-void vm_space_load(struct vm *vm);
 int vm_abort(struct vm *vm, uint64_t esr, uint64_t far, uint64_t hpfar, uint64_t *emulator);

@@ -6,10 +6,10 @@
 
 #include "axaddrspace.h"
 
-#define MM_MODE_R	UINT32_C(0x0001)
-#define MM_MODE_W	UINT32_C(0x0002)
-#define MM_MODE_X	UINT32_C(0x0004)
-#define MM_MODE_D	UINT32_C(0x0008)
+#define MM_MODE_R       UINT32_C(0x0001)
+#define MM_MODE_W       UINT32_C(0x0002)
+#define MM_MODE_X       UINT32_C(0x0004)
+#define MM_MODE_D       UINT32_C(0x0008)
 #define MM_MODE_INVALID UINT32_C(0x0010)
 
 struct mpool;

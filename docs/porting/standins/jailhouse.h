@@ -8,12 +8,12 @@
 typedef uint32_t u32;
 typedef uint64_t u64;
 
-#define ENOMEM			   12
-#define EINVAL			   22
-#define INVALID_PHYS_ADDR	   (~0UL)
-#define JAILHOUSE_MEM_READ	   0x0001u
-#define JAILHOUSE_MEM_WRITE	   0x0002u
-#define JAILHOUSE_MEM_IO	   0x0010u
+#define ENOMEM                     12
+#define EINVAL                     22
+#define INVALID_PHYS_ADDR          (~0UL)
+#define JAILHOUSE_MEM_READ         0x0001u
+#define JAILHOUSE_MEM_WRITE        0x0002u
+#define JAILHOUSE_MEM_IO           0x0010u
 #define JAILHOUSE_MEM_COMM_REGION  0x0020u
 #define JAILHOUSE_MEM_NO_HUGEPAGES 0x0100u
 

@@ -11,14 +11,14 @@ typedef unsigned long virtual_addr_t;
 typedef uint64_t physical_addr_t;
 typedef uint64_t physical_size_t;
 
-#define VMM_OK			0
-#define VMM_EFAIL		(-1)
-#define VMM_PAGE_SHIFT		12
-#define VMM_PAGE_SIZE		4096u
+#define VMM_OK                  0
+#define VMM_EFAIL               (-1)
+#define VMM_PAGE_SHIFT          12
+#define VMM_PAGE_SIZE           4096u
 #define VMM_MEMORY_FLAGS_NORMAL 0x1fu
-#define VMM_REGION_VIRTUAL	0x2u
-#define VMM_REGION_READONLY	0x40u
-#define VMM_REGION_CACHEABLE	0x80u
+#define VMM_REGION_VIRTUAL      0x2u
+#define VMM_REGION_READONLY     0x40u
+#define VMM_REGION_CACHEABLE    0x80u
 
 struct vmm_guest {
 	u32 id;
