@@ -4,6 +4,7 @@ set -uo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT" || exit
 load_toolchain
+need cargo clang-format
 
 mapfile -t c_sources < <(find c-tests examples -name '*.[ch]' -not -path '*/build/*' | sort)
 
