@@ -49,15 +49,18 @@ static axas_t *create(axas_arena_t *arena)
 		.flags = AXAS_HAL_BUILTIN_FLUSH,
 		.clean_range = clean_range,
 	};
+	axas_hpa_t registers;
 	axas_t *as;
 
 	must(axas_arena_init(arena), "axas_arena_init");
 	must(axas_arena_add(arena, memory, 0x40000000, sizeof(memory)), "axas_arena_add");
 	must(axas_arena_hal(arena, &hal), "axas_arena_hal");
+	registers = hal.alloc_frame(hal.ctx, 0, AXAS_FRAME_GUEST); /* stand for a device's */
 	must(axas_create(&cfg, &hal, &as), "axas_create");
 	must(axas_map_alloc(as, PROGRAM, 4 * PAGE, AXAS_READ | AXAS_EXECUTE), "program");
 	must(axas_map_alloc(as, RAM, 256 * PAGE, AXAS_READ | AXAS_WRITE), "RAM");
-	must(axas_map_linear(as, MMIO, 0xfe000000, PAGE, AXAS_READ | AXAS_WRITE | AXAS_DEVICE),
+	/* The host could reach these registers; a guest must not be able to make it do so. */
+	must(axas_map_linear(as, MMIO, registers, PAGE, AXAS_READ | AXAS_WRITE | AXAS_DEVICE),
 	     "MMIO");
 	return as;
 }
