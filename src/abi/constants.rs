@@ -207,16 +207,22 @@ pub const AXAS_KIND_ACCESS_FLAG: u32 = 3_u32;
 pub const AXAS_KIND_ADDRESS_SIZE: u32 = 4_u32;
 /// A walk found an entry with reserved bits. Not for axas_handle_page_fault.
 pub const AXAS_KIND_MISCONFIG: u32 = 5_u32;
-/// An external abort. Not for axas_handle_page_fault.
+/// The memory system refused: external abort, parity or ECC error, granule protection. Not for
+/// axas_handle_page_fault.
 pub const AXAS_KIND_EXTERNAL: u32 = 6_u32;
-/// Not a second-stage fault. Not for axas_handle_page_fault.
+/// Not a second-stage fault, or one that its tables do not decide. Not for axas_handle_page_fault.
 pub const AXAS_KIND_OTHER: u32 = 7_u32;
+/// The memory does not take atomic or exclusive accesses, or hardware updates of descriptors. Not for
+/// axas_handle_page_fault.
+pub const AXAS_KIND_ATOMIC: u32 = 8_u32;
 
 /// axas_fault_t.gpa is valid.
 pub const AXAS_VALID_GPA: u32 = 1_u32;
 /// axas_fault_t.gva is valid.
 pub const AXAS_VALID_GVA: u32 = 2_u32;
-/// axas_fault_t.access is what the guest did; else it is a conservative guess.
+/// axas_fault_t.access is what the guest did; else it is a guess: where an entry was missing the least
+/// that it can have been (what else it needs faults again), where an entry forbade it all that it can
+/// have been (axas_handle_page_fault then says AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
 pub const AXAS_VALID_ACCESS: u32 = 4_u32;
 /// The fault was met while walking the guest's own page tables; gpa is that of a table.
 pub const AXAS_IS_TABLE_WALK: u32 = 8_u32;

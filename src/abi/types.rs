@@ -260,11 +260,11 @@ pub struct axas_stats_t {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct axas_fault_t {
-    /// Guest-physical address, with AXAS_VALID_GPA.
+    /// Guest-physical address; 0 without AXAS_VALID_GPA.
     pub gpa: axas_gpa_t,
-    /// Guest-virtual address, with AXAS_VALID_GVA.
+    /// Guest-virtual address; 0 without AXAS_VALID_GVA.
     pub gva: u64,
-    /// AXAS_READ, AXAS_WRITE, AXAS_EXECUTE: for axas_handle_page_fault.
+    /// AXAS_READ, AXAS_WRITE, AXAS_EXECUTE, never 0: for axas_handle_page_fault. See AXAS_VALID_ACCESS.
     pub access: u32,
     /// AXAS_KIND_TRANSLATION and the values that follow it.
     pub kind: u32,

@@ -73,12 +73,18 @@ pub unsafe extern "C" fn axas_trap_cookie(
 /// @param fault Takes the result; untouched after an error.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or an esr of another exception class.
 ///
-/// gpa is HPFAR_EL2 with the offset of FAR_EL2; for a permission fault outside a table walk hardware
-/// need not fill HPFAR_EL2, AXAS_VALID_GPA is then clear: translate gva with AT S1E1R. An access in a
-/// guest's table walk is a read; a permission fault there may as well be of the update of a descriptor:
-/// access is then AXAS_READ | AXAS_WRITE with AXAS_VALID_ACCESS clear. AXAS_KIND_ADDRESS_SIZE,
-/// AXAS_KIND_EXTERNAL and AXAS_KIND_OTHER are not for axas_handle_page_fault. Source: Arm ARM,
-/// ESR_EL2 (ISS encoding for exceptions from instruction and data aborts) and HPFAR_EL2.
+/// AXAS_VALID_GPA: HPFAR_EL2 is written for translation, access flag and address size faults, and for
+/// permission faults of a table walk; for other permission faults translate gva with AT S1E1R or S1E1W
+/// (S1E0R, S1E0W), which may fail if another vCPU changed the guest's tables: resume then. The lowest 12
+/// bits of gpa are those of FAR_EL2, exact where the ISS says so (ISV 1): without, bit 15 (FnP) of the
+/// ISS and FEAT_MOPS allow any address in the page; in a table walk they are 0. gva may hold a tag.
+///
+/// AXAS_VALID_ACCESS: not for cache maintenance and address translation, which report writes and are
+/// none; not for permission faults of a table walk (the read of a descriptor, or the update of its
+/// flags: read and write); not for data aborts of AXAS_KIND_EXTERNAL, AXAS_KIND_ATOMIC and
+/// AXAS_KIND_OTHER. Reserved status codes, tag check and alignment faults and TLB conflicts are
+/// AXAS_KIND_OTHER. level is this library's: Arm's level 3 is 1, its level -1 is 5. Source: Arm ARM,
+/// ESR_EL2 (ISS encodings for exceptions from instruction and data aborts), FAR_EL2, HPFAR_EL2.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fault_from_arm(
@@ -96,16 +102,19 @@ pub unsafe extern "C" fn axas_fault_from_arm(
 
 /// Decodes a VM exit of Intel VMX. Pure; no lock, no callback.
 ///
-/// @param exit_reason Basic exit reason: 48 (EPT violation) or 49 (EPT misconfiguration).
+/// @param exit_reason Exit reason: 48 (EPT violation) or 49 (EPT misconfiguration) in bits 15:0.
 /// @param qualification Exit qualification.
 /// @param gpa Guest-physical address of the VMCS.
 /// @param fault Takes the result; untouched after an error.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another exit reason.
 ///
-/// gva is not in these arguments: read the guest-linear address of the VMCS where bit 7 of the
-/// qualification is set. AXAS_KIND_MISCONFIG (exit reason 49) is not for axas_handle_page_fault, which
-/// would call it spurious for ever. With accessed and dirty flags on, hardware reports a guest's table walk as a
-/// write. Source: Intel SDM vol. 3C, "Exit Qualification for EPT Violations".
+/// gpa is always valid; bits 11:0 of an access in enclave mode are 0 (bit 27 of the exit reason). gva is
+/// not in these arguments: read the guest-linear address of the VMCS where bit 7 of the qualification is
+/// set. With accessed and dirty flags on, hardware reports a guest's table walk as a read and a write; a
+/// read-modify-write is a write, with or without a read. A qualification without an access leaves
+/// AXAS_VALID_ACCESS clear, as a misconfiguration does: AXAS_KIND_MISCONFIG (exit reason 49) is not for
+/// axas_handle_page_fault, which would call it spurious for ever. An exit reason with bit 31 is a failed
+/// VM entry. Source: Intel SDM vol. 3C, "Exit Qualification for EPT Violations".
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fault_from_ept(
@@ -131,9 +140,11 @@ pub unsafe extern "C" fn axas_fault_from_ept(
 /// @param fault Takes the result; untouched after an error.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
 ///
-/// Hardware reports a guest's table walk as a write. AXAS_KIND_MISCONFIG is not for
-/// axas_handle_page_fault, which would call it spurious for ever. Source: AMD APM vol. 2, "Nested versus Guest Page
-/// Faults, Fault Ordering".
+/// gpa and access are always valid, gva never. Hardware reports a guest's table walk as a write, unless
+/// the VMCB allows read-only guest page tables. AXAS_KIND_MISCONFIG is a reserved bit in an entry;
+/// AXAS_KIND_OTHER a check of the reverse map (bits 31, 35, 36) or of shadow stacks (bit 37): neither is
+/// for axas_handle_page_fault, which would call it spurious for ever. Source: AMD APM vol. 2, "Nested
+/// versus Guest Page Faults, Fault Ordering" and the error code of nested page faults with SEV-SNP.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fault_from_npf(
@@ -153,15 +164,18 @@ pub unsafe extern "C" fn axas_fault_from_npf(
 /// @param scause 20 (instruction), 21 (load) or 23 (store/AMO guest-page fault).
 /// @param stval Guest-virtual address.
 /// @param htval Guest-physical address >> 2.
-/// @param htinst Transformed instruction; 0x3000 and 0x3020 say that the fault is of a guest's table
-///   walk (a read, a write).
+/// @param htinst Transformed instruction, or which access of a guest's table walk it was: 0x3000 a read,
+///   0x3020 a write (an update of A and D), 0x2000 and 0x2020 with tables of 32-bit entries.
 /// @param fault Takes the result; untouched after an error.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another cause.
 ///
-/// Hardware does not say whether an entry was missing or forbade the access: kind is
-/// AXAS_KIND_TRANSLATION. htval 0 (allowed by the specification) leaves AXAS_VALID_GPA clear unless
-/// stval is in page 0 too. Source: RISC-V Privileged Architecture, "Memory-Management Faults" of the
-/// hypervisor extension and the description of htval and htinst.
+/// Hardware does not say whether an entry was missing or forbade the access: kind is always
+/// AXAS_KIND_TRANSLATION. gva is always valid. gpa is htval with bits 1:0 of stval, which are 0 for a
+/// table walk. AXAS_VALID_GPA is clear where htval is 0: the specification lets a hart without Shtvala
+/// write that instead of any address; translate gva through the guest's tables. AXAS_VALID_ACCESS is
+/// clear, and access that of the cause, where the fault may be of a table walk that htinst does not tell:
+/// htval and htinst are 0, or htinst is a pseudoinstruction of later versions. mcause, mtval, mtval2 and
+/// mtinst mean the same. Source: RISC-V Privileged Architecture, hypervisor extension, htval and htinst.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fault_from_riscv(
