@@ -41,7 +41,6 @@ pub(crate) fn give(host: &Host, frame: &axas_frame_t) -> Result<()> {
 }
 
 /// Writes one value to each byte of a frame.
-#[inline(never)]
 pub(crate) fn fill(host: &Host, frame: &axas_frame_t, byte: u8) -> Result<()> {
     host.for_each_page(address_of(frame)?, frame.order, |window| {
         // SAFETY: the window is open on a page of a frame that is the host's, who asked for this.
