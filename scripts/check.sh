@@ -6,7 +6,7 @@ cd "$ROOT" || exit
 load_toolchain
 need cargo clang-format
 
-mapfile -t c_sources < <(find c-tests examples -name '*.[ch]' -not -path '*/build/*' | sort)
+mapfile -t c_sources < <(find c-tests docs examples -name '*.[ch]' -not -path '*/build/*' | sort)
 
 if [ "${1:-}" = --format ]; then
 	run cargo fmt
