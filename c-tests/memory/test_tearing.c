@@ -4,7 +4,7 @@
 #include "ground.h"
 
 #define READS   10000u
-#define CHANGES 30u /* of the value, that the reader must have seen */
+#define CHANGES 20u /* of the value, that the reader must have seen */
 
 enum side { BY_LIBRARY, BY_HOST_POINTER };
 

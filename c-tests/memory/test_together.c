@@ -9,7 +9,7 @@
 
 #define PAGES  8u
 #define BYTES  (PAGES * PAGE)
-#define ROUNDS 40u
+#define ROUNDS 20u
 #define MARK   0x77 /* what copies write */
 #define LEFT   0x21 /* what the host writes where no copy may write any more */
 
