@@ -99,6 +99,7 @@ want_packages_of() {
 		want libcmocka-dev cmocka_is_there
 		want g++ have g++
 		want clang have clang
+		want lld have ld.lld
 		want abigail-tools have abidiff
 		;;
 	bench) want valgrind have valgrind ;;

@@ -4,6 +4,7 @@
 Checks: one-object, sections, relocations, undefined, globals, panics, machine. What is allowed stands
 in ARCH.txt beside this file; the functions to be seen from outside in link/api.sym.
 check.py ARCH controls: every check must refuse bad.c.
+check.py ARCH hardened ARCHIVE: what HARDEN=1 promises, of every function.
 """
 
 import os
@@ -91,6 +92,51 @@ def machine(arch, archive):
     return wrong
 
 
+def functions(arch, archive):
+    """Name -> instructions, of every function."""
+    found, code = {}, None
+    for line in tool(arch, "objdump", "-d", "--no-show-raw-insn", archive).splitlines():
+        if head := re.match(r"[0-9a-f]+ <(.*)>:$", line):
+            code = found.setdefault(head[1], [])
+        elif ":\t" in line and code is not None:
+            code.append(line.partition(":\t")[2].replace("\t", " "))
+    return found
+
+
+def taken(arch, archive):
+    """Functions that can be reached by an indirect branch: those of the interface, and those whose
+    addresses stand in data."""
+    listing = tool(arch, "readelf", "-sW", archive)
+    symbols_at = {int(value, 16): name for value, name in
+                  re.findall(r"([0-9a-f]{16}) .* FUNC .* (\S+)$", listing, re.M)}
+    inside, found = None, set()
+    for line in tool(arch, "readelf", "-rW", archive).splitlines():
+        if head := re.match(r"Relocation section '\.rela(\.[^']+)'", line):
+            inside = head[1]
+        elif (place := re.search(r" \.text \+ ([0-9a-f]+)$", line)) and inside == ".data":
+            found.add(symbols_at[int(place[1], 16)])
+    return found | {name for _, name in symbols(arch, archive, "-g", "--defined-only")}
+
+
+def hardened(arch, archive):
+    """x86: no indirect branch but by the host's thunk, ENDBR64 where one may arrive. AArch64: BTI (or
+    PACIASP, which is one) there, tail calls in x16 or x17, and who saves x30 signs and checks it."""
+    entry = {"x86_64": r"endbr64", "aarch64": r"(bti c|paciasp)"}[arch]
+    wrong, reachable = set(), taken(arch, archive)
+    for name, code in functions(arch, archive).items():
+        text = "\n".join(code)
+        if name in reachable and not re.match(entry, text):
+            wrong.add(f"{name}: no landing pad")
+        if arch == "x86_64" and re.search(r"^(notrack )?(call|jmp) +\*", text, re.M):
+            wrong.add(f"{name}: an indirect branch of its own")
+        if arch == "aarch64" and re.search(r"^br x(?!1[67])", text, re.M) and "bti j" not in text:
+            wrong.add(f"{name}: a jump that no bti c takes")
+        if arch == "aarch64" and re.search(r"^st[pr] .*x30.*\[sp", text, re.M) and \
+                not ("paciasp" in text and re.search(r"^(autiasp|retaa)", text, re.M)):
+            wrong.add(f"{name}: a return address that is not signed")
+    return wrong
+
+
 CHECKS = {"one-object": one_object, "sections": sections, "relocations": relocations,
           "undefined": undefined, "globals": global_symbols, "panics": panics, "machine": machine}
 
@@ -112,7 +158,8 @@ def main():
     if name == "controls":
         return controls(arch)
     archive = sys.argv[3] if len(sys.argv) > 3 else f"{ROOT}/build/{arch}/libaxaddrspace.a"
-    if wrong := sorted(CHECKS[name](arch, archive)):
+    check = hardened if name == "hardened" else CHECKS[name]
+    if wrong := sorted(check(arch, archive)):
         sys.exit(f"{archive}: {name}:\n" + "\n".join(f"    {what}" for what in wrong[:20]) +
                  f"\nallowed is what stands in {HERE}/{arch}.txt, and link/api.sym")
     print(f"{archive}: {name} as listed")
