@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bench.sh: measure the library beside its peers and the limits of the memory; the report goes to the
-# terminal and, with CSV and SVG, to docs/bench. With BENCH_QUICK=1 everything runs once over in small, to
+# terminal and, with CSV and SVG, to docs/bench. A second run with the crate axaddrspace 0.6 of crates.io as
+# one peer more (benches/peers) goes to docs/bench/peers. With BENCH_QUICK=1 the first run is done in small, to
 # see that it works: the figures say nothing and go to build/bench/quick.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -20,14 +21,32 @@ nm --defined-only shipped.obj | awk '$2 == "T" { print $3, "shipped_" $3 }' >nam
 objcopy --redefine-syms=names shipped.obj
 ar rcs libaxaddrspace_shipped.a shipped.obj
 
-cd "$ROOT/benches"
+cd "$ROOT"
 export CARGO_TARGET_DIR=$ROOT/target/bench
 # As the bare-metal archive, which has no vector registers.
 export RUSTFLAGS="-C no-vectorize-loops -C no-vectorize-slp"
 BENCH_COMMIT=$(git describe --always --dirty --exclude '*' 2>/dev/null || echo "not known")
 export BENCH_COMMIT
+
+# measure DIRECTORY ARGUMENT...: run the workspace in DIRECTORY.
+measure() {
+	cd "$ROOT/$1"
+	shift
+	host_cargo run --quiet --release --locked -- "$@"
+}
+
 if [ -n "${BENCH_QUICK:-}" ]; then
-	host_cargo run --quiet --release --locked -- --quick "$ROOT/build/bench/quick"
-else
-	host_cargo run --quiet --release --locked -- "$ROOT/docs/bench"
+	measure benches --quick "$ROOT/build/bench/quick"
+	exit
 fi
+measure benches "$ROOT/docs/bench"
+# The one peer more takes its time.
+measure benches/peers --rounds 5 "$ROOT/docs/bench/peers"
+
+# Code, stack and instructions, beside the times.
+cd "$ROOT"
+for script in size stack instructions; do
+	printf '\n```text\n$ scripts/check-%s.py\n' $script
+	scripts/check-$script.py || true
+	echo '```'
+done | tee docs/bench/budgets.md

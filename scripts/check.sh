@@ -10,7 +10,9 @@ mapfile -t c_sources < <(find c-tests docs examples -name '*.[ch]' -not -path '*
 
 if [ "${1:-}" = --format ]; then
 	run cargo fmt
-	run cargo fmt --manifest-path benches/Cargo.toml
+	for bench in benches benches/peers; do
+		run cargo fmt --manifest-path $bench/Cargo.toml
+	done
 	run cargo fmt --manifest-path tools/axas-inspect/Cargo.toml
 	say "+ clang-format -i (${#c_sources[@]} files)"
 	clang-format -i "${c_sources[@]}"
@@ -27,7 +29,9 @@ check() {
 }
 
 check rustfmt cargo fmt --check
-check "rustfmt, benches" cargo fmt --check --manifest-path benches/Cargo.toml
+for bench in benches benches/peers; do
+	check "rustfmt, $bench" cargo fmt --check --manifest-path $bench/Cargo.toml
+done
 check "rustfmt, axas-inspect" cargo fmt --check --manifest-path tools/axas-inspect/Cargo.toml
 say "+ clang-format --dry-run -Werror (${#c_sources[@]} files)"
 clang-format --dry-run -Werror "${c_sources[@]}" || failures+=(clang-format)
@@ -40,7 +44,10 @@ for format in intel-ept amd-npt arm-stage2 riscv-gstage; do
 	check "clippy, $format alone" \
 		cargo clippy --quiet --no-default-features --features "$format" -- -D warnings
 done
-check "clippy, benches" cargo clippy --quiet --locked --manifest-path benches/Cargo.toml -- -D warnings
+for bench in benches benches/peers; do
+	check "clippy, $bench" \
+		cargo clippy --quiet --locked --manifest-path $bench/Cargo.toml -- -D warnings
+done
 for arch in x86_64 aarch64 riscv64; do
 	if [ "$BARE_CARGO" = cargo ]; then
 		check "clippy, $arch" cargo clippy --quiet --target "$(bare_target "$arch")" \

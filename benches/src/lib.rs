@@ -5,7 +5,7 @@ mod clock;
 mod limits;
 mod machine;
 mod plots;
-mod pool;
+pub mod pool;
 mod report;
 mod scaling;
 pub mod series;
@@ -36,11 +36,12 @@ fn options() -> Result<Options, lexopt::Error> {
     while let Some(argument) = parser.next()? {
         match argument {
             Long("quick") => effort = Effort::QUICK,
+            Long("rounds") => effort.rounds = parser.value()?.parse()?,
             Value(path) if directory.is_none() => directory = Some(path.into()),
             _ => return Err(argument.unexpected()),
         }
     }
-    let directory = directory.ok_or("usage: axaddrspace-bench [--quick] DIRECTORY")?;
+    let directory = directory.ok_or("usage: axaddrspace-bench [--quick] [--rounds N] DIRECTORY")?;
     Ok(Options { directory, effort })
 }
 
@@ -69,6 +70,10 @@ fn measure(bench: &mut Bench, peers: &[(Subject, Calls)]) {
         bench.two_threads();
         bench.reserve(Subject::Ours, || Opaque::new(ours::CALLS));
         bench.reserve(Subject::OursRust, Native::new);
+        // The others know no reservations.
+        for &(peer, calls) in peers.iter().filter(|(peer, _)| *peer == Subject::Upstream) {
+            bench.reserve_little(peer, || Opaque::new(calls));
+        }
         each!(churn);
         each!(create);
         bench.copies();
@@ -76,13 +81,14 @@ fn measure(bench: &mut Bench, peers: &[(Subject, Calls)]) {
     }
 }
 
-/// The program.
-pub fn run() -> Result<(), Box<dyn Error>> {
+/// The program; with one peer more, if there is one.
+pub fn run(extra: Option<(Subject, Calls)>) -> Result<(), Box<dyn Error>> {
     let options = options()?;
     let load = machine::load();
     std::fs::create_dir_all(&options.directory)?;
     let mut bench = Bench::new(options.effort);
-    let peers = [(Subject::Ptm, ptm::CALLS), (Subject::X86, x86::CALLS)];
+    let mut peers = vec![(Subject::Ptm, ptm::CALLS), (Subject::X86, x86::CALLS)];
+    peers.extend(extra);
     measure(&mut bench, &peers);
     let mut plotted = vec![(Subject::Ours, ours::CALLS)];
     plotted.extend(peers);

@@ -1,3 +1,3 @@
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    axaddrspace_bench::run()
+    axaddrspace_bench::run(None)
 }
