@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# build-lib.sh ARCH: build the library for host, x86_64, aarch64 or riscv64 and put the archive at
-# build/ARCH/libaxaddrspace.a: one object that needs nothing and shows the functions of the header
+# build-lib.sh ARCH [DIRECTORY]: build the library for host, x86_64, aarch64 or riscv64 and put the archive
+# at build/ARCH/libaxaddrspace.a or into DIRECTORY: one object that needs nothing and shows the functions of the header
 # only. From the environment (docs/linking.md):
 #
 #   FORMATS=LIST        entry formats, of intel-ept,amd-npt,arm-stage2,riscv-gstage
@@ -10,14 +10,13 @@
 #   STATIC_HAL=1        the host's callbacks are functions found by name, not by pointer
 #   HARDEN=1            x86: every indirect call through the host's __x86_indirect_thunk_r11, ENDBR64;
 #                       AArch64: BTI, return addresses signed
-#   OUT=DIRECTORY       another place for the archive
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
 arch=${1:-host}
 cd "$ROOT"
 load_toolchain
-out=${OUT:-build/$arch}
+out=${2:-build/$arch}
 features=${FORMATS:-$(formats_of "$arch")}
 [ "${LOG:-1}" = 0 ] || features+=,log
 [ "${STATIC_HAL:-0}" != 1 ] || features+=,static-hal

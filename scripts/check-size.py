@@ -4,7 +4,7 @@
 Measured is .text of the shipped object: for each architecture as `make lib` builds it, and for each
 format alone without messages. Fails where more than the golden figure and 1 % stands.
   --list [N]   the N (30) largest functions of each archive with one format
-  --update     make what was measured the golden figures
+  --update     make what was measured the golden figures, here and in README.md
 """
 
 import sys
@@ -68,6 +68,7 @@ def main():
             file.write(HEAD + "".join(row + "\n" for row in rows))
     elif failures:
         sys.exit(f"{failures} archives are too large; if that is meant: scripts/check-size.py --update")
+    shipped.readme("--update" in arguments)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ functions call themselves than before; and where the code does something to the 
 not understood. What the host's callbacks take comes on top.
   --list [N]        the N (30) deepest frames of each architecture
   --path FUNCTION   the chain of calls behind a figure
-  --update          make what was measured the golden figures
+  --update          make what was measured the golden figures, here and in README.md
 """
 
 import re
@@ -357,6 +357,7 @@ def main():
     if "--update" in sys.argv:
         with open(f"{shipped.ROOT}/c-tests/abi/{GOLDEN}", "w", encoding="ascii") as file:
             file.write(HEAD + "\n".join(lines) + "\n")
+        shipped.readme(update=True)
         return
     golden = {row[0]: dict(zip(shipped.ARCHITECTURES, map(int, row[1:])))
               for row in shipped.read_golden(GOLDEN)}
@@ -370,6 +371,7 @@ def main():
     if worse:
         sys.exit("\n".join(["more than before:", *worse,
                             "if that is meant: scripts/check-stack.py --update"]))
+    shipped.readme(update=False)
     print(f"all calls within {GOLDEN}; the worst takes {max(max(row.values()) for row in rows.values())}")
 
 

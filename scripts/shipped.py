@@ -22,8 +22,8 @@ def run(*command, **environment):
 def build(arch, formats=None, log=True):
     """An archive of an architecture with the formats, all of them if none is named."""
     name = "-".join([arch] + (formats.split(",") if formats else []) + ([] if log else ["silent"]))
-    options = {"OUT": f"build/{name}", "LOG": str(int(log))} | ({"FORMATS": formats} if formats else {})
-    run("scripts/build-lib.sh", arch, **options)
+    options = {"LOG": str(int(log))} | ({"FORMATS": formats} if formats else {})
+    run("scripts/build-lib.sh", arch, f"build/{name}", **options)
     return f"{ROOT}/build/{name}/libaxaddrspace.a"
 
 
@@ -92,3 +92,42 @@ def read_golden(name):
     """The rows of a golden list, without comments."""
     with open(f"{ROOT}/c-tests/abi/{name}", encoding="ascii") as file:
         return [line.split() for line in file if line.strip() and not line.startswith("#")]
+
+
+def figures():
+    """The golden figures as README.md shows them."""
+    size = {tuple(row[:3]): int(row[3]) for row in read_golden("size.txt")}
+    stack = {row[0]: dict(zip(ARCHITECTURES, map(int, row[1:]))) for row in read_golden("stack.txt")}
+    stack.pop("recursions", None)
+
+    def kib(*key):
+        return f"{size[key] / 1024:.1f} KiB"
+
+    def worst(arch):
+        name = max(stack, key=lambda call: stack[call][arch])
+        return f"{stack[name][arch]} B, `{name}`"
+
+    rows = [["", *ARCHITECTURES], ["---"] * 4,
+            ["Code as `make lib` builds it", *(kib(arch, "all", "yes") for arch in ARCHITECTURES)],
+            ["Code with one format and `LOG=0`",
+             f"{kib('x86_64', 'intel-ept', 'no')} EPT, {kib('x86_64', 'amd-npt', 'no')} NPT",
+             kib("aarch64", "arm-stage2", "no"), kib("riscv64", "riscv-gstage", "no")],
+            ["Stack of a page fault", *(f"{stack['axas_handle_page_fault'][arch]} B"
+                                        for arch in ARCHITECTURES)],
+            ["Stack of the deepest call", *(worst(arch) for arch in ARCHITECTURES)]]
+    return "".join("| " + " | ".join(row) + " |\n" for row in rows).replace("|  |", "| |")
+
+
+def readme(update):
+    """README.md shows the golden figures, between two comments."""
+    begin, end = "<!-- figures of c-tests/abi -->\n", "<!-- end of figures -->\n"
+    with open(f"{ROOT}/README.md", encoding="utf-8") as file:
+        text = file.read()
+    before, _, rest = text.partition(begin)
+    shown, _, after = rest.partition(end)
+    if shown == figures():
+        return
+    if not update:
+        sys.exit("README.md shows other figures than c-tests/abi: scripts/check-size.py --update")
+    with open(f"{ROOT}/README.md", "w", encoding="utf-8") as file:
+        file.write(before + begin + figures() + end + after)

@@ -3,9 +3,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 for arch in x86_64 aarch64 riscv64; do
-	SPLIT_SECTIONS=1 OUT=build/$arch-split scripts/build-lib.sh $arch
-	STATIC_HAL=1 OUT=build/$arch-static-hal scripts/build-lib.sh $arch
+	SPLIT_SECTIONS=1 scripts/build-lib.sh $arch build/$arch-split
+	STATIC_HAL=1 scripts/build-lib.sh $arch build/$arch-static-hal
 done
-HARDEN=1 OUT=build/x86_64-hardened scripts/build-lib.sh x86_64
-HARDEN=1 OUT=build/aarch64-hardened scripts/build-lib.sh aarch64
-STATIC_HAL=1 OUT=build/host-static-hal scripts/build-lib.sh host
+HARDEN=1 scripts/build-lib.sh x86_64 build/x86_64-hardened
+HARDEN=1 scripts/build-lib.sh aarch64 build/aarch64-hardened
+STATIC_HAL=1 scripts/build-lib.sh host build/host-static-hal

@@ -30,15 +30,6 @@ void *memset(void *to, int value, size_t bytes)
 }
 #endif
 
-#ifdef HARDENED_X86
-/* What hosts with retpolines have: here without the speculation barrier. */
-__asm__(".text\n"
-	".globl __x86_indirect_thunk_r11\n"
-	"__x86_indirect_thunk_r11:\n"
-	"	push %r11\n"
-	"	ret\n");
-#endif
-
 static uint32_t count_run(void *ctx, const axas_mapping_t *run)
 {
 	*(uint64_t *)ctx += run->size;

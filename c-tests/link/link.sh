@@ -40,16 +40,14 @@ esac
 [ "$arch-$habit" = x86_64-hafnium ] || [ "$arch" != x86_64 ] || flags+=(-mcmodel=kernel)
 
 objects=()
-# compile SOURCE FLAG...
+# compile SOURCE
 compile() {
-	"${cc[@]}" "${flags[@]}" "${@:2}" -c "$1" -o "$work/${1%.c}.o"
-	objects+=("$work/${1%.c}.o")
+	"${cc[@]}" "${flags[@]}" -c "$1" -o "$work/${1%.*}.o"
+	objects+=("$work/${1%.*}.o")
 }
+compile host.c
 case $archive in
-*hardened*) compile host.c $([ "$arch" != x86_64 ] || echo -DHARDENED_X86) ;;
-*) compile host.c ;;
-esac
-case $archive in
+*x86_64-hardened*) compile thunk.S ;;
 *static-hal*) compile static_hal.c ;;
 esac
 
