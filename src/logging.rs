@@ -8,6 +8,7 @@ use core::ffi::c_void;
 use log::Level;
 
 use crate::abi::axas_log_fn;
+use crate::error::{Error, Result};
 
 /// Sets the logger; a level of 0 or no callback turns it off.
 pub(crate) fn set(callback: axas_log_fn, ctx: *mut c_void, max_level: u32) {
@@ -30,6 +31,22 @@ pub(crate) fn warn(target: &'static str, text: &'static str, first: u64, second:
 #[inline]
 pub(crate) fn debug(target: &'static str, text: &'static str, first: u64, second: u64) {
     sink::write(Level::Debug, target, text, first, second);
+}
+
+/// What came of a call of the host: done or to go on later, stopped by what should not be, or refused.
+pub(crate) fn outcome(
+    target: &'static str,
+    call: &'static str,
+    first: u64,
+    second: u64,
+    outcome: Result<()>,
+) -> Result<()> {
+    match outcome {
+        Ok(()) | Err(Error::Again) => debug(target, call, first, second),
+        Err(Error::BadState) => error("bad_state", call, first, second),
+        Err(_) => warn("rejected", call, first, second),
+    }
+    outcome
 }
 
 #[cfg(feature = "log")]

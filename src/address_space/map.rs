@@ -57,15 +57,6 @@ struct AllocPlan {
     populates: bool,
 }
 
-/// Tells the log of a call and whether it was rejected; a call that goes on later is not.
-fn reported(call: &'static str, gpa: u64, size: u64, outcome: Result<()>) -> Result<()> {
-    match outcome {
-        Ok(()) | Err(Error::Again) => logging::debug("map", call, gpa, size),
-        Err(_) => logging::warn("rejected", call, gpa, size),
-    }
-    outcome
-}
-
 impl AddressSpace {
     /// Maps frames of the host.
     pub fn map_linear(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
@@ -80,7 +71,7 @@ impl AddressSpace {
                     })
                 })
             });
-        reported("map_linear", gpa, size, outcome)
+        logging::outcome("map", "map_linear", gpa, size, outcome)
     }
 
     /// Maps frames of the host in slices.
@@ -104,7 +95,7 @@ impl AddressSpace {
                 },
             )
         });
-        reported("map_linear_some", gpa, size, outcome)
+        logging::outcome("map", "map_linear_some", gpa, size, outcome)
     }
 
     /// Maps scattered frames of the host side by side.
@@ -135,7 +126,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("map_extents", gpa, size, outcome)
+        logging::outcome("map", "map_extents", gpa, size, outcome)
     }
 
     /// Maps memory that the library takes from the host.
@@ -150,7 +141,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("map_alloc", gpa, size, outcome)
+        logging::outcome("map", "map_alloc", gpa, size, outcome)
     }
 
     /// Maps memory that the library takes from the host in slices.
@@ -178,7 +169,7 @@ impl AddressSpace {
                 },
             )
         });
-        reported("map_alloc_some", gpa, size, outcome)
+        logging::outcome("map", "map_alloc_some", gpa, size, outcome)
     }
 
     /// Marks an emulated device.
@@ -189,7 +180,7 @@ impl AddressSpace {
                 with_engine!(self, ledger, engine => engine.trap(gpa, range.end.bits(), cookie))
             })
         });
-        reported("map_trap", gpa, size, outcome)
+        logging::outcome("map", "map_trap", gpa, size, outcome)
     }
 
     /// Removes whatever stands in a range.
@@ -202,7 +193,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("unmap", gpa, size, outcome)
+        logging::outcome("map", "unmap", gpa, size, outcome)
     }
 
     /// Removes whatever stands in a range in slices.
@@ -219,7 +210,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("unmap_some", gpa, size, outcome)
+        logging::outcome("map", "unmap_some", gpa, size, outcome)
     }
 
     /// Gives what is mapped or reserved in a range new permissions.
@@ -231,7 +222,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("protect", gpa, size, outcome)
+        logging::outcome("map", "protect", gpa, size, outcome)
     }
 
     /// Gives what is mapped or reserved in a range new permissions in slices.
@@ -248,7 +239,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("protect_some", gpa, size, outcome)
+        logging::outcome("map", "protect_some", gpa, size, outcome)
     }
 
     /// Takes frames for everything that is reserved in a range.
@@ -258,7 +249,7 @@ impl AddressSpace {
                 with_engine!(self, ledger, engine => engine.populate(gpa, range.end.bits()))
             })
         });
-        reported("populate", gpa, size, outcome)
+        logging::outcome("map", "populate", gpa, size, outcome)
     }
 
     /// Takes frames for everything that is reserved in a range in slices.
@@ -275,7 +266,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("populate_some", gpa, size, outcome)
+        logging::outcome("map", "populate_some", gpa, size, outcome)
     }
 
     /// Gives the frames of a range back; the reservation stays.
@@ -285,7 +276,7 @@ impl AddressSpace {
                 with_engine!(self, ledger, engine => engine.discard(gpa, range.end.bits()))
             })
         });
-        reported("discard", gpa, size, outcome)
+        logging::outcome("map", "discard", gpa, size, outcome)
     }
 
     /// Gives the frames of a range back in slices; the reservation stays.
@@ -302,7 +293,7 @@ impl AddressSpace {
                 })
             })
         });
-        reported("discard_some", gpa, size, outcome)
+        logging::outcome("map", "discard_some", gpa, size, outcome)
     }
 
     fn plan_linear(

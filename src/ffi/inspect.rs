@@ -4,6 +4,7 @@ use super::{axas_t, put, space, status};
 use crate::abi::*;
 use crate::address_space::AddressSpace;
 use crate::error::Error;
+use crate::logging;
 
 /// Where a guest-physical address is in host-physical memory.
 ///
@@ -31,6 +32,7 @@ pub unsafe extern "C" fn axas_translate(
     // SAFETY: the handle is null or live.
     match unsafe { self::space(space) }.and_then(|space| space.translate(gpa)) {
         Ok((address, bytes)) => {
+            logging::debug("translate", "address, found at:", gpa, address);
             // SAFETY: 1. `hpa` is not null, aligned and valid for a write; 2. so is `run` if not null.
             unsafe {
                 hpa.write(address);
@@ -40,7 +42,11 @@ pub unsafe extern "C" fn axas_translate(
             }
             AXAS_OK
         }
-        Err(error) => error.status(),
+        Err(Error::NotMapped) => {
+            logging::debug("translate", "nothing at:", gpa, 0);
+            AXAS_ERR_NOT_MAPPED
+        }
+        Err(error) => status(logging::outcome("translate", "translate", gpa, 0, Err(error))),
     }
 }
 

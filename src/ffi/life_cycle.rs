@@ -5,6 +5,7 @@ use super::{axas_t, put, space, status};
 use crate::abi::*;
 use crate::address_space::{AddressSpace, tables_needed};
 use crate::error::{Error, Result};
+use crate::logging;
 
 /// No version of a structure comes near this many bytes.
 const MOST_BYTES: usize = 4096;
@@ -79,18 +80,27 @@ unsafe fn create(
 ) -> Result<()> {
     // SAFETY: `space` is null or valid for a write.
     unsafe { put(space, core::ptr::null_mut())? };
-    // SAFETY: `config` and `hal` are null or as large as they say.
-    let (config, hal) =
-        unsafe { (sized(config, axas_config_t::default(), LEAST_CONFIG)?, self::hal(hal)?) };
-    let created = match storage {
-        None => AddressSpace::create(&config, &hal)?,
-        // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.
-        Some((storage, bytes)) => unsafe {
-            AddressSpace::create_in(storage.cast(), bytes, &config, &hal)?
-        },
-    };
-    // SAFETY: as above.
-    unsafe { put(space, created.as_ptr().cast()) }
+    // SAFETY: `config` is null or as large as it says.
+    let config = unsafe { sized(config, axas_config_t::default(), LEAST_CONFIG) };
+    let (format, size) = config.as_ref().map_or((0, 0), |config| (config.format, config.size));
+    let created = config.and_then(|config| {
+        // SAFETY: `hal` is null or as large as it says.
+        let hal = unsafe { self::hal(hal)? };
+        match storage {
+            None => AddressSpace::create(&config, &hal),
+            // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.
+            Some((storage, bytes)) => unsafe {
+                AddressSpace::create_in(storage.cast(), bytes, &config, &hal)
+            },
+        }
+    });
+    match created {
+        // SAFETY: as above.
+        Ok(created) => unsafe { put(space, created.as_ptr().cast()) },
+        Err(error) => {
+            logging::outcome("space", "create: format, size:", format.into(), size, Err(error))
+        }
+    }
 }
 
 /// Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE).
@@ -168,7 +178,8 @@ pub unsafe extern "C" fn axas_destroy(space: *mut axas_t) {
 #[must_use]
 pub unsafe extern "C" fn axas_clear(space: *mut axas_t) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(AddressSpace::clear))
+    let outcome = unsafe { self::space(space) }.and_then(AddressSpace::clear);
+    status(logging::outcome("space", "clear", 0, 0, outcome))
 }
 
 /// Changes the VMID (or tag) that root_register and TLB requests carry.
@@ -184,7 +195,8 @@ pub unsafe extern "C" fn axas_clear(space: *mut axas_t) -> axas_status_t {
 #[must_use]
 pub unsafe extern "C" fn axas_set_vmid(space: *mut axas_t, vmid: u32) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.set_vmid(vmid)))
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.set_vmid(vmid));
+    status(logging::outcome("space", "set_vmid:", vmid.into(), 0, outcome))
 }
 
 /// First guest-physical address of the space; 0 for null. No lock.

@@ -32,11 +32,15 @@ pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {
 /// @param log Takes the messages; see axas_log_fn.
 /// @param ctx Passed to log.
 /// @param max_level Most verbose level wanted: 0 none, 1 error, 2 warn, 3 info, 4 debug, 5 trace.
-///   error: a broken invariant, or a callback returned nonsense; warn: a rejected call of the host;
-///   debug: map, unmap, and everything that a guest can cause.
+///   error: tables are corrupt, or a callback returned nonsense; warn: a call that creates, changes or
+///   clears a space was refused, or a handle is null; debug: such calls that were done or are to be
+///   called again, translations, faults with their verdicts. Nothing that a guest can cause is above debug.
+///
+/// target is "axaddrspace::" and a word, in at most 32 bytes; text a message and two numbers in
+/// hexadecimal, in at most 128 bytes; both with their NUL.
 ///
 /// Call it before the first create, on one CPU, while no other axas_ call runs. An archive built
-/// without the feature `log` accepts it and stays silent.
+/// without messages (LOG=0) accepts it, keeps nothing and stays silent.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_set_logger(log: axas_log_fn, ctx: *mut c_void, max_level: u32) {
     logging::set(log, ctx, max_level);

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# check-silent.sh: an archive without messages (LOG=0) has less code and none of the texts, nothing of the
+# logger's state, and a program that sets a logger links with it and hears nothing.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+loud=build/host/libaxaddrspace.a
+out=build/host-silent
+silent=$out/libaxaddrspace.a
+[ -f $loud ] || die "no $loud: run make lib"
+LOG=0 OUT=$out scripts/build-lib.sh host
+
+# bytes SECTION ARCHIVE
+bytes() { size -A "$2" | awk -v section="$1" '$1 == section { sum += $2 } END { print sum + 0 }'; }
+
+[ "$(bytes .text $silent)" -lt "$(bytes .text $loud)" ] || die "$silent has no less code than $loud"
+[ "$(bytes .bss $loud)" -gt 0 ] || die "$loud has no logger"
+[ "$(bytes .bss $silent)" -eq 0 ] || die "$silent has state: $(bytes .bss $silent) bytes of .bss"
+
+# The texts in the calls of src/logging.rs; those of one word may be names of functions too.
+mapfile -t texts < <(find src -name '*.rs' -exec perl -0ne \
+	'print "$1\n" while /logging::(?:error|warn|debug|outcome)\(\s*"[^"]*",\s*"([^"]* [^"]*)"/g' {} + | sort -u)
+[ ${#texts[@]} -ge 5 ] || die "only ${#texts[@]} texts found in src"
+for text in "${texts[@]}"; do
+	grep -qaF "$text" $loud || die "$loud does not say '$text'"
+	! grep -qaF "$text" $silent || die "$silent says '$text'"
+done
+
+# messages ARCHIVE: how many examples/logging.c prints with it.
+messages() {
+	cc -std=c11 -Iinclude examples/logging.c "$1" -o $out/program
+	$out/program >$out/printed.txt
+	grep -c 'axaddrspace::' $out/printed.txt || true
+}
+
+[ "$(messages $loud)" -gt 0 ] || die "examples/logging.c logs nothing"
+[ "$(messages $silent)" -eq 0 ] || die "$silent calls the logger"
+say "$silent: none of ${#texts[@]} texts, $(($(bytes .text $loud) - $(bytes .text $silent))) bytes of code less"
