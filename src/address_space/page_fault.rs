@@ -16,9 +16,15 @@ impl AddressSpace {
     pub fn page_fault(&self, gpa: u64, access: axas_flags_t) -> Verdict {
         let verdict = match Permissions::from_bits(access) {
             Some(access) if !access.is_empty() => self.take_page_in(gpa, access),
-            _ => self.counted(Verdict::Error),
+            _ => {
+                logging::warn("rejected", "handle_page_fault", gpa, access.into());
+                return self.counted(Verdict::Error);
+            }
         };
-        logging::debug("fault", "address, verdict:", gpa, verdict as u64);
+        match verdict {
+            Verdict::Error => logging::error("bad_state", "handle_page_fault", gpa, 0),
+            verdict => logging::debug("fault", "address, verdict:", gpa, verdict as u64),
+        }
         verdict
     }
 

@@ -26,23 +26,14 @@ pub unsafe extern "C" fn axas_handle_page_fault(
     access: axas_flags_t,
 ) -> axas_fault_result_t {
     // SAFETY: the handle is null or live.
-    let verdict =
-        unsafe { self::space(space) }.map_or(Verdict::Error, |space| space.page_fault(gpa, access));
-    if matches!(verdict, Verdict::Error) {
-        report_error(space.is_null(), gpa, access);
-    }
+    let verdict = match unsafe { self::space(space) } {
+        Ok(space) => space.page_fault(gpa, access),
+        Err(_) => {
+            logging::warn("rejected", "handle_page_fault", gpa, access.into());
+            Verdict::Error
+        }
+    };
     verdict as axas_fault_result_t
-}
-
-/// Tells the log whether the host asked for nonsense or the tables are not what they should be.
-#[cold]
-fn report_error(is_null: bool, gpa: axas_gpa_t, access: axas_flags_t) {
-    const ACCESSES: axas_flags_t = AXAS_READ | AXAS_WRITE | AXAS_EXECUTE;
-    if is_null || access == 0 || access & !ACCESSES != 0 {
-        logging::warn("rejected", "handle_page_fault", gpa, access.into());
-    } else {
-        logging::error("bad_state", "handle_page_fault", gpa, access.into());
-    }
 }
 
 /// Nonzero for the verdicts after which the guest resumes: AXAS_FAULT_RESOLVED, AXAS_FAULT_SPURIOUS,

@@ -29,10 +29,11 @@ pub unsafe extern "C" fn axas_translate(
     if hpa.is_null() || !hpa.is_aligned() || !run.is_aligned() {
         return AXAS_ERR_INVALID_INPUT;
     }
+    // Before the walk, so that a translation that nobody hears of keeps nothing for the message.
+    logging::debug("translate", "address:", gpa, 0);
     // SAFETY: the handle is null or live.
     match unsafe { self::space(space) }.and_then(|space| space.translate(gpa)) {
         Ok((address, bytes)) => {
-            logging::debug("translate", "address, found at:", gpa, address);
             // SAFETY: 1. `hpa` is not null, aligned and valid for a write; 2. so is `run` if not null.
             unsafe {
                 hpa.write(address);
@@ -42,10 +43,7 @@ pub unsafe extern "C" fn axas_translate(
             }
             AXAS_OK
         }
-        Err(Error::NotMapped) => {
-            logging::debug("translate", "nothing at:", gpa, 0);
-            AXAS_ERR_NOT_MAPPED
-        }
+        Err(Error::NotMapped) => AXAS_ERR_NOT_MAPPED,
         Err(error) => status(logging::outcome("translate", "translate", gpa, 0, Err(error))),
     }
 }
