@@ -23,7 +23,7 @@ mkdir -p "$log"
 controls() {
 	cat <<-'END'
 		ReaderBarrier lock::a_reader_and_a_writer_exclude_each_other Causality violation
-		ReaderBarrier faults::a_fault_beside_a_clear_leaves_nothing_behind a frame of what is gone
+		ReaderBarrier faults::a_fault_beside_a_clear_leaves_nothing_behind Causality violation
 		WriterBarrier lock::a_reader_and_a_writer_exclude_each_other Causality violation
 		WriterBarrier faults::a_fault_beside_an_unmap_leaves_nothing_behind a table is used that went back
 		SecondLook lock::two_readers_and_a_writer_exclude_each_other Causality violation
@@ -34,7 +34,7 @@ controls() {
 		ReadersNotAwaited lock::a_fault_that_was_resolved_leaves_before_the_writer_enters Causality violation
 		ReadersNotAwaited readers::translate_beside_an_unmap_says_before_or_after Causality violation
 		ReadersNotAwaited readers::translate_beside_a_fault_and_an_unmap_says_before_or_after Causality violation
-		ReadersNotAwaited faults::two_faults_beside_an_unmap_leave_nothing_behind a frame of what is gone
+		ReadersNotAwaited faults::two_faults_beside_an_unmap_leave_nothing_behind Causality violation
 		AnnouncementWithdrawn lock::readers_that_come_after_a_writer_do_not_enter_before_him readers can starve a writer
 		ReaderLeave lock::a_reader_and_two_writers_exclude_each_other Causality violation
 		ReaderLeave faults::a_fault_beside_an_unmap_leaves_nothing_behind Causality violation
@@ -51,8 +51,8 @@ controls() {
 		FaultWaits faults::a_fault_does_not_wait_for_a_writer_who_waits_for_its_cpu exceeded maximum number of branches
 		CountedInTwo lock::two_readers_on_one_line_are_both_counted a resolved fault was not counted
 		CountedInTwo faults::two_faults_on_two_pages_of_one_reservation_are_both_resolved assertion `left == right` failed
-		Publication faults::two_faults_below_two_entries_of_a_table_in_the_making_are_both_resolved a wild access
-		Publication readers::translate_without_the_lock_beside_a_fault_finds_its_frame_or_nothing Ok(3735879680)
+		Publication faults::two_faults_below_two_entries_of_a_table_in_the_making_are_both_resolved Causality violation
+		Publication readers::translate_without_the_lock_beside_a_fault_finds_its_frame_or_nothing Causality violation
 		Acquisition faults::two_faults_on_one_page_take_one_frame Causality violation
 		BlindReplacement faults::three_faults_on_one_page_take_one_frame Resolved, Spurious, Resolved
 		BlindReplacement faults::two_faults_on_one_page_take_one_frame [Resolved, Resolved]
@@ -62,9 +62,9 @@ controls() {
 		FrameKept faults::two_faults_that_share_the_last_frames_lose_none guest frames lost
 		TableKept faults::two_faults_on_two_pages_of_one_reservation_are_both_resolved the loser kept its tables
 		GenerationStays readers::translate_without_the_lock_beside_an_unmap_says_before_or_after a table was read that went back
-		GenerationStays readers::translate_without_the_lock_beside_a_split_finds_the_page assertion `left == right` failed
 		GenerationUnread readers::translate_without_the_lock_beside_a_discard_finds_the_old_frame_or_nothing a table was read that went back
 		GenerationBarrier readers::translate_without_the_lock_beside_an_unmap_says_before_or_after a table was read that went back
+		GenerationBarrier readers::translate_without_the_lock_beside_a_split_finds_the_page Causality violation
 	END
 }
 

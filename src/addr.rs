@@ -86,6 +86,11 @@ pub(crate) trait Bits: Copy {
 
 const _: () = assert!(usize::BITS == 64, "64-bit hosts only");
 
+/// The page behind the page at an address.
+pub(crate) fn next_page(page: HostPhysAddr) -> HostPhysAddr {
+    HostPhysAddr::from_bits(page.bits().wrapping_add(PAGE_SIZE))
+}
+
 /// Whether an address or a size is a multiple of the smallest page.
 pub(crate) const fn is_page_aligned(bits: u64) -> bool {
     bits & (PAGE_SIZE - 1) == 0

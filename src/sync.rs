@@ -17,21 +17,6 @@ pub(crate) use core::sync::atomic::Ordering;
 
 use core::ptr::NonNull;
 
-/// An array of values made one by one; loom's are not constants.
-#[cfg(not(loom))]
-macro_rules! array_of {
-    ($value:expr; $count:expr) => {
-        [const { $value }; $count]
-    };
-}
-#[cfg(loom)]
-macro_rules! array_of {
-    ($value:expr; $count:expr) => {
-        core::array::from_fn::<_, $count, _>(|_| $value)
-    };
-}
-pub(crate) use array_of;
-
 /// What a model can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use super::map::largest_leaf;
 use super::{AddressSpace, Counters, with_engine, with_format};
 use crate::abi::*;
-use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
+use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned, next_page};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions};
 use crate::hal::{Host, Ledger, native_format, native_levels, native_pa_bits};
@@ -16,8 +16,8 @@ use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
 use crate::npt::entry::Entry;
 use crate::npt::geometry::{Span, fresh_tables};
 use crate::npt::lock::Lock;
+use crate::npt::operation::Operation;
 use crate::npt::table::{Memory, Table};
-use crate::npt::unmap::Flush;
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
@@ -43,26 +43,22 @@ pub(super) fn check_vmid<F: Format>(vmid: u32, features: Features) -> Result<()>
 impl AddressSpace {
     /// Creates a space whose handle lives in a frame of the host.
     pub fn create(config: &axas_config_t, hal: &axas_hal_t) -> Result<NonNull<Self>> {
-        let (plan, host) = prepare(config, hal)?;
+        let mut host = checked_host(config, hal)?;
+        let plan = plan_for(config, &mut host)?;
         if host.has_windows() {
             return Err(Error::Unsupported);
         }
         let uncounted = AtomicU64::new(0);
-        let frames = Ledger::new(&host, &uncounted, u64::MAX);
+        let frames = Ledger::alone(&host, &uncounted, u64::MAX);
         let handle = frames.take_table(0)?;
-        let address = handle.address();
-        let place = {
-            let window = host.window(address)?;
-            window.base().cast::<Self>()
-        };
-        if place.addr().get() & align_of::<Self>().wrapping_sub(1) != 0 {
+        let place = host.window(handle.address())?.base().cast::<Self>();
+        if !place.is_aligned() {
             return Err(Error::BadState);
         }
-        let root = new_root(&plan, config, &host)?;
-        handle.keep();
+        let root = new_root(&plan, config, &frames)?;
         // SAFETY: 1. the frame is as large as a page and aligned; 2. it is ours and reachable until it goes
         // back (the host has no windows that would close).
-        unsafe { place.write(Self::new(&plan, config, host, root, Some(address))) };
+        unsafe { Self::place(place, &plan, config, &host, root, Some(handle.keep())) };
         Ok(place)
     }
 
@@ -81,10 +77,12 @@ impl AddressSpace {
         if misaligned || bytes < AXAS_STORAGE_SIZE as usize {
             return Err(Error::InvalidInput);
         }
-        let (plan, host) = prepare(config, hal)?;
-        let root = new_root(&plan, config, &host)?;
+        let mut host = checked_host(config, hal)?;
+        let plan = plan_for(config, &mut host)?;
+        let uncounted = AtomicU64::new(0);
+        let root = new_root(&plan, config, &Ledger::alone(&host, &uncounted, u64::MAX))?;
         // SAFETY: 1. large enough and aligned, checked above; 2. ours by the caller's promise.
-        unsafe { place.write(Self::new(&plan, config, host, root, None)) };
+        unsafe { Self::place(place, &plan, config, &host, root, None) };
         Ok(place)
     }
 
@@ -100,69 +98,82 @@ impl AddressSpace {
         let guard = space.lock.exclusive(false, || space.npt.host.relax());
         let ledger = space.ledger();
         let emptied = with_engine!(space, &ledger, engine => {
-            engine.count_tables().and_then(|()| engine.unmap(start, end, Flush::Always))
+            engine.perform(&Operation::Clear, start, end)
         });
         if emptied.is_err() {
             logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
         }
         ledger.give_table(space.npt.root, space.npt.shape.root_order);
         drop(guard);
-        let handle = space.handle;
+        let Some(handle) = space.handle else { return };
         // SAFETY: 1. nobody uses the space any more; 2. the host is moved out before its storage goes.
         let host = unsafe { (&raw const (*place.as_ptr()).npt.host).read() };
-        if let Some(handle) = handle {
-            let uncounted = AtomicU64::new(1);
-            Ledger::new(&host, &uncounted, u64::MAX).give_table(handle, 0);
-        }
+        let uncounted = AtomicU64::new(1);
+        Ledger::alone(&host, &uncounted, u64::MAX).give_table(handle, 0);
     }
 
-    fn new(
+    /// Writes a new space where it is to live.
+    ///
+    /// # Safety
+    /// `place` is valid for a write, aligned, and nobody else's.
+    #[inline(never)]
+    unsafe fn place(
+        place: NonNull<Self>,
         plan: &Plan,
         config: &axas_config_t,
-        host: Host,
+        host: &Host,
         root: HostPhysAddr,
         handle: Option<HostPhysAddr>,
-    ) -> Self {
+    ) {
         let has = |option| config.options & option != 0;
-        let reads_unlocked = host.reads_unlocked();
+        let direct_reads = host.direct_map().filter(|_| host.tables_stay_readable());
         let root_pages = 1_u64.wrapping_shl(plan.shape.root_order);
-        let counters = Counters::default();
-        counters.allocated.store(root_pages, core::sync::atomic::Ordering::Relaxed);
-        Self {
-            lock: Lock::new(has(AXAS_CALLER_LOCKED)),
-            npt: NestedPageTable {
-                host,
-                format: plan.format,
-                shape: plan.shape,
-                features: plan.features,
-                root,
-                vmid: AtomicU32::new(config.vmid),
-                tables: AtomicU64::new(root_pages),
-                generation: crate::sync::AtomicU64::new(0),
-                reads_unlocked,
-                table_quota: plan.quota,
-                noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
-                zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
-            },
-            range: plan.range,
-            options: config.options,
-            handle,
-            counters,
+        let npt = NestedPageTable {
+            host: *host,
+            format: plan.format,
+            shape: plan.shape,
+            features: plan.features,
+            root,
+            vmid: AtomicU32::new(config.vmid),
+            tables: AtomicU64::new(root_pages),
+            generation: crate::sync::AtomicU64::new(0),
+            direct_reads,
+            table_quota: plan.quota,
+            noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
+            zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
+        };
+        let space = place.as_ptr();
+        // Member by member: whole, the space would be too large for the stacks of many hosts.
+        // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
+        // was initialised; 2. the lock writes all of itself.
+        unsafe {
+            Lock::place(&raw mut (*space).lock, has(AXAS_CALLER_LOCKED));
+            (&raw mut (*space).npt).write(npt);
+            (&raw mut (*space).range).write(plan.range);
+            (&raw mut (*space).options).write(config.options);
+            (&raw mut (*space).handle).write(handle);
+            (&raw mut (*space).counters).write(Counters::starting_with(root_pages));
         }
     }
 }
 
-/// Checks everything that can be checked before the first frame is taken.
-fn prepare(config: &axas_config_t, hal: &axas_hal_t) -> Result<(Plan, Host)> {
+/// Checks what can be told without the format.
+#[inline(never)]
+fn checked_host(config: &axas_config_t, hal: &axas_hal_t) -> Result<Host> {
     check_config(config)?;
-    let host = Host::new(hal)?;
+    Host::new(hal)
+}
+
+/// Checks everything else that can be checked before the first frame is taken.
+#[inline(never)]
+fn plan_for(config: &axas_config_t, host: &mut Host) -> Result<Plan> {
     let format = format(config.format)?;
     let plan = with_format!(format, F => plan::<F>(config))?;
     if host.flushes_builtin() && !plan.builtin_flush {
         return Err(Error::Unsupported);
     }
-    let host = host.with_pa_bits(plan.shape.pa_bits);
-    Ok((plan, host))
+    host.set_pa_bits(plan.shape.pa_bits);
+    Ok(plan)
 }
 
 fn format(number: u32) -> Result<FormatId> {
@@ -187,13 +198,19 @@ fn plan<F: Format>(config: &axas_config_t) -> Result<Plan> {
     }
     // A space may end at 2^64 as far as arithmetic goes; then no format is wide enough.
     let last = config.base.checked_add(config.size.wrapping_sub(1)).ok_or(Error::InvalidInput)?;
-    let or_native = |asked: u32, native: Option<u32>| {
-        if asked == 0 { native.unwrap_or(0) } else { asked }
+    // CPUID is slow where it is emulated, so that the CPU is asked for nothing that the host said.
+    let levels = match config.levels {
+        0 => native_levels(F::ID).unwrap_or(0),
+        levels => levels,
+    };
+    let pa_bits = match config.pa_bits {
+        0 => native_pa_bits().map_or(0, |bits| bits.min(F::MAX_PA_BITS)),
+        pa_bits => pa_bits,
     };
     let shape = F::shape(ShapeRequest {
-        levels: or_native(config.levels, native_levels(F::ID)),
+        levels,
         gpa_bits: config.gpa_bits,
-        pa_bits: or_native(config.pa_bits, native_pa_bits().map(|bits| bits.min(F::MAX_PA_BITS))),
+        pa_bits,
         needed_bits: u64::BITS.wrapping_sub(last.leading_zeros()),
     })?;
     let range = guest_range(config.base, config.size)?;
@@ -251,18 +268,17 @@ fn check_config(config: &axas_config_t) -> Result<()> {
 }
 
 /// Takes the root and empties it.
-fn new_root(plan: &Plan, config: &axas_config_t, host: &Host) -> Result<HostPhysAddr> {
-    let uncounted = AtomicU64::new(0);
-    let frames = Ledger::new(host, &uncounted, u64::MAX);
+#[inline(never)]
+fn new_root(plan: &Plan, config: &axas_config_t, frames: &Ledger<'_>) -> Result<HostPhysAddr> {
     let root = frames.take_table(plan.shape.root_order)?;
     let noncoherent = config.options & AXAS_NONCOHERENT_WALK != 0;
-    for page in 0..1_u64.wrapping_shl(plan.shape.root_order) {
-        let offset = page.wrapping_mul(crate::addr::PAGE_SIZE);
-        let address = HostPhysAddr::from_bits(root.address().bits().wrapping_add(offset));
+    let mut page = root.address();
+    for _ in 0..1_u64.wrapping_shl(plan.shape.root_order) {
         with_format!(plan.format, F => {
-            Table::<F>::open(Memory { host, noncoherent }, address)
-                .map(|table| table.fill(Span::ALL, Entry::EMPTY, 0))
+            Table::<F>::open(Memory { host: frames.host(), noncoherent }, page)
+                .map(|table| table.fill_unseen(Span::ALL, Entry::EMPTY))
         })?;
+        page = next_page(page);
     }
     Ok(root.keep())
 }

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::{AddressSpace, with_engine};
+use super::{AddressSpace, with_engine, with_format};
 use crate::abi::*;
 use crate::addr::{Bits, GuestPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
@@ -10,24 +10,36 @@ use crate::npt::Engine;
 use crate::npt::arch::{Features, Format};
 use crate::npt::entry::{Entry, State};
 use crate::npt::geometry::{entry_size, pages};
-use crate::npt::walk::Found;
+use crate::npt::lock::FaultCounter;
+use crate::npt::walk::{Cursor, Found};
 
 impl AddressSpace {
     /// Where an address is in host memory, and how many bytes lie side by side from there.
+    #[inline(always)]
     pub fn translate(&self, gpa: u64) -> Result<(u64, u64)> {
         if !self.has(gpa) {
             return Err(Error::NotMapped);
         }
-        let ledger = self.ledger();
-        with_engine!(self, &ledger, engine => {
-            let found = self.find(&engine, gpa)?;
-            if found.entry.state(found.level) != State::Leaf {
+        let unlocked =
+            with_format!(self.npt.format, F => Ok(self.npt.translate_unlocked::<F>(gpa)));
+        let (hpa, level) = match unlocked {
+            Ok((hpa, level)) if level != 0 => (hpa, level),
+            _ => self.translate_again(gpa)?,
+        };
+        let size = entry_size(level);
+        Ok((hpa, size.wrapping_sub(gpa & size.wrapping_sub(1))))
+    }
+
+    /// The address and the level of the leaf, where a walk without the lock found none.
+    #[inline(never)]
+    fn translate_again(&self, gpa: u64) -> Result<(u64, u32)> {
+        with_format!(self.npt.format, F => {
+            let found = self.find::<F>(gpa)?;
+            if !found.entry.is_hardware_visible() {
                 return Err(Error::NotMapped);
             }
-            let size = entry_size(found.level);
-            let offset = gpa & size.wrapping_sub(1);
-            let address = found.entry.address().bits().wrapping_add(offset);
-            Ok((address, size.wrapping_sub(offset)))
+            let offset = gpa.wrapping_sub(found.base(gpa));
+            Ok((found.entry.address().bits().wrapping_add(offset), found.level))
         })
     }
 
@@ -62,10 +74,10 @@ impl AddressSpace {
         let counters = &self.counters;
         let [small, medium, large] = &counters.leaves;
         let resolved = self.lock.resolved();
-        let huge = self.lock.sum(|counters| &counters.huge);
+        let huge = self.lock.sum(FaultCounter::Huge);
         let single = resolved.wrapping_sub(huge);
         let from_faults = single.wrapping_add(huge.wrapping_mul(pages(2)));
-        let extra = self.lock.sum(|counters| &counters.extra_allocated);
+        let extra = self.lock.sum(FaultCounter::ExtraAllocated);
         let mut stats = axas_stats_t {
             table_frames: load(&self.npt.tables),
             guest_frames: load(&counters.guest).wrapping_add(from_faults),
@@ -73,10 +85,10 @@ impl AddressSpace {
             mapped_2m: load(medium).wrapping_add(huge),
             mapped_1g: load(large),
             tlb_requests: load(&counters.flushes)
-                .wrapping_add(self.lock.sum(|counters| &counters.flushes)),
+                .wrapping_add(self.lock.sum(FaultCounter::Flushes)),
             frames_allocated: load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra),
             frames_released: load(&counters.released)
-                .wrapping_add(self.lock.sum(|counters| &counters.released)),
+                .wrapping_add(self.lock.sum(FaultCounter::Released)),
             ..axas_stats_t::default()
         };
         self.lock.count_verdicts(&mut stats);
@@ -145,9 +157,8 @@ impl AddressSpace {
 
     /// The entry that covers an address of the space, clipped to the space.
     fn look(&self, gpa: u64) -> Result<axas_mapping_t> {
-        let ledger = self.ledger();
-        with_engine!(self, &ledger, engine => {
-            let found = self.find(&engine, gpa)?;
+        with_format!(self.npt.format, F => {
+            let found = self.find::<F>(gpa)?;
             let base = found.base(gpa);
             let end = base.wrapping_add(entry_size(found.level)).min(self.range.end.bits());
             let start = base.max(self.range.start.bits());
@@ -159,18 +170,18 @@ impl AddressSpace {
 
     /// The entry that covers an address of the space: without the lock where the host's tables allow it,
     /// unless something changes too often or just there.
-    #[inline]
-    fn find<F: Format>(&self, engine: &Engine<'_, F>, gpa: u64) -> Result<Found<F>> {
+    #[inline(never)]
+    fn find<F: Format>(&self, gpa: u64) -> Result<Found<F>> {
         const ATTEMPTS: usize = 8;
-        if self.npt.reads_unlocked {
+        if self.npt.direct_reads.is_some() {
             for _ in 0..ATTEMPTS {
-                if let Some(found) = engine.walk_unlocked(gpa) {
+                if let Some(found) = self.npt.walk_unlocked(gpa) {
                     return Ok(found);
                 }
             }
         }
         let _guard = self.shared()?;
-        engine.walk(gpa)
+        self.npt.walk(gpa)
     }
 }
 
@@ -255,27 +266,26 @@ fn each_entry<F: Format>(
     report: &mut dyn FnMut(axas_mapping_t, u32) -> bool,
 ) -> Result<()> {
     let features = engine.features();
-    let mut stopped = false;
-    let walked = engine.visit(start, end, |table, level, span, gpa| {
-        let size = entry_size(level);
-        let mut next = gpa;
-        table.for_each(span, |entry| {
-            let entry_end = (next & !(size.wrapping_sub(1))).wrapping_add(size);
-            let stop = entry_end.min(end);
+    let mut cursor = Cursor::over(engine, start, end);
+    while let Some(run) = cursor.next(engine)? {
+        let size = entry_size(run.level);
+        let mut next = run.gpa;
+        for index in run.span.indices() {
             let base = next & !(size.wrapping_sub(1));
-            let mut found = describe(entry, level, features);
+            let stop = base.wrapping_add(size).min(end);
+            let mut found = describe(engine.entry(run.page, index)?, run.level, features);
             if found.hpa != AXAS_HPA_INVALID {
                 found.hpa = found.hpa.wrapping_add(next.wrapping_sub(base));
             }
             found.gpa = next;
             found.size = stop.wrapping_sub(next);
-            stopped = stopped || !report(found, level);
+            if !report(found, run.level) {
+                return Ok(());
+            }
             next = stop;
-        });
-        // An error is the way out of a walk.
-        if stopped { Err(Error::Again) } else { Ok(()) }
-    });
-    if stopped { Ok(()) } else { walked }
+        }
+    }
+    Ok(())
 }
 
 const _: () = assert!(PAGE_SIZE == AXAS_PAGE_SIZE as u64);

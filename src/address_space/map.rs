@@ -1,15 +1,15 @@
 //! Operations that change what stands in a range: arguments checked in the order that the interface
 //! promises, then the engine put to work, at once or in slices.
 
-use super::{AddressSpace, with_engine, with_format};
+use super::{AddressSpace, Slices, with_format};
 use crate::abi::{axas_extent_t, axas_flags_t};
 use crate::addr::{Bits, GuestRange, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, Permissions, parse_permissions};
 use crate::logging;
 use crate::npt::arch::Format;
-use crate::npt::budget::{Cost, reach_filling};
-use crate::npt::entry::{EncodedPermissions, Entry, Reservation};
+use crate::npt::entry::Reservation;
+use crate::npt::operation::{Linear, Operation};
 use crate::npt::unmap::Flush;
 
 const PAGE_SIZES: MapOptions =
@@ -27,75 +27,20 @@ pub struct Sliced<'a> {
     pub done: &'a mut u64,
 }
 
-impl Sliced<'_> {
-    fn check_budget(&self) -> Result<()> {
-        if self.budget == 0 { Err(Error::InvalidInput) } else { Ok(()) }
-    }
-}
-
-/// Linear memory to map, checked.
-struct LinearPlan {
-    range: GuestRange,
-    /// Host address less guest address, mod 2^64.
-    distance: u64,
-    attributes: Attributes,
-    /// The largest leaf that flags and features allow.
-    most: u32,
-    replaces: bool,
-}
-
-impl LinearPlan {
-    fn hpa(&self, gpa: u64) -> u64 {
-        gpa.wrapping_add(self.distance)
-    }
-}
-
-/// Memory of the library's to map, checked.
-struct AllocPlan {
-    range: GuestRange,
-    reservation: Reservation,
-    populates: bool,
-}
+/// An operation, checked, and the range it is for; no range where there is nothing to do.
+type Plan<'a> = (Option<GuestRange>, Operation<'a>);
 
 impl AddressSpace {
     /// Maps frames of the host.
     pub fn map_linear(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        let outcome =
-            self.plan_linear(gpa, hpa, size, flags, MapOptions::REPLACE).and_then(|plan| {
-                let end = plan.range.end.bits();
-                self.change(|ledger| {
-                    with_engine!(self, ledger, engine => if plan.replaces {
-                        engine.replace_linear(gpa, end, hpa, plan.attributes, plan.most)
-                    } else {
-                        engine.map_linear(gpa, end, hpa, plan.attributes, plan.most)
-                    })
-                })
-            });
-        logging::outcome("map", "map_linear", gpa, size, outcome)
+        let plan = self.plan_linear(gpa, hpa, size, flags, MapOptions::REPLACE);
+        self.perform("map_linear", gpa, size, plan, None)
     }
 
     /// Maps frames of the host in slices.
     pub fn map_linear_some(&self, sliced: Sliced<'_>, hpa: u64, flags: axas_flags_t) -> Result<()> {
-        let (gpa, size) = (sliced.gpa, sliced.size);
-        let outcome = sliced.check_budget().and_then(|()| {
-            let plan = self.plan_linear(gpa, hpa, size, flags, MapOptions::empty())?;
-            let end = plan.range.end.bits();
-            self.change_in_slices(
-                plan.range,
-                sliced.budget,
-                sliced.done,
-                |ledger, start, budget| {
-                    with_engine!(self, ledger, engine => {
-                        engine.check_empty(start, end)?;
-                        let most = engine.linear_level(plan.distance, plan.most);
-                        let stop = reach_filling(start, end, most, budget);
-                        engine.map_linear(start, stop, plan.hpa(start), plan.attributes, most)?;
-                        Ok(stop)
-                    })
-                },
-            )
-        });
-        logging::outcome("map", "map_linear_some", gpa, size, outcome)
+        let plan = self.plan_linear(sliced.gpa, hpa, sliced.size, flags, MapOptions::empty());
+        self.perform_some("map_linear_some", sliced, plan)
     }
 
     /// Maps scattered frames of the host side by side.
@@ -106,194 +51,106 @@ impl AddressSpace {
         flags: axas_flags_t,
     ) -> Result<()> {
         let size = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.size));
-        let outcome = MapFlags::parse(flags, PAGE_SIZES).and_then(|flags| {
-            self.check_expressible(flags.attributes)?;
-            for extent in extents {
-                extent.hpa.checked_add(extent.size).ok_or(Error::InvalidInput)?;
-                if !is_page_aligned(extent.hpa | extent.size) || extent.size == 0 {
-                    return Err(Error::InvalidInput);
-                }
-            }
-            let range = self.checked_range(gpa, size)?;
-            for extent in extents {
-                self.check_width(extent.hpa, extent.size)?;
-            }
-            let most = largest_leaf(flags, self.max_leaf_level());
-            let end = range.end.bits();
-            self.change(|ledger| {
-                with_engine!(self, ledger, engine => {
-                    engine.map_extents(gpa, end, extents, flags.attributes, most)
-                })
-            })
-        });
-        logging::outcome("map", "map_extents", gpa, size, outcome)
+        let plan = self.plan_extents(gpa, size, extents, flags);
+        self.perform("map_extents", gpa, size, plan, None)
     }
 
     /// Maps memory that the library takes from the host.
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        let outcome = self.plan_alloc(gpa, size, flags).and_then(|plan| {
-            let end = plan.range.end.bits();
-            self.change(|ledger| {
-                with_engine!(self, ledger, engine => if plan.populates {
-                    engine.map_populated(gpa, end, plan.reservation)
-                } else {
-                    engine.reserve(gpa, end, plan.reservation)
-                })
-            })
-        });
-        logging::outcome("map", "map_alloc", gpa, size, outcome)
+        self.perform("map_alloc", gpa, size, self.plan_alloc(gpa, size, flags), None)
     }
 
     /// Maps memory that the library takes from the host in slices.
     pub fn map_alloc_some(&self, sliced: Sliced<'_>, flags: axas_flags_t) -> Result<()> {
-        let (gpa, size) = (sliced.gpa, sliced.size);
-        let outcome = sliced.check_budget().and_then(|()| {
-            let plan = self.plan_alloc(gpa, size, flags)?;
-            let end = plan.range.end.bits();
-            self.change_in_slices(
-                plan.range,
-                sliced.budget,
-                sliced.done,
-                |ledger, start, budget| {
-                    with_engine!(self, ledger, engine => {
-                        engine.check_empty(start, end)?;
-                        if plan.populates {
-                            let stop = reach_filling(start, end, plan.reservation.largest, budget);
-                            engine.map_populated(start, stop, plan.reservation)?;
-                            return Ok(stop);
-                        }
-                        let stop = reach_filling(start, end, self.levels(), budget);
-                        engine.reserve(start, stop, plan.reservation)?;
-                        Ok(stop)
-                    })
-                },
-            )
-        });
-        logging::outcome("map", "map_alloc_some", gpa, size, outcome)
+        let plan = self.plan_alloc(sliced.gpa, sliced.size, flags);
+        self.perform_some("map_alloc_some", sliced, plan)
     }
 
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
-        let outcome = u32::try_from(cookie).map_err(|_| Error::Unsupported).and_then(|cookie| {
-            let range = self.checked_range(gpa, size)?;
-            self.change(|ledger| {
-                with_engine!(self, ledger, engine => engine.trap(gpa, range.end.bits(), cookie))
-            })
-        });
-        logging::outcome("map", "map_trap", gpa, size, outcome)
+        let plan = u32::try_from(cookie)
+            .map_err(|_| Error::Unsupported)
+            .and_then(|cookie| self.plan_for(gpa, size, Operation::Trap { cookie }));
+        self.perform("map_trap", gpa, size, plan, None)
     }
 
     /// Removes whatever stands in a range.
     pub fn unmap(&self, gpa: u64, size: u64) -> Result<()> {
-        let outcome = self.range_or_nothing(gpa, size).and_then(|range| {
-            let Some(range) = range else { return Ok(()) };
-            self.change(|ledger| {
-                with_engine!(self, ledger, engine => {
-                    engine.unmap(gpa, range.end.bits(), Flush::IfNeeded)
-                })
-            })
-        });
-        logging::outcome("map", "unmap", gpa, size, outcome)
+        self.perform("unmap", gpa, size, self.plan_unmap(gpa, size), None)
     }
 
     /// Removes whatever stands in a range in slices.
     pub fn unmap_some(&self, sliced: Sliced<'_>) -> Result<()> {
-        let (gpa, size) = (sliced.gpa, sliced.size);
-        let outcome = sliced.check_budget().and_then(|()| {
-            let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
-            let end = range.end.bits();
-            self.change_in_slices(range, sliced.budget, sliced.done, |ledger, start, budget| {
-                with_engine!(self, ledger, engine => {
-                    let stop = engine.reach_visiting(start, end, Cost::Entry, budget)?;
-                    engine.unmap(start, stop, Flush::IfNeeded)?;
-                    Ok(stop)
-                })
-            })
-        });
-        logging::outcome("map", "unmap_some", gpa, size, outcome)
+        let plan = self.plan_unmap(sliced.gpa, sliced.size);
+        self.perform_some("unmap_some", sliced, plan)
     }
 
     /// Gives what is mapped or reserved in a range new permissions.
     pub fn protect(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        let outcome = self.plan_protection(gpa, size, flags).and_then(|(range, permissions)| {
-            self.change(|ledger| {
-                with_engine!(self, ledger, engine => {
-                    engine.protect(gpa, range.end.bits(), permissions)
-                })
-            })
-        });
-        logging::outcome("map", "protect", gpa, size, outcome)
+        self.perform("protect", gpa, size, self.plan_protection(gpa, size, flags), None)
     }
 
     /// Gives what is mapped or reserved in a range new permissions in slices.
     pub fn protect_some(&self, sliced: Sliced<'_>, flags: axas_flags_t) -> Result<()> {
-        let (gpa, size) = (sliced.gpa, sliced.size);
-        let outcome = sliced.check_budget().and_then(|()| {
-            let (range, permissions) = self.plan_protection(gpa, size, flags)?;
-            let end = range.end.bits();
-            self.change_in_slices(range, sliced.budget, sliced.done, |ledger, start, budget| {
-                with_engine!(self, ledger, engine => {
-                    let stop = engine.reach_visiting(start, end, Cost::Entry, budget)?;
-                    engine.protect(start, stop, permissions)?;
-                    Ok(stop)
-                })
-            })
-        });
-        logging::outcome("map", "protect_some", gpa, size, outcome)
+        let plan = self.plan_protection(sliced.gpa, sliced.size, flags);
+        self.perform_some("protect_some", sliced, plan)
     }
 
     /// Takes frames for everything that is reserved in a range.
     pub fn populate(&self, gpa: u64, size: u64) -> Result<()> {
-        let outcome = self.checked_range(gpa, size).and_then(|range| {
-            self.change(|ledger| {
-                with_engine!(self, ledger, engine => engine.populate(gpa, range.end.bits()))
-            })
-        });
-        logging::outcome("map", "populate", gpa, size, outcome)
+        let plan = self.plan_for(gpa, size, Operation::Populate);
+        self.perform("populate", gpa, size, plan, None)
     }
 
     /// Takes frames for everything that is reserved in a range in slices.
     pub fn populate_some(&self, sliced: Sliced<'_>) -> Result<()> {
-        let (gpa, size) = (sliced.gpa, sliced.size);
-        let outcome = sliced.check_budget().and_then(|()| {
-            let range = self.checked_range(gpa, size)?;
-            let end = range.end.bits();
-            self.change_in_slices(range, sliced.budget, sliced.done, |ledger, start, budget| {
-                with_engine!(self, ledger, engine => {
-                    let stop = engine.reach_visiting(start, end, Cost::Frames, budget)?;
-                    engine.populate(start, stop)?;
-                    Ok(stop)
-                })
-            })
-        });
-        logging::outcome("map", "populate_some", gpa, size, outcome)
+        let plan = self.plan_for(sliced.gpa, sliced.size, Operation::Populate);
+        self.perform_some("populate_some", sliced, plan)
     }
 
     /// Gives the frames of a range back; the reservation stays.
     pub fn discard(&self, gpa: u64, size: u64) -> Result<()> {
-        let outcome = self.checked_range(gpa, size).and_then(|range| {
-            self.change(|ledger| {
-                with_engine!(self, ledger, engine => engine.discard(gpa, range.end.bits()))
-            })
-        });
-        logging::outcome("map", "discard", gpa, size, outcome)
+        let plan = self.plan_for(gpa, size, Operation::Discard);
+        self.perform("discard", gpa, size, plan, None)
     }
 
     /// Gives the frames of a range back in slices; the reservation stays.
     pub fn discard_some(&self, sliced: Sliced<'_>) -> Result<()> {
-        let (gpa, size) = (sliced.gpa, sliced.size);
-        let outcome = sliced.check_budget().and_then(|()| {
-            let range = self.checked_range(gpa, size)?;
-            let end = range.end.bits();
-            self.change_in_slices(range, sliced.budget, sliced.done, |ledger, start, budget| {
-                with_engine!(self, ledger, engine => {
-                    let stop = engine.reach_visiting(start, end, Cost::Entry, budget)?;
-                    engine.discard(start, stop)?;
-                    Ok(stop)
-                })
-            })
-        });
-        logging::outcome("map", "discard_some", gpa, size, outcome)
+        let plan = self.plan_for(sliced.gpa, sliced.size, Operation::Discard);
+        self.perform_some("discard_some", sliced, plan)
+    }
+
+    fn perform_some(
+        &self,
+        call: &'static str,
+        sliced: Sliced<'_>,
+        plan: Result<Plan<'_>>,
+    ) -> Result<()> {
+        let plan = if sliced.budget == 0 { Err(Error::InvalidInput) } else { plan };
+        let slices = Slices { budget: sliced.budget, done: sliced.done };
+        self.perform(call, sliced.gpa, sliced.size, plan, Some(slices))
+    }
+
+    /// Does what was planned, at once or in slices, and tells the log.
+    fn perform(
+        &self,
+        call: &'static str,
+        gpa: u64,
+        size: u64,
+        plan: Result<Plan<'_>>,
+        slices: Option<Slices<'_>>,
+    ) -> Result<()> {
+        let outcome = match (plan, slices) {
+            (Err(error), _) => Err(error),
+            (Ok((None, _)), _) => Ok(()),
+            (Ok((Some(range), operation)), None) => {
+                self.change(&operation, range.start.bits(), range.end.bits(), None).map(|_| ())
+            }
+            (Ok((Some(range), operation)), Some(slices)) => {
+                self.change_in_slices(&operation, range, slices)
+            }
+        };
+        logging::outcome("map", call, gpa, size, outcome)
     }
 
     fn plan_linear(
@@ -303,7 +160,7 @@ impl AddressSpace {
         size: u64,
         flags: axas_flags_t,
         more_options: MapOptions,
-    ) -> Result<LinearPlan> {
+    ) -> Result<Plan<'static>> {
         let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
         self.check_expressible(flags.attributes)?;
         hpa.checked_add(size).ok_or(Error::InvalidInput)?;
@@ -313,16 +170,44 @@ impl AddressSpace {
         }
         let range = self.checked_range(gpa, size)?;
         self.check_width(hpa, size)?;
-        Ok(LinearPlan {
-            range,
+        let linear = Linear {
             distance: hpa.wrapping_sub(gpa),
             attributes: flags.attributes,
-            most: largest_leaf(flags, self.max_leaf_level()),
-            replaces: flags.options.contains(MapOptions::REPLACE),
-        })
+            most_level: largest_leaf(flags, self.max_leaf_level()),
+        };
+        let operation = if flags.options.contains(MapOptions::REPLACE) {
+            Operation::ReplaceLinear(linear)
+        } else {
+            Operation::MapLinear(linear)
+        };
+        Ok((Some(range), operation))
     }
 
-    fn plan_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<AllocPlan> {
+    fn plan_extents<'a>(
+        &self,
+        gpa: u64,
+        size: u64,
+        extents: &'a [axas_extent_t],
+        flags: axas_flags_t,
+    ) -> Result<Plan<'a>> {
+        let flags = MapFlags::parse(flags, PAGE_SIZES)?;
+        let attributes = flags.attributes;
+        self.check_expressible(attributes)?;
+        for extent in extents {
+            extent.hpa.checked_add(extent.size).ok_or(Error::InvalidInput)?;
+            if !is_page_aligned(extent.hpa | extent.size) || extent.size == 0 {
+                return Err(Error::InvalidInput);
+            }
+        }
+        let range = self.checked_range(gpa, size)?;
+        for extent in extents {
+            self.check_width(extent.hpa, extent.size)?;
+        }
+        let most_level = largest_leaf(flags, self.max_leaf_level());
+        Ok((Some(range), Operation::MapExtents { extents, attributes, most_level }))
+    }
+
+    fn plan_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<Plan<'static>> {
         let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES;
         let flags = MapFlags::parse(flags, allowed)?;
         self.check_expressible(flags.attributes)?;
@@ -331,42 +216,43 @@ impl AddressSpace {
         } else {
             1
         };
-        Ok(AllocPlan {
-            range: self.checked_range(gpa, size)?,
-            reservation: Reservation { attributes: flags.attributes, largest },
-            populates: flags.options.contains(MapOptions::POPULATE),
-        })
+        let reservation = Reservation { attributes: flags.attributes, largest };
+        let operation = if flags.options.contains(MapOptions::POPULATE) {
+            Operation::MapPopulated(reservation)
+        } else {
+            Operation::Reserve(reservation)
+        };
+        self.plan_for(gpa, size, operation)
     }
 
-    fn plan_protection(
-        &self,
-        gpa: u64,
-        size: u64,
-        flags: axas_flags_t,
-    ) -> Result<(GuestRange, Permissions)> {
+    fn plan_protection(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<Plan<'static>> {
         if flags & !(Permissions::all().bits() | crate::abi::AXAS_USER) != 0 {
             return Err(Error::InvalidInput);
         }
         let permissions = parse_permissions(flags)?;
         with_format!(self.npt.format, F => {
-            EncodedPermissions::<F>::new(permissions, self.npt.features).map(|_| ())
+            F::permissions(permissions, self.npt.features).map(|_| ())
         })?;
-        Ok((self.checked_range(gpa, size)?, permissions))
+        self.plan_for(gpa, size, Operation::Protect(permissions))
     }
 
-    /// A range of the space, or none where there is nothing to do.
-    fn range_or_nothing(&self, gpa: u64, size: u64) -> Result<Option<GuestRange>> {
+    fn plan_unmap(&self, gpa: u64, size: u64) -> Result<Plan<'static>> {
         gpa.checked_add(size).ok_or(Error::InvalidInput)?;
+        let operation = Operation::Unmap(Flush::IfNeeded);
         if size == 0 && is_page_aligned(gpa) {
-            return Ok(None);
+            return Ok((None, operation));
         }
-        self.checked_range(gpa, size).map(Some)
+        self.plan_for(gpa, size, operation)
+    }
+
+    fn plan_for<'a>(&self, gpa: u64, size: u64, operation: Operation<'a>) -> Result<Plan<'a>> {
+        Ok((Some(self.checked_range(gpa, size)?), operation))
     }
 
     /// Whether the format can say these attributes.
     fn check_expressible(&self, attributes: Attributes) -> Result<()> {
         with_format!(self.npt.format, F => {
-            Entry::<F>::leaf_template(attributes, self.npt.features, 1, false).map(|_| ())
+            F::leaf(attributes, self.npt.features, 1).map(|_| ())
         })
     }
 

@@ -1,7 +1,7 @@
 //! The host's way into a guest's memory: page run by page run, through `phys_to_virt`, with the shared
 //! side of the lock held for each chunk, so that nothing is unmapped and freed under a copy.
 
-use super::{AddressSpace, Verdict, with_engine};
+use super::{AddressSpace, Verdict, with_format};
 use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
@@ -98,23 +98,28 @@ impl AddressSpace {
     fn visit_chunk(
         &self,
         gpa: u64,
-        most: u64,
+        asked: u64,
         access: Access,
         visit: &mut dyn FnMut(&Chunk<'_>),
     ) -> Result<Option<u64>> {
         let guard = self.shared()?;
-        let ledger = self.ledger();
         let features = self.npt.features;
-        let (state, attributes, address, rest, owner) = with_engine!(self, &ledger, engine => engine.walk(gpa).map(|found| {
-            let size = entry_size(found.level);
-            let offset = gpa & size.wrapping_sub(1);
-            let entry = found.entry;
-            let owner = if entry.is_owned() { Owner::Library } else { Owner::Host };
-            let address = entry.address().bits().wrapping_add(offset);
-            let rest = size.wrapping_sub(offset);
-            (entry.state(found.level), entry.attributes(features), address, rest, owner)
-        }))?;
+        let most = if self.npt.host.is_flat() { asked } else { 0 };
+        let seen = with_format!(self.npt.format, F => {
+            self.npt.walk_run::<F>(gpa, most).map(|(found, rest)| {
+                let entry = found.entry;
+                let owner = if entry.is_owned() { Owner::Library } else { Owner::Host };
+                let offset = gpa.wrapping_sub(found.base(gpa));
+                let is_aligned = entry.address().bits() & entry_size(found.level).wrapping_sub(1) == 0;
+                let address = entry.address().bits().wrapping_add(offset);
+                let state = entry.state(found.level);
+                (state, entry.attributes(features), address, is_aligned, rest, owner)
+            })
+        });
+        let (state, attributes, address, is_aligned, rest, owner) = seen?;
         match state {
+            // What a table pointer looks like that somebody made a leaf of.
+            State::Leaf if !is_aligned => return Err(Error::BadState),
             State::Leaf => {}
             State::Reserved => {
                 drop(guard);
@@ -128,7 +133,7 @@ impl AddressSpace {
         if owner == Owner::Host && attributes.memory.is_device() {
             return Err(Error::Unsupported);
         }
-        let window = self.npt.host.guest_window(address, most.min(rest), owner)?;
+        let window = self.npt.host.guest_window(address, asked.min(rest), owner)?;
         let chunk = Chunk { window: window.ok_or(Error::Unsupported)?, gpa };
         visit(&chunk);
         if access.cleans {

@@ -21,7 +21,7 @@ use crate::hal::Ledger;
 use crate::npt::NestedPageTable;
 use crate::npt::budget::Budget;
 use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
-use crate::npt::unmap::Flush;
+use crate::npt::operation::Operation;
 
 /// Runs code with the engine of the space's format.
 macro_rules! with_engine {
@@ -122,6 +122,11 @@ struct Counters {
 }
 
 impl Counters {
+    /// Those of a new space, whose root has so many pages.
+    fn starting_with(root_pages: u64) -> Self {
+        Self { allocated: AtomicU64::new(root_pages), ..Self::default() }
+    }
+
     /// Adds what an exclusive call did; nobody else adds meanwhile.
     fn add(&self, ledger: &Ledger<'_>) {
         let add = |counter: &AtomicU64, change: u64| {
@@ -186,12 +191,8 @@ impl AddressSpace {
 
     /// Removes everything; the space is as new, counters go on.
     pub fn clear(&self) -> Result<()> {
-        self.change(|engine_ledger| {
-            let (start, end) = (self.range.start.bits(), self.range.end.bits());
-            with_engine!(self, engine_ledger, engine => {
-                engine.count_tables().and_then(|()| engine.unmap(start, end, Flush::Always))
-            })
-        })
+        let (start, end) = (self.range.start.bits(), self.range.end.bits());
+        self.change(&Operation::Clear, start, end, None).map(|_| ())
     }
 
     fn contains(&self, range: GuestRange) -> bool {
@@ -223,28 +224,23 @@ impl AddressSpace {
         Ledger::new(&self.npt.host, &self.npt.tables, self.npt.table_quota)
     }
 
-    /// Runs an exclusive operation in slices until the range is done, the budget is used up or the host
-    /// wants to do something else; `done` tells how far it came. A slice gets a budget and says where it
-    /// ended; each takes the lock anew.
+    /// Runs an operation in slices until the range is done, the budget is used up or the host wants to do
+    /// something else; each slice takes the lock anew.
     fn change_in_slices(
         &self,
+        operation: &Operation<'_>,
         range: GuestRange,
-        budget: u64,
-        done: &mut u64,
-        slice: impl Fn(&Ledger<'_>, u64, &mut Budget) -> Result<u64>,
+        slices: Slices<'_>,
     ) -> Result<()> {
         let (start, end) = (range.start.bits(), range.end.bits());
         let most = if self.npt.host.may_yield() { POLL_INTERVAL } else { u64::MAX };
         let mut at = start;
-        let mut left = budget;
+        let mut left = slices.budget;
         while at < end {
             let given = left.min(most);
             let mut rest = Budget(given);
-            self.change(|ledger| {
-                at = slice(ledger, at, &mut rest)?;
-                Ok(())
-            })?;
-            *done = at.wrapping_sub(start);
+            at = self.change(operation, at, end, Some(&mut rest))?;
+            *slices.done = at.wrapping_sub(start);
             left = left.wrapping_sub(given.wrapping_sub(rest.0));
             if at < end && (left == 0 || self.npt.host.should_yield()) {
                 return Err(Error::Again);
@@ -253,12 +249,34 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Runs an exclusive operation and counts what it did.
-    fn change(&self, operation: impl FnOnce(&Ledger<'_>) -> Result<()>) -> Result<()> {
+    /// Runs an operation with the lock held and counts what it did: on all of `[start, end)`, or on as
+    /// much as a budget allows. Says where it ended.
+    #[inline(never)]
+    fn change(
+        &self,
+        operation: &Operation<'_>,
+        start: u64,
+        end: u64,
+        budget: Option<&mut Budget>,
+    ) -> Result<u64> {
         let _guard = self.exclusive()?;
-        let ledger = self.ledger();
-        let outcome = operation(&ledger);
+        let ledger = Ledger::alone(&self.npt.host, &self.npt.tables, self.npt.table_quota);
+        let outcome = with_engine!(self, &ledger, engine => {
+            let stop = match budget {
+                Some(budget) => engine.reach(operation, start, end, budget),
+                None => Ok(end),
+            };
+            stop.and_then(|stop| engine.perform(operation, start, stop).map(|()| stop))
+        });
         self.counters.add(&ledger);
         outcome
     }
+}
+
+/// How a call in slices goes about it.
+struct Slices<'a> {
+    /// Entries to visit or write at most.
+    budget: u64,
+    /// Bytes done.
+    done: &'a mut u64,
 }

@@ -1,7 +1,5 @@
 //! Page faults: verdicts, and the counters that cost the fewest operations.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use super::{AddressSpace, Verdict, with_engine};
 use crate::abi::axas_flags_t;
 use crate::addr::{Bits, GuestPhysAddr};
@@ -9,7 +7,7 @@ use crate::flags::Permissions;
 use crate::hal::Ledger;
 use crate::logging;
 use crate::npt::fault::Outcome;
-use crate::npt::lock::{FaultCounters, SharedGuard};
+use crate::npt::lock::{FaultCounter, Shard, SharedGuard};
 
 impl AddressSpace {
     /// Handles a second-stage fault of a guest.
@@ -44,46 +42,41 @@ impl AddressSpace {
     }
 
     /// Counts a verdict where no reader entered.
+    #[inline(never)]
     fn counted(&self, verdict: Verdict) -> Verdict {
-        count(&self.lock.shard().counters, verdict);
+        count(self.lock.shard(), verdict);
         verdict
     }
 
     /// Leaves the shared side. A fault that took one page and nothing else costs no operation but the
     /// one that leaves.
+    #[inline(always)]
     fn leave(&self, guard: SharedGuard<'_>, ledger: &Ledger<'_>, outcome: Outcome) {
-        let counters = &guard.shard().counters;
+        let shard = guard.shard();
         let resolved = outcome.verdict == Verdict::Resolved;
-        let expected = u64::from(resolved);
-        add(&counters.extra_allocated, ledger.allocated.get().wrapping_sub(expected));
-        add(&counters.released, ledger.released.get());
-        add(&counters.flushes, ledger.flushes.get());
+        let extra = ledger.allocated.get().wrapping_sub(u64::from(resolved));
+        shard.add(FaultCounter::ExtraAllocated, extra);
+        shard.add(FaultCounter::Released, ledger.released.get());
+        shard.add(FaultCounter::Flushes, ledger.flushes.get());
         if !resolved {
-            count(counters, outcome.verdict);
+            count(shard, outcome.verdict);
             return;
         }
-        add(&counters.huge, u64::from(outcome.level > 1));
+        shard.add(FaultCounter::Huge, u64::from(outcome.level > 1));
         guard.leave_resolved();
     }
 }
 
-#[inline(always)]
-fn add(counter: &AtomicU64, change: u64) {
-    if change != 0 {
-        counter.fetch_add(change, Ordering::Relaxed);
-    }
-}
-
-fn count(counters: &FaultCounters, verdict: Verdict) {
+fn count(shard: &Shard, verdict: Verdict) {
     let counter = match verdict {
         Verdict::Resolved => return,
-        Verdict::Spurious => &counters.spurious,
-        Verdict::Retry => &counters.retry,
-        Verdict::Trap => &counters.trap,
-        Verdict::Unmapped => &counters.unmapped,
-        Verdict::Denied => &counters.denied,
-        Verdict::NoMemory => &counters.no_memory,
-        Verdict::Error => &counters.error,
+        Verdict::Spurious => FaultCounter::Spurious,
+        Verdict::Retry => FaultCounter::Retry,
+        Verdict::Trap => FaultCounter::Trap,
+        Verdict::Unmapped => FaultCounter::Unmapped,
+        Verdict::Denied => FaultCounter::Denied,
+        Verdict::NoMemory => FaultCounter::NoMemory,
+        Verdict::Error => FaultCounter::Error,
     };
-    counter.fetch_add(1, Ordering::Relaxed);
+    shard.add(counter, 1);
 }

@@ -17,6 +17,8 @@ pub(crate) struct Ledger<'a> {
     host: &'a Host,
     tables: &'a AtomicU64,
     quota: u64,
+    /// Nobody else changes the count of tables meanwhile.
+    is_alone: bool,
     /// Frames taken, in pages of 4 KiB.
     pub(crate) allocated: Cell<u64>,
     /// Frames given back, in pages of 4 KiB.
@@ -36,12 +38,18 @@ impl<'a> Ledger<'a> {
             host,
             tables,
             quota,
+            is_alone: false,
             allocated: Cell::new(0),
             released: Cell::new(0),
             flushes: Cell::new(0),
             guest: Cell::new(0),
             leaves: [const { Cell::new(0) }; 3],
         }
+    }
+
+    /// As [`Ledger::new`], for a call that runs alone.
+    pub(crate) fn alone(host: &'a Host, tables: &'a AtomicU64, quota: u64) -> Self {
+        Self { is_alone: true, ..Self::new(host, tables, quota) }
     }
 
     /// The host behind the ledger.
@@ -53,13 +61,24 @@ impl<'a> Ledger<'a> {
     /// Takes the frame of a table of `1 << order` pages within the quota.
     pub(crate) fn take_table(&self, order: u32) -> Result<OwnedFrame<'_>> {
         let pages = 1_u64.wrapping_shl(order);
-        if self.tables.fetch_add(pages, Ordering::Relaxed).saturating_add(pages) > self.quota {
-            self.tables.fetch_sub(pages, Ordering::Relaxed);
+        if self.count_tables(pages) > self.quota {
+            self.count_tables(0_u64.wrapping_sub(pages));
             return Err(Error::NoMemory);
         }
         self.take(order, Purpose::Table).inspect_err(|_| {
-            self.tables.fetch_sub(pages, Ordering::Relaxed);
+            self.count_tables(0_u64.wrapping_sub(pages));
         })
+    }
+
+    /// Adds to the count of table frames, mod 2^64; the new count.
+    fn count_tables(&self, change: u64) -> u64 {
+        if self.is_alone {
+            let count = self.tables.load(Ordering::Relaxed).wrapping_add(change);
+            self.tables.store(count, Ordering::Relaxed);
+            count
+        } else {
+            self.tables.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
+        }
     }
 
     /// Takes a frame for the guest.
@@ -70,18 +89,35 @@ impl<'a> Ledger<'a> {
     fn take(&self, order: u32, purpose: Purpose) -> Result<OwnedFrame<'_>> {
         let address = self.host.take(order, purpose)?;
         add(&self.allocated, 1_u64.wrapping_shl(order));
-        Ok(OwnedFrame { address, order, purpose, ledger: self })
+        Ok(self.adopt(Frame { address, order, purpose }))
+    }
+
+    /// A frame that no entry names any more, or that none came to name.
+    pub(crate) fn adopt(&self, frame: Frame) -> OwnedFrame<'_> {
+        OwnedFrame { frame, ledger: self }
     }
 
     /// Gives a table back.
     pub(crate) fn give_table(&self, address: HostPhysAddr, order: u32) {
-        self.tables.fetch_sub(1_u64.wrapping_shl(order), Ordering::Relaxed);
+        self.count_tables(0_u64.wrapping_sub(1_u64.wrapping_shl(order)));
         self.give(address, order, Purpose::Table);
     }
 
     /// Gives a guest frame back.
     pub(crate) fn give_guest(&self, address: HostPhysAddr, order: u32) {
         self.give(address, order, Purpose::Guest);
+    }
+
+    /// Gives a guest's page back, to be counted by [`Ledger::count_released`].
+    #[inline(always)]
+    pub(crate) fn give_page(&self, address: HostPhysAddr) {
+        self.host.give(address, 0, Purpose::Guest);
+    }
+
+    /// Counts frames that went back, in pages of 4 KiB.
+    #[inline(always)]
+    pub(crate) fn count_released(&self, pages: u64) {
+        add(&self.released, pages);
     }
 
     fn give(&self, address: HostPhysAddr, order: u32, purpose: Purpose) {
@@ -126,36 +162,44 @@ fn add(cell: &Cell<u64>, value: u64) {
     cell.set(cell.get().wrapping_add(value));
 }
 
+/// A frame of the host's.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) address: HostPhysAddr,
+    pub(crate) order: u32,
+    pub(crate) purpose: Purpose,
+}
+
 /// A frame that no entry names yet; it goes back unless it is kept.
 pub(crate) struct OwnedFrame<'a> {
-    address: HostPhysAddr,
-    order: u32,
-    purpose: Purpose,
+    frame: Frame,
     ledger: &'a Ledger<'a>,
 }
 
 impl OwnedFrame<'_> {
     pub(crate) fn address(&self) -> HostPhysAddr {
-        self.address
-    }
-
-    pub(crate) fn order(&self) -> u32 {
-        self.order
+        self.frame.address
     }
 
     /// An entry names the frame now: it goes back when that entry goes.
     pub(crate) fn keep(self) -> HostPhysAddr {
-        ManuallyDrop::new(self).address
+        self.release().address
+    }
+
+    /// Leaves it to the caller whether the frame goes back, by way of [`Ledger::adopt`].
+    pub(crate) fn release(self) -> Frame {
+        ManuallyDrop::new(self).frame
     }
 }
 
 impl Drop for OwnedFrame<'_> {
     fn drop(&mut self) {
-        match self.purpose {
+        let Frame { address, order, purpose } = self.frame;
+        match purpose {
             Purpose::Table if planted(Defect::TableKept) => {}
             Purpose::Guest if planted(Defect::FrameKept) => {}
-            Purpose::Table => self.ledger.give_table(self.address, self.order),
-            purpose => self.ledger.give(self.address, self.order, purpose),
+            Purpose::Table => self.ledger.give_table(address, order),
+            purpose => self.ledger.give(address, order, purpose),
         }
     }
 }
@@ -165,19 +209,26 @@ impl Drop for OwnedFrame<'_> {
 /// No walker has ever seen these frames, so that the thread cannot be taken for an entry.
 pub(crate) struct FrameList<'a> {
     first: Cell<Option<HostPhysAddr>>,
+    /// Frames beyond those taken in advance come from the host.
+    is_open: bool,
     ledger: &'a Ledger<'a>,
 }
 
 impl<'a> FrameList<'a> {
     /// Takes `count` frames or none.
     pub(crate) fn take(ledger: &'a Ledger<'a>, count: u64) -> Result<Self> {
-        let list = Self { first: Cell::new(None), ledger };
+        let list = Self { first: Cell::new(None), is_open: false, ledger };
         for _ in 0..count {
             let frame = ledger.take_table(0)?;
             list.link(frame.address())?;
             list.first.set(Some(frame.keep()));
         }
         Ok(list)
+    }
+
+    /// Takes frames when they are asked for.
+    pub(crate) fn on_demand(ledger: &'a Ledger<'a>) -> Self {
+        Self { first: Cell::new(None), is_open: true, ledger }
     }
 
     /// Writes the thread into a frame: where the next one is, with bit 0 set, or 0 for none.
@@ -192,22 +243,22 @@ impl<'a> FrameList<'a> {
 
     /// The next frame.
     pub(crate) fn pop(&self) -> Result<OwnedFrame<'a>> {
-        let Some(address) = self.first.get() else {
-            return Err(Error::BadState);
+        let address = match self.first.get() {
+            Some(address) => address,
+            None if self.is_open => return self.ledger.take_table(0),
+            None => return Err(Error::BadState),
         };
         let window = self.ledger.host().window(address)?;
         // SAFETY: as in `link`, which wrote the word.
         let next = unsafe { sync::read_first(window.base()) };
         drop(window);
         self.first.set((next & 1 != 0).then(|| HostPhysAddr::from_bits(next & !(PAGE_SIZE - 1))));
-        Ok(OwnedFrame { address, order: 0, purpose: Purpose::Table, ledger: self.ledger })
+        Ok(self.ledger.adopt(Frame { address, order: 0, purpose: Purpose::Table }))
     }
 }
 
 impl Drop for FrameList<'_> {
     fn drop(&mut self) {
-        while let Ok(frame) = self.pop() {
-            drop(frame);
-        }
+        while self.first.get().is_some() && self.pop().is_ok() {}
     }
 }

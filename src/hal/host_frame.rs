@@ -17,7 +17,9 @@ pub(crate) const NO_FRAME: axas_frame_t =
 /// The frame callbacks of a HAL alone: what no table names needs no flush.
 pub(crate) fn host(hal: &axas_hal_t) -> Result<Host> {
     let hal = axas_hal_t { flags: hal.flags | AXAS_HAL_BUILTIN_FLUSH, ..*hal };
-    Ok(Host::new(&hal)?.with_pa_bits(native_pa_bits().unwrap_or(MOST_PA_BITS)))
+    let mut host = Host::new(&hal)?;
+    host.set_pa_bits(native_pa_bits().unwrap_or(MOST_PA_BITS));
+    Ok(host)
 }
 
 /// Takes a frame, and zeroes it if `zero` is 1 and not 0.

@@ -14,7 +14,7 @@ use core::ffi::c_void;
 use core::ptr::NonNull;
 
 pub(crate) use cpu::{native_format, native_levels, native_pa_bits, publish_tables};
-pub(crate) use frames::{FrameList, Ledger, OwnedFrame};
+pub(crate) use frames::{Frame, FrameList, Ledger, OwnedFrame};
 pub(crate) use tlb::FlushRequest;
 
 use callback::callback;
@@ -51,6 +51,20 @@ enum Reach {
     Callback(PhysToVirt),
 }
 
+/// The host's own frames are at an offset from their physical addresses.
+#[derive(Clone, Copy)]
+pub(crate) struct DirectMap {
+    offset: u64,
+}
+
+impl DirectMap {
+    /// Where a frame is.
+    #[inline(always)]
+    pub(crate) fn place(self, address: HostPhysAddr) -> *mut u8 {
+        address.bits().wrapping_add(self.offset) as *mut u8
+    }
+}
+
 /// Whose memory a guest's page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
@@ -65,6 +79,7 @@ pub(crate) enum Owner {
 /// SAFETY argument for every call through a pointer in it: 1. the host promised at create that the
 /// callbacks may be called with these arguments, on any CPU that calls the library, until the space
 /// is destroyed; 2. `ctx` is passed as the host gave it.
+#[derive(Clone, Copy)]
 pub(crate) struct Host {
     ctx: *mut c_void,
     alloc_frame: AllocFrame,
@@ -90,6 +105,9 @@ impl Host {
             return Err(Error::InvalidInput);
         }
         let direct = hal.flags & AXAS_HAL_DIRECT_MAP != 0;
+        if direct && hal.direct_map_offset & (align_of::<u64>() as u64).wrapping_sub(1) != 0 {
+            return Err(Error::BadState);
+        }
         let builtin = hal.flags & AXAS_HAL_BUILTIN_FLUSH != 0;
         let reach = match hal.phys_to_virt {
             _ if direct => Reach::Offset(hal.direct_map_offset),
@@ -125,8 +143,8 @@ impl Host {
     }
 
     /// Narrows host-physical addresses to a width.
-    pub(crate) fn with_pa_bits(self, pa_bits: u32) -> Self {
-        Self { beyond: u64::MAX.wrapping_shl(pa_bits), ..self }
+    pub(crate) fn set_pa_bits(&mut self, pa_bits: u32) {
+        self.beyond = u64::MAX.wrapping_shl(pa_bits);
     }
 
     /// Whether the library invalidates TLBs itself.
@@ -134,12 +152,19 @@ impl Host {
         self.tlb_flush.is_none()
     }
 
-    /// Whether tables may be read while others change them, and after they went back.
-    pub(crate) fn reads_unlocked(&self) -> bool {
-        self.tables_stay_readable && matches!(self.reach, Reach::Offset(_))
+    /// Whether all memory that a guest may have is in the direct map, so that pages side by side in host
+    /// memory are reached by one pointer.
+    pub(crate) fn is_flat(&self) -> bool {
+        matches!((self.reach, self.reach_linear), (Reach::Offset(_), Some(Reach::Offset(_))))
+    }
+
+    /// Whether tables may be read after they went back.
+    pub(crate) fn tables_stay_readable(&self) -> bool {
+        self.tables_stay_readable
     }
 
     /// Whether `phys_to_virt` hands out windows.
+    #[inline(always)]
     pub(crate) fn has_windows(&self) -> bool {
         self.release_virt.is_some()
     }
@@ -191,6 +216,26 @@ impl Host {
     /// Opens a window on the page at `address`, which is a frame of `alloc_frame`.
     #[inline(always)]
     pub(crate) fn window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
+        match self.direct_map() {
+            Some(direct) => match NonNull::new(direct.place(address)) {
+                Some(base) => Ok(Window { base, host: self }),
+                None => Err(Error::BadState),
+            },
+            None => self.mapped_window(address),
+        }
+    }
+
+    /// Where the host's own frames are, if they have a fixed place.
+    #[inline(always)]
+    pub(crate) fn direct_map(&self) -> Option<DirectMap> {
+        match self.reach {
+            Reach::Offset(offset) => Some(DirectMap { offset }),
+            Reach::Callback(_) => None,
+        }
+    }
+
+    #[inline(never)]
+    fn mapped_window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
         let va = self.pointer(self.reach, address.bits(), PAGE_SIZE as usize);
         match NonNull::new(va) {
             Some(base) if va.addr() & (align_of::<u64>().wrapping_sub(1)) == 0 => {
@@ -236,7 +281,6 @@ impl Host {
         }
     }
 
-    #[inline(always)]
     fn pointer(&self, reach: Reach, address: u64, bytes: usize) -> *mut u8 {
         match reach {
             Reach::Offset(offset) => address.wrapping_add(offset) as *mut u8,
@@ -247,7 +291,11 @@ impl Host {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
+    fn close_page(&self, base: NonNull<u8>) {
+        self.close(self.reach, base.as_ptr(), PAGE_SIZE as usize);
+    }
+
     fn close(&self, reach: Reach, va: *mut u8, bytes: usize) {
         if let (Reach::Callback(_), Some(release_virt)) = (reach, self.release_virt) {
             // SAFETY: see `Host`; the window came from `phys_to_virt` with this size.
@@ -354,7 +402,9 @@ impl Window<'_> {
 impl Drop for Window<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.host.close(self.host.reach, self.base.as_ptr(), PAGE_SIZE as usize);
+        if self.host.has_windows() {
+            self.host.close_page(self.base);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use super::Host;
 use super::callback::callback;
 use super::frames::Ledger;
 use crate::abi::*;
+use crate::npt::entries::Edited;
 
 /// Translations to invalidate: made before entries change, to be given to [`FlushRequest::issue`]
 /// after, or dropped knowingly with [`FlushRequest::cancel`].
@@ -38,6 +39,16 @@ impl FlushRequest {
     /// An entry that pointed to a table changed.
     pub(crate) fn add_table(&mut self) {
         self.tables = true;
+    }
+
+    /// What an edit of a table of `level` changed.
+    pub(crate) fn add(&mut self, edited: Edited, level: u32) {
+        if edited.leaf {
+            self.add_leaf(level);
+        }
+        if edited.table {
+            self.add_table();
+        }
     }
 
     /// Whether anything that hardware may hold changed.

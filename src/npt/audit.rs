@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::{Entry, State};
+use super::entry::{Entry, State, Way};
 use super::geometry::{Index, PerLevel, Span, entry_size, pages, table_size};
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
@@ -22,6 +22,21 @@ pub(crate) struct Census {
     pub(crate) leaves: [u64; 3],
     /// Frames that are the library's to free, in pages of 4 KiB.
     pub(crate) guest: u64,
+}
+
+/// What a walk over all tables came to.
+struct Survey {
+    tables: u64,
+    /// No entry was occupied.
+    is_empty: bool,
+}
+
+/// A look at every entry.
+struct Inspection<'a> {
+    /// Nothing may stand outside.
+    start: u64,
+    end: u64,
+    census: &'a mut Census,
 }
 
 impl<F: Format> Engine<'_, F> {
@@ -45,82 +60,87 @@ impl<F: Format> Engine<'_, F> {
         if self.table_count() > self.root_page_count() { Ok(()) } else { Err(Error::BadState) }
     }
 
-    /// That there are as many tables as were counted, each at an address that can be one. Leaf tables
-    /// are not looked into.
-    pub(crate) fn count_tables(&self) -> Result<()> {
-        let counted = self.survey_tables(2, &mut |_, _, _| Ok(()))?;
-        if counted == self.table_count() { Ok(()) } else { Err(Error::BadState) }
+    /// That there are as many tables as were counted, each at an address that can be one; whether nothing
+    /// stands in them. Leaf tables are not looked into.
+    pub(crate) fn count_tables(&self) -> Result<bool> {
+        let survey = self.survey_tables(None)?;
+        if survey.tables == self.table_count() { Ok(survey.is_empty) } else { Err(Error::BadState) }
     }
 
     /// That every entry is one that this library writes, stands inside `[start, end)`, and that no table
     /// but the root is empty.
     pub(crate) fn audit(&self, start: u64, end: u64) -> Result<Census> {
         let mut census = Census::default();
-        let tables = self.survey_tables(1, &mut |entry, level, gpa| {
-            let size = entry_size(level);
-            let is_inside = gpa >= start && gpa.wrapping_add(size) <= end;
-            match entry.state(level) {
-                State::Empty => return Ok(()),
-                State::Table => return self.check_word(entry, Entry::table(entry.address())),
-                State::Leaf => {
-                    let attributes = entry.attributes(self.features());
-                    let owned = entry.is_owned();
-                    let leaf = Entry::leaf_template(attributes, self.features(), level, owned)
-                        .map_err(|_| Error::BadState)?;
-                    self.check_word(entry, leaf.at(entry.address()))?;
-                    let address = entry.address().bits();
-                    let is_aligned = address & size.wrapping_sub(1) == 0;
-                    if !is_aligned || !self.npt.host.is_in_width(address, size) {
-                        return Err(Error::BadState);
-                    }
-                    if let Some(leaves) = census.leaves.get_mut(level.wrapping_sub(1) as usize) {
-                        *leaves = leaves.wrapping_add(1);
-                    }
-                    if owned {
-                        census.guest = census.guest.wrapping_add(pages(level));
-                    }
-                }
-                State::Reserved => {
-                    self.check_word(entry, Entry::reserved(entry.reservation()))?;
-                }
-                State::Trap => self.check_word(entry, Entry::trap(entry.cookie()))?,
-                _ => return Err(Error::BadState),
-            }
-            if is_inside { Ok(()) } else { Err(Error::BadState) }
-        })?;
+        let inspection = &mut Inspection { start, end, census: &mut census };
+        let tables = self.survey_tables(Some(inspection))?.tables;
         Ok(Census { tables, ..census })
+    }
+
+    #[inline(never)]
+    fn inspect(
+        &self,
+        inspection: &mut Inspection<'_>,
+        entry: Entry<F>,
+        level: u32,
+        gpa: u64,
+    ) -> Result<()> {
+        let size = entry_size(level);
+        match entry.state(level) {
+            State::Empty => return Ok(()),
+            State::Table => return self.check_word(entry, Entry::table(entry.address())),
+            State::Leaf => {
+                let attributes = entry.attributes(self.features());
+                let owned = entry.is_owned();
+                let leaf = Entry::leaf_template(attributes, self.features(), level, owned)
+                    .map_err(|_| Error::BadState)?;
+                self.check_word(entry, leaf.at(entry.address()))?;
+                let address = entry.address().bits();
+                let is_aligned = address & size.wrapping_sub(1) == 0;
+                if !is_aligned || !self.npt.host.is_in_width(address, size) {
+                    return Err(Error::BadState);
+                }
+                let census = &mut *inspection.census;
+                if let Some(leaves) = census.leaves.get_mut(level.wrapping_sub(1) as usize) {
+                    *leaves = leaves.wrapping_add(1);
+                }
+                if owned {
+                    census.guest = census.guest.wrapping_add(pages(level));
+                }
+            }
+            State::Reserved => self.check_word(entry, Entry::reserved(entry.reservation()))?,
+            State::Trap => self.check_word(entry, Entry::trap(entry.cookie()))?,
+            _ => return Err(Error::BadState),
+        }
+        let is_inside = gpa >= inspection.start && gpa.wrapping_add(size) <= inspection.end;
+        if is_inside { Ok(()) } else { Err(Error::BadState) }
     }
 
     fn check_word(&self, entry: Entry<F>, expected: Entry<F>) -> Result<()> {
         if entry == expected { Ok(()) } else { Err(Error::BadState) }
     }
 
-    /// Calls `inspect` with each entry of each table of `lowest` level and above, with the first address
-    /// that the entry covers; the number of tables, never more than there are.
-    fn survey_tables(
-        &self,
-        lowest: u32,
-        inspect: &mut impl FnMut(Entry<F>, u32, u64) -> Result<()>,
-    ) -> Result<u64> {
-        let mut tables = self.root_page_count();
+    /// Counts tables, never more than there are; with an inspection of every entry, else leaf tables are
+    /// not looked into.
+    fn survey_tables(&self, mut inspection: Option<&mut Inspection<'_>>) -> Result<Survey> {
+        let mut survey = Survey { tables: self.root_page_count(), is_empty: true };
         for page in 0..self.root_page_count() {
             let offset = page.wrapping_mul(PAGE_SIZE);
             let address = HostPhysAddr::from_bits(self.npt.root.bits().wrapping_add(offset));
             let base = page.wrapping_mul(table_size(self.levels()));
-            self.survey_root_page(address, base, lowest, &mut tables, inspect)?;
+            self.survey_root_page(address, base, &mut survey, inspection.as_deref_mut())?;
         }
-        Ok(tables)
+        Ok(survey)
     }
 
     fn survey_root_page(
         &self,
         page: HostPhysAddr,
         base: u64,
-        lowest: u32,
-        tables: &mut u64,
-        inspect: &mut impl FnMut(Entry<F>, u32, u64) -> Result<()>,
+        survey: &mut Survey,
+        mut inspection: Option<&mut Inspection<'_>>,
     ) -> Result<()> {
         let top = self.levels();
+        let lowest = if inspection.is_some() { 1 } else { 2 };
         let mut level = top;
         let mut path = PerLevel::new(page);
         let mut next = PerLevel::new(Some(Index::FIRST));
@@ -134,32 +154,42 @@ impl<F: Format> Engine<'_, F> {
                 continue;
             };
             let table = self.open(path.get(level))?;
-            let mut at = Some(index);
+            let base = gpa & !(table_size(level).wrapping_sub(1));
             let mut below = None;
-            while let (Some(index), None) = (at, below) {
+            for index in table.occupied(Span { first: index, last: Index::LAST }) {
                 let entry = table.load(index);
-                inspect(entry, level, gpa)?;
-                at = index.next();
-                if entry.state(level) == State::Table {
-                    below = Some(entry);
-                } else {
-                    gpa = gpa.wrapping_add(entry_size(level));
+                gpa = base.wrapping_add((index.get() as u64).wrapping_mul(entry_size(level)));
+                if let Some(inspection) = inspection.as_deref_mut() {
+                    self.inspect(inspection, entry, level, gpa)?;
+                }
+                survey.is_empty = false;
+                match entry.way(level) {
+                    Way::Down(page) => {
+                        below = Some((page, index));
+                        break;
+                    }
+                    Way::Ends => {}
+                    Way::Corrupt => return Err(Error::BadState),
                 }
             }
             drop(table);
-            next.set(level, at);
-            let Some(entry) = below else { continue };
-            *tables = tables.wrapping_add(1);
-            self.check_followed(*tables)?;
-            if !self.npt.host.is_in_width(entry.address().bits(), PAGE_SIZE) {
+            let Some((page, index)) = below else {
+                next.set(level, None);
+                gpa = base.wrapping_add(table_size(level));
+                continue;
+            };
+            next.set(level, index.next());
+            survey.tables = survey.tables.wrapping_add(1);
+            self.check_followed(survey.tables)?;
+            if !self.npt.host.is_in_width(page.bits(), PAGE_SIZE) {
                 return Err(Error::BadState);
             }
             if level > lowest {
-                if lowest == 1 && self.open(entry.address())?.is_empty(Span::ALL) {
+                if inspection.is_some() && self.is_empty(page, Span::ALL)? {
                     return Err(Error::BadState);
                 }
                 level = level.wrapping_sub(1);
-                path.set(level, entry.address());
+                path.set(level, page);
                 next.set(level, Some(Index::FIRST));
             } else {
                 gpa = gpa.wrapping_add(entry_size(level));

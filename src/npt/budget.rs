@@ -3,9 +3,9 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::State;
 use super::geometry::entry_size;
-use crate::error::{Error, Result};
+use super::walk::{Cursor, end_of};
+use crate::error::Result;
 
 /// Entries that may still be visited or written.
 pub(crate) struct Budget(pub(crate) u64);
@@ -62,32 +62,37 @@ impl<F: Format> Engine<'_, F> {
         cost: Cost,
         budget: &mut Budget,
     ) -> Result<u64> {
-        let mut reached = start;
-        let walked = self.visit(start, end, |table, level, span, gpa| {
-            let mask = entry_size(level).wrapping_sub(1);
-            let mut at = gpa;
-            for index in span.indices() {
-                if budget.is_empty() {
-                    return Err(Error::Again);
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(run) = cursor.next(self)? {
+            let size = entry_size(run.level);
+            let mut at = run.gpa;
+            if cost == Cost::Entry {
+                let visited = budget.take(run.span.count() as u64);
+                if visited < run.span.count() as u64 {
+                    let whole = visited.wrapping_mul(size);
+                    let part = if visited == 0 { 0 } else { at & size.wrapping_sub(1) };
+                    return Ok(at.wrapping_add(whole).wrapping_sub(part));
                 }
-                let stop = (at | mask).wrapping_add(1).min(end);
-                let entry = table.load(index);
-                reached = if cost == Cost::Frames && entry.state(level) == State::Reserved {
-                    reach_filling(at, stop, entry.reservation().largest.min(level), budget)
+                continue;
+            }
+            for index in run.span.indices() {
+                if budget.is_empty() {
+                    return Ok(at);
+                }
+                let stop = end_of(at, size).min(end);
+                let entry = self.entry(run.page, index)?;
+                if entry.is_reserved() {
+                    let most = entry.reservation().largest.min(run.level);
+                    at = reach_filling(at, stop, most, budget);
+                    if at < stop {
+                        return Ok(at);
+                    }
                 } else {
                     budget.take(1);
-                    stop
-                };
-                if reached < stop {
-                    return Err(Error::Again);
+                    at = stop;
                 }
-                at = stop;
             }
-            Ok(())
-        });
-        match walked {
-            Ok(()) | Err(Error::Again) => Ok(reached),
-            Err(error) => Err(error),
         }
+        Ok(end)
     }
 }

@@ -1,14 +1,23 @@
 //! The tables that a range cuts: those on its two edges, from the root's page down.
 //!
-//! Everything else in the range lies whole below one of their entries. There are at most two for each
-//! level below the one where the edges part.
+//! Everything else in the range lies whole below one of their entries. From the root down to the fork
+//! both ends of the range lie in the same table; below it there is at most one on each side for each level.
 
-use super::Engine;
 use super::arch::Format;
-use super::entry::State;
-use super::geometry::{Index, MAX_LEVELS, Span, entry_size};
+use super::entry::Way;
+use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
+use super::walk::end_of;
+use super::{Engine, RootSlice};
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
+
+/// Which ends of the range a table holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    Left,
+    Right,
+    Both,
+}
 
 /// A table whose part of the range begins or ends within it (or the root's page).
 #[derive(Clone, Copy)]
@@ -18,9 +27,8 @@ pub(crate) struct EdgeTable {
     /// The part of the range that the table covers.
     pub(crate) start: u64,
     pub(crate) end: u64,
-    parent: u8,
-    /// Below the right one of two cuts.
-    pub(crate) is_right: bool,
+    /// The side of what lies below a cut of the range's end, if that is not below the one of its start.
+    side: Side,
 }
 
 /// An entry of which the range covers a part.
@@ -30,7 +38,8 @@ pub(crate) struct Cut {
     /// The part of the range that the entry covers.
     pub(crate) start: u64,
     pub(crate) end: u64,
-    is_right: bool,
+    /// The side of the table below.
+    pub(crate) side: Side,
 }
 
 impl EdgeTable {
@@ -44,16 +53,15 @@ impl EdgeTable {
         let mask = entry_size(self.level).wrapping_sub(1);
         let span = self.span();
         let (head, tail) = (self.start & mask != 0, self.end & mask != 0);
-        let cut = |index, start, end, is_right| Cut { index, start, end, is_right };
+        let cut = |index, start, end, side| Cut { index, start, end, side };
         if span.first == span.last {
-            let one = cut(span.first, self.start, self.end, self.is_right);
+            let one = cut(span.first, self.start, self.end, self.side);
             return [(head || tail).then_some(one), None];
         }
-        let after_head = (self.start | mask).wrapping_add(1);
-        let before_tail = self.end & !mask;
+        let after_head = end_of(self.start, mask.wrapping_add(1));
         [
-            head.then_some(cut(span.first, self.start, after_head, self.is_right)),
-            tail.then_some(cut(span.last, before_tail, self.end, true)),
+            head.then_some(cut(span.first, self.start, after_head, Side::Left)),
+            tail.then_some(cut(span.last, self.end & !mask, self.end, Side::Right)),
         ]
     }
 
@@ -71,76 +79,100 @@ impl EdgeTable {
     }
 }
 
-const MAX_EDGES: usize = 2 * MAX_LEVELS - 1;
-
-/// The edge tables below one page of the root, parents before children.
+/// The edge tables below one page of the root.
 pub(crate) struct Edges {
-    tables: [EdgeTable; MAX_EDGES],
-    count: usize,
+    start: u64,
+    end: u64,
+    top: u32,
+    /// The lowest level with one table for both ends.
+    fork: u32,
+    /// Tables with the start (down from the root) and with the end (below the fork).
+    left: PerLevel<HostPhysAddr>,
+    right: PerLevel<HostPhysAddr>,
+    /// The lowest levels on both sides.
+    left_low: u32,
+    right_low: u32,
 }
 
 impl Edges {
-    fn new(root: EdgeTable) -> Self {
-        Self { tables: [root; MAX_EDGES], count: 1 }
+    /// The page of a root that covers a range; what lies below it is to be found.
+    pub(super) fn new(slice: &RootSlice, top: u32) -> Self {
+        Self {
+            start: slice.start,
+            end: slice.end,
+            top,
+            fork: top,
+            left: PerLevel::new(slice.page),
+            right: PerLevel::new(slice.page),
+            left_low: top,
+            right_low: top,
+        }
     }
 
-    fn push(&mut self, table: EdgeTable) -> Result<()> {
-        let slot = self.tables.get_mut(self.count).ok_or(Error::BadState)?;
-        *slot = table;
-        self.count = self.count.wrapping_add(1);
-        Ok(())
+    /// The levels on a side, from the lowest up to the one that is too high.
+    pub(crate) fn levels(&self, side: Side) -> core::ops::Range<u32> {
+        match side {
+            Side::Left => self.left_low..self.fork,
+            Side::Right => self.right_low..self.fork,
+            Side::Both => self.fork..self.top.wrapping_add(1),
+        }
     }
 
-    /// The tables, parents before children.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &EdgeTable> + ExactSizeIterator {
-        let (tables, _) = self.tables.split_at(self.count.min(MAX_EDGES));
-        tables.iter()
-    }
-
-    /// The place of the table below a cut of the table at `parent`.
-    pub(crate) fn below(&self, parent: usize, cut: &Cut) -> Option<usize> {
-        self.iter()
-            .position(|table| usize::from(table.parent) == parent && table.start == cut.start)
+    /// The table of a level on a side.
+    pub(crate) fn table(&self, side: Side, level: u32) -> EdgeTable {
+        let size = table_size(level);
+        let (page, start, end) = match side {
+            Side::Left => (self.left.get(level), self.start, end_of(self.start, size)),
+            Side::Right => {
+                let base = self.end.wrapping_sub(1) & !(size.wrapping_sub(1));
+                (self.right.get(level), base, self.end)
+            }
+            Side::Both => (self.left.get(level), self.start, self.end),
+        };
+        EdgeTable { page, level, start, end, side }
     }
 }
 
-/// Not below any other.
-const NO_PARENT: u8 = u8::MAX;
-
 impl<F: Format> Engine<'_, F> {
-    /// The tables that `[start, end)` cuts below the page of a root that covers it.
-    pub(crate) fn edges(&self, page: HostPhysAddr, start: u64, end: u64) -> Result<Edges> {
-        let root = EdgeTable {
-            page,
-            level: self.levels(),
-            start,
-            end,
-            parent: NO_PARENT,
-            is_right: false,
-        };
-        let mut edges = Edges::new(root);
-        let mut place = 0;
-        while place < edges.count {
-            let Some(table) = edges.tables.get(place).copied() else {
-                break;
-            };
-            for cut in table.cuts().into_iter().flatten() {
-                let entry = self.open(table.page)?.load(cut.index);
-                match entry.state(table.level) {
-                    State::Table => edges.push(EdgeTable {
-                        page: entry.address(),
-                        level: table.level.wrapping_sub(1),
-                        start: cut.start,
-                        end: cut.end,
-                        parent: place as u8,
-                        is_right: cut.is_right,
-                    })?,
-                    State::Corrupt => return Err(Error::BadState),
-                    _ => {}
-                }
-            }
-            place = place.wrapping_add(1);
+    /// Finds the tables below the page of the root.
+    #[inline(never)]
+    pub(super) fn find_edges(&self, edges: &mut Edges) -> Result<()> {
+        let (start, end, top) = (edges.start, edges.end, edges.top);
+        let last = end.wrapping_sub(1);
+        let mut level = top;
+        while Index::of(start, level) == Index::of(last, level)
+            && (start | end) & entry_size(level).wrapping_sub(1) != 0
+            && self.descend(&mut edges.left, level, start)?
+        {
+            level = level.wrapping_sub(1);
         }
-        Ok(edges)
+        (edges.fork, edges.left_low, edges.right_low) = (level, level, level);
+        if Index::of(start, level) != Index::of(last, level) {
+            edges.right.set(level, edges.left.get(level));
+            while start & entry_size(edges.left_low).wrapping_sub(1) != 0
+                && self.descend(&mut edges.left, edges.left_low, start)?
+            {
+                edges.left_low = edges.left_low.wrapping_sub(1);
+            }
+            while end & entry_size(edges.right_low).wrapping_sub(1) != 0
+                && self.descend(&mut edges.right, edges.right_low, last)?
+            {
+                edges.right_low = edges.right_low.wrapping_sub(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the table below the entry that covers an address, if the entry points to one.
+    #[inline(never)]
+    fn descend(&self, path: &mut PerLevel<HostPhysAddr>, level: u32, gpa: u64) -> Result<bool> {
+        match self.entry(path.get(level), Index::of(gpa, level))?.way(level) {
+            Way::Down(below) => {
+                path.set(level.wrapping_sub(1), below);
+                Ok(true)
+            }
+            Way::Ends => Ok(false),
+            Way::Corrupt => Err(Error::BadState),
+        }
     }
 }

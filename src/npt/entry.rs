@@ -79,6 +79,17 @@ pub enum State {
     Corrupt,
 }
 
+/// Where a walk goes from an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Into the table below.
+    Down(HostPhysAddr),
+    /// It ends here: the entry is invalid or a leaf.
+    Ends,
+    /// A valid entry that this library never writes at this level.
+    Corrupt,
+}
+
 /// A lazy reservation, in the ten low bits of a payload: what a fault will install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
@@ -206,8 +217,20 @@ impl<F: Format> Entry<F> {
         Self::from_word(F::invalid(InvalidKind::DeadTable, payload, self.address().bits()))
     }
 
-    /// What the entry is, seen in a table of `level`.
+    /// Where a walk goes from the entry, seen in a table of `level`.
     #[inline(always)]
+    pub fn way(self, level: u32) -> Way {
+        if !F::is_valid(self.word) {
+            return Way::Ends;
+        }
+        match F::is_leaf(self.word, level) {
+            Some(true) => Way::Ends,
+            Some(false) => Way::Down(HostPhysAddr::from_bits(F::address(self.word))),
+            None => Way::Corrupt,
+        }
+    }
+
+    /// What the entry is, seen in a table of `level`.
     pub fn state(self, level: u32) -> State {
         if F::is_valid(self.word) {
             return match F::is_leaf(self.word, level) {
@@ -227,6 +250,44 @@ impl<F: Format> Entry<F> {
             InvalidKind::DeadTable if level > 1 => State::DeadTable,
             _ => State::Corrupt,
         }
+    }
+
+    /// Whether the entry is not in transition and names nothing.
+    #[inline(always)]
+    pub fn is_plain(self) -> bool {
+        !F::is_valid(self.word) && self.is_settled()
+    }
+
+    /// Whether the entry maps a frame of the host.
+    #[inline(always)]
+    pub fn is_linear_leaf(self, level: u32) -> bool {
+        F::is_valid(self.word)
+            && F::is_leaf(self.word, level) == Some(true)
+            && self.word & F::OWNED == 0
+    }
+
+    /// Whether the entry, which is one of level 1, maps a frame of the library.
+    #[inline(always)]
+    pub fn is_owned_page(self) -> bool {
+        F::is_valid(self.word)
+            && self.word & F::OWNED != 0
+            && F::is_leaf(self.word, 1) == Some(true)
+    }
+
+    /// Whether a lazy reservation stands there.
+    #[inline(always)]
+    pub fn is_reserved(self) -> bool {
+        !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::Reserved
+    }
+
+    /// Whether the entry is not in transition, as far as its kind tells.
+    #[inline(always)]
+    pub fn is_settled(self) -> bool {
+        F::is_valid(self.word)
+            || matches!(
+                F::invalid_kind(self.word),
+                InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Trap
+            )
     }
 
     /// Whether nothing stands there.

@@ -6,13 +6,13 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::{Entry, Reservation, State};
+use super::entry::{Entry, Reservation, State, Way};
 use super::geometry::{Index, Span, entry_size};
 use super::table::Table;
 use crate::abi::*;
 use crate::error::Result;
 use crate::flags::Permissions;
-use crate::hal::{OwnedFrame, publish_tables};
+use crate::hal::{Frame, OwnedFrame, Purpose, publish_tables};
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,10 +54,26 @@ impl<'a, F: Format> Engine<'a, F> {
         outcome
     }
 
+    #[inline(always)]
     fn install_at(&self, gpa: u64, access: Permissions) -> Outcome {
-        let mut page = self.root_page(gpa);
+        let mut spare = None;
+        let outcome = self.install_or_judge(gpa, access, &mut spare);
+        if let Some(frame) = spare {
+            drop(self.ledger.adopt(frame));
+        }
+        outcome
+    }
+
+    /// A frame that was taken for nothing is left in `spare`.
+    #[inline(always)]
+    fn install_or_judge(
+        &self,
+        gpa: u64,
+        access: Permissions,
+        spare: &mut Option<Frame>,
+    ) -> Outcome {
+        let mut page = self.npt.root_page(gpa);
         let mut level = self.levels();
-        let mut frame = None;
         loop {
             let ended = |verdict| Outcome { verdict, level };
             let Ok(table) = self.open(page) else {
@@ -65,123 +81,161 @@ impl<'a, F: Format> Engine<'a, F> {
             };
             let index = Index::of(gpa, level);
             let entry = table.load_acquire(index);
-            match entry.state(level) {
-                State::Table => {
-                    page = entry.address();
+            match entry.way(level) {
+                Way::Down(below) => {
+                    page = below;
                     level = level.wrapping_sub(1);
+                    continue;
                 }
-                State::Leaf if self.allows(entry, access) => return ended(Verdict::Spurious),
-                State::Reserved if self.allows(entry, access) => {
-                    let place = Place { table, level, index, entry };
-                    match self.install(&place, gpa, &mut frame) {
-                        Ok(Some(installed)) => {
-                            return Outcome { verdict: Verdict::Resolved, level: installed };
-                        }
-                        Ok(None) => {}
-                        // Somebody else may have brought what is missing here.
-                        Err(_) if place.table.load_acquire(index) != entry => {}
-                        Err(_) => return ended(Verdict::NoMemory),
-                    }
+                Way::Corrupt => return ended(Verdict::Error),
+                Way::Ends => {}
+            }
+            if !entry.is_reserved() {
+                return ended(self.judge(entry, level, access));
+            }
+            let reservation = entry.reservation();
+            if !reservation.attributes.permissions.contains(access) {
+                return ended(Verdict::Denied);
+            }
+            let place = Place { table, level, index, entry };
+            match self.install(&place, gpa, reservation, spare) {
+                Ok(Some(installed)) => {
+                    return Outcome { verdict: Verdict::Resolved, level: installed };
                 }
-                State::Leaf | State::Reserved => return ended(Verdict::Denied),
-                State::Empty => return ended(Verdict::Unmapped),
-                State::Trap => return ended(Verdict::Trap),
-                State::Busy
-                | State::Pending
-                | State::PendingTable
-                | State::DeadLeaf
-                | State::DeadTable => return ended(Verdict::Retry),
-                State::Corrupt => return ended(Verdict::Error),
+                Ok(None) => {}
+                // Somebody else may have brought what is missing here.
+                Err(_) if place.table.load_acquire(index) != entry => {}
+                Err(_) => return ended(Verdict::NoMemory),
             }
         }
     }
 
-    #[inline(always)]
-    fn allows(&self, entry: Entry<F>, access: Permissions) -> bool {
-        entry.attributes(self.features()).permissions.contains(access)
+    /// The verdict where nothing is to be installed.
+    #[inline(never)]
+    fn judge(&self, entry: Entry<F>, level: u32, access: Permissions) -> Verdict {
+        match entry.state(level) {
+            State::Leaf if entry.attributes(self.features()).permissions.contains(access) => {
+                Verdict::Spurious
+            }
+            State::Leaf => Verdict::Denied,
+            State::Empty => Verdict::Unmapped,
+            State::Trap => Verdict::Trap,
+            State::Corrupt | State::Table | State::Reserved => Verdict::Error,
+            State::Busy
+            | State::Pending
+            | State::PendingTable
+            | State::DeadLeaf
+            | State::DeadTable => Verdict::Retry,
+        }
     }
 
     /// Puts a frame in the place of a reservation; the level of its leaf, or none if another was first.
+    #[inline(always)]
     fn install(
         &self,
         place: &Place<'a, F>,
         gpa: u64,
-        frame: &mut Option<OwnedFrame<'a>>,
+        reservation: Reservation,
+        spare: &mut Option<Frame>,
     ) -> Result<Option<u32>> {
-        let reservation = place.entry.reservation();
-        let mine = self.frame_for(reservation, place.level, frame.take())?;
-        let level = if mine.order() == 0 { 1 } else { LARGEST_FAULT };
         let attributes = reservation.attributes;
-        let template = Entry::leaf_template(attributes, self.features(), level, true)?;
-        let leaf = template.at(mine.address());
-
-        let mut tables = [const { None }; 4];
-        let mut top = leaf;
-        let mut below = level;
-        for table in &mut tables {
-            if below >= place.level {
-                break;
+        if place.level == 1 && spare.is_none() {
+            let mine = self.guest_frame(1, attributes)?.release();
+            let template = Entry::leaf_template(attributes, self.features(), 1, true)?;
+            if place.table.replace(place.index, place.entry, template.at(mine.address)) {
+                return Ok(Some(1));
             }
-            match self.pushed_down(place.entry, below, gpa, top) {
-                Ok(page) => {
-                    top = Entry::table(page.address());
-                    *table = Some(page);
-                }
-                Err(error) => {
-                    *frame = Some(mine);
-                    return Err(error);
-                }
-            }
-            below = below.wrapping_add(1);
-        }
-        if !place.table.replace(place.index, place.entry, top) {
-            *frame = Some(mine);
+            *spare = Some(mine);
             return Ok(None);
         }
-        mine.keep();
-        for table in tables.into_iter().flatten() {
-            table.keep();
+        self.install_below(place, gpa, reservation, spare)
+    }
+
+    /// As [`Engine::install`], with the tables between the reservation and the leaf.
+    #[inline(never)]
+    fn install_below(
+        &self,
+        place: &Place<'a, F>,
+        gpa: u64,
+        reservation: Reservation,
+        spare: &mut Option<Frame>,
+    ) -> Result<Option<u32>> {
+        let mine = self.frame_for(reservation, place.level, spare.take())?;
+        *spare = Some(mine);
+        let level = if mine.order == 0 { 1 } else { LARGEST_FAULT };
+        let template = Entry::leaf_template(reservation.attributes, self.features(), level, true)?;
+        let mut top = template.at(mine.address);
+        let mut built = level;
+        let mut outcome = Ok(());
+        while built < place.level && outcome.is_ok() {
+            outcome = self.pushed_down(place.entry, built, gpa, top).map(|table| {
+                top = table;
+                built = built.wrapping_add(1);
+            });
         }
-        Ok(Some(level))
+        if outcome.is_ok() && place.table.replace(place.index, place.entry, top) {
+            *spare = None;
+            return Ok(Some(level));
+        }
+        self.take_down(top, built, level, gpa)?;
+        outcome.map(|()| None)
+    }
+
+    /// Gives back the tables that were built for nothing: from the entry that would have pointed to the
+    /// uppermost one down to the leaf.
+    #[inline(never)]
+    fn take_down(&self, top: Entry<F>, built: u32, leaf_level: u32, gpa: u64) -> Result<()> {
+        let (mut entry, mut level) = (top, built);
+        while level > leaf_level {
+            level = level.wrapping_sub(1);
+            let page = entry.address();
+            entry = self.entry(page, Index::of(gpa, level))?;
+            drop(self.ledger.adopt(Frame { address: page, order: 0, purpose: Purpose::Table }));
+        }
+        Ok(())
     }
 
     /// The frame of an earlier round if it fits, else a new one: of 2 MiB if the reservation wants it,
     /// the entry covers as much and the host has one.
+    #[inline(never)]
     fn frame_for(
         &self,
         reservation: Reservation,
         level: u32,
-        earlier: Option<OwnedFrame<'a>>,
-    ) -> Result<OwnedFrame<'a>> {
+        earlier: Option<Frame>,
+    ) -> Result<Frame> {
         let largest = reservation.largest.min(LARGEST_FAULT).min(level);
-        match earlier {
-            Some(frame) if frame.order() == 0 || largest == LARGEST_FAULT => return Ok(frame),
-            other => drop(other),
+        if let Some(frame) = earlier {
+            if frame.order == 0 || largest == LARGEST_FAULT {
+                return Ok(frame);
+            }
+            drop(self.ledger.adopt(frame));
         }
         if largest == LARGEST_FAULT
             && let Ok(frame) = self.guest_frame(LARGEST_FAULT, reservation.attributes)
         {
-            return Ok(frame);
+            return Ok(frame.release());
         }
-        self.guest_frame(1, reservation.attributes)
+        self.guest_frame(1, reservation.attributes).map(OwnedFrame::release)
     }
 
-    /// A table in which everything is as the entry above says, but for the entry of an address.
+    /// Points to a table in which everything is as the entry above says, but for the entry of an address.
+    #[inline(never)]
     fn pushed_down(
         &self,
         entry: Entry<F>,
         level: u32,
         gpa: u64,
         at_gpa: Entry<F>,
-    ) -> Result<OwnedFrame<'a>> {
+    ) -> Result<Entry<F>> {
         let frame = self.ledger.take_table(0)?;
-        let table = self.open(frame.address())?;
-        table.fill(Span::ALL, entry, 0);
-        table.store(Index::of(gpa, level), at_gpa);
-        Ok(frame)
+        self.fill_unseen(frame.address(), Span::ALL, entry)?;
+        self.set_entry(frame.address(), Index::of(gpa, level), at_gpa)?;
+        Ok(Entry::table(frame.keep()))
     }
 
     /// Makes this CPU see what its walker may have missed; other CPUs fault and come here themselves.
+    #[inline(always)]
     fn repair(&self, gpa: u64, outcome: Outcome) {
         let is_spurious = match outcome.verdict {
             Verdict::Resolved => false,
@@ -196,10 +250,15 @@ impl<'a, F: Format> Engine<'a, F> {
         } else {
             return;
         };
-        let size = entry_size(outcome.level);
+        self.repair_entry(gpa, outcome.level, reason);
+    }
+
+    #[inline(never)]
+    fn repair_entry(&self, gpa: u64, level: u32, reason: u32) {
+        let size = entry_size(level);
         let base = gpa & !(size.wrapping_sub(1));
         let mut request = self.flush_request(base, base.wrapping_add(size));
-        request.add_leaf(outcome.level);
+        request.add_leaf(level);
         self.issue(request, reason, AXAS_SCOPE_LOCAL);
     }
 }

@@ -4,8 +4,6 @@ use crate::addr::PAGE_SIZE;
 
 /// Entries of one page of a table.
 pub(crate) const ENTRIES: usize = 1 << INDEX_BITS;
-/// Most levels of any format.
-pub(crate) const MAX_LEVELS: usize = 5;
 
 const PAGE_SHIFT: u32 = 12;
 /// Address bits that one level resolves; a model of the whole state has room for small tables only.
@@ -68,6 +66,16 @@ impl Index {
         if self.0 < LAST_INDEX { Some(Self(self.0.wrapping_add(1))) } else { None }
     }
 
+    /// The entry at a place, if there is one.
+    pub(crate) const fn at(place: usize) -> Option<Self> {
+        if place < ENTRIES { Some(Self(place as u16)) } else { None }
+    }
+
+    /// The entry at a distance, if there is one.
+    pub(crate) const fn after(self, distance: usize) -> Option<Self> {
+        Self::at((self.0 as usize).wrapping_add(distance))
+    }
+
     pub(crate) const fn previous(self) -> Option<Self> {
         if self.0 > 0 { Some(Self(self.0.wrapping_sub(1))) } else { None }
     }
@@ -126,19 +134,19 @@ pub(crate) fn fresh_tables(level: u32, start: u64, end: u64, leaf_level: u32) ->
     tables
 }
 
-/// A value for each level, 1 to [`MAX_LEVELS`].
+/// A value for each level, 1 to 5.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PerLevel<T>([T; 8]);
+pub(crate) struct PerLevel<T>([T; 5]);
 
 impl<T: Copy> PerLevel<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self([value; 8])
+        Self([value; 5])
     }
 
-    /// The value of a level; eight slots and three bits, so that no level is out of range.
+    /// The value of a level; there is no other level.
     #[inline(always)]
     pub(crate) fn get(&self, level: u32) -> T {
-        match self.0.get((level & 7) as usize) {
+        match self.0.get(level.wrapping_sub(1) as usize) {
             Some(value) => *value,
             None => self.0[0],
         }
@@ -146,7 +154,7 @@ impl<T: Copy> PerLevel<T> {
 
     #[inline(always)]
     pub(crate) fn set(&mut self, level: u32, value: T) {
-        if let Some(slot) = self.0.get_mut((level & 7) as usize) {
+        if let Some(slot) = self.0.get_mut(level.wrapping_sub(1) as usize) {
             *slot = value;
         }
     }

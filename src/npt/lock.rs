@@ -22,8 +22,7 @@ use core::sync::atomic;
 use crate::abi::axas_stats_t;
 use crate::error::{Error, Result};
 use crate::sync::{
-    AtomicU32, AtomicU64, Defect, Ordering, array_of, chosen_lane, fence, planted, spin_loop,
-    unless,
+    AtomicU32, AtomicU64, Defect, Ordering, chosen_lane, fence, planted, spin_loop, unless,
 };
 
 const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
@@ -37,47 +36,47 @@ type Counter = atomic::AtomicU64;
 #[repr(C, align(128))]
 pub(crate) struct Shard {
     word: AtomicU64,
-    pub(crate) counters: FaultCounters,
+    counters: [Counter; FaultCounter::COUNT],
 }
 
 impl Shard {
     const fn new(word: AtomicU64) -> Self {
-        Self {
-            word,
-            counters: FaultCounters {
-                spurious: Counter::new(0),
-                retry: Counter::new(0),
-                trap: Counter::new(0),
-                unmapped: Counter::new(0),
-                denied: Counter::new(0),
-                no_memory: Counter::new(0),
-                error: Counter::new(0),
-                huge: Counter::new(0),
-                extra_allocated: Counter::new(0),
-                released: Counter::new(0),
-                flushes: Counter::new(0),
-            },
+        Self { word, counters: [const { Counter::new(0) }; FaultCounter::COUNT] }
+    }
+
+    /// Adds to a counter.
+    #[inline(always)]
+    pub(crate) fn add(&self, counter: FaultCounter, change: u64) {
+        if change != 0
+            && let Some(counter) = self.counters.get(counter as usize)
+        {
+            counter.fetch_add(change, Ordering::Relaxed);
         }
     }
 }
 
 /// Faults by verdict (the resolved ones are in the shard's word), and what they took.
-pub(crate) struct FaultCounters {
-    pub(crate) spurious: Counter,
-    pub(crate) retry: Counter,
-    pub(crate) trap: Counter,
-    pub(crate) unmapped: Counter,
-    pub(crate) denied: Counter,
-    pub(crate) no_memory: Counter,
-    pub(crate) error: Counter,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FaultCounter {
     /// Resolved with a frame of 2 MiB.
-    pub(crate) huge: Counter,
+    Huge,
+    Spurious,
+    Retry,
+    Trap,
+    Unmapped,
+    Denied,
+    NoMemory,
+    Error,
     /// Frames taken beyond one page for each fault that a page of 4 KiB resolved.
-    pub(crate) extra_allocated: Counter,
+    ExtraAllocated,
     /// Frames given back.
-    pub(crate) released: Counter,
+    Released,
     /// Requests to flush.
-    pub(crate) flushes: Counter,
+    Flushes,
+}
+
+impl FaultCounter {
+    const COUNT: usize = Self::Flushes as usize + 1;
 }
 
 /// The lock; `caller_locked` spaces leave it open.
@@ -98,9 +97,26 @@ fn full_barrier(defect: Defect) {
 }
 
 impl Lock {
+    /// Writes an open lock.
+    ///
+    /// # Safety
+    /// `place` is valid for writes, aligned, and nobody else's.
+    pub(crate) unsafe fn place(place: *mut Self, caller_locked: bool) {
+        // SAFETY: 1. by the caller's promise; 2. every member is written.
+        unsafe {
+            (&raw mut (*place).writer).write(AtomicU32::new(0));
+            (&raw mut (*place).caller_locked).write(caller_locked);
+            let shards = (&raw mut (*place).shards).cast::<Shard>();
+            for number in 0..SHARDS {
+                shards.add(number).write(Shard::new(AtomicU64::new(0)));
+            }
+        }
+    }
+
     /// An open lock.
+    #[cfg(all(loom, test))]
     pub(crate) fn new(caller_locked: bool) -> Self {
-        let shards = array_of!(Shard::new(AtomicU64::new(0)); SHARDS);
+        let shards = core::array::from_fn(|_| Shard::new(AtomicU64::new(0)));
         Self { writer: AtomicU32::new(0), caller_locked, shards }
     }
 
@@ -204,21 +220,25 @@ impl Lock {
     /// Adds up the verdicts.
     pub(crate) fn count_verdicts(&self, stats: &mut axas_stats_t) {
         stats.faults_resolved = self.resolved();
-        let sum = |counter: fn(&FaultCounters) -> &Counter| self.sum(counter);
-        stats.faults_spurious = sum(|counters| &counters.spurious);
-        stats.faults_retry = sum(|counters| &counters.retry);
-        stats.faults_trap = sum(|counters| &counters.trap);
-        stats.faults_unmapped = sum(|counters| &counters.unmapped);
-        stats.faults_denied = sum(|counters| &counters.denied);
-        stats.faults_no_memory = sum(|counters| &counters.no_memory);
-        stats.faults_error = sum(|counters| &counters.error);
+        stats.faults_spurious = self.sum(FaultCounter::Spurious);
+        stats.faults_retry = self.sum(FaultCounter::Retry);
+        stats.faults_trap = self.sum(FaultCounter::Trap);
+        stats.faults_unmapped = self.sum(FaultCounter::Unmapped);
+        stats.faults_denied = self.sum(FaultCounter::Denied);
+        stats.faults_no_memory = self.sum(FaultCounter::NoMemory);
+        stats.faults_error = self.sum(FaultCounter::Error);
     }
 
     /// The sum of one counter over all lines.
-    pub(crate) fn sum(&self, counter: fn(&FaultCounters) -> &Counter) -> u64 {
-        self.shards.iter().fold(0, |sum, shard| {
-            sum.wrapping_add(counter(&shard.counters).load(Ordering::Relaxed))
-        })
+    #[inline(never)]
+    pub(crate) fn sum(&self, counter: FaultCounter) -> u64 {
+        let mut sum = 0_u64;
+        for shard in &self.shards {
+            if let Some(counter) = shard.counters.get(counter as usize) {
+                sum = sum.wrapping_add(counter.load(Ordering::Relaxed));
+            }
+        }
+        sum
     }
 }
 

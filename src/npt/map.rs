@@ -2,107 +2,17 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::{Entry, Reservation, State};
-use super::geometry::{
-    ENTRIES, Index, PerLevel, Span, entry_size, fresh_tables, shift, table_size,
-};
+use super::content::{Content, Extents, Linear};
+use super::edges::{EdgeTable, Edges, Side};
+use super::entry::{Entry, Reservation, State, Way};
+use super::geometry::{ENTRIES, Index, PerLevel, Span, shift, table_size};
 use super::unmap::{Flush, Releases};
+use super::walk::end_of;
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL, axas_extent_t};
-use crate::addr::{Bits, HostPhysAddr};
+use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
-use crate::hal::{FrameList, OwnedFrame, publish_tables};
-
-/// Neighbouring entries to write.
-pub(crate) struct Run<F> {
-    pub(super) first: Entry<F>,
-    /// Distance between their words.
-    pub(super) step: u64,
-    pub(super) count: usize,
-}
-
-/// Says what goes into a range, place by place, in order.
-pub(crate) trait Filler<F> {
-    /// What to write into the table of `level` from `gpa` on, at most `most` entries of `[gpa, end)`;
-    /// nothing if it must go into smaller entries.
-    fn next(&mut self, level: u32, gpa: u64, end: u64, most: usize) -> Result<Option<Run<F>>>;
-}
-
-/// Whole entries of `level` at the beginning of `[gpa, end)`, at most `most`.
-#[inline(always)]
-pub(super) fn whole_entries(level: u32, gpa: u64, end: u64, most: usize) -> Option<usize> {
-    let size = entry_size(level);
-    let fitting = end.saturating_sub(gpa).wrapping_shr(shift(level));
-    if gpa & size.wrapping_sub(1) != 0 || fitting == 0 {
-        return None;
-    }
-    Some((fitting as usize).min(most))
-}
-
-/// Frames of the host at a fixed distance from the guest's addresses.
-pub(crate) struct Linear<'a, F> {
-    engine: &'a Engine<'a, F>,
-    templates: PerLevel<Entry<F>>,
-    /// Host address less guest address, mod 2^64.
-    distance: u64,
-    leaf_level: u32,
-}
-
-impl<F: Format> Filler<F> for Linear<'_, F> {
-    #[inline(always)]
-    fn next(&mut self, level: u32, gpa: u64, end: u64, most: usize) -> Result<Option<Run<F>>> {
-        if level > self.leaf_level {
-            return Ok(None);
-        }
-        Ok(whole_entries(level, gpa, end, most).map(|count| {
-            self.engine.ledger.count_leaves(level, count as u64);
-            let hpa = HostPhysAddr::from_bits(gpa.wrapping_add(self.distance));
-            let first = self.templates.get(level).at(hpa);
-            Run { first, step: first.step(entry_size(level)), count }
-        }))
-    }
-}
-
-/// Scattered frames of the host, side by side.
-pub(crate) struct Extents<'a, F> {
-    linear: Linear<'a, F>,
-    most_leaf_level: u32,
-    /// The extents not begun yet.
-    rest: core::slice::Iter<'a, axas_extent_t>,
-    /// Where the extent in work ends.
-    extent_end: u64,
-}
-
-impl<F: Format> Filler<F> for Extents<'_, F> {
-    fn next(&mut self, level: u32, gpa: u64, end: u64, most: usize) -> Result<Option<Run<F>>> {
-        while gpa >= self.extent_end {
-            let extent = self.rest.next().ok_or(Error::BadState)?;
-            self.extent_end = self.extent_end.wrapping_add(extent.size);
-            self.linear.distance = extent.hpa.wrapping_sub(gpa);
-            self.linear.leaf_level = congruent_level(self.linear.distance, self.most_leaf_level);
-        }
-        self.linear.next(level, gpa, end.min(self.extent_end), most)
-    }
-}
-
-/// The same entry everywhere, at any level: reservations and traps.
-pub(crate) struct Same<F>(Entry<F>);
-
-impl<F: Format> Filler<F> for Same<F> {
-    fn next(&mut self, level: u32, gpa: u64, end: u64, most: usize) -> Result<Option<Run<F>>> {
-        let run = |count| Run { first: self.0, step: 0, count };
-        Ok(whole_entries(level, gpa, end, most).map(run))
-    }
-}
-
-/// The largest level, up to `most`, whose leaves a distance between addresses allows.
-fn congruent_level(distance: u64, most: u32) -> u32 {
-    let mut level = most;
-    while level > 1 && distance & entry_size(level).wrapping_sub(1) != 0 {
-        level = level.wrapping_sub(1);
-    }
-    level
-}
+use crate::hal::{FrameList, publish_tables};
 
 /// What a fill starts from: a page of a table and what stands in the range.
 pub(super) struct Ground<F> {
@@ -134,62 +44,36 @@ const fn bit(level: u32) -> u32 {
     1_u32.wrapping_shl(level)
 }
 
-enum Step {
-    /// So many bytes are done in this table.
-    Filled(u64),
-    /// It goes on in the table below.
-    Down,
-}
-
 impl<'a, F: Format> Engine<'a, F> {
     /// Maps frames of the host.
     pub(crate) fn map_linear(
         &self,
         start: u64,
         end: u64,
-        hpa: u64,
+        distance: u64,
         attributes: Attributes,
-        most_leaf_level: u32,
+        most_level: u32,
     ) -> Result<()> {
-        let distance = hpa.wrapping_sub(start);
-        let leaf_level = congruent_level(distance, most_leaf_level);
-        let templates = self.templates(attributes, false)?;
-        let need = |level, start, end| fresh_tables(level, start, end, leaf_level);
-        let filler = Linear { engine: self, templates, distance, leaf_level };
-        self.fill_prepared(start, end, need, filler)?;
-        self.announce_new(start, end);
-        Ok(())
-    }
-
-    /// That nothing stands in a range.
-    pub(crate) fn check_empty(&self, start: u64, end: u64) -> Result<()> {
-        self.survey(start, end, &|_, _, _| 0).map(|_| ())
-    }
-
-    /// The largest level, up to `most`, whose leaves a distance between addresses allows.
-    pub(crate) fn linear_level(&self, distance: u64, most: u32) -> u32 {
-        congruent_level(distance, most)
+        self.map(start, end, Content::Linear(Linear::new(distance, attributes, most_level)))
     }
 
     /// Maps frames of the host in the place of whatever stands in the range. The tables are taken for an
     /// empty range, before anything changes; between what went and what comes the range is flushed, as
     /// break-before-make asks.
+    #[inline(never)]
     pub(crate) fn replace_linear(
         &self,
         start: u64,
         end: u64,
-        hpa: u64,
+        distance: u64,
         attributes: Attributes,
-        most_leaf_level: u32,
+        most_level: u32,
     ) -> Result<()> {
-        let distance = hpa.wrapping_sub(start);
-        let leaf_level = congruent_level(distance, most_leaf_level);
-        let templates = self.templates(attributes, false)?;
-        let tables = fresh_tables(self.levels(), start, end, leaf_level);
-        let list = FrameList::take(self.ledger, tables)?;
+        let mut content = Content::Linear(Linear::new(distance, attributes, most_level));
+        let list = FrameList::take(self.ledger, content.tables(self.levels(), start, end))?;
         self.unmap(start, end, Flush::IfNeeded)?;
-        let filler = Linear { engine: self, templates, distance, leaf_level };
-        self.fill(start, end, &|| list.pop(), filler)?;
+        self.fill(start, end, &list, &mut content)
+            .or_else(|failed| self.undo_fill(start, failed))?;
         publish_tables();
         self.announce_new(start, end);
         Ok(())
@@ -202,49 +86,25 @@ impl<'a, F: Format> Engine<'a, F> {
         end: u64,
         extents: &[axas_extent_t],
         attributes: Attributes,
-        most_leaf_level: u32,
+        most_level: u32,
     ) -> Result<()> {
-        let templates = self.templates(attributes, false)?;
-        let need =
-            |level, from, to| tables_for_extents(level, from, to, start, extents, most_leaf_level);
-        let linear = Linear { engine: self, templates, distance: 0, leaf_level: 1 };
-        let rest = extents.iter();
-        let filler = Extents { linear, most_leaf_level, rest, extent_end: start };
-        self.fill_prepared(start, end, need, filler)?;
-        self.announce_new(start, end);
-        Ok(())
+        let extents = Extents::new(start, extents, attributes, most_level);
+        self.map(start, end, Content::Extents(extents))
     }
 
     /// Sets memory aside.
     pub(crate) fn reserve(&self, start: u64, end: u64, reservation: Reservation) -> Result<()> {
-        // The format must be able to say every leaf that the reservation may bring.
-        self.templates(reservation.attributes, true)?;
-        self.fill_same(start, end, Entry::reserved(reservation))
+        self.fill_empty(start, end, Content::Same(Entry::reserved(reservation)))
     }
 
     /// Marks an emulated device.
     pub(crate) fn trap(&self, start: u64, end: u64, cookie: u32) -> Result<()> {
-        self.fill_same(start, end, Entry::trap(cookie))
+        self.fill_empty(start, end, Content::Same(Entry::trap(cookie)))
     }
 
-    fn fill_same(&self, start: u64, end: u64, entry: Entry<F>) -> Result<()> {
-        let levels = self.levels();
-        let need = |level, start, end| fresh_tables(level, start, end, levels);
-        self.fill_prepared(start, end, need, Same(entry))
-    }
-
-    /// Leaves of each level without their addresses.
-    pub(crate) fn templates(
-        &self,
-        attributes: Attributes,
-        owned: bool,
-    ) -> Result<PerLevel<Entry<F>>> {
-        let mut templates = PerLevel::new(Entry::EMPTY);
-        for level in 1..=3 {
-            let template = Entry::leaf_template(attributes, self.features(), level, owned)?;
-            templates.set(level, template);
-        }
-        Ok(templates)
+    /// That nothing stands in a range.
+    pub(crate) fn check_empty(&self, start: u64, end: u64) -> Result<()> {
+        self.survey(start, end, &Content::Same(Entry::EMPTY)).map(|_| ())
     }
 
     /// Walkers that keep invalid entries hear of new ones.
@@ -254,80 +114,131 @@ impl<'a, F: Format> Engine<'a, F> {
         }
     }
 
-    /// Surveys the range, takes all tables that it needs, fills it.
-    fn fill_prepared(
-        &self,
-        start: u64,
-        end: u64,
-        need: impl Fn(u32, u64, u64) -> u64,
-        filler: impl Filler<F>,
-    ) -> Result<()> {
-        let tables = self.survey(start, end, &need)?;
-        let list = FrameList::take(self.ledger, tables)?;
-        self.fill(start, end, &|| list.pop(), filler)?;
+    #[inline(never)]
+    fn map(&self, start: u64, end: u64, content: Content<'_, F>) -> Result<()> {
+        self.fill_empty(start, end, content)?;
+        self.announce_new(start, end);
+        Ok(())
+    }
+
+    /// Looks that the range is empty, takes all tables that it needs, fills it.
+    #[inline(never)]
+    fn fill_empty(&self, start: u64, end: u64, mut content: Content<'_, F>) -> Result<()> {
+        if let Some(table) = self.leaf_table(start, end)? {
+            self.fill_leaf_table(table, start, end, &mut content)?;
+        } else {
+            let tables = self.survey(start, end, &content)?;
+            let list = FrameList::take(self.ledger, tables)?;
+            let filled = self.fill(start, end, &list, &mut content);
+            filled.or_else(|failed| self.undo_fill(start, failed))?;
+        }
         publish_tables();
         Ok(())
     }
 
-    /// That nothing stands in the range, and how many tables it needs: `need` tells of a part that lies
-    /// below empty entries of a level. Only tables on the edges are looked at: an entry between them
-    /// that is not empty has something below.
-    fn survey(&self, start: u64, end: u64, need: &impl Fn(u32, u64, u64) -> u64) -> Result<u64> {
+    /// Fills entries of a table that is there.
+    fn fill_leaf_table(
+        &self,
+        table: HostPhysAddr,
+        start: u64,
+        end: u64,
+        content: &mut Content<'_, F>,
+    ) -> Result<()> {
+        if !self.is_empty(table, Span::covering(start, end, 1))? {
+            return Err(Error::AlreadyExists);
+        }
+        let mut gpa = start;
+        while gpa < end {
+            let entries = content.next(self, 1, gpa, end, ENTRIES)?.ok_or(Error::BadState)?;
+            let stop = gpa.wrapping_add((entries.count as u64).wrapping_shl(shift(1)));
+            let span = Span::covering(gpa, stop, 1);
+            self.fill_entries(table, span, entries.first, entries.step)?;
+            gpa = stop;
+        }
+        Ok(())
+    }
+
+    /// That nothing stands in the range, and how many tables its content needs. Only tables on the edges
+    /// are looked at: an entry between them that is not empty has something below.
+    #[inline(never)]
+    fn survey(&self, start: u64, end: u64, content: &Content<'_, F>) -> Result<u64> {
         let mut tables = 0_u64;
-        for slice in self.root_slices(start, end) {
-            let edges = self.edges(slice.page, slice.start, slice.end)?;
-            for edge in edges.iter() {
-                let table = self.open(edge.page)?;
-                if let (Some(span), Some((start, end))) = (edge.whole_span(), edge.whole()) {
-                    if !table.is_empty(span) {
-                        return Err(Error::AlreadyExists);
-                    }
-                    tables = tables.saturating_add(need(edge.level, start, end));
-                }
-                for cut in edge.cuts().into_iter().flatten() {
-                    match table.load(cut.index).state(edge.level) {
-                        State::Empty => {
-                            let below = need(edge.level, cut.start, cut.end);
-                            tables = tables.saturating_add(below);
-                        }
-                        State::Table => {}
-                        _ => return Err(Error::AlreadyExists),
-                    }
+        let mut at = start;
+        while at < end {
+            let slice = self.root_slice(at, end);
+            at = slice.end;
+            let mut edges = Edges::new(&slice, self.levels());
+            self.find_edges(&mut edges)?;
+            for side in [Side::Left, Side::Right, Side::Both] {
+                for level in edges.levels(side) {
+                    let needed = self.survey_table(&edges.table(side, level), content)?;
+                    tables = tables.saturating_add(needed);
                 }
             }
         }
         Ok(tables)
     }
 
-    /// Fills a range in which nothing stands. On error it is as before.
+    #[inline(never)]
+    fn survey_table(&self, edge: &EdgeTable, content: &Content<'_, F>) -> Result<u64> {
+        let mut tables = 0_u64;
+        if let (Some(span), Some((start, end))) = (edge.whole_span(), edge.whole()) {
+            if !self.is_empty(edge.page, span)? {
+                return Err(Error::AlreadyExists);
+            }
+            tables = content.tables(edge.level, start, end);
+        }
+        for cut in edge.cuts().into_iter().flatten() {
+            match self.entry(edge.page, cut.index)?.state(edge.level) {
+                State::Empty => {
+                    let below = content.tables(edge.level, cut.start, cut.end);
+                    tables = tables.saturating_add(below);
+                }
+                State::Table => {}
+                _ => return Err(Error::AlreadyExists),
+            }
+        }
+        Ok(tables)
+    }
+
+    /// Fills a range in which nothing stands; on error says how far that went.
+    #[inline(never)]
     fn fill(
         &self,
         start: u64,
         end: u64,
-        new_table: &impl Fn() -> Result<OwnedFrame<'a>>,
-        mut filler: impl Filler<F>,
-    ) -> Result<()> {
-        for slice in self.root_slices(start, end) {
+        tables: &FrameList<'a>,
+        content: &mut Content<'_, F>,
+    ) -> core::result::Result<(), (u64, Error)> {
+        let mut at = start;
+        while at < end {
+            let slice = self.root_slice(at, end);
+            at = slice.end;
             let ground = Ground { page: slice.page, level: self.levels(), entry: Entry::EMPTY };
             let (reached, outcome) =
-                self.fill_below(&ground, slice.start, slice.end, new_table, &mut filler);
-            if let Err(error) = outcome {
-                self.remove(start, reached, Releases::silent())?;
-                return Err(error);
-            }
+                self.fill_below(&ground, slice.start, slice.end, tables, content);
+            outcome.map_err(|error| (reached, error))?;
         }
         Ok(())
     }
 
+    /// Empties what a fill that failed has filled.
+    #[cold]
+    fn undo_fill(&self, start: u64, (reached, error): (u64, Error)) -> Result<()> {
+        self.remove(start, reached, &Releases::silent())?;
+        Err(error)
+    }
+
     /// Fills a range that one page of a table covers; also says how far that went. New tables are
     /// linked when they are complete, lower ones first.
+    #[inline(never)]
     pub(super) fn fill_below(
         &self,
         ground: &Ground<F>,
         start: u64,
         end: u64,
-        new_table: &impl Fn() -> Result<OwnedFrame<'a>>,
-        filler: &mut impl Filler<F>,
+        tables: &FrameList<'a>,
+        content: &mut Content<'_, F>,
     ) -> (u64, Result<()>) {
         let mut path = Path {
             pages: PerLevel::new(ground.page),
@@ -338,22 +249,26 @@ impl<'a, F: Format> Engine<'a, F> {
         let mut level = ground.level;
         let mut gpa = start;
         while gpa < end {
-            match self.fill_step(ground, &mut path, level, gpa, end, new_table, filler) {
-                Ok(Step::Filled(bytes)) => {
-                    path.written |= bit(level);
-                    gpa = gpa.wrapping_add(bytes);
-                }
-                Ok(Step::Down) => {
+            match self.fill_step(&path, level, gpa, end, content) {
+                Ok(0) => {
+                    if let Err(error) = self.go_below(ground, &mut path, level, gpa, end, tables) {
+                        let rescued = self.abandon(ground, &mut path, level, gpa);
+                        return (gpa, rescued.and(Err(error)));
+                    }
                     level = level.wrapping_sub(1);
                     continue;
+                }
+                Ok(bytes) => {
+                    path.written |= bit(level);
+                    gpa = gpa.wrapping_add(bytes);
                 }
                 Err(error) => {
                     let rescued = self.abandon(ground, &mut path, level, gpa);
                     return (gpa, rescued.and(Err(error)));
                 }
             }
-            let is_done = |level, gpa| gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0;
-            while level < ground.level && is_done(level, gpa) {
+            let is_done = |level| gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0;
+            while level < ground.level && is_done(level) {
                 if let Err(error) = self.link(&mut path, level) {
                     return (gpa, Err(error));
                 }
@@ -363,43 +278,54 @@ impl<'a, F: Format> Engine<'a, F> {
         (gpa, Ok(()))
     }
 
+    /// Writes the entries that go into the table of `level`; how many bytes they cover, 0 if what comes
+    /// next must go into the table below.
     #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // One step of the loop above, with the loop's variables.
     fn fill_step(
+        &self,
+        path: &Path,
+        level: u32,
+        gpa: u64,
+        end: u64,
+        content: &mut Content<'_, F>,
+    ) -> Result<u64> {
+        let most = ENTRIES.saturating_sub(Index::of(gpa, level).get());
+        let Some(entries) = content.next(self, level, gpa, end, most)? else {
+            return Ok(0);
+        };
+        let bytes = (entries.count as u64).wrapping_shl(shift(level));
+        let span = Span::covering(gpa, gpa.wrapping_add(bytes), level);
+        self.fill_entries(path.pages.get(level), span, entries.first, entries.step)?;
+        Ok(bytes)
+    }
+
+    /// Adds the table below the entry of an address to the path, a new one if there is none.
+    #[inline(never)]
+    fn go_below(
         &self,
         ground: &Ground<F>,
         path: &mut Path,
         level: u32,
         gpa: u64,
         end: u64,
-        new_table: &impl Fn() -> Result<OwnedFrame<'a>>,
-        filler: &mut impl Filler<F>,
-    ) -> Result<Step> {
-        let first = Index::of(gpa, level);
-        let most = ENTRIES.saturating_sub(first.get());
-        if let Some(run) = filler.next(level, gpa, end, most)? {
-            let bytes = (run.count as u64).wrapping_shl(shift(level));
-            let last = Index::of(gpa.wrapping_add(bytes).wrapping_sub(1), level);
-            self.open(path.pages.get(level))?.fill(Span { first, last }, run.first, run.step);
-            return Ok(Step::Filled(bytes));
-        }
+        tables: &FrameList<'a>,
+    ) -> Result<()> {
         let below = level.wrapping_sub(1);
-        let existing = if path.fresh & bit(level) != 0 {
-            None
-        } else {
-            let entry = self.open(path.pages.get(level))?.load(first);
-            match entry.state(level) {
-                State::Table => Some(entry.address()),
-                _ if ground.is_at(entry) => None,
-                _ => return Err(Error::BadState),
+        let mut existing = None;
+        if path.fresh & bit(level) == 0 {
+            let entry = self.entry(path.pages.get(level), Index::of(gpa, level))?;
+            match entry.way(level) {
+                Way::Down(table) => existing = Some(table),
+                Way::Ends if ground.is_at(entry) => {}
+                Way::Ends | Way::Corrupt => return Err(Error::BadState),
             }
-        };
+        }
         let page = match existing {
             Some(page) => page,
             None => {
-                let frame = new_table()?;
-                let table_end = (gpa | table_size(below).wrapping_sub(1)).wrapping_add(1);
-                self.clear_outside(ground, frame.address(), below, gpa, end.min(table_end))?;
+                let frame = tables.pop()?;
+                let stop = end.min(end_of(gpa, table_size(below)));
+                self.clear_outside(ground, frame.address(), Span::covering(gpa, stop, below))?;
                 path.fresh |= bit(below);
                 frame.keep()
             }
@@ -407,30 +333,22 @@ impl<'a, F: Format> Engine<'a, F> {
         path.written &= !bit(below);
         path.pages.set(below, page);
         path.entered.set(below, gpa);
-        Ok(Step::Down)
+        Ok(())
     }
 
-    /// Gives the entries of a new table that `[start, end)` does not touch what stood there before.
-    fn clear_outside(
-        &self,
-        ground: &Ground<F>,
-        page: HostPhysAddr,
-        level: u32,
-        start: u64,
-        end: u64,
-    ) -> Result<()> {
-        let table = self.open(page)?;
-        let span = Span::covering(start, end, level);
+    /// Gives the entries of a new table outside a span what stood there before.
+    fn clear_outside(&self, ground: &Ground<F>, page: HostPhysAddr, span: Span) -> Result<()> {
         if let Some(last) = span.first.previous() {
-            table.fill(Span { first: Index::FIRST, last }, ground.entry, 0);
+            self.fill_unseen(page, Span { first: Index::FIRST, last }, ground.entry)?;
         }
         if let Some(first) = span.last.next() {
-            table.fill(Span { first, last: Index::LAST }, ground.entry, 0);
+            self.fill_unseen(page, Span { first, last: Index::LAST }, ground.entry)?;
         }
         Ok(())
     }
 
     /// Leaves a table: a new one is linked, or goes back if nothing stands in it.
+    #[inline(never)]
     fn link(&self, path: &mut Path, level: u32) -> Result<()> {
         if path.fresh & bit(level) == 0 {
             return Ok(());
@@ -443,13 +361,14 @@ impl<'a, F: Format> Engine<'a, F> {
         }
         let above = level.wrapping_add(1);
         let index = Index::of(path.entered.get(level), above);
-        self.open(path.pages.get(above))?.store(index, Entry::table(page));
+        self.set_entry(path.pages.get(above), index, Entry::table(page))?;
         path.written |= bit(above);
         Ok(())
     }
 
     /// Ends a fill that failed at `gpa` in the table of `level`: what was not reached becomes what stood
     /// there before, what was is linked, so that it can be removed like anything else.
+    #[cold]
     fn abandon(&self, ground: &Ground<F>, path: &mut Path, level: u32, gpa: u64) -> Result<()> {
         let mut outcome = self.clear_rest(ground, path, level, gpa);
         for level in level..ground.level {
@@ -465,36 +384,8 @@ impl<'a, F: Format> Engine<'a, F> {
     fn clear_rest(&self, ground: &Ground<F>, path: &Path, level: u32, gpa: u64) -> Result<()> {
         if path.fresh & bit(level) != 0 {
             let rest = Span { first: Index::of(gpa, level), last: Index::LAST };
-            self.open(path.pages.get(level))?.fill(rest, ground.entry, 0);
+            self.fill_unseen(path.pages.get(level), rest, ground.entry)?;
         }
         Ok(())
     }
-}
-
-/// Tables for extents that lie below empty entries of `level` in `[from, to)`: the sum of what each
-/// extent needs, less the tables that two neighbours share.
-fn tables_for_extents(
-    level: u32,
-    from: u64,
-    to: u64,
-    start: u64,
-    extents: &[axas_extent_t],
-    most_leaf_level: u32,
-) -> u64 {
-    let mut tables = 0_u64;
-    let mut begin = start;
-    for extent in extents {
-        let end = begin.wrapping_add(extent.size);
-        let (first, last) = (begin.max(from), end.min(to));
-        if first < last {
-            let leaf_level = congruent_level(extent.hpa.wrapping_sub(begin), most_leaf_level);
-            tables = tables.wrapping_add(fresh_tables(level, first, last, leaf_level));
-            if first > from {
-                let shared = (2..=level).filter(|&k| first & entry_size(k).wrapping_sub(1) != 0);
-                tables = tables.wrapping_sub(shared.count() as u64);
-            }
-        }
-        begin = end;
-    }
-    tables
 }

@@ -15,17 +15,22 @@
 pub mod arch;
 pub(crate) mod audit;
 pub(crate) mod budget;
-pub(crate) mod edges;
+mod content;
+mod edges;
+mod edit;
+pub(crate) mod entries;
 pub mod entry;
 pub(crate) mod fault;
 pub(crate) mod geometry;
 pub(crate) mod lock;
-pub(crate) mod map;
+mod map;
+pub(crate) mod operation;
+mod page;
 #[cfg(feature = "multiarch")]
 pub mod paging;
-pub(crate) mod populate;
-pub(crate) mod protect;
-pub(crate) mod split;
+mod populate;
+mod protect;
+mod split;
 pub(crate) mod table;
 pub(crate) mod unmap;
 pub(crate) mod walk;
@@ -36,10 +41,11 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::abi::axas_hw_regs_t;
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::Result;
-use crate::hal::{FlushRequest, Host, Ledger};
+use crate::hal::{DirectMap, FlushRequest, Host, Ledger};
 use arch::{Features, Format, FormatId, RootState, Shape};
 use geometry::{shift, table_size};
 use table::{Memory, Table};
+use walk::end_of;
 
 /// The tables of one space and what they depend on.
 pub(crate) struct NestedPageTable {
@@ -53,8 +59,8 @@ pub(crate) struct NestedPageTable {
     pub(crate) tables: AtomicU64,
     /// Changes between the detaching of tables and their going back, for readers without the lock.
     pub(crate) generation: crate::sync::AtomicU64,
-    /// Tables may be read without the lock.
-    pub(crate) reads_unlocked: bool,
+    /// Where tables are, if they may be read without the lock.
+    pub(crate) direct_reads: Option<DirectMap>,
     pub(crate) table_quota: u64,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent_walk: bool,
@@ -63,6 +69,20 @@ pub(crate) struct NestedPageTable {
 }
 
 impl NestedPageTable {
+    /// How tables are reached.
+    #[inline(always)]
+    fn memory(&self) -> Memory<'_> {
+        Memory { host: &self.host, noncoherent: self.noncoherent_walk }
+    }
+
+    /// The page of the root that covers an address of the space. A root of several pages takes the
+    /// address bits above the index; the space ends where the root does.
+    #[inline(always)]
+    fn root_page(&self, gpa: u64) -> HostPhysAddr {
+        let page = gpa.wrapping_shr(shift(self.shape.levels.wrapping_add(1)));
+        HostPhysAddr::from_bits(self.root.bits().wrapping_add(page.wrapping_mul(PAGE_SIZE)))
+    }
+
     /// What the register values depend on.
     fn root_state(&self) -> RootState {
         RootState {
@@ -114,34 +134,13 @@ impl<'a, F: Format> Engine<'a, F> {
 
     #[inline(always)]
     fn open(&self, page: HostPhysAddr) -> Result<Table<'a, F>> {
-        let memory = Memory { host: &self.npt.host, noncoherent: self.npt.noncoherent_walk };
-        Table::open(memory, page)
+        Table::open(self.npt.memory(), page)
     }
 
-    /// The page of the root that covers an address of the space. A root of several pages takes the
-    /// address bits above the index; the space ends where the root does.
-    #[inline(always)]
-    fn root_page(&self, gpa: u64) -> HostPhysAddr {
-        let page = gpa.wrapping_shr(shift(self.levels().wrapping_add(1)));
-        HostPhysAddr::from_bits(self.npt.root.bits().wrapping_add(page.wrapping_mul(PAGE_SIZE)))
-    }
-
-    /// Cuts `[start, end)` where pages of the root end.
-    fn root_slices(
-        &self,
-        start: u64,
-        end: u64,
-    ) -> impl Iterator<Item = RootSlice> + use<'_, 'a, F> {
-        let size = table_size(self.levels());
-        let mut next = start;
-        core::iter::from_fn(move || {
-            if next >= end {
-                return None;
-            }
-            let start = next;
-            next = (start | size.wrapping_sub(1)).wrapping_add(1).min(end);
-            Some(RootSlice { page: self.root_page(start), start, end: next })
-        })
+    /// The first part of `[start, end)` that one page of the root covers.
+    fn root_slice(&self, start: u64, end: u64) -> RootSlice {
+        let end = end_of(start, table_size(self.levels())).min(end);
+        RootSlice { page: self.npt.root_page(start), start, end }
     }
 
     /// A request to flush `[start, end)`.

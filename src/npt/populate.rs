@@ -8,65 +8,45 @@
 //! Discard: as unmap, with reservations in the places of what goes. A leaf table that comes down to one
 //! reservation goes whole, unwritten, and the reservation takes its place.
 
-use core::cell::Cell;
-
 use super::Engine;
 use super::arch::Format;
+use super::content::Content;
+use super::edit::Edit;
 use super::entry::{Entry, Reservation, State};
-use super::geometry::{PerLevel, Span, entry_size, frame_order, pages};
-use super::map::{Filler, Ground, Run, whole_entries};
-use super::table::Table;
+use super::geometry::{Index, Span, entry_size, frame_order, pages};
+use super::map::Ground;
+use super::split::Splits;
 use super::unmap::Releases;
-use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
+use super::walk::{Below, Cursor, Part, Run, end_of};
+use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
-use crate::hal::{OwnedFrame, publish_tables};
-
-/// Frames from the host, into a table that nobody sees yet.
-struct Populate<'a, F> {
-    engine: &'a Engine<'a, F>,
-    reservation: Reservation,
-    templates: PerLevel<Entry<F>>,
-}
-
-impl<F: Format> Filler<F> for Populate<'_, F> {
-    fn next(&mut self, level: u32, gpa: u64, end: u64, _most: usize) -> Result<Option<Run<F>>> {
-        let fits = whole_entries(level, gpa, end, 1).is_some();
-        if level > self.reservation.largest || !fits {
-            return Ok(None);
-        }
-        let frame = self.engine.frame_if_any(level, self.reservation.attributes)?;
-        Ok(frame.map(|frame| {
-            self.engine.count_owned(level);
-            Run { first: self.templates.get(level).at(frame.keep()), step: 0, count: 1 }
-        }))
-    }
-}
+use crate::hal::{FrameList, OwnedFrame, publish_tables};
 
 impl<'a, F: Format> Engine<'a, F> {
     /// Takes frames for everything that is reserved in `[start, end)`, which must be mapped or reserved.
+    #[inline(never)]
     pub(crate) fn populate(&self, start: u64, end: u64) -> Result<()> {
         self.check_mapped(start, end)?;
-        let taken = self.visit(start, end, |table, level, span, gpa| {
-            self.populate_span(table, level, span, gpa, end)
-        });
-        if let Err(error) = taken {
-            self.unpopulate(start, end)?;
+        let taken_before = self.ledger.allocated.get();
+        if let Err(error) = self.populate_range(start, end) {
+            self.put_reservations_back(start, end)?;
             return Err(error);
         }
-        let mut is_new = false;
-        self.visit(start, end, |table, level, span, _| {
-            self.publish_span(table, level, span).map(|published| is_new |= published)
-        })?;
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(run) = cursor.next(self)? {
+            self.edit(run.page, run.level, run.span, &Edit::Publish)?;
+        }
         publish_tables();
-        if is_new {
+        if self.ledger.allocated.get() != taken_before {
             self.announce_new(start, end);
         }
         Ok(())
     }
 
     /// Maps memory and takes all of it, or nothing.
+    #[inline(never)]
     pub(crate) fn map_populated(
         &self,
         start: u64,
@@ -75,7 +55,7 @@ impl<'a, F: Format> Engine<'a, F> {
     ) -> Result<()> {
         self.reserve(start, end, reservation)?;
         if let Err(error) = self.populate(start, end) {
-            self.remove(start, end, Releases::silent())?;
+            self.remove(start, end, &Releases::silent())?;
             return Err(error);
         }
         Ok(())
@@ -83,76 +63,47 @@ impl<'a, F: Format> Engine<'a, F> {
 
     /// Gives back the owned frames of `[start, end)`, which must be mapped or reserved; reservations take
     /// their places. Frames of the host stay mapped.
+    #[inline(never)]
     pub(crate) fn discard(&self, start: u64, end: u64) -> Result<()> {
         self.check_mapped(start, end)?;
-        let features = self.features();
-        let discarded = |entry: Entry<F>, level| match entry.state(level) {
-            State::Leaf if entry.is_owned() => entry.discarded(features, level),
-            _ => entry,
-        };
-        let is_cut = |entry: Entry<F>| entry.is_owned();
-        let splits = self.prepare_splits(start, end, &is_cut, &discarded)?;
         let mut request = self.flush_request(start, end);
+        let mut splits = Splits::new();
+        self.prepare_splits(&mut splits, start, end, &Edit::Discard)?;
         splits.begin(self, &mut request)?;
-        let is_folding = Cell::new(false);
-        self.visit_entering(
-            start,
-            end,
-            |table, level, index, gpa| {
-                let entry = table.load(index);
-                let is_whole = gpa & entry_size(level).wrapping_sub(1) == 0
-                    && end.wrapping_sub(gpa) >= entry_size(level);
-                let reservation =
-                    if level == 2 && is_whole { self.folding(entry.address())? } else { None };
-                if let Some(reservation) = reservation {
-                    table.store(index, entry.folded(reservation));
-                    is_folding.set(true);
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(part) = cursor.step(self)? {
+            match part {
+                Part::Entries(run) => {
+                    let edited = self.edit(run.page, run.level, run.span, &Edit::Discard)?;
+                    request.add(edited, run.level);
                 }
-                Ok(reservation.is_none())
-            },
-            |table, level, span, _| {
-                table.update(span, |entry| {
-                    let new = discarded(entry, level);
-                    if new != entry {
-                        request.add_leaf(level);
-                    }
-                    new
-                });
-                Ok(())
-            },
-        )?;
-        if is_folding.get() {
-            request.add_table();
+                Part::Table(below) if self.fold(&below, end)? => {
+                    request.add_table();
+                    cursor.skip(below);
+                }
+                Part::Table(below) => cursor.enter(self, below)?,
+            }
         }
-        if request.is_needed() {
-            self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
-        } else {
-            request.cancel();
-        }
+        self.issue_if(request, false, AXAS_FLUSH_UNMAP);
         splits.finish(self)?;
         publish_tables();
         self.end_generation();
-        self.visit(start, end, |table, level, span, gpa| {
-            let mut gpa = gpa;
-            for index in span.indices() {
-                let entry = table.load(index);
-                match entry.state(level) {
-                    State::DeadLeaf => {
-                        table.store(index, Entry::reserved(entry.reservation()));
-                        self.release_frame(entry, level);
-                    }
-                    State::DeadTable => {
-                        table.store(index, Entry::reserved(entry.reservation()));
-                        let below = level.wrapping_sub(1);
-                        self.release_below(entry.address(), below, gpa, &Releases::silent())?;
-                    }
-                    _ => {}
-                }
-                let size = entry_size(level);
-                gpa = (gpa & !(size.wrapping_sub(1))).wrapping_add(size);
-            }
-            Ok(())
-        })
+        self.put_reservations_back(start, end)
+    }
+
+    /// Marks a leaf table dead that comes down to one reservation and lies whole in a range that ends at
+    /// `end`; whether it did.
+    #[inline(never)]
+    fn fold(&self, below: &Below, end: u64) -> Result<bool> {
+        let size = entry_size(below.level);
+        let is_whole = below.gpa & size.wrapping_sub(1) == 0 && end.wrapping_sub(below.gpa) >= size;
+        if below.level != 2 || !is_whole {
+            return Ok(false);
+        }
+        let Some(reservation) = self.folding(below.table)? else { return Ok(false) };
+        let folded = Entry::<F>::table(below.table).folded(reservation);
+        self.set_entry(below.page, below.index, folded)?;
+        Ok(true)
     }
 
     /// The reservation that says what all entries of a leaf table will say when their frames are gone, if
@@ -178,24 +129,14 @@ impl<'a, F: Format> Engine<'a, F> {
         Ok(common.filter(|_| is_uniform))
     }
 
-    /// That nothing but mappings and reservations stands in a range.
-    pub(crate) fn check_mapped(&self, start: u64, end: u64) -> Result<()> {
-        self.visit(start, end, |table, level, span, _| {
-            let mut is_mapped = true;
-            table.for_each(span, |entry| {
-                is_mapped &= matches!(entry.state(level), State::Leaf | State::Reserved);
-            });
-            if is_mapped { Ok(()) } else { Err(Error::NotMapped) }
-        })
-    }
-
     /// A frame for a leaf of `level`, as the guest is to find it.
+    #[inline(never)]
     pub(crate) fn guest_frame(&self, level: u32, attributes: Attributes) -> Result<OwnedFrame<'a>> {
         let frame = self.ledger.take_guest(frame_order(level))?;
         if self.npt.zeroes_frames {
-            self.npt.host.zero(frame.address(), frame.order())?;
+            self.npt.host.zero(frame.address(), frame_order(level))?;
             if F::needs_clean(attributes, self.features()) {
-                self.npt.host.clean_frame(frame.address(), frame.order())?;
+                self.npt.host.clean_frame(frame.address(), frame_order(level))?;
             }
         }
         Ok(frame)
@@ -215,101 +156,121 @@ impl<'a, F: Format> Engine<'a, F> {
         self.ledger.count_guest(pages(level));
     }
 
-    /// Puts pending frames and tables into the places of the reservations of a span that begins at `gpa`.
-    fn populate_span(
+    /// A leaf of `level` with a frame of its own; none where the host refuses a large one.
+    pub(super) fn owned_leaf(
         &self,
-        table: &Table<'a, F>,
         level: u32,
-        span: Span,
-        gpa: u64,
-        end: u64,
-    ) -> Result<()> {
-        let size = entry_size(level);
-        let mut start = gpa;
-        for index in span.indices() {
-            let entry_end = (start & !(size.wrapping_sub(1))).wrapping_add(size);
-            let stop = entry_end.min(end);
-            let entry = table.load(index);
-            if entry.state(level) == State::Reserved {
-                let reservation = entry.reservation();
-                let is_whole = stop.wrapping_sub(start) == size;
-                let frame = if is_whole && level <= reservation.largest {
-                    self.frame_if_any(level, reservation.attributes)?
-                } else {
-                    None
-                };
-                let pending = match frame {
-                    Some(frame) => {
-                        self.count_owned(level);
-                        Entry::pending(frame.keep(), reservation)
-                    }
-                    None => self.pending_table(entry, level, start, stop)?,
-                };
-                table.store(index, pending);
+        reservation: Reservation,
+    ) -> Result<Option<Entry<F>>> {
+        let attributes = reservation.attributes;
+        let Some(frame) = self.frame_if_any(level, attributes)? else { return Ok(None) };
+        let template = Entry::leaf_template(attributes, self.features(), level, true)?;
+        self.count_owned(level);
+        Ok(Some(template.at(frame.keep())))
+    }
+
+    /// Puts pending frames and tables into the places of the reservations of a range.
+    fn populate_range(&self, start: u64, end: u64) -> Result<()> {
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(run) = cursor.next(self)? {
+            let mut gpa = run.gpa;
+            for index in run.span.indices() {
+                let stop = end_of(gpa, entry_size(run.level)).min(end);
+                let entry = self.entry(run.page, index)?;
+                if entry.state(run.level) == State::Reserved {
+                    let pending = self.pending(entry, run.level, gpa, stop)?;
+                    self.set_entry(run.page, index, pending)?;
+                }
+                gpa = stop;
             }
-            start = stop;
         }
         Ok(())
     }
 
+    /// What takes the place of a reservation at `level` of which `[start, end)` is to be populated.
+    #[inline(never)]
+    fn pending(&self, entry: Entry<F>, level: u32, start: u64, end: u64) -> Result<Entry<F>> {
+        let reservation = entry.reservation();
+        let is_whole = end.wrapping_sub(start) == entry_size(level);
+        if is_whole
+            && level <= reservation.largest
+            && let Some(frame) = self.frame_if_any(level, reservation.attributes)?
+        {
+            self.count_owned(level);
+            return Ok(Entry::pending(frame.keep(), reservation));
+        }
+        self.pending_table(entry, level, start, end)
+    }
+
     /// A table for the level below a reservation, with frames in `[start, end)`.
+    #[inline(never)]
     fn pending_table(&self, entry: Entry<F>, level: u32, start: u64, end: u64) -> Result<Entry<F>> {
         let reservation = entry.reservation();
         let below = level.wrapping_sub(1);
         let frame = self.ledger.take_table(0)?;
-        self.open(frame.address())?.fill(Span::ALL, entry, 0);
+        self.fill_unseen(frame.address(), Span::ALL, entry)?;
         let ground = Ground { page: frame.address(), level: below, entry };
-        let templates = self.templates(reservation.attributes, true)?;
-        let mut filler = Populate { engine: self, reservation, templates };
-        let new_table = || self.ledger.take_table(0);
-        let (_, filled) = self.fill_below(&ground, start, end, &new_table, &mut filler);
+        let tables = FrameList::on_demand(self.ledger);
+        let mut content = Content::Frames(reservation);
+        let (_, filled) = self.fill_below(&ground, start, end, &tables, &mut content);
         let page = frame.keep();
         if let Err(error) = filled {
-            self.release_below(page, below, start, &Releases::silent())?;
+            let mask = entry_size(level).wrapping_sub(1);
+            self.release_below(
+                page,
+                below,
+                start & !mask,
+                (start | mask).wrapping_add(1),
+                &Releases::silent(),
+            )?;
             return Err(error);
         }
         Ok(Entry::pending_table(page, reservation))
     }
 
-    /// Publishes what is pending in a span; whether anything was.
-    fn publish_span(&self, table: &Table<'a, F>, level: u32, span: Span) -> Result<bool> {
-        let mut is_new = false;
-        for index in span.indices() {
-            let entry = table.load(index);
-            let published = match entry.state(level) {
-                State::PendingTable => Entry::table(entry.address()),
-                State::Pending => {
-                    let attributes = entry.reservation().attributes;
-                    Entry::leaf_template(attributes, self.features(), level, true)?
-                        .at(entry.address())
-                }
-                _ => continue,
-            };
-            table.store(index, published);
-            is_new = true;
+    /// Puts reservations into the places of what is pending or dead in a range, then gives back what that
+    /// names.
+    #[inline(never)]
+    fn put_reservations_back(&self, start: u64, end: u64) -> Result<()> {
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(run) = cursor.next(self)? {
+            let mut gpa = run.gpa;
+            for index in run.span.indices() {
+                let entry = self.entry(run.page, index)?;
+                self.put_reservation_back(&run, index, gpa, entry)?;
+                gpa = end_of(gpa, entry_size(run.level));
+            }
         }
-        Ok(is_new)
+        Ok(())
     }
 
-    /// Puts the reservations of a range back into the places of what is pending.
-    fn unpopulate(&self, start: u64, end: u64) -> Result<()> {
-        self.visit(start, end, |table, level, span, gpa| {
-            for index in span.indices() {
-                let entry = table.load(index);
-                let state = entry.state(level);
-                if !matches!(state, State::Pending | State::PendingTable) {
-                    continue;
-                }
-                table.store(index, Entry::reserved(entry.reservation()));
-                if state == State::Pending {
-                    self.release_frame(entry, level);
-                } else {
-                    let below = level.wrapping_sub(1);
-                    self.release_below(entry.address(), below, gpa, &Releases::silent())?;
-                }
+    fn put_reservation_back(
+        &self,
+        run: &Run,
+        index: Index,
+        gpa: u64,
+        entry: Entry<F>,
+    ) -> Result<()> {
+        if entry.is_settled() {
+            return Ok(());
+        }
+        let state = entry.state(run.level);
+        if matches!(
+            state,
+            State::Pending | State::PendingTable | State::DeadLeaf | State::DeadTable
+        ) {
+            let reserved = Entry::reserved(entry.reservation());
+            self.set_entry(run.page, index, reserved)?;
+            if matches!(state, State::Pending | State::DeadLeaf) {
+                self.release_frame(entry, run.level);
+            } else {
+                let size = entry_size(run.level);
+                let start = gpa & !(size.wrapping_sub(1));
+                let (below, end) = (run.level.wrapping_sub(1), start.wrapping_add(size));
+                self.release_below(entry.address(), below, start, end, &Releases::silent())?;
             }
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
     /// Gives back the frame of an owned leaf that no walker sees.

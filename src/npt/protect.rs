@@ -2,74 +2,46 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::{EncodedPermissions, Entry, State};
+use super::edit::{Edit, Protection};
+use super::entry::{EncodedPermissions, State};
+use super::split::Splits;
+use super::walk::{Cursor, Run};
 use crate::abi::*;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::publish_tables;
 
-/// What the leaves of a range lose and gain, from the permission bits of each; leaves with the bits of
-/// the one before cost a comparison.
-struct Change<F> {
-    to: Permissions,
-    seen: Option<u64>,
-    lost: bool,
-    gained: bool,
-    format: core::marker::PhantomData<F>,
-}
-
-impl<F: Format> Change<F> {
-    fn new(to: Permissions) -> Self {
-        Self { to, seen: None, lost: false, gained: false, format: core::marker::PhantomData }
-    }
-
-    #[inline(always)]
-    fn add(&mut self, leaf: Entry<F>, features: super::arch::Features) {
-        let bits = leaf.word() & F::PERMISSIONS;
-        if self.seen != Some(bits) {
-            self.seen = Some(bits);
-            let from = leaf.attributes(features).permissions;
-            self.lost |= !self.to.contains(from);
-            self.gained |= !from.contains(self.to);
-        }
-    }
-}
-
 impl<F: Format> Engine<'_, F> {
     /// Gives everything in `[start, end)`, which must be mapped or reserved, new permissions.
+    #[inline(never)]
     pub(crate) fn protect(&self, start: u64, end: u64, permissions: Permissions) -> Result<()> {
         let features = self.features();
         let encoded = EncodedPermissions::<F>::new(permissions, features)?;
+        let edit = Edit::Protect(Protection { to: permissions, encoded });
         self.check_mapped(start, end)?;
-        let protected = |entry: Entry<F>, level: u32| match entry.state(level) {
-            State::Leaf | State::Reserved => entry.with_permissions(encoded),
-            _ => entry,
-        };
-        let splits = self.prepare_splits(start, end, &|_| true, &protected)?;
-
         let mut request = self.flush_request(start, end);
-        let mut change = Change::new(permissions);
-        let mut is_split = false;
+        let mut splits = Splits::new();
+        self.prepare_splits(&mut splits, start, end, &edit)?;
+        let (mut lost, mut gained, mut is_split) = (false, false, false);
         for leaf in splits.leaves() {
+            let from = leaf.attributes(features).permissions;
+            lost |= !permissions.contains(from);
+            gained |= !from.contains(permissions);
             is_split = true;
-            change.add(leaf, features);
         }
         splits.begin(self, &mut request)?;
-        self.visit(start, end, |table, level, span, _| {
-            table.update(span, |entry| {
-                if entry.state(level) == State::Leaf {
-                    change.add(entry, features);
-                    request.add_leaf(level);
-                }
-                protected(entry, level)
-            });
-            Ok(())
-        })?;
-        if change.lost {
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(run) = cursor.next(self)? {
+            let edited = self.edit(run.page, run.level, run.span, &edit)?;
+            lost |= edited.lost;
+            gained |= edited.gained;
+            request.add(edited, run.level);
+        }
+        if lost {
             self.issue(request, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL);
         } else if is_split {
             self.issue(request, AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
-        } else if change.gained && F::caches_denials() {
+        } else if gained && F::caches_denials() {
             publish_tables();
             self.issue(request, AXAS_FLUSH_RELAX, AXAS_SCOPE_LOCAL);
         } else {
@@ -78,5 +50,26 @@ impl<F: Format> Engine<'_, F> {
         splits.finish(self)?;
         publish_tables();
         Ok(())
+    }
+
+    /// That nothing but mappings and reservations stands in a range.
+    #[inline(never)]
+    pub(crate) fn check_mapped(&self, start: u64, end: u64) -> Result<()> {
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(run) = cursor.next(self)? {
+            if !self.is_mapped(&run)? {
+                return Err(Error::NotMapped);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_mapped(&self, run: &Run) -> Result<bool> {
+        let mut is_mapped = true;
+        self.open(run.page)?.for_each(run.span, |entry| {
+            // What is valid in a run is a leaf.
+            is_mapped &= entry.is_hardware_visible() || entry.state(run.level) == State::Reserved;
+        });
+        Ok(is_mapped)
     }
 }

@@ -7,8 +7,10 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::{Entry, State};
+use super::edit::Edit;
+use super::entry::{Entry, State, Way};
 use super::geometry::{ENTRIES, Index, Span, entry_size, shift};
+use super::walk::Cursor;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, FrameList};
@@ -25,6 +27,8 @@ struct CutEntry<F> {
     /// The part of the range inside the entry.
     start: u64,
     end: u64,
+    /// The table that takes the entry's place, once it is built.
+    table: HostPhysAddr,
 }
 
 impl<F: Format> CutEntry<F> {
@@ -33,11 +37,11 @@ impl<F: Format> CutEntry<F> {
     }
 
     /// The ends of the range that cut the entry, and not only its neighbours.
-    fn cuts(&self) -> impl Iterator<Item = u64> + use<F> {
+    fn cuts(&self) -> [Option<u64>; 2] {
         let end = self.base.wrapping_add(self.size());
         let head = (self.start != self.base).then_some(self.start);
         let tail = (self.end != end).then_some(self.end);
-        [head, tail].into_iter().flatten()
+        [head, tail]
     }
 
     /// Tables that the cuts need: on each level below, those in which a cut falls between two
@@ -46,63 +50,57 @@ impl<F: Format> CutEntry<F> {
         let mut tables = 0_u64;
         for level in 2..=self.level {
             let inside = |cut: &u64| cut & entry_size(level).wrapping_sub(1) != 0;
-            let mut last = None;
-            for cut in self.cuts().filter(inside) {
-                let table = cut.wrapping_shr(shift(level));
-                if last != Some(table) {
-                    tables = tables.wrapping_add(1);
-                }
-                last = Some(table);
-            }
+            let table = |cut: u64| cut.wrapping_shr(shift(level));
+            let [head, tail] = self.cuts().map(|cut| cut.filter(inside).map(table));
+            tables = tables.wrapping_add(u64::from(head.is_some()));
+            tables = tables.wrapping_add(u64::from(tail.is_some() && tail != head));
         }
         tables
     }
 }
 
-/// An entry with the table that takes its place.
-#[derive(Clone, Copy)]
-struct Split<F> {
-    cut: CutEntry<F>,
-    table: HostPhysAddr,
-}
-
 /// The entries that the ends of a range cut, at most one for each, with what takes their places.
-pub(crate) struct Splits<F> {
-    splits: [Option<Split<F>>; 2],
+pub(super) struct Splits<F> {
+    splits: [Option<CutEntry<F>>; 2],
 }
 
 impl<F: Format> Splits<F> {
+    /// None.
+    pub(super) fn new() -> Self {
+        Self { splits: [None; 2] }
+    }
+
     /// The valid leaves that are cut.
-    pub(crate) fn leaves(&self) -> impl Iterator<Item = Entry<F>> + '_ {
+    pub(super) fn leaves(&self) -> impl Iterator<Item = Entry<F>> + '_ {
         self.splits
             .iter()
             .flatten()
-            .map(|split| split.cut.entry)
+            .map(|cut| cut.entry)
             .filter(|entry| entry.is_hardware_visible())
     }
 
     /// Puts the tables in place, or the first half of that where it must be broken before it is made.
-    pub(crate) fn begin(&self, engine: &Engine<'_, F>, flush: &mut FlushRequest) -> Result<()> {
-        for split in self.splits.iter().flatten() {
-            let cut = &split.cut;
+    #[inline(never)]
+    pub(super) fn begin(&self, engine: &Engine<'_, F>, flush: &mut FlushRequest) -> Result<()> {
+        for cut in self.splits.iter().flatten() {
             if cut.entry.is_hardware_visible() {
                 flush.add_leaf(cut.level);
                 flush.cover(cut.base, cut.base.wrapping_add(cut.size()));
             }
             let entry =
-                if Self::breaks(engine, cut) { Entry::busy() } else { Entry::table(split.table) };
-            engine.open(cut.page)?.store(Index::of(cut.base, cut.level), entry);
+                if Self::breaks(engine, cut) { Entry::busy() } else { Entry::table(cut.table) };
+            engine.set_entry(cut.page, Index::of(cut.base, cut.level), entry)?;
         }
         Ok(())
     }
 
     /// The second half, after the flush.
-    pub(crate) fn finish(&self, engine: &Engine<'_, F>) -> Result<()> {
-        for split in self.splits.iter().flatten() {
-            let cut = &split.cut;
+    #[inline(never)]
+    pub(super) fn finish(&self, engine: &Engine<'_, F>) -> Result<()> {
+        for cut in self.splits.iter().flatten() {
             if Self::breaks(engine, cut) {
                 let index = Index::of(cut.base, cut.level);
-                engine.open(cut.page)?.store(index, Entry::table(split.table));
+                engine.set_entry(cut.page, index, Entry::table(cut.table))?;
             }
         }
         Ok(())
@@ -114,82 +112,96 @@ impl<F: Format> Splits<F> {
 }
 
 impl<F: Format> Engine<'_, F> {
-    /// Builds what must take the place of the entries that `[start, end)` cuts, as far as `is_cut` has
-    /// them cut; `inside` says what becomes of the pieces in the range. Changes nothing that a walker
-    /// sees.
-    pub(crate) fn prepare_splits(
+    /// Builds what must take the place of the entries that `[start, end)` cuts, with the edit done to the
+    /// pieces in the range. Changes nothing that a walker sees.
+    #[inline(never)]
+    pub(super) fn prepare_splits(
         &self,
+        splits: &mut Splits<F>,
         start: u64,
         end: u64,
-        is_cut: &impl Fn(Entry<F>) -> bool,
-        inside: &impl Fn(Entry<F>, u32) -> Entry<F>,
-    ) -> Result<Splits<F>> {
-        let cut_at = |address| {
-            let cut = self.cut_entry(address, start, end);
-            cut.map(|cut| cut.filter(|cut| is_cut(cut.entry)))
-        };
-        let (head, mut tail) = (cut_at(start)?, cut_at(end)?);
-        if let (Some(head), Some(other)) = (&head, &tail)
-            && head.base == other.base
-            && head.level == other.level
+        edit: &Edit<F>,
+    ) -> Result<()> {
+        let [head, tail] = &mut splits.splits;
+        self.find_cut(head, start, start, end, edit)?;
+        self.find_cut(tail, end, start, end, edit)?;
+        if let (Some(first), Some(second)) = (&head, &tail)
+            && (first.base, first.level) == (second.base, second.level)
         {
-            tail = None;
+            *tail = None;
         }
         let cuts = [head, tail];
-        let tables = cuts.iter().flatten().fold(0, |sum: u64, cut| sum.wrapping_add(cut.tables()));
-        let list = FrameList::take(self.ledger, tables)?;
-        let mut splits = [None; 2];
-        for (split, cut) in splits.iter_mut().zip(cuts) {
-            if let Some(cut) = cut {
-                *split = Some(Split { table: self.build_split(&cut, &list, inside)?, cut });
-            }
+        let needed = |sum: u64, cut: &CutEntry<F>| sum.wrapping_add(cut.tables());
+        let tables = cuts.iter().filter_map(|cut| cut.as_ref()).fold(0, needed);
+        if tables == 0 {
+            return Ok(());
         }
-        Ok(Splits { splits })
+        let list = FrameList::take(self.ledger, tables)?;
+        for cut in cuts.into_iter().flatten() {
+            self.build_split(cut, &list, edit)?;
+        }
+        Ok(())
     }
 
-    /// The entry that has an address strictly inside, if it must be split for that.
-    fn cut_entry(&self, address: u64, start: u64, end: u64) -> Result<Option<CutEntry<F>>> {
+    /// Finds the entry that has an address strictly inside, if it must be split for that.
+    #[inline(never)]
+    fn find_cut(
+        &self,
+        found: &mut Option<CutEntry<F>>,
+        address: u64,
+        start: u64,
+        end: u64,
+        edit: &Edit<F>,
+    ) -> Result<()> {
         let mut level = self.levels();
-        let mut page = self.root_page(address);
+        let mut page = self.npt.root_page(address);
         loop {
             let base = address & !(entry_size(level).wrapping_sub(1));
             if address == base {
-                return Ok(None);
+                return Ok(());
             }
-            let entry = self.open(page)?.load(Index::of(address, level));
-            match entry.state(level) {
-                State::Table => {
-                    page = entry.address();
-                    level = level.wrapping_sub(1);
-                }
+            let entry = self.entry(page, Index::of(address, level))?;
+            if let Way::Down(below) = entry.way(level) {
+                page = below;
+                level = level.wrapping_sub(1);
+                continue;
+            }
+            return match entry.state(level) {
                 State::Leaf | State::Reserved | State::Trap => {
                     let entry_end = base.wrapping_add(entry_size(level));
                     let (start, end) = (start.max(base), end.min(entry_end));
-                    return Ok(Some(CutEntry { page, level, entry, base, start, end }));
+                    // Discarding changes nothing but frames of the library.
+                    if !matches!(edit, Edit::Discard) || entry.is_owned() {
+                        *found =
+                            Some(CutEntry { page, level, entry, base, start, end, table: page });
+                    }
+                    Ok(())
                 }
-                State::Empty => return Ok(None),
-                _ => return Err(Error::BadState),
-            }
+                State::Empty => Ok(()),
+                _ => Err(Error::BadState),
+            };
         }
     }
 
     /// The table, with those below it, that says what the cut entry says, but for the pieces inside.
+    #[inline(never)]
     fn build_split(
         &self,
-        cut: &CutEntry<F>,
+        cut: &mut CutEntry<F>,
         list: &FrameList<'_>,
-        inside: &impl Fn(Entry<F>, u32) -> Entry<F>,
-    ) -> Result<HostPhysAddr> {
+        edit: &Edit<F>,
+    ) -> Result<()> {
         let below = cut.level.wrapping_sub(1);
         let top = self.pieces(cut.entry, cut.level, list)?;
-        for address in cut.cuts() {
+        for address in cut.cuts().into_iter().flatten() {
             self.cut_pieces(top, below, address, list)?;
         }
-        self.visit_page(top, below, cut.start, cut.end, |table, level, span, _| {
-            table.update(span, |entry| inside(entry, level));
-            Ok(())
-        })?;
-        Ok(top)
+        let mut cursor = Cursor::within(top, below, cut.start, cut.end);
+        while let Some(run) = cursor.next(self)? {
+            self.edit(run.page, run.level, run.span, edit)?;
+        }
+        cut.table = top;
+        Ok(())
     }
 
     /// Splits the pieces that an address cuts, down to where it is a boundary.
@@ -204,27 +216,27 @@ impl<F: Format> Engine<'_, F> {
         let mut level = top_level;
         while address & entry_size(level).wrapping_sub(1) != 0 {
             let index = Index::of(address, level);
-            let entry = self.open(page)?.load(index);
-            let below = match entry.state(level) {
-                State::Table => entry.address(),
+            let entry = self.entry(page, index)?;
+            page = match entry.way(level) {
+                Way::Down(below) => below,
                 _ => {
                     let below = self.pieces(entry, level, list)?;
-                    self.open(page)?.store(index, Entry::table(below));
+                    self.set_entry(page, index, Entry::table(below))?;
                     below
                 }
             };
-            page = below;
             level = level.wrapping_sub(1);
         }
         Ok(())
     }
 
     /// A table that says what an entry of `level` says.
+    #[inline(never)]
     fn pieces(&self, entry: Entry<F>, level: u32, list: &FrameList<'_>) -> Result<HostPhysAddr> {
         let below = level.wrapping_sub(1);
         let page = list.pop()?.keep();
         let step = entry.step(entry_size(below));
-        self.open(page)?.fill(Span::ALL, entry.first_piece(level), step);
+        self.fill_entries(page, Span::ALL, entry.first_piece(level), step)?;
         if entry.is_hardware_visible() {
             self.ledger.discount_leaves(level, 1);
             self.ledger.count_leaves(below, ENTRIES as u64);

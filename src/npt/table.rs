@@ -2,10 +2,10 @@
 
 use super::arch::Format;
 use super::entry::Entry;
-use super::geometry::{ENTRIES, Index, Span};
+use super::geometry::{ENTRIES, Index, Span, entry_size};
 use crate::addr::HostPhysAddr;
 use crate::error::Result;
-use crate::hal::{Host, Purpose, Window};
+use crate::hal::{DirectMap, Host, Purpose, Window};
 use crate::sync::{AtomicU64, Defect, Ordering, fence, planted, unless};
 use core::marker::PhantomData;
 
@@ -15,6 +15,14 @@ pub(crate) struct Memory<'h> {
     pub(crate) host: &'h Host,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent: bool,
+}
+
+/// What a scan came upon.
+pub(crate) struct Scan<F> {
+    /// Linear leaves before that.
+    pub(crate) leaves: u64,
+    /// The first entry that names something, and its place.
+    pub(crate) named: Option<(Index, Entry<F>)>,
 }
 
 /// 512 entries of format `F`, reachable until the value is dropped.
@@ -88,6 +96,13 @@ impl<'h, F: Format> Table<'h, F> {
         self.clean(span);
     }
 
+    /// Writes the same word into all entries of a span that no walker sees yet.
+    #[inline(always)]
+    pub(crate) fn fill_unseen(&self, span: Span, entry: Entry<F>) {
+        repeat(self.slots(span), entry.word());
+        self.clean(span);
+    }
+
     /// Writes what `change` makes of each entry.
     #[inline(always)]
     pub(crate) fn update(&self, span: Span, mut change: impl FnMut(Entry<F>) -> Entry<F>) {
@@ -107,13 +122,85 @@ impl<'h, F: Format> Table<'h, F> {
     }
 
     /// Whether nothing stands in the span.
-    #[inline(always)]
     pub(crate) fn is_empty(&self, span: Span) -> bool {
-        const AT_ONCE: usize = 8;
-        self.slots(span).chunks(AT_ONCE).all(|chunk| {
-            let occupied = chunk.iter().fold(0, |bits, slot| bits | slot.load(Ordering::Relaxed));
-            occupied & F::OCCUPIED == 0
+        self.first_occupied(span).is_none()
+    }
+
+    /// The first place of a span at which something stands. Most of most tables is empty, so that entries
+    /// are looked at eight at a time.
+    #[inline(never)]
+    pub(crate) fn first_occupied(&self, span: Span) -> Option<Index> {
+        let (eights, rest) = self.slots(span).as_chunks::<8>();
+        let is_occupied = |slot: &AtomicU64| slot.load(Ordering::Relaxed) & F::OCCUPIED != 0;
+        let mut place = span.first.get();
+        for eight in eights {
+            let [a, b, c, d, e, f, g, h] =
+                eight.each_ref().map(|slot| slot.load(Ordering::Relaxed));
+            if (a | b | c | d | e | f | g | h) & F::OCCUPIED != 0 {
+                let first = eight.iter().position(is_occupied).unwrap_or(0);
+                return Index::at(place.wrapping_add(first));
+            }
+            place = place.wrapping_add(8);
+        }
+        rest.iter().position(is_occupied).and_then(|first| Index::at(place.wrapping_add(first)))
+    }
+
+    /// The places of a span at which something stands, in order.
+    pub(crate) fn occupied(&self, span: Span) -> impl Iterator<Item = Index> {
+        let mut rest = Some(span);
+        core::iter::from_fn(move || {
+            let span = rest?;
+            let index = self.first_occupied(span)?;
+            let next = index.next().filter(|next| *next <= span.last);
+            rest = next.map(|first| Span { first, last: span.last });
+            Some(index)
         })
+    }
+
+    /// Goes over the entries of a span to the first that names a table or a frame of the library, or
+    /// any leaf if linear ones are to be reported. Most tables hold runs, so that entries are looked at
+    /// eight at a time: whether they follow from the first one.
+    #[inline(always)]
+    pub(crate) fn scan(&self, level: u32, span: Span, reports: bool) -> Scan<F> {
+        const AT_ONCE: usize = 8;
+        let mut leaves = 0_u64;
+        let mut index = span.first;
+        let leaf_step = F::address_field(entry_size(level));
+        for chunk in self.slots(span).chunks(AT_ONCE) {
+            let load = |slot: &AtomicU64| slot.load(Ordering::Relaxed);
+            let first = Entry::<F>::from_word(chunk.first().map_or(0, load));
+            let step = if first.is_hardware_visible() { leaf_step } else { 0 };
+            let is_linear = first.is_linear_leaf(level);
+            if (first.is_plain() || is_linear && !reports) && chunk.len() == AT_ONCE {
+                let mut expected = first.word();
+                let difference = chunk.iter().fold(0, |bits, slot| {
+                    let bits = bits | (load(slot) ^ expected);
+                    expected = expected.wrapping_add(step);
+                    bits
+                });
+                if difference == 0 {
+                    leaves = leaves.wrapping_add(if is_linear { AT_ONCE as u64 } else { 0 });
+                    match index.after(AT_ONCE) {
+                        Some(next) => index = next,
+                        None => break,
+                    }
+                    continue;
+                }
+            }
+            for slot in chunk {
+                let entry = Entry::from_word(load(slot));
+                if entry.is_linear_leaf(level) && !reports {
+                    leaves = leaves.wrapping_add(1);
+                } else if !entry.is_plain() {
+                    return Scan { leaves, named: Some((index, entry)) };
+                }
+                match index.next() {
+                    Some(next) => index = next,
+                    None => break,
+                }
+            }
+        }
+        Scan { leaves, named: None }
     }
 
     #[inline(always)]
@@ -138,5 +225,46 @@ impl<'h, F: Format> Table<'h, F> {
         let slots = self.slots(span);
         let va = slots.as_ptr().cast::<u8>().cast_mut();
         self.window.host().clean(va, size_of_val(slots), Purpose::Table);
+    }
+}
+
+/// An entry of a table in the host's direct map.
+#[inline(always)]
+pub(crate) fn read_direct<F: Format>(
+    direct: DirectMap,
+    page: HostPhysAddr,
+    index: Index,
+) -> Entry<F> {
+    let base = direct.place(page).cast::<AtomicU64>();
+    // SAFETY: as for `Table::slot`; a table that went back stays readable, as the host declared where this
+    // is called.
+    let slot = unsafe { &*base.add(index.get()) };
+    Entry::from_word(slot.load(Ordering::Relaxed))
+}
+
+/// Writes the same word everywhere; the string instruction moves whole cache lines. Readers without the
+/// lock may still look at what was a table here: they see old words or new ones.
+#[cfg(all(target_arch = "x86_64", not(loom)))]
+#[inline(always)]
+fn repeat(slots: &[AtomicU64], word: u64) {
+    // SAFETY: 1. writes aligned words inside `slots`, whose interior is mutable; 2. the direction flag is
+    // clear, as the ABI says.
+    unsafe {
+        core::arch::asm!(
+            "rep stosq",
+            inout("rcx") slots.len() => _,
+            inout("rdi") slots.as_ptr() => _,
+            in("rax") word,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Writes the same word everywhere.
+#[cfg(any(not(target_arch = "x86_64"), loom))]
+#[inline(always)]
+fn repeat(slots: &[AtomicU64], word: u64) {
+    for slot in slots {
+        slot.store(word, Ordering::Relaxed);
     }
 }

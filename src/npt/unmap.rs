@@ -13,10 +13,12 @@ use core::cell::Cell;
 
 use super::Engine;
 use super::arch::Format;
-use super::edges::EdgeTable;
+use super::edges::{Cut, EdgeTable, Edges, Side};
+use super::edit::Edit;
 use super::entry::{Entry, State};
-use super::geometry::{ENTRIES, Index, PerLevel, Span, entry_size, table_size};
-use super::table::Table;
+use super::geometry::{ENTRIES, Index, PerLevel, Span, entry_size, shift, table_size};
+use super::split::Splits;
+use super::walk::{Cursor, end_of};
 use crate::abi::*;
 use crate::addr::{Bits, HostPhysAddr};
 use crate::error::{Error, Result};
@@ -24,7 +26,7 @@ use crate::hal::{FlushRequest, Host, publish_tables};
 use crate::sync::{Defect, Ordering, fence, planted};
 
 /// Whether hardware has to be told although nothing changed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flush {
     IfNeeded,
     Always,
@@ -33,96 +35,148 @@ pub(crate) enum Flush {
 /// Tells the host of linear pages that are gone, in merged runs.
 pub(crate) struct Releases<'h> {
     host: Option<&'h Host>,
-    run: Cell<Option<axas_mapping_t>>,
+    /// Of size 0: none.
+    run: Cell<Gone>,
+}
+
+/// Linear pages that are gone.
+#[derive(Clone, Copy, Default)]
+struct Gone {
+    gpa: u64,
+    hpa: u64,
+    size: u64,
+    flags: axas_flags_t,
 }
 
 impl<'h> Releases<'h> {
     /// To a host that wants to hear of them.
     pub(crate) fn to(host: &'h Host) -> Self {
-        Self { host: host.wants_released().then_some(host), run: Cell::new(None) }
+        Self { host: host.wants_released().then_some(host), run: Cell::default() }
     }
 
     /// To nobody: what goes was never mapped.
     pub(crate) fn silent() -> Self {
-        Self { host: None, run: Cell::new(None) }
+        Self { host: None, run: Cell::default() }
     }
 
     fn are_wanted(&self) -> bool {
         self.host.is_some()
     }
 
-    fn push(&self, page: axas_mapping_t) {
-        if self.host.is_none() {
+    fn push(&self, pages: Gone) {
+        let mut run = self.run.get();
+        let continues = run.gpa.wrapping_add(run.size) == pages.gpa
+            && run.hpa.wrapping_add(run.size) == pages.hpa
+            && run.flags == pages.flags;
+        if continues && run.size != 0 {
+            run.size = run.size.wrapping_add(pages.size);
+            self.run.set(run);
             return;
         }
-        if let Some(mut run) = self.run.get() {
-            let continues = run.gpa.wrapping_add(run.size) == page.gpa
-                && run.hpa.wrapping_add(run.size) == page.hpa
-                && run.flags == page.flags;
-            if continues {
-                run.size = run.size.wrapping_add(page.size);
-                self.run.set(Some(run));
-                return;
-            }
-        }
         self.flush();
-        self.run.set(Some(page));
+        self.run.set(pages);
     }
 
     /// Reports the run in hand. No window is open here.
+    #[inline(never)]
     fn flush(&self) {
-        if let (Some(host), Some(run)) = (self.host, self.run.take()) {
-            host.released(&run);
+        let run = self.run.take();
+        if let Some(host) = self.host
+            && run.size != 0
+        {
+            host.released(&axas_mapping_t {
+                gpa: run.gpa,
+                size: run.size,
+                hpa: run.hpa,
+                flags: run.flags,
+                state: AXAS_STATE_LINEAR,
+                ..axas_mapping_t::default()
+            });
         }
     }
 }
 
-/// Entries with nothing to give back or report, and the first one after them that has.
-struct Plain<F> {
-    count: u64,
-    after: Option<(Index, Entry<F>)>,
-}
-
 /// Entries that are read or emptied while a window is open and dealt with after it closed.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
+
+/// The tables of the edges that go whole: a bit for each side and level.
+#[derive(Clone, Copy, Default)]
+struct Dying(u32);
+
+impl Dying {
+    fn bit(side: Side, level: u32) -> u32 {
+        1_u32.wrapping_shl((side as u32).wrapping_mul(8).wrapping_add(level))
+    }
+
+    fn add(&mut self, side: Side, level: u32) {
+        self.0 |= Self::bit(side, level);
+    }
+
+    /// Whether the table below a cut of a table of `level` goes.
+    fn has_below(self, cut: &Cut, level: u32) -> bool {
+        self.0 & Self::bit(cut.side, level.wrapping_sub(1)) != 0
+    }
+}
 
 impl<'a, F: Format> Engine<'a, F> {
     /// Removes whatever stands in `[start, end)`.
+    #[inline(never)]
     pub(crate) fn unmap(&self, start: u64, end: u64, flush: Flush) -> Result<()> {
         let releases = Releases::to(&self.npt.host);
-        let features = self.features();
-        let splits = self.prepare_splits(start, end, &|_| true, &|entry, level| {
-            self.detached(entry, level, features, &releases)
-        })?;
-        let mut request = self.flush_request(start, end);
-        splits.begin(self, &mut request)?;
-        let detached = self.detach(start, end, &releases, &mut request);
-        if request.is_needed() || flush == Flush::Always {
-            self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+        let edit = Edit::Detach { reports: releases.are_wanted() };
+        let span = Span::covering(start, end, 1);
+        if let Some(table) = self.leaf_table(start, end)?
+            && !self.is_empty_outside(table, span)?
+        {
+            self.empty_leaf_table(table, start, end, &edit, &releases)?;
         } else {
-            request.cancel();
+            self.detach_and_flush(start, end, &edit, flush)?;
+            self.reap(start, end, &releases)?;
         }
-        splits.finish(self)?;
-        publish_tables();
-        detached?;
-        self.end_generation();
-        self.reap(start, end, &releases)?;
         releases.flush();
         Ok(())
     }
 
-    /// As [`Engine::unmap`], where both ends are known to be boundaries of entries.
-    pub(super) fn remove(&self, start: u64, end: u64, releases: Releases<'_>) -> Result<()> {
+    /// The first half of an unmap: nothing that stood in the range can be reached by any CPU afterwards.
+    #[inline(never)]
+    fn detach_and_flush(&self, start: u64, end: u64, edit: &Edit<F>, flush: Flush) -> Result<()> {
         let mut request = self.flush_request(start, end);
-        let detached = self.detach(start, end, &releases, &mut request);
-        if request.is_needed() {
-            self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+        let mut splits = Splits::new();
+        self.prepare_splits(&mut splits, start, end, edit)?;
+        splits.begin(self, &mut request)?;
+        let detached = self.detach(start, end, edit, &mut request);
+        self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
+        splits.finish(self)?;
+        publish_tables();
+        detached?;
+        self.end_generation();
+        Ok(())
+    }
+
+    /// As [`Engine::unmap`], where both ends are known to be boundaries of entries.
+    #[inline(never)]
+    pub(super) fn remove(&self, start: u64, end: u64, releases: &Releases<'_>) -> Result<()> {
+        let mut request = self.flush_request(start, end);
+        let edit = Edit::Detach { reports: releases.are_wanted() };
+        let detached = self.detach(start, end, &edit, &mut request);
+        self.issue_if(request, false, AXAS_FLUSH_UNMAP);
+        detached?;
+        self.end_generation();
+        self.reap(start, end, releases)
+    }
+
+    /// Issues a request to all CPUs if one of them may hold anything of what changed, or anyway.
+    pub(super) fn issue_if(&self, request: FlushRequest, anyway: bool, reason: u32) {
+        if request.is_needed() || anyway {
+            self.issue(request, reason, AXAS_SCOPE_ALL);
         } else {
             request.cancel();
         }
-        detached?;
-        self.end_generation();
-        self.reap(start, end, &releases)
+    }
+
+    /// Has everything flushed that CPUs may hold of a range in which nothing stands.
+    pub(super) fn flush_all(&self, start: u64, end: u64) {
+        self.issue(self.flush_request(start, end), AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
     }
 
     /// Lets readers without the lock know that tables are about to go: those that begin from here on see
@@ -137,265 +191,215 @@ impl<'a, F: Format> Engine<'a, F> {
         fence(Ordering::Release);
     }
 
-    /// What an entry that no table hangs on becomes when it is detached.
-    #[inline(always)]
-    fn detached(
+    /// Removes entries of a table of level 1 that stays.
+    #[inline(never)]
+    fn empty_leaf_table(
         &self,
-        entry: Entry<F>,
-        level: u32,
-        features: super::arch::Features,
+        table: HostPhysAddr,
+        start: u64,
+        end: u64,
+        edit: &Edit<F>,
         releases: &Releases<'_>,
-    ) -> Entry<F> {
-        match entry.state(level) {
-            State::Leaf if entry.is_owned() || releases.are_wanted() => entry.dead(features),
-            State::Leaf => {
-                self.ledger.discount_leaves(level, 1);
-                Entry::EMPTY
-            }
-            State::Reserved | State::Trap => Entry::EMPTY,
-            _ => entry,
+    ) -> Result<()> {
+        let span = Span::covering(start, end, 1);
+        let edited = self.edit(table, 1, span, edit)?;
+        if edited.leaf {
+            let mut request = self.flush_request(start, end);
+            request.add_leaf(1);
+            self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
         }
+        if edited.dead { self.reap(start, end, releases) } else { Ok(()) }
     }
 
+    #[inline(never)]
     fn detach(
         &self,
         start: u64,
         end: u64,
-        releases: &Releases<'_>,
+        edit: &Edit<F>,
         request: &mut FlushRequest,
     ) -> Result<()> {
-        for slice in self.root_slices(start, end) {
-            let edges = self.edges(slice.page, slice.start, slice.end)?;
-            // Bit `place`: the table at that place goes whole.
-            let mut dying = 0_u32;
-            for (place, edge) in edges.iter().enumerate().rev() {
-                let table = self.open(edge.page)?;
-                let cuts = edge.cuts();
-                let is_dying = |cut| {
-                    edges
-                        .below(place, cut)
-                        .is_some_and(|below| dying & 1_u32.wrapping_shl(below as u32) != 0)
-                };
-                let cuts_go = cuts
-                    .iter()
-                    .flatten()
-                    .all(|cut| table.load(cut.index).is_empty() || is_dying(cut));
-                if place != 0 && cuts_go && is_empty_outside(&table, edge.span()) {
-                    dying |= 1_u32.wrapping_shl(place as u32);
-                    continue;
-                }
-                for cut in cuts.iter().flatten().filter(|cut| is_dying(cut)) {
-                    let entry = table.load(cut.index);
-                    table.store(cut.index, entry.dead_table());
-                    request.add_table();
-                }
-                if let Some(span) = edge.whole_span() {
-                    self.detach_span(&table, edge.level, span, releases, request);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Detaches whole entries of a table that stays.
-    fn detach_span(
-        &self,
-        table: &Table<'a, F>,
-        level: u32,
-        span: Span,
-        releases: &Releases<'_>,
-        request: &mut FlushRequest,
-    ) {
-        let features = self.features();
-        table.update(span, |entry| match entry.state(level) {
-            State::Table => {
-                request.add_table();
-                entry.dead_table()
-            }
-            State::Leaf => {
-                request.add_leaf(level);
-                self.detached(entry, level, features, releases)
-            }
-            _ => self.detached(entry, level, features, releases),
-        });
-    }
-
-    /// Gives back what the dead entries of a range name, in the order of addresses.
-    fn reap(&self, start: u64, end: u64, releases: &Releases<'_>) -> Result<()> {
-        for slice in self.root_slices(start, end) {
-            let edges = self.edges(slice.page, slice.start, slice.end)?;
-            let (left, right) = (
-                edges.iter().rev().filter(|edge| !edge.is_right),
-                edges.iter().filter(|edge| edge.is_right),
-            );
-            for edge in left.chain(right) {
-                self.reap_table(edge, releases)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn reap_table(&self, edge: &EdgeTable, releases: &Releases<'_>) -> Result<()> {
-        let size = entry_size(edge.level);
-        let mut gpa = edge.start & !(size.wrapping_sub(1));
-        let mut rest = Some(edge.span());
-        while let Some(span) = rest {
-            let (now, later) = split_batch(span);
-            let mut batch = [Entry::EMPTY; BATCH];
-            let mut places = batch.iter_mut();
-            self.open(edge.page)?.update(now, |entry| {
-                match (entry.state(edge.level), places.next()) {
-                    (State::DeadLeaf | State::DeadTable, Some(place)) => {
-                        *place = entry;
-                        Entry::EMPTY
+        let mut at = start;
+        while at < end {
+            let slice = self.root_slice(at, end);
+            at = slice.end;
+            let mut edges = Edges::new(&slice, self.levels());
+            self.find_edges(&mut edges)?;
+            let mut dying = Dying::default();
+            for side in [Side::Left, Side::Right, Side::Both] {
+                for level in edges.levels(side) {
+                    let edge = edges.table(side, level);
+                    if self.detach_edge(&edge, dying, edit, request)? {
+                        dying.add(side, level);
                     }
-                    _ => entry,
                 }
-            });
-            for entry in batch.into_iter().take(now.count()) {
-                self.release(entry, edge.level, gpa, releases)?;
-                gpa = gpa.wrapping_add(size);
             }
-            rest = later;
         }
         Ok(())
     }
 
-    /// Gives back what an entry that no walker sees names.
+    /// Detaches what an edge table holds of a range; whether the table itself goes.
+    #[inline(never)]
+    fn detach_edge(
+        &self,
+        edge: &EdgeTable,
+        dying: Dying,
+        edit: &Edit<F>,
+        request: &mut FlushRequest,
+    ) -> Result<bool> {
+        let (page, level) = (edge.page, edge.level);
+        let mut is_dying = level < self.levels();
+        for cut in edge.cuts().iter().flatten() {
+            let entry = self.entry(page, cut.index)?;
+            is_dying &= entry.is_empty() || dying.has_below(cut, level);
+        }
+        if is_dying && self.is_empty_outside(page, edge.span())? {
+            return Ok(true);
+        }
+        for cut in edge.cuts().iter().flatten().filter(|cut| dying.has_below(cut, level)) {
+            let entry = self.entry(page, cut.index)?;
+            self.set_entry(page, cut.index, entry.dead_table())?;
+            request.add_table();
+        }
+        if let Some(span) = edge.whole_span() {
+            request.add(self.edit(page, level, span, edit)?, level);
+        }
+        Ok(false)
+    }
+
+    /// Empties the dead entries of a range and gives back what they name, in the order of addresses. The
+    /// only tables left in the range are those on its edges.
+    #[inline(never)]
+    fn reap(&self, start: u64, end: u64, releases: &Releases<'_>) -> Result<()> {
+        let mut cursor = Cursor::over(self, start, end);
+        while let Some(run) = cursor.next(self)? {
+            let size = entry_size(run.level);
+            let (mut span, mut gpa) = (run.span, run.gpa & !(size.wrapping_sub(1)));
+            while let Some((index, entry)) = self.take_dead(run.page, run.level, span)? {
+                gpa = gpa.wrapping_add(distance(span.first, index, run.level));
+                self.release(entry, run.level, gpa, start, end, releases)?;
+                let Some(next) = index.next().filter(|next| *next <= span.last) else { break };
+                gpa = gpa.wrapping_add(size);
+                span.first = next;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back what a dead entry named.
+    #[allow(clippy::too_many_arguments)] // One step of the loop above, with the loop's variables.
     fn release(
         &self,
         entry: Entry<F>,
         level: u32,
         gpa: u64,
+        start: u64,
+        end: u64,
         releases: &Releases<'_>,
     ) -> Result<()> {
-        match entry.state(level) {
-            State::Table | State::DeadTable => {
-                self.release_below(entry.address(), level.wrapping_sub(1), gpa, releases)
-            }
-            State::Leaf | State::DeadLeaf => {
-                self.release_leaf(entry, level, gpa, releases);
-                Ok(())
-            }
-            State::Corrupt => Err(Error::BadState),
-            _ => Ok(()),
+        if entry.state(level) == State::DeadTable {
+            let (start, end) = (start.max(gpa), end.min(gpa.wrapping_add(entry_size(level))));
+            return self.release_below(
+                entry.address(),
+                level.wrapping_sub(1),
+                start,
+                end,
+                releases,
+            );
         }
+        self.release_leaf(entry, level, gpa, releases)
     }
 
-    fn release_leaf(&self, entry: Entry<F>, level: u32, gpa: u64, releases: &Releases<'_>) {
+    /// Gives back, or reports, what a leaf names that no walker sees.
+    #[inline(never)]
+    fn release_leaf(
+        &self,
+        entry: Entry<F>,
+        level: u32,
+        gpa: u64,
+        releases: &Releases<'_>,
+    ) -> Result<()> {
+        if !matches!(entry.state(level), State::Leaf | State::DeadLeaf) {
+            return Err(Error::BadState);
+        }
         if entry.is_owned() {
             self.release_frame(entry, level);
-            return;
+            return Ok(());
         }
         self.ledger.discount_leaves(level, 1);
-        releases.push(axas_mapping_t {
-            gpa,
-            size: entry_size(level),
-            hpa: entry.address().bits(),
-            flags: entry.attributes(self.features()).flags(),
-            state: AXAS_STATE_LINEAR,
-            ..axas_mapping_t::default()
-        });
+        if releases.are_wanted() {
+            releases.push(Gone {
+                gpa,
+                size: entry_size(level),
+                hpa: entry.address().bits(),
+                flags: entry.attributes(self.features()).flags(),
+            });
+        }
+        Ok(())
     }
 
     /// Gives back a table that no walker sees, with everything below it: what hangs on an entry before
-    /// the entry's table.
+    /// the entry's table. Nothing stands in it outside `[start, end)`, of which a part lies in the table.
+    #[inline(never)]
     pub(super) fn release_below(
         &self,
         page: HostPhysAddr,
         top: u32,
-        gpa: u64,
+        start: u64,
+        end: u64,
         releases: &Releases<'_>,
     ) -> Result<()> {
         let mut level = top;
         let mut path = PerLevel::new(page);
-        // The next entry of each table, if it has one.
-        let mut next = PerLevel::new(Some(Index::FIRST));
-        let mut gpa = gpa & !(table_size(top).wrapping_sub(1));
+        let mut entered = PerLevel::new(start);
+        let mut gpa = start;
         loop {
-            if level == 1 {
-                self.release_leaf_table(path.get(1), gpa, releases)?;
-                gpa = gpa.wrapping_add(table_size(1));
-                next.set(1, None);
-            }
-            let Some(index) = next.get(level) else {
+            let page = path.get(level);
+            let stop = end_of(entered.get(level), table_size(level)).min(end);
+            if gpa >= stop {
                 self.check_releasable()?;
-                self.ledger.give_table(path.get(level), 0);
+                self.ledger.give_table(page, 0);
                 if level == top {
                     return Ok(());
                 }
                 level = level.wrapping_add(1);
                 continue;
+            }
+            let span = Span::covering(gpa, stop, level);
+            let scan = self.scan(page, level, span, releases.are_wanted())?;
+            self.ledger.discount_leaves(level, scan.leaves);
+            let Some((index, entry)) = scan.named else {
+                gpa = stop;
+                continue;
             };
-            let plain = self.skip_plain(path.get(level), level, index, releases)?;
-            gpa = gpa.wrapping_add(plain.count.wrapping_mul(entry_size(level)));
-            next.set(level, plain.after.and_then(|(index, _)| index.next()));
-            let Some((_, entry)) = plain.after else { continue };
-            match entry.state(level) {
-                State::Table | State::DeadTable => {
-                    level = level.wrapping_sub(1);
-                    path.set(level, entry.address());
-                    next.set(level, Some(Index::FIRST));
-                }
-                _ => {
-                    self.release(entry, level, gpa, releases)?;
-                    gpa = gpa.wrapping_add(entry_size(level));
-                }
+            gpa &= !(entry_size(level).wrapping_sub(1));
+            gpa = gpa.wrapping_add(distance(span.first, index, level));
+            if level == 1 {
+                self.release_leaves(page, Span { first: index, last: span.last }, gpa, releases)?;
+                gpa = stop;
+            } else if let State::Table | State::DeadTable = entry.state(level) {
+                level = level.wrapping_sub(1);
+                path.set(level, entry.address());
+                gpa = gpa.max(start);
+                entered.set(level, gpa);
+            } else {
+                self.release_leaf(entry, level, gpa, releases)?;
+                gpa = gpa.wrapping_add(entry_size(level));
             }
         }
     }
 
-    /// Counts out the entries from a place on that name nothing to give back or report.
-    fn skip_plain(
+    /// Gives back what entries of a table of level 1 name.
+    #[inline(never)]
+    fn release_leaves(
         &self,
         page: HostPhysAddr,
-        level: u32,
-        first: Index,
-        releases: &Releases<'_>,
-    ) -> Result<Plain<F>> {
-        let table = self.open(page)?;
-        let (mut count, mut leaves) = (0_u64, 0_u64);
-        let mut after = None;
-        for index in (Span { first, last: Index::LAST }).indices() {
-            let entry = table.load(index);
-            let is_plain = match entry.state(level) {
-                State::Empty | State::Reserved | State::Trap => true,
-                State::Leaf if !entry.is_owned() && !releases.are_wanted() => {
-                    leaves = leaves.wrapping_add(1);
-                    true
-                }
-                _ => false,
-            };
-            if !is_plain {
-                after = Some((index, entry));
-                break;
-            }
-            count = count.wrapping_add(1);
-        }
-        self.ledger.discount_leaves(level, leaves);
-        Ok(Plain { count, after })
-    }
-
-    /// Gives back what the entries of a table of level 1 name.
-    fn release_leaf_table(
-        &self,
-        page: HostPhysAddr,
+        span: Span,
         gpa: u64,
         releases: &Releases<'_>,
     ) -> Result<()> {
-        if !releases.are_wanted() {
-            let (mut leaves, mut owned) = (0_u64, false);
-            self.open(page)?.for_each(Span::ALL, |entry| {
-                leaves = leaves.wrapping_add(u64::from(entry.is_hardware_visible()));
-                owned |= entry.is_owned();
-            });
-            if !owned {
-                self.ledger.discount_leaves(1, leaves);
-                return Ok(());
-            }
-        }
         let mut gpa = gpa;
-        let mut rest = Some(Span::ALL);
+        let mut rest = Some(span);
         while let Some(span) = rest {
             let (now, later) = split_batch(span);
             let mut batch = [Entry::EMPTY; BATCH];
@@ -405,27 +409,28 @@ impl<'a, F: Format> Engine<'a, F> {
                     *place = entry;
                 }
             });
-            for entry in batch {
-                if !entry.is_empty() {
-                    self.release(entry, 1, gpa, releases)?;
+            let mut owned = 0_u64;
+            for &entry in &batch {
+                if entry.is_owned_page() {
+                    self.ledger.give_page(entry.address());
+                    owned = owned.wrapping_add(1);
+                } else if !entry.is_plain() {
+                    self.release_leaf(entry, 1, gpa, releases)?;
                 }
                 gpa = gpa.wrapping_add(entry_size(1));
             }
+            self.ledger.discount_leaves(1, owned);
+            self.ledger.discount_guest(owned);
+            self.ledger.count_released(owned);
             rest = later;
         }
         Ok(())
     }
 }
 
-/// Whether nothing stands outside a span; its neighbours answer first, most often.
-fn is_empty_outside<F: Format>(table: &Table<'_, F>, span: Span) -> bool {
-    let before = span.first.previous();
-    let after = span.last.next();
-    let is_empty_at = |index| table.load(index).is_empty();
-    before.is_none_or(is_empty_at)
-        && after.is_none_or(is_empty_at)
-        && before.is_none_or(|last| table.is_empty(Span { first: Index::FIRST, last }))
-        && after.is_none_or(|first| table.is_empty(Span { first, last: Index::LAST }))
+/// Bytes from one entry to another of the same table.
+fn distance(from: Index, to: Index, level: u32) -> u64 {
+    (to.get() as u64).wrapping_sub(from.get() as u64).wrapping_shl(shift(level))
 }
 
 /// The first entries of a span and the rest.

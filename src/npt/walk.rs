@@ -1,12 +1,13 @@
 //! Looking: one entry, or every entry of a range.
 
-use super::Engine;
 use super::arch::Format;
-use super::entry::{Entry, State};
+use super::entry::{Entry, State, Way};
 use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
-use super::table::Table;
-use crate::addr::HostPhysAddr;
+use super::table::{Table, read_direct};
+use super::{Engine, NestedPageTable};
+use crate::addr::{HostPhysAddr, next_page};
 use crate::error::{Error, Result};
+use crate::hal::DirectMap;
 use crate::sync::{Defect, Ordering, fence, planted};
 
 /// An entry and the level of its table.
@@ -23,193 +24,275 @@ impl<F: Format> Found<F> {
     }
 }
 
-impl<'a, F: Format> Engine<'a, F> {
+impl NestedPageTable {
     /// The entry that covers an address of the space, never one that points to a table.
-    #[inline]
-    pub(crate) fn walk(&self, gpa: u64) -> Result<Found<F>> {
+    pub(crate) fn walk<F: Format>(&self, gpa: u64) -> Result<Found<F>> {
+        self.walk_to(gpa).map(|(found, _)| found)
+    }
+
+    /// As [`NestedPageTable::walk`], with the table that holds the entry.
+    fn walk_to<F: Format>(&self, gpa: u64) -> Result<(Found<F>, HostPhysAddr)> {
         let mut page = self.root_page(gpa);
-        let mut level = self.levels();
+        let mut level = self.shape.levels;
         loop {
-            let entry = self.open(page)?.load_acquire(Index::of(gpa, level));
-            match entry.state(level) {
-                State::Table => {
-                    page = entry.address();
+            let table = Table::<F>::open(self.memory(), page)?;
+            let entry = table.load_acquire(Index::of(gpa, level));
+            match entry.way(level) {
+                Way::Down(below) => {
+                    page = below;
                     level = level.wrapping_sub(1);
                 }
-                State::Corrupt => return Err(Error::BadState),
-                _ => return Ok(Found { entry, level }),
+                Way::Ends if entry.state(level) != State::Corrupt => {
+                    return Ok((Found { entry, level }, page));
+                }
+                Way::Ends | Way::Corrupt => return Err(Error::BadState),
             }
         }
     }
 
-    /// As [`Engine::walk`], beside an exclusive call too; nothing if tables went meanwhile or the entry is
-    /// in transition.
+    /// As [`NestedPageTable::walk`], with the number of bytes from there on that look the same and, in a
+    /// leaf, lie side by side in host memory: to the end of the entry, or through its neighbours of 4 KiB
+    /// if `most` asks for more.
+    pub(crate) fn walk_run<F: Format>(&self, gpa: u64, most: u64) -> Result<(Found<F>, u64)> {
+        let (found, page) = self.walk_to::<F>(gpa)?;
+        let size = entry_size(found.level);
+        let mut bytes = size.wrapping_sub(gpa & size.wrapping_sub(1));
+        if found.level > 1 || bytes >= most || !found.entry.is_hardware_visible() {
+            return Ok((found, bytes));
+        }
+        let table = Table::<F>::open(self.memory(), page)?;
+        let mut expected = found.entry;
+        let mut next = Index::of(gpa, 1).next();
+        while let Some(index) = next
+            && bytes < most
+        {
+            expected = Entry::from_word(expected.word().wrapping_add(expected.step(size)));
+            if table.load(index) != expected {
+                break;
+            }
+            bytes = bytes.wrapping_add(size);
+            next = index.next();
+        }
+        Ok((found, bytes))
+    }
+
+    /// As [`NestedPageTable::walk`], beside an exclusive call too; nothing if tables went meanwhile, the
+    /// entry is in transition or corrupt, or the host's tables do not stay readable.
     ///
-    /// Needs tables that stay readable after they went back. What is read there is not followed: the
-    /// generation changes after tables are detached and before they go, so that an entry read under the
-    /// generation of the start was one of a table that was not gone then.
-    #[inline]
-    pub(crate) fn walk_unlocked(&self, gpa: u64) -> Option<Found<F>> {
-        let generation = self.npt.generation.load(Ordering::Acquire);
-        let mut page = self.root_page(gpa);
-        let mut level = self.levels();
-        loop {
-            let entry = self.open(page).ok()?.load(Index::of(gpa, level));
-            if !planted(Defect::GenerationBarrier) {
-                fence(Ordering::Acquire);
-            }
-            let is_same = self.npt.generation.load(Ordering::Relaxed) == generation;
-            if !is_same && !planted(Defect::GenerationUnread) {
-                return None;
-            }
-            match entry.state(level) {
-                State::Table => {
-                    page = entry.address();
-                    level = level.wrapping_sub(1);
-                }
-                State::Empty | State::Reserved | State::Trap | State::Leaf => {
-                    return Some(Found { entry, level });
-                }
-                _ => return None,
-            }
+    /// What is read in a table is not followed unless the generation is still that of the start: it changes
+    /// after tables are detached and before they go, so that the entry was one of a table that was not
+    /// gone then.
+    #[inline(never)]
+    pub(crate) fn walk_unlocked<F: Format>(&self, gpa: u64) -> Option<Found<F>> {
+        let (entry, level) = self.walk_direct(self.direct_reads?, gpa);
+        (level != 0).then_some(Found { entry, level })
+    }
+
+    /// The host-physical address and the level of the leaf that maps an address, as
+    /// [`NestedPageTable::walk_unlocked`] finds it; level 0 where it finds no leaf. Two words that stay in
+    /// registers.
+    #[inline(never)]
+    pub(crate) fn translate_unlocked<F: Format>(&self, gpa: u64) -> (u64, u32) {
+        let Some(direct) = self.direct_reads else { return (0, 0) };
+        let (entry, level) = self.walk_direct::<F>(direct, gpa);
+        if level == 0 || !entry.is_hardware_visible() {
+            return (0, 0);
         }
+        let offset = gpa & entry_size(level).wrapping_sub(1);
+        (F::address(entry.word()).wrapping_add(offset), level)
     }
 
-    /// Calls `visit` with the entries of `[start, end)` that do not point to tables, in order: runs of
-    /// neighbours in one table, the table's level, and the first address of the range they cover.
-    pub(crate) fn visit(
-        &self,
-        start: u64,
-        end: u64,
-        visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
-    ) -> Result<()> {
-        self.visit_entering(start, end, |_, _, _, _| Ok(true), visit)
-    }
-
-    /// As [`Engine::visit`]; `enter` is asked before each table below: with the table that points to it, its
-    /// level, the place in it and the first address of the range below.
-    pub(crate) fn visit_entering(
-        &self,
-        start: u64,
-        end: u64,
-        enter: impl FnMut(&Table<'a, F>, u32, Index, u64) -> Result<bool>,
-        visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
-    ) -> Result<()> {
-        let mut visitor = Visitor { enter, visit };
-        for slice in self.root_slices(start, end) {
-            self.visit_below(slice.page, self.levels(), slice.start, slice.end, &mut visitor)?;
-        }
-        Ok(())
-    }
-
-    /// As [`Engine::visit`], for a range that lies in one page of a table of `top`.
-    pub(crate) fn visit_page(
-        &self,
-        page: HostPhysAddr,
-        top: u32,
-        start: u64,
-        end: u64,
-        visit: impl FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
-    ) -> Result<()> {
-        let mut visitor = Visitor { enter: |_: &Table<'a, F>, _, _, _| Ok(true), visit };
-        self.visit_below(page, top, start, end, &mut visitor)
-    }
-
-    fn visit_below<E, V>(
-        &self,
-        page: HostPhysAddr,
-        top: u32,
-        start: u64,
-        end: u64,
-        visitor: &mut Visitor<E, V>,
-    ) -> Result<()>
-    where
-        E: FnMut(&Table<'a, F>, u32, Index, u64) -> Result<bool>,
-        V: FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
-    {
-        let mut path = PerLevel::new(page);
-        let mut level = top;
-        let mut gpa = start;
-        let mut followed = 0_u64;
-        while gpa < end {
-            let table = self.open(path.get(level))?;
-            let table_end = (gpa | table_size(level).wrapping_sub(1)).wrapping_add(1);
-            let stop = end.min(table_end);
-            match visitor.visit_table(&table, level, gpa, stop)? {
-                Some(child) => {
-                    followed = followed.wrapping_add(1);
-                    self.check_followed(followed)?;
-                    level = level.wrapping_sub(1);
-                    path.set(level, child.page);
-                    gpa = child.gpa;
-                }
-                None => {
-                    gpa = stop;
-                    while level < top && gpa & table_size(level).wrapping_sub(1) == 0 {
-                        level = level.wrapping_add(1);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What a visit asks and does.
-struct Visitor<E, V> {
-    enter: E,
-    visit: V,
-}
-
-/// A table below, and the address at which the visit goes on in it.
-struct Child {
-    page: HostPhysAddr,
-    gpa: u64,
-}
-
-impl<E, V> Visitor<E, V> {
-    /// Visits the entries of `[gpa, stop)` in one table up to the first table that is entered.
+    /// The entry and its level, 0 where there is nothing to be said.
     #[inline(always)]
-    fn visit_table<'a, F: Format>(
-        &mut self,
-        table: &Table<'a, F>,
-        level: u32,
-        gpa: u64,
-        stop: u64,
-    ) -> Result<Option<Child>>
-    where
-        E: FnMut(&Table<'a, F>, u32, Index, u64) -> Result<bool>,
-        V: FnMut(&Table<'a, F>, u32, Span, u64) -> Result<()>,
-    {
-        let span = Span::covering(gpa, stop, level);
-        if level == 1 {
-            (self.visit)(table, level, span, gpa)?;
+    fn walk_direct<F: Format>(&self, direct: DirectMap, gpa: u64) -> (Entry<F>, u32) {
+        const NOTHING: u32 = 0;
+        let generation = self.generation.load(Ordering::Acquire);
+        let mut page = self.root_page(gpa);
+        // One level after the other with its number known, which a loop would have to compute with.
+        macro_rules! step {
+            ($level:literal) => {
+                let entry = read_direct(direct, page, Index::of(gpa, $level));
+                if !planted(Defect::GenerationBarrier) {
+                    fence(Ordering::Acquire);
+                }
+                let is_same = self.generation.load(Ordering::Relaxed) == generation;
+                if !is_same && !planted(Defect::GenerationUnread) {
+                    return (entry, NOTHING);
+                }
+                match entry.way($level) {
+                    Way::Down(below) => page = below,
+                    Way::Ends if entry.is_settled() => return (entry, $level),
+                    Way::Ends | Way::Corrupt => return (entry, NOTHING),
+                }
+            };
+        }
+        let levels = self.shape.levels;
+        if F::MAX_LEVELS >= 5 && levels >= 5 {
+            step!(5);
+        }
+        if levels >= 4 {
+            step!(4);
+        }
+        step!(3);
+        step!(2);
+        step!(1);
+        let _ = page;
+        (Entry::EMPTY, NOTHING)
+    }
+}
+
+impl<F: Format> Engine<'_, F> {
+    /// The table of level 1 that covers all of `[start, end)`, unless the range is as large as the table.
+    #[inline(never)]
+    pub(super) fn leaf_table(&self, start: u64, end: u64) -> Result<Option<HostPhysAddr>> {
+        let (last, size) = (end.wrapping_sub(1), table_size(1));
+        if start ^ last >= size || end.wrapping_sub(start) == size {
             return Ok(None);
         }
-        let size = entry_size(level);
-        let mut gpa = gpa;
-        let mut run: Option<(Index, u64)> = None;
-        for index in span.indices() {
-            let entry = table.load(index);
-            match entry.state(level) {
-                State::Corrupt => return Err(Error::BadState),
-                State::Table => {
-                    if let (Some((first, start)), Some(last)) = (run.take(), index.previous()) {
-                        (self.visit)(table, level, Span { first, last }, start)?;
-                    }
-                    if (self.enter)(table, level, index, gpa)? {
-                        return Ok(Some(Child { page: entry.address(), gpa }));
-                    }
-                }
-                _ => {
-                    run.get_or_insert((index, gpa));
-                }
-            }
-            gpa = (gpa & !(size.wrapping_sub(1))).wrapping_add(size);
-        }
-        if let Some((first, start)) = run {
-            (self.visit)(table, level, Span { first, last: span.last }, start)?;
-        }
-        Ok(None)
+        self.leaf_table_of(start)
     }
+
+    /// The table of level 1 that covers an address, if there is one.
+    #[inline(always)]
+    pub(super) fn leaf_table_of(&self, gpa: u64) -> Result<Option<HostPhysAddr>> {
+        let mut page = self.npt.root_page(gpa);
+        let levels = self.levels();
+        macro_rules! step {
+            ($level:literal) => {
+                match self.open(page)?.load(Index::of(gpa, $level)).way($level) {
+                    Way::Down(below) => page = below,
+                    Way::Ends | Way::Corrupt => return Ok(None),
+                }
+            };
+        }
+        if F::MAX_LEVELS >= 5 && levels >= 5 {
+            step!(5);
+        }
+        if levels >= 4 {
+            step!(4);
+        }
+        step!(3);
+        step!(2);
+        Ok(Some(page))
+    }
+}
+
+/// Neighbouring entries of one table that do not point to tables.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) page: HostPhysAddr,
+    pub(crate) level: u32,
+    pub(crate) span: Span,
+    /// The first address of the range that they cover.
+    pub(crate) gpa: u64,
+}
+
+/// An entry that points to a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Below {
+    pub(crate) page: HostPhysAddr,
+    pub(crate) level: u32,
+    pub(crate) index: Index,
+    /// The first address of the range below it.
+    pub(crate) gpa: u64,
+    /// The table it points to.
+    pub(crate) table: HostPhysAddr,
+}
+
+/// What a cursor comes to.
+pub(crate) enum Part {
+    Entries(Run),
+    /// To be entered or skipped before the next step.
+    Table(Below),
+}
+
+/// Goes over all entries of a range, in the order of addresses, from table to table and not from the root
+/// to each page. No window is open between two steps.
+pub(crate) struct Cursor {
+    path: PerLevel<HostPhysAddr>,
+    top: u32,
+    level: u32,
+    gpa: u64,
+    end: u64,
+    followed: u64,
+}
+
+impl Cursor {
+    /// Over a range of the space.
+    pub(crate) fn over<F: Format>(engine: &Engine<'_, F>, start: u64, end: u64) -> Self {
+        Self::within(engine.npt.root_page(start), engine.levels(), start, end)
+    }
+
+    /// Over a range that lies in one page of a table of `top`.
+    pub(crate) fn within(page: HostPhysAddr, top: u32, start: u64, end: u64) -> Self {
+        Self { path: PerLevel::new(page), top, level: top, gpa: start, end, followed: 0 }
+    }
+
+    /// The next entries that do not point to tables; tables are entered.
+    pub(crate) fn next<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<Option<Run>> {
+        loop {
+            match self.step(engine)? {
+                Some(Part::Entries(run)) => return Ok(Some(run)),
+                Some(Part::Table(below)) => self.enter(engine, below)?,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next part of the range.
+    pub(crate) fn step<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<Option<Part>> {
+        if self.gpa >= self.end {
+            return Ok(None);
+        }
+        let (level, gpa, page) = (self.level, self.gpa, self.path.get(self.level));
+        let mut stop = end_of(gpa, table_size(level)).min(self.end);
+        let mut span = Span::covering(gpa, stop, level);
+        if level > 1
+            && let Some((index, table)) = engine.first_table(page, level, span)?
+        {
+            let Some(last) = index.previous().filter(|last| *last >= span.first) else {
+                return Ok(Some(Part::Table(Below { page, level, index, gpa, table })));
+            };
+            span.last = last;
+            let size = entry_size(level);
+            let count = (span.count() as u64).wrapping_mul(size);
+            stop = (gpa & !(size.wrapping_sub(1))).wrapping_add(count);
+        }
+        self.advance(stop);
+        Ok(Some(Part::Entries(Run { page, level, span, gpa })))
+    }
+
+    /// Goes on in a table that the last step came to.
+    pub(crate) fn enter<F: Format>(&mut self, engine: &Engine<'_, F>, below: Below) -> Result<()> {
+        self.followed = self.followed.wrapping_add(1);
+        engine.check_followed(self.followed)?;
+        self.level = below.level.wrapping_sub(1);
+        self.path.set(self.level, below.table);
+        Ok(())
+    }
+
+    /// Goes on behind a table that the last step came to.
+    pub(crate) fn skip(&mut self, below: Below) {
+        self.advance(end_of(below.gpa, entry_size(below.level)));
+    }
+
+    /// Goes on at an address where entries of the table in work end.
+    fn advance(&mut self, gpa: u64) {
+        self.gpa = gpa;
+        while gpa & table_size(self.level).wrapping_sub(1) == 0 {
+            if self.level >= self.top {
+                // The pages of a root lie side by side.
+                let page = next_page(self.path.get(self.top));
+                self.path.set(self.top, page);
+                return;
+            }
+            self.level = self.level.wrapping_add(1);
+        }
+    }
+}
+
+/// Where the piece of `size` bytes ends that covers an address.
+#[inline(always)]
+pub(super) const fn end_of(gpa: u64, size: u64) -> u64 {
+    (gpa | size.wrapping_sub(1)).wrapping_add(1)
 }

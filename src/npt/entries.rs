@@ -1,0 +1,191 @@
+//! What is done to the entries of one table. The window on the table is open inside these functions only,
+//! so that the code that opens and closes it is here once.
+
+use super::Engine;
+use super::arch::Format;
+use super::edit::Edit;
+use super::entry::{Entry, State, Way};
+use super::geometry::{Index, Span};
+use super::table::Scan;
+use crate::addr::HostPhysAddr;
+use crate::error::{Error, Result};
+
+/// What an edit came upon.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Edited {
+    /// A leaf that hardware may hold changed.
+    pub(crate) leaf: bool,
+    /// An entry that pointed to a table changed.
+    pub(crate) table: bool,
+    /// Entries are dead now.
+    pub(crate) dead: bool,
+    /// A leaf lost permissions.
+    pub(crate) lost: bool,
+    /// A leaf gained permissions.
+    pub(crate) gained: bool,
+}
+
+impl<F: Format> Engine<'_, F> {
+    /// An entry.
+    #[inline(never)]
+    pub(crate) fn entry(&self, page: HostPhysAddr, index: Index) -> Result<Entry<F>> {
+        Ok(self.open(page)?.load(index))
+    }
+
+    /// Writes an entry, after everything that was written before.
+    #[inline(never)]
+    pub(super) fn set_entry(
+        &self,
+        page: HostPhysAddr,
+        index: Index,
+        entry: Entry<F>,
+    ) -> Result<()> {
+        self.open(page)?.store(index, entry);
+        Ok(())
+    }
+
+    /// Writes entries at a distance of `step` from each other, after everything that was written before.
+    #[inline(never)]
+    pub(super) fn fill_entries(
+        &self,
+        page: HostPhysAddr,
+        span: Span,
+        first: Entry<F>,
+        step: u64,
+    ) -> Result<()> {
+        self.open(page)?.fill(span, first, step);
+        Ok(())
+    }
+
+    /// Writes the same entry everywhere in a span that no walker sees yet.
+    #[inline(never)]
+    pub(super) fn fill_unseen(
+        &self,
+        page: HostPhysAddr,
+        span: Span,
+        entry: Entry<F>,
+    ) -> Result<()> {
+        self.open(page)?.fill_unseen(span, entry);
+        Ok(())
+    }
+
+    /// Whether nothing stands in a span.
+    #[inline(never)]
+    pub(super) fn is_empty(&self, page: HostPhysAddr, span: Span) -> Result<bool> {
+        Ok(self.open(page)?.is_empty(span))
+    }
+
+    /// Whether nothing stands outside a span; its neighbours answer first, most often.
+    #[inline(never)]
+    pub(super) fn is_empty_outside(&self, page: HostPhysAddr, span: Span) -> Result<bool> {
+        let table = self.open(page)?;
+        let before = span.first.previous();
+        let after = span.last.next();
+        let is_empty_at = |index| table.load(index).is_empty();
+        Ok(before.is_none_or(is_empty_at)
+            && after.is_none_or(is_empty_at)
+            && before.is_none_or(|last| table.is_empty(Span { first: Index::FIRST, last }))
+            && after.is_none_or(|first| table.is_empty(Span { first, last: Index::LAST })))
+    }
+
+    /// The first entry of a span that points to a table, and the table.
+    #[inline(never)]
+    pub(super) fn first_table(
+        &self,
+        page: HostPhysAddr,
+        level: u32,
+        span: Span,
+    ) -> Result<Option<(Index, HostPhysAddr)>> {
+        let table = self.open(page)?;
+        for index in table.occupied(span) {
+            match table.load(index).way(level) {
+                Way::Down(below) => return Ok(Some((index, below))),
+                Way::Ends => {}
+                Way::Corrupt => return Err(Error::BadState),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Goes over the entries of a span to the first that names a table or something to give back, or to
+    /// report if linear leaves are to be.
+    #[inline(never)]
+    pub(super) fn scan(
+        &self,
+        page: HostPhysAddr,
+        level: u32,
+        span: Span,
+        reports: bool,
+    ) -> Result<Scan<F>> {
+        Ok(self.open(page)?.scan(level, span, reports))
+    }
+
+    /// Empties the first dead entry of a span; its place and what it was.
+    #[inline(never)]
+    pub(super) fn take_dead(
+        &self,
+        page: HostPhysAddr,
+        level: u32,
+        span: Span,
+    ) -> Result<Option<(Index, Entry<F>)>> {
+        let table = self.open(page)?;
+        for index in table.occupied(span) {
+            let entry = table.load(index);
+            if !entry.is_settled()
+                && matches!(entry.state(level), State::DeadLeaf | State::DeadTable)
+            {
+                table.store(index, Entry::EMPTY);
+                return Ok(Some((index, entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Edits the entries of a span.
+    #[inline(never)]
+    pub(super) fn edit(
+        &self,
+        page: HostPhysAddr,
+        level: u32,
+        span: Span,
+        edit: &Edit<F>,
+    ) -> Result<Edited> {
+        let table = self.open(page)?;
+        let mut edited = Edited::default();
+        if let Edit::Protect(protection) = edit {
+            // Permissions are edited a thousand pages at a time, and most leaves look like the one before.
+            let mut seen = None;
+            table.update(span, |entry| {
+                if !entry.is_hardware_visible() || entry.way(level) != Way::Ends {
+                    return self.edited(edit, entry, level);
+                }
+                let permissions = entry.word() & F::PERMISSIONS;
+                if seen != Some(permissions) {
+                    seen = Some(permissions);
+                    let from = entry.attributes(self.features()).permissions;
+                    edited.leaf = true;
+                    edited.lost |= !protection.to.contains(from);
+                    edited.gained |= !from.contains(protection.to);
+                }
+                entry.with_permissions(protection.encoded)
+            });
+        } else {
+            for index in table.occupied(span) {
+                let entry = table.load(index);
+                let new = self.edited(edit, entry, level);
+                if new == entry {
+                    continue;
+                }
+                if entry.is_hardware_visible() {
+                    match entry.way(level) {
+                        Way::Down(_) => edited.table = true,
+                        _ => edited.leaf = true,
+                    }
+                }
+                edited.dead |= !new.is_settled();
+                table.store(index, new);
+            }
+        }
+        Ok(edited)
+    }
+}
