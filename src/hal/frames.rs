@@ -59,6 +59,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Takes the frame of a table of `1 << order` pages within the quota.
+    #[inline(never)]
     pub(crate) fn take_table(&self, order: u32) -> Result<OwnedFrame<'_>> {
         let pages = 1_u64.wrapping_shl(order);
         if self.count_tables(pages) > self.quota {
@@ -86,6 +87,7 @@ impl<'a> Ledger<'a> {
         self.take(order, Purpose::Guest)
     }
 
+    #[inline(never)]
     fn take(&self, order: u32, purpose: Purpose) -> Result<OwnedFrame<'_>> {
         let address = self.host.take(order, purpose)?;
         add(&self.allocated, 1_u64.wrapping_shl(order));
@@ -98,6 +100,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Gives a table back.
+    #[inline(never)]
     pub(crate) fn give_table(&self, address: HostPhysAddr, order: u32) {
         self.count_tables(0_u64.wrapping_sub(1_u64.wrapping_shl(order)));
         self.give(address, order, Purpose::Table);

@@ -49,6 +49,7 @@ impl EdgeTable {
     }
 
     /// The entries that the range cuts.
+    #[inline(never)]
     pub(crate) fn cuts(&self) -> [Option<Cut>; 2] {
         let mask = entry_size(self.level).wrapping_sub(1);
         let span = self.span();
@@ -96,6 +97,7 @@ pub(crate) struct Edges {
 
 impl Edges {
     /// The page of a root that covers a range; what lies below it is to be found.
+    #[inline(always)]
     pub(super) fn new(slice: &RootSlice, top: u32) -> Self {
         Self {
             start: slice.start,

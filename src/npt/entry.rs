@@ -190,6 +190,7 @@ impl<F: Format> Entry<F> {
     }
 
     /// What a leaf or a pending entry becomes between detach and reap.
+    #[inline(never)]
     pub fn dead(self, features: Features) -> Self {
         let owned = if self.is_owned() { OWNED } else { 0 };
         let reservation = Reservation { attributes: self.attributes(features), largest: 1 };
@@ -199,6 +200,7 @@ impl<F: Format> Entry<F> {
 
     /// What an owned leaf of `level` becomes between detach and reap if a reservation is to take its
     /// place, whose largest page is the size of the leaf.
+    #[inline(never)]
     pub fn discarded(self, features: Features, level: u32) -> Self {
         let reservation = Reservation { attributes: self.attributes(features), largest: level };
         let payload = reservation.payload() | OWNED;
@@ -231,6 +233,7 @@ impl<F: Format> Entry<F> {
     }
 
     /// What the entry is, seen in a table of `level`.
+    #[inline(never)]
     pub fn state(self, level: u32) -> State {
         if F::is_valid(self.word) {
             return match F::is_leaf(self.word, level) {
@@ -327,6 +330,7 @@ impl<F: Format> Entry<F> {
     }
 
     /// Attributes of a leaf, a reservation, or what was one.
+    #[inline(never)]
     pub fn attributes(self, features: Features) -> Attributes {
         if F::is_valid(self.word) {
             return F::attributes(self.word, features);

@@ -139,6 +139,7 @@ pub(crate) fn fresh_tables(level: u32, start: u64, end: u64, leaf_level: u32) ->
 pub(crate) struct PerLevel<T>([T; 5]);
 
 impl<T: Copy> PerLevel<T> {
+    #[inline(always)]
     pub(crate) const fn new(value: T) -> Self {
         Self([value; 5])
     }

@@ -5,7 +5,7 @@ use super::arch::Format;
 use super::content::{Content, Extents, Linear};
 use super::edges::{EdgeTable, Edges, Side};
 use super::entry::{Entry, Reservation, State, Way};
-use super::geometry::{ENTRIES, Index, PerLevel, Span, shift, table_size};
+use super::geometry::{ENTRIES, Index, PerLevel, Span, fresh_tables, shift, table_size};
 use super::unmap::{Flush, Releases};
 use super::walk::end_of;
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL, axas_extent_t};
@@ -69,12 +69,11 @@ impl<'a, F: Format> Engine<'a, F> {
         attributes: Attributes,
         most_level: u32,
     ) -> Result<()> {
-        let mut content = Content::Linear(Linear::new(distance, attributes, most_level));
-        let list = FrameList::take(self.ledger, content.tables(self.levels(), start, end))?;
+        let linear = Linear::new(distance, attributes, most_level);
+        let tables = fresh_tables(self.levels(), start, end, linear.leaf_level);
+        let list = FrameList::take(self.ledger, tables)?;
         self.unmap(start, end, Flush::IfNeeded)?;
-        self.fill(start, end, &list, &mut content)
-            .or_else(|failed| self.undo_fill(start, failed))?;
-        publish_tables();
+        self.fill_from(start, end, &list, Content::Linear(linear))?;
         self.announce_new(start, end);
         Ok(())
     }
@@ -129,9 +128,23 @@ impl<'a, F: Format> Engine<'a, F> {
         } else {
             let tables = self.survey(start, end, &content)?;
             let list = FrameList::take(self.ledger, tables)?;
-            let filled = self.fill(start, end, &list, &mut content);
-            filled.or_else(|failed| self.undo_fill(start, failed))?;
+            return self.fill_from(start, end, &list, content);
         }
+        publish_tables();
+        Ok(())
+    }
+
+    /// Fills a range in which nothing stands, with the tables that it needs at hand.
+    #[inline(never)]
+    fn fill_from(
+        &self,
+        start: u64,
+        end: u64,
+        tables: &FrameList<'a>,
+        mut content: Content<'_, F>,
+    ) -> Result<()> {
+        let filled = self.fill(start, end, tables, &mut content);
+        filled.or_else(|failed| self.undo_fill(start, failed))?;
         publish_tables();
         Ok(())
     }

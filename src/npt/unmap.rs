@@ -249,14 +249,15 @@ impl<'a, F: Format> Engine<'a, F> {
     ) -> Result<bool> {
         let (page, level) = (edge.page, edge.level);
         let mut is_dying = level < self.levels();
-        for cut in edge.cuts().iter().flatten() {
+        let cuts = edge.cuts();
+        for cut in cuts.iter().flatten() {
             let entry = self.entry(page, cut.index)?;
             is_dying &= entry.is_empty() || dying.has_below(cut, level);
         }
         if is_dying && self.is_empty_outside(page, edge.span())? {
             return Ok(true);
         }
-        for cut in edge.cuts().iter().flatten().filter(|cut| dying.has_below(cut, level)) {
+        for cut in cuts.iter().flatten().filter(|cut| dying.has_below(cut, level)) {
             let entry = self.entry(page, cut.index)?;
             self.set_entry(page, cut.index, entry.dead_table())?;
             request.add_table();
