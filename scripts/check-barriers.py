@@ -17,7 +17,8 @@ import subprocess
 import sys
 
 OBJDUMP = "aarch64-linux-gnu-objdump"
-PUBLISHERS = ("map_linear", "fill_prepared", "unmap", "protect", "populate", "discard", "take_page_in")
+PUBLISHERS = ("fill_empty", "fill_from", "map_page", "detach_and_flush", "protect", "populate", "discard",
+              "take_page_in")
 
 # state -> event -> state; paths begin in "start" and end in "start" (no flush here) or "end".
 ORDER = {

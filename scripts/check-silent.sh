@@ -8,7 +8,7 @@ loud=build/host/libaxaddrspace.a
 out=build/host-silent
 silent=$out/libaxaddrspace.a
 [ -f $loud ] || die "no $loud: run make lib"
-LOG=0 OUT=$out scripts/build-lib.sh host
+LOG=0 scripts/build-lib.sh host $out
 
 # bytes SECTION ARCHIVE
 bytes() { size -A "$2" | awk -v section="$1" '$1 == section { sum += $2 } END { print sum + 0 }'; }

@@ -131,12 +131,14 @@ impl<'h, F: Format> Table<'h, F> {
     #[inline(never)]
     pub(crate) fn first_occupied(&self, span: Span) -> Option<Index> {
         let (eights, rest) = self.slots(span).as_chunks::<8>();
-        let is_occupied = |slot: &AtomicU64| slot.load(Ordering::Relaxed) & F::OCCUPIED != 0;
+        let load = |slot: &AtomicU64| slot.load(Ordering::Relaxed);
+        let is_occupied = |slot: &AtomicU64| load(slot) & F::OCCUPIED != 0;
         let mut place = span.first.get();
         for eight in eights {
-            let [a, b, c, d, e, f, g, h] =
-                eight.each_ref().map(|slot| slot.load(Ordering::Relaxed));
-            if (a | b | c | d | e | f | g | h) & F::OCCUPIED != 0 {
+            let [a, b, c, d, e, f, g, h] = eight;
+            let left = load(a) | load(b) | load(c) | load(d);
+            let right = load(e) | load(f) | load(g) | load(h);
+            if (left | right) & F::OCCUPIED != 0 {
                 let first = eight.iter().position(is_occupied).unwrap_or(0);
                 return Index::at(place.wrapping_add(first));
             }
@@ -150,7 +152,11 @@ impl<'h, F: Format> Table<'h, F> {
         let mut rest = Some(span);
         core::iter::from_fn(move || {
             let span = rest?;
-            let index = self.first_occupied(span)?;
+            let index = if self.load(span.first).is_empty() {
+                self.first_occupied(span)?
+            } else {
+                span.first
+            };
             let next = index.next().filter(|next| *next <= span.last);
             rest = next.map(|first| Span { first, last: span.last });
             Some(index)
