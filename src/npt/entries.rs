@@ -156,7 +156,8 @@ impl<F: Format> Engine<'_, F> {
             // Permissions are edited a thousand pages at a time, and most leaves look like the one before.
             let mut seen = None;
             table.update(span, |entry| {
-                if !entry.is_hardware_visible() || entry.way(level) != Way::Ends {
+                // Permissions change in runs only, where what is valid is a leaf.
+                if !entry.is_hardware_visible() {
                     return self.edited(edit, entry, level);
                 }
                 let permissions = entry.word() & F::PERMISSIONS;
@@ -172,7 +173,11 @@ impl<F: Format> Engine<'_, F> {
         } else {
             for index in table.occupied(span) {
                 let entry = table.load(index);
-                let new = self.edited(edit, entry, level);
+                let new = if entry.is_plain() && matches!(edit, Edit::Detach { .. }) {
+                    Entry::EMPTY
+                } else {
+                    self.edited(edit, entry, level)
+                };
                 if new == entry {
                     continue;
                 }

@@ -351,6 +351,11 @@ impl<'a, F: Format> Engine<'a, F> {
 
     /// Gives the entries of a new table outside a span what stood there before.
     fn clear_outside(&self, ground: &Ground<F>, page: HostPhysAddr, span: Span) -> Result<()> {
+        const FEW: usize = 128;
+        if span.count() < FEW {
+            // One stretch is sooner written than the two around it.
+            return self.fill_unseen(page, Span::ALL, ground.entry);
+        }
         if let Some(last) = span.first.previous() {
             self.fill_unseen(page, Span { first: Index::FIRST, last }, ground.entry)?;
         }

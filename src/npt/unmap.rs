@@ -97,7 +97,7 @@ impl<'h> Releases<'h> {
 }
 
 /// Entries that are read or emptied while a window is open and dealt with after it closed.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 
 /// The tables of the edges that go whole: a bit for each side and level.
 #[derive(Clone, Copy, Default)]
@@ -413,7 +413,7 @@ impl<'a, F: Format> Engine<'a, F> {
             let mut owned = 0_u64;
             for &entry in &batch {
                 if entry.is_owned_page() {
-                    self.ledger.give_page(entry.address());
+                    self.ledger.give_page(HostPhysAddr::from_bits(F::address(entry.word())));
                     owned = owned.wrapping_add(1);
                 } else if !entry.is_plain() {
                     self.release_leaf(entry, 1, gpa, releases)?;
