@@ -92,10 +92,12 @@ mod sink {
         // SAFETY: only `set` writes the pointer, from an `axas_log_fn`, whose null is `None`.
         let callback = unsafe { core::mem::transmute::<*mut c_void, axas_log_fn>(pointer) };
         let Some(callback) = callback else { return };
-        let mut name = Line::<32>::new();
-        name.push_str("axaddrspace::");
-        name.push_str(target);
+        // The name of the target, its NUL, and the message: one buffer, for stacks are small.
         let mut line = Line::<128>::new();
+        line.push_str("axaddrspace::");
+        line.push_str(target);
+        line.push(0);
+        let message = line.length;
         line.push_str(text);
         line.push_str(" 0x");
         line.push_hex(first);
@@ -107,8 +109,8 @@ mod sink {
             callback(
                 CONTEXT.load(Ordering::Relaxed),
                 level as u32,
-                name.bytes.as_ptr().cast::<c_char>(),
                 line.bytes.as_ptr().cast::<c_char>(),
+                line.bytes.as_ptr().wrapping_add(message).cast::<c_char>(),
             );
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn check_vmid<F: Format>(vmid: u32, features: Features) -> Result<()>
 
 impl AddressSpace {
     /// Creates a space whose handle lives in a frame of the host.
+    #[inline(never)]
     pub fn create(config: &axas_config_t, hal: &axas_hal_t) -> Result<NonNull<Self>> {
         let mut host = checked_host(config, hal)?;
         let plan = plan_for(config, &mut host)?;
@@ -66,6 +67,7 @@ impl AddressSpace {
     ///
     /// # Safety
     /// `storage` is null or valid for `bytes` bytes, which nobody else uses until the space is destroyed.
+    #[inline(never)]
     pub unsafe fn create_in(
         storage: *mut u8,
         bytes: usize,
@@ -158,7 +160,6 @@ impl AddressSpace {
 }
 
 /// Checks what can be told without the format.
-#[inline(never)]
 fn checked_host(config: &axas_config_t, hal: &axas_hal_t) -> Result<Host> {
     check_config(config)?;
     Host::new(hal)
@@ -187,6 +188,7 @@ fn format(number: u32) -> Result<FormatId> {
     }
 }
 
+#[inline(never)]
 fn plan<F: Format>(config: &axas_config_t) -> Result<Plan> {
     if config.features & !F::FEATURES != 0 {
         return Err(Error::InvalidInput);

@@ -10,11 +10,12 @@ use crate::logging;
 /// No version of a structure comes near this many bytes.
 const MOST_BYTES: usize = 4096;
 
-/// Reads a structure whose first member is its size as the host knows it, at least `least` bytes.
+/// Reads a structure whose first member is its size as the host knows it, at least `least` bytes; members
+/// that the host does not know stay as they are in `value`.
 ///
 /// # Safety
 /// `source` is null or points to a structure of at least the bytes its first member says.
-unsafe fn sized<T: Copy>(source: *const T, zero: T, least: usize) -> Result<T> {
+unsafe fn sized<T: Copy>(source: *const T, value: &mut T, least: usize) -> Result<()> {
     if source.is_null() || !source.is_aligned() {
         return Err(Error::InvalidInput);
     }
@@ -31,13 +32,12 @@ unsafe fn sized<T: Copy>(source: *const T, zero: T, least: usize) -> Result<T> {
             return Err(Error::InvalidInput);
         }
     }
-    let mut value = zero;
     // SAFETY: 1. the source holds `given` bytes; 2. `value` holds `known`; 3. they are distinct
-    // objects; 4. a tail of `T` that stays as in `zero` is a valid value.
+    // objects; 4. a tail of `T` that stays as it was is a valid value.
     unsafe {
-        bytes.copy_to_nonoverlapping((&raw mut value).cast(), given.min(known));
+        bytes.copy_to_nonoverlapping((&raw mut *value).cast(), given.min(known));
     }
-    Ok(value)
+    Ok(())
 }
 
 /// A configuration says at least how large the space is.
@@ -66,8 +66,10 @@ const NO_HAL: axas_hal_t = axas_hal_t {
 /// # Safety
 /// `source` is null or as large as it says.
 pub(super) unsafe fn hal(source: *const axas_hal_t) -> Result<axas_hal_t> {
+    let mut hal = NO_HAL;
     // SAFETY: the caller's promise is the one asked for.
-    unsafe { sized(source, NO_HAL, LEAST_HAL) }
+    unsafe { sized(source, &mut hal, LEAST_HAL)? };
+    Ok(hal)
 }
 
 /// # Safety
@@ -80,25 +82,25 @@ unsafe fn create(
 ) -> Result<()> {
     // SAFETY: `space` is null or valid for a write.
     unsafe { put(space, core::ptr::null_mut())? };
-    // SAFETY: `config` is null or as large as it says.
-    let config = unsafe { sized(config, axas_config_t::default(), LEAST_CONFIG) };
-    let (format, size) = config.as_ref().map_or((0, 0), |config| (config.format, config.size));
-    let created = config.and_then(|config| {
-        // SAFETY: `hal` is null or as large as it says.
-        let hal = unsafe { self::hal(hal)? };
-        match storage {
-            None => AddressSpace::create(&config, &hal),
-            // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.
-            Some((storage, bytes)) => unsafe {
-                AddressSpace::create_in(storage.cast(), bytes, &config, &hal)
-            },
-        }
-    });
+    let (mut read, mut hal_read) = (axas_config_t::default(), NO_HAL);
+    // SAFETY: `config` and `hal` are null or as large as they say.
+    let known = unsafe {
+        sized(config, &mut read, LEAST_CONFIG).and_then(|()| sized(hal, &mut hal_read, LEAST_HAL))
+    };
+    let created = match (known, storage) {
+        (Err(error), _) => Err(error),
+        (Ok(()), None) => AddressSpace::create(&read, &hal_read),
+        // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.
+        (Ok(()), Some((storage, bytes))) => unsafe {
+            AddressSpace::create_in(storage.cast(), bytes, &read, &hal_read)
+        },
+    };
     match created {
         // SAFETY: as above.
         Ok(created) => unsafe { put(space, created.as_ptr().cast()) },
         Err(error) => {
-            logging::outcome("space", "create: format, size:", format.into(), size, Err(error))
+            let (format, size) = (read.format.into(), read.size);
+            logging::outcome("space", "create: format, size:", format, size, Err(error))
         }
     }
 }
@@ -285,9 +287,10 @@ pub unsafe extern "C" fn axas_tables_needed(
         return AXAS_ERR_INVALID_INPUT;
     }
     // SAFETY: 1. `config` is null or as large as it says; 2. `frames` is valid for a write.
-    status(
-        unsafe { sized(config, axas_config_t::default(), LEAST_CONFIG) }
-            .and_then(|config| tables_needed(&config, gpa, size, flags))
-            .and_then(|needed| unsafe { put(frames, needed) }),
-    )
+    status(unsafe {
+        let mut read = axas_config_t::default();
+        sized(config, &mut read, LEAST_CONFIG)
+            .and_then(|()| tables_needed(&read, gpa, size, flags))
+            .and_then(|needed| put(frames, needed))
+    })
 }

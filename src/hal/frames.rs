@@ -33,6 +33,7 @@ pub(crate) struct Ledger<'a> {
 
 impl<'a> Ledger<'a> {
     /// An empty ledger over the count of table frames, which may not exceed `quota`.
+    #[inline(always)]
     pub(crate) fn new(host: &'a Host, tables: &'a AtomicU64, quota: u64) -> Self {
         Self {
             host,
@@ -48,8 +49,11 @@ impl<'a> Ledger<'a> {
     }
 
     /// As [`Ledger::new`], for a call that runs alone.
+    #[inline(always)]
     pub(crate) fn alone(host: &'a Host, tables: &'a AtomicU64, quota: u64) -> Self {
-        Self { is_alone: true, ..Self::new(host, tables, quota) }
+        let mut ledger = Self::new(host, tables, quota);
+        ledger.is_alone = true;
+        ledger
     }
 
     /// The host behind the ledger.
