@@ -29,7 +29,7 @@
 //!
 //! Calls go down only; `hal` is reached through what the space holds. `unsafe` is in `ffi` (pointers of
 //! the caller), `hal` (callbacks, frames, instructions), `npt::table` (entries) and where a space is
-//! placed into its storage (`address_space::create`).
+//! placed into its storage (`address_space::create`, `npt::lock`).
 
 #![no_std]
 #![allow(non_camel_case_types)]

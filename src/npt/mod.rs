@@ -9,6 +9,10 @@
 //! - *commit*: the entries are written ([`map`], [`protect`]), or detached, flushed and only then
 //!   reaped ([`unmap`]).
 //!
+//! What is to be done is data: the call ([`operation`]), what goes into an empty range ([`content`]), what
+//! becomes of the entries of one ([`edit`]). A cursor ([`walk`]) goes over entries, [`entries`] has what is
+//! done to those of one table, [`page`] the short ways for one page.
+//!
 //! A page fault ([`fault`]) runs beside other faults: it builds what is missing off-line and installs
 //! it with one compare-exchange. No reachable table but the root is all empty.
 
