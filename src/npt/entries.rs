@@ -171,25 +171,23 @@ impl<F: Format> Engine<'_, F> {
                 entry.with_permissions(protection.encoded)
             });
         } else {
-            for index in table.occupied(span) {
-                let entry = table.load(index);
-                let new = if entry.is_plain() && matches!(edit, Edit::Detach { .. }) {
-                    Entry::EMPTY
-                } else {
-                    self.edited(edit, entry, level)
-                };
-                if new == entry {
-                    continue;
+            let is_detached = matches!(edit, Edit::Detach { .. });
+            table.update_occupied(span, |entry| {
+                if is_detached && entry.is_plain() {
+                    return Entry::EMPTY;
                 }
-                if entry.is_hardware_visible() {
-                    match entry.way(level) {
-                        Way::Down(_) => edited.table = true,
-                        _ => edited.leaf = true,
+                let new = self.edited(edit, entry, level);
+                if new != entry {
+                    if entry.is_hardware_visible() {
+                        match entry.way(level) {
+                            Way::Down(_) => edited.table = true,
+                            _ => edited.leaf = true,
+                        }
                     }
+                    edited.dead |= !new.is_settled();
                 }
-                edited.dead |= !new.is_settled();
-                table.store(index, new);
-            }
+                new
+            });
         }
         Ok(edited)
     }

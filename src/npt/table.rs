@@ -113,6 +113,27 @@ impl<'h, F: Format> Table<'h, F> {
         self.clean(span);
     }
 
+    /// Writes what `change` makes of each entry that is occupied, after everything that was written before.
+    #[inline(always)]
+    pub(crate) fn update_occupied(&self, span: Span, mut change: impl FnMut(Entry<F>) -> Entry<F>) {
+        const AT_ONCE: usize = 8;
+        fence(Ordering::Release);
+        for chunk in self.slots(span).chunks(AT_ONCE) {
+            let occupied = chunk.iter().fold(0, |bits, slot| bits | slot.load(Ordering::Relaxed));
+            if occupied & F::OCCUPIED == 0 {
+                continue;
+            }
+            for slot in chunk {
+                let entry = Entry::from_word(slot.load(Ordering::Relaxed));
+                let new = change(entry);
+                if new != entry {
+                    slot.store(new.word(), Ordering::Relaxed);
+                }
+            }
+        }
+        self.clean(span);
+    }
+
     /// Calls `visit` with each entry, in order.
     #[inline(always)]
     pub(crate) fn for_each(&self, span: Span, mut visit: impl FnMut(Entry<F>)) {
