@@ -103,8 +103,8 @@ def main():
         if problem := wrong_order(code):
             sys.exit(f"{archive}: {problem}")
     for publisher in PUBLISHERS:
-        if not any(publisher in name and any(event(m, o) == "dsb ishst" for _, m, o in code)
-                   for name, code in found.items()):
+        bodies = [code for name, code in found.items() if name.split("::")[-1] == publisher]
+        if not any(event(m, o) == "dsb ishst" for code in bodies for _, m, o in code):
             sys.exit(f"{archive}: no DSB ISHST in {publisher}")
     print(f"{archive}: barriers and TLB maintenance in order on every path")
 
