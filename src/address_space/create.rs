@@ -1,15 +1,16 @@
 //! Making and ending spaces.
 
+use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::map::largest_leaf;
-use super::{AddressSpace, Counters, with_engine, with_format};
+use super::{AddressSpace, with_engine, with_format};
 use crate::abi::*;
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned, next_page};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions};
-use crate::hal::{Host, Ledger, native_format, native_levels, native_pa_bits};
+use crate::hal::{Counts, Host, Ledger, native_format, native_levels, native_pa_bits};
 use crate::logging;
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
@@ -18,6 +19,7 @@ use crate::npt::geometry::{Span, fresh_tables};
 use crate::npt::lock::Lock;
 use crate::npt::operation::Operation;
 use crate::npt::table::{Memory, Table};
+use crate::npt::work::Work;
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
@@ -49,17 +51,18 @@ impl AddressSpace {
         if host.has_windows() {
             return Err(Error::Unsupported);
         }
-        let uncounted = AtomicU64::new(0);
-        let frames = Ledger::alone(&host, &uncounted, u64::MAX);
+        let (tables, counts) = (AtomicU64::new(0), Counts::default());
+        let frames = Ledger::alone(&host, &tables, u64::MAX, &counts);
         let handle = frames.take_table(0)?;
         let place = host.window(handle.address())?.base().cast::<Self>();
         if !place.is_aligned() {
             return Err(Error::BadState);
         }
         let root = new_root(&plan, config, &frames)?;
+        let handle = handle.keep();
         // SAFETY: 1. the frame is as large as a page and aligned; 2. it is ours and reachable until it goes
         // back (the host has no windows that would close).
-        unsafe { Self::place(place, &plan, config, &host, root, Some(handle.keep())) };
+        unsafe { Self::place(place, &plan, config, host, root, Some(handle)) };
         Ok(place)
     }
 
@@ -81,10 +84,11 @@ impl AddressSpace {
         }
         let mut host = checked_host(config, hal)?;
         let plan = plan_for(config, &mut host)?;
-        let uncounted = AtomicU64::new(0);
-        let root = new_root(&plan, config, &Ledger::alone(&host, &uncounted, u64::MAX))?;
+        let (tables, counts) = (AtomicU64::new(0), Counts::default());
+        let frames = Ledger::alone(&host, &tables, u64::MAX, &counts);
+        let root = new_root(&plan, config, &frames)?;
         // SAFETY: 1. large enough and aligned, checked above; 2. ours by the caller's promise.
-        unsafe { Self::place(place, &plan, config, &host, root, None) };
+        unsafe { Self::place(place, &plan, config, host, root, None) };
         Ok(place)
     }
 
@@ -98,20 +102,22 @@ impl AddressSpace {
         let (start, end) = (space.range.start.bits(), space.range.end.bits());
         // Waits even with AXAS_NO_WAIT: there is no way to say that it did not happen.
         let guard = space.lock.exclusive(false, || space.npt.host.relax());
-        let ledger = space.ledger();
+        let ledger = space.ledger_alone();
+        // SAFETY: the guard: nobody else runs.
+        let work = unsafe { &mut *space.work.get() };
         let emptied = with_engine!(space, &ledger, engine => {
-            engine.perform(&Operation::Clear, start, end)
+            engine.perform(work, &Operation::Clear, start, end)
         });
         if emptied.is_err() {
             logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
         }
         ledger.give_table(space.npt.root, space.npt.shape.root_order);
         drop(guard);
-        let Some(handle) = space.handle else { return };
-        // SAFETY: 1. nobody uses the space any more; 2. the host is moved out before its storage goes.
-        let host = unsafe { (&raw const (*place.as_ptr()).npt.host).read() };
-        let uncounted = AtomicU64::new(1);
-        Ledger::alone(&host, &uncounted, u64::MAX).give_table(handle, 0);
+        if let Some(handle) = space.handle {
+            // SAFETY: 1. nobody uses the space any more; 2. the host is moved out before its storage goes.
+            let host = unsafe { (&raw const (*place.as_ptr()).npt.host).read() };
+            give_handle(&host, handle);
+        }
     }
 
     /// Writes a new space where it is to live.
@@ -123,7 +129,7 @@ impl AddressSpace {
         place: NonNull<Self>,
         plan: &Plan,
         config: &axas_config_t,
-        host: &Host,
+        host: Host,
         root: HostPhysAddr,
         handle: Option<HostPhysAddr>,
     ) {
@@ -131,7 +137,7 @@ impl AddressSpace {
         let direct_reads = host.direct_map().filter(|_| host.tables_stay_readable());
         let root_pages = 1_u64.wrapping_shl(plan.shape.root_order);
         let npt = NestedPageTable {
-            host: *host,
+            host,
             format: plan.format,
             shape: plan.shape,
             features: plan.features,
@@ -154,9 +160,17 @@ impl AddressSpace {
             (&raw mut (*space).range).write(plan.range);
             (&raw mut (*space).options).write(config.options);
             (&raw mut (*space).handle).write(handle);
-            (&raw mut (*space).counters).write(Counters::starting_with(root_pages));
+            let counts = Counts { allocated: AtomicU64::new(root_pages), ..Counts::default() };
+            (&raw mut (*space).counts).write(counts);
+            (&raw mut (*space).work).write(UnsafeCell::new(Work::new()));
         }
     }
+}
+
+/// Gives the frame of a handle back.
+fn give_handle(host: &Host, handle: HostPhysAddr) {
+    let (tables, counts) = (AtomicU64::new(1), Counts::default());
+    Ledger::alone(host, &tables, u64::MAX, &counts).give_table(handle, 0);
 }
 
 /// Checks what can be told without the format.

@@ -6,6 +6,7 @@ use super::{AddressSpace, with_engine, with_format};
 use crate::abi::*;
 use crate::addr::{Bits, GuestPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
+use crate::hal::Counts;
 use crate::npt::Engine;
 use crate::npt::arch::{Features, Format};
 use crate::npt::entry::{Entry, State};
@@ -71,7 +72,7 @@ impl AddressSpace {
     /// Adds the counters up, with the lock held.
     fn count(&self) -> axas_stats_t {
         let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counters;
+        let counters = &self.counts;
         let [small, medium, large] = &counters.leaves;
         let resolved = self.lock.resolved();
         let huge = self.lock.sum(FaultCounter::Huge);
@@ -99,7 +100,7 @@ impl AddressSpace {
     pub fn audit(&self) -> Result<()> {
         let (start, end) = (self.range.start.bits(), self.range.end.bits());
         let _guard = self.exclusive()?;
-        let ledger = self.ledger();
+        let ledger = self.ledger_alone();
         let census = with_engine!(self, &ledger, engine => engine.audit(start, end))?;
         if self.lock.is_caller_locked() {
             return Ok(());
@@ -136,7 +137,8 @@ impl AddressSpace {
         report: &mut dyn FnMut(&axas_mapping_t, u32) -> bool,
     ) -> Result<()> {
         let _guard = self.shared()?;
-        let ledger = self.ledger();
+        let counts = Counts::default();
+        let ledger = self.ledger(&counts);
         let mut merge = Merge::default();
         let mut goes_on = true;
         with_engine!(self, &ledger, engine => each_entry(&engine, start, end, &mut |next, level| {
@@ -267,7 +269,8 @@ fn each_entry<F: Format>(
 ) -> Result<()> {
     let features = engine.features();
     let mut cursor = Cursor::over(engine, start, end);
-    while let Some(run) = cursor.next(engine)? {
+    while cursor.next(engine)? {
+        let run = cursor.run;
         let size = entry_size(run.level);
         let mut next = run.gpa;
         for index in run.span.indices() {

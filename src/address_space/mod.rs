@@ -7,7 +7,8 @@ mod map;
 mod memory;
 mod page_fault;
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::cell::UnsafeCell;
+use core::sync::atomic::Ordering;
 
 pub use crate::npt::fault::Verdict;
 pub use create::tables_needed;
@@ -17,11 +18,12 @@ pub use memory::{Access, Chunk};
 use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t};
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::hal::Ledger;
+use crate::hal::{Counts, Host, Ledger};
 use crate::npt::NestedPageTable;
-use crate::npt::budget::Budget;
 use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
 use crate::npt::operation::Operation;
+use crate::npt::work::Work;
+use map::{Call, Plan};
 
 /// Runs code with the engine of the space's format.
 macro_rules! with_engine {
@@ -91,9 +93,6 @@ macro_rules! with_format {
 }
 pub(crate) use with_format;
 
-/// Entries between two questions whether to yield.
-const POLL_INTERVAL: u64 = 512;
-
 /// A guest-physical address space. Lives where the host wants it; after creation there are only shared
 /// references to it, exclusiveness is a guard of its lock.
 #[repr(C, align(128))]
@@ -105,45 +104,14 @@ pub struct AddressSpace {
     options: u32,
     /// The frame that the handle lives in, if it is one of the host's.
     handle: Option<HostPhysAddr>,
-    counters: Counters,
+    /// What exclusive calls took and gave; the shards of the lock have what faults did.
+    counts: Counts,
+    /// For whoever holds the lock alone.
+    work: UnsafeCell<Work>,
 }
 
 const _: () = assert!(size_of::<AddressSpace>() <= AXAS_STORAGE_SIZE as usize);
 const _: () = assert!(align_of::<AddressSpace>() <= AXAS_STORAGE_ALIGN as usize);
-
-/// What exclusive calls added up; the shards of the lock have what faults did.
-#[derive(Default)]
-struct Counters {
-    guest: AtomicU64,
-    leaves: [AtomicU64; 3],
-    flushes: AtomicU64,
-    allocated: AtomicU64,
-    released: AtomicU64,
-}
-
-impl Counters {
-    /// Those of a new space, whose root has so many pages.
-    fn starting_with(root_pages: u64) -> Self {
-        Self { allocated: AtomicU64::new(root_pages), ..Self::default() }
-    }
-
-    /// Adds what an exclusive call did; nobody else adds meanwhile.
-    fn add(&self, ledger: &Ledger<'_>) {
-        let add = |counter: &AtomicU64, change: u64| {
-            if change != 0 {
-                let sum = counter.load(Ordering::Relaxed).wrapping_add(change);
-                counter.store(sum, Ordering::Relaxed);
-            }
-        };
-        add(&self.guest, ledger.guest.get());
-        for (counter, change) in self.leaves.iter().zip(&ledger.leaves) {
-            add(counter, change.get());
-        }
-        add(&self.flushes, ledger.flushes.get());
-        add(&self.allocated, ledger.allocated.get());
-        add(&self.released, ledger.released.get());
-    }
-}
 
 impl AddressSpace {
     /// The guest-physical addresses of the space.
@@ -191,8 +159,8 @@ impl AddressSpace {
 
     /// Removes everything; the space is as new, counters go on.
     pub fn clear(&self) -> Result<()> {
-        let (start, end) = (self.range.start.bits(), self.range.end.bits());
-        self.change(&Operation::Clear, start, end, None).map(|_| ())
+        let plan = Ok(Plan { range: Some(self.range), operation: Operation::Clear });
+        self.run(&Call { target: "space", name: "clear", gpa: 0, size: 0, plan }, None)
     }
 
     fn contains(&self, range: GuestRange) -> bool {
@@ -212,71 +180,38 @@ impl AddressSpace {
         self.options & AXAS_NO_WAIT != 0
     }
 
-    fn exclusive(&self) -> Result<ExclusiveGuard<'_>> {
-        self.lock.exclusive(self.no_wait(), || self.npt.host.relax())
+    fn exclusive(&self) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+        let host = &self.npt.host;
+        let guard = self.lock.exclusive(self.no_wait(), || host.relax())?;
+        Ok(Held { _guard: guard, host })
     }
 
-    fn shared(&self) -> Result<SharedGuard<'_>> {
-        self.lock.shared(self.no_wait(), || self.npt.host.relax())
+    fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {
+        let host = &self.npt.host;
+        let guard = self.lock.shared(self.no_wait(), || host.relax())?;
+        Ok(Held { _guard: guard, host })
     }
 
-    fn ledger(&self) -> Ledger<'_> {
-        Ledger::new(&self.npt.host, &self.npt.tables, self.npt.table_quota)
+    /// The ledger of a call that runs beside others and has counts of its own.
+    fn ledger<'a>(&'a self, counts: &'a Counts) -> Ledger<'a> {
+        Ledger::new(&self.npt.host, &self.npt.tables, self.npt.table_quota, counts)
     }
 
-    /// Runs an operation in slices until the range is done, the budget is used up or the host wants to do
-    /// something else; each slice takes the lock anew.
-    fn change_in_slices(
-        &self,
-        operation: &Operation<'_>,
-        range: GuestRange,
-        slices: Slices<'_>,
-    ) -> Result<()> {
-        let (start, end) = (range.start.bits(), range.end.bits());
-        let most = if self.npt.host.may_yield() { POLL_INTERVAL } else { u64::MAX };
-        let mut at = start;
-        let mut left = slices.budget;
-        while at < end {
-            let given = left.min(most);
-            let mut rest = Budget(given);
-            at = self.change(operation, at, end, Some(&mut rest))?;
-            *slices.done = at.wrapping_sub(start);
-            left = left.wrapping_sub(given.wrapping_sub(rest.0));
-            if at < end && (left == 0 || self.npt.host.should_yield()) {
-                return Err(Error::Again);
-            }
-        }
-        Ok(())
-    }
-
-    /// Runs an operation with the lock held and counts what it did: on all of `[start, end)`, or on as
-    /// much as a budget allows. Says where it ended.
-    #[inline(never)]
-    fn change(
-        &self,
-        operation: &Operation<'_>,
-        start: u64,
-        end: u64,
-        budget: Option<&mut Budget>,
-    ) -> Result<u64> {
-        let _guard = self.exclusive()?;
-        let ledger = Ledger::alone(&self.npt.host, &self.npt.tables, self.npt.table_quota);
-        let outcome = with_engine!(self, &ledger, engine => {
-            let stop = match budget {
-                Some(budget) => engine.reach(operation, start, end, budget),
-                None => Ok(end),
-            };
-            stop.and_then(|stop| engine.perform(operation, start, stop).map(|()| stop))
-        });
-        self.counters.add(&ledger);
-        outcome
+    /// The ledger of a call that runs alone.
+    fn ledger_alone(&self) -> Ledger<'_> {
+        Ledger::alone(&self.npt.host, &self.npt.tables, self.npt.table_quota, &self.counts)
     }
 }
 
-/// How a call in slices goes about it.
-struct Slices<'a> {
-    /// Entries to visit or write at most.
-    budget: u64,
-    /// Bytes done.
-    done: &'a mut u64,
+/// The lock, held; what the host's callbacks did wrong meanwhile is told at the end.
+struct Held<'a, G> {
+    _guard: G,
+    host: &'a Host,
+}
+
+impl<G> Drop for Held<'_, G> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.host.report();
+    }
 }

@@ -1,10 +1,12 @@
 //! Page faults: verdicts, and the counters that cost the fewest operations.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use super::{AddressSpace, Verdict, with_engine};
 use crate::abi::axas_flags_t;
 use crate::addr::{Bits, GuestPhysAddr};
 use crate::flags::Permissions;
-use crate::hal::Ledger;
+use crate::hal::Counts;
 use crate::logging;
 use crate::npt::fault::Outcome;
 use crate::npt::lock::{FaultCounter, Shard, SharedGuard};
@@ -34,10 +36,12 @@ impl AddressSpace {
         let Some(guard) = self.lock.try_shared() else {
             return self.counted(Verdict::Retry);
         };
-        let ledger = self.ledger();
+        let counts = Counts::default();
+        let ledger = self.ledger(&counts);
         let outcome = with_engine!(self, &ledger, engine => Ok(engine.page_fault(gpa, access)))
             .unwrap_or(Outcome { verdict: Verdict::Error, level: 1 });
-        self.leave(guard, &ledger, outcome);
+        self.leave(guard, &counts, outcome);
+        self.npt.host.report();
         outcome.verdict
     }
 
@@ -51,13 +55,14 @@ impl AddressSpace {
     /// Leaves the shared side. A fault that took one page and nothing else costs no operation but the
     /// one that leaves.
     #[inline(always)]
-    fn leave(&self, guard: SharedGuard<'_>, ledger: &Ledger<'_>, outcome: Outcome) {
+    fn leave(&self, guard: SharedGuard<'_>, counts: &Counts, outcome: Outcome) {
         let shard = guard.shard();
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let resolved = outcome.verdict == Verdict::Resolved;
-        let extra = ledger.allocated.get().wrapping_sub(u64::from(resolved));
+        let extra = load(&counts.allocated).wrapping_sub(u64::from(resolved));
         shard.add(FaultCounter::ExtraAllocated, extra);
-        shard.add(FaultCounter::Released, ledger.released.get());
-        shard.add(FaultCounter::Flushes, ledger.flushes.get());
+        shard.add(FaultCounter::Released, load(&counts.released));
+        shard.add(FaultCounter::Flushes, load(&counts.flushes));
         if !resolved {
             count(shard, outcome.verdict);
             return;

@@ -1,6 +1,5 @@
 //! Frames that go back unless somebody keeps them, and the ledger that counts them.
 
-use core::cell::Cell;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,51 +8,59 @@ use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::sync::{self, Defect, planted};
 
-/// What one call takes and gives, counted on its own stack; the space adds it up at the end.
+/// What was taken and given, mod 2^64. Those who add are alone, or have counts of their own.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Frames taken, in pages of 4 KiB.
+    pub(crate) allocated: AtomicU64,
+    /// Frames given back, in pages of 4 KiB.
+    pub(crate) released: AtomicU64,
+    /// Requests to flush.
+    pub(crate) flushes: AtomicU64,
+    /// Guest frames that are mapped, in pages of 4 KiB.
+    pub(crate) guest: AtomicU64,
+    /// Leaves of levels 1 to 3.
+    pub(crate) leaves: [AtomicU64; 3],
+}
+
+/// What a call takes and gives, and where it is counted.
 ///
-/// The number of table frames is the exception: the quota is a promise about every moment, so
-/// that it is counted at once, for all CPUs.
+/// The number of table frames is counted at once, for all CPUs: the quota is a promise about every moment.
 pub(crate) struct Ledger<'a> {
     host: &'a Host,
     tables: &'a AtomicU64,
     quota: u64,
+    counts: &'a Counts,
     /// Nobody else changes the count of tables meanwhile.
     is_alone: bool,
-    /// Frames taken, in pages of 4 KiB.
-    pub(crate) allocated: Cell<u64>,
-    /// Frames given back, in pages of 4 KiB.
-    pub(crate) released: Cell<u64>,
-    /// Requests to flush.
-    pub(crate) flushes: Cell<u64>,
-    /// Guest frames that are mapped more than before, in pages of 4 KiB, mod 2^64.
-    pub(crate) guest: Cell<u64>,
-    /// Leaves that stand more than before, of levels 1 to 3, mod 2^64.
-    pub(crate) leaves: [Cell<u64>; 3],
 }
 
 impl<'a> Ledger<'a> {
-    /// An empty ledger over the count of table frames, which may not exceed `quota`.
+    /// A ledger over the count of table frames, which may not exceed `quota`.
     #[inline(always)]
-    pub(crate) fn new(host: &'a Host, tables: &'a AtomicU64, quota: u64) -> Self {
-        Self {
-            host,
-            tables,
-            quota,
-            is_alone: false,
-            allocated: Cell::new(0),
-            released: Cell::new(0),
-            flushes: Cell::new(0),
-            guest: Cell::new(0),
-            leaves: [const { Cell::new(0) }; 3],
-        }
+    pub(crate) fn new(
+        host: &'a Host,
+        tables: &'a AtomicU64,
+        quota: u64,
+        counts: &'a Counts,
+    ) -> Self {
+        Self { host, tables, quota, counts, is_alone: false }
     }
 
     /// As [`Ledger::new`], for a call that runs alone.
     #[inline(always)]
-    pub(crate) fn alone(host: &'a Host, tables: &'a AtomicU64, quota: u64) -> Self {
-        let mut ledger = Self::new(host, tables, quota);
-        ledger.is_alone = true;
-        ledger
+    pub(crate) fn alone(
+        host: &'a Host,
+        tables: &'a AtomicU64,
+        quota: u64,
+        counts: &'a Counts,
+    ) -> Self {
+        Self { is_alone: true, ..Self::new(host, tables, quota, counts) }
+    }
+
+    /// Frames taken so far, in pages of 4 KiB, mod 2^64.
+    pub(crate) fn allocated(&self) -> u64 {
+        self.counts.allocated.load(Ordering::Relaxed)
     }
 
     /// The host behind the ledger.
@@ -94,7 +101,7 @@ impl<'a> Ledger<'a> {
     #[inline(never)]
     fn take(&self, order: u32, purpose: Purpose) -> Result<OwnedFrame<'_>> {
         let address = self.host.take(order, purpose)?;
-        add(&self.allocated, 1_u64.wrapping_shl(order));
+        add(&self.counts.allocated, 1_u64.wrapping_shl(order));
         Ok(self.adopt(Frame { address, order, purpose }))
     }
 
@@ -124,18 +131,18 @@ impl<'a> Ledger<'a> {
     /// Counts frames that went back, in pages of 4 KiB.
     #[inline(always)]
     pub(crate) fn count_released(&self, pages: u64) {
-        add(&self.released, pages);
+        add(&self.counts.released, pages);
     }
 
     fn give(&self, address: HostPhysAddr, order: u32, purpose: Purpose) {
         self.host.give(address, order, purpose);
-        add(&self.released, 1_u64.wrapping_shl(order));
+        add(&self.counts.released, 1_u64.wrapping_shl(order));
     }
 
     /// Counts leaves of a level that were written.
     #[inline(always)]
     pub(crate) fn count_leaves(&self, level: u32, count: u64) {
-        if let Some(leaves) = self.leaves.get(level.wrapping_sub(1) as usize) {
+        if let Some(leaves) = self.counts.leaves.get(level.wrapping_sub(1) as usize) {
             add(leaves, count);
         }
     }
@@ -149,24 +156,24 @@ impl<'a> Ledger<'a> {
     /// Counts guest frames that became mapped, in pages of 4 KiB.
     #[inline(always)]
     pub(crate) fn count_guest(&self, pages: u64) {
-        add(&self.guest, pages);
+        add(&self.counts.guest, pages);
     }
 
     /// Counts guest frames that are no longer mapped, in pages of 4 KiB.
     #[inline(always)]
     pub(crate) fn discount_guest(&self, pages: u64) {
-        add(&self.guest, 0_u64.wrapping_sub(pages));
+        add(&self.counts.guest, 0_u64.wrapping_sub(pages));
     }
 
     /// Counts a request to flush.
     pub(crate) fn count_flush(&self) {
-        add(&self.flushes, 1);
+        add(&self.counts.flushes, 1);
     }
 }
 
 #[inline(always)]
-fn add(cell: &Cell<u64>, value: u64) {
-    cell.set(cell.get().wrapping_add(value));
+fn add(count: &AtomicU64, change: u64) {
+    count.store(count.load(Ordering::Relaxed).wrapping_add(change), Ordering::Relaxed);
 }
 
 /// A frame of the host's.
@@ -211,61 +218,56 @@ impl Drop for OwnedFrame<'_> {
     }
 }
 
-/// Table frames taken in advance, threaded through their first words; what is left goes back.
+/// Table frames taken in advance, threaded through their first words.
 ///
 /// No walker has ever seen these frames, so that the thread cannot be taken for an entry.
-pub(crate) struct FrameList<'a> {
-    first: Cell<Option<HostPhysAddr>>,
-    /// Frames beyond those taken in advance come from the host.
-    is_open: bool,
-    ledger: &'a Ledger<'a>,
+pub(crate) struct FrameList {
+    first: Option<HostPhysAddr>,
+    count: u64,
 }
 
-impl<'a> FrameList<'a> {
-    /// Takes `count` frames or none.
-    pub(crate) fn take(ledger: &'a Ledger<'a>, count: u64) -> Result<Self> {
-        let list = Self { first: Cell::new(None), is_open: false, ledger };
-        for _ in 0..count {
+impl FrameList {
+    /// No frames.
+    pub(crate) const fn empty() -> Self {
+        Self { first: None, count: 0 }
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Takes frames until there are `count`.
+    pub(crate) fn fill(&mut self, ledger: &Ledger<'_>, count: u64) -> Result<()> {
+        while self.count < count {
             let frame = ledger.take_table(0)?;
-            list.link(frame.address())?;
-            list.first.set(Some(frame.keep()));
+            let next = self.first.map_or(0, |next| next.bits() | 1);
+            let window = ledger.host().window(frame.address())?;
+            // SAFETY: 1. the window is open on a frame of ours that nobody else reaches; 2. it is aligned
+            // for 64-bit accesses.
+            unsafe { sync::write_first(window.base(), next) };
+            drop(window);
+            self.first = Some(frame.keep());
+            self.count = self.count.wrapping_add(1);
         }
-        Ok(list)
-    }
-
-    /// Takes frames when they are asked for.
-    pub(crate) fn on_demand(ledger: &'a Ledger<'a>) -> Self {
-        Self { first: Cell::new(None), is_open: true, ledger }
-    }
-
-    /// Writes the thread into a frame: where the next one is, with bit 0 set, or 0 for none.
-    fn link(&self, frame: HostPhysAddr) -> Result<()> {
-        let next = self.first.get().map_or(0, |next| next.bits() | 1);
-        let window = self.ledger.host().window(frame)?;
-        // SAFETY: 1. the window is open on a frame of ours that nobody else reaches; 2. it is aligned
-        // for 64-bit accesses.
-        unsafe { sync::write_first(window.base(), next) };
         Ok(())
     }
 
     /// The next frame.
-    pub(crate) fn pop(&self) -> Result<OwnedFrame<'a>> {
-        let address = match self.first.get() {
-            Some(address) => address,
-            None if self.is_open => return self.ledger.take_table(0),
-            None => return Err(Error::BadState),
-        };
-        let window = self.ledger.host().window(address)?;
-        // SAFETY: as in `link`, which wrote the word.
+    pub(crate) fn pop<'a>(&mut self, ledger: &'a Ledger<'_>) -> Result<OwnedFrame<'a>> {
+        let address = self.first.ok_or(Error::BadState)?;
+        let window = ledger.host().window(address)?;
+        // SAFETY: as in `fill`, which wrote the word: where the next one is, with bit 0 set, or 0 for none.
         let next = unsafe { sync::read_first(window.base()) };
         drop(window);
-        self.first.set((next & 1 != 0).then(|| HostPhysAddr::from_bits(next & !(PAGE_SIZE - 1))));
-        Ok(self.ledger.adopt(Frame { address, order: 0, purpose: Purpose::Table }))
+        self.first = (next & 1 != 0).then(|| HostPhysAddr::from_bits(next & !(PAGE_SIZE - 1)));
+        self.count = self.count.wrapping_sub(1);
+        Ok(ledger.adopt(Frame { address, order: 0, purpose: Purpose::Table }))
     }
-}
 
-impl Drop for FrameList<'_> {
-    fn drop(&mut self) {
-        while self.first.get().is_some() && self.pop().is_ok() {}
+    /// Gives back what is left.
+    pub(crate) fn give_back(&mut self, ledger: &Ledger<'_>) {
+        while self.first.is_some() && self.pop(ledger).is_ok() {}
+        *self = Self::empty();
     }
 }

@@ -12,9 +12,10 @@ mod tlb;
 
 use core::ffi::c_void;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 pub(crate) use cpu::{native_format, native_levels, native_pa_bits, publish_tables};
-pub(crate) use frames::{Frame, FrameList, Ledger, OwnedFrame};
+pub(crate) use frames::{Counts, Frame, FrameList, Ledger, OwnedFrame};
 pub(crate) use tlb::FlushRequest;
 
 use callback::callback;
@@ -79,7 +80,6 @@ pub(crate) enum Owner {
 /// SAFETY argument for every call through a pointer in it: 1. the host promised at create that the
 /// callbacks may be called with these arguments, on any CPU that calls the library, until the space
 /// is destroyed; 2. `ctx` is passed as the host gave it.
-#[derive(Clone, Copy)]
 pub(crate) struct Host {
     ctx: *mut c_void,
     alloc_frame: AllocFrame,
@@ -96,6 +96,21 @@ pub(crate) struct Host {
     released: axas_released_fn,
     /// Bits that no host-physical address has.
     beyond: u64,
+    complaint: Complaint,
+}
+
+/// An answer of a callback that could not be used, until [`Host::report`] tells the log: where it comes,
+/// deep in a call, there is no stack left for messages. Of several at a time one is told.
+#[derive(Default)]
+struct Complaint {
+    about: AtomicU32,
+    first: AtomicU64,
+    second: AtomicU64,
+}
+
+impl Complaint {
+    const ALLOC_FRAME: u32 = 1;
+    const PHYS_TO_VIRT: u32 = 2;
 }
 
 impl Host {
@@ -139,6 +154,7 @@ impl Host {
             relax: hal.relax,
             released: hal.released,
             beyond: 0,
+            complaint: Complaint::default(),
         })
     }
 
@@ -193,7 +209,7 @@ impl Host {
         }
         let bytes = PAGE_SIZE.wrapping_shl(order);
         if frame & (bytes.wrapping_sub(1)) != 0 || !self.is_in_width(frame, bytes) {
-            logging::error("hal", "alloc_frame: unusable address", frame, u64::from(order));
+            self.complain(Complaint::ALLOC_FRAME, frame, order.into());
             self.give(HostPhysAddr::from_bits(frame), order, purpose);
             return Err(Error::BadState);
         }
@@ -211,6 +227,35 @@ impl Host {
                 purpose as u32,
             );
         }
+    }
+
+    #[cold]
+    fn complain(&self, about: u32, first: u64, second: u64) {
+        if cfg!(feature = "log") {
+            self.complaint.first.store(first, Ordering::Relaxed);
+            self.complaint.second.store(second, Ordering::Relaxed);
+            self.complaint.about.store(about, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the log of an answer that could not be used, if there was one.
+    #[inline(always)]
+    pub(crate) fn report(&self) {
+        if cfg!(feature = "log") && self.complaint.about.load(Ordering::Relaxed) != 0 {
+            self.report_complaint();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn report_complaint(&self) {
+        let text = match self.complaint.about.swap(0, Ordering::Relaxed) {
+            Complaint::ALLOC_FRAME => "alloc_frame: unusable address",
+            Complaint::PHYS_TO_VIRT => "phys_to_virt: no usable pointer",
+            _ => return,
+        };
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        logging::error("hal", text, load(&self.complaint.first), load(&self.complaint.second));
     }
 
     /// Opens a window on the page at `address`, which is a frame of `alloc_frame`.
@@ -251,7 +296,7 @@ impl Host {
         if !va.is_null() {
             self.close(self.reach, va, PAGE_SIZE as usize);
         }
-        logging::error("hal", "phys_to_virt: no usable pointer", address.bits(), va.addr() as u64);
+        self.complain(Complaint::PHYS_TO_VIRT, address.bits(), va.addr() as u64);
         Error::BadState
     }
 
@@ -376,6 +421,12 @@ impl Host {
             visit(&self.window(HostPhysAddr::from_bits(frame.bits().wrapping_add(offset)))?);
         }
         Ok(())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.report();
     }
 }
 

@@ -4,7 +4,7 @@ use super::Host;
 use super::callback::callback;
 use super::frames::Ledger;
 use crate::abi::*;
-use crate::npt::entries::Edited;
+use crate::npt::edit::Edited;
 
 /// Translations to invalidate: made before entries change, to be given to [`FlushRequest::issue`]
 /// after, or dropped knowingly with [`FlushRequest::cancel`].

@@ -55,15 +55,18 @@ pub(crate) enum Cost {
 
 impl<F: Format> Engine<'_, F> {
     /// Where the budget ends if the entries of `[start, end)` are visited one by one.
-    pub(crate) fn reach_visiting(
+    #[inline(never)]
+    pub(super) fn reach_visiting(
         &self,
+        cursor: &mut Cursor,
         start: u64,
         end: u64,
         cost: Cost,
         budget: &mut Budget,
     ) -> Result<u64> {
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(run) = cursor.next(self)? {
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            let run = cursor.run;
             let size = entry_size(run.level);
             let mut at = run.gpa;
             if cost == Cost::Entry {

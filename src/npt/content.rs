@@ -2,8 +2,9 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::{Entry, Reservation};
+use super::entry::Entry;
 use super::geometry::{entry_size, fresh_tables, shift};
+use super::operation::Operation;
 use crate::abi::axas_extent_t;
 use crate::addr::{Bits, HostPhysAddr};
 use crate::error::{Error, Result};
@@ -25,13 +26,11 @@ pub(super) enum Content<'a, F> {
     Extents(Extents<'a>),
     /// The same entry everywhere, at any level: reservations and traps.
     Same(Entry<F>),
-    /// Frames of the library, taken one by one.
-    Frames(Reservation),
 }
 
 /// Frames of the host at a fixed distance from the guest's addresses.
-#[derive(Clone, Copy)]
-pub(super) struct Linear {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linear {
     /// Host address less guest address, mod 2^64.
     pub(super) distance: u64,
     pub(super) attributes: Attributes,
@@ -40,7 +39,8 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    pub(super) fn new(distance: u64, attributes: Attributes, most_level: u32) -> Self {
+    /// With leaves up to `most_level`.
+    pub(crate) fn new(distance: u64, attributes: Attributes, most_level: u32) -> Self {
         Self { distance, attributes, leaf_level: congruent_level(distance, most_level) }
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Extents<'a> {
 }
 
 impl<'a> Extents<'a> {
-    pub(super) fn new(
+    fn new(
         start: u64,
         all: &'a [axas_extent_t],
         attributes: Attributes,
@@ -105,7 +105,7 @@ impl<'a> Extents<'a> {
 }
 
 /// The largest level, up to `most`, whose leaves a distance between addresses allows.
-pub(crate) fn congruent_level(distance: u64, most: u32) -> u32 {
+fn congruent_level(distance: u64, most: u32) -> u32 {
     let mut level = most;
     while level > 1 && distance & entry_size(level).wrapping_sub(1) != 0 {
         level = level.wrapping_sub(1);
@@ -124,14 +124,31 @@ fn whole_entries(level: u32, gpa: u64, end: u64, most: usize) -> usize {
     (fitting as usize).min(most)
 }
 
-impl<F: Format> Content<'_, F> {
+impl<'a, F: Format> Content<'a, F> {
+    /// What an operation that maps puts into a range from `start` on.
+    #[inline(always)]
+    pub(super) fn of(operation: &Operation<'a>, start: u64) -> Self {
+        match operation {
+            Operation::MapLinear(linear) | Operation::ReplaceLinear(linear) => {
+                Self::Linear(*linear)
+            }
+            Operation::MapExtents { extents, attributes, most_level } => {
+                Self::Extents(Extents::new(start, extents, *attributes, *most_level))
+            }
+            Operation::Reserve(reservation) | Operation::MapPopulated(reservation) => {
+                Self::Same(Entry::reserved(*reservation))
+            }
+            Operation::Trap { cookie } => Self::Same(Entry::trap(*cookie)),
+            _ => Self::Same(Entry::EMPTY),
+        }
+    }
+
     /// Tables below empty entries of `level` for the part `[from, to)`.
     pub(super) fn tables(&self, level: u32, from: u64, to: u64) -> u64 {
         match self {
             Self::Linear(linear) => fresh_tables(level, from, to, linear.leaf_level),
             Self::Extents(extents) => extents.tables(level, from, to),
             Self::Same(_) => fresh_tables(level, from, to, level),
-            Self::Frames(_) => fresh_tables(level, from, to, 1),
         }
     }
 
@@ -151,13 +168,6 @@ impl<F: Format> Content<'_, F> {
             Self::Same(entry) => {
                 let count = whole_entries(level, gpa, end, most);
                 return Ok((count > 0).then_some(Entries { first: *entry, step: 0, count }));
-            }
-            Self::Frames(reservation) => {
-                if level > reservation.largest || whole_entries(level, gpa, end, 1) == 0 {
-                    return Ok(None);
-                }
-                let frame = engine.owned_leaf(level, *reservation)?;
-                return Ok(frame.map(|first| Entries { first, step: 0, count: 1 }));
             }
         };
         let count = whole_entries(level, gpa, end, most);

@@ -7,7 +7,7 @@ use super::arch::Format;
 use super::entry::Way;
 use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
 use super::walk::end_of;
-use super::{Engine, RootSlice};
+use super::Engine;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 
@@ -21,62 +21,37 @@ pub(crate) enum Side {
 
 /// A table whose part of the range begins or ends within it (or the root's page).
 #[derive(Clone, Copy)]
-pub(crate) struct EdgeTable {
-    pub(crate) page: HostPhysAddr,
-    pub(crate) level: u32,
-    /// The part of the range that the table covers.
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    /// The side of what lies below a cut of the range's end, if that is not below the one of its start.
+pub(super) struct EdgeTable {
+    pub(super) page: HostPhysAddr,
+    pub(super) level: u32,
+    /// Entries that the range touches.
+    pub(super) span: Span,
+    /// Whether it covers only a part of the first and of the last of them.
+    cuts_first: bool,
+    cuts_last: bool,
+    /// The side of what lies below if that is one entry.
     side: Side,
 }
 
-/// An entry of which the range covers a part.
-#[derive(Clone, Copy)]
-pub(crate) struct Cut {
-    pub(crate) index: Index,
-    /// The part of the range that the entry covers.
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    /// The side of the table below.
-    pub(crate) side: Side,
-}
-
 impl EdgeTable {
-    /// Entries that the range touches.
-    pub(crate) fn span(&self) -> Span {
-        Span::covering(self.start, self.end, self.level)
-    }
-
-    /// The entries that the range cuts.
-    #[inline(never)]
-    pub(crate) fn cuts(&self) -> [Option<Cut>; 2] {
-        let mask = entry_size(self.level).wrapping_sub(1);
-        let span = self.span();
-        let (head, tail) = (self.start & mask != 0, self.end & mask != 0);
-        let cut = |index, start, end, side| Cut { index, start, end, side };
-        if span.first == span.last {
-            let one = cut(span.first, self.start, self.end, self.side);
-            return [(head || tail).then_some(one), None];
+    /// The entries of which the range covers a part, and the side that what lies below them is on.
+    pub(super) fn cuts(&self) -> [Option<(Index, Side)>; 2] {
+        let Span { first, last } = self.span;
+        if first == last {
+            return [(self.cuts_first || self.cuts_last).then_some((first, self.side)), None];
         }
-        let after_head = end_of(self.start, mask.wrapping_add(1));
         [
-            head.then_some(cut(span.first, self.start, after_head, Side::Left)),
-            tail.then_some(cut(span.last, self.end & !mask, self.end, Side::Right)),
+            self.cuts_first.then_some((first, Side::Left)),
+            self.cuts_last.then_some((last, Side::Right)),
         ]
     }
 
-    /// The part of the range that whole entries cover.
-    pub(crate) fn whole(&self) -> Option<(u64, u64)> {
-        let mask = entry_size(self.level).wrapping_sub(1);
-        let start = self.start.wrapping_add(mask) & !mask;
-        let end = self.end & !mask;
-        (start < end).then_some((start, end))
-    }
-
     /// The entries that the range covers whole.
-    pub(crate) fn whole_span(&self) -> Option<Span> {
-        self.whole().map(|(start, end)| Span::covering(start, end, self.level))
+    pub(super) fn whole_span(&self) -> Option<Span> {
+        let Span { first, last } = self.span;
+        let first = if self.cuts_first { first.next()? } else { first };
+        let last = if self.cuts_last { last.previous()? } else { last };
+        (first <= last).then_some(Span { first, last })
     }
 }
 
@@ -96,19 +71,10 @@ pub(crate) struct Edges {
 }
 
 impl Edges {
-    /// The page of a root that covers a range; what lies below it is to be found.
-    #[inline(always)]
-    pub(super) fn new(slice: &RootSlice, top: u32) -> Self {
-        Self {
-            start: slice.start,
-            end: slice.end,
-            top,
-            fork: top,
-            left: PerLevel::new(slice.page),
-            right: PerLevel::new(slice.page),
-            left_low: top,
-            right_low: top,
-        }
+    /// To be found.
+    pub(super) const fn none() -> Self {
+        let pages = PerLevel::new(HostPhysAddr::from_usize(0));
+        Self { start: 0, end: 0, top: 0, fork: 0, left: pages, right: pages, left_low: 0, right_low: 0 }
     }
 
     /// The levels on a side, from the lowest up to the one that is too high.
@@ -121,7 +87,7 @@ impl Edges {
     }
 
     /// The table of a level on a side.
-    pub(crate) fn table(&self, side: Side, level: u32) -> EdgeTable {
+    pub(super) fn table(&self, side: Side, level: u32) -> EdgeTable {
         let size = table_size(level);
         let (page, start, end) = match side {
             Side::Left => (self.left.get(level), self.start, end_of(self.start, size)),
@@ -131,17 +97,23 @@ impl Edges {
             }
             Side::Both => (self.left.get(level), self.start, self.end),
         };
-        EdgeTable { page, level, start, end, side }
+        let mask = entry_size(level).wrapping_sub(1);
+        let (cuts_first, cuts_last) = (start & mask != 0, end & mask != 0);
+        let span = Span::covering(start, end, level);
+        EdgeTable { page, level, span, cuts_first, cuts_last, side }
     }
 }
 
 impl<F: Format> Engine<'_, F> {
-    /// Finds the tables below the page of the root.
+    /// Finds the tables of the first part of `[start, end)` that one page of the root covers; where that
+    /// part ends.
     #[inline(never)]
-    pub(super) fn find_edges(&self, edges: &mut Edges) -> Result<()> {
-        let (start, end, top) = (edges.start, edges.end, edges.top);
+    pub(super) fn find_edges(&self, edges: &mut Edges, start: u64, end: u64) -> Result<u64> {
+        let mut level = self.levels();
+        let end = end_of(start, table_size(level)).min(end);
         let last = end.wrapping_sub(1);
-        let mut level = top;
+        (edges.start, edges.end, edges.top) = (start, end, level);
+        edges.left.set(level, self.npt.root_page(start));
         while Index::of(start, level) == Index::of(last, level)
             && (start | end) & entry_size(level).wrapping_sub(1) != 0
             && self.descend(&mut edges.left, level, start)?
@@ -162,7 +134,7 @@ impl<F: Format> Engine<'_, F> {
                 edges.right_low = edges.right_low.wrapping_sub(1);
             }
         }
-        Ok(())
+        Ok(end)
     }
 
     /// Adds the table below the entry that covers an address, if the entry points to one.

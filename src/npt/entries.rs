@@ -3,27 +3,11 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::edit::Edit;
 use super::entry::{Entry, State, Way};
 use super::geometry::{Index, Span};
 use super::table::Scan;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
-
-/// What an edit came upon.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Edited {
-    /// A leaf that hardware may hold changed.
-    pub(crate) leaf: bool,
-    /// An entry that pointed to a table changed.
-    pub(crate) table: bool,
-    /// Entries are dead now.
-    pub(crate) dead: bool,
-    /// A leaf lost permissions.
-    pub(crate) lost: bool,
-    /// A leaf gained permissions.
-    pub(crate) gained: bool,
-}
 
 impl<F: Format> Engine<'_, F> {
     /// An entry.
@@ -89,7 +73,7 @@ impl<F: Format> Engine<'_, F> {
     }
 
     /// The first entry of a span that points to a table, and the table.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn first_table(
         &self,
         page: HostPhysAddr,
@@ -139,56 +123,5 @@ impl<F: Format> Engine<'_, F> {
             }
         }
         Ok(None)
-    }
-
-    /// Edits the entries of a span.
-    #[inline(never)]
-    pub(super) fn edit(
-        &self,
-        page: HostPhysAddr,
-        level: u32,
-        span: Span,
-        edit: &Edit<F>,
-    ) -> Result<Edited> {
-        let table = self.open(page)?;
-        let mut edited = Edited::default();
-        if let Edit::Protect(protection) = edit {
-            // Permissions are edited a thousand pages at a time, and most leaves look like the one before.
-            let mut seen = None;
-            table.update(span, |entry| {
-                // Permissions change in runs only, where what is valid is a leaf.
-                if !entry.is_hardware_visible() {
-                    return self.edited(edit, entry, level);
-                }
-                let permissions = entry.word() & F::PERMISSIONS;
-                if seen != Some(permissions) {
-                    seen = Some(permissions);
-                    let from = entry.attributes(self.features()).permissions;
-                    edited.leaf = true;
-                    edited.lost |= !protection.to.contains(from);
-                    edited.gained |= !from.contains(protection.to);
-                }
-                entry.with_permissions(protection.encoded)
-            });
-        } else {
-            let is_detached = matches!(edit, Edit::Detach { .. });
-            table.update_occupied(span, |entry| {
-                if is_detached && entry.is_plain() {
-                    return Entry::EMPTY;
-                }
-                let new = self.edited(edit, entry, level);
-                if new != entry {
-                    if entry.is_hardware_visible() {
-                        match entry.way(level) {
-                            Way::Down(_) => edited.table = true,
-                            _ => edited.leaf = true,
-                        }
-                    }
-                    edited.dead |= !new.is_settled();
-                }
-                new
-            });
-        }
-        Ok(edited)
     }
 }

@@ -19,9 +19,9 @@
 pub mod arch;
 pub(crate) mod audit;
 pub(crate) mod budget;
-mod content;
+pub(crate) mod content;
 mod edges;
-mod edit;
+pub(crate) mod edit;
 pub(crate) mod entries;
 pub mod entry;
 pub(crate) mod fault;
@@ -38,6 +38,7 @@ mod split;
 pub(crate) mod table;
 pub(crate) mod unmap;
 pub(crate) mod walk;
+pub(crate) mod work;
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -47,9 +48,8 @@ use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::Result;
 use crate::hal::{DirectMap, FlushRequest, Host, Ledger};
 use arch::{Features, Format, FormatId, RootState, Shape};
-use geometry::{shift, table_size};
+use geometry::shift;
 use table::{Memory, Table};
-use walk::end_of;
 
 /// The tables of one space and what they depend on.
 pub(crate) struct NestedPageTable {
@@ -141,12 +141,6 @@ impl<'a, F: Format> Engine<'a, F> {
         Table::open(self.npt.memory(), page)
     }
 
-    /// The first part of `[start, end)` that one page of the root covers.
-    fn root_slice(&self, start: u64, end: u64) -> RootSlice {
-        let end = end_of(start, table_size(self.levels())).min(end);
-        RootSlice { page: self.npt.root_page(start), start, end }
-    }
-
     /// A request to flush `[start, end)`.
     fn flush_request(&self, start: u64, end: u64) -> FlushRequest {
         FlushRequest::new(start, end, self.npt.vmid.load(Ordering::Relaxed))
@@ -156,12 +150,4 @@ impl<'a, F: Format> Engine<'a, F> {
         let root_register = F::registers(self.npt.root_state()).root_register;
         request.issue(self.ledger, root_register, reason, scope);
     }
-}
-
-/// The part of a range that one page of the root covers.
-#[derive(Clone, Copy)]
-struct RootSlice {
-    page: HostPhysAddr,
-    start: u64,
-    end: u64,
 }

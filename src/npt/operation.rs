@@ -4,9 +4,11 @@
 use super::Engine;
 use super::arch::Format;
 use super::budget::{Budget, Cost, reach_filling};
-use super::content::congruent_level;
+use super::content::Linear;
 use super::entry::Reservation;
-use super::unmap::Flush;
+use super::geometry::fresh_tables;
+use super::unmap::{Flush, Report};
+use super::work::Work;
 use crate::abi::axas_extent_t;
 use crate::addr::PAGE_SIZE;
 use crate::error::Result;
@@ -39,19 +41,34 @@ pub(crate) enum Operation<'a> {
     Discard,
 }
 
-/// Frames of the host at a fixed distance from the guest's addresses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Linear {
-    /// Host address less guest address, mod 2^64.
-    pub(crate) distance: u64,
-    pub(crate) attributes: Attributes,
-    /// The largest leaf that flags and features allow.
-    pub(crate) most_level: u32,
-}
-
 impl<F: Format> Engine<'_, F> {
+    /// Does it to `[at, end)`, or to as much as a budget allows; where that ended.
+    #[inline(always)]
+    pub(crate) fn perform_slice(
+        &self,
+        work: &mut Work,
+        operation: &Operation<'_>,
+        at: u64,
+        end: u64,
+        budget: Option<&mut Budget>,
+    ) -> Result<u64> {
+        let stop = match budget {
+            Some(budget) => self.reach(work, operation, at, end, budget)?,
+            None => end,
+        };
+        self.perform(work, operation, at, stop)?;
+        Ok(stop)
+    }
+
     /// Does it to `[start, end)`, all or nothing.
-    pub(crate) fn perform(&self, operation: &Operation<'_>, start: u64, end: u64) -> Result<()> {
+    #[inline(always)]
+    pub(crate) fn perform(
+        &self,
+        work: &mut Work,
+        operation: &Operation<'_>,
+        start: u64,
+        end: u64,
+    ) -> Result<()> {
         if end.wrapping_sub(start) == PAGE_SIZE {
             let is_done = match operation {
                 Operation::MapLinear(linear) => self.map_page(start, linear)?,
@@ -62,62 +79,84 @@ impl<F: Format> Engine<'_, F> {
                 return Ok(());
             }
         }
-        self.perform_on_range(operation, start, end)
+        work.filled = start;
+        let outcome = self.perform_on_range(work, operation, start, end);
+        work.tables.give_back(self.ledger);
+        if outcome.is_err() && work.filled > start {
+            self.unmap(work, start, work.filled, Flush::IfNeeded, Report::Nothing)?;
+        }
+        outcome
     }
 
-    #[inline(never)]
-    fn perform_on_range(&self, operation: &Operation<'_>, start: u64, end: u64) -> Result<()> {
-        match *operation {
-            Operation::MapLinear(Linear { distance, attributes, most_level }) => {
-                self.map_linear(start, end, distance, attributes, most_level)
+    #[inline(always)]
+    fn perform_on_range(
+        &self,
+        work: &mut Work,
+        operation: &Operation<'_>,
+        start: u64,
+        end: u64,
+    ) -> Result<()> {
+        match operation {
+            Operation::MapLinear(_)
+            | Operation::MapExtents { .. }
+            | Operation::Reserve(_)
+            | Operation::Trap { .. } => self.map(work, operation, start, end),
+            // The tables are taken for an empty range, before anything changes. Between what goes and
+            // what comes the range is flushed, as break-before-make asks.
+            Operation::ReplaceLinear(linear) => {
+                let tables = fresh_tables(self.levels(), start, end, linear.leaf_level);
+                work.tables.fill(self.ledger, tables)?;
+                self.unmap(work, start, end, Flush::IfNeeded, Report::Released)?;
+                self.map(work, operation, start, end)
             }
-            Operation::ReplaceLinear(Linear { distance, attributes, most_level }) => {
-                self.replace_linear(start, end, distance, attributes, most_level)
+            Operation::MapPopulated(_) => {
+                self.map(work, operation, start, end)?;
+                work.filled = end;
+                self.populate(work, start, end)
             }
-            Operation::MapExtents { extents, attributes, most_level } => {
-                self.map_extents(start, end, extents, attributes, most_level)
-            }
-            Operation::Reserve(reservation) => self.reserve(start, end, reservation),
-            Operation::MapPopulated(reservation) => self.map_populated(start, end, reservation),
-            Operation::Trap { cookie } => self.trap(start, end, cookie),
-            Operation::Unmap(flush) => self.unmap(start, end, flush),
-            Operation::Clear => {
-                if self.count_tables()? {
-                    self.flush_all(start, end);
-                    return Ok(());
-                }
-                self.unmap(start, end, Flush::Always)
-            }
-            Operation::Protect(permissions) => self.protect(start, end, permissions),
-            Operation::Populate => self.populate(start, end),
-            Operation::Discard => self.discard(start, end),
+            Operation::Unmap(flush) => self.unmap(work, start, end, *flush, Report::Released),
+            Operation::Clear => self.clear(work, start, end),
+            Operation::Protect(permissions) => self.protect(work, start, end, *permissions),
+            Operation::Populate => self.populate(work, start, end),
+            Operation::Discard => self.discard(work, start, end),
         }
+    }
+
+    fn clear(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+        if self.count_tables()? {
+            self.flush_all(start, end);
+            return Ok(());
+        }
+        self.unmap(work, start, end, Flush::Always, Report::Released)
     }
 
     /// Where a slice of it ends that begins at `start` and has a budget. Maps look at all of the rest first,
     /// so that an overlap stops them before they begin.
     #[inline(never)]
-    pub(crate) fn reach(
+    fn reach(
         &self,
+        work: &mut Work,
         operation: &Operation<'_>,
         start: u64,
         end: u64,
         budget: &mut Budget,
     ) -> Result<u64> {
-        let most_level = match *operation {
-            Operation::MapLinear(linear) => congruent_level(linear.distance, linear.most_level),
+        let most_level = match operation {
+            Operation::MapLinear(linear) => linear.leaf_level,
             Operation::Reserve(_) => self.levels(),
             Operation::MapPopulated(reservation) => reservation.largest,
-            Operation::Populate => return self.reach_visiting(start, end, Cost::Frames, budget),
+            Operation::Populate => {
+                return self.reach_visiting(&mut work.cursor, start, end, Cost::Frames, budget);
+            }
             Operation::Unmap(_) | Operation::Protect(_) | Operation::Discard => {
-                return self.reach_visiting(start, end, Cost::Entry, budget);
+                return self.reach_visiting(&mut work.cursor, start, end, Cost::Entry, budget);
             }
             Operation::ReplaceLinear(_)
             | Operation::MapExtents { .. }
             | Operation::Trap { .. }
             | Operation::Clear => return Ok(end),
         };
-        self.check_empty(start, end)?;
+        self.check_empty(work, start, end)?;
         Ok(reach_filling(start, end, most_level, budget))
     }
 }

@@ -4,9 +4,9 @@
 
 use super::Engine;
 use super::arch::Format;
+use super::content::Linear;
 use super::entry::Entry;
 use super::geometry::Index;
-use super::operation::Linear;
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
@@ -28,7 +28,7 @@ impl<F: Format> Engine<'_, F> {
         drop(table);
         self.ledger.count_leaves(1, 1);
         publish_tables();
-        self.announce_new(gpa, gpa.wrapping_add(PAGE_SIZE));
+        self.announce(gpa, gpa.wrapping_add(PAGE_SIZE));
         Ok(true)
     }
 

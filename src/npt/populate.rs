@@ -10,53 +10,46 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::content::Content;
 use super::edit::Edit;
 use super::entry::{Entry, Reservation, State};
 use super::geometry::{Index, Span, entry_size, frame_order, pages};
-use super::map::Ground;
-use super::split::Splits;
 use super::unmap::Releases;
-use super::walk::{Below, Cursor, Part, Run, end_of};
+use super::walk::{Cursor, Run, Step, end_of};
+use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
-use crate::hal::{FrameList, OwnedFrame, publish_tables};
+use crate::hal::{OwnedFrame, publish_tables};
+
+/// A reservation in its table.
+struct Place<F> {
+    page: HostPhysAddr,
+    level: u32,
+    index: Index,
+    entry: Entry<F>,
+    /// Nobody sees the table.
+    is_hidden: bool,
+}
 
 impl<'a, F: Format> Engine<'a, F> {
     /// Takes frames for everything that is reserved in `[start, end)`, which must be mapped or reserved.
     #[inline(never)]
-    pub(crate) fn populate(&self, start: u64, end: u64) -> Result<()> {
-        self.check_mapped(start, end)?;
-        let taken_before = self.ledger.allocated.get();
-        if let Err(error) = self.populate_range(start, end) {
-            self.put_reservations_back(start, end)?;
+    pub(super) fn populate(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+        self.check_mapped(&mut work.cursor, start, end)?;
+        let taken_before = self.ledger.allocated();
+        if let Err(error) = self.take_frames(&mut work.cursor, start, end) {
+            self.put_reservations_back(work, start, end)?;
             return Err(error);
         }
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(run) = cursor.next(self)? {
-            self.edit(run.page, run.level, run.span, &Edit::Publish)?;
+        work.cursor.begin(self, start, end);
+        while work.cursor.next(self)? {
+            let Run { page, level, span, .. } = work.cursor.run;
+            self.edit(page, level, span, &Edit::Publish)?;
         }
         publish_tables();
-        if self.ledger.allocated.get() != taken_before {
-            self.announce_new(start, end);
-        }
-        Ok(())
-    }
-
-    /// Maps memory and takes all of it, or nothing.
-    #[inline(never)]
-    pub(crate) fn map_populated(
-        &self,
-        start: u64,
-        end: u64,
-        reservation: Reservation,
-    ) -> Result<()> {
-        self.reserve(start, end, reservation)?;
-        if let Err(error) = self.populate(start, end) {
-            self.remove(start, end, &Releases::silent())?;
-            return Err(error);
+        if self.ledger.allocated() != taken_before {
+            self.announce(start, end);
         }
         Ok(())
     }
@@ -64,45 +57,46 @@ impl<'a, F: Format> Engine<'a, F> {
     /// Gives back the owned frames of `[start, end)`, which must be mapped or reserved; reservations take
     /// their places. Frames of the host stay mapped.
     #[inline(never)]
-    pub(crate) fn discard(&self, start: u64, end: u64) -> Result<()> {
-        self.check_mapped(start, end)?;
+    pub(super) fn discard(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+        self.check_mapped(&mut work.cursor, start, end)?;
         let mut request = self.flush_request(start, end);
-        let mut splits = Splits::new();
-        self.prepare_splits(&mut splits, start, end, &Edit::Discard)?;
-        splits.begin(self, &mut request)?;
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(part) = cursor.step(self)? {
-            match part {
-                Part::Entries(run) => {
-                    let edited = self.edit(run.page, run.level, run.span, &Edit::Discard)?;
-                    request.add(edited, run.level);
+        self.prepare_splits(work, start, end, &Edit::Discard)?;
+        let Work { cursor, splits, .. } = work;
+        self.begin_splits(splits, &mut request)?;
+        cursor.begin(self, start, end);
+        loop {
+            match cursor.step(self)? {
+                Step::Entries => {
+                    let Run { page, level, span, .. } = cursor.run;
+                    request.add(self.edit(page, level, span, &Edit::Discard)?, level);
                 }
-                Part::Table(below) if self.fold(&below, end)? => {
+                Step::Table(table) if self.fold(&cursor.run, table, end)? => {
                     request.add_table();
-                    cursor.skip(below);
+                    cursor.skip();
                 }
-                Part::Table(below) => cursor.enter(self, below)?,
+                Step::Table(table) => cursor.enter(self, table)?,
+                Step::End => break,
             }
         }
         self.issue_if(request, false, AXAS_FLUSH_UNMAP);
-        splits.finish(self)?;
+        self.finish_splits(splits)?;
         publish_tables();
         self.end_generation();
-        self.put_reservations_back(start, end)
+        self.put_reservations_back(work, start, end)
     }
 
     /// Marks a leaf table dead that comes down to one reservation and lies whole in a range that ends at
-    /// `end`; whether it did.
+    /// `end`; whether it did. The table is the one that the entry at `place` points to.
     #[inline(never)]
-    fn fold(&self, below: &Below, end: u64) -> Result<bool> {
-        let size = entry_size(below.level);
-        let is_whole = below.gpa & size.wrapping_sub(1) == 0 && end.wrapping_sub(below.gpa) >= size;
-        if below.level != 2 || !is_whole {
+    fn fold(&self, place: &Run, table: HostPhysAddr, end: u64) -> Result<bool> {
+        let size = entry_size(place.level);
+        let is_whole = place.gpa & size.wrapping_sub(1) == 0 && end.wrapping_sub(place.gpa) >= size;
+        if place.level != 2 || !is_whole {
             return Ok(false);
         }
-        let Some(reservation) = self.folding(below.table)? else { return Ok(false) };
-        let folded = Entry::<F>::table(below.table).folded(reservation);
-        self.set_entry(below.page, below.index, folded)?;
+        let Some(reservation) = self.folding(table)? else { return Ok(false) };
+        let folded = Entry::<F>::table(table).folded(reservation);
+        self.set_entry(place.page, place.span.first, folded)?;
         Ok(true)
     }
 
@@ -142,44 +136,27 @@ impl<'a, F: Format> Engine<'a, F> {
         Ok(frame)
     }
 
-    /// As [`Engine::guest_frame`]; none where the host refuses a large one.
-    fn frame_if_any(&self, level: u32, attributes: Attributes) -> Result<Option<OwnedFrame<'a>>> {
-        match self.guest_frame(level, attributes) {
-            Ok(frame) => Ok(Some(frame)),
-            Err(Error::NoMemory) if level > 1 => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn count_owned(&self, level: u32) {
-        self.ledger.count_leaves(level, 1);
-        self.ledger.count_guest(pages(level));
-    }
-
-    /// A leaf of `level` with a frame of its own; none where the host refuses a large one.
-    pub(super) fn owned_leaf(
-        &self,
-        level: u32,
-        reservation: Reservation,
-    ) -> Result<Option<Entry<F>>> {
-        let attributes = reservation.attributes;
-        let Some(frame) = self.frame_if_any(level, attributes)? else { return Ok(None) };
-        let template = Entry::leaf_template(attributes, self.features(), level, true)?;
-        self.count_owned(level);
-        Ok(Some(template.at(frame.keep())))
-    }
-
-    /// Puts pending frames and tables into the places of the reservations of a range.
-    fn populate_range(&self, start: u64, end: u64) -> Result<()> {
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(run) = cursor.next(self)? {
-            let mut gpa = run.gpa;
-            for index in run.span.indices() {
-                let stop = end_of(gpa, entry_size(run.level)).min(end);
-                let entry = self.entry(run.page, index)?;
-                if entry.state(run.level) == State::Reserved {
-                    let pending = self.pending(entry, run.level, gpa, stop)?;
-                    self.set_entry(run.page, index, pending)?;
+    /// Puts pending frames and tables into the places of the reservations of a range. What lies below a
+    /// pending table nobody sees: there are leaves and tables as they are to be.
+    #[inline(never)]
+    fn take_frames(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
+        let mut hidden_until = start;
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            let Run { page, level, span, mut gpa } = cursor.run;
+            for index in span.indices() {
+                let stop = end_of(gpa, entry_size(level));
+                let entry = self.entry(page, index)?;
+                if entry.state(level) == State::Reserved {
+                    let is_hidden = gpa < hidden_until;
+                    let is_whole = gpa & entry_size(level).wrapping_sub(1) == 0 && stop <= end;
+                    let place = Place { page, level, index, entry, is_hidden };
+                    if !is_whole || !self.take_frame(&place)? {
+                        let table = self.take_table(&place)?;
+                        hidden_until = hidden_until.max(stop);
+                        cursor.enter_at(self, gpa, table)?;
+                        break;
+                    }
                 }
                 gpa = stop;
             }
@@ -187,87 +164,70 @@ impl<'a, F: Format> Engine<'a, F> {
         Ok(())
     }
 
-    /// What takes the place of a reservation at `level` of which `[start, end)` is to be populated.
+    /// Puts a frame into the place of a reservation; false where that takes smaller ones.
     #[inline(never)]
-    fn pending(&self, entry: Entry<F>, level: u32, start: u64, end: u64) -> Result<Entry<F>> {
-        let reservation = entry.reservation();
-        let is_whole = end.wrapping_sub(start) == entry_size(level);
-        if is_whole
-            && level <= reservation.largest
-            && let Some(frame) = self.frame_if_any(level, reservation.attributes)?
-        {
-            self.count_owned(level);
-            return Ok(Entry::pending(frame.keep(), reservation));
+    fn take_frame(&self, place: &Place<F>) -> Result<bool> {
+        let (level, reservation) = (place.level, place.entry.reservation());
+        if level > reservation.largest {
+            return Ok(false);
         }
-        self.pending_table(entry, level, start, end)
+        let attributes = reservation.attributes;
+        let frame = match self.guest_frame(level, attributes) {
+            Ok(frame) => frame,
+            Err(Error::NoMemory) if level > 1 => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let entry = if place.is_hidden {
+            Entry::leaf_template(attributes, self.features(), level, true)?.at(frame.address())
+        } else {
+            Entry::pending(frame.address(), reservation)
+        };
+        self.set_entry(place.page, place.index, entry)?;
+        frame.keep();
+        self.ledger.count_leaves(level, 1);
+        self.ledger.count_guest(pages(level));
+        Ok(true)
     }
 
-    /// A table for the level below a reservation, with frames in `[start, end)`.
+    /// Puts a table that says the same into the place of a reservation.
     #[inline(never)]
-    fn pending_table(&self, entry: Entry<F>, level: u32, start: u64, end: u64) -> Result<Entry<F>> {
-        let reservation = entry.reservation();
-        let below = level.wrapping_sub(1);
+    fn take_table(&self, place: &Place<F>) -> Result<HostPhysAddr> {
         let frame = self.ledger.take_table(0)?;
-        self.fill_unseen(frame.address(), Span::ALL, entry)?;
-        let ground = Ground { page: frame.address(), level: below, entry };
-        let tables = FrameList::on_demand(self.ledger);
-        let mut content = Content::Frames(reservation);
-        let (_, filled) = self.fill_below(&ground, start, end, &tables, &mut content);
-        let page = frame.keep();
-        if let Err(error) = filled {
-            let mask = entry_size(level).wrapping_sub(1);
-            self.release_below(
-                page,
-                below,
-                start & !mask,
-                (start | mask).wrapping_add(1),
-                &Releases::silent(),
-            )?;
-            return Err(error);
-        }
-        Ok(Entry::pending_table(page, reservation))
+        self.fill_unseen(frame.address(), Span::ALL, place.entry)?;
+        let entry = if place.is_hidden {
+            Entry::table(frame.address())
+        } else {
+            Entry::pending_table(frame.address(), place.entry.reservation())
+        };
+        self.set_entry(place.page, place.index, entry)?;
+        Ok(frame.keep())
     }
 
     /// Puts reservations into the places of what is pending or dead in a range, then gives back what that
     /// names.
     #[inline(never)]
-    fn put_reservations_back(&self, start: u64, end: u64) -> Result<()> {
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(run) = cursor.next(self)? {
-            let mut gpa = run.gpa;
-            for index in run.span.indices() {
-                let entry = self.entry(run.page, index)?;
-                self.put_reservation_back(&run, index, gpa, entry)?;
-                gpa = end_of(gpa, entry_size(run.level));
-            }
-        }
-        Ok(())
-    }
-
-    fn put_reservation_back(
-        &self,
-        run: &Run,
-        index: Index,
-        gpa: u64,
-        entry: Entry<F>,
-    ) -> Result<()> {
-        if entry.is_settled() {
-            return Ok(());
-        }
-        let state = entry.state(run.level);
-        if matches!(
-            state,
-            State::Pending | State::PendingTable | State::DeadLeaf | State::DeadTable
-        ) {
-            let reserved = Entry::reserved(entry.reservation());
-            self.set_entry(run.page, index, reserved)?;
-            if matches!(state, State::Pending | State::DeadLeaf) {
-                self.release_frame(entry, run.level);
-            } else {
-                let size = entry_size(run.level);
-                let start = gpa & !(size.wrapping_sub(1));
-                let (below, end) = (run.level.wrapping_sub(1), start.wrapping_add(size));
-                self.release_below(entry.address(), below, start, end, &Releases::silent())?;
+    fn put_reservations_back(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+        work.releases = Releases::silent();
+        work.cursor.begin(self, start, end);
+        while work.cursor.next(self)? {
+            let Run { page, level, span, mut gpa } = work.cursor.run;
+            let size = entry_size(level);
+            for index in span.indices() {
+                let entry = self.entry(page, index)?;
+                let base = gpa & !(size.wrapping_sub(1));
+                gpa = base.wrapping_add(size);
+                if entry.is_settled() {
+                    continue;
+                }
+                let state = entry.state(level);
+                if matches!(state, State::Pending | State::DeadLeaf) {
+                    self.set_entry(page, index, Entry::reserved(entry.reservation()))?;
+                    self.release_frame(entry, level);
+                } else if matches!(state, State::PendingTable | State::DeadTable) {
+                    self.set_entry(page, index, Entry::reserved(entry.reservation()))?;
+                    let below = level.wrapping_sub(1);
+                    self.release_below(work, entry.address(), below, base, gpa)?;
+                }
             }
         }
         Ok(())

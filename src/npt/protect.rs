@@ -4,8 +4,8 @@ use super::Engine;
 use super::arch::Format;
 use super::edit::{Edit, Protection};
 use super::entry::{EncodedPermissions, State};
-use super::split::Splits;
 use super::walk::{Cursor, Run};
+use super::work::Work;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
@@ -14,28 +14,35 @@ use crate::hal::publish_tables;
 impl<F: Format> Engine<'_, F> {
     /// Gives everything in `[start, end)`, which must be mapped or reserved, new permissions.
     #[inline(never)]
-    pub(crate) fn protect(&self, start: u64, end: u64, permissions: Permissions) -> Result<()> {
+    pub(super) fn protect(
+        &self,
+        work: &mut Work,
+        start: u64,
+        end: u64,
+        permissions: Permissions,
+    ) -> Result<()> {
         let features = self.features();
         let encoded = EncodedPermissions::<F>::new(permissions, features)?;
         let edit = Edit::Protect(Protection { to: permissions, encoded });
-        self.check_mapped(start, end)?;
+        self.check_mapped(&mut work.cursor, start, end)?;
         let mut request = self.flush_request(start, end);
-        let mut splits = Splits::new();
-        self.prepare_splits(&mut splits, start, end, &edit)?;
+        self.prepare_splits(work, start, end, &edit)?;
+        let Work { cursor, splits, .. } = work;
         let (mut lost, mut gained, mut is_split) = (false, false, false);
-        for leaf in splits.leaves() {
+        for leaf in splits.leaves::<F>() {
             let from = leaf.attributes(features).permissions;
             lost |= !permissions.contains(from);
             gained |= !from.contains(permissions);
             is_split = true;
         }
-        splits.begin(self, &mut request)?;
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(run) = cursor.next(self)? {
-            let edited = self.edit(run.page, run.level, run.span, &edit)?;
+        self.begin_splits(splits, &mut request)?;
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            let Run { page, level, span, .. } = cursor.run;
+            let edited = self.edit(page, level, span, &edit)?;
             lost |= edited.lost;
             gained |= edited.gained;
-            request.add(edited, run.level);
+            request.add(edited, level);
         }
         if lost {
             self.issue(request, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL);
@@ -47,17 +54,17 @@ impl<F: Format> Engine<'_, F> {
         } else {
             request.cancel();
         }
-        splits.finish(self)?;
+        self.finish_splits(splits)?;
         publish_tables();
         Ok(())
     }
 
     /// That nothing but mappings and reservations stands in a range.
     #[inline(never)]
-    pub(crate) fn check_mapped(&self, start: u64, end: u64) -> Result<()> {
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(run) = cursor.next(self)? {
-            if !self.is_mapped(&run)? {
+    pub(super) fn check_mapped(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            if !self.is_mapped(&cursor.run)? {
                 return Err(Error::NotMapped);
             }
         }

@@ -89,10 +89,22 @@ impl<'h, F: Format> Table<'h, F> {
     pub(crate) fn fill(&self, span: Span, first: Entry<F>, step: u64) {
         fence(Ordering::Release);
         let mut word = first.word();
-        for slot in self.slots(span) {
+        let mut put = |slot: &AtomicU64| {
             slot.store(word, Ordering::Relaxed);
             word = word.wrapping_add(step);
+        };
+        let (eights, rest) = self.slots(span).as_chunks::<8>();
+        for [a, b, c, d, e, f, g, h] in eights {
+            put(a);
+            put(b);
+            put(c);
+            put(d);
+            put(e);
+            put(f);
+            put(g);
+            put(h);
         }
+        rest.iter().for_each(put);
         self.clean(span);
     }
 
@@ -140,6 +152,16 @@ impl<'h, F: Format> Table<'h, F> {
         for slot in self.slots(span) {
             visit(Entry::from_word(slot.load(Ordering::Relaxed)));
         }
+    }
+
+    /// Copies entries from the beginning of a span; how many.
+    #[inline(always)]
+    pub(crate) fn read(&self, span: Span, entries: &mut [Entry<F>]) -> usize {
+        let pairs = entries.iter_mut().zip(self.slots(span));
+        pairs.fold(0, |count: usize, (entry, slot)| {
+            *entry = Entry::from_word(slot.load(Ordering::Relaxed));
+            count.wrapping_add(1)
+        })
     }
 
     /// Whether nothing stands in the span.

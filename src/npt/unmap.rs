@@ -9,16 +9,14 @@
 //! 3. One flush, if hardware may hold anything of it.
 //! 4. *Reap*: each dead entry is emptied, then what it named goes back to the host.
 
-use core::cell::Cell;
-
 use super::Engine;
 use super::arch::Format;
-use super::edges::{Cut, EdgeTable, Edges, Side};
+use super::edges::{EdgeTable, Edges, Side};
 use super::edit::Edit;
 use super::entry::{Entry, State};
-use super::geometry::{ENTRIES, Index, PerLevel, Span, entry_size, shift, table_size};
-use super::split::Splits;
-use super::walk::{Cursor, end_of};
+use super::geometry::{Index, Span, entry_size, shift, table_size};
+use super::walk::end_of;
+use super::work::Work;
 use crate::abi::*;
 use crate::addr::{Bits, HostPhysAddr};
 use crate::error::{Error, Result};
@@ -32,15 +30,24 @@ pub(crate) enum Flush {
     Always,
 }
 
-/// Tells the host of linear pages that are gone, in merged runs.
-pub(crate) struct Releases<'h> {
-    host: Option<&'h Host>,
+/// Who hears of linear pages that are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    /// The host, if it wants to.
+    Released,
+    /// Nobody: they were never mapped.
+    Nothing,
+}
+
+/// Linear pages that are gone, for the host to hear of in merged runs.
+pub(crate) struct Releases {
+    are_wanted: bool,
     /// Of size 0: none.
-    run: Cell<Gone>,
+    run: Gone,
 }
 
 /// Linear pages that are gone.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Gone {
     gpa: u64,
     hpa: u64,
@@ -48,42 +55,34 @@ struct Gone {
     flags: axas_flags_t,
 }
 
-impl<'h> Releases<'h> {
-    /// To a host that wants to hear of them.
-    pub(crate) fn to(host: &'h Host) -> Self {
-        Self { host: host.wants_released().then_some(host), run: Cell::default() }
+impl Gone {
+    const NONE: Self = Self { gpa: 0, hpa: 0, size: 0, flags: 0 };
+}
+
+impl Releases {
+    /// Nobody hears of anything.
+    pub(super) const fn silent() -> Self {
+        Self { are_wanted: false, run: Gone::NONE }
     }
 
-    /// To nobody: what goes was never mapped.
-    pub(crate) fn silent() -> Self {
-        Self { host: None, run: Cell::default() }
-    }
-
-    fn are_wanted(&self) -> bool {
-        self.host.is_some()
-    }
-
-    fn push(&self, pages: Gone) {
-        let mut run = self.run.get();
+    fn push(&mut self, host: &Host, pages: Gone) {
+        let run = &mut self.run;
         let continues = run.gpa.wrapping_add(run.size) == pages.gpa
             && run.hpa.wrapping_add(run.size) == pages.hpa
             && run.flags == pages.flags;
         if continues && run.size != 0 {
             run.size = run.size.wrapping_add(pages.size);
-            self.run.set(run);
             return;
         }
-        self.flush();
-        self.run.set(pages);
+        self.flush(host);
+        self.run = pages;
     }
 
     /// Reports the run in hand. No window is open here.
     #[inline(never)]
-    fn flush(&self) {
-        let run = self.run.take();
-        if let Some(host) = self.host
-            && run.size != 0
-        {
+    fn flush(&mut self, host: &Host) {
+        let run = core::mem::replace(&mut self.run, Gone::NONE);
+        if run.size != 0 {
             host.released(&axas_mapping_t {
                 gpa: run.gpa,
                 size: run.size,
@@ -95,9 +94,6 @@ impl<'h> Releases<'h> {
         }
     }
 }
-
-/// Entries that are read or emptied while a window is open and dealt with after it closed.
-const BATCH: usize = 16;
 
 /// The tables of the edges that go whole: a bit for each side and level.
 #[derive(Clone, Copy, Default)]
@@ -112,57 +108,49 @@ impl Dying {
         self.0 |= Self::bit(side, level);
     }
 
-    /// Whether the table below a cut of a table of `level` goes.
-    fn has_below(self, cut: &Cut, level: u32) -> bool {
-        self.0 & Self::bit(cut.side, level.wrapping_sub(1)) != 0
+    fn has(self, side: Side, level: u32) -> bool {
+        self.0 & Self::bit(side, level) != 0
     }
 }
 
-impl<'a, F: Format> Engine<'a, F> {
+impl<F: Format> Engine<'_, F> {
     /// Removes whatever stands in `[start, end)`.
     #[inline(never)]
-    pub(crate) fn unmap(&self, start: u64, end: u64, flush: Flush) -> Result<()> {
-        let releases = Releases::to(&self.npt.host);
-        let edit = Edit::Detach { reports: releases.are_wanted() };
-        let span = Span::covering(start, end, 1);
-        if let Some(table) = self.leaf_table(start, end)?
-            && !self.is_empty_outside(table, span)?
+    pub(super) fn unmap(
+        &self,
+        work: &mut Work,
+        start: u64,
+        end: u64,
+        flush: Flush,
+        report: Report,
+    ) -> Result<()> {
+        let reports = report == Report::Released && self.npt.host.wants_released();
+        work.releases = Releases { are_wanted: reports, run: Gone::NONE };
+        let edit = Edit::Detach { reports };
+        let mut request = self.flush_request(start, end);
+        let has_dead = if let Some(table) = self.leaf_table(start, end)?
+            && !self.is_empty_outside(table, Span::covering(start, end, 1))?
         {
-            self.empty_leaf_table(table, start, end, &edit, &releases)?;
+            let edited = self.edit(table, 1, Span::covering(start, end, 1), &edit)?;
+            request.add(edited, 1);
+            self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
+            edited.dead
         } else {
-            self.detach_and_flush(start, end, &edit, flush)?;
-            self.reap(start, end, &releases)?;
+            self.prepare_splits(work, start, end, &edit)?;
+            self.begin_splits(&work.splits, &mut request)?;
+            let detached = self.detach(&mut work.edges, start, end, &edit, &mut request);
+            self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
+            self.finish_splits(&work.splits)?;
+            publish_tables();
+            detached?;
+            self.end_generation();
+            true
+        };
+        if has_dead {
+            self.reap(work, start, end)?;
         }
-        releases.flush();
+        work.releases.flush(&self.npt.host);
         Ok(())
-    }
-
-    /// The first half of an unmap: nothing that stood in the range can be reached by any CPU afterwards.
-    #[inline(never)]
-    fn detach_and_flush(&self, start: u64, end: u64, edit: &Edit<F>, flush: Flush) -> Result<()> {
-        let mut request = self.flush_request(start, end);
-        let mut splits = Splits::new();
-        self.prepare_splits(&mut splits, start, end, edit)?;
-        splits.begin(self, &mut request)?;
-        let detached = self.detach(start, end, edit, &mut request);
-        self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
-        splits.finish(self)?;
-        publish_tables();
-        detached?;
-        self.end_generation();
-        Ok(())
-    }
-
-    /// As [`Engine::unmap`], where both ends are known to be boundaries of entries.
-    #[inline(never)]
-    pub(super) fn remove(&self, start: u64, end: u64, releases: &Releases<'_>) -> Result<()> {
-        let mut request = self.flush_request(start, end);
-        let edit = Edit::Detach { reports: releases.are_wanted() };
-        let detached = self.detach(start, end, &edit, &mut request);
-        self.issue_if(request, false, AXAS_FLUSH_UNMAP);
-        detached?;
-        self.end_generation();
-        self.reap(start, end, releases)
     }
 
     /// Issues a request to all CPUs if one of them may hold anything of what changed, or anyway.
@@ -191,29 +179,11 @@ impl<'a, F: Format> Engine<'a, F> {
         fence(Ordering::Release);
     }
 
-    /// Removes entries of a table of level 1 that stays.
-    #[inline(never)]
-    fn empty_leaf_table(
-        &self,
-        table: HostPhysAddr,
-        start: u64,
-        end: u64,
-        edit: &Edit<F>,
-        releases: &Releases<'_>,
-    ) -> Result<()> {
-        let span = Span::covering(start, end, 1);
-        let edited = self.edit(table, 1, span, edit)?;
-        if edited.leaf {
-            let mut request = self.flush_request(start, end);
-            request.add_leaf(1);
-            self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
-        }
-        if edited.dead { self.reap(start, end, releases) } else { Ok(()) }
-    }
-
-    #[inline(never)]
+    /// Detaches what stands in a range: nothing of it can be reached from the root afterwards.
+    #[inline(always)]
     fn detach(
         &self,
+        edges: &mut Edges,
         start: u64,
         end: u64,
         edit: &Edit<F>,
@@ -221,15 +191,11 @@ impl<'a, F: Format> Engine<'a, F> {
     ) -> Result<()> {
         let mut at = start;
         while at < end {
-            let slice = self.root_slice(at, end);
-            at = slice.end;
-            let mut edges = Edges::new(&slice, self.levels());
-            self.find_edges(&mut edges)?;
+            at = self.find_edges(edges, at, end)?;
             let mut dying = Dying::default();
             for side in [Side::Left, Side::Right, Side::Both] {
                 for level in edges.levels(side) {
-                    let edge = edges.table(side, level);
-                    if self.detach_edge(&edge, dying, edit, request)? {
+                    if self.detach_edge(&edges.table(side, level), dying, edit, request)? {
                         dying.add(side, level);
                     }
                 }
@@ -248,19 +214,20 @@ impl<'a, F: Format> Engine<'a, F> {
         request: &mut FlushRequest,
     ) -> Result<bool> {
         let (page, level) = (edge.page, edge.level);
+        let goes_below = |side| dying.has(side, level.wrapping_sub(1));
         let mut is_dying = level < self.levels();
-        let cuts = edge.cuts();
-        for cut in cuts.iter().flatten() {
-            let entry = self.entry(page, cut.index)?;
-            is_dying &= entry.is_empty() || dying.has_below(cut, level);
+        for (index, side) in edge.cuts().into_iter().flatten() {
+            is_dying &= goes_below(side) || self.entry(page, index)?.is_empty();
         }
-        if is_dying && self.is_empty_outside(page, edge.span())? {
+        if is_dying && self.is_empty_outside(page, edge.span)? {
             return Ok(true);
         }
-        for cut in cuts.iter().flatten().filter(|cut| dying.has_below(cut, level)) {
-            let entry = self.entry(page, cut.index)?;
-            self.set_entry(page, cut.index, entry.dead_table())?;
-            request.add_table();
+        for (index, side) in edge.cuts().into_iter().flatten() {
+            if goes_below(side) {
+                let entry = self.entry(page, index)?;
+                self.set_entry(page, index, entry.dead_table())?;
+                request.add_table();
+            }
         }
         if let Some(span) = edge.whole_span() {
             request.add(self.edit(page, level, span, edit)?, level);
@@ -271,14 +238,21 @@ impl<'a, F: Format> Engine<'a, F> {
     /// Empties the dead entries of a range and gives back what they name, in the order of addresses. The
     /// only tables left in the range are those on its edges.
     #[inline(never)]
-    fn reap(&self, start: u64, end: u64, releases: &Releases<'_>) -> Result<()> {
-        let mut cursor = Cursor::over(self, start, end);
-        while let Some(run) = cursor.next(self)? {
+    fn reap(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+        work.cursor.begin(self, start, end);
+        while work.cursor.next(self)? {
+            let run = work.cursor.run;
             let size = entry_size(run.level);
             let (mut span, mut gpa) = (run.span, run.gpa & !(size.wrapping_sub(1)));
             while let Some((index, entry)) = self.take_dead(run.page, run.level, span)? {
                 gpa = gpa.wrapping_add(distance(span.first, index, run.level));
-                self.release(entry, run.level, gpa, start, end, releases)?;
+                if entry.state(run.level) == State::DeadTable {
+                    let (start, end) = (start.max(gpa), end.min(gpa.wrapping_add(size)));
+                    let below = run.level.wrapping_sub(1);
+                    self.release_below(work, entry.address(), below, start, end)?;
+                } else {
+                    self.release_leaf(&mut work.releases, entry, run.level, gpa)?;
+                }
                 let Some(next) = index.next().filter(|next| *next <= span.last) else { break };
                 gpa = gpa.wrapping_add(size);
                 span.first = next;
@@ -287,38 +261,14 @@ impl<'a, F: Format> Engine<'a, F> {
         Ok(())
     }
 
-    /// Gives back what a dead entry named.
-    #[allow(clippy::too_many_arguments)] // One step of the loop above, with the loop's variables.
-    fn release(
-        &self,
-        entry: Entry<F>,
-        level: u32,
-        gpa: u64,
-        start: u64,
-        end: u64,
-        releases: &Releases<'_>,
-    ) -> Result<()> {
-        if entry.state(level) == State::DeadTable {
-            let (start, end) = (start.max(gpa), end.min(gpa.wrapping_add(entry_size(level))));
-            return self.release_below(
-                entry.address(),
-                level.wrapping_sub(1),
-                start,
-                end,
-                releases,
-            );
-        }
-        self.release_leaf(entry, level, gpa, releases)
-    }
-
     /// Gives back, or reports, what a leaf names that no walker sees.
     #[inline(never)]
     fn release_leaf(
         &self,
+        releases: &mut Releases,
         entry: Entry<F>,
         level: u32,
         gpa: u64,
-        releases: &Releases<'_>,
     ) -> Result<()> {
         if !matches!(entry.state(level), State::Leaf | State::DeadLeaf) {
             return Err(Error::BadState);
@@ -328,13 +278,10 @@ impl<'a, F: Format> Engine<'a, F> {
             return Ok(());
         }
         self.ledger.discount_leaves(level, 1);
-        if releases.are_wanted() {
-            releases.push(Gone {
-                gpa,
-                size: entry_size(level),
-                hpa: entry.address().bits(),
-                flags: entry.attributes(self.features()).flags(),
-            });
+        if releases.are_wanted {
+            let (size, hpa) = (entry_size(level), entry.address().bits());
+            let flags = entry.attributes(self.features()).flags();
+            releases.push(&self.npt.host, Gone { gpa, size, hpa, flags });
         }
         Ok(())
     }
@@ -344,107 +291,89 @@ impl<'a, F: Format> Engine<'a, F> {
     #[inline(never)]
     pub(super) fn release_below(
         &self,
+        work: &mut Work,
         page: HostPhysAddr,
         top: u32,
         start: u64,
         end: u64,
-        releases: &Releases<'_>,
     ) -> Result<()> {
+        let Work { path, releases, .. } = work;
+        path.set(top, page);
         let mut level = top;
-        let mut path = PerLevel::new(page);
-        let mut entered = PerLevel::new(start);
         let mut gpa = start;
         loop {
             let page = path.get(level);
-            let stop = end_of(entered.get(level), table_size(level)).min(end);
-            if gpa >= stop {
+            let stop = end_of(gpa, table_size(level)).min(end);
+            let span = Span::covering(gpa, stop, level);
+            let scan = self.scan(page, level, span, releases.are_wanted)?;
+            self.ledger.discount_leaves(level, scan.leaves);
+            match scan.named {
+                None => gpa = stop,
+                Some((index, entry)) => {
+                    gpa &= !(entry_size(level).wrapping_sub(1));
+                    gpa = gpa.wrapping_add(distance(span.first, index, level));
+                    if level == 1 {
+                        self.release_leaves(releases, page, Span { first: index, ..span }, gpa)?;
+                        gpa = stop;
+                    } else if let State::Table | State::DeadTable = entry.state(level) {
+                        level = level.wrapping_sub(1);
+                        path.set(level, entry.address());
+                        gpa = gpa.max(start);
+                        continue;
+                    } else {
+                        self.release_leaf(releases, entry, level, gpa)?;
+                        gpa = gpa.wrapping_add(entry_size(level));
+                    }
+                }
+            }
+            while gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0 {
                 self.check_releasable()?;
-                self.ledger.give_table(page, 0);
+                self.ledger.give_table(path.get(level), 0);
                 if level == top {
                     return Ok(());
                 }
                 level = level.wrapping_add(1);
-                continue;
-            }
-            let span = Span::covering(gpa, stop, level);
-            let scan = self.scan(page, level, span, releases.are_wanted())?;
-            self.ledger.discount_leaves(level, scan.leaves);
-            let Some((index, entry)) = scan.named else {
-                gpa = stop;
-                continue;
-            };
-            gpa &= !(entry_size(level).wrapping_sub(1));
-            gpa = gpa.wrapping_add(distance(span.first, index, level));
-            if level == 1 {
-                self.release_leaves(page, Span { first: index, last: span.last }, gpa, releases)?;
-                gpa = stop;
-            } else if let State::Table | State::DeadTable = entry.state(level) {
-                level = level.wrapping_sub(1);
-                path.set(level, entry.address());
-                gpa = gpa.max(start);
-                entered.set(level, gpa);
-            } else {
-                self.release_leaf(entry, level, gpa, releases)?;
-                gpa = gpa.wrapping_add(entry_size(level));
             }
         }
     }
 
     /// Gives back what entries of a table of level 1 name.
-    #[inline(never)]
+    #[inline(always)]
     fn release_leaves(
         &self,
+        releases: &mut Releases,
         page: HostPhysAddr,
         span: Span,
         gpa: u64,
-        releases: &Releases<'_>,
     ) -> Result<()> {
         let mut gpa = gpa;
+        let mut batch = [Entry::EMPTY; BATCH];
         let mut rest = Some(span);
         while let Some(span) = rest {
-            let (now, later) = split_batch(span);
-            let mut batch = [Entry::EMPTY; BATCH];
-            let mut places = batch.iter_mut();
-            self.open(page)?.for_each(now, |entry| {
-                if let Some(place) = places.next() {
-                    *place = entry;
-                }
-            });
             let mut owned = 0_u64;
-            for &entry in &batch {
+            let read = self.open(page)?.read(span, &mut batch);
+            rest = span.first.after(read).filter(|next| *next <= span.last).map(|first| Span { first, ..span });
+            for &entry in batch.iter().take(read) {
                 if entry.is_owned_page() {
                     self.ledger.give_page(HostPhysAddr::from_bits(F::address(entry.word())));
                     owned = owned.wrapping_add(1);
                 } else if !entry.is_plain() {
-                    self.release_leaf(entry, 1, gpa, releases)?;
+                    self.release_leaf(releases, entry, 1, gpa)?;
                 }
                 gpa = gpa.wrapping_add(entry_size(1));
             }
             self.ledger.discount_leaves(1, owned);
             self.ledger.discount_guest(owned);
             self.ledger.count_released(owned);
-            rest = later;
         }
         Ok(())
     }
 }
 
+/// Entries that are read while a window is open and dealt with after it closed.
+const BATCH: usize = 8;
+
 /// Bytes from one entry to another of the same table.
 fn distance(from: Index, to: Index, level: u32) -> u64 {
     (to.get() as u64).wrapping_sub(from.get() as u64).wrapping_shl(shift(level))
-}
-
-/// The first entries of a span and the rest.
-fn split_batch(span: Span) -> (Span, Option<Span>) {
-    let end = span.first.get().wrapping_add(BATCH);
-    if end > span.last.get() || end >= ENTRIES {
-        return (span, None);
-    }
-    let next = Index::of((end as u64).wrapping_mul(entry_size(1)), 1);
-    match next.previous() {
-        Some(last) => {
-            (Span { first: span.first, last }, Some(Span { first: next, last: span.last }))
-        }
-        None => (span, None),
-    }
 }

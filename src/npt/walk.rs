@@ -5,7 +5,7 @@ use super::entry::{Entry, State, Way};
 use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
 use super::table::{Table, read_direct};
 use super::{Engine, NestedPageTable};
-use crate::addr::{HostPhysAddr, next_page};
+use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::hal::DirectMap;
 use crate::sync::{Defect, Ordering, fence, planted};
@@ -177,7 +177,7 @@ impl<F: Format> Engine<'_, F> {
     }
 }
 
-/// Neighbouring entries of one table that do not point to tables.
+/// Neighbouring entries of one table.
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
     pub(crate) page: HostPhysAddr,
@@ -187,23 +187,13 @@ pub(crate) struct Run {
     pub(crate) gpa: u64,
 }
 
-/// An entry that points to a table.
-#[derive(Clone, Copy)]
-pub(crate) struct Below {
-    pub(crate) page: HostPhysAddr,
-    pub(crate) level: u32,
-    pub(crate) index: Index,
-    /// The first address of the range below it.
-    pub(crate) gpa: u64,
-    /// The table it points to.
-    pub(crate) table: HostPhysAddr,
-}
-
 /// What a cursor comes to.
-pub(crate) enum Part {
-    Entries(Run),
-    /// To be entered or skipped before the next step.
-    Table(Below),
+pub(crate) enum Step {
+    /// Entries that do not point to tables.
+    Entries,
+    /// An entry that points to this table, to be entered or skipped before the next step.
+    Table(HostPhysAddr),
+    End,
 }
 
 /// Goes over all entries of a range, in the order of addresses, from table to table and not from the root
@@ -215,77 +205,129 @@ pub(crate) struct Cursor {
     gpa: u64,
     end: u64,
     followed: u64,
+    /// What the last step came to.
+    pub(crate) run: Run,
 }
 
 impl Cursor {
+    /// To be begun.
+    pub(crate) const fn nowhere() -> Self {
+        let page = HostPhysAddr::from_usize(0);
+        Self {
+            path: PerLevel::new(page),
+            top: 0,
+            level: 0,
+            gpa: 0,
+            end: 0,
+            followed: 0,
+            run: Run { page, level: 0, span: Span::ALL, gpa: 0 },
+        }
+    }
+
     /// Over a range of the space.
     pub(crate) fn over<F: Format>(engine: &Engine<'_, F>, start: u64, end: u64) -> Self {
-        Self::within(engine.npt.root_page(start), engine.levels(), start, end)
+        let mut cursor = Self::nowhere();
+        cursor.begin(engine, start, end);
+        cursor
     }
 
-    /// Over a range that lies in one page of a table of `top`.
-    pub(crate) fn within(page: HostPhysAddr, top: u32, start: u64, end: u64) -> Self {
-        Self { path: PerLevel::new(page), top, level: top, gpa: start, end, followed: 0 }
+    /// Begins anew, over a range of the space.
+    pub(crate) fn begin<F: Format>(&mut self, engine: &Engine<'_, F>, start: u64, end: u64) {
+        self.begin_at(engine.levels(), start, end);
     }
 
-    /// The next entries that do not point to tables; tables are entered.
-    pub(crate) fn next<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<Option<Run>> {
+    /// Begins anew, over a range that lies in one table of a level below the root's.
+    pub(crate) fn begin_within(&mut self, page: HostPhysAddr, top: u32, start: u64, end: u64) {
+        self.path.set(top, page);
+        self.begin_at(top, start, end);
+    }
+
+    fn begin_at(&mut self, top: u32, start: u64, end: u64) {
+        (self.top, self.level, self.gpa, self.end, self.followed) = (top, top, start, end, 0);
+    }
+
+    /// Where the next step begins: behind what the last one came to, unless that was a table.
+    pub(crate) fn gpa(&self) -> u64 {
+        self.gpa
+    }
+
+    /// Comes to the next entries that do not point to tables, if there are more; tables are entered.
+    #[inline(never)]
+    pub(crate) fn next<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<bool> {
         loop {
             match self.step(engine)? {
-                Some(Part::Entries(run)) => return Ok(Some(run)),
-                Some(Part::Table(below)) => self.enter(engine, below)?,
-                None => return Ok(None),
+                Step::Entries => return Ok(true),
+                Step::Table(table) => self.enter(engine, table)?,
+                Step::End => return Ok(false),
             }
         }
     }
 
-    /// The next part of the range.
-    pub(crate) fn step<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<Option<Part>> {
+    /// Comes to the next part of the range.
+    #[inline(always)]
+    pub(crate) fn step<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<Step> {
         if self.gpa >= self.end {
-            return Ok(None);
+            return Ok(Step::End);
         }
-        let (level, gpa, page) = (self.level, self.gpa, self.path.get(self.level));
+        let (level, gpa) = (self.level, self.gpa);
+        let page = if level == engine.levels() {
+            engine.npt.root_page(gpa)
+        } else {
+            self.path.get(level)
+        };
         let mut stop = end_of(gpa, table_size(level)).min(self.end);
         let mut span = Span::covering(gpa, stop, level);
         if level > 1
             && let Some((index, table)) = engine.first_table(page, level, span)?
         {
             let Some(last) = index.previous().filter(|last| *last >= span.first) else {
-                return Ok(Some(Part::Table(Below { page, level, index, gpa, table })));
+                self.run = Run { page, level, span: Span::one(index), gpa };
+                return Ok(Step::Table(table));
             };
             span.last = last;
             let size = entry_size(level);
             let count = (span.count() as u64).wrapping_mul(size);
             stop = (gpa & !(size.wrapping_sub(1))).wrapping_add(count);
         }
+        self.run = Run { page, level, span, gpa };
         self.advance(stop);
-        Ok(Some(Part::Entries(Run { page, level, span, gpa })))
+        Ok(Step::Entries)
     }
 
-    /// Goes on in a table that the last step came to.
-    pub(crate) fn enter<F: Format>(&mut self, engine: &Engine<'_, F>, below: Below) -> Result<()> {
+    /// Goes on in a table that the entry points to to which the last step came.
+    pub(crate) fn enter<F: Format>(
+        &mut self,
+        engine: &Engine<'_, F>,
+        table: HostPhysAddr,
+    ) -> Result<()> {
+        self.enter_at(engine, self.run.gpa, table)
+    }
+
+    /// As [`Cursor::enter`], for the entry of the last run that covers an address.
+    pub(crate) fn enter_at<F: Format>(
+        &mut self,
+        engine: &Engine<'_, F>,
+        gpa: u64,
+        table: HostPhysAddr,
+    ) -> Result<()> {
         self.followed = self.followed.wrapping_add(1);
         engine.check_followed(self.followed)?;
-        self.level = below.level.wrapping_sub(1);
-        self.path.set(self.level, below.table);
+        self.path.set(self.run.level, self.run.page);
+        self.level = self.run.level.wrapping_sub(1);
+        self.path.set(self.level, table);
+        self.gpa = gpa;
         Ok(())
     }
 
-    /// Goes on behind a table that the last step came to.
-    pub(crate) fn skip(&mut self, below: Below) {
-        self.advance(end_of(below.gpa, entry_size(below.level)));
+    /// Goes on behind the table that the last step came to.
+    pub(crate) fn skip(&mut self) {
+        self.advance(end_of(self.run.gpa, entry_size(self.run.level)));
     }
 
     /// Goes on at an address where entries of the table in work end.
     fn advance(&mut self, gpa: u64) {
         self.gpa = gpa;
-        while gpa & table_size(self.level).wrapping_sub(1) == 0 {
-            if self.level >= self.top {
-                // The pages of a root lie side by side.
-                let page = next_page(self.path.get(self.top));
-                self.path.set(self.top, page);
-                return;
-            }
+        while self.level < self.top && gpa & table_size(self.level).wrapping_sub(1) == 0 {
             self.level = self.level.wrapping_add(1);
         }
     }

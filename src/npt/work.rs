@@ -1,0 +1,36 @@
+//! What exclusive calls work with. It lives in the space and not on the stack, for the stacks of many
+//! hosts are small; whoever holds the lock alone has it.
+
+use super::edges::Edges;
+use super::map::Path;
+use super::split::Splits;
+use super::unmap::Releases;
+use super::walk::Cursor;
+use crate::hal::FrameList;
+
+/// The memory of one exclusive call; what an earlier one left in it means nothing.
+pub(crate) struct Work {
+    pub(super) cursor: Cursor,
+    pub(super) edges: Edges,
+    pub(super) path: Path,
+    pub(super) splits: Splits,
+    pub(super) releases: Releases,
+    /// For tables; what is left at the end of a call goes back.
+    pub(super) tables: FrameList,
+    /// Where what a call put into an empty range ends, for the case that it fails.
+    pub(super) filled: u64,
+}
+
+impl Work {
+    pub(crate) const fn new() -> Self {
+        Self {
+            cursor: Cursor::nowhere(),
+            edges: Edges::none(),
+            path: Path::new(),
+            splits: Splits::none(),
+            releases: Releases::silent(),
+            tables: FrameList::empty(),
+            filled: 0,
+        }
+    }
+}
