@@ -5,12 +5,12 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::map::largest_leaf;
-use super::{AddressSpace, with_engine, with_format};
+use super::{AddressSpace, with_format};
 use crate::abi::*;
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned, next_page};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions};
-use crate::hal::{Counts, Host, Ledger, native_format, native_levels, native_pa_bits};
+use crate::hal::{Counts, Host, Ledger, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
@@ -99,24 +99,13 @@ impl AddressSpace {
     pub unsafe fn destroy(place: NonNull<Self>) {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
-        let (start, end) = (space.range.start.bits(), space.range.end.bits());
-        // Waits even with AXAS_NO_WAIT: there is no way to say that it did not happen.
-        let guard = space.lock.exclusive(false, || space.npt.host.relax());
-        let ledger = space.ledger_alone();
-        // SAFETY: the guard: nobody else runs.
-        let work = unsafe { &mut *space.work.get() };
-        let emptied = with_engine!(space, &ledger, engine => {
-            engine.perform(work, &Operation::Clear, start, end)
-        });
-        if emptied.is_err() {
+        if space.change(&Ok(Operation::Destroy), space.base(), space.size(), None).is_err() {
             logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
         }
-        ledger.give_table(space.npt.root, space.npt.shape.root_order);
-        drop(guard);
+        space.ledger_alone().give_table(space.npt.root, space.npt.shape.root_order);
         if let Some(handle) = space.handle {
-            // SAFETY: 1. nobody uses the space any more; 2. the host is moved out before its storage goes.
-            let host = unsafe { (&raw const (*place.as_ptr()).npt.host).read() };
-            give_handle(&host, handle);
+            // SAFETY: nobody uses the space any more.
+            unsafe { give_handle(place, handle) };
         }
     }
 
@@ -167,10 +156,15 @@ impl AddressSpace {
     }
 }
 
-/// Gives the frame of a handle back.
-fn give_handle(host: &Host, handle: HostPhysAddr) {
-    let (tables, counts) = (AtomicU64::new(1), Counts::default());
-    Ledger::alone(host, &tables, u64::MAX, &counts).give_table(handle, 0);
+/// Gives the frame back that a handle lives in.
+///
+/// # Safety
+/// The space is live, nobody uses it any more.
+#[inline(never)]
+unsafe fn give_handle(place: NonNull<AddressSpace>, handle: HostPhysAddr) {
+    // SAFETY: 1. by the caller's promise; 2. the host is moved out before its storage goes.
+    let host = unsafe { (&raw const (*place.as_ptr()).npt.host).read() };
+    host.give(handle, 0, Purpose::Table);
 }
 
 /// Checks what can be told without the format.

@@ -99,7 +99,7 @@ impl AddressSpace {
     /// Whether the tables are what this library wrote and the counters are right.
     pub fn audit(&self) -> Result<()> {
         let (start, end) = (self.range.start.bits(), self.range.end.bits());
-        let _guard = self.exclusive()?;
+        let _guard = self.exclusive(true)?;
         let ledger = self.ledger_alone();
         let census = with_engine!(self, &ledger, engine => engine.audit(start, end))?;
         if self.lock.is_caller_locked() {

@@ -3,7 +3,7 @@
 
 use super::{AddressSpace, with_engine, with_format};
 use crate::abi::{axas_extent_t, axas_flags_t};
-use crate::addr::{Bits, GuestRange, is_page_aligned};
+use crate::addr::is_page_aligned;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, Permissions, parse_permissions};
 use crate::logging;
@@ -12,7 +12,6 @@ use crate::npt::budget::Budget;
 use crate::npt::content::Linear;
 use crate::npt::entry::Reservation;
 use crate::npt::operation::Operation;
-use crate::npt::unmap::Flush;
 
 const PAGE_SIZES: MapOptions =
     MapOptions::NO_HUGE.union(MapOptions::MAX_2M).union(MapOptions::NO_HUGE_EXEC);
@@ -20,44 +19,32 @@ const PAGE_SIZES: MapOptions =
 /// Entries between two questions whether to yield.
 const POLL_INTERVAL: u64 = 512;
 
-/// A range, a budget of entries for it, and where to say how many bytes were done.
-pub struct Sliced<'a> {
-    /// First address.
-    pub gpa: u64,
-    /// Bytes.
-    pub size: u64,
+/// How far a call in slices may go, and how far it went.
+pub struct Slices {
     /// Entries to visit or write at most.
     pub budget: u64,
     /// Bytes done.
-    pub done: &'a mut u64,
-}
-
-/// An operation, checked, and the range it is for; no range where there is nothing to do.
-pub(super) struct Plan<'a> {
-    pub(super) range: Option<GuestRange>,
-    pub(super) operation: Operation<'a>,
-}
-
-/// A call that changes the space, for the log, and what it comes to.
-pub(super) struct Call<'a> {
-    pub(super) target: &'static str,
-    pub(super) name: &'static str,
-    pub(super) gpa: u64,
-    pub(super) size: u64,
-    pub(super) plan: Result<Plan<'a>>,
+    pub done: u64,
 }
 
 impl AddressSpace {
     /// Maps frames of the host.
     pub fn map_linear(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        let plan = self.plan_linear(gpa, hpa, size, flags, MapOptions::REPLACE);
-        self.run_at_once("map_linear", gpa, size, plan)
+        let operation = self.plan_linear(gpa, hpa, size, flags, MapOptions::REPLACE);
+        self.perform("map_linear", gpa, size, &operation, None)
     }
 
     /// Maps frames of the host in slices.
-    pub fn map_linear_some(&self, sliced: Sliced<'_>, hpa: u64, flags: axas_flags_t) -> Result<()> {
-        let plan = self.plan_linear(sliced.gpa, hpa, sliced.size, flags, MapOptions::empty());
-        self.run_in_slices("map_linear_some", sliced, plan)
+    pub fn map_linear_some(
+        &self,
+        gpa: u64,
+        hpa: u64,
+        size: u64,
+        flags: axas_flags_t,
+        slices: &mut Slices,
+    ) -> Result<()> {
+        let operation = self.plan_linear(gpa, hpa, size, flags, MapOptions::empty());
+        self.perform("map_linear_some", gpa, size, &operation, Some(slices))
     }
 
     /// Maps scattered frames of the host side by side.
@@ -68,142 +55,139 @@ impl AddressSpace {
         flags: axas_flags_t,
     ) -> Result<()> {
         let size = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.size));
-        self.run_at_once("map_extents", gpa, size, self.plan_extents(gpa, size, extents, flags))
+        let operation = self.plan_extents(gpa, size, extents, flags);
+        self.perform("map_extents", gpa, size, &operation, None)
     }
 
     /// Maps memory that the library takes from the host.
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        self.run_at_once("map_alloc", gpa, size, self.plan_alloc(gpa, size, flags))
+        self.perform("map_alloc", gpa, size, &self.plan_alloc(gpa, size, flags), None)
     }
 
     /// Maps memory that the library takes from the host in slices.
-    pub fn map_alloc_some(&self, sliced: Sliced<'_>, flags: axas_flags_t) -> Result<()> {
-        let plan = self.plan_alloc(sliced.gpa, sliced.size, flags);
-        self.run_in_slices("map_alloc_some", sliced, plan)
+    pub fn map_alloc_some(
+        &self,
+        gpa: u64,
+        size: u64,
+        flags: axas_flags_t,
+        slices: &mut Slices,
+    ) -> Result<()> {
+        let operation = self.plan_alloc(gpa, size, flags);
+        self.perform("map_alloc_some", gpa, size, &operation, Some(slices))
     }
 
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
-        let plan = u32::try_from(cookie)
+        let operation = u32::try_from(cookie)
             .map_err(|_| Error::Unsupported)
             .and_then(|cookie| self.plan_for(gpa, size, Operation::Trap { cookie }));
-        self.run_at_once("map_trap", gpa, size, plan)
+        self.perform("map_trap", gpa, size, &operation, None)
     }
 
     /// Removes whatever stands in a range.
     pub fn unmap(&self, gpa: u64, size: u64) -> Result<()> {
-        self.run_at_once("unmap", gpa, size, self.plan_unmap(gpa, size))
+        self.perform("unmap", gpa, size, &self.plan_unmap(gpa, size), None)
     }
 
     /// Removes whatever stands in a range in slices.
-    pub fn unmap_some(&self, sliced: Sliced<'_>) -> Result<()> {
-        let plan = self.plan_unmap(sliced.gpa, sliced.size);
-        self.run_in_slices("unmap_some", sliced, plan)
+    pub fn unmap_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
+        self.perform("unmap_some", gpa, size, &self.plan_unmap(gpa, size), Some(slices))
     }
 
     /// Gives what is mapped or reserved in a range new permissions.
     pub fn protect(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        self.run_at_once("protect", gpa, size, self.plan_protection(gpa, size, flags))
+        self.perform("protect", gpa, size, &self.plan_protection(gpa, size, flags), None)
     }
 
     /// Gives what is mapped or reserved in a range new permissions in slices.
-    pub fn protect_some(&self, sliced: Sliced<'_>, flags: axas_flags_t) -> Result<()> {
-        let plan = self.plan_protection(sliced.gpa, sliced.size, flags);
-        self.run_in_slices("protect_some", sliced, plan)
+    pub fn protect_some(
+        &self,
+        gpa: u64,
+        size: u64,
+        flags: axas_flags_t,
+        slices: &mut Slices,
+    ) -> Result<()> {
+        let operation = self.plan_protection(gpa, size, flags);
+        self.perform("protect_some", gpa, size, &operation, Some(slices))
     }
 
     /// Takes frames for everything that is reserved in a range.
     pub fn populate(&self, gpa: u64, size: u64) -> Result<()> {
-        self.run_at_once("populate", gpa, size, self.plan_for(gpa, size, Operation::Populate))
+        let operation = self.plan_for(gpa, size, Operation::Populate);
+        self.perform("populate", gpa, size, &operation, None)
     }
 
     /// Takes frames for everything that is reserved in a range in slices.
-    pub fn populate_some(&self, sliced: Sliced<'_>) -> Result<()> {
-        let plan = self.plan_for(sliced.gpa, sliced.size, Operation::Populate);
-        self.run_in_slices("populate_some", sliced, plan)
+    pub fn populate_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
+        let operation = self.plan_for(gpa, size, Operation::Populate);
+        self.perform("populate_some", gpa, size, &operation, Some(slices))
     }
 
     /// Gives the frames of a range back; the reservation stays.
     pub fn discard(&self, gpa: u64, size: u64) -> Result<()> {
-        self.run_at_once("discard", gpa, size, self.plan_for(gpa, size, Operation::Discard))
+        let operation = self.plan_for(gpa, size, Operation::Discard);
+        self.perform("discard", gpa, size, &operation, None)
     }
 
     /// Gives the frames of a range back in slices; the reservation stays.
-    pub fn discard_some(&self, sliced: Sliced<'_>) -> Result<()> {
-        let plan = self.plan_for(sliced.gpa, sliced.size, Operation::Discard);
-        self.run_in_slices("discard_some", sliced, plan)
+    pub fn discard_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
+        let operation = self.plan_for(gpa, size, Operation::Discard);
+        self.perform("discard_some", gpa, size, &operation, Some(slices))
     }
 
+    /// Does what was planned, at once or in slices, and tells the log.
     #[inline(always)]
-    fn run_at_once(
+    fn perform(
         &self,
         name: &'static str,
         gpa: u64,
         size: u64,
-        plan: Result<Plan<'_>>,
+        operation: &Result<Operation<'_>>,
+        slices: Option<&mut Slices>,
     ) -> Result<()> {
-        self.run(&Call { target: "map", name, gpa, size, plan }, None)
-    }
-
-    #[inline(always)]
-    fn run_in_slices(
-        &self,
-        name: &'static str,
-        mut sliced: Sliced<'_>,
-        plan: Result<Plan<'_>>,
-    ) -> Result<()> {
-        let plan = if sliced.budget == 0 { Err(Error::InvalidInput) } else { plan };
-        let (gpa, size) = (sliced.gpa, sliced.size);
-        self.run(&Call { target: "map", name, gpa, size, plan }, Some(&mut sliced))
-    }
-
-    /// Does what was planned, at once or in slices, and tells the log.
-    #[inline(never)]
-    pub(super) fn run(&self, call: &Call<'_>, slices: Option<&mut Sliced<'_>>) -> Result<()> {
-        let outcome = match &call.plan {
-            Err(error) => Err(*error),
-            Ok(Plan { range: None, .. }) => Ok(()),
-            Ok(Plan { range: Some(range), operation }) => self.change(operation, range, slices),
-        };
-        logging::outcome(call.target, call.name, call.gpa, call.size, outcome)
+        let outcome = self.change(operation, gpa, size, slices);
+        logging::outcome("map", name, gpa, size, outcome)
     }
 
     /// Runs an operation until the range is done, the budget is used up or the host wants to do something
     /// else; each slice takes the lock anew.
-    #[inline(always)]
-    fn change(
+    #[inline(never)]
+    pub(super) fn change(
         &self,
-        operation: &Operation<'_>,
-        range: &GuestRange,
-        mut slices: Option<&mut Sliced<'_>>,
+        operation: &Result<Operation<'_>>,
+        gpa: u64,
+        size: u64,
+        mut slices: Option<&mut Slices>,
     ) -> Result<()> {
-        let (start, end) = (range.start.bits(), range.end.bits());
-        let most = if self.npt.host.may_yield() { POLL_INTERVAL } else { u64::MAX };
-        let mut at = start;
-        loop {
+        let operation = operation.as_ref().map_err(|error| *error)?;
+        let is_refused = slices.as_ref().is_some_and(|slices| slices.budget == 0);
+        if is_refused {
+            return Err(Error::InvalidInput);
+        }
+        let end = gpa.wrapping_add(size);
+        let mut at = gpa;
+        while at < end {
+            let most = if self.npt.host.may_yield() { POLL_INTERVAL } else { u64::MAX };
             let given = slices.as_ref().map(|slices| slices.budget.min(most));
             let mut rest = given.map(Budget);
             {
-                let _guard = self.exclusive()?;
+                let _guard = self.exclusive(!matches!(operation, Operation::Destroy))?;
                 // SAFETY: the guard: nobody else runs.
                 let work = unsafe { &mut *self.work.get() };
                 let ledger = self.ledger_alone();
                 at = with_engine!(self, &ledger, engine => {
-                    engine.perform_slice(work, operation, at, end, rest.as_mut())
+                    engine.perform(work, operation, at, end, rest.as_mut())
                 })?;
             }
-            let (Some(slices), Some(given), Some(rest)) = (&mut slices, given, rest) else {
-                return Ok(());
-            };
-            *slices.done = at.wrapping_sub(start);
-            slices.budget = slices.budget.wrapping_sub(given.wrapping_sub(rest.0));
-            if at >= end {
-                return Ok(());
-            }
-            if slices.budget == 0 || self.npt.host.should_yield() {
-                return Err(Error::Again);
+            if let (Some(slices), Some(given), Some(rest)) = (&mut slices, given, rest) {
+                slices.done = at.wrapping_sub(gpa);
+                slices.budget = slices.budget.wrapping_sub(given.wrapping_sub(rest.0));
+                if at < end && (slices.budget == 0 || self.npt.host.should_yield()) {
+                    return Err(Error::Again);
+                }
             }
         }
+        Ok(())
     }
 
     fn plan_linear(
@@ -213,7 +197,7 @@ impl AddressSpace {
         size: u64,
         flags: axas_flags_t,
         more_options: MapOptions,
-    ) -> Result<Plan<'static>> {
+    ) -> Result<Operation<'static>> {
         let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
         self.check_expressible(flags.attributes)?;
         hpa.checked_add(size).ok_or(Error::InvalidInput)?;
@@ -221,7 +205,7 @@ impl AddressSpace {
         if !is_page_aligned(hpa) {
             return Err(Error::InvalidInput);
         }
-        let range = self.checked_range(gpa, size)?;
+        self.checked_range(gpa, size)?;
         self.check_width(hpa, size)?;
         let most_level = largest_leaf(flags, self.max_leaf_level());
         let linear = Linear::new(hpa.wrapping_sub(gpa), flags.attributes, most_level);
@@ -230,7 +214,7 @@ impl AddressSpace {
         } else {
             Operation::MapLinear(linear)
         };
-        Ok(Plan { range: Some(range), operation })
+        Ok(operation)
     }
 
     fn plan_extents<'a>(
@@ -239,7 +223,7 @@ impl AddressSpace {
         size: u64,
         extents: &'a [axas_extent_t],
         flags: axas_flags_t,
-    ) -> Result<Plan<'a>> {
+    ) -> Result<Operation<'a>> {
         let flags = MapFlags::parse(flags, PAGE_SIZES)?;
         let attributes = flags.attributes;
         self.check_expressible(attributes)?;
@@ -249,16 +233,15 @@ impl AddressSpace {
                 return Err(Error::InvalidInput);
             }
         }
-        let range = self.checked_range(gpa, size)?;
+        self.checked_range(gpa, size)?;
         for extent in extents {
             self.check_width(extent.hpa, extent.size)?;
         }
         let most_level = largest_leaf(flags, self.max_leaf_level());
-        let operation = Operation::MapExtents { extents, attributes, most_level };
-        Ok(Plan { range: Some(range), operation })
+        Ok(Operation::MapExtents { extents, attributes, most_level })
     }
 
-    fn plan_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<Plan<'static>> {
+    fn plan_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<Operation<'static>> {
         let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES;
         let flags = MapFlags::parse(flags, allowed)?;
         self.check_expressible(flags.attributes)?;
@@ -276,7 +259,12 @@ impl AddressSpace {
         self.plan_for(gpa, size, operation)
     }
 
-    fn plan_protection(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<Plan<'static>> {
+    fn plan_protection(
+        &self,
+        gpa: u64,
+        size: u64,
+        flags: axas_flags_t,
+    ) -> Result<Operation<'static>> {
         if flags & !(Permissions::all().bits() | crate::abi::AXAS_USER) != 0 {
             return Err(Error::InvalidInput);
         }
@@ -287,17 +275,18 @@ impl AddressSpace {
         self.plan_for(gpa, size, Operation::Protect(permissions))
     }
 
-    fn plan_unmap(&self, gpa: u64, size: u64) -> Result<Plan<'static>> {
+    fn plan_unmap(&self, gpa: u64, size: u64) -> Result<Operation<'static>> {
         gpa.checked_add(size).ok_or(Error::InvalidInput)?;
-        let operation = Operation::Unmap(Flush::IfNeeded);
+        let operation = Operation::Unmap;
         if size == 0 && is_page_aligned(gpa) {
-            return Ok(Plan { range: None, operation });
+            return Ok(operation);
         }
         self.plan_for(gpa, size, operation)
     }
 
-    fn plan_for<'a>(&self, gpa: u64, size: u64, operation: Operation<'a>) -> Result<Plan<'a>> {
-        Ok(Plan { range: Some(self.checked_range(gpa, size)?), operation })
+    fn plan_for<'a>(&self, gpa: u64, size: u64, operation: Operation<'a>) -> Result<Operation<'a>> {
+        self.checked_range(gpa, size)?;
+        Ok(operation)
     }
 
     /// Whether the format can say these attributes.

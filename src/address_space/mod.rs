@@ -12,18 +12,18 @@ use core::sync::atomic::Ordering;
 
 pub use crate::npt::fault::Verdict;
 pub use create::tables_needed;
-pub use map::Sliced;
+pub use map::Slices;
 pub use memory::{Access, Chunk};
 
 use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t};
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::{Counts, Host, Ledger};
+use crate::logging;
 use crate::npt::NestedPageTable;
 use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
 use crate::npt::operation::Operation;
 use crate::npt::work::Work;
-use map::{Call, Plan};
 
 /// Runs code with the engine of the space's format.
 macro_rules! with_engine {
@@ -152,15 +152,15 @@ impl AddressSpace {
     /// Changes the VMID; flushes nothing.
     pub fn set_vmid(&self, vmid: u32) -> Result<()> {
         with_format!(self.npt.format, F => create::check_vmid::<F>(vmid, self.npt.features))?;
-        let _guard = self.exclusive()?;
+        let _guard = self.exclusive(true)?;
         self.npt.vmid.store(vmid, Ordering::Relaxed);
         Ok(())
     }
 
     /// Removes everything; the space is as new, counters go on.
     pub fn clear(&self) -> Result<()> {
-        let plan = Ok(Plan { range: Some(self.range), operation: Operation::Clear });
-        self.run(&Call { target: "space", name: "clear", gpa: 0, size: 0, plan }, None)
+        let outcome = self.change(&Ok(Operation::Clear), self.base(), self.size(), None);
+        logging::outcome("space", "clear", 0, 0, outcome)
     }
 
     fn contains(&self, range: GuestRange) -> bool {
@@ -180,9 +180,10 @@ impl AddressSpace {
         self.options & AXAS_NO_WAIT != 0
     }
 
-    fn exclusive(&self) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+    /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
+    fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
         let host = &self.npt.host;
-        let guard = self.lock.exclusive(self.no_wait(), || host.relax())?;
+        let guard = self.lock.exclusive(may_be && self.no_wait(), || host.relax())?;
         Ok(Held { _guard: guard, host })
     }
 

@@ -1,6 +1,6 @@
 use super::{axas_t, put, space, status};
 use crate::abi::*;
-use crate::address_space::{AddressSpace, Sliced};
+use crate::address_space::{AddressSpace, Slices};
 use crate::error::{Error, Result};
 
 /// Maps frames of the host: guest address gpa + k is at host address hpa + k.
@@ -235,22 +235,19 @@ pub unsafe extern "C" fn axas_discard(
 /// The handle is null or live; `done` is null or valid for a write.
 unsafe fn some(
     space: *mut axas_t,
-    gpa: axas_gpa_t,
-    size: u64,
     budget: u64,
     done: *mut u64,
-    call: impl FnOnce(&AddressSpace, Sliced<'_>) -> Result<()>,
+    call: impl FnOnce(&AddressSpace, &mut Slices) -> Result<()>,
 ) -> axas_status_t {
-    let mut bytes = 0;
+    let mut slices = Slices { budget, done: 0 };
     // SAFETY: `done` is null or valid for a write.
     if let Err(error) = unsafe { put(done, 0) } {
         return error.status();
     }
-    let sliced = Sliced { gpa, size, budget, done: &mut bytes };
     // SAFETY: the handle is null or live.
-    let outcome = unsafe { self::space(space) }.and_then(|space| call(space, sliced));
+    let outcome = unsafe { self::space(space) }.and_then(|space| call(space, &mut slices));
     // SAFETY: as above.
-    status(outcome.and(unsafe { put(done, bytes) }))
+    status(outcome.and(unsafe { put(done, slices.done) }))
 }
 
 /// axas_map_linear in slices, without AXAS_REPLACE.
@@ -283,8 +280,8 @@ pub unsafe extern "C" fn axas_map_linear_some(
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        some(space, gpa, size, budget, done, |space, sliced| {
-            space.map_linear_some(sliced, hpa, flags)
+        some(space, budget, done, |space, slices| {
+            space.map_linear_some(gpa, hpa, size, flags, slices)
         })
     }
 }
@@ -311,7 +308,7 @@ pub unsafe extern "C" fn axas_map_alloc_some(
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        some(space, gpa, size, budget, done, |space, sliced| space.map_alloc_some(sliced, flags))
+        some(space, budget, done, |space, slices| space.map_alloc_some(gpa, size, flags, slices))
     }
 }
 
@@ -335,7 +332,7 @@ pub unsafe extern "C" fn axas_unmap_some(
     done: *mut u64,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    unsafe { some(space, gpa, size, budget, done, |space, sliced| space.unmap_some(sliced)) }
+    unsafe { some(space, budget, done, |space, slices| space.unmap_some(gpa, size, slices)) }
 }
 
 /// axas_protect in slices. Holes and traps are checked for slice by slice. Otherwise as
@@ -360,7 +357,7 @@ pub unsafe extern "C" fn axas_protect_some(
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        some(space, gpa, size, budget, done, |space, sliced| space.protect_some(sliced, flags))
+        some(space, budget, done, |space, slices| space.protect_some(gpa, size, flags, slices))
     }
 }
 
@@ -383,7 +380,7 @@ pub unsafe extern "C" fn axas_populate_some(
     done: *mut u64,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    unsafe { some(space, gpa, size, budget, done, |space, sliced| space.populate_some(sliced)) }
+    unsafe { some(space, budget, done, |space, slices| space.populate_some(gpa, size, slices)) }
 }
 
 /// axas_discard in slices. Holes and traps are checked for slice by slice. Otherwise as
@@ -405,5 +402,5 @@ pub unsafe extern "C" fn axas_discard_some(
     done: *mut u64,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    unsafe { some(space, gpa, size, budget, done, |space, sliced| space.discard_some(sliced)) }
+    unsafe { some(space, budget, done, |space, slices| space.discard_some(gpa, size, slices)) }
 }

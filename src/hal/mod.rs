@@ -217,7 +217,7 @@ impl Host {
     }
 
     /// Gives a frame back.
-    fn give(&self, frame: HostPhysAddr, order: u32, purpose: Purpose) {
+    pub(crate) fn give(&self, frame: HostPhysAddr, order: u32, purpose: Purpose) {
         // SAFETY: see `Host`.
         unsafe {
             callback!(axas_hal_dealloc_frame, self.dealloc_frame)(

@@ -13,15 +13,14 @@ use crate::npt::edit::Edited;
 pub(crate) struct FlushRequest {
     start: u64,
     end: u64,
-    vmid: u32,
     levels: u32,
     tables: bool,
 }
 
 impl FlushRequest {
     /// A request for `[start, end)`.
-    pub(crate) fn new(start: u64, end: u64, vmid: u32) -> Self {
-        Self { start, end, vmid, levels: 0, tables: false }
+    pub(crate) fn new(start: u64, end: u64) -> Self {
+        Self { start, end, levels: 0, tables: false }
     }
 
     /// Adds a range.
@@ -56,8 +55,15 @@ impl FlushRequest {
         self.tables || self.levels != 0
     }
 
-    /// Has the translations invalidated; returns when that is done.
-    pub(crate) fn issue(self, ledger: &Ledger<'_>, root_register: u64, reason: u32, scope: u32) {
+    /// Has the translations invalidated that are tagged with a VMID; returns when that is done.
+    pub(crate) fn issue(
+        self,
+        ledger: &Ledger<'_>,
+        vmid: u32,
+        root_register: u64,
+        reason: u32,
+        scope: u32,
+    ) {
         let level = match (self.tables, self.levels) {
             (false, 0b0010) => 1,
             (false, 0b0100) => 2,
@@ -67,7 +73,7 @@ impl FlushRequest {
         let request = axas_tlb_request_t {
             gpa: self.start,
             size: self.end.wrapping_sub(self.start),
-            vmid: self.vmid,
+            vmid,
             level,
             tables_removed: u32::from(self.tables),
             reason,

@@ -60,12 +60,7 @@ pub(super) struct Extents<'a> {
 }
 
 impl<'a> Extents<'a> {
-    fn new(
-        start: u64,
-        all: &'a [axas_extent_t],
-        attributes: Attributes,
-        most_level: u32,
-    ) -> Self {
+    fn new(start: u64, all: &'a [axas_extent_t], attributes: Attributes, most_level: u32) -> Self {
         let now = Linear { distance: 0, attributes, leaf_level: 1 };
         Self { attributes, most_level, start, all, rest: all.iter(), now, now_end: start }
     }

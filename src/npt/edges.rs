@@ -3,11 +3,11 @@
 //! Everything else in the range lies whole below one of their entries. From the root down to the fork
 //! both ends of the range lie in the same table; below it there is at most one on each side for each level.
 
+use super::Engine;
 use super::arch::Format;
 use super::entry::Way;
 use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
 use super::walk::end_of;
-use super::Engine;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 
@@ -74,7 +74,16 @@ impl Edges {
     /// To be found.
     pub(super) const fn none() -> Self {
         let pages = PerLevel::new(HostPhysAddr::from_usize(0));
-        Self { start: 0, end: 0, top: 0, fork: 0, left: pages, right: pages, left_low: 0, right_low: 0 }
+        Self {
+            start: 0,
+            end: 0,
+            top: 0,
+            fork: 0,
+            left: pages,
+            right: pages,
+            left_low: 0,
+            right_low: 0,
+        }
     }
 
     /// The levels on a side, from the lowest up to the one that is too high.

@@ -12,7 +12,7 @@ use super::table::Table;
 use crate::abi::*;
 use crate::error::Result;
 use crate::flags::Permissions;
-use crate::hal::{Frame, OwnedFrame, Purpose, publish_tables};
+use crate::hal::{FlushRequest, Frame, OwnedFrame, Purpose, publish_tables};
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,7 +257,7 @@ impl<'a, F: Format> Engine<'a, F> {
     fn repair_entry(&self, gpa: u64, level: u32, reason: u32) {
         let size = entry_size(level);
         let base = gpa & !(size.wrapping_sub(1));
-        let mut request = self.flush_request(base, base.wrapping_add(size));
+        let mut request = FlushRequest::new(base, base.wrapping_add(size));
         request.add_leaf(level);
         self.issue(request, reason, AXAS_SCOPE_LOCAL);
     }

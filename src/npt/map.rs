@@ -11,7 +11,7 @@ use super::work::Work;
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL};
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
-use crate::hal::{FrameList, publish_tables};
+use crate::hal::{FlushRequest, FrameList, publish_tables};
 
 /// The tables from the root down to the one in work.
 pub(crate) struct Path {
@@ -79,7 +79,7 @@ impl<F: Format> Engine<'_, F> {
     /// Walkers that keep invalid entries hear of what took their places.
     pub(super) fn announce(&self, start: u64, end: u64) {
         if F::caches_invalid(self.features()) {
-            self.issue(self.flush_request(start, end), AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL);
+            self.issue(FlushRequest::new(start, end), AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL);
         }
     }
 
@@ -150,7 +150,9 @@ impl<F: Format> Engine<'_, F> {
                 path.set(top, self.npt.root_page(gpa));
             }
             let step = self.fill_step(path, level, gpa, end, content).and_then(|bytes| {
-                if bytes == 0 { self.go_below(path, level, gpa, end, tables)? }
+                if bytes == 0 {
+                    self.go_below(path, level, gpa, end, tables)?
+                }
                 Ok(bytes)
             });
             match step {

@@ -141,13 +141,11 @@ impl<'a, F: Format> Engine<'a, F> {
         Table::open(self.npt.memory(), page)
     }
 
-    /// A request to flush `[start, end)`.
-    fn flush_request(&self, start: u64, end: u64) -> FlushRequest {
-        FlushRequest::new(start, end, self.npt.vmid.load(Ordering::Relaxed))
-    }
-
+    /// Has translations of the space invalidated.
+    #[inline(never)]
     fn issue(&self, request: FlushRequest, reason: u32, scope: u32) {
-        let root_register = F::registers(self.npt.root_state()).root_register;
-        request.issue(self.ledger, root_register, reason, scope);
+        let root = self.npt.root_state();
+        let root_register = F::registers(root).root_register;
+        request.issue(self.ledger, root.vmid, root_register, reason, scope);
     }
 }

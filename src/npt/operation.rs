@@ -30,9 +30,11 @@ pub(crate) enum Operation<'a> {
     /// Mark an emulated device.
     Trap { cookie: u32 },
     /// Remove whatever stands there.
-    Unmap(Flush),
+    Unmap,
     /// As Unmap for the whole space, after a count of the tables.
     Clear,
+    /// As Clear, and nobody may refuse it.
+    Destroy,
     /// Give what is mapped or reserved new permissions.
     Protect(Permissions),
     /// Take frames for what is reserved.
@@ -42,25 +44,7 @@ pub(crate) enum Operation<'a> {
 }
 
 impl<F: Format> Engine<'_, F> {
-    /// Does it to `[at, end)`, or to as much as a budget allows; where that ended.
-    #[inline(always)]
-    pub(crate) fn perform_slice(
-        &self,
-        work: &mut Work,
-        operation: &Operation<'_>,
-        at: u64,
-        end: u64,
-        budget: Option<&mut Budget>,
-    ) -> Result<u64> {
-        let stop = match budget {
-            Some(budget) => self.reach(work, operation, at, end, budget)?,
-            None => end,
-        };
-        self.perform(work, operation, at, stop)?;
-        Ok(stop)
-    }
-
-    /// Does it to `[start, end)`, all or nothing.
+    /// Does it to `[start, end)`, or to as much as a budget allows, all or nothing; where that ended.
     #[inline(always)]
     pub(crate) fn perform(
         &self,
@@ -68,15 +52,20 @@ impl<F: Format> Engine<'_, F> {
         operation: &Operation<'_>,
         start: u64,
         end: u64,
-    ) -> Result<()> {
+        budget: Option<&mut Budget>,
+    ) -> Result<u64> {
+        let end = match budget {
+            Some(budget) => self.reach(work, operation, start, end, budget)?,
+            None => end,
+        };
         if end.wrapping_sub(start) == PAGE_SIZE {
             let is_done = match operation {
                 Operation::MapLinear(linear) => self.map_page(start, linear)?,
-                Operation::Unmap(Flush::IfNeeded) => self.unmap_page(start)?,
+                Operation::Unmap => self.unmap_page(start)?,
                 _ => false,
             };
             if is_done {
-                return Ok(());
+                return Ok(end);
             }
         }
         work.filled = start;
@@ -85,7 +74,7 @@ impl<F: Format> Engine<'_, F> {
         if outcome.is_err() && work.filled > start {
             self.unmap(work, start, work.filled, Flush::IfNeeded, Report::Nothing)?;
         }
-        outcome
+        outcome.map(|()| end)
     }
 
     #[inline(always)]
@@ -114,20 +103,18 @@ impl<F: Format> Engine<'_, F> {
                 work.filled = end;
                 self.populate(work, start, end)
             }
-            Operation::Unmap(flush) => self.unmap(work, start, end, *flush, Report::Released),
-            Operation::Clear => self.clear(work, start, end),
+            Operation::Unmap => self.unmap(work, start, end, Flush::IfNeeded, Report::Released),
+            Operation::Clear | Operation::Destroy => {
+                if self.count_tables()? {
+                    self.flush_all(start, end);
+                    return Ok(());
+                }
+                self.unmap(work, start, end, Flush::Always, Report::Released)
+            }
             Operation::Protect(permissions) => self.protect(work, start, end, *permissions),
             Operation::Populate => self.populate(work, start, end),
             Operation::Discard => self.discard(work, start, end),
         }
-    }
-
-    fn clear(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        if self.count_tables()? {
-            self.flush_all(start, end);
-            return Ok(());
-        }
-        self.unmap(work, start, end, Flush::Always, Report::Released)
     }
 
     /// Where a slice of it ends that begins at `start` and has a budget. Maps look at all of the rest first,
@@ -148,13 +135,14 @@ impl<F: Format> Engine<'_, F> {
             Operation::Populate => {
                 return self.reach_visiting(&mut work.cursor, start, end, Cost::Frames, budget);
             }
-            Operation::Unmap(_) | Operation::Protect(_) | Operation::Discard => {
+            Operation::Unmap | Operation::Protect(_) | Operation::Discard => {
                 return self.reach_visiting(&mut work.cursor, start, end, Cost::Entry, budget);
             }
             Operation::ReplaceLinear(_)
             | Operation::MapExtents { .. }
             | Operation::Trap { .. }
-            | Operation::Clear => return Ok(end),
+            | Operation::Clear
+            | Operation::Destroy => return Ok(end),
         };
         self.check_empty(work, start, end)?;
         Ok(reach_filling(start, end, most_level, budget))

@@ -10,7 +10,7 @@ use super::geometry::Index;
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
-use crate::hal::publish_tables;
+use crate::hal::{FlushRequest, publish_tables};
 
 impl<F: Format> Engine<'_, F> {
     /// Maps a page of the host; whether that was done here.
@@ -50,7 +50,7 @@ impl<F: Format> Engine<'_, F> {
         table.store(index, Entry::EMPTY);
         drop(table);
         self.ledger.discount_leaves(1, 1);
-        let mut request = self.flush_request(gpa, gpa.wrapping_add(PAGE_SIZE));
+        let mut request = FlushRequest::new(gpa, gpa.wrapping_add(PAGE_SIZE));
         request.add_leaf(1);
         self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
         Ok(true)

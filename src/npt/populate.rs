@@ -20,7 +20,7 @@ use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
-use crate::hal::{OwnedFrame, publish_tables};
+use crate::hal::{FlushRequest, OwnedFrame, publish_tables};
 
 /// A reservation in its table.
 struct Place<F> {
@@ -59,7 +59,7 @@ impl<'a, F: Format> Engine<'a, F> {
     #[inline(never)]
     pub(super) fn discard(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
         self.check_mapped(&mut work.cursor, start, end)?;
-        let mut request = self.flush_request(start, end);
+        let mut request = FlushRequest::new(start, end);
         self.prepare_splits(work, start, end, &Edit::Discard)?;
         let Work { cursor, splits, .. } = work;
         self.begin_splits(splits, &mut request)?;

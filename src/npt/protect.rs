@@ -9,7 +9,7 @@ use super::work::Work;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
-use crate::hal::publish_tables;
+use crate::hal::{FlushRequest, publish_tables};
 
 impl<F: Format> Engine<'_, F> {
     /// Gives everything in `[start, end)`, which must be mapped or reserved, new permissions.
@@ -25,7 +25,7 @@ impl<F: Format> Engine<'_, F> {
         let encoded = EncodedPermissions::<F>::new(permissions, features)?;
         let edit = Edit::Protect(Protection { to: permissions, encoded });
         self.check_mapped(&mut work.cursor, start, end)?;
-        let mut request = self.flush_request(start, end);
+        let mut request = FlushRequest::new(start, end);
         self.prepare_splits(work, start, end, &edit)?;
         let Work { cursor, splits, .. } = work;
         let (mut lost, mut gained, mut is_split) = (false, false, false);

@@ -168,7 +168,8 @@ impl<F: Format> Engine<'_, F> {
                 State::Leaf | State::Reserved | State::Trap => {
                     // Discarding changes nothing but frames of the library.
                     if !matches!(edit, Edit::Discard) || entry.is_owned() {
-                        *cut = Some(CutEntry { page, level, word: entry.word(), base, table: page });
+                        *cut =
+                            Some(CutEntry { page, level, word: entry.word(), base, table: page });
                     }
                     Ok(())
                 }
@@ -179,7 +180,7 @@ impl<F: Format> Engine<'_, F> {
     }
 
     /// The table, with those below it, that says what the cut entry says, in pieces that are not cut.
-    #[inline(never)]
+    #[inline(always)]
     fn build_split(
         &self,
         cut: &CutEntry,

@@ -65,6 +65,10 @@ impl Releases {
         Self { are_wanted: false, run: Gone::NONE }
     }
 
+    fn begin(&mut self, are_wanted: bool) {
+        *self = Self { are_wanted, run: Gone::NONE };
+    }
+
     fn push(&mut self, host: &Host, pages: Gone) {
         let run = &mut self.run;
         let continues = run.gpa.wrapping_add(run.size) == pages.gpa
@@ -125,32 +129,58 @@ impl<F: Format> Engine<'_, F> {
         report: Report,
     ) -> Result<()> {
         let reports = report == Report::Released && self.npt.host.wants_released();
-        work.releases = Releases { are_wanted: reports, run: Gone::NONE };
+        work.releases.begin(reports);
         let edit = Edit::Detach { reports };
-        let mut request = self.flush_request(start, end);
-        let has_dead = if let Some(table) = self.leaf_table(start, end)?
+        if let Some(table) = self.leaf_table(start, end)?
             && !self.is_empty_outside(table, Span::covering(start, end, 1))?
         {
-            let edited = self.edit(table, 1, Span::covering(start, end, 1), &edit)?;
-            request.add(edited, 1);
-            self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
-            edited.dead
+            if self.detach_in_table(table, start, end, &edit)? {
+                self.reap(work, start, end)?;
+            }
         } else {
             self.prepare_splits(work, start, end, &edit)?;
-            self.begin_splits(&work.splits, &mut request)?;
-            let detached = self.detach(&mut work.edges, start, end, &edit, &mut request);
-            self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
-            self.finish_splits(&work.splits)?;
-            publish_tables();
-            detached?;
-            self.end_generation();
-            true
-        };
-        if has_dead {
+            self.detach(work, start, end, &edit, flush)?;
             self.reap(work, start, end)?;
         }
         work.releases.flush(&self.npt.host);
         Ok(())
+    }
+
+    /// Detaches entries of a table of level 1 that stays; whether some are dead now.
+    #[inline(never)]
+    fn detach_in_table(
+        &self,
+        table: HostPhysAddr,
+        start: u64,
+        end: u64,
+        edit: &Edit<F>,
+    ) -> Result<bool> {
+        let edited = self.edit(table, 1, Span::covering(start, end, 1), edit)?;
+        let mut request = FlushRequest::new(start, end);
+        request.add(edited, 1);
+        self.issue_if(request, false, AXAS_FLUSH_UNMAP);
+        Ok(edited.dead)
+    }
+
+    /// Detaches what stands in a range: nothing of it can be reached by any CPU afterwards.
+    #[inline(never)]
+    fn detach(
+        &self,
+        work: &mut Work,
+        start: u64,
+        end: u64,
+        edit: &Edit<F>,
+        flush: Flush,
+    ) -> Result<()> {
+        let Work { edges, splits, .. } = work;
+        let mut request = FlushRequest::new(start, end);
+        self.begin_splits(splits, &mut request)?;
+        let detached = self.detach_from_edges(edges, start, end, edit, &mut request);
+        self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
+        self.finish_splits(splits)?;
+        publish_tables();
+        self.end_generation();
+        detached
     }
 
     /// Issues a request to all CPUs if one of them may hold anything of what changed, or anyway.
@@ -164,7 +194,7 @@ impl<F: Format> Engine<'_, F> {
 
     /// Has everything flushed that CPUs may hold of a range in which nothing stands.
     pub(super) fn flush_all(&self, start: u64, end: u64) {
-        self.issue(self.flush_request(start, end), AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+        self.issue(FlushRequest::new(start, end), AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
     }
 
     /// Lets readers without the lock know that tables are about to go: those that begin from here on see
@@ -179,9 +209,8 @@ impl<F: Format> Engine<'_, F> {
         fence(Ordering::Release);
     }
 
-    /// Detaches what stands in a range: nothing of it can be reached from the root afterwards.
     #[inline(always)]
-    fn detach(
+    fn detach_from_edges(
         &self,
         edges: &mut Edges,
         start: u64,
@@ -352,7 +381,11 @@ impl<F: Format> Engine<'_, F> {
         while let Some(span) = rest {
             let mut owned = 0_u64;
             let read = self.open(page)?.read(span, &mut batch);
-            rest = span.first.after(read).filter(|next| *next <= span.last).map(|first| Span { first, ..span });
+            rest = span
+                .first
+                .after(read)
+                .filter(|next| *next <= span.last)
+                .map(|first| Span { first, ..span });
             for &entry in batch.iter().take(read) {
                 if entry.is_owned_page() {
                     self.ledger.give_page(HostPhysAddr::from_bits(F::address(entry.word())));

@@ -270,11 +270,8 @@ impl Cursor {
             return Ok(Step::End);
         }
         let (level, gpa) = (self.level, self.gpa);
-        let page = if level == engine.levels() {
-            engine.npt.root_page(gpa)
-        } else {
-            self.path.get(level)
-        };
+        let page =
+            if level == engine.levels() { engine.npt.root_page(gpa) } else { self.path.get(level) };
         let mut stop = end_of(gpa, table_size(level)).min(self.end);
         let mut span = Span::covering(gpa, stop, level);
         if level > 1
