@@ -159,29 +159,33 @@ impl AddressSpace {
         size: u64,
         mut slices: Option<&mut Slices>,
     ) -> Result<()> {
-        let operation = operation.as_ref().map_err(|error| *error)?;
-        let is_refused = slices.as_ref().is_some_and(|slices| slices.budget == 0);
-        if is_refused {
+        if let Some(Slices { budget: 0, .. }) = slices {
             return Err(Error::InvalidInput);
         }
+        let operation = operation.as_ref().map_err(|error| *error)?;
         let end = gpa.wrapping_add(size);
         let mut at = gpa;
         while at < end {
-            let most = if self.npt.host.may_yield() { POLL_INTERVAL } else { u64::MAX };
-            let given = slices.as_ref().map(|slices| slices.budget.min(most));
-            let mut rest = given.map(Budget);
+            let mut budget = match &slices {
+                Some(slices) if self.npt.host.may_yield() => {
+                    Budget(slices.budget.min(POLL_INTERVAL))
+                }
+                Some(slices) => Budget(slices.budget),
+                None => Budget::UNLIMITED,
+            };
+            let given = budget.0;
             {
                 let _guard = self.exclusive(!matches!(operation, Operation::Destroy))?;
                 // SAFETY: the guard: nobody else runs.
                 let work = unsafe { &mut *self.work.get() };
                 let ledger = self.ledger_alone();
                 at = with_engine!(self, &ledger, engine => {
-                    engine.perform(work, operation, at, end, rest.as_mut())
+                    engine.perform(work, operation, at, end, &mut budget)
                 })?;
             }
-            if let (Some(slices), Some(given), Some(rest)) = (&mut slices, given, rest) {
+            if let Some(slices) = &mut slices {
                 slices.done = at.wrapping_sub(gpa);
-                slices.budget = slices.budget.wrapping_sub(given.wrapping_sub(rest.0));
+                slices.budget = slices.budget.wrapping_sub(given.wrapping_sub(budget.0));
                 if at < end && (slices.budget == 0 || self.npt.host.should_yield()) {
                     return Err(Error::Again);
                 }

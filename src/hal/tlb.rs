@@ -57,7 +57,7 @@ impl FlushRequest {
 
     /// Has the translations invalidated that are tagged with a VMID; returns when that is done.
     pub(crate) fn issue(
-        self,
+        &self,
         ledger: &Ledger<'_>,
         vmid: u32,
         root_register: u64,

@@ -11,6 +11,13 @@ use crate::error::Result;
 pub(crate) struct Budget(pub(crate) u64);
 
 impl Budget {
+    /// For all that there is.
+    pub(crate) const UNLIMITED: Self = Self(u64::MAX);
+
+    pub(super) fn is_unlimited(&self) -> bool {
+        self.0 == u64::MAX
+    }
+
     fn take(&mut self, most: u64) -> u64 {
         let taken = self.0.min(most);
         self.0 = self.0.wrapping_sub(taken);

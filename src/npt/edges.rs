@@ -13,50 +13,27 @@ use crate::error::{Error, Result};
 
 /// Which ends of the range a table holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
+pub(super) enum Side {
     Left,
     Right,
     Both,
 }
 
 /// A table whose part of the range begins or ends within it (or the root's page).
-#[derive(Clone, Copy)]
 pub(super) struct EdgeTable {
     pub(super) page: HostPhysAddr,
     pub(super) level: u32,
+    side: Side,
     /// Entries that the range touches.
     pub(super) span: Span,
-    /// Whether it covers only a part of the first and of the last of them.
-    cuts_first: bool,
-    cuts_last: bool,
-    /// The side of what lies below if that is one entry.
-    side: Side,
+    /// Those that it covers whole.
+    pub(super) whole: Option<Span>,
+    /// Those of which it covers a part, and the side that what lies below them is on.
+    pub(super) cuts: [Option<(Index, Side)>; 2],
 }
 
-impl EdgeTable {
-    /// The entries of which the range covers a part, and the side that what lies below them is on.
-    pub(super) fn cuts(&self) -> [Option<(Index, Side)>; 2] {
-        let Span { first, last } = self.span;
-        if first == last {
-            return [(self.cuts_first || self.cuts_last).then_some((first, self.side)), None];
-        }
-        [
-            self.cuts_first.then_some((first, Side::Left)),
-            self.cuts_last.then_some((last, Side::Right)),
-        ]
-    }
-
-    /// The entries that the range covers whole.
-    pub(super) fn whole_span(&self) -> Option<Span> {
-        let Span { first, last } = self.span;
-        let first = if self.cuts_first { first.next()? } else { first };
-        let last = if self.cuts_last { last.previous()? } else { last };
-        (first <= last).then_some(Span { first, last })
-    }
-}
-
-/// The edge tables below one page of the root.
-pub(crate) struct Edges {
+/// The edge tables below one page of the root, and a walk over them from the lowest up.
+pub(super) struct Edges {
     start: u64,
     end: u64,
     top: u32,
@@ -65,9 +42,12 @@ pub(crate) struct Edges {
     /// Tables with the start (down from the root) and with the end (below the fork).
     left: PerLevel<HostPhysAddr>,
     right: PerLevel<HostPhysAddr>,
-    /// The lowest levels on both sides.
-    left_low: u32,
     right_low: u32,
+    /// Where the walk is.
+    side: Side,
+    level: u32,
+    /// The tables that go whole: a bit for each side and level.
+    dying: u32,
 }
 
 impl Edges {
@@ -81,22 +61,46 @@ impl Edges {
             fork: 0,
             left: pages,
             right: pages,
-            left_low: 0,
             right_low: 0,
+            side: Side::Left,
+            level: 0,
+            dying: 0,
         }
     }
 
-    /// The levels on a side, from the lowest up to the one that is too high.
-    pub(crate) fn levels(&self, side: Side) -> core::ops::Range<u32> {
-        match side {
-            Side::Left => self.left_low..self.fork,
-            Side::Right => self.right_low..self.fork,
-            Side::Both => self.fork..self.top.wrapping_add(1),
+    /// The next table; what is below comes before what is above.
+    #[inline(never)]
+    pub(super) fn next(&mut self) -> Option<EdgeTable> {
+        loop {
+            let level = self.level;
+            match self.side {
+                Side::Both if level > self.top => return None,
+                Side::Left if level >= self.fork => {
+                    (self.side, self.level) = (Side::Right, self.right_low);
+                }
+                Side::Right if level >= self.fork => {
+                    (self.side, self.level) = (Side::Both, self.fork);
+                }
+                side => {
+                    self.level = level.wrapping_add(1);
+                    return Some(self.table(side, level));
+                }
+            }
         }
     }
 
-    /// The table of a level on a side.
-    pub(super) fn table(&self, side: Side, level: u32) -> EdgeTable {
+    /// The table that was the last one goes.
+    pub(super) fn mark_dying(&mut self, table: &EdgeTable) {
+        self.dying |= bit(table.side, table.level);
+    }
+
+    /// Whether the table below a cut of a table goes.
+    pub(super) fn is_dying_below(&self, table: &EdgeTable, side: Side) -> bool {
+        self.dying & bit(side, table.level.wrapping_sub(1)) != 0
+    }
+
+    #[inline(always)]
+    fn table(&self, side: Side, level: u32) -> EdgeTable {
         let size = table_size(level);
         let (page, start, end) = match side {
             Side::Left => (self.left.get(level), self.start, end_of(self.start, size)),
@@ -107,10 +111,31 @@ impl Edges {
             Side::Both => (self.left.get(level), self.start, self.end),
         };
         let mask = entry_size(level).wrapping_sub(1);
-        let (cuts_first, cuts_last) = (start & mask != 0, end & mask != 0);
         let span = Span::covering(start, end, level);
-        EdgeTable { page, level, span, cuts_first, cuts_last, side }
+        let Span { first, last } = span;
+        let (cuts_first, cuts_last) = (start & mask != 0, end & mask != 0);
+        if first == last {
+            let is_cut = cuts_first || cuts_last;
+            let cut = if is_cut { Some((first, side)) } else { None };
+            let whole = if is_cut { None } else { Some(span) };
+            return EdgeTable { page, side, level, span, whole, cuts: [cut, None] };
+        }
+        let cuts = [
+            if cuts_first { Some((first, Side::Left)) } else { None },
+            if cuts_last { Some((last, Side::Right)) } else { None },
+        ];
+        let first = if cuts_first { first.next() } else { Some(first) };
+        let last = if cuts_last { last.previous() } else { Some(last) };
+        let whole = match (first, last) {
+            (Some(first), Some(last)) if first <= last => Some(Span { first, last }),
+            _ => None,
+        };
+        EdgeTable { page, side, level, span, whole, cuts }
     }
+}
+
+fn bit(side: Side, level: u32) -> u32 {
+    1_u32.wrapping_shl((side as u32).wrapping_mul(8).wrapping_add(level))
 }
 
 impl<F: Format> Engine<'_, F> {
@@ -129,13 +154,14 @@ impl<F: Format> Engine<'_, F> {
         {
             level = level.wrapping_sub(1);
         }
-        (edges.fork, edges.left_low, edges.right_low) = (level, level, level);
+        (edges.fork, edges.right_low) = (level, level);
+        let mut left_low = level;
         if Index::of(start, level) != Index::of(last, level) {
             edges.right.set(level, edges.left.get(level));
-            while start & entry_size(edges.left_low).wrapping_sub(1) != 0
-                && self.descend(&mut edges.left, edges.left_low, start)?
+            while start & entry_size(left_low).wrapping_sub(1) != 0
+                && self.descend(&mut edges.left, left_low, start)?
             {
-                edges.left_low = edges.left_low.wrapping_sub(1);
+                left_low = left_low.wrapping_sub(1);
             }
             while end & entry_size(edges.right_low).wrapping_sub(1) != 0
                 && self.descend(&mut edges.right, edges.right_low, last)?
@@ -143,6 +169,7 @@ impl<F: Format> Engine<'_, F> {
                 edges.right_low = edges.right_low.wrapping_sub(1);
             }
         }
+        (edges.side, edges.level, edges.dying) = (Side::Left, left_low, 0);
         Ok(end)
     }
 

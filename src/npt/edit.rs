@@ -86,8 +86,9 @@ impl<F: Format> Engine<'_, F> {
         Ok(edited)
     }
 
+    /// Detaches the entries of a span.
     #[inline(never)]
-    fn detach_entries(
+    pub(super) fn detach_entries(
         &self,
         page: HostPhysAddr,
         level: u32,

@@ -142,8 +142,13 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     /// Has translations of the space invalidated.
-    #[inline(never)]
+    #[inline(always)]
     fn issue(&self, request: FlushRequest, reason: u32, scope: u32) {
+        self.issue_now(&request, reason, scope);
+    }
+
+    #[inline(never)]
+    fn issue_now(&self, request: &FlushRequest, reason: u32, scope: u32) {
         let root = self.npt.root_state();
         let root_register = F::registers(root).root_register;
         request.issue(self.ledger, root.vmid, root_register, reason, scope);

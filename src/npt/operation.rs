@@ -52,11 +52,12 @@ impl<F: Format> Engine<'_, F> {
         operation: &Operation<'_>,
         start: u64,
         end: u64,
-        budget: Option<&mut Budget>,
+        budget: &mut Budget,
     ) -> Result<u64> {
-        let end = match budget {
-            Some(budget) => self.reach(work, operation, start, end, budget)?,
-            None => end,
+        let end = if budget.is_unlimited() {
+            end
+        } else {
+            self.reach(work, operation, start, end, budget)?
         };
         if end.wrapping_sub(start) == PAGE_SIZE {
             let is_done = match operation {

@@ -13,7 +13,6 @@ use super::arch::Format;
 use super::edit::Edit;
 use super::entry::{Entry, Reservation, State};
 use super::geometry::{Index, Span, entry_size, frame_order, pages};
-use super::unmap::Releases;
 use super::walk::{Cursor, Run, Step, end_of};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
@@ -59,9 +58,16 @@ impl<'a, F: Format> Engine<'a, F> {
     #[inline(never)]
     pub(super) fn discard(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
         self.check_mapped(&mut work.cursor, start, end)?;
-        let mut request = FlushRequest::new(start, end);
         self.prepare_splits(work, start, end, &Edit::Discard)?;
+        self.detach_frames(work, start, end)?;
+        self.put_reservations_back(work, start, end)
+    }
+
+    /// Makes dead what is to be given back, and has it flushed.
+    #[inline(never)]
+    fn detach_frames(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
         let Work { cursor, splits, .. } = work;
+        let mut request = FlushRequest::new(start, end);
         self.begin_splits(splits, &mut request)?;
         cursor.begin(self, start, end);
         loop {
@@ -82,7 +88,7 @@ impl<'a, F: Format> Engine<'a, F> {
         self.finish_splits(splits)?;
         publish_tables();
         self.end_generation();
-        self.put_reservations_back(work, start, end)
+        Ok(())
     }
 
     /// Marks a leaf table dead that comes down to one reservation and lies whole in a range that ends at
@@ -207,7 +213,7 @@ impl<'a, F: Format> Engine<'a, F> {
     /// names.
     #[inline(never)]
     fn put_reservations_back(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        work.releases = Releases::silent();
+        work.releases.begin(false);
         work.cursor.begin(self, start, end);
         while work.cursor.next(self)? {
             let Run { page, level, span, mut gpa } = work.cursor.run;

@@ -21,16 +21,27 @@ impl<F: Format> Engine<'_, F> {
         end: u64,
         permissions: Permissions,
     ) -> Result<()> {
-        let features = self.features();
-        let encoded = EncodedPermissions::<F>::new(permissions, features)?;
+        let encoded = EncodedPermissions::<F>::new(permissions, self.features())?;
         let edit = Edit::Protect(Protection { to: permissions, encoded });
         self.check_mapped(&mut work.cursor, start, end)?;
-        let mut request = FlushRequest::new(start, end);
         self.prepare_splits(work, start, end, &edit)?;
+        self.change_permissions(work, start, end, permissions, &edit)
+    }
+
+    #[inline(never)]
+    fn change_permissions(
+        &self,
+        work: &mut Work,
+        start: u64,
+        end: u64,
+        permissions: Permissions,
+        edit: &Edit<F>,
+    ) -> Result<()> {
         let Work { cursor, splits, .. } = work;
+        let mut request = FlushRequest::new(start, end);
         let (mut lost, mut gained, mut is_split) = (false, false, false);
         for leaf in splits.leaves::<F>() {
-            let from = leaf.attributes(features).permissions;
+            let from = leaf.attributes(self.features()).permissions;
             lost |= !permissions.contains(from);
             gained |= !from.contains(permissions);
             is_split = true;
@@ -39,7 +50,7 @@ impl<F: Format> Engine<'_, F> {
         cursor.begin(self, start, end);
         while cursor.next(self)? {
             let Run { page, level, span, .. } = cursor.run;
-            let edited = self.edit(page, level, span, &edit)?;
+            let edited = self.edit(page, level, span, edit)?;
             lost |= edited.lost;
             gained |= edited.gained;
             request.add(edited, level);

@@ -119,7 +119,8 @@ impl<F: Format> Engine<'_, F> {
         end: u64,
         edit: &Edit<F>,
     ) -> Result<()> {
-        let Work { splits, cursor, tables: list, .. } = work;
+        let Work { splits, cursor, tables, .. } = work;
+        splits.cuts = [None; 2];
         let [head, tail] = &mut splits.cuts;
         self.find_cut(head, start, edit)?;
         self.find_cut(tail, end, edit)?;
@@ -129,14 +130,13 @@ impl<F: Format> Engine<'_, F> {
             *tail = None;
         }
         let cuts = splits.cuts.iter().flatten();
-        let tables = cuts.fold(0, |sum: u64, cut| sum.wrapping_add(cut.tables(start, end)));
-        if tables == 0 {
-            return Ok(());
-        }
-        let spare = list.count();
-        list.fill(self.ledger, spare.saturating_add(tables))?;
+        let spare = tables.count();
+        let needed = cuts.fold(spare, |sum: u64, cut| sum.wrapping_add(cut.tables(start, end)));
+        tables.fill(self.ledger, needed)?;
         for cut in splits.cuts.iter_mut().flatten() {
-            cut.table = self.build_split(cut, list, start, end)?;
+            cut.table = self.pieces(cut.entry(), cut.level, tables)?;
+            self.split_at(cut, start, tables)?;
+            self.split_at(cut, end, tables)?;
             let (start, end) = cut.part(start, end);
             cursor.begin_within(cut.table, cut.level.wrapping_sub(1), start, end);
             while cursor.next(self)? {
@@ -179,40 +179,21 @@ impl<F: Format> Engine<'_, F> {
         }
     }
 
-    /// The table, with those below it, that says what the cut entry says, in pieces that are not cut.
-    #[inline(always)]
-    fn build_split(
-        &self,
-        cut: &CutEntry,
-        list: &mut FrameList,
-        start: u64,
-        end: u64,
-    ) -> Result<HostPhysAddr> {
-        let below = cut.level.wrapping_sub(1);
-        let top = self.pieces(cut.entry(), cut.level, list)?;
-        for address in cut.cuts(start, end).into_iter().flatten() {
-            self.cut_pieces(top, below, address, list)?;
+    /// Splits the pieces of an entry that an end of the range cuts, down to where it is a boundary.
+    #[inline(never)]
+    fn split_at(&self, cut: &CutEntry, address: u64, tables: &mut FrameList) -> Result<()> {
+        if address <= cut.base || address.wrapping_sub(cut.base) >= cut.size() {
+            return Ok(());
         }
-        Ok(top)
-    }
-
-    /// Splits the pieces that an address cuts, down to where it is a boundary.
-    fn cut_pieces(
-        &self,
-        top: HostPhysAddr,
-        top_level: u32,
-        address: u64,
-        list: &mut FrameList,
-    ) -> Result<()> {
-        let mut page = top;
-        let mut level = top_level;
+        let mut page = cut.table;
+        let mut level = cut.level.wrapping_sub(1);
         while address & entry_size(level).wrapping_sub(1) != 0 {
             let index = Index::of(address, level);
             let entry = self.entry(page, index)?;
             page = match entry.way(level) {
                 Way::Down(below) => below,
                 _ => {
-                    let below = self.pieces(entry, level, list)?;
+                    let below = self.pieces(entry, level, tables)?;
                     self.set_entry(page, index, Entry::table(below))?;
                     below
                 }
@@ -224,9 +205,9 @@ impl<F: Format> Engine<'_, F> {
 
     /// A table that says what an entry of `level` says.
     #[inline(never)]
-    fn pieces(&self, entry: Entry<F>, level: u32, list: &mut FrameList) -> Result<HostPhysAddr> {
+    fn pieces(&self, entry: Entry<F>, level: u32, tables: &mut FrameList) -> Result<HostPhysAddr> {
         let below = level.wrapping_sub(1);
-        let page = list.pop(self.ledger)?.keep();
+        let page = tables.pop(self.ledger)?.keep();
         let step = entry.step(entry_size(below));
         self.fill_entries(page, Span::ALL, entry.first_piece(level), step)?;
         if entry.is_hardware_visible() {

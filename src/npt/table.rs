@@ -154,12 +154,11 @@ impl<'h, F: Format> Table<'h, F> {
         }
     }
 
-    /// Copies entries from the beginning of a span; how many.
+    /// Copies words from the beginning of a span; how many.
     #[inline(always)]
-    pub(crate) fn read(&self, span: Span, entries: &mut [Entry<F>]) -> usize {
-        let pairs = entries.iter_mut().zip(self.slots(span));
-        pairs.fold(0, |count: usize, (entry, slot)| {
-            *entry = Entry::from_word(slot.load(Ordering::Relaxed));
+    pub(crate) fn read(&self, span: Span, words: &mut [u64]) -> usize {
+        words.iter_mut().zip(self.slots(span)).fold(0, |count: usize, (word, slot)| {
+            *word = slot.load(Ordering::Relaxed);
             count.wrapping_add(1)
         })
     }

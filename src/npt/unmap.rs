@@ -11,7 +11,7 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::edges::{EdgeTable, Edges, Side};
+use super::edges::Edges;
 use super::edit::Edit;
 use super::entry::{Entry, State};
 use super::geometry::{Index, Span, entry_size, shift, table_size};
@@ -43,79 +43,54 @@ pub(crate) enum Report {
 pub(crate) struct Releases {
     are_wanted: bool,
     /// Of size 0: none.
-    run: Gone,
+    run: axas_mapping_t,
 }
 
-/// Linear pages that are gone.
-#[derive(Clone, Copy)]
-struct Gone {
-    gpa: u64,
-    hpa: u64,
-    size: u64,
-    flags: axas_flags_t,
-}
-
-impl Gone {
-    const NONE: Self = Self { gpa: 0, hpa: 0, size: 0, flags: 0 };
-}
+const NOTHING: axas_mapping_t = axas_mapping_t {
+    gpa: 0,
+    size: 0,
+    hpa: 0,
+    cookie: 0,
+    flags: 0,
+    state: AXAS_STATE_LINEAR,
+    reserved: [0; 3],
+};
 
 impl Releases {
     /// Nobody hears of anything.
     pub(super) const fn silent() -> Self {
-        Self { are_wanted: false, run: Gone::NONE }
+        Self { are_wanted: false, run: NOTHING }
     }
 
-    fn begin(&mut self, are_wanted: bool) {
-        *self = Self { are_wanted, run: Gone::NONE };
+    pub(super) fn begin(&mut self, are_wanted: bool) {
+        *self = Self { are_wanted, run: NOTHING };
     }
 
-    fn push(&mut self, host: &Host, pages: Gone) {
+    #[inline(never)]
+    fn push(&mut self, host: &Host, gpa: u64, size: u64, hpa: u64, flags: axas_flags_t) {
         let run = &mut self.run;
-        let continues = run.gpa.wrapping_add(run.size) == pages.gpa
-            && run.hpa.wrapping_add(run.size) == pages.hpa
-            && run.flags == pages.flags;
+        let continues = run.gpa.wrapping_add(run.size) == gpa
+            && run.hpa.wrapping_add(run.size) == hpa
+            && run.flags == flags;
         if continues && run.size != 0 {
-            run.size = run.size.wrapping_add(pages.size);
+            run.size = run.size.wrapping_add(size);
             return;
         }
         self.flush(host);
-        self.run = pages;
+        self.run = axas_mapping_t { gpa, size, hpa, flags, ..NOTHING };
     }
 
     /// Reports the run in hand. No window is open here.
-    #[inline(never)]
     fn flush(&mut self, host: &Host) {
-        let run = core::mem::replace(&mut self.run, Gone::NONE);
-        if run.size != 0 {
-            host.released(&axas_mapping_t {
-                gpa: run.gpa,
-                size: run.size,
-                hpa: run.hpa,
-                flags: run.flags,
-                state: AXAS_STATE_LINEAR,
-                ..axas_mapping_t::default()
-            });
+        if self.run.size != 0 {
+            host.released(&self.run);
         }
+        self.run.size = 0;
     }
 }
 
-/// The tables of the edges that go whole: a bit for each side and level.
-#[derive(Clone, Copy, Default)]
-struct Dying(u32);
-
-impl Dying {
-    fn bit(side: Side, level: u32) -> u32 {
-        1_u32.wrapping_shl((side as u32).wrapping_mul(8).wrapping_add(level))
-    }
-
-    fn add(&mut self, side: Side, level: u32) {
-        self.0 |= Self::bit(side, level);
-    }
-
-    fn has(self, side: Side, level: u32) -> bool {
-        self.0 & Self::bit(side, level) != 0
-    }
-}
+/// Entries that are read while a window is open and dealt with after it closed.
+pub(crate) type Batch = [u64; 8];
 
 impl<F: Format> Engine<'_, F> {
     /// Removes whatever stands in `[start, end)`.
@@ -130,16 +105,15 @@ impl<F: Format> Engine<'_, F> {
     ) -> Result<()> {
         let reports = report == Report::Released && self.npt.host.wants_released();
         work.releases.begin(reports);
-        let edit = Edit::Detach { reports };
         if let Some(table) = self.leaf_table(start, end)?
             && !self.is_empty_outside(table, Span::covering(start, end, 1))?
         {
-            if self.detach_in_table(table, start, end, &edit)? {
+            if self.detach_in_table(table, start, end, reports)? {
                 self.reap(work, start, end)?;
             }
         } else {
-            self.prepare_splits(work, start, end, &edit)?;
-            self.detach(work, start, end, &edit, flush)?;
+            self.prepare_splits(work, start, end, &Edit::Detach { reports })?;
+            self.detach(work, start, end, flush)?;
             self.reap(work, start, end)?;
         }
         work.releases.flush(&self.npt.host);
@@ -153,9 +127,9 @@ impl<F: Format> Engine<'_, F> {
         table: HostPhysAddr,
         start: u64,
         end: u64,
-        edit: &Edit<F>,
+        reports: bool,
     ) -> Result<bool> {
-        let edited = self.edit(table, 1, Span::covering(start, end, 1), edit)?;
+        let edited = self.detach_entries(table, 1, Span::covering(start, end, 1), reports)?;
         let mut request = FlushRequest::new(start, end);
         request.add(edited, 1);
         self.issue_if(request, false, AXAS_FLUSH_UNMAP);
@@ -164,18 +138,11 @@ impl<F: Format> Engine<'_, F> {
 
     /// Detaches what stands in a range: nothing of it can be reached by any CPU afterwards.
     #[inline(never)]
-    fn detach(
-        &self,
-        work: &mut Work,
-        start: u64,
-        end: u64,
-        edit: &Edit<F>,
-        flush: Flush,
-    ) -> Result<()> {
-        let Work { edges, splits, .. } = work;
+    fn detach(&self, work: &mut Work, start: u64, end: u64, flush: Flush) -> Result<()> {
+        let Work { edges, splits, releases, .. } = work;
         let mut request = FlushRequest::new(start, end);
         self.begin_splits(splits, &mut request)?;
-        let detached = self.detach_from_edges(edges, start, end, edit, &mut request);
+        let detached = self.detach_from_edges(edges, start, end, releases.are_wanted, &mut request);
         self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
         self.finish_splits(splits)?;
         publish_tables();
@@ -215,53 +182,52 @@ impl<F: Format> Engine<'_, F> {
         edges: &mut Edges,
         start: u64,
         end: u64,
-        edit: &Edit<F>,
+        reports: bool,
         request: &mut FlushRequest,
     ) -> Result<()> {
         let mut at = start;
         while at < end {
             at = self.find_edges(edges, at, end)?;
-            let mut dying = Dying::default();
-            for side in [Side::Left, Side::Right, Side::Both] {
-                for level in edges.levels(side) {
-                    if self.detach_edge(&edges.table(side, level), dying, edit, request)? {
-                        dying.add(side, level);
-                    }
-                }
-            }
+            while self.detach_from_edge(edges, reports, request)? {}
         }
         Ok(())
     }
 
-    /// Detaches what an edge table holds of a range; whether the table itself goes.
+    /// Detaches what the next edge table holds of a range, if there is one. A table in which nothing else
+    /// stands goes whole: nothing is written into it.
     #[inline(never)]
-    fn detach_edge(
+    fn detach_from_edge(
         &self,
-        edge: &EdgeTable,
-        dying: Dying,
-        edit: &Edit<F>,
+        edges: &mut Edges,
+        reports: bool,
         request: &mut FlushRequest,
     ) -> Result<bool> {
+        let Some(edge) = edges.next() else { return Ok(false) };
         let (page, level) = (edge.page, edge.level);
-        let goes_below = |side| dying.has(side, level.wrapping_sub(1));
         let mut is_dying = level < self.levels();
-        for (index, side) in edge.cuts().into_iter().flatten() {
-            is_dying &= goes_below(side) || self.entry(page, index)?.is_empty();
+        for &cut in &edge.cuts {
+            if let Some((index, side)) = cut {
+                is_dying &=
+                    edges.is_dying_below(&edge, side) || self.entry(page, index)?.is_empty();
+            }
         }
         if is_dying && self.is_empty_outside(page, edge.span)? {
+            edges.mark_dying(&edge);
             return Ok(true);
         }
-        for (index, side) in edge.cuts().into_iter().flatten() {
-            if goes_below(side) {
+        for &cut in &edge.cuts {
+            if let Some((index, side)) = cut
+                && edges.is_dying_below(&edge, side)
+            {
                 let entry = self.entry(page, index)?;
                 self.set_entry(page, index, entry.dead_table())?;
                 request.add_table();
             }
         }
-        if let Some(span) = edge.whole_span() {
-            request.add(self.edit(page, level, span, edit)?, level);
+        if let Some(span) = edge.whole {
+            request.add(self.detach_entries(page, level, span, reports)?, level);
         }
-        Ok(false)
+        Ok(true)
     }
 
     /// Empties the dead entries of a range and gives back what they name, in the order of addresses. The
@@ -310,7 +276,7 @@ impl<F: Format> Engine<'_, F> {
         if releases.are_wanted {
             let (size, hpa) = (entry_size(level), entry.address().bits());
             let flags = entry.attributes(self.features()).flags();
-            releases.push(&self.npt.host, Gone { gpa, size, hpa, flags });
+            releases.push(&self.npt.host, gpa, size, hpa, flags);
         }
         Ok(())
     }
@@ -326,7 +292,7 @@ impl<F: Format> Engine<'_, F> {
         start: u64,
         end: u64,
     ) -> Result<()> {
-        let Work { path, releases, .. } = work;
+        let Work { path, releases, batch, .. } = work;
         path.set(top, page);
         let mut level = top;
         let mut gpa = start;
@@ -342,7 +308,8 @@ impl<F: Format> Engine<'_, F> {
                     gpa &= !(entry_size(level).wrapping_sub(1));
                     gpa = gpa.wrapping_add(distance(span.first, index, level));
                     if level == 1 {
-                        self.release_leaves(releases, page, Span { first: index, ..span }, gpa)?;
+                        let rest = Span { first: index, ..span };
+                        self.release_leaves(releases, batch, page, rest, gpa)?;
                         gpa = stop;
                     } else if let State::Table | State::DeadTable = entry.state(level) {
                         level = level.wrapping_sub(1);
@@ -371,22 +338,22 @@ impl<F: Format> Engine<'_, F> {
     fn release_leaves(
         &self,
         releases: &mut Releases,
+        batch: &mut Batch,
         page: HostPhysAddr,
         span: Span,
         gpa: u64,
     ) -> Result<()> {
         let mut gpa = gpa;
-        let mut batch = [Entry::EMPTY; BATCH];
         let mut rest = Some(span);
         while let Some(span) = rest {
             let mut owned = 0_u64;
-            let read = self.open(page)?.read(span, &mut batch);
+            let read = self.open(page)?.read(span, batch);
             rest = span
                 .first
                 .after(read)
                 .filter(|next| *next <= span.last)
                 .map(|first| Span { first, ..span });
-            for &entry in batch.iter().take(read) {
+            for entry in batch.iter().take(read).map(|word| Entry::<F>::from_word(*word)) {
                 if entry.is_owned_page() {
                     self.ledger.give_page(HostPhysAddr::from_bits(F::address(entry.word())));
                     owned = owned.wrapping_add(1);
@@ -402,9 +369,6 @@ impl<F: Format> Engine<'_, F> {
         Ok(())
     }
 }
-
-/// Entries that are read while a window is open and dealt with after it closed.
-const BATCH: usize = 8;
 
 /// Bytes from one entry to another of the same table.
 fn distance(from: Index, to: Index, level: u32) -> u64 {

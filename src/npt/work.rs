@@ -4,7 +4,7 @@
 use super::edges::Edges;
 use super::map::Path;
 use super::split::Splits;
-use super::unmap::Releases;
+use super::unmap::{Batch, Releases};
 use super::walk::Cursor;
 use crate::hal::FrameList;
 
@@ -15,6 +15,7 @@ pub(crate) struct Work {
     pub(super) path: Path,
     pub(super) splits: Splits,
     pub(super) releases: Releases,
+    pub(super) batch: Batch,
     /// For tables; what is left at the end of a call goes back.
     pub(super) tables: FrameList,
     /// Where what a call put into an empty range ends, for the case that it fails.
@@ -29,6 +30,7 @@ impl Work {
             path: Path::new(),
             splits: Splits::none(),
             releases: Releases::silent(),
+            batch: [0; 8],
             tables: FrameList::empty(),
             filled: 0,
         }
