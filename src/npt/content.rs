@@ -139,6 +139,7 @@ impl<'a, F: Format> Content<'a, F> {
     }
 
     /// Tables below empty entries of `level` for the part `[from, to)`.
+    #[inline(never)]
     pub(super) fn tables(&self, level: u32, from: u64, to: u64) -> u64 {
         match self {
             Self::Linear(linear) => fresh_tables(level, from, to, linear.leaf_level),

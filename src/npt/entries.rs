@@ -6,6 +6,7 @@ use super::arch::Format;
 use super::entry::{Entry, State, Way};
 use super::geometry::{Index, Span};
 use super::table::Scan;
+use super::walk::Run;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 
@@ -104,22 +105,19 @@ impl<F: Format> Engine<'_, F> {
         Ok(self.open(page)?.scan(level, span, reports))
     }
 
-    /// Empties the first dead entry of a span; its place and what it was.
+    /// Empties the first dead entry of a run, which then begins there; what it was and the first address
+    /// that it covers.
     #[inline(never)]
-    pub(super) fn take_dead(
-        &self,
-        page: HostPhysAddr,
-        level: u32,
-        span: Span,
-    ) -> Result<Option<(Index, Entry<F>)>> {
-        let table = self.open(page)?;
-        for index in table.occupied(span) {
+    pub(super) fn take_dead(&self, run: &mut Run) -> Result<Option<(Entry<F>, u64)>> {
+        let table = self.open(run.page)?;
+        for index in table.occupied(run.span) {
             let entry = table.load(index);
             if !entry.is_settled()
-                && matches!(entry.state(level), State::DeadLeaf | State::DeadTable)
+                && matches!(entry.state(run.level), State::DeadLeaf | State::DeadTable)
             {
                 table.store(index, Entry::EMPTY);
-                return Ok(Some((index, entry)));
+                run.begin_at(index);
+                return Ok(Some((entry, run.gpa)));
             }
         }
         Ok(None)

@@ -14,8 +14,8 @@ use super::arch::Format;
 use super::edges::Edges;
 use super::edit::Edit;
 use super::entry::{Entry, State};
-use super::geometry::{Index, Span, entry_size, shift, table_size};
-use super::walk::end_of;
+use super::geometry::{Span, entry_size, table_size};
+use super::walk::{distance, end_of};
 use super::work::Work;
 use crate::abi::*;
 use crate::addr::{Bits, HostPhysAddr};
@@ -236,21 +236,15 @@ impl<F: Format> Engine<'_, F> {
     fn reap(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
         work.cursor.begin(self, start, end);
         while work.cursor.next(self)? {
-            let run = work.cursor.run;
-            let size = entry_size(run.level);
-            let (mut span, mut gpa) = (run.span, run.gpa & !(size.wrapping_sub(1)));
-            while let Some((index, entry)) = self.take_dead(run.page, run.level, span)? {
-                gpa = gpa.wrapping_add(distance(span.first, index, run.level));
-                if entry.state(run.level) == State::DeadTable {
-                    let (start, end) = (start.max(gpa), end.min(gpa.wrapping_add(size)));
-                    let below = run.level.wrapping_sub(1);
-                    self.release_below(work, entry.address(), below, start, end)?;
+            while let Some((entry, gpa)) = self.take_dead(&mut work.cursor.run)? {
+                let level = work.cursor.run.level;
+                if entry.state(level) == State::DeadTable {
+                    let stop = end.min(gpa.wrapping_add(entry_size(level)));
+                    let below = level.wrapping_sub(1);
+                    self.release_below(work, entry.address(), below, start.max(gpa), stop)?;
                 } else {
-                    self.release_leaf(&mut work.releases, entry, run.level, gpa)?;
+                    self.release_leaf(&mut work.releases, entry, level, gpa)?;
                 }
-                let Some(next) = index.next().filter(|next| *next <= span.last) else { break };
-                gpa = gpa.wrapping_add(size);
-                span.first = next;
             }
         }
         Ok(())
@@ -368,9 +362,4 @@ impl<F: Format> Engine<'_, F> {
         }
         Ok(())
     }
-}
-
-/// Bytes from one entry to another of the same table.
-fn distance(from: Index, to: Index, level: u32) -> u64 {
-    (to.get() as u64).wrapping_sub(from.get() as u64).wrapping_shl(shift(level))
 }

@@ -2,7 +2,7 @@
 
 use super::arch::Format;
 use super::entry::{Entry, State, Way};
-use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
+use super::geometry::{Index, PerLevel, Span, entry_size, shift, table_size};
 use super::table::{Table, read_direct};
 use super::{Engine, NestedPageTable};
 use crate::addr::HostPhysAddr;
@@ -185,6 +185,23 @@ pub(crate) struct Run {
     pub(crate) span: Span,
     /// The first address of the range that they cover.
     pub(crate) gpa: u64,
+}
+
+impl Run {
+    /// Leaves out what lies before an entry of it.
+    pub(super) fn begin_at(&mut self, index: Index) {
+        self.gpa = (self.gpa & !(entry_size(self.level).wrapping_sub(1))).wrapping_add(distance(
+            self.span.first,
+            index,
+            self.level,
+        ));
+        self.span.first = index;
+    }
+}
+
+/// Bytes from one entry to another of the same table.
+pub(super) fn distance(from: Index, to: Index, level: u32) -> u64 {
+    (to.get() as u64).wrapping_sub(from.get() as u64).wrapping_shl(shift(level))
 }
 
 /// What a cursor comes to.
