@@ -92,17 +92,16 @@ impl<F: Format> Engine<'_, F> {
         Ok(None)
     }
 
-    /// Goes over the entries of a span to the first that names a table or something to give back, or to
-    /// report if linear leaves are to be.
+    /// Goes over the entries of a run that no walker sees to the first that names a table or something to
+    /// give back, or to report if linear leaves are to be; the run then begins there. Leaves before it are
+    /// discounted.
     #[inline(never)]
-    pub(super) fn scan(
-        &self,
-        page: HostPhysAddr,
-        level: u32,
-        span: Span,
-        reports: bool,
-    ) -> Result<Scan<F>> {
-        Ok(self.open(page)?.scan(level, span, reports))
+    pub(super) fn scan(&self, run: &mut Run, reports: bool) -> Result<Option<Entry<F>>> {
+        let Scan { leaves, named } = self.open(run.page)?.scan(run.level, run.span, reports);
+        self.ledger.discount_leaves(run.level, leaves);
+        let Some((index, entry)) = named else { return Ok(None) };
+        run.begin_at(index);
+        Ok(Some(entry))
     }
 
     /// Empties the first dead entry of a run, which then begins there; what it was and the first address

@@ -15,7 +15,7 @@ use super::edges::Edges;
 use super::edit::Edit;
 use super::entry::{Entry, State};
 use super::geometry::{Span, entry_size, table_size};
-use super::walk::{distance, end_of};
+use super::walk::{Run, end_of};
 use super::work::Work;
 use crate::abi::*;
 use crate::addr::{Bits, HostPhysAddr};
@@ -286,34 +286,28 @@ impl<F: Format> Engine<'_, F> {
         start: u64,
         end: u64,
     ) -> Result<()> {
-        let Work { path, releases, batch, .. } = work;
+        let Work { path, below: run, releases, batch, .. } = work;
         path.set(top, page);
         let mut level = top;
         let mut gpa = start;
         loop {
-            let page = path.get(level);
             let stop = end_of(gpa, table_size(level)).min(end);
             let span = Span::covering(gpa, stop, level);
-            let scan = self.scan(page, level, span, releases.are_wanted)?;
-            self.ledger.discount_leaves(level, scan.leaves);
-            match scan.named {
+            *run = Run { page: path.get(level), level, span, gpa };
+            match self.scan(run, releases.are_wanted)? {
                 None => gpa = stop,
-                Some((index, entry)) => {
-                    gpa &= !(entry_size(level).wrapping_sub(1));
-                    gpa = gpa.wrapping_add(distance(span.first, index, level));
-                    if level == 1 {
-                        let rest = Span { first: index, ..span };
-                        self.release_leaves(releases, batch, page, rest, gpa)?;
-                        gpa = stop;
-                    } else if let State::Table | State::DeadTable = entry.state(level) {
-                        level = level.wrapping_sub(1);
-                        path.set(level, entry.address());
-                        gpa = gpa.max(start);
-                        continue;
-                    } else {
-                        self.release_leaf(releases, entry, level, gpa)?;
-                        gpa = gpa.wrapping_add(entry_size(level));
-                    }
+                Some(entry) if level == 1 && entry.is_owned_page() => {
+                    gpa = run.gpa.wrapping_add(self.release_pages(run, batch)?);
+                }
+                Some(entry) if matches!(entry.state(level), State::Table | State::DeadTable) => {
+                    level = level.wrapping_sub(1);
+                    path.set(level, entry.address());
+                    gpa = run.gpa.max(start);
+                    continue;
+                }
+                Some(entry) => {
+                    self.release_leaf(releases, entry, level, run.gpa)?;
+                    gpa = run.gpa.wrapping_add(entry_size(level));
                 }
             }
             while gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0 {
@@ -327,39 +321,28 @@ impl<F: Format> Engine<'_, F> {
         }
     }
 
-    /// Gives back what entries of a table of level 1 name.
-    #[inline(always)]
-    fn release_leaves(
-        &self,
-        releases: &mut Releases,
-        batch: &mut Batch,
-        page: HostPhysAddr,
-        span: Span,
-        gpa: u64,
-    ) -> Result<()> {
-        let mut gpa = gpa;
-        let mut rest = Some(span);
+    /// Gives back the library's pages at the beginning of a run of level 1; how many bytes that is.
+    #[inline(never)]
+    fn release_pages(&self, run: &Run, batch: &mut Batch) -> Result<u64> {
+        let mut pages = 0_u64;
+        let mut rest = Some(run.span);
         while let Some(span) = rest {
-            let mut owned = 0_u64;
-            let read = self.open(page)?.read(span, batch);
-            rest = span
-                .first
-                .after(read)
-                .filter(|next| *next <= span.last)
-                .map(|first| Span { first, ..span });
-            for entry in batch.iter().take(read).map(|word| Entry::<F>::from_word(*word)) {
-                if entry.is_owned_page() {
-                    self.ledger.give_page(HostPhysAddr::from_bits(F::address(entry.word())));
-                    owned = owned.wrapping_add(1);
-                } else if !entry.is_plain() {
-                    self.release_leaf(releases, entry, 1, gpa)?;
+            let read = self.open(run.page)?.read(span, batch);
+            let next = span.first.after(read).filter(|next| *next <= span.last);
+            rest = next.map(|first| Span { first, ..span });
+            for word in batch.iter().take(read) {
+                let entry = Entry::<F>::from_word(*word);
+                if !entry.is_owned_page() {
+                    rest = None;
+                    break;
                 }
-                gpa = gpa.wrapping_add(entry_size(1));
+                self.ledger.give_page(HostPhysAddr::from_bits(F::address(entry.word())));
+                pages = pages.wrapping_add(1);
             }
-            self.ledger.discount_leaves(1, owned);
-            self.ledger.discount_guest(owned);
-            self.ledger.count_released(owned);
         }
-        Ok(())
+        self.ledger.discount_leaves(1, pages);
+        self.ledger.discount_guest(pages);
+        self.ledger.count_released(pages);
+        Ok(pages.wrapping_mul(entry_size(1)))
     }
 }

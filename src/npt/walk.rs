@@ -188,6 +188,9 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    pub(super) const NOWHERE: Self =
+        Self { page: HostPhysAddr::from_usize(0), level: 0, span: Span::ALL, gpa: 0 };
+
     /// Leaves out what lies before an entry of it.
     pub(super) fn begin_at(&mut self, index: Index) {
         self.gpa = (self.gpa & !(entry_size(self.level).wrapping_sub(1))).wrapping_add(distance(
@@ -200,7 +203,7 @@ impl Run {
 }
 
 /// Bytes from one entry to another of the same table.
-pub(super) fn distance(from: Index, to: Index, level: u32) -> u64 {
+fn distance(from: Index, to: Index, level: u32) -> u64 {
     (to.get() as u64).wrapping_sub(from.get() as u64).wrapping_shl(shift(level))
 }
 
@@ -229,15 +232,14 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// To be begun.
     pub(crate) const fn nowhere() -> Self {
-        let page = HostPhysAddr::from_usize(0);
         Self {
-            path: PerLevel::new(page),
+            path: PerLevel::new(HostPhysAddr::from_usize(0)),
             top: 0,
             level: 0,
             gpa: 0,
             end: 0,
             followed: 0,
-            run: Run { page, level: 0, span: Span::ALL, gpa: 0 },
+            run: Run::NOWHERE,
         }
     }
 

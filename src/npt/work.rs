@@ -5,7 +5,7 @@ use super::edges::Edges;
 use super::map::Path;
 use super::split::Splits;
 use super::unmap::{Batch, Releases};
-use super::walk::Cursor;
+use super::walk::{Cursor, Run};
 use crate::hal::FrameList;
 
 /// The memory of one exclusive call; what an earlier one left in it means nothing.
@@ -15,6 +15,7 @@ pub(crate) struct Work {
     pub(super) path: Path,
     pub(super) splits: Splits,
     pub(super) releases: Releases,
+    pub(super) below: Run,
     pub(super) batch: Batch,
     /// For tables; what is left at the end of a call goes back.
     pub(super) tables: FrameList,
@@ -30,6 +31,7 @@ impl Work {
             path: Path::new(),
             splits: Splits::none(),
             releases: Releases::silent(),
+            below: Run::NOWHERE,
             batch: [0; 8],
             tables: FrameList::empty(),
             filled: 0,
