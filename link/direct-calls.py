@@ -4,7 +4,8 @@
 rustc's precompiled core was built to call the mem functions through the GOT, and link-time
 optimisation passes that on to all of the library, whatever -Crelro-level says. A GOT is what the linker
 scripts of Xen and Linux refuse. This rewrites, in place, what a linker may rewrite by the
-x86-64 psABI ("Optimize GOTPCRELX Relocations"), and fails on anything else that needs a GOT.
+x86-64 psABI ("Optimize GOTPCRELX Relocations"), and fails on anything else that needs a GOT. The address
+of what is not in the object is left to the GOT: that is the C library's, and hosted programs have one.
 """
 
 import struct
@@ -15,6 +16,12 @@ GOT_RELOCATIONS = {3: "GOT32", 9: "GOTPCREL", 41: "GOTPCRELX", 42: "REX_GOTPCREL
 SHT_RELA = 4
 SECTION = struct.Struct("<IIQQQQIIQQ")
 RELA = struct.Struct("<QQq")
+SYMBOL = struct.Struct("<IBBHQQ")
+
+
+def loads_address(code, at):
+    """Whether it is mov symbol@GOTPCREL(%rip), which loads an address."""
+    return code[at - 2] == 0x8B and code[at - 1] & 0xC7 == 0x05
 
 
 def direct(code, at):
@@ -25,7 +32,7 @@ def direct(code, at):
     if code[at - 2:at] == b"\xff\x25":  # jmp *symbol@GOTPCREL(%rip) -> jmp symbol; nop
         code[at - 2:at + 4] = b"\xe9" + code[at:at + 4] + b"\x90"
         return -1, R_X86_64_PLT32
-    if code[at - 2] == 0x8B and code[at - 1] & 0xC7 == 0x05:  # mov symbol@GOTPCREL(%rip) -> lea
+    if loads_address(code, at):  # mov symbol@GOTPCREL(%rip) -> lea
         code[at - 2] = 0x8D
         return 0, R_X86_64_PC32
     return None
@@ -48,6 +55,10 @@ def main():
         for entry in range(section[4], section[4] + section[5], RELA.size):
             offset, info, addend = RELA.unpack_from(image, entry)
             if (kind := info & 0xFFFFFFFF) not in GOT_RELOCATIONS:
+                continue
+            symbol_at = sections[section[6]][4] + (info >> 32) * SYMBOL.size
+            is_here = SYMBOL.unpack_from(image, symbol_at)[3] != 0
+            if not is_here and loads_address(code, offset):
                 continue
             rewritten = direct(code, offset)
             if rewritten is None or addend != -4:

@@ -30,7 +30,7 @@ controls() {
 		SecondLook faults::a_fault_beside_a_discard_finds_a_page_or_makes_one a table is used that went back
 		SecondLook faults::a_fault_beside_a_protect_maps_no_more_than_what_it_leaves assertion `left == right` failed
 		SecondLook faults::a_fault_beside_a_populate_keeps_its_frame Causality violation
-		SecondLook faults::a_fault_beside_a_populate_that_fails_keeps_its_frame Causality violation
+		SecondLook faults::a_fault_beside_a_populate_that_fails_keeps_its_frame assertion `left == right` failed
 		ReadersNotAwaited lock::a_fault_that_was_resolved_leaves_before_the_writer_enters Causality violation
 		ReadersNotAwaited readers::translate_beside_an_unmap_says_before_or_after Causality violation
 		ReadersNotAwaited readers::translate_beside_a_fault_and_an_unmap_says_before_or_after Causality violation

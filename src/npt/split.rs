@@ -209,7 +209,7 @@ impl<F: Format> Engine<'_, F> {
         let below = level.wrapping_sub(1);
         let page = tables.pop(self.ledger)?.keep();
         let step = entry.step(entry_size(below));
-        self.fill_entries(page, Span::ALL, entry.first_piece(level), step)?;
+        self.open(page)?.fill(Span::ALL, entry.first_piece(level), step);
         if entry.is_hardware_visible() {
             self.ledger.discount_leaves(level, 1);
             self.ledger.count_leaves(below, ENTRIES as u64);
