@@ -19,7 +19,6 @@ use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_re
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::{Counts, Host, Ledger};
-use crate::logging;
 use crate::npt::NestedPageTable;
 use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
 use crate::npt::operation::Operation;
@@ -159,8 +158,7 @@ impl AddressSpace {
 
     /// Removes everything; the space is as new, counters go on.
     pub fn clear(&self) -> Result<()> {
-        let outcome = self.change(&Ok(Operation::Clear), self.base(), self.size(), None);
-        logging::outcome("space", "clear", 0, 0, outcome)
+        self.change(&Ok(Operation::Clear), self.base(), self.size(), None)
     }
 
     fn contains(&self, range: GuestRange) -> bool {

@@ -180,7 +180,8 @@ pub unsafe extern "C" fn axas_destroy(space: *mut axas_t) {
 #[must_use]
 pub unsafe extern "C" fn axas_clear(space: *mut axas_t) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(AddressSpace::clear))
+    let outcome = unsafe { self::space(space) }.and_then(AddressSpace::clear);
+    status(logging::outcome("space", "clear", 0, 0, outcome))
 }
 
 /// Changes the VMID (or tag) that root_register and TLB requests carry.
