@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 OBJDUMP = "aarch64-linux-gnu-objdump"
-PUBLISHERS = ("fill_empty", "fill_from", "map_page", "detach_and_flush", "protect", "populate", "discard",
+PUBLISHERS = ("map", "map_page", "detach", "change_permissions", "populate", "detach_frames",
               "take_page_in")
 
 # state -> event -> state; paths begin in "start" and end in "start" (no flush here) or "end".

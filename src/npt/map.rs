@@ -57,7 +57,7 @@ impl<F: Format> Engine<'_, F> {
         end: u64,
     ) -> Result<()> {
         let mut content = Content::of(operation, start);
-        if let Some(table) = self.leaf_table(start, end)? {
+        if let Some(table) = self.leaf_table(start, end) {
             self.fill_leaf_table(work, table, start, end, &mut content)?;
         } else {
             let tables = self.survey(&mut work.cursor, start, end, &content)?;

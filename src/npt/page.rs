@@ -16,7 +16,7 @@ impl<F: Format> Engine<'_, F> {
     /// Maps a page of the host; whether that was done here.
     #[inline(never)]
     pub(super) fn map_page(&self, gpa: u64, linear: &Linear) -> Result<bool> {
-        let Some(page) = self.leaf_table_of(gpa)? else { return Ok(false) };
+        let Some(page) = self.leaf_table_of(gpa) else { return Ok(false) };
         let table = self.open(page)?;
         let index = Index::of(gpa, 1);
         if !table.load(index).is_empty() {
@@ -39,7 +39,7 @@ impl<F: Format> Engine<'_, F> {
         if self.npt.host.wants_released() {
             return Ok(false);
         }
-        let Some(page) = self.leaf_table_of(gpa)? else { return Ok(false) };
+        let Some(page) = self.leaf_table_of(gpa) else { return Ok(false) };
         let table = self.open(page)?;
         let index = Index::of(gpa, 1);
         let stands = |index: Option<Index>| index.is_some_and(|at| !table.load(at).is_empty());

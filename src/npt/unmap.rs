@@ -105,7 +105,7 @@ impl<F: Format> Engine<'_, F> {
     ) -> Result<()> {
         let reports = report == Report::Released && self.npt.host.wants_released();
         work.releases.begin(reports);
-        if let Some(table) = self.leaf_table(start, end)?
+        if let Some(table) = self.leaf_table(start, end)
             && !self.is_empty_outside(table, Span::covering(start, end, 1))?
         {
             if self.detach_in_table(table, start, end, reports)? {

@@ -143,25 +143,25 @@ impl NestedPageTable {
 
 impl<F: Format> Engine<'_, F> {
     /// The table of level 1 that covers all of `[start, end)`, unless the range is as large as the table.
-    #[inline(never)]
-    pub(super) fn leaf_table(&self, start: u64, end: u64) -> Result<Option<HostPhysAddr>> {
+    #[inline(always)]
+    pub(super) fn leaf_table(&self, start: u64, end: u64) -> Option<HostPhysAddr> {
         let (last, size) = (end.wrapping_sub(1), table_size(1));
         if start ^ last >= size || end.wrapping_sub(start) == size {
-            return Ok(None);
+            return None;
         }
         self.leaf_table_of(start)
     }
 
-    /// The table of level 1 that covers an address, if there is one.
-    #[inline(always)]
-    pub(super) fn leaf_table_of(&self, gpa: u64) -> Result<Option<HostPhysAddr>> {
+    /// The table of level 1 that covers an address, if there is one and it can be reached.
+    #[inline(never)]
+    pub(super) fn leaf_table_of(&self, gpa: u64) -> Option<HostPhysAddr> {
         let mut page = self.npt.root_page(gpa);
         let levels = self.levels();
         macro_rules! step {
             ($level:literal) => {
-                match self.open(page)?.load(Index::of(gpa, $level)).way($level) {
+                match self.open(page).ok()?.load(Index::of(gpa, $level)).way($level) {
                     Way::Down(below) => page = below,
-                    Way::Ends | Way::Corrupt => return Ok(None),
+                    Way::Ends | Way::Corrupt => return None,
                 }
             };
         }
@@ -173,7 +173,7 @@ impl<F: Format> Engine<'_, F> {
         }
         step!(3);
         step!(2);
-        Ok(Some(page))
+        Some(page)
     }
 }
 
@@ -271,20 +271,30 @@ impl Cursor {
     }
 
     /// Comes to the next entries that do not point to tables, if there are more; tables are entered.
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn next<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<bool> {
-        loop {
-            match self.step(engine)? {
-                Step::Entries => return Ok(true),
-                Step::Table(table) => self.enter(engine, table)?,
-                Step::End => return Ok(false),
-            }
-        }
+        Ok(!matches!(self.go_on(engine, true)?, Step::End))
     }
 
     /// Comes to the next part of the range.
     #[inline(always)]
     pub(crate) fn step<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<Step> {
+        self.go_on(engine, false)
+    }
+
+    /// Comes to the next part of the range, or to the next that is not a table and `enters` those.
+    #[inline(never)]
+    fn go_on<F: Format>(&mut self, engine: &Engine<'_, F>, enters: bool) -> Result<Step> {
+        loop {
+            match self.look(engine)? {
+                Step::Table(table) if enters => self.enter(engine, table)?,
+                step => return Ok(step),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn look<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<Step> {
         if self.gpa >= self.end {
             return Ok(Step::End);
         }
