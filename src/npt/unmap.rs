@@ -63,7 +63,8 @@ impl Releases {
     }
 
     pub(super) fn begin(&mut self, are_wanted: bool) {
-        *self = Self { are_wanted, run: NOTHING };
+        self.are_wanted = are_wanted;
+        self.run.size = 0;
     }
 
     #[inline(never)]
