@@ -9,12 +9,12 @@ use crate::error::Result;
 use crate::flags::Permissions;
 
 /// What becomes of the entries of a range, those of a cut entry's pieces included.
-pub(super) enum Edit<F> {
+pub(crate) enum Edit {
     /// They go; what is to be given back, and linear pages that the host wants to hear of, stay in dead
     /// entries.
     Detach { reports: bool },
     /// Leaves and reservations get new permissions.
-    Protect(Protection<F>),
+    Protect(Protection),
     /// Owned leaves become dead entries that carry a reservation.
     Discard,
     /// What is pending is put in its place.
@@ -22,9 +22,9 @@ pub(super) enum Edit<F> {
 }
 
 /// New permissions.
-pub(super) struct Protection<F> {
+pub(crate) struct Protection {
     pub(super) to: Permissions,
-    pub(super) encoded: EncodedPermissions<F>,
+    pub(super) encoded: EncodedPermissions,
 }
 
 /// What an edit came upon.
@@ -50,7 +50,7 @@ impl<F: Format> Engine<'_, F> {
         page: HostPhysAddr,
         level: u32,
         span: Span,
-        edit: &Edit<F>,
+        edit: &Edit,
     ) -> Result<Edited> {
         match edit {
             Edit::Detach { reports } => self.detach_entries(page, level, span, *reports),
@@ -147,7 +147,7 @@ impl<F: Format> Engine<'_, F> {
         &self,
         page: HostPhysAddr,
         span: Span,
-        protection: &Protection<F>,
+        protection: &Protection,
     ) -> Result<Edited> {
         let mut edited = Edited::default();
         let mut seen = None;

@@ -6,6 +6,7 @@ use super::arch::Format;
 use super::entry::{Entry, State, Way};
 use super::geometry::{Index, Span};
 use super::table::Scan;
+use super::unmap::Remains;
 use super::walk::Run;
 use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
@@ -104,20 +105,31 @@ impl<F: Format> Engine<'_, F> {
         Ok(Some(entry))
     }
 
-    /// Empties the first dead entry of a run, which then begins there; what it was and the first address
-    /// that it covers.
+    /// Takes the first entry of a run that is dead (or pending, where reservations remain), which then begins
+    /// there; what it was and the first address that it covers.
     #[inline(never)]
-    pub(super) fn take_dead(&self, run: &mut Run) -> Result<Option<(Entry<F>, u64)>> {
+    pub(super) fn take_dead(
+        &self,
+        run: &mut Run,
+        remains: Remains,
+    ) -> Result<Option<(Entry<F>, u64)>> {
         let table = self.open(run.page)?;
         for index in table.occupied(run.span) {
             let entry = table.load(index);
-            if !entry.is_settled()
-                && matches!(entry.state(run.level), State::DeadLeaf | State::DeadTable)
-            {
-                table.store(index, Entry::EMPTY);
-                run.begin_at(index);
-                return Ok(Some((entry, run.gpa)));
+            if entry.is_settled() {
+                continue;
             }
+            let rest = match (entry.state(run.level), remains) {
+                (State::DeadLeaf | State::DeadTable, Remains::Nothing) => Entry::EMPTY,
+                (
+                    State::DeadLeaf | State::DeadTable | State::Pending | State::PendingTable,
+                    Remains::Reservation,
+                ) => Entry::reserved(entry.reservation()),
+                _ => continue,
+            };
+            table.store(index, rest);
+            run.begin_at(index);
+            return Ok(Some((entry, run.gpa)));
         }
         Ok(None)
     }

@@ -369,7 +369,7 @@ impl<F: Format> Entry<F> {
 
     /// The entry with new permissions.
     #[inline(always)]
-    pub fn with_permissions(self, permissions: EncodedPermissions<F>) -> Self {
+    pub fn with_permissions(self, permissions: EncodedPermissions) -> Self {
         if F::is_valid(self.word) {
             Self::from_word(self.word & !F::PERMISSIONS | permissions.leaf)
         } else {
@@ -380,16 +380,18 @@ impl<F: Format> Entry<F> {
 
 /// Permissions as leaves and reservations of a format hold them.
 #[derive(Clone, Copy)]
-pub struct EncodedPermissions<F> {
+pub struct EncodedPermissions {
     leaf: u64,
     payload: u64,
     payload_mask: u64,
-    format: PhantomData<F>,
 }
 
-impl<F: Format> EncodedPermissions<F> {
+impl EncodedPermissions {
     /// Encodes permissions, if the format can say them.
-    pub fn new(permissions: Permissions, features: Features) -> crate::error::Result<Self> {
+    pub fn new<F: Format>(
+        permissions: Permissions,
+        features: Features,
+    ) -> crate::error::Result<Self> {
         // The difference of two invalid entries is the place of what differs.
         let none = F::invalid(InvalidKind::Reserved, 0, 0);
         let place = |payload| F::invalid(InvalidKind::Reserved, payload, 0) ^ none;
@@ -397,7 +399,6 @@ impl<F: Format> EncodedPermissions<F> {
             leaf: F::permissions(permissions, features)?,
             payload: place(permissions.bits() as u16),
             payload_mask: place(PERMISSIONS),
-            format: PhantomData,
         })
     }
 }

@@ -48,7 +48,7 @@ const fn bit(level: u32) -> u32 {
 impl<F: Format> Engine<'_, F> {
     /// Looks that the range is empty, takes all tables that it needs, fills it. On error the work says how
     /// far it is filled.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn map(
         &self,
         work: &mut Work,
@@ -56,24 +56,20 @@ impl<F: Format> Engine<'_, F> {
         start: u64,
         end: u64,
     ) -> Result<()> {
-        let mut content = Content::of(operation, start);
-        if let Some(table) = self.leaf_table(start, end) {
-            self.fill_leaf_table(work, table, start, end, &mut content)?;
-        } else {
-            let tables = self.survey(&mut work.cursor, start, end, &content)?;
+        let table = self.leaf_table(start, end);
+        if table.is_none() {
+            let tables = self.survey(&mut work.cursor, operation, start, end)?;
             work.tables.fill(self.ledger, tables)?;
-            self.fill(work, start, end, &mut content)?;
         }
+        self.fill(work, table, operation, start, end)?;
         publish_tables();
-        if !matches!(content, Content::Same(_)) {
+        if !matches!(
+            operation,
+            Operation::Reserve(_) | Operation::MapPopulated(_) | Operation::Trap { .. }
+        ) {
             self.announce(start, end);
         }
         Ok(())
-    }
-
-    /// That nothing stands in a range.
-    pub(super) fn check_empty(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        self.survey(&mut work.cursor, start, end, &Content::Same(Entry::EMPTY)).map(|_| ())
     }
 
     /// Walkers that keep invalid entries hear of what took their places.
@@ -83,7 +79,48 @@ impl<F: Format> Engine<'_, F> {
         }
     }
 
+    /// That nothing stands in the range, and how many tables the operation needs for it. Tables are looked
+    /// into on the edges only: in one between them something stands.
+    #[inline(never)]
+    pub(super) fn survey(
+        &self,
+        cursor: &mut Cursor,
+        operation: &Operation<'_>,
+        start: u64,
+        end: u64,
+    ) -> Result<u64> {
+        let content = Content::<F>::of(operation, start);
+        let mut tables = 0_u64;
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            let Run { page, level, span, gpa } = cursor.run;
+            if !self.is_empty(page, span)? {
+                return Err(Error::AlreadyExists);
+            }
+            tables = tables.saturating_add(content.tables(level, gpa, cursor.gpa()));
+        }
+        Ok(tables)
+    }
+
+    /// Fills a range that is empty, or one of a table of level 1 that is there.
+    #[inline(never)]
+    fn fill(
+        &self,
+        work: &mut Work,
+        table: Option<HostPhysAddr>,
+        operation: &Operation<'_>,
+        start: u64,
+        end: u64,
+    ) -> Result<()> {
+        let mut content = Content::of(operation, start);
+        match table {
+            Some(table) => self.fill_leaf_table(work, table, start, end, &mut content),
+            None => self.fill_tables(work, start, end, &mut content),
+        }
+    }
+
     /// Fills entries of a table that is there.
+    #[inline(always)]
     fn fill_leaf_table(
         &self,
         work: &mut Work,
@@ -107,33 +144,10 @@ impl<F: Format> Engine<'_, F> {
         Ok(())
     }
 
-    /// That nothing stands in the range, and how many tables its content needs. Tables are looked into on
-    /// the edges only: in one between them something stands.
-    #[inline(never)]
-    fn survey(
-        &self,
-        cursor: &mut Cursor,
-        start: u64,
-        end: u64,
-        content: &Content<'_, F>,
-    ) -> Result<u64> {
-        let mut tables = 0_u64;
-        cursor.begin(self, start, end);
-        while cursor.next(self)? {
-            let Run { page, level, span, gpa } = cursor.run;
-            if !self.is_empty(page, span)? {
-                return Err(Error::AlreadyExists);
-            }
-            let needed = content.tables(level, gpa, cursor.gpa());
-            tables = tables.saturating_add(needed);
-        }
-        Ok(tables)
-    }
-
     /// Fills a range in which nothing stands. New tables are linked when they are complete, lower ones
     /// first.
     #[inline(always)]
-    fn fill(
+    fn fill_tables(
         &self,
         work: &mut Work,
         start: u64,

@@ -7,7 +7,7 @@ use super::budget::{Budget, Cost, reach_filling};
 use super::content::Linear;
 use super::entry::Reservation;
 use super::geometry::fresh_tables;
-use super::unmap::{Flush, Report};
+use super::unmap::Flush;
 use super::work::Work;
 use crate::abi::axas_extent_t;
 use crate::addr::PAGE_SIZE;
@@ -43,6 +43,32 @@ pub(crate) enum Operation<'a> {
     Discard,
 }
 
+impl Operation<'_> {
+    fn removes(&self) -> bool {
+        matches!(self, Self::ReplaceLinear(_) | Self::Unmap | Self::Clear | Self::Destroy)
+    }
+
+    fn maps(&self) -> bool {
+        matches!(
+            self,
+            Self::MapLinear(_)
+                | Self::ReplaceLinear(_)
+                | Self::MapExtents { .. }
+                | Self::Reserve(_)
+                | Self::MapPopulated(_)
+                | Self::Trap { .. }
+        )
+    }
+
+    fn populates(&self) -> bool {
+        matches!(self, Self::MapPopulated(_) | Self::Populate)
+    }
+
+    fn flush(&self) -> Flush {
+        if matches!(self, Self::Clear | Self::Destroy) { Flush::Always } else { Flush::IfNeeded }
+    }
+}
+
 impl<F: Format> Engine<'_, F> {
     /// Does it to `[start, end)`, or to as much as a budget allows, all or nothing; where that ended.
     #[inline(always)]
@@ -73,11 +99,13 @@ impl<F: Format> Engine<'_, F> {
         let outcome = self.perform_on_range(work, operation, start, end);
         work.tables.give_back(self.ledger);
         if outcome.is_err() && work.filled > start {
-            self.unmap(work, start, work.filled, Flush::IfNeeded, Report::Nothing)?;
+            self.undo(work, start, work.filled)?;
         }
         outcome.map(|()| end)
     }
 
+    /// First what stands there goes, then what was asked for comes. Each step is called from here, so that
+    /// no two of them stand on the stack together.
     #[inline(always)]
     fn perform_on_range(
         &self,
@@ -87,35 +115,31 @@ impl<F: Format> Engine<'_, F> {
         end: u64,
     ) -> Result<()> {
         match operation {
-            Operation::MapLinear(_)
-            | Operation::MapExtents { .. }
-            | Operation::Reserve(_)
-            | Operation::Trap { .. } => self.map(work, operation, start, end),
+            Operation::Protect(permissions) => return self.protect(work, start, end, *permissions),
+            Operation::Discard => return self.discard(work, start, end),
             // The tables are taken for an empty range, before anything changes. Between what goes and
             // what comes the range is flushed, as break-before-make asks.
             Operation::ReplaceLinear(linear) => {
                 let tables = fresh_tables(self.levels(), start, end, linear.leaf_level);
                 work.tables.fill(self.ledger, tables)?;
-                self.unmap(work, start, end, Flush::IfNeeded, Report::Released)?;
-                self.map(work, operation, start, end)
             }
-            Operation::MapPopulated(_) => {
-                self.map(work, operation, start, end)?;
-                work.filled = end;
-                self.populate(work, start, end)
+            Operation::Clear | Operation::Destroy if self.count_tables()? => {
+                self.flush_all(start, end);
+                return Ok(());
             }
-            Operation::Unmap => self.unmap(work, start, end, Flush::IfNeeded, Report::Released),
-            Operation::Clear | Operation::Destroy => {
-                if self.count_tables()? {
-                    self.flush_all(start, end);
-                    return Ok(());
-                }
-                self.unmap(work, start, end, Flush::Always, Report::Released)
-            }
-            Operation::Protect(permissions) => self.protect(work, start, end, *permissions),
-            Operation::Populate => self.populate(work, start, end),
-            Operation::Discard => self.discard(work, start, end),
+            _ => {}
         }
+        if operation.removes() {
+            self.unmap(work, start, end, operation.flush())?;
+        }
+        if operation.maps() {
+            self.map(work, operation, start, end)?;
+            work.filled = end;
+        }
+        if operation.populates() {
+            self.populate(work, start, end)?;
+        }
+        Ok(())
     }
 
     /// Where a slice of it ends that begins at `start` and has a budget. Maps look at all of the rest first,
@@ -145,7 +169,7 @@ impl<F: Format> Engine<'_, F> {
             | Operation::Clear
             | Operation::Destroy => return Ok(end),
         };
-        self.check_empty(work, start, end)?;
+        self.survey(&mut work.cursor, operation, start, end)?;
         Ok(reach_filling(start, end, most_level, budget))
     }
 }

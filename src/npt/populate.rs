@@ -13,6 +13,7 @@ use super::arch::Format;
 use super::edit::Edit;
 use super::entry::{Entry, Reservation, State};
 use super::geometry::{Index, Span, entry_size, frame_order, pages};
+use super::unmap::Remains;
 use super::walk::{Cursor, Run, Step, end_of};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
@@ -33,34 +34,44 @@ struct Place<F> {
 
 impl<'a, F: Format> Engine<'a, F> {
     /// Takes frames for everything that is reserved in `[start, end)`, which must be mapped or reserved.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn populate(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
         self.check_mapped(&mut work.cursor, start, end)?;
         let taken_before = self.ledger.allocated();
         if let Err(error) = self.take_frames(&mut work.cursor, start, end) {
-            self.put_reservations_back(work, start, end)?;
+            work.releases.begin(false);
+            self.reap(work, start, end, Remains::Reservation)?;
             return Err(error);
         }
-        work.cursor.begin(self, start, end);
-        while work.cursor.next(self)? {
-            let Run { page, level, span, .. } = work.cursor.run;
-            self.edit(page, level, span, &Edit::Publish)?;
-        }
-        publish_tables();
+        self.publish(&mut work.cursor, start, end)?;
         if self.ledger.allocated() != taken_before {
             self.announce(start, end);
         }
         Ok(())
     }
 
+    /// Puts what is pending in its place.
+    #[inline(never)]
+    fn publish(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            let Run { page, level, span, .. } = cursor.run;
+            self.edit(page, level, span, &Edit::Publish)?;
+        }
+        publish_tables();
+        Ok(())
+    }
+
     /// Gives back the owned frames of `[start, end)`, which must be mapped or reserved; reservations take
     /// their places. Frames of the host stay mapped.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn discard(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
         self.check_mapped(&mut work.cursor, start, end)?;
-        self.prepare_splits(work, start, end, &Edit::Discard)?;
+        work.edit = Edit::Discard;
+        self.prepare_splits(work, start, end)?;
         self.detach_frames(work, start, end)?;
-        self.put_reservations_back(work, start, end)
+        work.releases.begin(false);
+        self.reap(work, start, end, Remains::Reservation)
     }
 
     /// Makes dead what is to be given back, and has it flushed.
@@ -207,36 +218,6 @@ impl<'a, F: Format> Engine<'a, F> {
         };
         self.set_entry(place.page, place.index, entry)?;
         Ok(frame.keep())
-    }
-
-    /// Puts reservations into the places of what is pending or dead in a range, then gives back what that
-    /// names.
-    #[inline(never)]
-    fn put_reservations_back(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        work.releases.begin(false);
-        work.cursor.begin(self, start, end);
-        while work.cursor.next(self)? {
-            let Run { page, level, span, mut gpa } = work.cursor.run;
-            let size = entry_size(level);
-            for index in span.indices() {
-                let entry = self.entry(page, index)?;
-                let base = gpa & !(size.wrapping_sub(1));
-                gpa = base.wrapping_add(size);
-                if entry.is_settled() {
-                    continue;
-                }
-                let state = entry.state(level);
-                if matches!(state, State::Pending | State::DeadLeaf) {
-                    self.set_entry(page, index, Entry::reserved(entry.reservation()))?;
-                    self.release_frame(entry, level);
-                } else if matches!(state, State::PendingTable | State::DeadTable) {
-                    self.set_entry(page, index, Entry::reserved(entry.reservation()))?;
-                    let below = level.wrapping_sub(1);
-                    self.release_below(work, entry.address(), below, base, gpa)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Gives back the frame of an owned leaf that no walker sees.

@@ -13,7 +13,7 @@ use crate::hal::{FlushRequest, publish_tables};
 
 impl<F: Format> Engine<'_, F> {
     /// Gives everything in `[start, end)`, which must be mapped or reserved, new permissions.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn protect(
         &self,
         work: &mut Work,
@@ -21,11 +21,11 @@ impl<F: Format> Engine<'_, F> {
         end: u64,
         permissions: Permissions,
     ) -> Result<()> {
-        let encoded = EncodedPermissions::<F>::new(permissions, self.features())?;
-        let edit = Edit::Protect(Protection { to: permissions, encoded });
+        let encoded = EncodedPermissions::new::<F>(permissions, self.features())?;
+        work.edit = Edit::Protect(Protection { to: permissions, encoded });
         self.check_mapped(&mut work.cursor, start, end)?;
-        self.prepare_splits(work, start, end, &edit)?;
-        self.change_permissions(work, start, end, permissions, &edit)
+        self.prepare_splits(work, start, end)?;
+        self.change_permissions(work, start, end, permissions)
     }
 
     #[inline(never)]
@@ -35,9 +35,8 @@ impl<F: Format> Engine<'_, F> {
         start: u64,
         end: u64,
         permissions: Permissions,
-        edit: &Edit<F>,
     ) -> Result<()> {
-        let Work { cursor, splits, .. } = work;
+        let Work { edit, cursor, splits, .. } = work;
         let mut request = FlushRequest::new(start, end);
         let (mut lost, mut gained, mut is_split) = (false, false, false);
         for leaf in splits.leaves::<F>() {

@@ -5,6 +5,8 @@
 //! architecture asks for break-before-make, the entry is busy (invalid) from [`Splits::begin`] to
 //! [`Splits::finish`], with the call's one flush in between; both cuts of one block are one split.
 
+use core::num::NonZeroU32;
+
 use super::Engine;
 use super::arch::Format;
 use super::edit::Edit;
@@ -21,7 +23,7 @@ use crate::hal::{FlushRequest, FrameList};
 struct CutEntry {
     /// The table that holds the entry.
     page: HostPhysAddr,
-    level: u32,
+    level: NonZeroU32,
     word: u64,
     /// First address that the entry covers.
     base: u64,
@@ -30,8 +32,12 @@ struct CutEntry {
 }
 
 impl CutEntry {
+    fn level(&self) -> u32 {
+        self.level.get()
+    }
+
     fn size(&self) -> u64 {
-        entry_size(self.level)
+        entry_size(self.level())
     }
 
     fn entry<F: Format>(&self) -> Entry<F> {
@@ -53,7 +59,7 @@ impl CutEntry {
     /// boundaries of the level above.
     fn tables(&self, start: u64, end: u64) -> u64 {
         let mut tables = 0_u64;
-        for level in 2..=self.level {
+        for level in 2..=self.level() {
             let inside = |cut: &u64| cut & entry_size(level).wrapping_sub(1) != 0;
             let table = |cut: u64| cut.wrapping_shr(shift(level));
             let [head, tail] = self.cuts(start, end).map(|cut| cut.filter(inside).map(table));
@@ -74,6 +80,11 @@ impl Splits {
         Self { cuts: [None; 2] }
     }
 
+    /// Forgets what an earlier call cut.
+    pub(super) fn clear(&mut self) {
+        self.cuts = [None; 2];
+    }
+
     /// The valid leaves that are cut.
     pub(super) fn leaves<F: Format>(&self) -> impl Iterator<Item = Entry<F>> + '_ {
         self.cuts.iter().flatten().map(CutEntry::entry).filter(|entry| entry.is_hardware_visible())
@@ -86,11 +97,11 @@ impl<F: Format> Engine<'_, F> {
     pub(super) fn begin_splits(&self, splits: &Splits, flush: &mut FlushRequest) -> Result<()> {
         for cut in splits.cuts.iter().flatten() {
             if cut.entry::<F>().is_hardware_visible() {
-                flush.add_leaf(cut.level);
+                flush.add_leaf(cut.level());
                 flush.cover(cut.base, cut.base.wrapping_add(cut.size()));
             }
             let entry = if self.breaks(cut) { Entry::busy() } else { Entry::table(cut.table) };
-            self.set_entry(cut.page, Index::of(cut.base, cut.level), entry)?;
+            self.set_entry(cut.page, Index::of(cut.base, cut.level()), entry)?;
         }
         Ok(())
     }
@@ -99,7 +110,7 @@ impl<F: Format> Engine<'_, F> {
     #[inline(never)]
     pub(super) fn finish_splits(&self, splits: &Splits) -> Result<()> {
         for cut in splits.cuts.iter().flatten().filter(|cut| self.breaks(cut)) {
-            let index = Index::of(cut.base, cut.level);
+            let index = Index::of(cut.base, cut.level());
             self.set_entry(cut.page, index, Entry::table(cut.table))?;
         }
         Ok(())
@@ -109,18 +120,12 @@ impl<F: Format> Engine<'_, F> {
         cut.entry::<F>().is_hardware_visible() && F::breaks_before_make(self.features())
     }
 
-    /// Builds what must take the place of the entries that `[start, end)` cuts, with the edit done to the
-    /// pieces in the range. Changes nothing that a walker sees.
+    /// Builds what must take the place of the entries that `[start, end)` cuts, with the work's edit done to
+    /// the pieces in the range. Changes nothing that a walker sees.
     #[inline(never)]
-    pub(super) fn prepare_splits(
-        &self,
-        work: &mut Work,
-        start: u64,
-        end: u64,
-        edit: &Edit<F>,
-    ) -> Result<()> {
-        let Work { splits, cursor, tables, .. } = work;
-        splits.cuts = [None; 2];
+    pub(super) fn prepare_splits(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+        let Work { edit, splits, cursor, tables, .. } = work;
+        splits.clear();
         let [head, tail] = &mut splits.cuts;
         self.find_cut(head, start, edit)?;
         self.find_cut(tail, end, edit)?;
@@ -134,11 +139,11 @@ impl<F: Format> Engine<'_, F> {
         let needed = cuts.fold(spare, |sum: u64, cut| sum.wrapping_add(cut.tables(start, end)));
         tables.fill(self.ledger, needed)?;
         for cut in splits.cuts.iter_mut().flatten() {
-            cut.table = self.pieces(cut.entry(), cut.level, tables)?;
+            cut.table = self.pieces(cut.entry(), cut.level(), tables)?;
             self.split_at(cut, start, tables)?;
             self.split_at(cut, end, tables)?;
             let (start, end) = cut.part(start, end);
-            cursor.begin_within(cut.table, cut.level.wrapping_sub(1), start, end);
+            cursor.begin_within(cut.table, cut.level().wrapping_sub(1), start, end);
             while cursor.next(self)? {
                 let Run { page, level, span, .. } = cursor.run;
                 self.edit(page, level, span, edit)?;
@@ -149,7 +154,7 @@ impl<F: Format> Engine<'_, F> {
 
     /// Finds the entry that has an address strictly inside, if it must be split for that.
     #[inline(never)]
-    fn find_cut(&self, cut: &mut Option<CutEntry>, address: u64, edit: &Edit<F>) -> Result<()> {
+    fn find_cut(&self, cut: &mut Option<CutEntry>, address: u64, edit: &Edit) -> Result<()> {
         *cut = None;
         let mut level = self.levels();
         let mut page = self.npt.root_page(address);
@@ -168,8 +173,14 @@ impl<F: Format> Engine<'_, F> {
                 State::Leaf | State::Reserved | State::Trap => {
                     // Discarding changes nothing but frames of the library.
                     if !matches!(edit, Edit::Discard) || entry.is_owned() {
-                        *cut =
-                            Some(CutEntry { page, level, word: entry.word(), base, table: page });
+                        let (word, table) = (entry.word(), page);
+                        *cut = NonZeroU32::new(level).map(|level| CutEntry {
+                            page,
+                            level,
+                            word,
+                            base,
+                            table,
+                        });
                     }
                     Ok(())
                 }
@@ -186,7 +197,7 @@ impl<F: Format> Engine<'_, F> {
             return Ok(());
         }
         let mut page = cut.table;
-        let mut level = cut.level.wrapping_sub(1);
+        let mut level = cut.level().wrapping_sub(1);
         while address & entry_size(level).wrapping_sub(1) != 0 {
             let index = Index::of(address, level);
             let entry = self.entry(page, index)?;

@@ -30,63 +30,61 @@ pub(crate) enum Flush {
     Always,
 }
 
-/// Who hears of linear pages that are gone.
+/// What stays where something goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Report {
-    /// The host, if it wants to.
-    Released,
-    /// Nobody: they were never mapped.
+pub(crate) enum Remains {
     Nothing,
+    /// What a dead or pending entry carries.
+    Reservation,
 }
 
 /// Linear pages that are gone, for the host to hear of in merged runs.
 pub(crate) struct Releases {
     are_wanted: bool,
-    /// Of size 0: none.
-    run: axas_mapping_t,
+    flags: axas_flags_t,
+    gpa: u64,
+    hpa: u64,
+    /// Of the run in hand; 0: there is none.
+    size: u64,
 }
 
-const NOTHING: axas_mapping_t = axas_mapping_t {
-    gpa: 0,
-    size: 0,
-    hpa: 0,
-    cookie: 0,
-    flags: 0,
-    state: AXAS_STATE_LINEAR,
-    reserved: [0; 3],
-};
-
 impl Releases {
-    /// Nobody hears of anything.
-    pub(super) const fn silent() -> Self {
-        Self { are_wanted: false, run: NOTHING }
+    pub(super) const fn none() -> Self {
+        Self { are_wanted: false, flags: 0, gpa: 0, hpa: 0, size: 0 }
     }
 
     pub(super) fn begin(&mut self, are_wanted: bool) {
         self.are_wanted = are_wanted;
-        self.run.size = 0;
+        self.size = 0;
     }
 
     #[inline(never)]
     fn push(&mut self, host: &Host, gpa: u64, size: u64, hpa: u64, flags: axas_flags_t) {
-        let run = &mut self.run;
-        let continues = run.gpa.wrapping_add(run.size) == gpa
-            && run.hpa.wrapping_add(run.size) == hpa
-            && run.flags == flags;
-        if continues && run.size != 0 {
-            run.size = run.size.wrapping_add(size);
+        let continues = self.gpa.wrapping_add(self.size) == gpa
+            && self.hpa.wrapping_add(self.size) == hpa
+            && self.flags == flags;
+        if continues && self.size != 0 {
+            self.size = self.size.wrapping_add(size);
             return;
         }
         self.flush(host);
-        self.run = axas_mapping_t { gpa, size, hpa, flags, ..NOTHING };
+        (self.gpa, self.size, self.hpa, self.flags) = (gpa, size, hpa, flags);
     }
 
     /// Reports the run in hand. No window is open here.
+    #[inline(never)]
     fn flush(&mut self, host: &Host) {
-        if self.run.size != 0 {
-            host.released(&self.run);
+        if self.size != 0 {
+            host.released(&axas_mapping_t {
+                gpa: self.gpa,
+                size: self.size,
+                hpa: self.hpa,
+                flags: self.flags,
+                state: AXAS_STATE_LINEAR,
+                ..axas_mapping_t::default()
+            });
         }
-        self.run.size = 0;
+        self.size = 0;
     }
 }
 
@@ -95,30 +93,35 @@ pub(crate) type Batch = [u64; 8];
 
 impl<F: Format> Engine<'_, F> {
     /// Removes whatever stands in `[start, end)`.
-    #[inline(never)]
-    pub(super) fn unmap(
-        &self,
-        work: &mut Work,
-        start: u64,
-        end: u64,
-        flush: Flush,
-        report: Report,
-    ) -> Result<()> {
-        let reports = report == Report::Released && self.npt.host.wants_released();
+    #[inline(always)]
+    pub(super) fn unmap(&self, work: &mut Work, start: u64, end: u64, flush: Flush) -> Result<()> {
+        let reports = self.npt.host.wants_released();
         work.releases.begin(reports);
-        if let Some(table) = self.leaf_table(start, end)
-            && !self.is_empty_outside(table, Span::covering(start, end, 1))?
-        {
-            if self.detach_in_table(table, start, end, reports)? {
-                self.reap(work, start, end)?;
+        let has_dead = match self.leaf_table(start, end) {
+            Some(table) if !self.is_empty_outside(table, Span::covering(start, end, 1))? => {
+                self.detach_in_table(table, start, end, reports)?
             }
-        } else {
-            self.prepare_splits(work, start, end, &Edit::Detach { reports })?;
-            self.detach(work, start, end, flush)?;
-            self.reap(work, start, end)?;
+            _ => {
+                work.edit = Edit::Detach { reports };
+                self.prepare_splits(work, start, end)?;
+                self.detach(work, start, end, flush)?;
+                true
+            }
+        };
+        if has_dead {
+            self.reap(work, start, end, Remains::Nothing)?;
         }
         work.releases.flush(&self.npt.host);
         Ok(())
+    }
+
+    /// Removes what a call that failed put into `[start, end)`; nobody hears of it.
+    #[inline(always)]
+    pub(super) fn undo(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+        work.releases.begin(false);
+        work.splits.clear();
+        self.detach(work, start, end, Flush::IfNeeded)?;
+        self.reap(work, start, end, Remains::Nothing)
     }
 
     /// Detaches entries of a table of level 1 that stays; whether some are dead now.
@@ -231,15 +234,21 @@ impl<F: Format> Engine<'_, F> {
         Ok(true)
     }
 
-    /// Empties the dead entries of a range and gives back what they name, in the order of addresses. The
-    /// only tables left in the range are those on its edges.
+    /// Takes the entries of a range that are dead (or pending, where reservations remain) and gives back what
+    /// they name, in the order of addresses. Of what was detached only the tables on the edges are left.
     #[inline(never)]
-    fn reap(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
+    pub(super) fn reap(
+        &self,
+        work: &mut Work,
+        start: u64,
+        end: u64,
+        remains: Remains,
+    ) -> Result<()> {
         work.cursor.begin(self, start, end);
         while work.cursor.next(self)? {
-            while let Some((entry, gpa)) = self.take_dead(&mut work.cursor.run)? {
+            while let Some((entry, gpa)) = self.take_dead(&mut work.cursor.run, remains)? {
                 let level = work.cursor.run.level;
-                if entry.state(level) == State::DeadTable {
+                if let State::DeadTable | State::PendingTable = entry.state(level) {
                     let stop = end.min(gpa.wrapping_add(entry_size(level)));
                     let below = level.wrapping_sub(1);
                     self.release_below(work, entry.address(), below, start.max(gpa), stop)?;
@@ -260,7 +269,7 @@ impl<F: Format> Engine<'_, F> {
         level: u32,
         gpa: u64,
     ) -> Result<()> {
-        if !matches!(entry.state(level), State::Leaf | State::DeadLeaf) {
+        if !matches!(entry.state(level), State::Leaf | State::DeadLeaf | State::Pending) {
             return Err(Error::BadState);
         }
         if entry.is_owned() {

@@ -2,6 +2,7 @@
 //! hosts are small; whoever holds the lock alone has it.
 
 use super::edges::Edges;
+use super::edit::Edit;
 use super::map::Path;
 use super::split::Splits;
 use super::unmap::{Batch, Releases};
@@ -10,6 +11,7 @@ use crate::hal::FrameList;
 
 /// The memory of one exclusive call; what an earlier one left in it means nothing.
 pub(crate) struct Work {
+    pub(super) edit: Edit,
     pub(super) cursor: Cursor,
     pub(super) edges: Edges,
     pub(super) path: Path,
@@ -26,11 +28,12 @@ pub(crate) struct Work {
 impl Work {
     pub(crate) const fn new() -> Self {
         Self {
+            edit: Edit::Publish,
             cursor: Cursor::nowhere(),
             edges: Edges::none(),
             path: Path::new(),
             splits: Splits::none(),
-            releases: Releases::silent(),
+            releases: Releases::none(),
             below: Run::NOWHERE,
             batch: [0; 8],
             tables: FrameList::empty(),

@@ -193,7 +193,7 @@ fn leaf_addresses_reach_the_whole_width<F: Format>() {
 fn permissions_change_alone<F: Format>() {
     for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
         for permissions in all_permissions() {
-            let Ok(encoded) = EncodedPermissions::<F>::new(permissions, features) else {
+            let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features) else {
                 let refused = Attributes { permissions, memory: MemoryType::WriteBack };
                 assert!(!is_expressible(F::ID, refused, features));
                 continue;
