@@ -17,7 +17,7 @@ import subprocess
 import sys
 
 OBJDUMP = "aarch64-linux-gnu-objdump"
-PUBLISHERS = ("map", "map_page", "detach", "change_permissions", "populate", "detach_frames",
+PUBLISHERS = ("change", "map_page", "detach", "change_permissions", "publish", "detach_frames",
               "take_page_in")
 
 # state -> event -> state; paths begin in "start" and end in "start" (no flush here) or "end".
