@@ -141,11 +141,12 @@ impl<'a, F: Format> Content<'a, F> {
     /// Tables below empty entries of `level` for the part `[from, to)`.
     #[inline(never)]
     pub(super) fn tables(&self, level: u32, from: u64, to: u64) -> u64 {
-        match self {
-            Self::Linear(linear) => fresh_tables(level, from, to, linear.leaf_level),
-            Self::Extents(extents) => extents.tables(level, from, to),
-            Self::Same(_) => fresh_tables(level, from, to, level),
-        }
+        let leaf_level = match self {
+            Self::Linear(linear) => linear.leaf_level,
+            Self::Extents(extents) => return extents.tables(level, from, to),
+            Self::Same(_) => level,
+        };
+        fresh_tables(level, from, to, leaf_level)
     }
 
     /// What to write into the table of `level` from `gpa` on, at most `most` entries of `[gpa, end)`;

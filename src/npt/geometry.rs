@@ -119,6 +119,7 @@ impl Span {
 
 /// Tables below entries of `level` that a fresh range takes whose leaves may stand up to level
 /// `leaf_level`: for each level, the entries touched less those that need no table.
+#[inline(never)]
 pub(crate) fn fresh_tables(level: u32, start: u64, end: u64, leaf_level: u32) -> u64 {
     let mut tables = 0_u64;
     for k in 2..=level {
