@@ -97,14 +97,13 @@ impl<'a, F: Format> Engine<'a, F> {
             if !reservation.attributes.permissions.contains(access) {
                 return ended(Verdict::Denied);
             }
-            let place = Place { table, level, index, entry };
-            match self.install(&place, gpa, reservation, spare) {
+            match self.install(&table, level, index, gpa, entry, reservation, spare) {
                 Ok(Some(installed)) => {
                     return Outcome { verdict: Verdict::Resolved, level: installed };
                 }
                 Ok(None) => {}
                 // Somebody else may have brought what is missing here.
-                Err(_) if place.table.load_acquire(index) != entry => {}
+                Err(_) if table.load_acquire(index) != entry => {}
                 Err(_) => return ended(Verdict::NoMemory),
             }
         }
@@ -129,56 +128,60 @@ impl<'a, F: Format> Engine<'a, F> {
         }
     }
 
-    /// Puts a frame in the place of a reservation; the level of its leaf, or none if another was first.
+    /// Puts a frame in the place of a reservation, with the tables between the two; the level of its
+    /// leaf, or none if another was first.
     #[inline(always)]
+    #[allow(clippy::too_many_arguments)] // Together they would be a structure in memory.
     fn install(
         &self,
-        place: &Place<'a, F>,
+        table: &Table<'a, F>,
+        level: u32,
+        index: Index,
         gpa: u64,
+        entry: Entry<F>,
         reservation: Reservation,
         spare: &mut Option<Frame>,
     ) -> Result<Option<u32>> {
         let attributes = reservation.attributes;
-        if place.level == 1 && spare.is_none() {
-            let mine = self.guest_frame(1, attributes)?.release();
-            let template = Entry::leaf_template(attributes, self.features(), 1, true)?;
-            if place.table.replace(place.index, place.entry, template.at(mine.address)) {
-                return Ok(Some(1));
+        let (mine, leaf_level) = match spare.take() {
+            None if level == 1 => (self.guest_frame(1, attributes)?.release(), 1),
+            earlier => {
+                let frame = self.frame_for(reservation, level, earlier)?;
+                (frame, if frame.order == 0 { 1 } else { LARGEST_FAULT })
             }
-            *spare = Some(mine);
-            return Ok(None);
+        };
+        *spare = Some(mine);
+        let template = Entry::leaf_template(attributes, self.features(), leaf_level, true)?;
+        let (mut top, mut built) = (template.at(mine.address), leaf_level);
+        let outcome = if level > leaf_level {
+            self.build(entry, level, gpa, &mut top, &mut built)
+        } else {
+            Ok(())
+        };
+        if outcome.is_ok() && table.replace(index, entry, top) {
+            *spare = None;
+            return Ok(Some(leaf_level));
         }
-        self.install_below(place, gpa, reservation, spare)
+        self.take_down(top, built, leaf_level, gpa)?;
+        outcome.map(|()| None)
     }
 
-    /// As [`Engine::install`], with the tables between the reservation and the leaf.
+    /// Builds tables between the entry `top` of level `built` and a reservation of `level`, as far as there
+    /// are frames.
     #[inline(never)]
-    fn install_below(
+    fn build(
         &self,
-        place: &Place<'a, F>,
+        reservation: Entry<F>,
+        level: u32,
         gpa: u64,
-        reservation: Reservation,
-        spare: &mut Option<Frame>,
-    ) -> Result<Option<u32>> {
-        let mine = self.frame_for(reservation, place.level, spare.take())?;
-        *spare = Some(mine);
-        let level = if mine.order == 0 { 1 } else { LARGEST_FAULT };
-        let template = Entry::leaf_template(reservation.attributes, self.features(), level, true)?;
-        let mut top = template.at(mine.address);
-        let mut built = level;
-        let mut outcome = Ok(());
-        while built < place.level && outcome.is_ok() {
-            outcome = self.pushed_down(place.entry, built, gpa, top).map(|table| {
-                top = table;
-                built = built.wrapping_add(1);
-            });
+        top: &mut Entry<F>,
+        built: &mut u32,
+    ) -> Result<()> {
+        while *built < level {
+            *top = self.pushed_down(reservation, *built, gpa, *top)?;
+            *built = built.wrapping_add(1);
         }
-        if outcome.is_ok() && place.table.replace(place.index, place.entry, top) {
-            *spare = None;
-            return Ok(Some(level));
-        }
-        self.take_down(top, built, level, gpa)?;
-        outcome.map(|()| None)
+        Ok(())
     }
 
     /// Gives back the tables that were built for nothing: from the entry that would have pointed to the
@@ -220,7 +223,6 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     /// Points to a table in which everything is as the entry above says, but for the entry of an address.
-    #[inline(never)]
     fn pushed_down(
         &self,
         entry: Entry<F>,
@@ -261,12 +263,4 @@ impl<'a, F: Format> Engine<'a, F> {
         request.add_leaf(level);
         self.issue(request, reason, AXAS_SCOPE_LOCAL);
     }
-}
-
-/// An entry in its table.
-struct Place<'a, F> {
-    table: Table<'a, F>,
-    level: u32,
-    index: Index,
-    entry: Entry<F>,
 }
