@@ -7,6 +7,7 @@ use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{GuestWindow, Owner};
+use crate::npt::arch::Format;
 use crate::npt::entry::State;
 use crate::npt::geometry::entry_size;
 
@@ -28,19 +29,18 @@ impl Access {
         if bits & !(AXAS_ACCESS_HOST | AXAS_ACCESS_CLEAN | AXAS_ACCESS_EXECUTE) != 0 {
             return Err(Error::InvalidInput);
         }
-        let (host, clean) = (bits & AXAS_ACCESS_HOST != 0, bits & AXAS_ACCESS_CLEAN != 0);
-        let execute = bits & AXAS_ACCESS_EXECUTE != 0;
+        let has = |bit| bits & bit != 0;
         // Nothing is written where EXECUTE takes the place of READ, and only what is written is cleaned.
         let writes = needs.contains(Permissions::WRITE);
-        if writes == execute && execute || clean && !writes {
+        if has(if writes { AXAS_ACCESS_EXECUTE } else { AXAS_ACCESS_CLEAN }) {
             return Err(Error::InvalidInput);
         }
-        let needs = match (host, execute) {
+        let needs = match (has(AXAS_ACCESS_HOST), has(AXAS_ACCESS_EXECUTE)) {
             (true, _) => Permissions::empty(),
             (false, true) => Permissions::EXECUTE,
             (false, false) => needs,
         };
-        Ok(Self { needs, cleans: clean })
+        Ok(Self { needs, cleans: has(AXAS_ACCESS_CLEAN) })
     }
 }
 
@@ -63,6 +63,22 @@ impl Chunk<'_> {
     }
 }
 
+/// Memory of the guest that lies side by side.
+struct Piece {
+    /// First host-physical address.
+    address: u64,
+    bytes: u64,
+    owner: Owner,
+}
+
+/// What was found at an address.
+enum Visited {
+    /// A chunk, which was visited.
+    Chunk { goes_on: bool },
+    /// A page to be taken in first.
+    Reservation,
+}
+
 impl AddressSpace {
     /// Calls `visit` with one chunk after the other of `[gpa, gpa + len)`, until it says no; `done` tells how
     /// many bytes were visited, whatever the result.
@@ -72,7 +88,7 @@ impl AddressSpace {
         len: u64,
         access: Access,
         done: &mut u64,
-        visit: &mut dyn FnMut(&Chunk<'_>) -> bool,
+        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
     ) -> Result<()> {
         *done = 0;
         if !self.contains_range(gpa, len) {
@@ -80,66 +96,68 @@ impl AddressSpace {
         }
         while *done < len {
             let at = gpa.wrapping_add(*done);
-            let most = len.wrapping_sub(*done).min(MOST_BYTES);
-            let mut goes_on = true;
-            if let Some(bytes) = self.visit_chunk(at, most, access, &mut |chunk| {
-                goes_on = visit(chunk);
-            })? {
-                *done = done.wrapping_add(bytes);
-            }
-            if !goes_on {
-                break;
+            match self.visit_chunk(at, len.wrapping_sub(*done), access, done, visit)? {
+                Visited::Chunk { goes_on: true } => {}
+                Visited::Chunk { goes_on: false } => break,
+                // Here, where nothing of the visit is left on the stack.
+                Visited::Reservation => self.take_in(at, access)?,
             }
         }
         Ok(())
     }
 
-    /// Visits what lies side by side from an address on; nothing if a page was taken in first.
+    /// Visits what lies side by side from an address on, and adds its bytes to `done`.
+    #[inline(never)]
     fn visit_chunk(
         &self,
         gpa: u64,
-        asked: u64,
+        left: u64,
         access: Access,
-        visit: &mut dyn FnMut(&Chunk<'_>),
-    ) -> Result<Option<u64>> {
-        let guard = self.shared()?;
-        let features = self.npt.features;
+        done: &mut u64,
+        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+    ) -> Result<Visited> {
+        let asked = left.min(MOST_BYTES);
+        let _guard = self.shared()?;
         let most = if self.npt.host.is_flat() { asked } else { 0 };
-        let seen = with_format!(self.npt.format, F => {
-            self.npt.walk_run::<F>(gpa, most).map(|(found, rest)| {
-                let entry = found.entry;
-                let owner = if entry.is_owned() { Owner::Library } else { Owner::Host };
-                let offset = gpa.wrapping_sub(found.base(gpa));
-                let is_aligned = entry.address().bits() & entry_size(found.level).wrapping_sub(1) == 0;
-                let address = entry.address().bits().wrapping_add(offset);
-                let state = entry.state(found.level);
-                (state, entry.attributes(features), address, is_aligned, rest, owner)
-            })
-        });
-        let (state, attributes, address, is_aligned, rest, owner) = seen?;
-        match state {
-            // What a table pointer looks like that somebody made a leaf of.
-            State::Leaf if !is_aligned => return Err(Error::BadState),
-            State::Leaf => {}
-            State::Reserved => {
-                drop(guard);
-                return self.take_in(gpa, access).map(|()| None);
-            }
-            _ => return Err(Error::NotMapped),
-        }
-        if !attributes.permissions.contains(access.needs) {
-            return Err(Error::Denied);
-        }
-        if owner == Owner::Host && attributes.memory.is_device() {
-            return Err(Error::Unsupported);
-        }
-        let window = self.npt.host.guest_window(address, asked.min(rest), owner)?;
+        let piece = with_format!(self.npt.format, F => self.piece::<F>(gpa, most, access.needs))?;
+        let Some(Piece { address, bytes, owner }) = piece else {
+            return Ok(Visited::Reservation);
+        };
+        let window = self.npt.host.guest_window(address, asked.min(bytes), owner)?;
         let chunk = Chunk { window: window.ok_or(Error::Unsupported)?, gpa };
-        visit(&chunk);
+        let goes_on = visit(&chunk)?;
         if access.cleans {
             chunk.window.clean();
         }
-        Ok(Some(chunk.bytes() as u64))
+        *done = done.wrapping_add(chunk.bytes() as u64);
+        Ok(Visited::Chunk { goes_on })
+    }
+
+    /// What lies side by side from an address on, as far as one look goes; none in a reservation.
+    #[inline(always)]
+    fn piece<F: Format>(&self, gpa: u64, most: u64, needs: Permissions) -> Result<Option<Piece>> {
+        let (found, bytes) = self.npt.walk_run::<F>(gpa, most)?;
+        let entry = found.entry;
+        match entry.state(found.level) {
+            State::Leaf => {}
+            State::Reserved => return Ok(None),
+            _ => return Err(Error::NotMapped),
+        }
+        let address = entry.address().bits();
+        // What a table pointer looks like that somebody made a leaf of.
+        if address & entry_size(found.level).wrapping_sub(1) != 0 {
+            return Err(Error::BadState);
+        }
+        let attributes = entry.attributes(self.npt.features);
+        if !attributes.permissions.contains(needs) {
+            return Err(Error::Denied);
+        }
+        let owner = if entry.is_owned() { Owner::Library } else { Owner::Host };
+        if owner == Owner::Host && attributes.memory.is_device() {
+            return Err(Error::Unsupported);
+        }
+        let offset = gpa.wrapping_sub(found.base(gpa));
+        Ok(Some(Piece { address: address.wrapping_add(offset), bytes, owner }))
     }
 
     /// Takes a reserved page in as an access of the guest would.

@@ -7,39 +7,39 @@ use crate::address_space::{Access, Chunk};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 
-/// Runs a copy and says how far it came.
+const _: () = assert!(size_of::<usize>() == size_of::<u64>());
+
+/// Visits a guest's memory and stores how many bytes were visited, if the host wants to know.
 ///
 /// # Safety
-/// The handle is null or live.
-unsafe fn copy(
+/// The handle is null or live; `done` is null or valid for a write.
+unsafe fn visit(
     handle: *const axas_t,
     gpa: u64,
     len: u64,
-    access: Result<Access>,
-    done: &mut u64,
-    visit: &mut dyn FnMut(&Chunk<'_>, usize),
-) -> Result<()> {
-    let access = access?;
+    (needs, access): (Permissions, u32),
+    done: *mut u64,
+    visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+) -> axas_status_t {
+    let mut bytes = 0;
     // SAFETY: the caller's promise is the one asked for.
-    let space = unsafe { space(handle) }?;
-    let mut offset = 0_usize;
-    space.for_each_chunk(gpa, len, access, done, &mut |chunk| {
-        visit(chunk, offset);
-        offset = offset.wrapping_add(chunk.bytes());
-        true
-    })
+    let outcome = Access::new(needs, access).and_then(|access| unsafe {
+        space(handle)?.for_each_chunk(gpa, len, access, &mut bytes, visit)
+    });
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { put_done(done, bytes, outcome) }
 }
 
-/// Stores how far a copy came, if the host wants to know.
+/// Stores how many bytes were visited, if the host wants to know.
 ///
 /// # Safety
 /// `done` is null or valid for a write.
-unsafe fn put_done<T>(done: *mut T, value: T, outcome: Result<()>) -> axas_status_t {
+unsafe fn put_done(done: *mut u64, bytes: u64, outcome: Result<()>) -> axas_status_t {
     if done.is_null() {
         return status(outcome);
     }
     // SAFETY: the caller's promise is the one asked for.
-    status(unsafe { put(done, value) }.and(outcome))
+    status(unsafe { put(done, bytes) }.and(outcome))
 }
 
 /// Copies from a guest's memory.
@@ -69,23 +69,22 @@ pub unsafe extern "C" fn axas_read(
     access: u32,
     done: *mut usize,
 ) -> axas_status_t {
+    let done = done.cast();
     if buf.is_null() && len != 0 {
         // SAFETY: `done` is null or valid for a write.
         return unsafe { put_done(done, 0, Err(Error::InvalidInput)) };
     }
-    let access = Access::new(Permissions::READ, access);
-    let mut bytes = 0;
-    // SAFETY: the handle is null or live.
-    let outcome = unsafe {
-        copy(space, gpa, len as u64, access, &mut bytes, &mut |chunk, offset| {
+    // SAFETY: the handle is null or live, `done` null or valid for a write.
+    unsafe {
+        visit(space, gpa, len as u64, (Permissions::READ, access), done, &mut move |chunk| {
+            let offset = chunk.gpa.wrapping_sub(gpa) as usize;
             // SAFETY: 1. the chunk is readable while it is visited; 2. `buf` has `len` bytes, of which the chunk
-            // covers `[offset, offset + bytes)`; 3. `copy` allows a buffer that is memory of the guest;
+            // covers `[offset, offset + bytes)`; 3. `copy_from` allows a buffer that is memory of the guest;
             // 4. the guest may write meanwhile: the bytes are data to nobody here.
             buf.cast::<u8>().add(offset).copy_from(chunk.host(), chunk.bytes());
+            Ok(true)
         })
-    };
-    // SAFETY: `done` is null or valid for a write.
-    unsafe { put_done(done, bytes as usize, outcome) }
+    }
 }
 
 /// Copies into a guest's memory.
@@ -107,21 +106,20 @@ pub unsafe extern "C" fn axas_write(
     access: u32,
     done: *mut usize,
 ) -> axas_status_t {
+    let done = done.cast();
     if buf.is_null() && len != 0 {
         // SAFETY: `done` is null or valid for a write.
         return unsafe { put_done(done, 0, Err(Error::InvalidInput)) };
     }
-    let access = Access::new(Permissions::WRITE, access);
-    let mut bytes = 0;
-    // SAFETY: the handle is null or live.
-    let outcome = unsafe {
-        copy(space, gpa, len as u64, access, &mut bytes, &mut |chunk, offset| {
+    // SAFETY: the handle is null or live, `done` null or valid for a write.
+    unsafe {
+        visit(space, gpa, len as u64, (Permissions::WRITE, access), done, &mut move |chunk| {
+            let offset = chunk.gpa.wrapping_sub(gpa) as usize;
             // SAFETY: as in `axas_read`, the other way round.
             chunk.host().copy_from(buf.cast::<u8>().add(offset), chunk.bytes());
+            Ok(true)
         })
-    };
-    // SAFETY: `done` is null or valid for a write.
-    unsafe { put_done(done, bytes as usize, outcome) }
+    }
 }
 
 /// Fills a guest's memory with a byte.
@@ -143,17 +141,14 @@ pub unsafe extern "C" fn axas_fill(
     access: u32,
     done: *mut u64,
 ) -> axas_status_t {
-    let access = Access::new(Permissions::WRITE, access);
-    let mut bytes = 0;
-    // SAFETY: the handle is null or live.
-    let outcome = unsafe {
-        copy(space, gpa, len, access, &mut bytes, &mut |chunk, _| {
+    // SAFETY: the handle is null or live, `done` null or valid for a write.
+    unsafe {
+        visit(space, gpa, len, (Permissions::WRITE, access), done, &mut move |chunk| {
             // SAFETY: the chunk is writable while it is visited.
             chunk.host().write_bytes(byte, chunk.bytes());
+            Ok(true)
         })
-    };
-    // SAFETY: `done` is null or valid for a write.
-    unsafe { put_done(done, bytes, outcome) }
+    }
 }
 
 /// Calls back with the pieces of a guest's memory that lie side by side in the host's, in order.
@@ -186,83 +181,75 @@ pub unsafe extern "C" fn axas_for_each_chunk(
     if direction.is_empty() {
         return Error::InvalidInput.status();
     }
-    let access = Access::new(direction, access & !(AXAS_READ | AXAS_WRITE));
-    let mut bytes = 0;
+    let needs = (direction, access & !(AXAS_READ | AXAS_WRITE));
     // SAFETY: the handle is null or live.
-    let outcome =
-        access.and_then(|access| unsafe { self::space(space) }.map(|space| (space, access)));
-    status(outcome.and_then(|(space, access)| {
-        space.for_each_chunk(gpa, len, access, &mut bytes, &mut |chunk| {
+    unsafe {
+        visit(space, gpa, len, needs, core::ptr::null_mut(), &mut move |chunk| {
             // SAFETY: by the caller's promise the callback takes these arguments and returns.
-            unsafe { call(ctx, chunk.gpa, chunk.host().cast(), chunk.bytes()) != 0 }
+            Ok(call(ctx, chunk.gpa, chunk.host().cast(), chunk.bytes()) != 0)
         })
-    }))
+    }
 }
 
-/// A value that one access moves.
-trait Scalar: Copy {
-    /// # Safety
-    /// `place` is aligned and readable.
-    unsafe fn load(place: *mut u8) -> Self;
-    /// # Safety
-    /// `place` is aligned and writable.
-    unsafe fn store(self, place: *mut u8);
-}
-
-macro_rules! scalar {
-    ($value:ty, $atomic:ty) => {
-        impl Scalar for $value {
-            unsafe fn load(place: *mut u8) -> Self {
-                // SAFETY: 1. the caller's promise; 2. whatever the guest does, the access is atomic.
-                unsafe { <$atomic>::from_ptr(place.cast()) }.load(Ordering::Relaxed)
-            }
-
-            unsafe fn store(self, place: *mut u8) {
-                // SAFETY: as above.
-                unsafe { <$atomic>::from_ptr(place.cast()) }.store(self, Ordering::Relaxed);
-            }
-        }
-    };
-}
-
-scalar!(u8, AtomicU8);
-scalar!(u16, AtomicU16);
-scalar!(u32, AtomicU32);
-scalar!(u64, AtomicU64);
-
-/// Makes one access of the size of `T`, naturally aligned, so that it lies in one page.
+/// Moves a value of 1, 2, 4 or 8 bytes with one load and one store.
 ///
 /// # Safety
-/// The handle is null or live.
-unsafe fn single<T: Scalar>(
+/// `from` is readable, `to` is writable, both are aligned to the size of the value.
+unsafe fn transfer(from: *mut u8, to: *mut u8, bytes: usize) {
+    macro_rules! transfer {
+        ($atomic:ty) => {
+            // SAFETY: 1. the caller's promise; 2. whatever the guest does, the accesses are atomic.
+            unsafe {
+                let value = <$atomic>::from_ptr(from.cast()).load(Ordering::Relaxed);
+                <$atomic>::from_ptr(to.cast()).store(value, Ordering::Relaxed);
+            }
+        };
+    }
+    match bytes {
+        1 => transfer!(AtomicU8),
+        2 => transfer!(AtomicU16),
+        4 => transfer!(AtomicU32),
+        _ => transfer!(AtomicU64),
+    }
+}
+
+/// Makes one access of the size of a value, naturally aligned, so that it lies in one page.
+///
+/// # Safety
+/// The handle is null or live; `value` has `bytes` bytes and their alignment, to be written if the guest's
+/// memory is read.
+unsafe fn single(
     handle: *const axas_t,
     gpa: u64,
-    access: Result<Access>,
-    mut visit: impl FnMut(*mut u8),
-) -> Result<()> {
-    let access = access?;
-    // SAFETY: the caller's promise is the one asked for.
-    let space = unsafe { space(handle) }?;
-    let mask = (size_of::<T>() as u64).wrapping_sub(1);
-    if gpa & mask != 0 {
-        return Err(Error::InvalidInput);
+    (needs, access): (Permissions, u32),
+    value: *mut u8,
+    bytes: usize,
+) -> axas_status_t {
+    let mask = bytes.wrapping_sub(1);
+    if gpa & mask as u64 != 0 {
+        return AXAS_ERR_INVALID_INPUT;
     }
-    let (mut done, mut outcome) = (0, Ok(()));
-    space.for_each_chunk(gpa, size_of::<T>() as u64, access, &mut done, &mut |chunk| {
-        // A host whose pointers do not keep the alignment of physical addresses broke its promise.
-        if chunk.host().addr() as u64 & mask == 0 {
-            visit(chunk.host());
-        } else {
-            outcome = Err(Error::BadState);
-        }
-        true
-    })?;
-    outcome
+    let done = core::ptr::null_mut();
+    // SAFETY: 1. the handle is null or live; 2. the chunk may be accessed while it is visited, its alignment is
+    // checked; 3. so may the value, by the caller's promise.
+    unsafe {
+        visit(handle, gpa, bytes as u64, (needs, access), done, &mut move |chunk| {
+            let host = chunk.host();
+            // A host whose pointers do not keep the alignment of physical addresses broke its promise.
+            if host.addr() & mask != 0 {
+                return Err(Error::BadState);
+            }
+            let writes = needs == Permissions::WRITE;
+            let (from, to) = if writes { (value, host) } else { (host, value) };
+            transfer(from, to, bytes);
+            Ok(true)
+        })
+    }
 }
 
 /// # Safety
 /// The handle is null or live; `value` is null or valid for a write.
-unsafe fn read_scalar<T: Scalar>(
+unsafe fn read_scalar<T>(
     handle: *const axas_t,
     gpa: u64,
     access: u32,
@@ -271,24 +258,21 @@ unsafe fn read_scalar<T: Scalar>(
     if value.is_null() || !value.is_aligned() {
         return AXAS_ERR_INVALID_INPUT;
     }
-    let access = Access::new(Permissions::READ, access);
-    // SAFETY: 1. the handle is null or live; 2. the chunk is readable while it is visited, its alignment
-    // checked; 3. `value` is valid for a write.
-    status(unsafe { single::<T>(handle, gpa, access, |host| value.write(T::load(host))) })
+    // SAFETY: 1. the handle is null or live; 2. `value` is aligned and valid for a write.
+    unsafe { single(handle, gpa, (Permissions::READ, access), value.cast(), size_of::<T>()) }
 }
 
 /// # Safety
 /// The handle is null or live.
-unsafe fn write_scalar<T: Scalar>(
+unsafe fn write_scalar<T>(
     handle: *const axas_t,
     gpa: u64,
     access: u32,
-    value: T,
+    mut value: T,
 ) -> axas_status_t {
-    let access = Access::new(Permissions::WRITE, access);
-    // SAFETY: 1. the handle is null or live; 2. the chunk is writable while it is visited, its alignment
-    // checked.
-    status(unsafe { single::<T>(handle, gpa, access, |host| value.store(host)) })
+    let place = (&raw mut value).cast();
+    // SAFETY: 1. the handle is null or live; 2. the place is aligned and readable.
+    unsafe { single(handle, gpa, (Permissions::WRITE, access), place, size_of::<T>()) }
 }
 
 /// Reads 8 bits of a guest's memory in one single access.
