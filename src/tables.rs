@@ -246,8 +246,7 @@ impl<'a, F: Format> Reader<'a, F> {
                 }
             }
         }
-        let last = self.merge.finish();
-        self.keep(last);
+        self.keep_run();
         self.contents.stats.table_frames = self.entered.len() as u64;
         self.find_exposed_tables();
         self.find_frames_twice();
@@ -365,12 +364,18 @@ impl<'a, F: Format> Reader<'a, F> {
         if found.state == AXAS_STATE_OWNED {
             stats.guest_frames = stats.guest_frames.wrapping_add(pages(place.level));
         }
-        let done = self.merge.add(found, page_level(&found, place.level));
-        self.keep(done);
+        let level = page_level(&found, place.level);
+        if !self.merge.adds(&found, level) {
+            self.keep_run();
+            self.merge.adds(&found, level);
+        }
     }
 
-    fn keep(&mut self, done: Option<(axas_mapping_t, u32)>) {
-        self.contents.runs.extend(done.map(|(mapping, level)| Run { mapping, level }));
+    fn keep_run(&mut self) {
+        let merge = core::mem::take(&mut self.merge);
+        if merge.is_begun() {
+            self.contents.runs.push(Run { mapping: merge.run, level: merge.class });
+        }
     }
 
     /// Notes for each run the first table that it lets the guest reach.

@@ -33,6 +33,7 @@ impl Line {
     }
 
     /// Text, filled up with blanks to `width`.
+    #[inline(never)]
     fn text(&mut self, text: &str, width: usize) {
         for byte in text.bytes() {
             self.push(byte);
@@ -76,7 +77,7 @@ impl AddressSpace {
     /// Prints the space, a line for each run of pages of equal state and size.
     pub fn dump(&self, write: &mut dyn FnMut(&str)) -> Result<()> {
         let (start, end) = (self.range.start.bits(), self.range.end.bits());
-        self.for_each_run(start, end, page_level, &mut |run, level| {
+        self.for_each_run(start, end, true, &mut |run, level| {
             write(line(run, level, end).as_str());
             true
         })
@@ -92,6 +93,7 @@ pub(crate) fn page_level(run: &axas_mapping_t, level: u32) -> u32 {
 }
 
 /// The line of a run of pages of `level`, in columns for addresses up to `end`.
+#[inline(never)]
 pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
     const MIN_DIGITS: u32 = 12;
     let digits = hex_digits(end).max(MIN_DIGITS);

@@ -2,17 +2,17 @@
 
 use core::sync::atomic::Ordering;
 
+use super::dump::page_level;
 use super::{AddressSpace, with_engine, with_format};
 use crate::abi::*;
 use crate::addr::{Bits, GuestPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::hal::Counts;
 use crate::npt::Engine;
 use crate::npt::arch::{Features, Format};
 use crate::npt::entry::{Entry, State};
-use crate::npt::geometry::{entry_size, pages};
+use crate::npt::geometry::{Index, entry_size, pages};
 use crate::npt::lock::FaultCounter;
-use crate::npt::walk::{Cursor, Found};
+use crate::npt::walk::{Cursor, Found, Run};
 
 impl AddressSpace {
     /// Where an address is in host memory, and how many bytes lie side by side from there.
@@ -125,31 +125,27 @@ impl AddressSpace {
         if !is_page_aligned(gpa | size) || !self.contains(range) {
             return Err(Error::InvalidInput);
         }
-        self.for_each_run(gpa, range.end.bits(), |_, _| 0, &mut |run, _| report(run))
+        self.for_each_run(gpa, range.end.bits(), false, &mut |run, _| report(run))
     }
 
-    /// As [`AddressSpace::for_each`]; runs are also parted where their `class` differs.
+    /// As [`AddressSpace::for_each`]; with `by_page` runs are also parted where the size of their pages
+    /// differs, and reported with the level of that.
     pub(super) fn for_each_run(
         &self,
         start: u64,
         end: u64,
-        class: impl Fn(&axas_mapping_t, u32) -> u32,
+        by_page: bool,
         report: &mut dyn FnMut(&axas_mapping_t, u32) -> bool,
     ) -> Result<()> {
         let _guard = self.shared()?;
-        let counts = Counts::default();
-        let ledger = self.ledger(&counts);
-        let mut merge = Merge::default();
-        let mut goes_on = true;
-        with_engine!(self, &ledger, engine => each_entry(&engine, start, end, &mut |next, level| {
-            if let Some((run, run_class)) = merge.add(next, class(&next, level)) {
-                goes_on = report(&run, run_class);
-            }
-            goes_on
-        }))?;
-        if let Some((run, class)) = merge.finish().filter(|_| goes_on) {
-            report(&run, class);
-        }
+        // Who looks takes nothing: these counts stay as they are.
+        let ledger = self.ledger(&self.counts);
+        let cursor = with_engine!(self, &ledger, engine => Ok(Cursor::over(&engine, start, end)))?;
+        let merge = Merge::default();
+        let mut runs = Runs { cursor, gpa: start, ended_by: None, by_page, merge };
+        while with_engine!(self, &ledger, engine => runs.next(&engine))?
+            && report(&runs.merge.run, runs.merge.class)
+        {}
         Ok(())
     }
 
@@ -187,34 +183,29 @@ impl AddressSpace {
     }
 }
 
-/// Neighbouring entries, made into runs of equal state and class; holes are left out.
+/// The run that the next entries are part of; holes are part of none.
 #[derive(Default)]
 pub(crate) struct Merge {
-    run: Option<(axas_mapping_t, u32)>,
+    pub(crate) run: axas_mapping_t,
+    pub(crate) class: u32,
 }
 
 impl Merge {
-    /// Takes the entry that follows; the run that it ends.
-    pub(crate) fn add(
-        &mut self,
-        next: axas_mapping_t,
-        class: u32,
-    ) -> Option<(axas_mapping_t, u32)> {
-        if let Some((run, run_class)) = &mut self.run
-            && *run_class == class
-            && continues(run, &next)
-        {
-            run.size = run.size.wrapping_add(next.size);
-            return None;
-        }
-        let done = self.finish();
-        self.run = Some((next, class));
-        done
+    /// Whether there is a run.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.run.state != AXAS_STATE_ABSENT
     }
 
-    /// The run that is left at the end.
-    pub(crate) fn finish(&mut self) -> Option<(axas_mapping_t, u32)> {
-        self.run.take().filter(|(run, _)| run.state != AXAS_STATE_ABSENT)
+    /// Adds the entry that follows, unless the run ends with it.
+    pub(crate) fn adds(&mut self, next: &axas_mapping_t, class: u32) -> bool {
+        if !self.is_begun() {
+            (self.run, self.class) = (*next, class);
+        } else if self.class == class && continues(&self.run, next) {
+            self.run.size = self.run.size.wrapping_add(next.size);
+        } else {
+            return false;
+        }
+        true
     }
 }
 
@@ -259,36 +250,44 @@ pub(crate) fn describe<F: Format>(
     }
 }
 
-/// Calls `report` with each entry of a range that does not point to a table, clipped to the range, until
-/// it says no.
-fn each_entry<F: Format>(
-    engine: &Engine<'_, F>,
-    start: u64,
-    end: u64,
-    report: &mut dyn FnMut(axas_mapping_t, u32) -> bool,
-) -> Result<()> {
-    let features = engine.features();
-    let mut cursor = Cursor::over(engine, start, end);
-    while cursor.next(engine)? {
-        let run = cursor.run;
-        let size = entry_size(run.level);
-        let mut next = run.gpa;
-        for index in run.span.indices() {
-            let base = next & !(size.wrapping_sub(1));
-            let stop = base.wrapping_add(size).min(end);
-            let mut found = describe(engine.entry(run.page, index)?, run.level, features);
-            if found.hpa != AXAS_HPA_INVALID {
-                found.hpa = found.hpa.wrapping_add(next.wrapping_sub(base));
+/// The runs of a range, one after the other, so that what is done with them is not done below the walk.
+struct Runs {
+    cursor: Cursor,
+    /// Where the next entry begins.
+    gpa: u64,
+    /// That entry, if it was looked at and the run ends with it.
+    ended_by: Option<u64>,
+    by_page: bool,
+    merge: Merge,
+}
+
+impl Runs {
+    /// Comes to the next run, if there is one.
+    #[inline(never)]
+    fn next<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<bool> {
+        self.merge = Merge::default();
+        while self.gpa < self.cursor.gpa() || self.cursor.next(engine)? {
+            let Run { page, level, .. } = self.cursor.run;
+            let entry = match self.ended_by.take() {
+                Some(word) => Entry::from_word(word),
+                None => engine.entry(page, Index::of(self.gpa, level))?,
+            };
+            let base = self.gpa & !entry_size(level).wrapping_sub(1);
+            let end = base.wrapping_add(entry_size(level)).min(self.cursor.gpa());
+            let mut next = describe(entry, level, engine.features());
+            if next.hpa != AXAS_HPA_INVALID {
+                next.hpa = next.hpa.wrapping_add(self.gpa.wrapping_sub(base));
             }
-            found.gpa = next;
-            found.size = stop.wrapping_sub(next);
-            if !report(found, run.level) {
-                return Ok(());
+            (next.gpa, next.size) = (self.gpa, end.wrapping_sub(self.gpa));
+            let class = if self.by_page { page_level(&next, level) } else { 0 };
+            if !self.merge.adds(&next, class) {
+                self.ended_by = Some(entry.word());
+                return Ok(true);
             }
-            next = stop;
+            self.gpa = end;
         }
+        Ok(self.merge.is_begun())
     }
-    Ok(())
 }
 
 const _: () = assert!(PAGE_SIZE == AXAS_PAGE_SIZE as u64);
