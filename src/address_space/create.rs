@@ -44,52 +44,69 @@ pub(super) fn check_vmid<F: Format>(vmid: u32, features: Features) -> Result<()>
 
 impl AddressSpace {
     /// Creates a space whose handle lives in a frame of the host.
-    #[inline(never)]
     pub fn create(config: &axas_config_t, hal: &axas_hal_t) -> Result<NonNull<Self>> {
-        let mut host = checked_host(config, hal)?;
-        let plan = plan_for(config, &mut host)?;
-        if host.has_windows() {
-            return Err(Error::Unsupported);
-        }
-        let (tables, counts) = (AtomicU64::new(0), Counts::default());
-        let frames = Ledger::alone(&host, &tables, u64::MAX, &counts);
-        let handle = frames.take_table(0)?;
-        let place = host.window(handle.address())?.base().cast::<Self>();
-        if !place.is_aligned() {
-            return Err(Error::BadState);
-        }
-        let root = new_root(&plan, config, &frames)?;
-        let handle = handle.keep();
-        // SAFETY: 1. the frame is as large as a page and aligned; 2. it is ours and reachable until it goes
-        // back (the host has no windows that would close).
-        unsafe { Self::place(place, &plan, config, host, root, Some(handle)) };
-        Ok(place)
+        // SAFETY: there is no storage.
+        unsafe { Self::build(None, config, || Host::new(hal)) }
     }
 
     /// Creates a space whose handle lives in storage of the caller.
     ///
     /// # Safety
     /// `storage` is null or valid for `bytes` bytes, which nobody else uses until the space is destroyed.
-    #[inline(never)]
     pub unsafe fn create_in(
         storage: *mut u8,
         bytes: usize,
         config: &axas_config_t,
         hal: &axas_hal_t,
     ) -> Result<NonNull<Self>> {
-        let place = NonNull::new(storage.cast::<Self>()).ok_or(Error::InvalidInput)?;
-        let misaligned = place.addr().get() & (AXAS_STORAGE_ALIGN as usize).wrapping_sub(1) != 0;
-        if misaligned || bytes < AXAS_STORAGE_SIZE as usize {
-            return Err(Error::InvalidInput);
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { Self::build(Some((storage, bytes)), config, || Host::new(hal)) }
+    }
+
+    /// Creates a space in storage or, without any, in a frame of the host.
+    ///
+    /// # Safety
+    /// As for [`AddressSpace::create_in`].
+    pub(crate) unsafe fn build(
+        storage: Option<(*mut u8, usize)>,
+        config: &axas_config_t,
+        host: impl FnOnce() -> Result<Host>,
+    ) -> Result<NonNull<Self>> {
+        let storage =
+            storage.map(|(storage, bytes)| checked_storage(storage, bytes)).transpose()?;
+        check_config(config)?;
+        // Host and plan stay where they were made: each move is a copy on the stack.
+        let mut host = host();
+        let host_here = host.as_mut().map_err(|error| *error)?;
+        let plan = plan_for(config, host_here);
+        let plan = plan.as_ref().map_err(|error| *error)?;
+        let (place, handle) = match storage {
+            Some(place) => (place, None),
+            None => handle_of(host_here).map(|(place, handle)| (place, Some(handle)))?,
+        };
+        // SAFETY: 1. large enough and aligned, checked in both cases; 2. ours, by the caller's promise or as
+        // a frame just taken, reachable until it goes back (the host then has no windows that would close);
+        // 3. the host is forgotten.
+        let space = unsafe {
+            Self::place(place, plan, config, host_here, handle);
+            place.as_ref()
+        };
+        core::mem::forget(host);
+        match space.take_root() {
+            Ok(root) => {
+                // SAFETY: nobody has seen the space; the reference above is not used any more.
+                unsafe { (&raw mut (*place.as_ptr()).npt.root).write(root) };
+                Ok(place)
+            }
+            Err(error) => {
+                match handle {
+                    // SAFETY: nobody has seen the space.
+                    Some(handle) => unsafe { give_handle(place, handle) },
+                    None => space.npt.host.report(),
+                }
+                Err(error)
+            }
         }
-        let mut host = checked_host(config, hal)?;
-        let plan = plan_for(config, &mut host)?;
-        let (tables, counts) = (AtomicU64::new(0), Counts::default());
-        let frames = Ledger::alone(&host, &tables, u64::MAX, &counts);
-        let root = new_root(&plan, config, &frames)?;
-        // SAFETY: 1. large enough and aligned, checked above; 2. ours by the caller's promise.
-        unsafe { Self::place(place, &plan, config, host, root, None) };
-        Ok(place)
     }
 
     /// Removes everything and gives every frame back.
@@ -109,48 +126,63 @@ impl AddressSpace {
         }
     }
 
-    /// Writes a new space where it is to live.
+    /// Takes the root and empties it.
+    #[inline(never)]
+    fn take_root(&self) -> Result<HostPhysAddr> {
+        let ledger = self.ledger_alone();
+        let order = self.npt.shape.root_order;
+        let root = ledger.take_table(order)?;
+        let memory = Memory { host: &self.npt.host, noncoherent: self.npt.noncoherent_walk };
+        let mut page = root.address();
+        for _ in 0..1_u64.wrapping_shl(order) {
+            with_format!(self.npt.format, F => {
+                Table::<F>::open(memory, page)
+                    .map(|table| table.fill_unseen(Span::ALL, Entry::EMPTY))
+            })?;
+            page = next_page(page);
+        }
+        Ok(root.keep())
+    }
+
+    /// Writes a new space, without a root, where it is to live.
     ///
     /// # Safety
-    /// `place` is valid for a write, aligned, and nobody else's.
+    /// `place` is valid for a write, aligned, and nobody else's; `host` is moved: it is not used or
+    /// dropped any more.
     #[inline(never)]
     unsafe fn place(
         place: NonNull<Self>,
         plan: &Plan,
         config: &axas_config_t,
-        host: Host,
-        root: HostPhysAddr,
+        host: &Host,
         handle: Option<HostPhysAddr>,
     ) {
         let has = |option| config.options & option != 0;
         let direct_reads = host.direct_map().filter(|_| host.tables_stay_readable());
-        let root_pages = 1_u64.wrapping_shl(plan.shape.root_order);
-        let npt = NestedPageTable {
-            host,
-            format: plan.format,
-            shape: plan.shape,
-            features: plan.features,
-            root,
-            vmid: AtomicU32::new(config.vmid),
-            tables: AtomicU64::new(root_pages),
-            generation: crate::sync::AtomicU64::new(0),
-            direct_reads,
-            table_quota: plan.quota,
-            noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
-            zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
-        };
         let space = place.as_ptr();
         // Member by member: whole, the space would be too large for the stacks of many hosts.
         // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
-        // was initialised; 2. the lock writes all of itself.
+        // was initialised; 2. the lock writes all of itself; 3. nobody uses the host any more.
         unsafe {
             Lock::place(&raw mut (*space).lock, has(AXAS_CALLER_LOCKED));
-            (&raw mut (*space).npt).write(npt);
+            (&raw mut (*space).npt).write(NestedPageTable {
+                host: core::ptr::read(host),
+                format: plan.format,
+                shape: plan.shape,
+                features: plan.features,
+                root: HostPhysAddr::from_usize(0),
+                vmid: AtomicU32::new(config.vmid),
+                tables: AtomicU64::new(0),
+                generation: crate::sync::AtomicU64::new(0),
+                direct_reads,
+                table_quota: plan.quota,
+                noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
+                zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
+            });
             (&raw mut (*space).range).write(plan.range);
             (&raw mut (*space).options).write(config.options);
             (&raw mut (*space).handle).write(handle);
-            let counts = Counts { allocated: AtomicU64::new(root_pages), ..Counts::default() };
-            (&raw mut (*space).counts).write(counts);
+            (&raw mut (*space).counts).write(Counts::default());
             (&raw mut (*space).work).write(UnsafeCell::new(Work::new()));
         }
     }
@@ -167,10 +199,30 @@ unsafe fn give_handle(place: NonNull<AddressSpace>, handle: HostPhysAddr) {
     host.give(handle, 0, Purpose::Table);
 }
 
-/// Checks what can be told without the format.
-fn checked_host(config: &axas_config_t, hal: &axas_hal_t) -> Result<Host> {
-    check_config(config)?;
-    Host::new(hal)
+/// Where a space may live in storage of the caller.
+fn checked_storage(storage: *mut u8, bytes: usize) -> Result<NonNull<AddressSpace>> {
+    let place = NonNull::new(storage.cast::<AddressSpace>()).ok_or(Error::InvalidInput)?;
+    let misaligned = place.addr().get() & (AXAS_STORAGE_ALIGN as usize).wrapping_sub(1) != 0;
+    if misaligned || bytes < AXAS_STORAGE_SIZE as usize {
+        return Err(Error::InvalidInput);
+    }
+    Ok(place)
+}
+
+/// Takes a frame for a handle, which the space does not count.
+#[inline(never)]
+fn handle_of(host: &Host) -> Result<(NonNull<AddressSpace>, HostPhysAddr)> {
+    if host.has_windows() {
+        return Err(Error::Unsupported);
+    }
+    let (tables, counts) = (AtomicU64::new(0), Counts::default());
+    let frames = Ledger::alone(host, &tables, u64::MAX, &counts);
+    let handle = frames.take_table(0)?;
+    let place = host.window(handle.address())?.base().cast::<AddressSpace>();
+    if !place.is_aligned() {
+        return Err(Error::BadState);
+    }
+    Ok((place, handle.keep()))
 }
 
 /// Checks everything else that can be checked before the first frame is taken.
@@ -275,20 +327,4 @@ fn check_config(config: &axas_config_t) -> Result<()> {
         return Err(Error::InvalidInput);
     }
     Ok(())
-}
-
-/// Takes the root and empties it.
-#[inline(never)]
-fn new_root(plan: &Plan, config: &axas_config_t, frames: &Ledger<'_>) -> Result<HostPhysAddr> {
-    let root = frames.take_table(plan.shape.root_order)?;
-    let noncoherent = config.options & AXAS_NONCOHERENT_WALK != 0;
-    let mut page = root.address();
-    for _ in 0..1_u64.wrapping_shl(plan.shape.root_order) {
-        with_format!(plan.format, F => {
-            Table::<F>::open(Memory { host: frames.host(), noncoherent }, page)
-                .map(|table| table.fill_unseen(Span::ALL, Entry::EMPTY))
-        })?;
-        page = next_page(page);
-    }
-    Ok(root.keep())
 }

@@ -8,7 +8,8 @@ use crate::hal::{Host, host_frame};
 #[inline(never)]
 unsafe fn host(hal: *const axas_hal_t) -> Result<Host> {
     // SAFETY: the caller's promise is the one asked for.
-    host_frame::host(&unsafe { life_cycle::hal(hal)? })
+    let host = unsafe { life_cycle::host(hal, AXAS_HAL_BUILTIN_FLUSH) };
+    host.map(host_frame::narrowed)
 }
 
 /// # Safety

@@ -5,6 +5,7 @@ use super::{axas_t, put, space, status};
 use crate::abi::*;
 use crate::address_space::{AddressSpace, tables_needed};
 use crate::error::{Error, Result};
+use crate::hal::Host;
 use crate::logging;
 
 /// No version of a structure comes near this many bytes.
@@ -61,15 +62,17 @@ const NO_HAL: axas_hal_t = axas_hal_t {
     released: None,
 };
 
-/// Reads a HAL.
+/// The host behind a HAL, to which more flags are added.
 ///
 /// # Safety
 /// `source` is null or as large as it says.
-pub(super) unsafe fn hal(source: *const axas_hal_t) -> Result<axas_hal_t> {
+#[inline(never)]
+pub(super) unsafe fn host(source: *const axas_hal_t, flags: u32) -> Result<Host> {
     let mut hal = NO_HAL;
     // SAFETY: the caller's promise is the one asked for.
     unsafe { sized(source, &mut hal, LEAST_HAL)? };
-    Ok(hal)
+    hal.flags |= flags;
+    Host::new(&hal)
 }
 
 /// # Safety
@@ -82,18 +85,14 @@ unsafe fn create(
 ) -> Result<()> {
     // SAFETY: `space` is null or valid for a write.
     unsafe { put(space, core::ptr::null_mut())? };
-    let (mut read, mut hal_read) = (axas_config_t::default(), NO_HAL);
-    // SAFETY: `config` and `hal` are null or as large as they say.
-    let known = unsafe {
-        sized(config, &mut read, LEAST_CONFIG).and_then(|()| sized(hal, &mut hal_read, LEAST_HAL))
-    };
-    let created = match (known, storage) {
-        (Err(error), _) => Err(error),
-        (Ok(()), None) => AddressSpace::create(&read, &hal_read),
-        // SAFETY: the storage is null or of that many bytes and the space's until it is destroyed.
-        (Ok(()), Some((storage, bytes))) => unsafe {
-            AddressSpace::create_in(storage.cast(), bytes, &read, &hal_read)
-        },
+    let mut read = axas_config_t::default();
+    // SAFETY: 1. `config` and `hal` are null or as large as they say; 2. the storage is null or of that many
+    // bytes and the space's until it is destroyed.
+    let created = unsafe {
+        sized(config, &mut read, LEAST_CONFIG).and_then(|()| {
+            let storage = storage.map(|(storage, bytes)| (storage.cast(), bytes));
+            AddressSpace::build(storage, &read, || host(hal, 0))
+        })
     };
     match created {
         // SAFETY: as above.

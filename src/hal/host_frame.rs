@@ -14,12 +14,10 @@ const MOST_PA_BITS: u32 = 56;
 pub(crate) const NO_FRAME: axas_frame_t =
     axas_frame_t { hpa: AXAS_HPA_INVALID, bytes: 0, order: 0, reserved: 0 };
 
-/// The frame callbacks of a HAL alone: what no table names needs no flush.
-pub(crate) fn host(hal: &axas_hal_t) -> Result<Host> {
-    let hal = axas_hal_t { flags: hal.flags | AXAS_HAL_BUILTIN_FLUSH, ..*hal };
-    let mut host = Host::new(&hal)?;
+/// A host of which frames are asked for that no table names, so that any hardware's width will do.
+pub(crate) fn narrowed(mut host: Host) -> Host {
     host.set_pa_bits(native_pa_bits().unwrap_or(MOST_PA_BITS));
-    Ok(host)
+    host
 }
 
 /// Takes a frame, and zeroes it if `zero` is 1 and not 0.
