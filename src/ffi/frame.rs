@@ -3,13 +3,16 @@ use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::{Host, host_frame};
 
+/// Does something with the host behind a HAL: what no table names needs no flush.
+///
 /// # Safety
 /// `hal` is null or as large as it says.
-#[inline(never)]
-unsafe fn host(hal: *const axas_hal_t) -> Result<Host> {
+unsafe fn with_host<T>(hal: *const axas_hal_t, work: impl FnOnce(&Host) -> Result<T>) -> Result<T> {
     // SAFETY: the caller's promise is the one asked for.
-    let host = unsafe { life_cycle::host(hal, AXAS_HAL_BUILTIN_FLUSH) };
-    host.map(host_frame::narrowed)
+    let mut host = unsafe { life_cycle::host(hal, AXAS_HAL_BUILTIN_FLUSH) };
+    let host = host.as_mut().map_err(|error| *error)?;
+    host_frame::narrow(host);
+    work(host)
 }
 
 /// # Safety
@@ -46,8 +49,7 @@ pub unsafe extern "C" fn axas_frame_alloc(
 ) -> axas_status_t {
     // SAFETY: 1. `frame` is null or valid for a write; 2. `hal` is null or as large as it says.
     let taken = unsafe { put(frame, host_frame::NO_FRAME) }
-        .and_then(|()| unsafe { host(hal) })
-        .and_then(|host| host_frame::take(&host, order, zero));
+        .and_then(|()| unsafe { with_host(hal, |host| host_frame::take(host, order, zero)) });
     // SAFETY: as above.
     status(taken.and_then(|taken| unsafe { put(frame, taken) }))
 }
@@ -69,7 +71,7 @@ pub unsafe extern "C" fn axas_frame_release(
 ) -> axas_status_t {
     // SAFETY: 1. `frame` is null or valid for reads; 2. `hal` is null or as large as it says.
     let given = unsafe { self::frame(frame) }
-        .and_then(|held| host_frame::give(&unsafe { host(hal) }?, held));
+        .and_then(|held| unsafe { with_host(hal, |host| host_frame::give(host, held)) });
     // SAFETY: `frame` is valid for a write, for a frame was read from it.
     status(given.and_then(|()| unsafe { put(frame, host_frame::NO_FRAME) }))
 }
@@ -94,6 +96,6 @@ pub unsafe extern "C" fn axas_frame_fill(
     // SAFETY: 1. `frame` is null or valid for reads; 2. `hal` is null or as large as it says.
     status(
         unsafe { self::frame(frame) }
-            .and_then(|held| host_frame::fill(&unsafe { host(hal) }?, held, byte)),
+            .and_then(|held| unsafe { with_host(hal, |host| host_frame::fill(host, held, byte)) }),
     )
 }

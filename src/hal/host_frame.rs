@@ -14,10 +14,10 @@ const MOST_PA_BITS: u32 = 56;
 pub(crate) const NO_FRAME: axas_frame_t =
     axas_frame_t { hpa: AXAS_HPA_INVALID, bytes: 0, order: 0, reserved: 0 };
 
-/// A host of which frames are asked for that no table names, so that any hardware's width will do.
-pub(crate) fn narrowed(mut host: Host) -> Host {
+/// Narrows the addresses of a host to what hardware has: no format says less about frames that no table
+/// names.
+pub(crate) fn narrow(host: &mut Host) {
     host.set_pa_bits(native_pa_bits().unwrap_or(MOST_PA_BITS));
-    host
 }
 
 /// Takes a frame, and zeroes it if `zero` is 1 and not 0.
