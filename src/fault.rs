@@ -46,12 +46,10 @@ pub fn from_arm(esr: u64, far_el2: u64, hpfar: u64) -> Result<axas_fault_t> {
         gva: if has_virtual { far_el2 } else { 0 },
         access,
         kind,
-        valid: bits(&[
-            (has_address, AXAS_VALID_GPA),
-            (has_virtual, AXAS_VALID_GVA),
-            (is_known, AXAS_VALID_ACCESS),
-            (is_walk, AXAS_IS_TABLE_WALK),
-        ]),
+        valid: bit(has_address, AXAS_VALID_GPA)
+            | bit(has_virtual, AXAS_VALID_GVA)
+            | bit(is_known, AXAS_VALID_ACCESS)
+            | bit(is_walk, AXAS_IS_TABLE_WALK),
         level,
         ..axas_fault_t::default()
     })
@@ -147,11 +145,9 @@ pub fn from_ept(exit_reason: u32, qualification: u64, gpa: u64) -> Result<axas_f
         gpa,
         access,
         kind: if is_missing { AXAS_KIND_TRANSLATION } else { AXAS_KIND_PERMISSION },
-        valid: bits(&[
-            (true, AXAS_VALID_GPA),
-            (reported != 0, AXAS_VALID_ACCESS),
-            (is_walk, AXAS_IS_TABLE_WALK),
-        ]),
+        valid: AXAS_VALID_GPA
+            | bit(reported != 0, AXAS_VALID_ACCESS)
+            | bit(is_walk, AXAS_IS_TABLE_WALK),
         ..axas_fault_t::default()
     })
 }
@@ -172,7 +168,7 @@ pub fn from_npf(exitinfo1: u64, exitinfo2: u64) -> Result<axas_fault_t> {
     let has = |bit: u64| exitinfo1 & bit != 0;
     let is_walk = has(TABLE_WALK);
     // On a walk FETCH is of the access that needed it.
-    let access = bits(&[(has(WRITE), AXAS_WRITE), (has(FETCH) && !is_walk, AXAS_EXECUTE)]);
+    let access = bit(has(WRITE), AXAS_WRITE) | bit(has(FETCH) && !is_walk, AXAS_EXECUTE);
     let kind = if has(OTHER_CHECKS) {
         AXAS_KIND_OTHER
     } else if has(RESERVED) {
@@ -186,7 +182,7 @@ pub fn from_npf(exitinfo1: u64, exitinfo2: u64) -> Result<axas_fault_t> {
         gpa: exitinfo2,
         access: if access == 0 { AXAS_READ } else { access },
         kind,
-        valid: bits(&[(true, AXAS_VALID_GPA | AXAS_VALID_ACCESS), (is_walk, AXAS_IS_TABLE_WALK)]),
+        valid: AXAS_VALID_GPA | AXAS_VALID_ACCESS | bit(is_walk, AXAS_IS_TABLE_WALK),
         ..axas_fault_t::default()
     })
 }
@@ -221,16 +217,14 @@ pub fn from_riscv(scause: u64, stval: u64, htval: u64, htinst: u64) -> Result<ax
         gva: stval,
         access: by_walk.unwrap_or(by_cause),
         kind: AXAS_KIND_TRANSLATION,
-        valid: bits(&[
-            (true, AXAS_VALID_GVA),
-            (is_walk || is_instruction, AXAS_VALID_ACCESS),
-            (has_address, AXAS_VALID_GPA),
-            (is_walk, AXAS_IS_TABLE_WALK),
-        ]),
+        valid: AXAS_VALID_GVA
+            | bit(is_walk || is_instruction, AXAS_VALID_ACCESS)
+            | bit(has_address, AXAS_VALID_GPA)
+            | bit(is_walk, AXAS_IS_TABLE_WALK),
         ..axas_fault_t::default()
     })
 }
 
-fn bits(conditions: &[(bool, u32)]) -> u32 {
-    conditions.iter().fold(0, |sum, &(holds, bit)| if holds { sum | bit } else { sum })
+fn bit(holds: bool, bit: u32) -> u32 {
+    if holds { bit } else { 0 }
 }

@@ -74,7 +74,8 @@ pub struct Run {
 impl Run {
     /// The run as `axas_dump` of a space that ends at `end` prints it.
     pub fn line(&self, end: u64) -> String {
-        String::from(line(&self.mapping, self.level, end).as_str())
+        let line = line(&self.mapping, self.level, end);
+        line.as_bytes().iter().copied().map(char::from).collect()
     }
 
     /// What the pages are: reserved, trap, linear, owned.

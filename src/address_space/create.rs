@@ -228,8 +228,7 @@ fn handle_of(host: &Host) -> Result<(NonNull<AddressSpace>, HostPhysAddr)> {
 /// Checks everything else that can be checked before the first frame is taken.
 #[inline(never)]
 fn plan_for(config: &axas_config_t, host: &mut Host) -> Result<Plan> {
-    let format = format(config.format)?;
-    let plan = with_format!(format, F => plan::<F>(config))?;
+    let plan = plan(config)?;
     if host.flushes_builtin() && !plan.builtin_flush {
         return Err(Error::Unsupported);
     }
@@ -249,7 +248,11 @@ fn format(number: u32) -> Result<FormatId> {
 }
 
 #[inline(never)]
-fn plan<F: Format>(config: &axas_config_t) -> Result<Plan> {
+fn plan(config: &axas_config_t) -> Result<Plan> {
+    with_format!(format(config.format)?, F => plan_in::<F>(config))
+}
+
+fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
     if config.features & !F::FEATURES != 0 {
         return Err(Error::InvalidInput);
     }
@@ -294,7 +297,7 @@ pub fn tables_needed(
     flags: axas_flags_t,
 ) -> Result<u64> {
     check_config(config)?;
-    let plan = with_format!(format(config.format)?, F => plan::<F>(config))?;
+    let plan = plan(config)?;
     let leaf_level = with_format!(plan.format, F => leaf_level_of::<F>(flags, plan.features))?;
     let leaf_level = if leaf_level == 0 { plan.shape.levels } else { leaf_level };
     let range = guest_range(gpa, size)?;

@@ -63,9 +63,9 @@ impl Line {
         self.push(b'\n');
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        let (text, _) = self.bytes.split_at(self.length.min(Self::MOST));
-        core::str::from_utf8(text).unwrap_or("")
+    /// The text, which is ASCII.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
     }
 }
 
@@ -75,10 +75,10 @@ fn hex_digits(value: u64) -> u32 {
 
 impl AddressSpace {
     /// Prints the space, a line for each run of pages of equal state and size.
-    pub fn dump(&self, write: &mut dyn FnMut(&str)) -> Result<()> {
+    pub fn dump(&self, write: &mut dyn FnMut(&[u8])) -> Result<()> {
         let (start, end) = (self.range.start.bits(), self.range.end.bits());
         self.for_each_run(start, end, true, &mut |run, level| {
-            write(line(run, level, end).as_str());
+            write(line(run, level, end).as_bytes());
             true
         })
     }

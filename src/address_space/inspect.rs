@@ -106,12 +106,11 @@ impl AddressSpace {
             return Ok(());
         }
         let counted = self.count();
-        let leaves = [counted.mapped_4k, counted.mapped_2m, counted.mapped_1g];
-        let frames = [census.tables, census.guest];
-        if census.leaves != leaves || frames != [counted.table_frames, counted.guest_frames] {
-            return Err(Error::BadState);
-        }
-        Ok(())
+        let [small, medium, large] = census.leaves;
+        let frames = (census.tables, census.guest) == (counted.table_frames, counted.guest_frames);
+        let leaves =
+            (small, medium, large) == (counted.mapped_4k, counted.mapped_2m, counted.mapped_1g);
+        if frames && leaves { Ok(()) } else { Err(Error::BadState) }
     }
 
     /// Calls `report` with each run of pages of equal state in a range, in order, until it says no.
