@@ -44,6 +44,7 @@ impl Line {
     }
 
     /// A number with 0x and at least `digits` digits.
+    #[inline(never)]
     fn hex(&mut self, value: u64, digits: u32) {
         self.text("0x", 0);
         for digit in (0..hex_digits(value).max(digits)).rev() {

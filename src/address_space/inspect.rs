@@ -129,6 +129,7 @@ impl AddressSpace {
 
     /// As [`AddressSpace::for_each`]; with `by_page` runs are also parted where the size of their pages
     /// differs, and reported with the level of that.
+    #[inline(never)]
     pub(super) fn for_each_run(
         &self,
         start: u64,

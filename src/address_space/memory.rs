@@ -3,7 +3,6 @@
 
 use super::{AddressSpace, Verdict, with_format};
 use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST};
-use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{GuestWindow, Owner};
@@ -95,15 +94,45 @@ impl AddressSpace {
             return Err(Error::InvalidInput);
         }
         while *done < len {
-            let at = gpa.wrapping_add(*done);
-            match self.visit_chunk(at, len.wrapping_sub(*done), access, done, visit)? {
-                Visited::Chunk { goes_on: true } => {}
-                Visited::Chunk { goes_on: false } => break,
-                // Here, where nothing of the visit is left on the stack.
-                Visited::Reservation => self.take_in(at, access)?,
+            let (at, left) = (gpa.wrapping_add(*done), len.wrapping_sub(*done));
+            if !self.visit_next(at, left, access, done, visit)? {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Calls `visit` with `bytes` bytes that lie in one page.
+    pub fn visit_within_page(
+        &self,
+        gpa: u64,
+        bytes: u64,
+        access: Access,
+        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        if !self.contains_range(gpa, bytes) {
+            return Err(Error::InvalidInput);
+        }
+        self.visit_next(gpa, bytes, access, &mut 0, visit).map(|_| ())
+    }
+
+    /// Visits the chunk at an address, takes it in first if need be; whether to go on. While a fault is
+    /// handled nothing of the visit is on the stack.
+    #[inline(always)]
+    fn visit_next(
+        &self,
+        gpa: u64,
+        left: u64,
+        access: Access,
+        done: &mut u64,
+        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+    ) -> Result<bool> {
+        loop {
+            match self.visit_chunk(gpa, left, access, done, visit)? {
+                Visited::Chunk { goes_on } => return Ok(goes_on),
+                Visited::Reservation => self.take_in(gpa, access)?,
+            }
+        }
     }
 
     /// Visits what lies side by side from an address on, and adds its bytes to `done`.
@@ -143,7 +172,7 @@ impl AddressSpace {
             State::Reserved => return Ok(None),
             _ => return Err(Error::NotMapped),
         }
-        let address = entry.address().bits();
+        let address = F::address(entry.word());
         // What a table pointer looks like that somebody made a leaf of.
         if address & entry_size(found.level).wrapping_sub(1) != 0 {
             return Err(Error::BadState);
@@ -161,6 +190,7 @@ impl AddressSpace {
     }
 
     /// Takes a reserved page in as an access of the guest would.
+    #[inline(never)]
     fn take_in(&self, gpa: u64, access: Access) -> Result<()> {
         match self.take_page_in(gpa, access.needs) {
             Verdict::NoMemory => Err(Error::NoMemory),

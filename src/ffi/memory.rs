@@ -225,18 +225,17 @@ unsafe fn single(
     value: *mut u8,
     bytes: usize,
 ) -> axas_status_t {
-    let mask = bytes.wrapping_sub(1);
-    if gpa & mask as u64 != 0 {
+    let is_aligned = move |address: u64| address & (bytes as u64).wrapping_sub(1) == 0;
+    if !is_aligned(gpa) {
         return AXAS_ERR_INVALID_INPUT;
     }
-    let done = core::ptr::null_mut();
     // SAFETY: 1. the handle is null or live; 2. the chunk may be accessed while it is visited, its alignment is
     // checked; 3. so may the value, by the caller's promise.
-    unsafe {
-        visit(handle, gpa, bytes as u64, (needs, access), done, &mut move |chunk| {
+    status(Access::new(needs, access).and_then(|access| unsafe {
+        space(handle)?.visit_within_page(gpa, bytes as u64, access, &mut move |chunk| {
             let host = chunk.host();
             // A host whose pointers do not keep the alignment of physical addresses broke its promise.
-            if host.addr() & mask != 0 {
+            if !is_aligned(host.addr() as u64) {
                 return Err(Error::BadState);
             }
             let writes = needs == Permissions::WRITE;
@@ -244,7 +243,7 @@ unsafe fn single(
             transfer(from, to, bytes);
             Ok(true)
         })
-    }
+    }))
 }
 
 /// # Safety

@@ -143,6 +143,7 @@ impl Arena {
 }
 
 impl Free {
+    #[inline(never)]
     fn reach(&self, pa: u64, bytes: u64) -> Option<*mut u8> {
         self.regions.iter().find_map(|region| region.reach(pa, bytes))
     }
