@@ -127,7 +127,7 @@ impl Arena {
             return Err(Error::InvalidInput);
         }
         let mut free = self.state.lock();
-        if free.regions.iter().any(|other| other.bytes != 0 && other.overlaps(&region)) {
+        if free.used().any(|other| other.overlaps(&region)) {
             return Err(Error::AlreadyExists);
         }
         if let Some(before) = free.regions.iter_mut().find(|before| before.is_continued_by(&region))
@@ -143,9 +143,14 @@ impl Arena {
 }
 
 impl Free {
+    /// The regions that were added; they come first.
+    fn used(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().take_while(|region| region.bytes != 0)
+    }
+
     #[inline(never)]
     fn reach(&self, pa: u64, bytes: u64) -> Option<*mut u8> {
-        self.regions.iter().find_map(|region| region.reach(pa, bytes))
+        self.used().find_map(|region| region.reach(pa, bytes))
     }
 
     /// The record of the free piece at `pa`.
