@@ -3,6 +3,7 @@
 
 use super::{AddressSpace, Verdict, with_format};
 use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST};
+use crate::addr::{Bits, GuestPhysAddr};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{GuestWindow, Owner};
@@ -110,7 +111,7 @@ impl AddressSpace {
         access: Access,
         visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
     ) -> Result<()> {
-        if !self.contains_range(gpa, bytes) {
+        if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
             return Err(Error::InvalidInput);
         }
         self.visit_next(gpa, bytes, access, &mut 0, visit).map(|_| ())
