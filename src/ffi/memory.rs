@@ -216,12 +216,12 @@ unsafe fn transfer(from: *mut u8, to: *mut u8, bytes: usize) {
 /// Makes one access of the size of a value, naturally aligned, so that it lies in one page.
 ///
 /// # Safety
-/// The handle is null or live; `value` has `bytes` bytes and their alignment, to be written if the guest's
-/// memory is read.
-unsafe fn single(
+/// The handle is null or live; `value` has `bytes` bytes and their alignment, and may be written if the
+/// guest's memory is read.
+unsafe fn single<const WRITES: bool>(
     handle: *const axas_t,
     gpa: u64,
-    (needs, access): (Permissions, u32),
+    access: u32,
     value: *mut u8,
     bytes: usize,
 ) -> axas_status_t {
@@ -229,6 +229,7 @@ unsafe fn single(
     if !is_aligned(gpa) {
         return AXAS_ERR_INVALID_INPUT;
     }
+    let needs = if WRITES { Permissions::WRITE } else { Permissions::READ };
     // SAFETY: 1. the handle is null or live; 2. the chunk may be accessed while it is visited, its alignment is
     // checked; 3. so may the value, by the caller's promise.
     status(Access::new(needs, access).and_then(|access| unsafe {
@@ -238,8 +239,7 @@ unsafe fn single(
             if !is_aligned(host.addr() as u64) {
                 return Err(Error::BadState);
             }
-            let writes = needs == Permissions::WRITE;
-            let (from, to) = if writes { (value, host) } else { (host, value) };
+            let (from, to) = if WRITES { (value, host) } else { (host, value) };
             transfer(from, to, bytes);
             Ok(true)
         })
@@ -258,7 +258,7 @@ unsafe fn read_scalar<T>(
         return AXAS_ERR_INVALID_INPUT;
     }
     // SAFETY: 1. the handle is null or live; 2. `value` is aligned and valid for a write.
-    unsafe { single(handle, gpa, (Permissions::READ, access), value.cast(), size_of::<T>()) }
+    unsafe { single::<false>(handle, gpa, access, value.cast(), size_of::<T>()) }
 }
 
 /// # Safety
@@ -271,7 +271,7 @@ unsafe fn write_scalar<T>(
 ) -> axas_status_t {
     let place = (&raw mut value).cast();
     // SAFETY: 1. the handle is null or live; 2. the place is aligned and readable.
-    unsafe { single(handle, gpa, (Permissions::WRITE, access), place, size_of::<T>()) }
+    unsafe { single::<true>(handle, gpa, access, place, size_of::<T>()) }
 }
 
 /// Reads 8 bits of a guest's memory in one single access.
