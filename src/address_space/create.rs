@@ -10,7 +10,7 @@ use crate::abi::*;
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned, next_page};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions};
-use crate::hal::{Counts, Host, Ledger, Purpose, native_format, native_levels, native_pa_bits};
+use crate::hal::{Counts, Host, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
@@ -215,14 +215,14 @@ fn handle_of(host: &Host) -> Result<(NonNull<AddressSpace>, HostPhysAddr)> {
     if host.has_windows() {
         return Err(Error::Unsupported);
     }
-    let (tables, counts) = (AtomicU64::new(0), Counts::default());
-    let frames = Ledger::alone(host, &tables, u64::MAX, &counts);
-    let handle = frames.take_table(0)?;
-    let place = host.window(handle.address())?.base().cast::<AddressSpace>();
-    if !place.is_aligned() {
-        return Err(Error::BadState);
+    let handle = host.take(0, Purpose::Table)?;
+    match host.window(handle).map(|window| window.base().cast::<AddressSpace>()) {
+        Ok(place) if place.is_aligned() => Ok((place, handle)),
+        _ => {
+            host.give(handle, 0, Purpose::Table);
+            Err(Error::BadState)
+        }
     }
-    Ok((place, handle.keep()))
 }
 
 /// Checks everything else that can be checked before the first frame is taken.

@@ -199,7 +199,7 @@ impl Host {
     }
 
     /// Takes a frame of `4096 << order` bytes. An address that cannot be one goes back.
-    fn take(&self, order: u32, purpose: Purpose) -> Result<HostPhysAddr> {
+    pub(crate) fn take(&self, order: u32, purpose: Purpose) -> Result<HostPhysAddr> {
         // SAFETY: see `Host`.
         let frame = unsafe {
             callback!(axas_hal_alloc_frame, self.alloc_frame)(self.ctx, order, purpose as u32)

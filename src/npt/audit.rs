@@ -8,8 +8,9 @@ use core::sync::atomic::Ordering;
 
 use super::Engine;
 use super::arch::Format;
-use super::entry::{Entry, State, Way};
-use super::geometry::{Index, PerLevel, Span, entry_size, pages, table_size};
+use super::entry::{Entry, State};
+use super::geometry::{Span, entry_size, pages, table_size};
+use super::walk::{Cursor, Run, Step};
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
 
@@ -24,19 +25,11 @@ pub(crate) struct Census {
     pub(crate) guest: u64,
 }
 
-/// What a walk over all tables came to.
-struct Survey {
-    tables: u64,
-    /// No entry was occupied.
-    is_empty: bool,
-}
-
-/// A look at every entry.
-struct Inspection<'a> {
-    /// Nothing may stand outside.
+/// A look at every entry: nothing may stand outside of `[start, end)`.
+struct Inspection {
     start: u64,
     end: u64,
-    census: &'a mut Census,
+    census: Census,
 }
 
 impl<F: Format> Engine<'_, F> {
@@ -62,24 +55,77 @@ impl<F: Format> Engine<'_, F> {
 
     /// That there are as many tables as were counted, each at an address that can be one; whether nothing
     /// stands in them. Leaf tables are not looked into.
-    pub(crate) fn count_tables(&self) -> Result<bool> {
-        let survey = self.survey_tables(None)?;
-        if survey.tables == self.table_count() { Ok(survey.is_empty) } else { Err(Error::BadState) }
+    #[inline(never)]
+    pub(crate) fn count_tables(&self, cursor: &mut Cursor) -> Result<bool> {
+        let mut tables = self.root_page_count();
+        let mut is_empty = true;
+        self.begin_at_root(cursor);
+        loop {
+            match cursor.step(self)? {
+                Step::Entries => is_empty &= cursor.run.is_bare,
+                Step::Table(table) => {
+                    is_empty = false;
+                    tables = tables.wrapping_add(1);
+                    self.check_table(tables, table)?;
+                    if cursor.run.level > 2 { cursor.enter(self, table)? } else { cursor.skip() }
+                }
+                Step::End if tables == self.table_count() => return Ok(is_empty),
+                Step::End => return Err(Error::BadState),
+            }
+        }
     }
 
     /// That every entry is one that this library writes, stands inside `[start, end)`, and that no table
     /// but the root is empty.
+    #[inline(never)]
     pub(crate) fn audit(&self, start: u64, end: u64) -> Result<Census> {
-        let mut census = Census::default();
-        let inspection = &mut Inspection { start, end, census: &mut census };
-        let tables = self.survey_tables(Some(inspection))?.tables;
-        Ok(Census { tables, ..census })
+        let census = Census { tables: self.root_page_count(), ..Census::default() };
+        let mut inspection = Inspection { start, end, census };
+        let mut cursor = Cursor::nowhere();
+        self.begin_at_root(&mut cursor);
+        loop {
+            let step = cursor.step(self)?;
+            if let Step::End = step {
+                return Ok(inspection.census);
+            }
+            self.inspect_run(&mut inspection, &cursor.run)?;
+            if let Step::Table(table) = step {
+                let tables = inspection.census.tables.wrapping_add(1);
+                inspection.census.tables = tables;
+                self.check_table(tables, table)?;
+                if self.is_empty(table, Span::ALL)? {
+                    return Err(Error::BadState);
+                }
+                cursor.enter(self, table)?;
+            }
+        }
+    }
+
+    /// Over everything that the pages of the root cover.
+    fn begin_at_root(&self, cursor: &mut Cursor) {
+        let end = self.root_page_count().wrapping_mul(table_size(self.levels()));
+        cursor.begin(self, 0, end);
+    }
+
+    /// That a table is one of as many as there are, at an address that can be one.
+    fn check_table(&self, tables: u64, table: HostPhysAddr) -> Result<()> {
+        self.check_followed(tables)?;
+        let is_frame = self.npt.host.is_in_width(table.bits(), PAGE_SIZE);
+        if is_frame { Ok(()) } else { Err(Error::BadState) }
+    }
+
+    fn inspect_run(&self, inspection: &mut Inspection, run: &Run) -> Result<()> {
+        let table = self.open(run.page)?;
+        for index in table.occupied(run.span) {
+            self.inspect(inspection, table.load(index), run.level, run.gpa_of(index))?;
+        }
+        Ok(())
     }
 
     #[inline(never)]
     fn inspect(
         &self,
-        inspection: &mut Inspection<'_>,
+        inspection: &mut Inspection,
         entry: Entry<F>,
         level: u32,
         gpa: u64,
@@ -99,7 +145,7 @@ impl<F: Format> Engine<'_, F> {
                 if !is_aligned || !self.npt.host.is_in_width(address, size) {
                     return Err(Error::BadState);
                 }
-                let census = &mut *inspection.census;
+                let census = &mut inspection.census;
                 if let Some(leaves) = census.leaves.get_mut(level.wrapping_sub(1) as usize) {
                     *leaves = leaves.wrapping_add(1);
                 }
@@ -117,83 +163,5 @@ impl<F: Format> Engine<'_, F> {
 
     fn check_word(&self, entry: Entry<F>, expected: Entry<F>) -> Result<()> {
         if entry == expected { Ok(()) } else { Err(Error::BadState) }
-    }
-
-    /// Counts tables, never more than there are; with an inspection of every entry, else leaf tables are
-    /// not looked into.
-    fn survey_tables(&self, mut inspection: Option<&mut Inspection<'_>>) -> Result<Survey> {
-        let mut survey = Survey { tables: self.root_page_count(), is_empty: true };
-        for page in 0..self.root_page_count() {
-            let offset = page.wrapping_mul(PAGE_SIZE);
-            let address = HostPhysAddr::from_bits(self.npt.root.bits().wrapping_add(offset));
-            let base = page.wrapping_mul(table_size(self.levels()));
-            self.survey_root_page(address, base, &mut survey, inspection.as_deref_mut())?;
-        }
-        Ok(survey)
-    }
-
-    fn survey_root_page(
-        &self,
-        page: HostPhysAddr,
-        base: u64,
-        survey: &mut Survey,
-        mut inspection: Option<&mut Inspection<'_>>,
-    ) -> Result<()> {
-        let top = self.levels();
-        let lowest = if inspection.is_some() { 1 } else { 2 };
-        let mut level = top;
-        let mut path = PerLevel::new(page);
-        let mut next = PerLevel::new(Some(Index::FIRST));
-        let mut gpa = base;
-        loop {
-            let Some(index) = next.get(level) else {
-                if level == top {
-                    return Ok(());
-                }
-                level = level.wrapping_add(1);
-                continue;
-            };
-            let table = self.open(path.get(level))?;
-            let base = gpa & !(table_size(level).wrapping_sub(1));
-            let mut below = None;
-            for index in table.occupied(Span { first: index, last: Index::LAST }) {
-                let entry = table.load(index);
-                gpa = base.wrapping_add((index.get() as u64).wrapping_mul(entry_size(level)));
-                if let Some(inspection) = inspection.as_deref_mut() {
-                    self.inspect(inspection, entry, level, gpa)?;
-                }
-                survey.is_empty = false;
-                match entry.way(level) {
-                    Way::Down(page) => {
-                        below = Some((page, index));
-                        break;
-                    }
-                    Way::Ends => {}
-                    Way::Corrupt => return Err(Error::BadState),
-                }
-            }
-            drop(table);
-            let Some((page, index)) = below else {
-                next.set(level, None);
-                gpa = base.wrapping_add(table_size(level));
-                continue;
-            };
-            next.set(level, index.next());
-            survey.tables = survey.tables.wrapping_add(1);
-            self.check_followed(survey.tables)?;
-            if !self.npt.host.is_in_width(page.bits(), PAGE_SIZE) {
-                return Err(Error::BadState);
-            }
-            if level > lowest {
-                if inspection.is_some() && self.is_empty(page, Span::ALL)? {
-                    return Err(Error::BadState);
-                }
-                level = level.wrapping_sub(1);
-                path.set(level, page);
-                next.set(level, Some(Index::FIRST));
-            } else {
-                gpa = gpa.wrapping_add(entry_size(level));
-            }
-        }
     }
 }

@@ -74,23 +74,24 @@ impl<F: Format> Engine<'_, F> {
             && after.is_none_or(|first| table.is_empty(Span { first, last: Index::LAST })))
     }
 
-    /// The first entry of a span that points to a table, and the table.
+    /// The first entry of a span that points to a table, and the table; and whether nothing stands before it.
     #[inline(always)]
     pub(super) fn first_table(
         &self,
         page: HostPhysAddr,
         level: u32,
         span: Span,
-    ) -> Result<Option<(Index, HostPhysAddr)>> {
+    ) -> Result<(Option<(Index, HostPhysAddr)>, bool)> {
         let table = self.open(page)?;
+        let mut is_bare = true;
         for index in table.occupied(span) {
             match table.load(index).way(level) {
-                Way::Down(below) => return Ok(Some((index, below))),
-                Way::Ends => {}
+                Way::Down(below) => return Ok((Some((index, below)), is_bare)),
+                Way::Ends => is_bare = false,
                 Way::Corrupt => return Err(Error::BadState),
             }
         }
-        Ok(None)
+        Ok((None, is_bare))
     }
 
     /// Goes over the entries of a run that no walker sees to the first that names a table or something to

@@ -40,8 +40,15 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    const fn new(word: AtomicU64) -> Self {
-        Self { word, counters: [const { Counter::new(0) }; FaultCounter::COUNT] }
+    /// Writes a line with nothing in it.
+    ///
+    /// # Safety
+    /// `place` is valid for writes, aligned, and nobody else's.
+    #[inline(never)]
+    unsafe fn place(place: *mut Self) {
+        let counters = [const { Counter::new(0) }; FaultCounter::COUNT];
+        // SAFETY: by the caller's promise.
+        unsafe { place.write(Self { word: AtomicU64::new(0), counters }) }
     }
 
     /// Adds to a counter.
@@ -108,7 +115,7 @@ impl Lock {
             (&raw mut (*place).caller_locked).write(caller_locked);
             let shards = (&raw mut (*place).shards).cast::<Shard>();
             for number in 0..SHARDS {
-                shards.add(number).write(Shard::new(AtomicU64::new(0)));
+                Shard::place(shards.add(number));
             }
         }
     }
@@ -116,8 +123,12 @@ impl Lock {
     /// An open lock.
     #[cfg(all(loom, test))]
     pub(crate) fn new(caller_locked: bool) -> Self {
-        let shards = core::array::from_fn(|_| Shard::new(AtomicU64::new(0)));
-        Self { writer: AtomicU32::new(0), caller_locked, shards }
+        let mut lock = core::mem::MaybeUninit::uninit();
+        // SAFETY: 1. the place is ours; 2. `place` writes every member.
+        unsafe {
+            Self::place(lock.as_mut_ptr(), caller_locked);
+            lock.assume_init()
+        }
     }
 
     /// Whether the host holds a lock of its own.

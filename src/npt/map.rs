@@ -93,8 +93,8 @@ impl<F: Format> Engine<'_, F> {
         let mut tables = 0_u64;
         cursor.begin(self, start, end);
         while cursor.next(self)? {
-            let Run { page, level, span, gpa } = cursor.run;
-            if !self.is_empty(page, span)? {
+            let Run { page, level, span, gpa, is_bare } = cursor.run;
+            if !is_bare && (level > 1 || !self.is_empty(page, span)?) {
                 return Err(Error::AlreadyExists);
             }
             tables = tables.saturating_add(content.tables(level, gpa, cursor.gpa()));

@@ -123,7 +123,7 @@ impl<F: Format> Engine<'_, F> {
                 let tables = fresh_tables(self.levels(), start, end, linear.leaf_level);
                 work.tables.fill(self.ledger, tables)?;
             }
-            Operation::Clear | Operation::Destroy if self.count_tables()? => {
+            Operation::Clear | Operation::Destroy if self.count_tables(&mut work.cursor)? => {
                 self.flush_all(start, end);
                 return Ok(());
             }

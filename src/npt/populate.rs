@@ -160,7 +160,7 @@ impl<'a, F: Format> Engine<'a, F> {
         let mut hidden_until = start;
         cursor.begin(self, start, end);
         while cursor.next(self)? {
-            let Run { page, level, span, mut gpa } = cursor.run;
+            let Run { page, level, span, mut gpa, .. } = cursor.run;
             for index in span.indices() {
                 let stop = end_of(gpa, entry_size(level));
                 let entry = self.entry(page, index)?;

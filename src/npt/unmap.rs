@@ -303,7 +303,7 @@ impl<F: Format> Engine<'_, F> {
         loop {
             let stop = end_of(gpa, table_size(level)).min(end);
             let span = Span::covering(gpa, stop, level);
-            *run = Run { page: path.get(level), level, span, gpa };
+            *run = Run { page: path.get(level), level, span, gpa, is_bare: false };
             match self.scan(run, releases.are_wanted)? {
                 None => gpa = stop,
                 Some(entry) if level == 1 && entry.is_owned_page() => {

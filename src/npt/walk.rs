@@ -185,26 +185,31 @@ pub(crate) struct Run {
     pub(crate) span: Span,
     /// The first address of the range that they cover.
     pub(crate) gpa: u64,
+    /// Nothing stands in them; in tables of level 1 nobody looked.
+    pub(crate) is_bare: bool,
 }
 
 impl Run {
-    pub(super) const NOWHERE: Self =
-        Self { page: HostPhysAddr::from_usize(0), level: 0, span: Span::ALL, gpa: 0 };
+    pub(super) const NOWHERE: Self = Self {
+        page: HostPhysAddr::from_usize(0),
+        level: 0,
+        span: Span::ALL,
+        gpa: 0,
+        is_bare: false,
+    };
+
+    /// The first address that an entry of it covers.
+    pub(super) fn gpa_of(&self, index: Index) -> u64 {
+        let distance = (index.get() as u64).wrapping_sub(self.span.first.get() as u64);
+        let base = self.gpa & !(entry_size(self.level).wrapping_sub(1));
+        base.wrapping_add(distance.wrapping_shl(shift(self.level)))
+    }
 
     /// Leaves out what lies before an entry of it.
     pub(super) fn begin_at(&mut self, index: Index) {
-        self.gpa = (self.gpa & !(entry_size(self.level).wrapping_sub(1))).wrapping_add(distance(
-            self.span.first,
-            index,
-            self.level,
-        ));
+        self.gpa = self.gpa_of(index);
         self.span.first = index;
     }
-}
-
-/// Bytes from one entry to another of the same table.
-fn distance(from: Index, to: Index, level: u32) -> u64 {
-    (to.get() as u64).wrapping_sub(from.get() as u64).wrapping_shl(shift(level))
 }
 
 /// What a cursor comes to.
@@ -303,11 +308,11 @@ impl Cursor {
             if level == engine.levels() { engine.npt.root_page(gpa) } else { self.path.get(level) };
         let mut stop = end_of(gpa, table_size(level)).min(self.end);
         let mut span = Span::covering(gpa, stop, level);
-        if level > 1
-            && let Some((index, table)) = engine.first_table(page, level, span)?
-        {
+        let (first, is_bare) =
+            if level > 1 { engine.first_table(page, level, span)? } else { (None, false) };
+        if let Some((index, table)) = first {
             let Some(last) = index.previous().filter(|last| *last >= span.first) else {
-                self.run = Run { page, level, span: Span::one(index), gpa };
+                self.run = Run { page, level, span: Span::one(index), gpa, is_bare };
                 return Ok(Step::Table(table));
             };
             span.last = last;
@@ -315,7 +320,7 @@ impl Cursor {
             let count = (span.count() as u64).wrapping_mul(size);
             stop = (gpa & !(size.wrapping_sub(1))).wrapping_add(count);
         }
-        self.run = Run { page, level, span, gpa };
+        self.run = Run { page, level, span, gpa, is_bare };
         self.advance(stop);
         Ok(Step::Entries)
     }
