@@ -19,10 +19,12 @@ def run(*command, **environment):
     return done.stdout
 
 
-def build(arch, formats=None, log=True):
+def build(arch, formats=None, log=True, split=False):
     """An archive of an architecture with the formats, all of them if none is named."""
-    name = "-".join([arch] + (formats.split(",") if formats else []) + ([] if log else ["silent"]))
-    options = {"LOG": str(int(log))} | ({"FORMATS": formats} if formats else {})
+    name = "-".join([arch] + (formats.split(",") if formats else []) + ([] if log else ["silent"]) +
+                    (["split"] if split else []))
+    options = {"LOG": str(int(log)), "SPLIT_SECTIONS": str(int(split))}
+    options |= {"FORMATS": formats} if formats else {}
     run("scripts/build-lib.sh", arch, f"build/{name}", **options)
     return f"{ROOT}/build/{name}/libaxaddrspace.a"
 
@@ -96,22 +98,25 @@ def read_golden(name):
 
 def figures():
     """The golden figures as README.md shows them."""
-    size = {tuple(row[:3]): int(row[3]) for row in read_golden("size.txt")}
+    size = {tuple(row[:-1]): int(row[-1]) for row in read_golden("size.txt")}
     stack = {row[0]: dict(zip(ARCHITECTURES, map(int, row[1:]))) for row in read_golden("stack.txt")}
     stack.pop("recursions", None)
 
     def kib(*key):
         return f"{size[key] / 1024:.1f} KiB"
 
+    def formats(calls):
+        return [f"{kib('x86_64', 'intel-ept', 'no', calls)} EPT, {kib('x86_64', 'amd-npt', 'no', calls)} NPT",
+                kib("aarch64", "arm-stage2", "no", calls), kib("riscv64", "riscv-gstage", "no", calls)]
+
     def worst(arch):
         name = max(stack, key=lambda call: stack[call][arch])
         return f"{stack[name][arch]} B, `{name}`"
 
     rows = [["", *ARCHITECTURES], ["---"] * 4,
-            ["Code as `make lib` builds it", *(kib(arch, "all", "yes") for arch in ARCHITECTURES)],
-            ["Code with one format and `LOG=0`",
-             f"{kib('x86_64', 'intel-ept', 'no')} EPT, {kib('x86_64', 'amd-npt', 'no')} NPT",
-             kib("aarch64", "arm-stage2", "no"), kib("riscv64", "riscv-gstage", "no")],
+            ["Code as `make lib` builds it", *(kib(arch, "all", "yes", "all") for arch in ARCHITECTURES)],
+            ["Code with one format and `LOG=0`", *formats("all")],
+            ["... of which ten calls link (`SPLIT_SECTIONS=1`, `--gc-sections`)", *formats("few")],
             ["Stack of a page fault", *(f"{stack['axas_handle_page_fault'][arch]} B"
                                         for arch in ARCHITECTURES)],
             ["Stack of the deepest call", *(worst(arch) for arch in ARCHITECTURES)]]
