@@ -37,7 +37,8 @@ pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {
 ///   called again, translations, faults with their verdicts. Nothing that a guest can cause is above debug.
 ///
 /// target is "axaddrspace::" and a word, in at most 32 bytes; text a message and two numbers in
-/// hexadecimal, in at most 128 bytes; both with their NUL.
+/// hexadecimal, in at most 128 bytes; both with their NUL. What a callback returned that cannot be used is
+/// told where the call ends; of several such answers in one call the last one is.
 ///
 /// Call it before the first create, on one CPU, while no other axas_ call runs. An archive built
 /// without messages (LOG=0) accepts it, keeps nothing and stays silent.
