@@ -249,13 +249,17 @@ impl Host {
     #[cold]
     #[inline(never)]
     fn report_complaint(&self) {
-        let text = match self.complaint.about.swap(0, Ordering::Relaxed) {
-            Complaint::ALLOC_FRAME => "alloc_frame: unusable address",
-            Complaint::PHYS_TO_VIRT => "phys_to_virt: no usable pointer",
-            _ => return,
-        };
-        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        logging::error("hal", text, load(&self.complaint.first), load(&self.complaint.second));
+        let first = self.complaint.first.load(Ordering::Relaxed);
+        let second = self.complaint.second.load(Ordering::Relaxed);
+        match self.complaint.about.swap(0, Ordering::Relaxed) {
+            Complaint::ALLOC_FRAME => {
+                logging::error("hal", "alloc_frame: unusable address", first, second);
+            }
+            Complaint::PHYS_TO_VIRT => {
+                logging::error("hal", "phys_to_virt: no usable pointer", first, second);
+            }
+            _ => {}
+        }
     }
 
     /// Opens a window on the page at `address`, which is a frame of `alloc_frame`.
