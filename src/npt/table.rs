@@ -207,48 +207,54 @@ impl<'h, F: Format> Table<'h, F> {
 
     /// Goes over the entries of a span to the first that names a table or a frame of the library, or
     /// any leaf if linear ones are to be reported. Most tables hold runs, so that entries are looked at
-    /// eight at a time: whether they follow from the first one.
+    /// eight at a time: whether they go on as the eight before them, or follow from the first of them.
     #[inline(always)]
     pub(crate) fn scan(&self, level: u32, span: Span, reports: bool) -> Scan<F> {
-        const AT_ONCE: usize = 8;
-        let mut leaves = 0_u64;
-        let mut index = span.first;
         let leaf_step = F::address_field(entry_size(level));
-        for chunk in self.slots(span).chunks(AT_ONCE) {
-            let load = |slot: &AtomicU64| slot.load(Ordering::Relaxed);
-            let first = Entry::<F>::from_word(chunk.first().map_or(0, load));
-            let step = if first.is_hardware_visible() { leaf_step } else { 0 };
-            let is_linear = first.is_linear_leaf(level);
-            if (first.is_plain() || is_linear && !reports) && chunk.len() == AT_ONCE {
-                let mut expected = first.word();
-                let difference = chunk.iter().fold(0, |bits, slot| {
-                    let bits = bits | (load(slot) ^ expected);
-                    expected = expected.wrapping_add(step);
-                    bits
-                });
-                if difference == 0 {
-                    leaves = leaves.wrapping_add(if is_linear { AT_ONCE as u64 } else { 0 });
-                    match index.after(AT_ONCE) {
-                        Some(next) => index = next,
-                        None => break,
-                    }
-                    continue;
-                }
-            }
-            for slot in chunk {
-                let entry = Entry::from_word(load(slot));
-                if entry.is_linear_leaf(level) && !reports {
-                    leaves = leaves.wrapping_add(1);
+        let counts = |entry: Entry<F>| entry.is_linear_leaf(level) && !reports;
+        let mut leaves = 0_u64;
+        let mut place = span.first.get();
+        let (mut expected, mut step, mut leaves_of_eight) = (F::EMPTY, 0, 0_u64);
+        let (eights, rest) = self.slots(span).as_chunks::<8>();
+        let one_by_one = |slots: &[AtomicU64], place: usize, leaves: &mut u64| {
+            slots.iter().enumerate().find_map(|(offset, slot)| {
+                let entry = Entry::from_word(slot.load(Ordering::Relaxed));
+                if counts(entry) {
+                    *leaves = leaves.wrapping_add(1);
                 } else if !entry.is_plain() {
-                    return Scan { leaves, named: Some((index, entry)) };
+                    return Index::at(place.wrapping_add(offset)).map(|index| (index, entry));
                 }
-                match index.next() {
-                    Some(next) => index = next,
-                    None => break,
+                None
+            })
+        };
+        for eight in eights {
+            if let Some(next) = follows(eight, expected, step) {
+                expected = next;
+                leaves = leaves.wrapping_add(leaves_of_eight);
+                place = place.wrapping_add(eight.len());
+                continue;
+            }
+            let [first, ..] = eight;
+            let first = Entry::<F>::from_word(first.load(Ordering::Relaxed));
+            step = if first.is_hardware_visible() { leaf_step } else { 0 };
+            leaves_of_eight = if counts(first) { 8 } else { 0 };
+            match follows(eight, first.word(), step) {
+                Some(next) if counts(first) || first.is_plain() => {
+                    expected = next;
+                    leaves = leaves.wrapping_add(leaves_of_eight);
+                }
+                _ => {
+                    // Nothing follows from these.
+                    (expected, step, leaves_of_eight) = (F::EMPTY, 0, 0);
+                    if let Some(named) = one_by_one(eight, place, &mut leaves) {
+                        return Scan { leaves, named: Some(named) };
+                    }
                 }
             }
+            place = place.wrapping_add(eight.len());
         }
-        Scan { leaves, named: None }
+        let named = one_by_one(rest, place, &mut leaves);
+        Scan { leaves, named }
     }
 
     #[inline(always)]
@@ -274,6 +280,19 @@ impl<'h, F: Format> Table<'h, F> {
         let va = slots.as_ptr().cast::<u8>().cast_mut();
         self.window.host().clean(va, size_of_val(slots), Purpose::Table);
     }
+}
+
+/// What comes after eight words at a distance of `step` from each other, if they are that, beginning with
+/// `first`.
+#[inline(always)]
+fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
+    let mut expected = first;
+    let mut difference = 0;
+    for slot in eight {
+        difference |= slot.load(Ordering::Relaxed) ^ expected;
+        expected = expected.wrapping_add(step);
+    }
+    (difference == 0).then_some(expected)
 }
 
 /// An entry of a table in the host's direct map.
