@@ -61,6 +61,14 @@ impl<F: Format> Engine<'_, F> {
         Ok(self.open(page)?.is_empty(span))
     }
 
+    /// Whether something stands right beside a span.
+    #[inline(never)]
+    pub(super) fn stands_beside(&self, page: HostPhysAddr, span: Span) -> Result<bool> {
+        let table = self.open(page)?;
+        let stands = |index: Option<Index>| index.is_some_and(|at| !table.load(at).is_empty());
+        Ok(stands(span.first.previous()) || stands(span.last.next()))
+    }
+
     /// Whether nothing stands outside a span; its neighbours answer first, most often.
     #[inline(never)]
     pub(super) fn is_empty_outside(&self, page: HostPhysAddr, span: Span) -> Result<bool> {

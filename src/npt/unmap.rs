@@ -98,7 +98,7 @@ impl<F: Format> Engine<'_, F> {
         let reports = self.npt.host.wants_released();
         work.releases.begin(reports);
         let has_dead = match self.leaf_table(start, end) {
-            Some(table) if !self.is_empty_outside(table, Span::covering(start, end, 1))? => {
+            Some(table) if self.stands_beside(table, Span::covering(start, end, 1))? => {
                 self.detach_in_table(table, start, end, reports)?
             }
             _ => {
