@@ -28,8 +28,9 @@
 //! ```
 //!
 //! Calls go down only; `hal` is reached through what the space holds. `unsafe` is in `ffi` (pointers of
-//! the caller), `hal` (callbacks, frames, instructions), `npt::table` (entries) and where a space is
-//! placed into its storage (`address_space::create`, `npt::lock`).
+//! the caller), `hal` (callbacks, frames, instructions), `npt::table` (entries), where a space is placed
+//! into its storage (`address_space::create`, `npt::lock`) and where a call that holds it alone takes its
+//! work memory (`address_space::map`).
 
 #![no_std]
 #![allow(non_camel_case_types)]

@@ -134,6 +134,7 @@ impl<'a, F: Format> Content<'a, F> {
                 Self::Same(Entry::reserved(*reservation))
             }
             Operation::Trap { cookie } => Self::Same(Entry::trap(*cookie)),
+            // The others put nothing anywhere.
             _ => Self::Same(Entry::EMPTY),
         }
     }

@@ -60,7 +60,7 @@ impl<F: Format> Engine<'_, F> {
         }
     }
 
-    /// Puts what `change` makes of them into the places of entries that are not plain.
+    /// Puts what `change` makes of them into the places of entries at which something stands.
     #[inline(always)]
     fn change_entries(
         &self,

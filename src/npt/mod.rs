@@ -11,7 +11,8 @@
 //!
 //! What is to be done is data: the call ([`operation`]), what goes into an empty range ([`content`]), what
 //! becomes of the entries of one ([`edit`]). A cursor ([`walk`]) goes over entries, [`entries`] has what is
-//! done to those of one table, [`page`] the short ways for one page.
+//! done to those of one table, [`page`] the short ways for one page. Hosts have small stacks: a call is a
+//! script of steps that do not call each other, and what they remember stands in the space ([`work`]).
 //!
 //! A page fault ([`fault`]) runs beside other faults: it builds what is missing off-line and installs
 //! it with one compare-exchange. No reachable table but the root is all empty.

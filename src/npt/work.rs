@@ -17,7 +17,9 @@ pub(crate) struct Work {
     pub(super) path: Path,
     pub(super) splits: Splits,
     pub(super) releases: Releases,
+    /// The entries in work of a table that goes.
     pub(super) below: Run,
+    /// Some of them, read while a window is open and dealt with after it closed.
     pub(super) batch: Batch,
     /// For tables; what is left at the end of a call goes back.
     pub(super) tables: FrameList,
