@@ -58,6 +58,110 @@ static void a_host_gone_blind_is_a_bad_state_and_nothing_changes(void **state)
 	space_sweep(f->as);
 }
 
+static axas_status_t map_many(axas_t *as)
+{
+	return axas_map_linear(as, 3 * GIB - 2 * PAGE, LINEAR_HPA + PAGE, 2 * MIB + 5 * PAGE, RW);
+}
+
+/* Into a table that is there: beside a page at GIB. */
+static axas_status_t map_scattered(axas_t *as)
+{
+	const axas_extent_t extents[] = {
+		{ LINEAR_HPA + 9 * PAGE, PAGE },
+		{ LINEAR_HPA + 7 * PAGE, 2 * PAGE },
+		{ LINEAR_HPA + 3 * PAGE, PAGE },
+	};
+
+	return axas_map_extents(as, GIB + PAGE, extents, 3, RW);
+}
+
+static axas_status_t map_scattered_afar(axas_t *as)
+{
+	const axas_extent_t extents[] = {
+		{ LINEAR_HPA + 9 * PAGE, 2 * MIB },
+		{ LINEAR_HPA + GIB, 2 * MIB },
+		{ LINEAR_HPA + 3 * PAGE, PAGE },
+	};
+
+	return axas_map_extents(as, 4 * GIB - 3 * MIB, extents, 3, RW);
+}
+
+static axas_status_t reserve(axas_t *as)
+{
+	return axas_map_alloc(as, 5 * GIB - 3 * PAGE, 2 * GIB, RW);
+}
+
+static axas_status_t take_memory(axas_t *as)
+{
+	return axas_map_alloc(as, 8 * GIB - 3 * PAGE, 6 * PAGE, RW | AXAS_POPULATE);
+}
+
+static void expect_as_before(const struct fixture *f, const axas_stats_t *before)
+{
+	const axas_stats_t now = stats(f);
+
+	assert_ok(axas_audit(f->as));
+	assert_int_equal(now.table_frames, before->table_frames);
+	assert_int_equal(now.guest_frames, before->guest_frames);
+	assert_int_equal(now.mapped_4k, before->mapped_4k);
+	assert_int_equal(now.mapped_2m, before->mapped_2m);
+	/* and the handle */
+	assert_int_equal(f->host.tables_out, before->table_frames + 1);
+}
+
+/* One look at a table after the other fails, until the call needs no more of them. */
+static void a_host_blind_for_a_moment_leaves_no_map_half_done(void **state)
+{
+	static axas_status_t (*const maps[])(axas_t *) = {
+		map_many, map_scattered, map_scattered_afar, reserve, take_memory,
+	};
+	FIXTURE(f);
+
+	fixture_create(f);
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		uint64_t refused = 0, looks = 0, left;
+
+		do {
+			axas_stats_t before;
+			axas_status_t status;
+
+			assert_ok(axas_clear(f->as));
+			assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, PAGE, RW));
+			before = stats(f);
+			f->host.blind_at = ++looks;
+			status = maps[i](f->as);
+			left = f->host.blind_at;
+			f->host.blind_at = 0;
+			if (status == AXAS_OK)
+				continue;
+			assert_status(AXAS_ERR_BAD_STATE, status);
+			refused++;
+			expect_as_before(f, &before);
+		} while (left == 0);
+		assert_true(refused > 2);
+		assert_ok(axas_audit(f->as));
+	}
+}
+
+/* The same where a cut is prepared: nothing that a walker sees has changed yet. */
+static void a_host_blind_for_a_moment_leaves_no_cut_half_made(void **state)
+{
+	FIXTURE(f);
+	axas_stats_t before;
+
+	fixture_create(f);
+	assert_ok(axas_map_linear(f->as, 4 * GIB, LINEAR_HPA, 2 * GIB, RW));
+	before = stats(f);
+	/* Two walks to what is cut, two tables taken: four looks before the first is built. */
+	for (uint64_t look = 1; look <= 12; look++) {
+		f->host.blind_at = look;
+		assert_status(AXAS_ERR_BAD_STATE,
+			      axas_unmap(f->as, 5 * GIB + PAGE, 3 * PAGE + 2 * MIB));
+		assert_int_equal(f->host.blind_at, 0);
+		expect_as_before(f, &before);
+	}
+}
+
 /* The root's entry for GIB, in the host's memory. */
 static uint64_t *root_entry(struct fixture *f)
 {
@@ -150,6 +254,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_CALLBACK(a_host_that_cannot_reach_a_frame_gets_it_back),
 		EACH_FORMAT_CALLBACK(a_host_gone_blind_is_a_bad_state_and_nothing_changes),
+		EACH_FORMAT_CALLBACK(a_host_blind_for_a_moment_leaves_no_map_half_done),
+		EACH_FORMAT_CALLBACK(a_host_blind_for_a_moment_leaves_no_cut_half_made),
 		EACH_FORMAT_CALLBACK(a_table_that_leads_nowhere_is_a_bad_state),
 		EACH_FORMAT_CALLBACK(random_words_in_an_entry_get_an_answer),
 	};

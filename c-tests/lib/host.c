@@ -351,6 +351,8 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 
 	if (h->blind || !is_known(h, pa, size))
 		return NULL;
+	if (h->blind_at != 0 && --h->blind_at == 0)
+		return NULL;
 	return (uint8_t *)host_at(h, pa) + (h->askew ? 1 : 0);
 }
 

@@ -83,6 +83,7 @@ struct host {
 	axas_hpa_t nonsense_given;
 	uint32_t nonsense_returned;
 	uint32_t blind; /* phys_to_virt knows no memory at all */
+	uint64_t blind_at; /* it does not at the n-th call from now on, once; 0: never */
 	uint32_t askew; /* it returns pointers that are not aligned */
 	uint32_t poison_guest; /* fresh guest frames are dirty, so that zeroing shows */
 	uint32_t watch_links; /* look for tables that were linked before they were cleaned */

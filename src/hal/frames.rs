@@ -153,6 +153,19 @@ impl<'a> Ledger<'a> {
         self.count_leaves(level, 0_u64.wrapping_sub(count));
     }
 
+    /// Leaves of levels 1 to 3, as far as they are counted here.
+    pub(crate) fn leaves(&self) -> [u64; 3] {
+        let [small, medium, large] = &self.counts.leaves;
+        [small, medium, large].map(|leaves| leaves.load(Ordering::Relaxed))
+    }
+
+    /// Puts the counts of leaves back to what they were.
+    pub(crate) fn set_leaves(&self, leaves: [u64; 3]) {
+        for (count, before) in self.counts.leaves.iter().zip(leaves) {
+            count.store(before, Ordering::Relaxed);
+        }
+    }
+
     /// Counts guest frames that became mapped, in pages of 4 KiB.
     #[inline(always)]
     pub(crate) fn count_guest(&self, pages: u64) {

@@ -174,7 +174,6 @@ impl<'a, F: Format> Content<'a, F> {
         }
         let template = Entry::leaf_template(linear.attributes, engine.features(), level, false)?;
         let first = template.at(HostPhysAddr::from_bits(gpa.wrapping_add(linear.distance)));
-        engine.ledger.count_leaves(level, count as u64);
         Ok(Some(Entries { first, step: first.step(entry_size(level)), count }))
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::content::Content;
+use super::content::{Content, Entries};
 use super::entry::{Entry, Way};
 use super::geometry::{ENTRIES, Index, PerLevel, Span, shift, table_size};
 use super::operation::Operation;
@@ -135,10 +135,7 @@ impl<F: Format> Engine<'_, F> {
         let mut gpa = start;
         while gpa < end {
             let entries = content.next(self, 1, gpa, end, ENTRIES)?.ok_or(Error::BadState)?;
-            let stop = gpa.wrapping_add((entries.count as u64).wrapping_shl(shift(1)));
-            let span = Span::covering(gpa, stop, 1);
-            self.fill_entries(table, span, entries.first, entries.step)?;
-            gpa = stop;
+            gpa = gpa.wrapping_add(self.put(table, 1, gpa, &entries)?);
             work.filled = gpa;
         }
         Ok(())
@@ -171,8 +168,10 @@ impl<F: Format> Engine<'_, F> {
             });
             match step {
                 Err(error) => {
+                    // What was not reached is empty, what was is linked, to be removed like anything else.
                     *filled = gpa;
-                    return self.abandon(path, level, gpa).and(Err(error));
+                    let cleared = self.clear_rest(path, level, gpa);
+                    return cleared.and(self.link_rest(path, level, gpa)).and(Err(error));
                 }
                 Ok(0) => {
                     level = level.wrapping_sub(1);
@@ -184,8 +183,11 @@ impl<F: Format> Engine<'_, F> {
                 }
             }
             while level < top && (gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0) {
-                let linked = self.link(path, level, gpa.wrapping_sub(1));
-                linked.inspect_err(|_| *filled = gpa)?;
+                let last = gpa.wrapping_sub(1);
+                if let Err(error) = self.link(path, level, last) {
+                    *filled = gpa;
+                    return self.link_rest(path, level, last).and(Err(error));
+                }
                 level = level.wrapping_add(1);
             }
         }
@@ -207,9 +209,20 @@ impl<F: Format> Engine<'_, F> {
         let Some(entries) = content.next(self, level, gpa, end, most)? else {
             return Ok(0);
         };
-        let bytes = (entries.count as u64).wrapping_shl(shift(level));
+        self.put(path.get(level), level, gpa, &entries)
+    }
+
+    /// Writes entries from the one that covers an address on, and counts what became leaves; how many bytes
+    /// they cover.
+    #[inline(always)]
+    fn put(&self, page: HostPhysAddr, level: u32, gpa: u64, entries: &Entries<F>) -> Result<u64> {
+        let count = entries.count as u64;
+        let bytes = count.wrapping_shl(shift(level));
         let span = Span::covering(gpa, gpa.wrapping_add(bytes), level);
-        self.fill_entries(path.get(level), span, entries.first, entries.step)?;
+        self.fill_entries(page, span, entries.first, entries.step)?;
+        if entries.first.is_hardware_visible() {
+            self.ledger.count_leaves(level, count);
+        }
         Ok(bytes)
     }
 
@@ -271,24 +284,23 @@ impl<F: Format> Engine<'_, F> {
         if !path.is_fresh(level) {
             return Ok(());
         }
-        path.fresh &= !bit(level);
         let page = path.get(level);
         if path.written & bit(level) == 0 {
             self.ledger.give_table(page, 0);
-            return Ok(());
+        } else {
+            let above = level.wrapping_add(1);
+            self.set_entry(path.get(above), Index::of(gpa, above), Entry::table(page))?;
+            path.written |= bit(above);
         }
-        let above = level.wrapping_add(1);
-        self.set_entry(path.get(above), Index::of(gpa, above), Entry::table(page))?;
-        path.written |= bit(above);
+        path.fresh &= !bit(level);
         Ok(())
     }
 
-    /// Ends a fill that failed at `gpa` in the table of `level`: what was not reached is empty, what was is
-    /// linked, so that it can be removed like anything else.
+    /// Links the tables from `level` up that cover `gpa`; what comes behind them is empty.
     #[cold]
     #[inline(never)]
-    fn abandon(&self, path: &mut Path, level: u32, gpa: u64) -> Result<()> {
-        let mut outcome = self.clear_rest(path, level, gpa);
+    fn link_rest(&self, path: &mut Path, level: u32, gpa: u64) -> Result<()> {
+        let mut outcome = Ok(());
         for level in level..self.levels() {
             outcome = outcome.and(self.clear_rest(path, level.wrapping_add(1), gpa));
             outcome = outcome.and(self.link(path, level, gpa));
@@ -297,6 +309,8 @@ impl<F: Format> Engine<'_, F> {
     }
 
     /// Empties a new table from the entry of `gpa` on.
+    #[cold]
+    #[inline(never)]
     fn clear_rest(&self, path: &Path, level: u32, gpa: u64) -> Result<()> {
         if path.is_fresh(level) {
             let rest = Span { first: Index::of(gpa, level), last: Index::LAST };

@@ -12,9 +12,10 @@ use super::arch::Format;
 use super::edit::Edit;
 use super::entry::{Entry, State, Way};
 use super::geometry::{ENTRIES, Index, Span, entry_size, shift};
-use super::walk::Run;
+use super::unmap::Batch;
+use super::walk::{Cursor, Run};
 use super::work::Work;
-use crate::addr::HostPhysAddr;
+use crate::addr::{Bits, HostPhysAddr};
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, FrameList};
 
@@ -91,6 +92,15 @@ impl Splits {
     }
 }
 
+/// The tables of the cuts while they are built: at most one for each level below each end of the range.
+struct Made<'w> {
+    /// Those that are left.
+    tables: &'w mut FrameList,
+    /// Those that were built, to go back if not all can be.
+    pages: &'w mut Batch,
+    count: usize,
+}
+
 impl<F: Format> Engine<'_, F> {
     /// Puts the tables in place, or the first half of that where it must be broken before it is made.
     #[inline(never)]
@@ -124,7 +134,7 @@ impl<F: Format> Engine<'_, F> {
     /// the pieces in the range. Changes nothing that a walker sees.
     #[inline(never)]
     pub(super) fn prepare_splits(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        let Work { edit, splits, cursor, tables, .. } = work;
+        let Work { edit, splits, cursor, tables, batch, .. } = work;
         splits.clear();
         let [head, tail] = &mut splits.cuts;
         self.find_cut(head, start, edit)?;
@@ -137,11 +147,36 @@ impl<F: Format> Engine<'_, F> {
         let cuts = splits.cuts.iter().flatten();
         let spare = tables.count();
         let needed = cuts.fold(spare, |sum: u64, cut| sum.wrapping_add(cut.tables(start, end)));
+        if needed == spare {
+            return Ok(());
+        }
         tables.fill(self.ledger, needed)?;
+        let leaves = self.ledger.leaves();
+        let mut made = Made { tables, pages: batch, count: 0 };
+        let built = self.build_splits(splits, &mut made, cursor, edit, start, end);
+        if built.is_err() {
+            for page in made.pages.iter().take(made.count) {
+                self.ledger.give_table(HostPhysAddr::from_bits(*page), 0);
+            }
+            self.ledger.set_leaves(leaves);
+        }
+        built
+    }
+
+    #[inline(always)]
+    fn build_splits(
+        &self,
+        splits: &mut Splits,
+        made: &mut Made<'_>,
+        cursor: &mut Cursor,
+        edit: &Edit,
+        start: u64,
+        end: u64,
+    ) -> Result<()> {
         for cut in splits.cuts.iter_mut().flatten() {
-            cut.table = self.pieces(cut.entry(), cut.level(), tables)?;
-            self.split_at(cut, start, tables)?;
-            self.split_at(cut, end, tables)?;
+            cut.table = self.pieces(cut.entry(), cut.level(), made)?;
+            self.split_at(cut, start, made)?;
+            self.split_at(cut, end, made)?;
             let (start, end) = cut.part(start, end);
             cursor.begin_within(cut.table, cut.level().wrapping_sub(1), start, end);
             while cursor.next(self)? {
@@ -192,7 +227,7 @@ impl<F: Format> Engine<'_, F> {
 
     /// Splits the pieces of an entry that an end of the range cuts, down to where it is a boundary.
     #[inline(never)]
-    fn split_at(&self, cut: &CutEntry, address: u64, tables: &mut FrameList) -> Result<()> {
+    fn split_at(&self, cut: &CutEntry, address: u64, made: &mut Made<'_>) -> Result<()> {
         if address <= cut.base || address.wrapping_sub(cut.base) >= cut.size() {
             return Ok(());
         }
@@ -204,7 +239,7 @@ impl<F: Format> Engine<'_, F> {
             page = match entry.way(level) {
                 Way::Down(below) => below,
                 _ => {
-                    let below = self.pieces(entry, level, tables)?;
+                    let below = self.pieces(entry, level, made)?;
                     self.set_entry(page, index, Entry::table(below))?;
                     below
                 }
@@ -216,11 +251,16 @@ impl<F: Format> Engine<'_, F> {
 
     /// A table that says what an entry of `level` says.
     #[inline(never)]
-    fn pieces(&self, entry: Entry<F>, level: u32, tables: &mut FrameList) -> Result<HostPhysAddr> {
+    fn pieces(&self, entry: Entry<F>, level: u32, made: &mut Made<'_>) -> Result<HostPhysAddr> {
         let below = level.wrapping_sub(1);
-        let page = tables.pop(self.ledger)?.keep();
+        let frame = made.tables.pop(self.ledger)?;
         let step = entry.step(entry_size(below));
-        self.open(page)?.fill(Span::ALL, entry.first_piece(level), step);
+        self.open(frame.address())?.fill(Span::ALL, entry.first_piece(level), step);
+        let page = frame.keep();
+        if let Some(slot) = made.pages.get_mut(made.count) {
+            *slot = page.bits();
+            made.count = made.count.wrapping_add(1);
+        }
         if entry.is_hardware_visible() {
             self.ledger.discount_leaves(level, 1);
             self.ledger.count_leaves(below, ENTRIES as u64);
