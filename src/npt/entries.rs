@@ -64,9 +64,7 @@ impl<F: Format> Engine<'_, F> {
     /// Whether something stands right beside a span.
     #[inline(never)]
     pub(super) fn stands_beside(&self, page: HostPhysAddr, span: Span) -> Result<bool> {
-        let table = self.open(page)?;
-        let stands = |index: Option<Index>| index.is_some_and(|at| !table.load(at).is_empty());
-        Ok(stands(span.first.previous()) || stands(span.last.next()))
+        Ok(self.open(page)?.stands_beside(span))
     }
 
     /// Whether nothing stands outside a span; its neighbours answer first, most often.
@@ -75,9 +73,7 @@ impl<F: Format> Engine<'_, F> {
         let table = self.open(page)?;
         let before = span.first.previous();
         let after = span.last.next();
-        let is_empty_at = |index| table.load(index).is_empty();
-        Ok(before.is_none_or(is_empty_at)
-            && after.is_none_or(is_empty_at)
+        Ok(!table.stands_beside(span)
             && before.is_none_or(|last| table.is_empty(Span { first: Index::FIRST, last }))
             && after.is_none_or(|first| table.is_empty(Span { first, last: Index::LAST })))
     }

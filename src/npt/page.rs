@@ -6,7 +6,7 @@ use super::Engine;
 use super::arch::Format;
 use super::content::Linear;
 use super::entry::Entry;
-use super::geometry::Index;
+use super::geometry::{Index, Span};
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
@@ -42,9 +42,8 @@ impl<F: Format> Engine<'_, F> {
         let Some(page) = self.leaf_table_of(gpa) else { return Ok(false) };
         let table = self.open(page)?;
         let index = Index::of(gpa, 1);
-        let stands = |index: Option<Index>| index.is_some_and(|at| !table.load(at).is_empty());
         let is_linear = table.load(index).is_linear_leaf(1);
-        if !is_linear || !stands(index.next()) && !stands(index.previous()) {
+        if !is_linear || !table.stands_beside(Span::one(index)) {
             return Ok(false);
         }
         table.store(index, Entry::EMPTY);

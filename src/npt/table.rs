@@ -168,6 +168,13 @@ impl<'h, F: Format> Table<'h, F> {
         self.first_occupied(span).is_none()
     }
 
+    /// Whether something stands right beside a span.
+    #[inline(always)]
+    pub(crate) fn stands_beside(&self, span: Span) -> bool {
+        let stands = |index: Option<Index>| index.is_some_and(|at| !self.load(at).is_empty());
+        stands(span.last.next()) || stands(span.first.previous())
+    }
+
     /// The first place of a span at which something stands. Most of most tables is empty, so that entries
     /// are looked at eight at a time.
     #[inline(never)]
