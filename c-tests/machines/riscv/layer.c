@@ -197,10 +197,14 @@ void layer_sync_code(void *code, uint64_t bytes)
 	__asm__ volatile("fence.i" ::: "memory");
 }
 
-/* The one that runs is told by the firmware's refusal to start it. */
+/*
+ * The one that runs is told by the firmware's refusal to start it. So is one that the firmware has not brought
+ * to rest yet, on a busy machine: it is asked again for some seconds.
+ */
 uint32_t layer_start_secondary(void)
 {
-	for (uint64_t hart = 0; hart < CPU_COUNT; hart++) {
+	for (uint32_t attempt = 0; attempt < 4000000; attempt++) {
+		const uint64_t hart = attempt % CPU_COUNT;
 		const uint64_t arguments[5] = { hart, (uintptr_t)secondary_entry };
 
 		if (sbi(SBI_HSM, SBI_HSM_START, arguments) == 0)
