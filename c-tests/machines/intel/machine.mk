@@ -16,4 +16,4 @@ BASE_OBJECTS := x86/boot.o x86/exceptions.o x86/pc.o x86/rom.o enter.o intel.o v
 LAYER_OBJECTS := layer.o second_vmcs.o x86/second.o x86/second_cpu.o x86/guest_tables.o
 
 # $(1): the CPU; $(2): the image
-EMULATE = ./intel/bochs.sh $(2) $(OBJCOPY) $(1)
+EMULATE = $(EXAMPLE)/x86/bochs.sh intel/bochsrc $(2) $(OBJCOPY) $(1)

@@ -11,4 +11,4 @@ X86_OBJECTS := x86/boot.o x86/exceptions.o x86/pc.o x86/vcpu.o x86/guest_paging.
 BOCHS := bochs
 BOCHS_PACKAGE := --no-install-recommends bochs bochs-term
 # $(1): the CPU
-RUN_BOCHS = ./x86/bochs.sh $(IMAGE) $(OBJCOPY) $(1)
+RUN_BOCHS = ./x86/bochs.sh x86/bochsrc $(IMAGE) $(OBJCOPY) $(1)
