@@ -559,7 +559,8 @@ typedef struct axas_config_t {
         uint32_t format;
         /**
          * Levels of tables: EPT and NPT 4 or 5 (NPT: those of the host), Arm 3 or 4, RISC-V 3, 4 or 5.
-         * 0 = the smallest of these that covers the space.
+         * 0 = the smallest of these that covers the space; for NPT on bare metal CR4 is read, at
+         * privilege level 0.
          */
         uint32_t levels;
         /**

@@ -136,7 +136,8 @@ pub struct axas_config_t {
     /// AXAS_FORMAT_NATIVE and the values that follow it.
     pub format: u32,
     /// Levels of tables: EPT and NPT 4 or 5 (NPT: those of the host), Arm 3 or 4, RISC-V 3, 4 or 5.
-    /// 0 = the smallest of these that covers the space.
+    /// 0 = the smallest of these that covers the space; for NPT on bare metal CR4 is read, at
+    /// privilege level 0.
     pub levels: u32,
     /// Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT),
     /// 40 (Arm), 56 (RISC-V). On Arm rounded down to an architected size (32, 36, 40, 42, 44, 48).
