@@ -3,8 +3,8 @@
 # bochs.sh BOCHSRC IMAGE OBJCOPY CPU: runs the image in Bochs and ends with the code that it ended with.
 #
 # What Bochs says goes to files beside the image, what the image and its guest say to the person.
-# Bochs itself ends with 1 whatever happened, and at times crashes on its way out, when the image has
-# long ended: what counts is the image's last line, which has its code.
+# Bochs itself ends with 1 whatever happened, and a crash on its way out has nothing to do with the
+# image, which has ended: what counts is the image's last line, which has its code.
 set -eu
 
 rc=$(realpath "$1")
