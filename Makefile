@@ -20,7 +20,7 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 FORMATS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
+	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh

@@ -10,6 +10,7 @@
 #   STATIC_HAL=1        the host's callbacks are functions found by name, not by pointer
 #   HARDEN=1            x86: every indirect call through the host's __x86_indirect_thunk_r11, ENDBR64;
 #                       AArch64: BTI, return addresses signed
+#   DEBUG_SYMBOLS=1     the names of local symbols stay
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 

@@ -261,7 +261,7 @@ class Stacks:
         self.arch = arch
         self.cycles = set()
         self.worst = {}
-        image = shipped.Image(arch, shipped.build(arch))
+        image = shipped.Image(arch, shipped.build(arch, symbols=True))
         code = read_code(image.listing)
         self.functions = {}
         for start, (name, size, is_api) in image.functions.items():

@@ -67,7 +67,8 @@ ctest_suite() {
 }
 
 for arch in host x86_64 aarch64 riscv64; do
-	scripts/build-lib.sh $arch || count "the library for $arch" 1 0 0
+	{ scripts/build-lib.sh $arch && DEBUG_SYMBOLS=1 scripts/build-lib.sh $arch build/$arch-symbols; } ||
+		count "the library for $arch" 1 0 0
 done
 ctest_suite c-tests c-tests
 ctest_suite examples examples

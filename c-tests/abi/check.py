@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """check.py ARCH CHECK [ARCHIVE]: is build/ARCH/libaxaddrspace.a what its list says?
 
-Checks: one-object, sections, relocations, undefined, globals, panics, machine. What is allowed stands
-in ARCH.txt beside this file; the functions to be seen from outside in link/api.sym.
+Checks: one-object, sections, relocations, undefined, globals, locals, panics, machine, same-code. What is
+allowed stands in ARCH.txt beside this file; the functions to be seen from outside in link/api.sym.
+panics reads names, so it looks at build/ARCH-symbols (DEBUG_SYMBOLS=1); same-code compares the two.
 check.py ARCH controls: every check must refuse bad.c.
-check.py ARCH hardened ARCHIVE: what HARDEN=1 promises, of every function.
+check.py ARCH hardened ARCHIVE: what HARDEN=1 promises, of every function; needs DEBUG_SYMBOLS=1.
 """
 
 import os
@@ -22,6 +23,11 @@ FORBIDDEN_CODE = {
     "aarch64": r"\b[vqdshb]\d+(\.\d*[bhsd])?\b(?!:)|\[sp, #-\d+\](?!!)",
     "riscv64": r"\bf[ast]\d+\b|,-\d+\(sp\)",
 }
+# Names that only the object's own relocations use, as every linker and symbol table knows them.
+LOCAL_NAMES = r"\.L|mem(cpy|move|set|cmp)$"
+MAPPING_SYMBOLS = r"\$[xd](\.|$)"
+# Xen writes a symbol behind its file's name and `#` into 128 bytes.
+MOST_CHARACTERS = 64
 PANICS = r"panic|unwrap_failed|slice_index|rust_begin_unwind"
 
 
@@ -75,6 +81,54 @@ def global_symbols(arch, archive):
         interface = set(re.findall(r"axas_\w+", file.read()))
     seen = {f"{name} ({kind})" for kind, name in symbols(arch, archive, "-g", "--defined-only")}
     return seen ^ {f"{name} (T)" for name in interface}
+
+
+def local_symbols(arch, archive):
+    """Local symbols that no relocation needs, or whose names are not the linker's affair alone."""
+    text = tool(arch, "readelf", "-sW", archive)
+    found = re.findall(r"^ *\d+: [0-9a-f]{16} +\w+ (\w+) +LOCAL +\w+ +\w+ (.*)$", text, re.M)
+    needed = re.findall(r"^[0-9a-f]{16}  [0-9a-f]{16} R_\S+ +[0-9a-f]{16} (.*?)(?: [-+] [0-9a-f]+)?$",
+                        tool(arch, "readelf", "-rW", archive), re.M)
+    needed = {name.strip() for name in needed}
+    wrong = set()
+    for kind, name in ((kind, name.strip()) for kind, name in found):
+        if kind == "SECTION" or not name or (arch != "x86_64" and re.match(MAPPING_SYMBOLS, name)):
+            continue
+        if name not in needed:
+            wrong.add(f"{name}: no relocation needs it")
+        if len(name) > MOST_CHARACTERS or not re.match(LOCAL_NAMES, name):
+            wrong.add(f"{name}: {len(name)} characters")
+    with open(archive, "rb") as file:
+        wrong |= {f"{name.decode()}: a mangled name" for name in re.findall(rb"_ZN\w+|_RNv\w+", file.read())}
+    return wrong
+
+
+def with_symbols(arch):
+    """The same archive with the names of its local functions."""
+    archive = f"{ROOT}/build/{arch}-symbols/libaxaddrspace.a"
+    if not os.path.exists(archive):
+        sys.exit(f"no {archive}; run: DEBUG_SYMBOLS=1 scripts/build-lib.sh {arch} build/{arch}-symbols")
+    return archive
+
+
+def contents(arch, archive):
+    """The bytes of an archive's sections."""
+    with tempfile.TemporaryDirectory() as directory:
+        subprocess.run([f"{arch}-linux-gnu-ar", "x", archive], check=True, cwd=directory)
+        member, = os.listdir(directory)
+        found = {}
+        for section in (".text", ".rodata", ".data"):
+            tool(arch, "objcopy", "-O", "binary", f"--only-section={section}",
+                 f"{directory}/{member}", f"{directory}/bytes")
+            with open(f"{directory}/bytes", "rb") as file:
+                found[section] = file.read()
+        return found
+
+
+def same_code(arch, archive):
+    """Sections whose bytes differ from those of the archive with names."""
+    shipped, named = contents(arch, archive), contents(arch, with_symbols(arch))
+    return {section for section in shipped if not shipped[section] or shipped[section] != named[section]}
 
 
 def panics(arch, archive):
@@ -138,7 +192,8 @@ def hardened(arch, archive):
 
 
 CHECKS = {"one-object": one_object, "sections": sections, "relocations": relocations,
-          "undefined": undefined, "globals": global_symbols, "panics": panics, "machine": machine}
+          "undefined": undefined, "globals": global_symbols, "locals": local_symbols, "panics": panics,
+          "machine": machine, "same-code": same_code}
 
 
 def controls(arch):
@@ -158,6 +213,8 @@ def main():
     if name == "controls":
         return controls(arch)
     archive = sys.argv[3] if len(sys.argv) > 3 else f"{ROOT}/build/{arch}/libaxaddrspace.a"
+    if name == "panics":
+        archive = with_symbols(arch)
     check = hardened if name == "hardened" else CHECKS[name]
     if wrong := sorted(check(arch, archive)):
         sys.exit(f"{archive}: {name}:\n" + "\n".join(f"    {what}" for what in wrong[:20]) +

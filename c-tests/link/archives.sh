@@ -8,4 +8,7 @@ for arch in x86_64 aarch64 riscv64; do
 done
 HARDEN=1 scripts/build-lib.sh x86_64 build/x86_64-hardened
 HARDEN=1 scripts/build-lib.sh aarch64 build/aarch64-hardened
+# The instructions of each function are looked at: of these the names too.
+DEBUG_SYMBOLS=1 HARDEN=1 scripts/build-lib.sh x86_64 build/x86_64-hardened-symbols
+DEBUG_SYMBOLS=1 HARDEN=1 scripts/build-lib.sh aarch64 build/aarch64-hardened-symbols
 STATIC_HAL=1 scripts/build-lib.sh host build/host-static-hal
