@@ -53,7 +53,7 @@ attribute() {
 
 # ctest_suite NAME SOURCE_DIR: configure, build, run.
 ctest_suite() {
-	local build=$BUILD/$1 report=$logs/$1.xml code=0 tests fails others
+	local build=$BUILD/$1 report=$logs/$1.xml code=0 tests fails others known
 	{
 		run cmake -S "$2" -B "$build" -G Ninja &&
 			run cmake --build "$build" &&
@@ -63,7 +63,8 @@ ctest_suite() {
 	tests=$(attribute tests "$report")
 	fails=$(attribute failures "$report")
 	others=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
-	count "$1" "$code" $((tests - fails - others)) "$fails"
+	known=$(grep -c '<testcase name="known\..* status="run"' "$report" 2>/dev/null)
+	count "$1" "$code" $((tests - fails - others - ${known:-0})) "$fails"
 }
 
 for arch in host x86_64 aarch64 riscv64; do
@@ -76,6 +77,10 @@ ctest_suite repo-tests scripts/repo-tests
 rust_suite rust --features std
 CARGO_TARGET_DIR=$TOOLS_TARGET rust_suite axas-inspect --release --locked \
 	--manifest-path tools/axas-inspect/Cargo.toml
+
+# Known defects. CTest counted those that did not fail as they should as failures; here it is that each ran.
+scripts/expected-failures.py list
+scripts/expected-failures.py ran "$logs" || count "expected failures" 1 0 0
 
 say "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
