@@ -47,6 +47,8 @@ pub(crate) enum Defect {
     Publication,
     /// What an entry names is not ordered after the entry.
     Acquisition,
+    /// What an entry beside the one that was walked to names is not ordered after the entry.
+    NeighbourAcquisition,
     /// A fault writes its entry whatever stands there.
     BlindReplacement,
     /// The loser of a race keeps its frame.
@@ -118,6 +120,24 @@ pub(crate) unsafe fn read_first(frame: NonNull<u8>) -> u64 {
     // SAFETY: as above.
     #[cfg(loom)]
     return unsafe { frame.cast::<AtomicU64>().as_ref().load(Ordering::Relaxed) };
+}
+
+/// Zeroes a page of a guest's frame that no entry names yet. Under loom a frame holds one word.
+///
+/// # Safety
+/// The page is reachable, aligned, and nobody else reaches it.
+#[inline(always)]
+pub(crate) unsafe fn zero_page(page: NonNull<u8>) {
+    // SAFETY: by the caller's promise.
+    #[cfg(not(loom))]
+    unsafe {
+        page.as_ptr().write_bytes(0, crate::addr::PAGE_SIZE as usize);
+    }
+    // SAFETY: as above.
+    #[cfg(loom)]
+    unsafe {
+        page.cast::<AtomicU64>().as_ref().store(0, Ordering::Relaxed);
+    }
 }
 
 /// What models set.

@@ -24,6 +24,7 @@ use crate::abi::*;
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::logging;
+use crate::sync;
 
 const KNOWN_FLAGS: u32 = AXAS_HAL_DIRECT_MAP
     | AXAS_HAL_DIRECT_MAP_LINEAR
@@ -403,7 +404,7 @@ impl Host {
         self.for_each_page(frame, order, |window| {
             // SAFETY: 1. the window is open on a page of a frame of ours; 2. no entry names the frame
             // yet, so that nobody else reaches it.
-            unsafe { window.base.as_ptr().write_bytes(0, PAGE_SIZE as usize) }
+            unsafe { sync::zero_page(window.base) }
         })
     }
 

@@ -35,6 +35,8 @@ const RUBBISH: u64 = 0xdead_0003;
 /// What the host writes to a table that came back, as a page that was never mapped.
 const REUSED: u64 = FOREIGN | 0x4c3;
 pub(super) const FOREIGN: u64 = 0xbad_0000;
+/// What a guest's frame holds when the host hands it out: another guest's data.
+pub(super) const SECRET: u64 = 0x5ec_2e70;
 
 loom::thread_local! {
     static IN_FAULT: Cell<bool> = Cell::new(false);
@@ -131,6 +133,12 @@ impl Machine {
                 // SAFETY: inside the frame, which is nobody's yet.
                 unsafe { self.slots(address).add(entry).write(word) };
             }
+        } else {
+            for page in 0..pages as u64 {
+                let word = sync::AtomicU64::new(SECRET);
+                // SAFETY: as above.
+                unsafe { self.slots(address + page * PAGE).write(word) };
+            }
         }
         address
     }
@@ -217,6 +225,12 @@ extern "C" fn relax(_ctx: *mut c_void) {
     loom::thread::yield_now();
 }
 
+/// The word that a page of a guest's frame holds.
+pub(super) fn word_of(page: *mut u8) -> u64 {
+    // SAFETY: `take` put a word of loom's into each page of a guest's frame.
+    unsafe { &*page.cast::<sync::AtomicU64>() }.load(Ordering::Relaxed)
+}
+
 #[repr(align(128))]
 struct Storage(#[allow(dead_code)] MaybeUninit<[u8; AXAS_STORAGE_SIZE as usize]>);
 
@@ -235,16 +249,22 @@ unsafe impl Sync for World {}
 impl World {
     /// Every access to a table goes through a window, which the host watches.
     pub(super) fn watched(features: u32) -> Arc<Self> {
-        Self::new(features, 0)
+        Self::new(features, 0, AXAS_NO_ZERO)
     }
 
     /// Tables stay readable: the host writes to those that come back.
     pub(super) fn readable(features: u32) -> Arc<Self> {
-        Self::new(features, AXAS_HAL_DIRECT_MAP | AXAS_HAL_TABLES_STAY_READABLE)
+        let flags = AXAS_HAL_DIRECT_MAP | AXAS_HAL_TABLES_STAY_READABLE;
+        Self::new(features, flags, AXAS_NO_ZERO)
     }
 
-    fn new(features: u32, flags: u32) -> Arc<Self> {
-        let machine = Arc::new(Machine::new(flags != 0));
+    /// Guest frames hold [`SECRET`] until they are zeroed, and copies go through the direct map.
+    pub(super) fn with_contents() -> Arc<Self> {
+        Self::new(0, AXAS_HAL_DIRECT_MAP | AXAS_HAL_DIRECT_MAP_LINEAR, 0)
+    }
+
+    fn new(features: u32, flags: u32, options: u32) -> Arc<Self> {
+        let machine = Arc::new(Machine::new(flags & AXAS_HAL_TABLES_STAY_READABLE != 0));
         let hal = axas_hal_t {
             struct_size: size_of::<axas_hal_t>() as u32,
             flags,
@@ -266,7 +286,7 @@ impl World {
             levels: 3,
             size: SPACE,
             features,
-            options: AXAS_NO_ZERO,
+            options,
             ..axas_config_t::default()
         };
         let mut storage = Box::new(Storage(MaybeUninit::uninit()));

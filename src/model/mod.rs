@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 19] = [
+const DEFECTS: [Defect; 20] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -32,6 +32,7 @@ const DEFECTS: [Defect; 19] = [
     Defect::CountedInTwo,
     Defect::Publication,
     Defect::Acquisition,
+    Defect::NeighbourAcquisition,
     Defect::BlindReplacement,
     Defect::FrameKept,
     Defect::TableKept,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::host::{FOREIGN, LARGE, LINEAR, PAGE, RW, World};
+use super::host::{FOREIGN, LARGE, LINEAR, PAGE, RW, World, word_of};
 use super::{explore, on_cpu};
 use crate::abi::*;
-use crate::address_space::Verdict;
+use crate::address_space::{Access, Verdict};
 use crate::error::Error;
+use crate::flags::Permissions;
 
 /// What another CPU finds at an address.
 fn translate_on(
@@ -127,6 +128,42 @@ fn translate_without_the_lock_beside_a_discard_finds_the_old_frame_or_nothing() 
         world.discard(0, LARGE).expect("discarded");
         assert_before_or_after(reader.join().unwrap(), frame);
         assert_eq!(world.machine.count(AXAS_FRAME_GUEST), 0);
+        world.close();
+    });
+}
+
+/// The first words of two neighbouring pages, as a copy finds them.
+fn copy_first_words(world: &World, gpa: u64) -> [u64; 2] {
+    let access = Access::new(Permissions::READ, 0).expect("an access");
+    let mut words = [u64::MAX; 2];
+    let mut done = 0;
+    world
+        .for_each_chunk(gpa, 2 * PAGE, access, &mut done, &mut |chunk| {
+            for offset in (0..chunk.bytes()).step_by(PAGE as usize) {
+                let page = (chunk.gpa - gpa) / PAGE + offset as u64 / PAGE;
+                words[page as usize] = word_of(chunk.host().wrapping_add(offset));
+            }
+            Ok(true)
+        })
+        .expect("copied");
+    words
+}
+
+#[test]
+fn a_copy_beside_a_fault_on_the_next_page_reads_zeroes() {
+    explore(|| {
+        let world = World::with_contents();
+        world.map_alloc(0, LARGE, RW).expect("reserved");
+        // The tables are there, so that the frames of the next two pages lie side by side.
+        assert_eq!(world.fault(2 * PAGE, AXAS_READ), Verdict::Resolved);
+        assert_eq!(world.fault(0, AXAS_READ), Verdict::Resolved);
+        let copy = on_cpu(1, {
+            let world = world.clone();
+            move || copy_first_words(&world, 0)
+        });
+        let verdict = world.fault(PAGE, AXAS_WRITE);
+        assert_eq!(copy.join().unwrap(), [0, 0], "another guest's data");
+        assert!(matches!(verdict, Verdict::Resolved | Verdict::Spurious), "{verdict:?}");
         world.close();
     });
 }

@@ -12,10 +12,11 @@ use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 
 impl<F: Format> Engine<'_, F> {
-    /// An entry.
+    /// An entry, with everything that was written before it was: a walk reports it beside faults, and the
+    /// host may read the memory that it names.
     #[inline(never)]
     pub(crate) fn entry(&self, page: HostPhysAddr, index: Index) -> Result<Entry<F>> {
-        Ok(self.open(page)?.load(index))
+        Ok(self.open(page)?.load_acquire(index))
     }
 
     /// Writes an entry, after everything that was written before.

@@ -60,6 +60,13 @@ impl<'h, F: Format> Table<'h, F> {
         Entry::from_word(self.slot(index).load(unless(Defect::Acquisition, Ordering::Acquire)))
     }
 
+    /// As [`Table::load_acquire`], for an entry beside the one that was walked to.
+    #[inline(always)]
+    pub(crate) fn load_neighbour(&self, index: Index) -> Entry<F> {
+        let order = unless(Defect::NeighbourAcquisition, Ordering::Acquire);
+        Entry::from_word(self.slot(index).load(order))
+    }
+
     /// Writes an entry, after everything that was written before.
     #[inline(always)]
     pub(crate) fn store(&self, index: Index, entry: Entry<F>) {

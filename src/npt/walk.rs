@@ -56,24 +56,41 @@ impl NestedPageTable {
     pub(crate) fn walk_run<F: Format>(&self, gpa: u64, most: u64) -> Result<(Found<F>, u64)> {
         let (found, page) = self.walk_to::<F>(gpa)?;
         let size = entry_size(found.level);
-        let mut bytes = size.wrapping_sub(gpa & size.wrapping_sub(1));
+        let bytes = size.wrapping_sub(gpa & size.wrapping_sub(1));
         if found.level > 1 || bytes >= most || !found.entry.is_hardware_visible() {
             return Ok((found, bytes));
         }
+        let more =
+            self.followers(page, Index::of(gpa, 1), found.entry, most.wrapping_sub(bytes))?;
+        Ok((found, bytes.wrapping_add(more)))
+    }
+
+    /// Bytes of the 4 KiB leaves behind an entry of a leaf table that continue it in host memory, up to
+    /// the one that completes `most`. Their contents are read through the pointer to the first page, so
+    /// each entry is read with acquire: a fault on another CPU zeroes its frame before it installs it.
+    /// Not inlined: `scripts/check-barriers.py` looks for the acquire here.
+    #[inline(never)]
+    fn followers<F: Format>(
+        &self,
+        page: HostPhysAddr,
+        first: Index,
+        entry: Entry<F>,
+        most: u64,
+    ) -> Result<u64> {
+        let size = entry_size(1);
         let table = Table::<F>::open(self.memory(), page)?;
-        let mut expected = found.entry;
-        let mut next = Index::of(gpa, 1).next();
+        let (mut expected, mut next, mut bytes) = (entry, first.next(), 0_u64);
         while let Some(index) = next
             && bytes < most
         {
             expected = Entry::from_word(expected.word().wrapping_add(expected.step(size)));
-            if table.load(index) != expected {
+            if table.load_neighbour(index) != expected {
                 break;
             }
             bytes = bytes.wrapping_add(size);
             next = index.next();
         }
-        Ok((found, bytes))
+        Ok(bytes)
     }
 
     /// As [`NestedPageTable::walk`], beside an exclusive call too; nothing if tables went meanwhile, the
