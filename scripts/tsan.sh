@@ -8,6 +8,7 @@ load_toolchain
 
 seconds=${1:-60}
 threads=${2:-4}
+rounds=20000 # of copies beside faults
 out=$BUILD/tsan
 target=x86_64-unknown-linux-gnu
 have gcc || die "gcc is missing; run: apt-get install gcc"
@@ -22,12 +23,14 @@ RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sani
 runtime=$(find "$(rustc --print sysroot)/lib/rustlib/$target/lib" -name 'librustc*_rt.tsan.a' | head -n1)
 [ -n "$runtime" ] || die "this Rust has no ThreadSanitizer runtime; run: rustup toolchain install stable"
 archive=$CARGO_TARGET_DIR/$target/release/libaxaddrspace.a
-broken="the stress does not compile"
-run gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=thread -fPIE -Wall -Wextra -Wpedantic \
-	-Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wstrict-prototypes -Werror -Iinclude \
-	-c c-tests/stress/stress.c -o "$out/stress.o" || die "$broken"
-run gcc -pie "$out/stress.o" "$archive" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
-	-rdynamic -pthread -ldl -lrt -lm -lresolv -lstdc++ -lgcc_s -o "$out/stress" || die "$broken"
+for program in stress copies; do
+	run gcc -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -g -fsanitize=thread -fPIE -Wall -Wextra -Wpedantic \
+		-Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wstrict-prototypes -Werror -Iinclude \
+		-c "c-tests/stress/$program.c" -o "$out/$program.o" || die "$program.c does not compile"
+	run gcc -pie "$out/$program.o" "$archive" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
+		-rdynamic -pthread -ldl -lrt -lm -lresolv -lstdc++ -lgcc_s -o "$out/$program" ||
+		die "$program does not link"
+done
 
 # Without the calls of instrumented Rust code in it the archive would show nothing.
 calls=$(nm "$archive" 2>/dev/null | grep -c ' U __tsan_atomic64')
@@ -43,6 +46,12 @@ for mode in own caller; do
 		failed=1
 	fi
 done
+if "$out/copies" "$rounds" "$threads" >"$out/copies.txt" 2>&1; then
+	say "ok      copies beside faults, $threads threads: $(tail -n1 "$out/copies.txt")"
+else
+	say "FAILED  copies beside faults (see $out/copies.txt): $(tail -n1 "$out/copies.txt")"
+	failed=1
+fi
 timeout 60 "$out/stress" 10 "$threads" nobody >"$out/nobody.txt" 2>&1
 if grep -q 'WARNING: ThreadSanitizer' "$out/nobody.txt"; then
 	say "noticed nobody's lock: $(grep -m1 'WARNING: ThreadSanitizer' "$out/nobody.txt")"

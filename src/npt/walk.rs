@@ -30,7 +30,9 @@ impl NestedPageTable {
         self.walk_to(gpa).map(|(found, _)| found)
     }
 
-    /// As [`NestedPageTable::walk`], with the table that holds the entry.
+    /// As [`NestedPageTable::walk`], with the table that holds the entry. Not inlined, for
+    /// `scripts/check-acquire.py`.
+    #[inline(never)]
     fn walk_to<F: Format>(&self, gpa: u64) -> Result<(Found<F>, HostPhysAddr)> {
         let mut page = self.root_page(gpa);
         let mut level = self.shape.levels;
@@ -68,7 +70,7 @@ impl NestedPageTable {
     /// Bytes of the 4 KiB leaves behind an entry of a leaf table that continue it in host memory, up to
     /// the one that completes `most`. Their contents are read through the pointer to the first page, so
     /// each entry is read with acquire: a fault on another CPU zeroes its frame before it installs it.
-    /// Not inlined: `scripts/check-barriers.py` looks for the acquire here.
+    /// Not inlined, for `scripts/check-acquire.py`.
     #[inline(never)]
     fn followers<F: Format>(
         &self,
