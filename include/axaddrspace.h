@@ -12,6 +12,8 @@
  * - A call that returns an error changed nothing and kept no frame.
  * - Checks come in this order: null and unknown values; unsupported; overflow; alignment; size 0;
  *   range of the space; width of the host-physical address; overlap.
+ * - Outside the space nothing is mapped: calls that look at one address say AXAS_ERR_NOT_MAPPED (a
+ *   fault: AXAS_FAULT_UNMAPPED); calls that take a range say AXAS_ERR_INVALID_INPUT.
  * - Lock classes. Exclusive calls of a space run alone; shared calls run beside each other; the
  *   library holds a reader-writer lock of its own for that. With AXAS_CALLER_LOCKED the host holds
  *   at least the class that the function names and the library takes no lock. All but
@@ -70,12 +72,14 @@
 #define AXAS_FORMAT_NATIVE 0u
 
 /**
- * Intel extended page tables (Intel SDM vol. 3C, "The Extended Page Table Mechanism").
+ * Intel extended page tables (Intel SDM vol. 3C, "The Extended Page Table Mechanism"). The control
+ * "mode-based execute control for EPT" must be 0: with it no page is executable in user mode.
  */
 #define AXAS_FORMAT_EPT 1u
 
 /**
- * AMD nested page tables (AMD APM vol. 2, "Nested Paging").
+ * AMD nested page tables (AMD APM vol. 2, "Nested Paging"). GMET must be off: with it no page is
+ * executable in supervisor mode.
  */
 #define AXAS_FORMAT_NPT 2u
 
@@ -172,7 +176,9 @@
 #define AXAS_EXECUTE 4u
 
 /**
- * Accepted, no effect: second stages know no user mode (what hardware asks for is always set).
+ * Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute
+ * control (EPT) and GMET (NPT), which tell the modes apart, are not used; where hardware asks for a
+ * user bit (NPT, RISC-V) it is always set.
  */
 #define AXAS_USER 8u
 
@@ -338,7 +344,8 @@
 #define AXAS_FEATURE_EPT_AD 4u
 
 /**
- * FEAT_XNX.
+ * FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither;
+ * the entries say that with and without FEAT_XNX.
  */
 #define AXAS_FEATURE_ARM_XNX 8u
 
@@ -363,17 +370,17 @@
 #define AXAS_FEATURE_ARM_VMID16 128u
 
 /**
- * Svpbmt, and the host sets henvcfg.PBMTE where needed.
+ * Svpbmt, and menvcfg.PBMTE is 1: see AXAS_NEEDS_MENVCFG_PBMTE.
  */
 #define AXAS_FEATURE_RISCV_SVPBMT 256u
 
 /**
- * Svnapot.
+ * Svnapot: not used, AXAS_ERR_UNSUPPORTED at create. Leaves of 64 KiB are not made.
  */
 #define AXAS_FEATURE_RISCV_SVNAPOT 512u
 
 /**
- * Svadu, and the host sets henvcfg.ADUE.
+ * Svadu, and menvcfg.ADUE is 1: see AXAS_NEEDS_MENVCFG_ADUE.
  */
 #define AXAS_FEATURE_RISCV_SVADU 1024u
 
@@ -420,19 +427,21 @@
 #define AXAS_NEEDS_VTCR_HA_HD 2u
 
 /**
- * henvcfg.PBMTE (menvcfg.PBMTE for the G-stage) must be 1.
- */
-#define AXAS_NEEDS_HENVCFG_PBMTE 4u
-
-/**
- * henvcfg.ADUE (menvcfg.ADUE for the G-stage) must be 1.
- */
-#define AXAS_NEEDS_HENVCFG_ADUE 8u
-
-/**
  * EFER.NXE of the host must be 1.
  */
 #define AXAS_NEEDS_EFER_NXE 16u
+
+/**
+ * menvcfg.PBMTE must be 1 (henvcfg.PBMTE is for the guest's own tables). menvcfg is M-mode's and SBI has
+ * no call for this bit: firmware sets it at boot. Source: RISC-V Privileged Architecture, menvcfg.
+ */
+#define AXAS_NEEDS_MENVCFG_PBMTE 32u
+
+/**
+ * menvcfg.ADUE must be 1 (henvcfg.ADUE is for the guest's own tables). menvcfg is M-mode's: a host in HS
+ * mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
+ */
+#define AXAS_NEEDS_MENVCFG_ADUE 64u
 
 /**
  * A walk found an invalid entry.
@@ -565,7 +574,8 @@ typedef struct axas_config_t {
         uint32_t levels;
         /**
          * Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT),
-         * 40 (Arm), 56 (RISC-V). On Arm rounded down to an architected size (32, 36, 40, 42, 44, 48).
+         * 40 (Arm), 56 (RISC-V). On Arm rounded down to a size that pages of 4 KiB have without LPA2 (32,
+         * 36, 40, 42, 44, 48), from 56 at most, the widest that PARange says.
          */
         uint32_t pa_bits;
         /**
@@ -1057,11 +1067,13 @@ typedef struct axas_stats_t {
          */
         uint64_t tlb_requests;
         /**
-         * Frames taken from alloc_frame ever, in units of 4 KiB.
+         * Frames taken from alloc_frame ever, in units of 4 KiB: tables, root and handle, memory of the
+         * guest, and what was unusable and went back. Not those of axas_frame_alloc, which belong to no space.
          */
         uint64_t frames_allocated;
         /**
-         * Frames given to dealloc_frame ever, in units of 4 KiB.
+         * Frames given to dealloc_frame ever, in units of 4 KiB. What is held is the difference:
+         * table_frames, guest_frames, and one more for the handle of axas_create.
          */
         uint64_t frames_released;
         /**
@@ -1170,8 +1182,9 @@ extern "C" {
  *   struct_size too short for the required members, unaligned base or size, size 0, base + size
  *   above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
- *   levels, pa_bits or gpa_bits that the format cannot have, a vmid that needs
- *   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH on NPT, a HAL with release_virt;
+ *   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
+ *   AXAS_FEATURE_RISCV_SVNAPOT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
+ *   on NPT, a HAL with release_virt;
  *   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  *
@@ -1789,8 +1802,10 @@ axas_status_t axas_fault_from_arm(uint64_t esr,
  * set. With accessed and dirty flags on, hardware reports a guest's table walk as a read and a write; a
  * read-modify-write is a write, with or without a read. A qualification without an access leaves
  * AXAS_VALID_ACCESS clear, as a misconfiguration does: AXAS_KIND_MISCONFIG (exit reason 49) is not for
- * axas_handle_page_fault, which would call it spurious for ever. An exit reason with bit 31 is a failed
- * VM entry. Source: Intel SDM vol. 3C, "Exit Qualification for EPT Violations".
+ * axas_handle_page_fault, which would call it spurious for ever. So is a fetch where the entries allow
+ * fetches (bits 2 and 5), which is AXAS_KIND_OTHER: with mode-based execute control, which must be off,
+ * each fetch in user mode is one. An exit reason with bit 31 is a failed VM entry. Source: Intel SDM vol.
+ * 3C, "Exit Qualification for EPT Violations".
  */
 AXAS_MUST_USE
 axas_status_t axas_fault_from_ept(uint32_t exit_reason,
@@ -1959,11 +1974,11 @@ axas_status_t axas_translate(const struct axas_t *space,
  * The entry that covers an address.
  *
  * @param space The space.
- * @param gpa Any guest-physical address of the space.
+ * @param gpa Any guest-physical address.
  * @param mapping Takes the entry: its first address and size, clipped to the space; a hole is
  *   AXAS_STATE_ABSENT with the size of the empty entry; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, outside the space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
- *   AXAS_ERR_BAD_STATE: corrupt table.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: outside the space;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
  *
  * Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
  */

@@ -116,6 +116,8 @@ pub fn from_ept(exit_reason: u32, qualification: u64, gpa: u64) -> Result<axas_f
     const MISCONFIGURATION: u32 = 49;
     const ACCESS: u64 = 7;
     const ENTRY_ALLOWS: u64 = 7 << 3;
+    /// A fetch, and the entry is executable (in supervisor mode, where modes differ).
+    const FETCH_ALLOWED: u64 = 1 << 2 | 1 << 5;
     const LINEAR_VALID: u64 = 1 << 7;
     const FINAL_ACCESS: u64 = 1 << 8;
 
@@ -133,6 +135,8 @@ pub fn from_ept(exit_reason: u32, qualification: u64, gpa: u64) -> Result<axas_f
         _ => return Err(Error::InvalidInput),
     }
     let is_missing = qualification & ENTRY_ALLOWS == 0;
+    // Something else than the bits R, W and X forbids it: mode-based execute control, which must be off.
+    let is_allowed = qualification & FETCH_ALLOWED == FETCH_ALLOWED;
     let is_walk = qualification & (LINEAR_VALID | FINAL_ACCESS) == LINEAR_VALID;
     // AXAS_READ, AXAS_WRITE and AXAS_EXECUTE are the bits of the qualification.
     let reported = (qualification & ACCESS) as u32;
@@ -144,7 +148,11 @@ pub fn from_ept(exit_reason: u32, qualification: u64, gpa: u64) -> Result<axas_f
     Ok(axas_fault_t {
         gpa,
         access,
-        kind: if is_missing { AXAS_KIND_TRANSLATION } else { AXAS_KIND_PERMISSION },
+        kind: match (is_allowed, is_missing) {
+            (true, _) => AXAS_KIND_OTHER,
+            (_, true) => AXAS_KIND_TRANSLATION,
+            _ => AXAS_KIND_PERMISSION,
+        },
         valid: AXAS_VALID_GPA
             | bit(reported != 0, AXAS_VALID_ACCESS)
             | bit(is_walk, AXAS_IS_TABLE_WALK),

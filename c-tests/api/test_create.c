@@ -234,13 +234,13 @@ static void the_smallest_number_of_levels_is_the_default(void **state)
 
 static void widths_that_cannot_be_are_refused(void **state)
 {
-	static const uint32_t most_pa_bits[] = { 0, 52, 52, 48, 56 };
+	static const uint32_t most_pa_bits[] = { 0, 52, 52, 56, 56 };
 	FIXTURE(f);
 	axas_config_t cfg = f->cfg;
 
 	cfg.pa_bits = 31;
 	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &cfg, &f->host.hal));
-	cfg.pa_bits = most_pa_bits[cfg.format] + 4;
+	cfg.pa_bits = most_pa_bits[cfg.format] + 1;
 	assert_status(AXAS_ERR_UNSUPPORTED, try(f, &cfg, &f->host.hal));
 	cfg.pa_bits = most_pa_bits[cfg.format];
 	assert_status(AXAS_OK, try(f, &cfg, &f->host.hal));
@@ -248,6 +248,56 @@ static void widths_that_cannot_be_are_refused(void **state)
 	assert_status(AXAS_ERR_UNSUPPORTED, try(f, &cfg, &f->host.hal));
 	cfg.gpa_bits = 60;
 	assert_status(AXAS_ERR_UNSUPPORTED, try(f, &cfg, &f->host.hal));
+}
+
+/* Every width that is accepted comes out as it is, on Arm as the next architected one below. */
+static void pa_bits_are_rounded_down_on_arm_and_kept_elsewhere(void **state)
+{
+	static const uint32_t most[] = { 0, 52, 52, 56, 56 };
+	static const uint32_t sizes[] = { 32, 36, 40, 42, 44, 48 };
+	FIXTURE(f);
+
+	host_exit(&f->host);
+	host_init(&f->host, HOST_DIRECT_MAP, HOST_PA_LOW_BASE);
+	f->cfg.size = GIB;
+	for (uint32_t bits = 32; bits <= most[f->cfg.format]; bits++) {
+		uint32_t expected = bits;
+		axas_hw_regs_t regs;
+
+		for (size_t i = 0; f->cfg.format == AXAS_FORMAT_ARM_S2 && i < 6; i++)
+			if (sizes[i] <= bits)
+				expected = sizes[i];
+		f->cfg.pa_bits = bits;
+		fixture_create(f);
+		assert_ok(axas_hw_regs(f->as, &regs));
+		assert_int_equal(regs.pa_bits, expected);
+		fixture_destroy(f);
+	}
+}
+
+/* They would change nothing: a host that declares one expects what does not come. */
+static void features_without_a_use_are_unsupported(void **state)
+{
+	static const struct {
+		uint32_t format, feature;
+	} unused[] = {
+		{ AXAS_FORMAT_ARM_S2, AXAS_FEATURE_ARM_XNX },
+		{ AXAS_FORMAT_RISCV_GSTAGE, AXAS_FEATURE_RISCV_SVNAPOT },
+	};
+	FIXTURE(f);
+
+	for (size_t i = 0; i < sizeof(unused) / sizeof(unused[0]); i++) {
+		const axas_status_t expected = unused[i].format == f->cfg.format ?
+						       AXAS_ERR_UNSUPPORTED :
+						       AXAS_ERR_INVALID_INPUT;
+		axas_config_t cfg = f->cfg;
+		uint64_t frames = 0x11;
+
+		cfg.features |= unused[i].feature;
+		assert_status(expected, try(f, &cfg, &f->host.hal));
+		assert_status(expected, axas_tables_needed(&cfg, 0, PAGE, RW, &frames));
+		assert_int_equal(frames, 0x11);
+	}
 }
 
 static void every_known_hal_flag_is_accepted(void **state)
@@ -500,6 +550,8 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(each_number_of_levels_has_its_width),
 		EACH_FORMAT_NO_SPACE(the_smallest_number_of_levels_is_the_default),
 		EACH_FORMAT_NO_SPACE(widths_that_cannot_be_are_refused),
+		EACH_FORMAT_NO_SPACE(pa_bits_are_rounded_down_on_arm_and_kept_elsewhere),
+		EACH_FORMAT_NO_SPACE(features_without_a_use_are_unsupported),
 		EACH_FORMAT_NO_SPACE(every_known_hal_flag_is_accepted),
 		EACH_FORMAT_NO_SPACE(each_required_callback_is_required),
 		EACH_FORMAT_NO_SPACE(a_short_hal_is_invalid_where_a_required_member_is_cut_off),

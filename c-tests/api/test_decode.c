@@ -391,6 +391,9 @@ static axas_fault_t ept_expected(uint64_t qualification)
 		f.valid |= AXAS_VALID_ACCESS;
 	else
 		f.access = allows_something ? ALL_ACCESS : AXAS_READ;
+	/* a fetch from what may be fetched from: something else forbade it */
+	if (qualification & BIT(2) && qualification & BIT(5))
+		f.kind = AXAS_KIND_OTHER;
 	/* bit 8 means something only with bit 7 */
 	if ((qualification & EPT_LINEAR) && !(qualification & EPT_FINAL))
 		f.valid |= AXAS_IS_TABLE_WALK;
@@ -431,6 +434,10 @@ static void ept_violations_as_hosts_meet_them(void **state)
 	assert_ok(axas_fault_from_ept(EPT_VIOLATION, 0x1aa, 0xabcd000, &f));
 	assert_int_equal(f.kind, AXAS_KIND_PERMISSION);
 	assert_int_equal(f.access, AXAS_WRITE);
+	/* a user fetch with mode-based execute control: supervisor code may run there (5), user code not (6) */
+	assert_ok(axas_fault_from_ept(EPT_VIOLATION, final | 1 << 2 | 7 << 3, 0xabcd000, &f));
+	assert_int_equal(f.kind, AXAS_KIND_OTHER);
+	assert_int_equal(f.access, AXAS_EXECUTE);
 	/* a walk of the guest's tables: a read, with accessed and dirty flags also a write */
 	assert_ok(axas_fault_from_ept(EPT_VIOLATION, EPT_LINEAR | 1 << 0, 0xabcd000, &f));
 	assert_int_equal(f.access, AXAS_READ);

@@ -78,10 +78,10 @@ static void riscv_names_the_extensions_it_uses(void **state)
 	assert_int_equal(registers(f).required_state, 0);
 	fixture_destroy(f);
 	f->cfg.features = AXAS_FEATURE_RISCV_SVPBMT;
-	assert_int_equal(registers(f).required_state, AXAS_NEEDS_HENVCFG_PBMTE);
+	assert_int_equal(registers(f).required_state, AXAS_NEEDS_MENVCFG_PBMTE);
 	fixture_destroy(f);
 	f->cfg.features = AXAS_FEATURE_RISCV_SVADU;
-	assert_int_equal(registers(f).required_state, AXAS_NEEDS_HENVCFG_ADUE);
+	assert_int_equal(registers(f).required_state, AXAS_NEEDS_MENVCFG_ADUE);
 }
 
 /* Every width of guest address on every width of physical address that allows it. */

@@ -104,7 +104,6 @@ static uint32_t cpu_of_features(uint32_t features)
 
 	cpu |= (features & AXAS_FEATURE_1G_PAGES) ? (uint32_t)CPU_1G_PAGES : 0;
 	cpu |= (features & AXAS_FEATURE_EPT_EXECUTE_ONLY) ? (uint32_t)CPU_EPT_EXECUTE_ONLY : 0;
-	cpu |= (features & AXAS_FEATURE_ARM_XNX) ? (uint32_t)CPU_ARM_XNX : 0;
 	cpu |= (features & AXAS_FEATURE_ARM_FWB) ? (uint32_t)CPU_ARM_FWB : 0;
 	cpu |= (features & AXAS_FEATURE_RISCV_SVPBMT) ? (uint32_t)CPU_SVPBMT : 0;
 	return cpu;

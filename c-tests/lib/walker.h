@@ -20,9 +20,8 @@ enum walk_format { WALK_EPT = 1, WALK_NPT, WALK_ARM, WALK_RISCV };
 enum {
 	CPU_1G_PAGES = 1u << 0,
 	CPU_EPT_EXECUTE_ONLY = 1u << 1,
-	CPU_ARM_XNX = 1u << 2,
-	CPU_ARM_FWB = 1u << 3,
-	CPU_SVPBMT = 1u << 4,
+	CPU_ARM_FWB = 1u << 2,
+	CPU_SVPBMT = 1u << 3,
 };
 
 enum walk_memory {

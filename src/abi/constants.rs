@@ -35,9 +35,11 @@ pub const AXAS_ERR_AGAIN: axas_status_t = -8;
 /// The format of the target this archive was built for; on x86 the CPU's vendor decides (CPUID
 /// leaf 0). On hosted builds axas_create returns AXAS_ERR_UNSUPPORTED for it.
 pub const AXAS_FORMAT_NATIVE: u32 = 0_u32;
-/// Intel extended page tables (Intel SDM vol. 3C, "The Extended Page Table Mechanism").
+/// Intel extended page tables (Intel SDM vol. 3C, "The Extended Page Table Mechanism"). The control
+/// "mode-based execute control for EPT" must be 0: with it no page is executable in user mode.
 pub const AXAS_FORMAT_EPT: u32 = 1_u32;
-/// AMD nested page tables (AMD APM vol. 2, "Nested Paging").
+/// AMD nested page tables (AMD APM vol. 2, "Nested Paging"). GMET must be off: with it no page is
+/// executable in supervisor mode.
 pub const AXAS_FORMAT_NPT: u32 = 2_u32;
 /// AArch64 stage 2, 4 KiB granule (Arm ARM, "The AArch64 Virtual Memory System Architecture").
 pub const AXAS_FORMAT_ARM_S2: u32 = 3_u32;
@@ -80,7 +82,9 @@ pub const AXAS_WRITE: u32 = 0x2_u32;
 /// The guest may fetch instructions. Without AXAS_READ on Arm and RISC-V, and on EPT with
 /// AXAS_FEATURE_EPT_EXECUTE_ONLY.
 pub const AXAS_EXECUTE: u32 = 0x4_u32;
-/// Accepted, no effect: second stages know no user mode (what hardware asks for is always set).
+/// Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute
+/// control (EPT) and GMET (NPT), which tell the modes apart, are not used; where hardware asks for a
+/// user bit (NPT, RISC-V) it is always set.
 pub const AXAS_USER: u32 = 0x8_u32;
 /// Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and
 /// plain without (the PMAs decide).
@@ -154,7 +158,8 @@ pub const AXAS_FEATURE_1G_PAGES: u32 = 0x1_u32;
 pub const AXAS_FEATURE_EPT_EXECUTE_ONLY: u32 = 0x2_u32;
 /// Accessed and dirty flags: sets bit 6 of the EPTP (IA32_VMX_EPT_VPID_CAP bit 21).
 pub const AXAS_FEATURE_EPT_AD: u32 = 0x4_u32;
-/// FEAT_XNX.
+/// FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither;
+/// the entries say that with and without FEAT_XNX.
 pub const AXAS_FEATURE_ARM_XNX: u32 = 0x8_u32;
 /// FEAT_S2FWB, and the host sets HCR_EL2.FWB.
 pub const AXAS_FEATURE_ARM_FWB: u32 = 0x10_u32;
@@ -164,11 +169,11 @@ pub const AXAS_FEATURE_ARM_HAFDBS: u32 = 0x20_u32;
 pub const AXAS_FEATURE_ARM_BBM2: u32 = 0x40_u32;
 /// FEAT_VMID16: VMIDs up to 65535, sets VTCR_EL2.VS.
 pub const AXAS_FEATURE_ARM_VMID16: u32 = 0x80_u32;
-/// Svpbmt, and the host sets henvcfg.PBMTE where needed.
+/// Svpbmt, and menvcfg.PBMTE is 1: see AXAS_NEEDS_MENVCFG_PBMTE.
 pub const AXAS_FEATURE_RISCV_SVPBMT: u32 = 0x100_u32;
-/// Svnapot.
+/// Svnapot: not used, AXAS_ERR_UNSUPPORTED at create. Leaves of 64 KiB are not made.
 pub const AXAS_FEATURE_RISCV_SVNAPOT: u32 = 0x200_u32;
-/// Svadu, and the host sets henvcfg.ADUE.
+/// Svadu, and menvcfg.ADUE is 1: see AXAS_NEEDS_MENVCFG_ADUE.
 pub const AXAS_FEATURE_RISCV_SVADU: u32 = 0x400_u32;
 /// Svvptc: invalid entries that became valid need no fence.
 pub const AXAS_FEATURE_RISCV_SVVPTC: u32 = 0x800_u32;
@@ -190,12 +195,14 @@ pub const AXAS_NO_WAIT: u32 = 16_u32;
 pub const AXAS_NEEDS_HCR_FWB: u32 = 1_u32;
 /// VTCR_EL2.HA and HD are 1 in control_register.
 pub const AXAS_NEEDS_VTCR_HA_HD: u32 = 2_u32;
-/// henvcfg.PBMTE (menvcfg.PBMTE for the G-stage) must be 1.
-pub const AXAS_NEEDS_HENVCFG_PBMTE: u32 = 4_u32;
-/// henvcfg.ADUE (menvcfg.ADUE for the G-stage) must be 1.
-pub const AXAS_NEEDS_HENVCFG_ADUE: u32 = 8_u32;
 /// EFER.NXE of the host must be 1.
 pub const AXAS_NEEDS_EFER_NXE: u32 = 16_u32;
+/// menvcfg.PBMTE must be 1 (henvcfg.PBMTE is for the guest's own tables). menvcfg is M-mode's and SBI has
+/// no call for this bit: firmware sets it at boot. Source: RISC-V Privileged Architecture, menvcfg.
+pub const AXAS_NEEDS_MENVCFG_PBMTE: u32 = 32_u32;
+/// menvcfg.ADUE must be 1 (henvcfg.ADUE is for the guest's own tables). menvcfg is M-mode's: a host in HS
+/// mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
+pub const AXAS_NEEDS_MENVCFG_ADUE: u32 = 64_u32;
 
 /// A walk found an invalid entry.
 pub const AXAS_KIND_TRANSLATION: u32 = 1_u32;

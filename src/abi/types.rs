@@ -140,7 +140,8 @@ pub struct axas_config_t {
     /// privilege level 0.
     pub levels: u32,
     /// Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT),
-    /// 40 (Arm), 56 (RISC-V). On Arm rounded down to an architected size (32, 36, 40, 42, 44, 48).
+    /// 40 (Arm), 56 (RISC-V). On Arm rounded down to a size that pages of 4 KiB have without LPA2 (32,
+    /// 36, 40, 42, 44, 48), from 56 at most, the widest that PARange says.
     pub pa_bits: u32,
     /// First guest-physical address of the space, a multiple of 4096.
     pub base: axas_gpa_t,
@@ -249,9 +250,11 @@ pub struct axas_stats_t {
     pub faults_error: u64,
     /// Requests to tlb_flush or the built-in flush ever.
     pub tlb_requests: u64,
-    /// Frames taken from alloc_frame ever, in units of 4 KiB.
+    /// Frames taken from alloc_frame ever, in units of 4 KiB: tables, root and handle, memory of the
+    /// guest, and what was unusable and went back. Not those of axas_frame_alloc, which belong to no space.
     pub frames_allocated: u64,
-    /// Frames given to dealloc_frame ever, in units of 4 KiB.
+    /// Frames given to dealloc_frame ever, in units of 4 KiB. What is held is the difference:
+    /// table_frames, guest_frames, and one more for the handle of axas_create.
     pub frames_released: u64,
     /// Zero.
     pub reserved: [u64; 8],

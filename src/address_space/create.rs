@@ -182,7 +182,8 @@ impl AddressSpace {
             (&raw mut (*space).range).write(plan.range);
             (&raw mut (*space).options).write(config.options);
             (&raw mut (*space).handle).write(handle);
-            (&raw mut (*space).counts).write(Counts::default());
+            let allocated = AtomicU64::new(u64::from(handle.is_some()));
+            (&raw mut (*space).counts).write(Counts { allocated, ..Counts::default() });
             (&raw mut (*space).work).write(UnsafeCell::new(Work::new()));
         }
     }
@@ -209,7 +210,7 @@ fn checked_storage(storage: *mut u8, bytes: usize) -> Result<NonNull<AddressSpac
     Ok(place)
 }
 
-/// Takes a frame for a handle, which the space does not count.
+/// Takes a frame for a handle, which [`AddressSpace::place`] counts.
 #[inline(never)]
 fn handle_of(host: &Host) -> Result<(NonNull<AddressSpace>, HostPhysAddr)> {
     if host.has_windows() {
@@ -255,6 +256,9 @@ fn plan(config: &axas_config_t) -> Result<Plan> {
 fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
     if config.features & !F::FEATURES != 0 {
         return Err(Error::InvalidInput);
+    }
+    if config.features & F::UNSUPPORTED_FEATURES != 0 {
+        return Err(Error::Unsupported);
     }
     let features = Features(config.features);
     F::check_vmid(config.vmid, features)?;

@@ -47,7 +47,7 @@ impl AddressSpace {
     /// The entry that covers an address.
     pub fn query(&self, gpa: u64) -> Result<axas_mapping_t> {
         if !self.has(gpa) {
-            return Err(Error::InvalidInput);
+            return Err(Error::NotMapped);
         }
         self.look(gpa)
     }

@@ -119,8 +119,10 @@ pub unsafe extern "C" fn axas_fault_from_arm(
 /// set. With accessed and dirty flags on, hardware reports a guest's table walk as a read and a write; a
 /// read-modify-write is a write, with or without a read. A qualification without an access leaves
 /// AXAS_VALID_ACCESS clear, as a misconfiguration does: AXAS_KIND_MISCONFIG (exit reason 49) is not for
-/// axas_handle_page_fault, which would call it spurious for ever. An exit reason with bit 31 is a failed
-/// VM entry. Source: Intel SDM vol. 3C, "Exit Qualification for EPT Violations".
+/// axas_handle_page_fault, which would call it spurious for ever. So is a fetch where the entries allow
+/// fetches (bits 2 and 5), which is AXAS_KIND_OTHER: with mode-based execute control, which must be off,
+/// each fetch in user mode is one. An exit reason with bit 31 is a failed VM entry. Source: Intel SDM vol.
+/// 3C, "Exit Qualification for EPT Violations".
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fault_from_ept(

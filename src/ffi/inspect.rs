@@ -51,11 +51,11 @@ pub unsafe extern "C" fn axas_translate(
 /// The entry that covers an address.
 ///
 /// @param space The space.
-/// @param gpa Any guest-physical address of the space.
+/// @param gpa Any guest-physical address.
 /// @param mapping Takes the entry: its first address and size, clipped to the space; a hole is
 ///   AXAS_STATE_ABSENT with the size of the empty entry; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, outside the space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
-///   AXAS_ERR_BAD_STATE: corrupt table.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: outside the space;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
 ///
 /// Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
 #[unsafe(no_mangle)]

@@ -114,8 +114,9 @@ unsafe fn create(
 ///   struct_size too short for the required members, unaligned base or size, size 0, base + size
 ///   above 2^64, vmid out of range, pa_bits below 32;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
-///   levels, pa_bits or gpa_bits that the format cannot have, a vmid that needs
-///   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH on NPT, a HAL with release_virt;
+///   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
+///   AXAS_FEATURE_RISCV_SVNAPOT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
+///   on NPT, a HAL with release_virt;
 ///   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
 ///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 ///

@@ -100,8 +100,15 @@ impl<'a> Ledger<'a> {
 
     #[inline(never)]
     fn take(&self, order: u32, purpose: Purpose) -> Result<OwnedFrame<'_>> {
-        let address = self.host.take(order, purpose)?;
-        add(&self.counts.allocated, 1_u64.wrapping_shl(order));
+        let pages = 1_u64.wrapping_shl(order);
+        let address = self.host.take(order, purpose).inspect_err(|error| {
+            if *error == Error::BadState {
+                // What came was no frame and went back.
+                add(&self.counts.allocated, pages);
+                add(&self.counts.released, pages);
+            }
+        })?;
+        add(&self.counts.allocated, pages);
         Ok(self.adopt(Frame { address, order, purpose }))
     }
 

@@ -217,7 +217,7 @@ fn riscv_hgatp() {
     assert_eq!(of(51, 0).root_register, 0xa000_3000_0008_0004);
     assert_eq!(of(41, 0).required_state, 0);
     let features = AXAS_FEATURE_RISCV_SVPBMT | AXAS_FEATURE_RISCV_SVADU;
-    let expected = AXAS_NEEDS_HENVCFG_PBMTE | AXAS_NEEDS_HENVCFG_ADUE;
+    let expected = AXAS_NEEDS_MENVCFG_PBMTE | AXAS_NEEDS_MENVCFG_ADUE;
     assert_eq!(of(41, features).required_state, expected);
     assert_eq!(of(41, features).control_register, 0);
 }

@@ -39,7 +39,6 @@ SYSREG(sctlr_el1)
 /* Fields of the ID registers: Arm ARM, D19.2. */
 #define PARANGE(mmfr0)   ((mmfr0)&15)
 #define HAFDBS(mmfr1)    ((mmfr1)&15)
-#define XNX(mmfr1)       ((mmfr1) >> 28 & 15)
 #define FWB(mmfr2)       ((mmfr2) >> 40 & 15)
 #define BBM(mmfr2)       ((mmfr2) >> 52 & 15)
 #define HCR_DC           (UINT64_C(1) << 12)
@@ -95,8 +94,6 @@ void layer_probe(void)
 	layer.reach = layer.space_size;
 	/* Level 1 resolves 39 bits: a root of two tables makes 40 of it. */
 	layer.root_bytes = GUEST_LEVELS == 3 && width == THREE_LEVEL_BITS ? 8192 : 4096;
-	if (XNX(mmfr1))
-		layer.features |= AXAS_FEATURE_ARM_XNX;
 	if (HAFDBS(mmfr1) >= HAFDBS_DIRTY)
 		layer.features |= AXAS_FEATURE_ARM_HAFDBS;
 	if (FWB(mmfr2))

@@ -17,10 +17,7 @@
 #define NAME(number) #number
 #define WRITE_CSR(number, value) \
 	__asm__ volatile("csrw " NAME(number) ", %0" ::"r"((uint64_t)(value)) : "memory")
-#define CSR_HENVCFG 0x60a
-#define CSR_VSATP   0x280
-
-#define HENVCFG_PBMTE (UINT64_C(1) << 62)
+#define CSR_VSATP 0x280
 
 /* Stage 1 of the guest: Sv39, all that a leaf needs and every permission. */
 #define VSATP_SV39   (UINT64_C(8) << 60)
@@ -58,7 +55,7 @@ void secondary_entry(void);
 
 void layer_probe(void)
 {
-	/* Extensions stand in the device tree only. */
+	/* Extensions stand in the device tree only; OpenSBI has set menvcfg.PBMTE where Svpbmt is. */
 	layer.features = DECLARED_FEATURES;
 	/* Sv39x4 takes 41 bits, Sv48x4 50; QEMU 7.2 refuses every address with the top one set. */
 	layer.space_size = UINT64_C(1) << (GUEST_LEVELS == 3 ? 41 : 50);
@@ -110,8 +107,6 @@ static int64_t sbi(uint64_t extension, uint64_t function, const uint64_t argumen
 struct vcpu *layer_load(uint32_t cpu, const axas_hw_regs_t *registers)
 {
 	vcpus[cpu] = *vcpu_start(registers, GPA_PROGRAM);
-	if (registers->required_state & AXAS_NEEDS_HENVCFG_PBMTE)
-		WRITE_CSR(CSR_HENVCFG, HENVCFG_PBMTE);
 	return &vcpus[cpu];
 }
 

@@ -61,6 +61,8 @@ const VTTBR_VMID_SHIFT: u32 = 48;
 
 /// Physical address sizes with their VTCR_EL2.PS values.
 const PA_SIZES: [(u32, u64); 6] = [(32, 0), (36, 1), (40, 2), (42, 3), (44, 4), (48, 5)];
+/// The widest that ID_AA64MMFR0_EL1.PARange can say (FEAT_D128).
+const WIDEST_PA_BITS: u32 = 56;
 /// At most this many root tables are concatenated, as an order.
 const MAX_CONCATENATION: u32 = 4;
 /// Narrowest input of a walk that starts with three levels (start level 1 resolves one bit).
@@ -101,6 +103,7 @@ impl Format for ArmStage2 {
         | AXAS_FEATURE_ARM_HAFDBS
         | AXAS_FEATURE_ARM_BBM2
         | AXAS_FEATURE_ARM_VMID16;
+    const UNSUPPORTED_FEATURES: u32 = AXAS_FEATURE_ARM_XNX;
     const MIN_LEVELS: u32 = 3;
     const MAX_LEVELS: u32 = 4;
     const MAX_PA_BITS: u32 = 48;
@@ -215,7 +218,10 @@ impl Format for ArmStage2 {
     }
 
     fn shape(request: ShapeRequest) -> Result<Shape> {
-        let requested = pa_bits::<Self>(request.pa_bits)?;
+        let requested = match request.pa_bits {
+            Self::MAX_PA_BITS..=WIDEST_PA_BITS => Self::MAX_PA_BITS,
+            bits => pa_bits::<Self>(bits)?,
+        };
         let pa_bits = PA_SIZES
             .into_iter()
             .rev()

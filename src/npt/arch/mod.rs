@@ -138,6 +138,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const ID: FormatId;
     /// Features of `axas_config_t` that mean something here.
     const FEATURES: u32;
+    /// Those of them that would change nothing.
+    const UNSUPPORTED_FEATURES: u32 = 0;
     /// Fewest levels.
     const MIN_LEVELS: u32;
     /// Most levels.

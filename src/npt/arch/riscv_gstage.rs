@@ -52,6 +52,7 @@ impl Format for RiscvGstage {
         | AXAS_FEATURE_RISCV_SVNAPOT
         | AXAS_FEATURE_RISCV_SVADU
         | AXAS_FEATURE_RISCV_SVVPTC;
+    const UNSUPPORTED_FEATURES: u32 = AXAS_FEATURE_RISCV_SVNAPOT;
     const MIN_LEVELS: u32 = 3;
     const MAX_LEVELS: u32 = 5;
     const MAX_PA_BITS: u32 = 56;
@@ -179,8 +180,8 @@ impl Format for RiscvGstage {
             root_register: mode << HGATP_MODE_SHIFT
                 | u64::from(state.vmid) << HGATP_VMID_SHIFT
                 | page_number,
-            required_state: has(AXAS_FEATURE_RISCV_SVPBMT, AXAS_NEEDS_HENVCFG_PBMTE)
-                | has(AXAS_FEATURE_RISCV_SVADU, AXAS_NEEDS_HENVCFG_ADUE),
+            required_state: has(AXAS_FEATURE_RISCV_SVPBMT, AXAS_NEEDS_MENVCFG_PBMTE)
+                | has(AXAS_FEATURE_RISCV_SVADU, AXAS_NEEDS_MENVCFG_ADUE),
             ..axas_hw_regs_t::default()
         }
     }
