@@ -14,7 +14,7 @@ export CARGO_TARGET_DIR=$ROOT/target/asan
 export ASAN_OPTIONS=detect_leaks=0
 
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cunsafe-allow-abi-mismatch=sanitizer" \
-	host_cargo rustc --release --lib --crate-type staticlib --target $target
+	host_cargo rustc --release --lib --crate-type staticlib --features panic-handler --target $target
 archive=$CARGO_TARGET_DIR/$target/release/libaxaddrspace.a
 [ "$(nm "$archive" 2>/dev/null | grep -c ' U __asan_report')" -gt 0 ] ||
 	die "the Rust code is not instrumented"

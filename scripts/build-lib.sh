@@ -18,11 +18,11 @@ arch=${1:-host}
 cd "$ROOT"
 load_toolchain
 out=${2:-build/$arch}
-features=${FORMATS:-$(formats_of "$arch")}
+features=${FORMATS:-$(formats_of "$arch")},panic-handler
 [ "${LOG:-1}" = 0 ] || features+=,log
 [ "${STATIC_HAL:-0}" != 1 ] || features+=,static-hal
 
-# The archive alone: with the rlib beside it cargo drops link-time optimisation without a word.
+# An archive, where a Rust program would have an rlib: it alone has link-time optimisation.
 # Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.
 build=(rustc --release --lib --crate-type staticlib --no-default-features --features "$features")
 

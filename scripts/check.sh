@@ -10,8 +10,8 @@ mapfile -t c_sources < <(find c-tests docs examples -name '*.[ch]' -not -path '*
 
 if [ "${1:-}" = --format ]; then
 	run cargo fmt
-	for bench in benches benches/peers; do
-		run cargo fmt --manifest-path $bench/Cargo.toml
+	for workspace in benches benches/peers tests/consumers; do
+		run cargo fmt --all --manifest-path $workspace/Cargo.toml
 	done
 	run cargo fmt --manifest-path tools/axas-inspect/Cargo.toml
 	say "+ clang-format -i (${#c_sources[@]} files)"
@@ -29,8 +29,8 @@ check() {
 }
 
 check rustfmt cargo fmt --check
-for bench in benches benches/peers; do
-	check "rustfmt, $bench" cargo fmt --check --manifest-path $bench/Cargo.toml
+for workspace in benches benches/peers tests/consumers; do
+	check "rustfmt, $workspace" cargo fmt --all --check --manifest-path $workspace/Cargo.toml
 done
 check "rustfmt, axas-inspect" cargo fmt --check --manifest-path tools/axas-inspect/Cargo.toml
 say "+ clang-format --dry-run -Werror (${#c_sources[@]} files)"
@@ -40,6 +40,7 @@ check "clippy, tests" cargo clippy --quiet --all-targets --features std -- -D wa
 check "clippy, as linked" cargo clippy --quiet -- -D warnings
 CARGO_TARGET_DIR=$TOOLS_TARGET check "clippy, axas-inspect" cargo clippy --quiet --locked \
 	--all-targets --manifest-path tools/axas-inspect/Cargo.toml -- -D warnings
+RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --quiet --no-deps --features std
 for format in intel-ept amd-npt arm-stage2 riscv-gstage; do
 	check "clippy, $format alone" \
 		cargo clippy --quiet --no-default-features --features "$format" -- -D warnings

@@ -69,7 +69,7 @@ formats_of() {
 }
 
 # bare_features ARCH: what a bare-metal archive is built with.
-bare_features() { echo "$(formats_of "$1"),log"; }
+bare_features() { echo "$(formats_of "$1"),log,panic-handler"; }
 
 # binutils_of ARCH: what the names of its binutils begin with.
 binutils_of() {

@@ -17,7 +17,7 @@ mkdir -p "$out"
 
 # The standard library comes without instrumentation; core's atomics are compiled with ours.
 RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" \
-	host_cargo rustc --release --lib --crate-type staticlib --target $target ||
+	host_cargo rustc --release --lib --crate-type staticlib --features panic-handler --target $target ||
 	die "the library does not compile with ThreadSanitizer"
 # Rust's runtime, for gcc's own does not know all that Rust calls.
 runtime=$(find "$(rustc --print sysroot)/lib/rustlib/$target/lib" -name 'librustc*_rt.tsan.a' | head -n1)

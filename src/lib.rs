@@ -75,7 +75,7 @@ mod sync;
 pub mod tables;
 
 /// Never reached: the library has no panicking operation. A debug build may keep some.
-#[cfg(not(any(test, feature = "std")))]
+#[cfg(all(feature = "panic-handler", not(any(test, feature = "std"))))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {

@@ -2,19 +2,19 @@
 //!
 //! What a page is stands in the entry that covers it ([`entry::State`]); there is nothing beside the
 //! tables to keep in step. Range operations look at the tables on the two edges of their range (the
-//! [`edges`]) and touch what lies between them whole:
+//! `edges`) and touch what lies between them whole:
 //!
 //! - *prepare*: everything that can fail happens first, off-line: the survey for overlap, the frames
-//!   for tables, the tables that a cut through a huge page needs ([`split`]);
-//! - *commit*: the entries are written ([`map`], [`protect`]), or detached, flushed and only then
-//!   reaped ([`unmap`]).
+//!   for tables, the tables that a cut through a huge page needs (`split`);
+//! - *commit*: the entries are written (`map`, `protect`), or detached, flushed and only then
+//!   reaped (`unmap`).
 //!
-//! What is to be done is data: the call ([`operation`]), what goes into an empty range ([`content`]), what
-//! becomes of the entries of one ([`edit`]). A cursor ([`walk`]) goes over entries, [`entries`] has what is
-//! done to those of one table, [`page`] the short ways for one page. Hosts have small stacks: a call is a
-//! script of steps that do not call each other, and what they remember stands in the space ([`work`]).
+//! What is to be done is data: the call (`operation`), what goes into an empty range (`content`), what
+//! becomes of the entries of one (`edit`). A cursor (`walk`) goes over entries, `entries` has what is
+//! done to those of one table, `page` the short ways for one page. Hosts have small stacks: a call is a
+//! script of steps that do not call each other, and what they remember stands in the space (`work`).
 //!
-//! A page fault ([`fault`]) runs beside other faults: it builds what is missing off-line and installs
+//! A page fault (`fault`) runs beside other faults: it builds what is missing off-line and installs
 //! it with one compare-exchange. No reachable table but the root is all empty.
 
 pub mod arch;
