@@ -39,8 +39,6 @@ struct layer {
 	uint32_t stage1_levels;
 	/* AXAS_NO_ZERO where zeroing a GiB is more than the emulator does in the time of a run. */
 	uint32_t huge_options;
-	/* Turns of a waiting loop after which the other CPU does not come any more. */
-	uint64_t wait_max;
 	uint32_t walk_writes; /* the guest's walker sets bits in its tables */
 };
 

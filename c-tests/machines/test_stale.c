@@ -17,6 +17,7 @@
 #define NEW_WORD      0x9e3
 #define POISON        0xdeadbeef
 #define WARM_UP       200 /* turns of the guest's loop before the change */
+#define MANY_TURNS    100000 /* of a guest that shows nothing: it never will */
 /* A TLB that is indexed by low bits holds this page and the guest's own code at the same time. */
 #define RUNNER_OFFSET (3 * PAGE)
 #define OTHER_HPA     linear_hpa(MIB(2))
@@ -30,7 +31,7 @@ static axas_fault_t last_fault;
 static axas_fault_result_t last_verdict;
 static uint32_t refusals;
 static uint32_t stale_is_due;
-static uint64_t hung;
+static uint64_t unclear;
 
 static uint64_t word(uint64_t offset)
 {
@@ -60,13 +61,16 @@ static void loop_of_second_cpu(void)
 	layer_unload(1);
 }
 
-/* Waits for the guest's loop to turn this often more; 0 if it does not. */
+/*
+ * Waits for the guest's loop to turn this often more; 0 if it ends before. However slow the other CPU is:
+ * what stops for ever is for the limit of the whole run.
+ */
 static uint32_t turns(uint64_t count)
 {
 	uint64_t goal = word(MAILBOX_BEATS) + count;
 
-	for (uint64_t waited = 0; word(MAILBOX_BEATS) < goal; waited++) {
-		if (cpus_is_done() || waited > layer.wait_max)
+	while (word(MAILBOX_BEATS) < goal) {
+		if (cpus_is_done())
 			return 0;
 		layer_relax();
 	}
@@ -95,14 +99,18 @@ static void stop_loop(void)
 /* Until the guest faults, or until it has shown that its translation is stale. */
 static uint32_t is_stale(uint32_t (*shows)(void))
 {
-	for (uint64_t waited = 0; waited < layer.wait_max; waited++) {
+	uint64_t goal = word(MAILBOX_BEATS) + MANY_TURNS;
+
+	while (word(MAILBOX_BEATS) < goal) {
 		if (shows())
 			return 1;
 		if (cpus_is_done())
 			return shows();
 		layer_relax();
 	}
-	hung++;
+	if (shows())
+		return 1;
+	unclear++;
 	return 0;
 }
 
@@ -292,7 +300,7 @@ static void with_flush(const char *name, enum flush_by flush)
 	changes_under_guest();
 	if (flush != FLUSH_BUILTIN)
 		check("the callback was asked", flush_requests > 15, 1);
-	check("no wait ran out", hung, 0);
+	check("no guest went on and showed nothing", unclear, 0);
 	space_close();
 }
 

@@ -243,7 +243,7 @@ static void *read_meanwhile(void *arg)
 	return NULL;
 }
 
-/* The space is held exclusively now: a copy is refused, or waits. */
+/* The space is held exclusively now: a copy returns, or it waits and says so through relax. */
 static void meet_in_flush(struct host *h, const axas_tlb_request_t *request)
 {
 	struct meeting *m = h->in_flush_arg;
@@ -252,8 +252,8 @@ static void meet_in_flush(struct host *h, const axas_tlb_request_t *request)
 	h->in_flush = NULL;
 	if (pthread_create(&m->thread, NULL, read_meanwhile, m) != 0)
 		host_violation(h, "no thread");
-	for (uint32_t i = 0; i < 200 && !atomic_load(&m->returned); i++)
-		usleep(100);
+	while (!atomic_load(&m->returned) && atomic_load(&h->relaxed) == 0)
+		sched_yield();
 	m->returned_in_flush = atomic_load(&m->returned);
 }
 

@@ -33,7 +33,6 @@ struct layer layer = {
 	/* The walker counts as a writer of the guest's tables. */
 	.walk_access = AXAS_WRITE,
 	.walk_writes = 1,
-	.wait_max = UINT64_C(1) << 27,
 	.stage1_levels = 4,
 };
 

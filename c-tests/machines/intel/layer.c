@@ -34,7 +34,6 @@ struct layer layer = {
 	.walk_access = AXAS_READ | AXAS_WRITE,
 	.walk_writes = 1,
 	/* Bochs lets the CPUs run in turns. */
-	.wait_max = UINT64_C(1) << 22,
 	.stage1_levels = 4,
 };
 

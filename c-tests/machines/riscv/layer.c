@@ -45,7 +45,6 @@ struct layer layer = {
 	.atomic_absent = AXAS_WRITE,
 	.atomic_read_only = AXAS_WRITE,
 	.walk_access = AXAS_READ,
-	.wait_max = UINT64_C(1) << 27,
 	.stage1_levels = 3,
 };
 
