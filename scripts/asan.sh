@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# asan.sh: the C tests of the interface under AddressSanitizer with the Rust code instrumented too, for
-# instrumenting only the C side does not see a wild access of the library.
+# asan.sh [CTEST_ARGUMENT...]: the C tests of the interface under AddressSanitizer with the Rust code
+# instrumented too, for instrumenting only the C side does not see a wild access of the library.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
@@ -22,4 +22,4 @@ run cmake -S c-tests -B "$build" -G Ninja -DAXAS_LIBRARY="$archive" \
 	-DCMAKE_C_FLAGS=-fsanitize=address -DCMAKE_EXE_LINKER_FLAGS=-fsanitize=address
 run cmake --build "$build"
 run ctest --test-dir "$build" --output-on-failure --no-tests=error -R '^(api|memory)\.' \
-	-E '^api\.random$' -j "$(nproc)"
+	-E '^api\.random\.' -j "$(nproc)" "$@"

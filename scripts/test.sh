@@ -51,29 +51,43 @@ attribute() {
 	echo "${number:-0}"
 }
 
-# ctest_suite NAME SOURCE_DIR: configure, build, run.
+# ctest_suite NAME COMMAND...: a command that leaves a JUnit report of ctest's.
 ctest_suite() {
-	local build=$BUILD/$1 report=$logs/$1.xml code=0 tests fails others known
-	{
-		run cmake -S "$2" -B "$build" -G Ninja &&
-			run cmake --build "$build" &&
-			run ctest --test-dir "$build" --output-on-failure --no-tests=error \
-				-j "$(nproc)" --output-junit "$report"
-	} 2>&1 | tee "$logs/$1.txt" || code=$?
+	local name=$1 report=$logs/$1.xml code=0 tests fails others known
+	shift
+	"$@" --output-junit "$report" 2>&1 | tee "$logs/$name.txt" || code=$?
 	tests=$(attribute tests "$report")
 	fails=$(attribute failures "$report")
 	others=$(($(attribute skipped "$report") + $(attribute disabled "$report")))
 	known=$(grep -c '<testcase name="known\..* status="run"' "$report" 2>/dev/null)
-	count "$1" "$code" $((tests - fails - others - ${known:-0})) "$fails"
+	count "$name" "$code" $((tests - fails - others - ${known:-0})) "$fails"
+}
+
+# build_and_test SOURCE_DIR BUILD_DIR CTEST_ARGUMENT...: configure, build, run.
+build_and_test() {
+	local source=$1 build=$2
+	shift 2
+	run cmake -S "$source" -B "$build" -G Ninja && run cmake --build "$build" &&
+		run ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" "$@"
+}
+
+# loom_suite: its last line is "loom, ...: 80 passed, 0 failed, 8 s".
+loom_suite() {
+	local log=$logs/loom.txt code=0
+	scripts/loom.sh 2>&1 | tee "$log" || code=$?
+	# shellcheck disable=SC2046  # two numbers
+	count loom "$code" $(sed -n '$s/.*: \([0-9]*\) passed, \([0-9]*\) failed.*/\1 \2/p' "$log" | grep . || echo 0 0)
 }
 
 for arch in host x86_64 aarch64 riscv64; do
 	{ scripts/build-lib.sh $arch && DEBUG_SYMBOLS=1 scripts/build-lib.sh $arch build/$arch-symbols; } ||
 		count "the library for $arch" 1 0 0
 done
-ctest_suite c-tests c-tests
-ctest_suite examples examples
-ctest_suite repo-tests scripts/repo-tests
+ctest_suite c-tests build_and_test c-tests "$BUILD/c-tests"
+ctest_suite examples build_and_test examples "$BUILD/examples"
+ctest_suite repo-tests build_and_test scripts/repo-tests "$BUILD/repo-tests"
+loom_suite
+[ "$(uname -m)" != x86_64 ] || ctest_suite asan scripts/asan.sh
 rust_suite rust --features std
 CARGO_TARGET_DIR=$TOOLS_TARGET rust_suite axas-inspect --release --locked \
 	--manifest-path tools/axas-inspect/Cargo.toml

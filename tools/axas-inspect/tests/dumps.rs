@@ -304,57 +304,79 @@ fn help_and_version_are_there() {
 }
 
 /// A thousand tables that nobody wrote: never a panic, never without an end, always a picture.
-#[test]
-fn corruption_is_survived() {
+mod corruption_is_survived {
+    use super::survive_corruption;
+
+    #[test]
+    fn ept() {
+        survive_corruption(1, "ept");
+    }
+
+    #[test]
+    fn npt() {
+        survive_corruption(2, "npt");
+    }
+
+    #[test]
+    fn arm_s2() {
+        survive_corruption(3, "arm-s2");
+    }
+
+    #[test]
+    fn riscv_gstage() {
+        survive_corruption(4, "riscv-gstage");
+    }
+}
+
+fn survive_corruption(seed: u64, format: &str) {
     const ROUNDS: usize = 250;
     let mut noticed = 0;
-    for (seed, format) in (1..).zip(FORMATS) {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let dump = Dump::make(format);
-        let whole = dump.bytes();
-        let tables = dump.occupied_pages();
-        assert!(tables.len() >= 10, "{}", tables.len());
-        for round in 0..ROUNDS {
-            // Damage adds up over some rounds.
-            if round % 10 == 0 {
-                dump.restore(&whole);
-            }
-            let entry = |random: &mut fastrand::Rng| {
-                tables[random.usize(..tables.len())] + 8 * random.u64(..512)
-            };
-            for _ in 0..1 << random.u32(..8) {
-                let address = entry(&mut random);
-                let word = dump.word(address);
-                let other = dump.word(entry(&mut random));
-                let table = tables[random.usize(..tables.len())];
-                dump.write(
-                    address,
-                    match random.u32(..5) {
-                        0 => random.u64(..),
-                        1 => word ^ 1 << random.u32(..64),
-                        2 => other,
-                        3 => other & 0xfff | table,
-                        _ => other & 0x3ff | table >> 2,
-                    },
-                );
-            }
-            let mut command = dump.inspect();
-            command.timeout(Duration::from_secs(20));
-            let output = command.output().expect("it runs");
-            let code = output.status.code();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(
-                matches!(code, Some(0 | 1)) && !said.contains("panicked"),
-                "{format}, seed {seed}, round {round}: {code:?}, {said}"
+    let mut random = fastrand::Rng::with_seed(seed);
+    let dump = Dump::make(format);
+    let whole = dump.bytes();
+    let tables = dump.occupied_pages();
+    assert!(tables.len() >= 10, "{}", tables.len());
+    for round in 0..ROUNDS {
+        // Damage adds up over some rounds.
+        if round % 10 == 0 {
+            dump.restore(&whole);
+        }
+        let entry = |random: &mut fastrand::Rng| {
+            tables[random.usize(..tables.len())] + 8 * random.u64(..512)
+        };
+        for _ in 0..1 << random.u32(..8) {
+            let address = entry(&mut random);
+            let word = dump.word(address);
+            let other = dump.word(entry(&mut random));
+            let table = tables[random.usize(..tables.len())];
+            dump.write(
+                address,
+                match random.u32(..5) {
+                    0 => random.u64(..),
+                    1 => word ^ 1 << random.u32(..64),
+                    2 => other,
+                    3 => other & 0xfff | table,
+                    _ => other & 0x3ff | table >> 2,
+                },
             );
-            noticed += usize::from(code == Some(1));
-            if round % 10 == 9 {
-                dump.picture(&mut dump.inspect(), code.unwrap_or(0));
-                expect_order(&dump.json());
-            }
+        }
+        let mut command = dump.inspect();
+        // Far more than any run takes, on a busy machine too.
+        command.timeout(Duration::from_secs(600));
+        let output = command.output().expect("it runs");
+        let code = output.status.code();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            matches!(code, Some(0 | 1)) && !said.contains("panicked"),
+            "{format}, seed {seed}, round {round}: {code:?}, {said}"
+        );
+        noticed += usize::from(code == Some(1));
+        if round % 10 == 9 {
+            dump.picture(&mut dump.inspect(), code.unwrap_or(0));
+            expect_order(&dump.json());
         }
     }
-    assert!(noticed > 2 * ROUNDS, "only {noticed} of {} were noticed", 4 * ROUNDS);
+    assert!(noticed > ROUNDS / 2, "only {noticed} of {ROUNDS} were noticed");
 }
 
 /// Runs follow each other, and none covers what could not be read.
