@@ -72,6 +72,9 @@ test: ## run every test: Rust, C, header, README, emulators
 	@scripts/setup.sh test
 	@scripts/test.sh
 
+cpu-time: ## the CPU time of each test that `make test` built, and which take too long
+	@scripts/check-cpu-time.py
+
 loom: ## model-check lock, entries and generation, with negative controls (minutes)
 	@scripts/setup.sh host
 	@scripts/loom.sh

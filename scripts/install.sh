@@ -55,4 +55,7 @@ fill axaddrspace-config.cmake.in lib/cmake/axaddrspace/axaddrspace-config.cmake 
 	HOST_PROCESSOR="$(uname -m)"
 fill axaddrspace-config-version.cmake.in lib/cmake/axaddrspace/axaddrspace-config-version.cmake \
 	VERSION="$version"
-run scripts/install-docs.py "$dest/share/doc/axaddrspace" "$dest/include/axaddrspace.h"
+for document in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE THIRD-PARTY-LICENSES examples/minimal.c \
+	docs/*.md; do
+	put "$document" "share/doc/axaddrspace/$document"
+done

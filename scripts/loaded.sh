@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# loaded.sh [COMMAND...]: run a command, or `make test`, beside two busy loops for each CPU.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+loops=()
+trap 'kill "${loops[@]}"' EXIT
+for ((i = 0; i < 2 * $(nproc); i++)); do
+	while :; do :; done &
+	loops+=($!)
+done
+[ $# -gt 0 ] || set -- make test
+"$@"
