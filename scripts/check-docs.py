@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""check-docs.py links|names|snippets|commands|diagrams: whether the documentation is true.
+"""check-docs.py links|installed|names|snippets|commands|diagrams: whether the documentation is true.
 
 links     each relative link in a Markdown file, and in the site if it was built, leads to a file
           and, with #, to a heading of it; each page of the site can be reached from docs/README.md
+installed DIRECTORY   the same of the Markdown files of a tree that `make install` or `make dist` made;
+          nothing of it leads out of the tree
 names     each axas_ and AXAS_ name in a Markdown file is in the header
 snippets  the C of the pages compiles: the porting guides against docs/porting/standins, the others
           on their own
@@ -19,6 +21,9 @@ import sys
 import tempfile
 import urllib.parse
 
+sys.dont_write_bytecode = True
+from markdown import LINK, without_code  # noqa: E402
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER = ROOT / "include/axaddrspace.h"
 SITE = ROOT / "build/docs/html"
@@ -29,7 +34,6 @@ COMPILERS = {"cc": "gcc", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu"}
 FLAGS = ["-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion",
          "-Wsign-conversion", "-Wshadow", "-Wcast-qual", "-Werror"]
 
-sys.dont_write_bytecode = True
 problems = []
 
 
@@ -49,15 +53,6 @@ def pages():
 
 def name_of(path):
     return str(path.relative_to(ROOT))
-
-
-def without_code(text):
-    """A page with its fenced blocks, then its code spans, blanked; line numbers stay."""
-    def blank(match):
-        return re.sub(r"[^\n]", " ", match.group())
-
-    text = re.sub(r"^ *(```|~~~).*?^ *\1", blank, text, flags=re.S | re.M)
-    return re.sub(r"`[^`\n]*`", blank, text)
 
 
 def blocks(text, language):
@@ -84,23 +79,26 @@ def anchors_of(path, cache={}):
     return cache[path]
 
 
-def check_page_links(path):
-    """The Markdown files that a page links to."""
+def check_page_links(path, top=ROOT):
+    """The Markdown files that a page links to; what it links to is below `top`."""
     text = without_code(read(path))
     linked = set()
-    for match in re.finditer(r"\[(?:[^][]|\[[^]]*\])*\]\(([^)\s]+)\)", text):
-        where = f"{name_of(path)}:{text[:match.start()].count(chr(10)) + 1}"
-        target, _, anchor = match.group(1).partition("#")
+    for match in re.finditer(LINK, text):
+        where = f"{path.relative_to(top)}:{text[:match.start()].count(chr(10)) + 1}"
+        target, _, anchor = match.group(2).partition("#")
         if re.match(r"[a-z]+:", target):
             continue
         file = (path.parent / target).resolve() if target else path
         if not file.exists():
             problem(where, f"{target} does not exist")
             continue
+        if not file.is_relative_to(top):
+            problem(where, f"{target} leads out of {top}")
+            continue
         if file.suffix == ".md":
             linked.add(file)
             if anchor and anchor not in anchors_of(file):
-                problem(where, f"{name_of(file)} has no heading #{anchor}")
+                problem(where, f"{file.relative_to(top)} has no heading #{anchor}")
         elif anchor:
             problem(where, f"#{anchor} of a file that is no page")
     return linked
@@ -145,6 +143,14 @@ def links():
     else:
         problem("build/docs/html", "is missing; run: make docs")
     return f"{len(to)} pages and {len(list(SITE.rglob('*.html')))} of the site"
+
+
+def installed():
+    top = pathlib.Path(sys.argv[2]).resolve()
+    found = sorted(top.rglob("*.md"))
+    for path in found:
+        check_page_links(path, top)
+    return f"{len(found)} installed pages"
 
 
 # --- names -------------------------------------------------------------------------------------
@@ -268,8 +274,8 @@ def diagrams():
 
 
 def main():
-    checks = {f.__name__: f for f in (links, names, snippets, commands, diagrams)}
-    if len(sys.argv) != 2 or sys.argv[1] not in checks:
+    checks = {f.__name__: f for f in (links, installed, names, snippets, commands, diagrams)}
+    if len(sys.argv) != (3 if "installed" in sys.argv else 2) or sys.argv[1] not in checks:
         sys.exit(__doc__)
     what = checks[sys.argv[1]]()
     for line in problems:

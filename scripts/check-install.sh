@@ -3,6 +3,7 @@
 #
 #   install            put the files down for those that follow: staged first, then moved, as a packager does
 #   pkg-config ARCH    find_package ARCH        of what was put down, for host, x86_64, aarch64 or riscv64
+#   documents          every link of the pages leads somewhere
 #   versions           find_package takes what is compatible and refuses what is not
 #   add_subdirectory ARCH    FetchContent       of these sources
 #   dist               of the release, unpacked; the same sources make the same release twice
@@ -55,6 +56,9 @@ install)
 	mkdir -p "$out/some where"
 	scripts/install.sh "$installed" "$out/stage" host x86_64 aarch64 riscv64
 	mv "$out/stage$installed" "$installed"
+	;;
+documents)
+	run scripts/check-docs.py installed "$installed"
 	;;
 pkg-config)
 	need pkg-config
@@ -125,6 +129,7 @@ dist)
 	(cd "$installed" && sha256sum --check --quiet --strict SHA256SUMS)
 	diff <(cd "$installed" && find . -type f ! -name SHA256SUMS | sort) \
 		<(cut -c67- "$installed/SHA256SUMS") || die "SHA256SUMS lists something else"
+	run scripts/check-docs.py installed "$installed"
 	build_consumer dist -DWAY=find_package "-DCMAKE_PREFIX_PATH=$installed"
 	;;
 uninstall)

@@ -55,7 +55,4 @@ fill axaddrspace-config.cmake.in lib/cmake/axaddrspace/axaddrspace-config.cmake 
 	HOST_PROCESSOR="$(uname -m)"
 fill axaddrspace-config-version.cmake.in lib/cmake/axaddrspace/axaddrspace-config-version.cmake \
 	VERSION="$version"
-for document in README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE THIRD-PARTY-LICENSES examples/minimal.c \
-	docs/*.md; do
-	put "$document" "share/doc/axaddrspace/$document"
-done
+run scripts/install-docs.py "$dest/share/doc/axaddrspace" "$dest/include/axaddrspace.h"
