@@ -87,6 +87,11 @@ asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
 	@scripts/setup.sh test
 	@scripts/asan.sh
 
+differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commit, NEW=, CALLS=
+	@scripts/setup.sh test
+	@$(if $(NEW),,scripts/build-lib.sh host)
+	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' CALLS='$(CALLS)' scripts/differential.sh
+
 budgets: ## code size, stack and instructions of the calls, against the golden figures
 	@scripts/setup.sh lib bench
 	@scripts/check-size.py
