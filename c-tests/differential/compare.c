@@ -278,7 +278,10 @@ static void compare_probes(struct differences *d, const struct outcome *a, const
 	for (uint32_t i = 0; i < PROBES; i++) {
 		const axas_mapping_t *x = &a->probe[i], *y = &b->probe[i];
 
-		if (a->probe_status[i] != b->probe_status[i] || !same_run(x, y))
+		if (a->probe_status[i] != AXAS_OK && b->probe_status[i] != AXAS_OK)
+			compare_number(d, KIND_QUERY_ERROR, "status", (uint64_t)a->probe_status[i],
+				       (uint64_t)b->probe_status[i]);
+		else if (a->probe_status[i] != b->probe_status[i] || !same_run(x, y))
 			differ(d, KIND_QUERY,
 			       "status %d %#" PRIx64 "+%#" PRIx64 " at %#" PRIx64
 			       " state %u flags %#x and status %d %#" PRIx64 "+%#" PRIx64
@@ -298,6 +301,28 @@ static int lacked_memory(const struct step *t, const struct outcome *o)
 	       (t->call == CALL_FAULT ? (int64_t)AXAS_FAULT_NO_MEMORY : AXAS_ERR_NO_MEMORY);
 }
 
+static enum kind kind_of_status(const struct step *t, const struct outcome *a,
+				const struct outcome *b)
+{
+	if (lacked_memory(t, a) != lacked_memory(t, b))
+		return KIND_MEMORY;
+	return a->status < 0 && b->status < 0 && a->status != AXAS_ERR_AGAIN &&
+			       b->status != AXAS_ERR_AGAIN ?
+		       KIND_ERROR :
+		       KIND_STATUS;
+}
+
+/* All that differs where phys_to_virt failed is one kind. */
+static void blind(struct differences *d)
+{
+	char text[sizeof(d->text[0])];
+	const int first = __builtin_ctzll(d->kinds);
+
+	snprintf(text, sizeof(text), "%s: %.150s", kind_names[first], d->text[first]);
+	d->kinds = 0;
+	differ(d, KIND_BLIND, "%s", text);
+}
+
 void compare(struct differences *d, const struct step *t, struct side *const side[2],
 	     const struct outcome out[2])
 {
@@ -306,8 +331,8 @@ void compare(struct differences *d, const struct step *t, struct side *const sid
 
 	d->kinds = 0;
 	if (a->status != b->status)
-		differ(d, lacked_memory(t, a) != lacked_memory(t, b) ? KIND_MEMORY : KIND_STATUS,
-		       "%" PRId64 " and %" PRId64, a->status, b->status);
+		differ(d, kind_of_status(t, a, b), "%" PRId64 " and %" PRId64, a->status,
+		       b->status);
 	compare_number(d, KIND_DONE, "done", a->done, b->done);
 	for (int i = 0; i < 4; i++)
 		compare_number(d, KIND_VALUE, "value", a->value[i], b->value[i]);
@@ -321,10 +346,8 @@ void compare(struct differences *d, const struct step *t, struct side *const sid
 	compare_number(d, KIND_POLLS, "polls", x->polls, y->polls);
 	compare_stats(d, a, b);
 	compare_probes(d, a, b);
-	if ((x->blinded || y->blinded) && d->kinds != 0) {
-		d->kinds = 0;
-		differ(d, KIND_BLIND, "status %" PRId64 " and %" PRId64, a->status, b->status);
-	}
+	if ((x->blinded || y->blinded) && d->kinds != 0)
+		blind(d);
 	for (int i = 0; i < 2; i++) {
 		check_stats(d, side[i], &out[i]);
 		if (side[i]->violation != NULL)

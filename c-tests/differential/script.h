@@ -7,27 +7,21 @@
 #define SCRIPT_CALLS 256u
 
 /* Those up to DISCARD_SOME change a range. */
-#define EACH_CALL(X)                                                                               \
-	X(MAP_LINEAR, "map_linear")                                                                \
-	X(REPLACE, "replace")                                                                      \
-	X(MAP_EXTENTS, "map_extents")                                                              \
-	X(MAP_ALLOC, "map_alloc")                                                                  \
-	X(MAP_TRAP, "map_trap") X(UNMAP, "unmap") X(PROTECT, "protect") X(POPULATE, "populate") X( \
-		DISCARD, "discard") X(MAP_LINEAR_SOME, "map_linear_some")                          \
-		X(MAP_ALLOC_SOME, "map_alloc_some") X(UNMAP_SOME, "unmap_some") X(                 \
-			PROTECT_SOME, "protect_some") X(POPULATE_SOME, "populate_some")            \
-			X(DISCARD_SOME, "discard_some") X(FAULT, "fault") X(CLEAR, "clear") X(     \
-				SET_VMID, "set_vmid") X(TRANSLATE, "translate") X(QUERY, "query")  \
-				X(TRAP_COOKIE, "trap_cookie") X(FOR_EACH, "for_each")              \
-					X(READ, "read") X(WRITE, "write") X(FILL, "fill") X(       \
-						CHUNKS, "for_each_chunk") X(READ_SCALAR, "read_u") \
-						X(WRITE_SCALAR, "write_u") X(TABLES_NEEDED,        \
-									     "tables_needed")      \
-							X(AUDIT, "audit") X(HW_REGS, "hw_regs")    \
-								X(CONTAINS, "contains_range")      \
-									X(CREATE, "create")        \
-										X(DESTROY,         \
-										  "destroy")
+/* clang-format off */
+#define EACH_CALL(X) \
+	X(MAP_LINEAR, "map_linear") X(REPLACE, "replace") X(MAP_EXTENTS, "map_extents") \
+	X(MAP_ALLOC, "map_alloc") X(MAP_TRAP, "map_trap") X(UNMAP, "unmap") \
+	X(PROTECT, "protect") X(POPULATE, "populate") X(DISCARD, "discard") \
+	X(MAP_LINEAR_SOME, "map_linear_some") X(MAP_ALLOC_SOME, "map_alloc_some") \
+	X(UNMAP_SOME, "unmap_some") X(PROTECT_SOME, "protect_some") \
+	X(POPULATE_SOME, "populate_some") X(DISCARD_SOME, "discard_some") X(FAULT, "fault") \
+	X(CLEAR, "clear") X(SET_VMID, "set_vmid") X(TRANSLATE, "translate") \
+	X(QUERY, "query") X(TRAP_COOKIE, "trap_cookie") X(FOR_EACH, "for_each") \
+	X(READ, "read") X(WRITE, "write") X(FILL, "fill") X(CHUNKS, "for_each_chunk") \
+	X(READ_SCALAR, "read_u") X(WRITE_SCALAR, "write_u") \
+	X(TABLES_NEEDED, "tables_needed") X(AUDIT, "audit") X(HW_REGS, "hw_regs") \
+	X(CONTAINS, "contains_range") X(CREATE, "create") X(DESTROY, "destroy")
+/* clang-format on */
 
 enum call {
 #define NAME(name, text) CALL_##name,

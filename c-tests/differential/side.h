@@ -12,21 +12,17 @@
 #define GIB  (1024ull * MIB)
 
 /* The functions that both archives have. */
-#define EACH_FUNCTION(X)                                                                          \
-	X(create)                                                                                 \
-	X(create_in)                                                                              \
-	X(destroy)                                                                                \
-	X(clear)                                                                                  \
-	X(set_vmid) X(base) X(size) X(levels) X(root) X(contains_range) X(hw_regs)                \
-		X(tables_needed) X(map_linear) X(map_extents) X(map_alloc) X(map_trap) X(unmap)   \
-			X(protect) X(populate) X(discard) X(map_linear_some) X(map_alloc_some)    \
-				X(unmap_some) X(protect_some) X(populate_some) X(discard_some) X( \
-					handle_page_fault) X(trap_cookie) X(translate) X(query)   \
-					X(for_each) X(stats) X(audit) X(read) X(write) X(fill)    \
-						X(for_each_chunk) X(read_u8) X(read_u16)          \
-							X(read_u32) X(read_u64) X(write_u8)       \
-								X(write_u16) X(write_u32)         \
-									X(write_u64)
+/* clang-format off */
+#define EACH_FUNCTION(X) \
+	X(create) X(create_in) X(destroy) X(clear) X(set_vmid) X(base) X(size) X(levels) \
+	X(root) X(contains_range) X(hw_regs) X(tables_needed) X(map_linear) X(map_extents) \
+	X(map_alloc) X(map_trap) X(unmap) X(protect) X(populate) X(discard) \
+	X(map_linear_some) X(map_alloc_some) X(unmap_some) X(protect_some) X(populate_some) \
+	X(discard_some) X(handle_page_fault) X(trap_cookie) X(translate) X(query) \
+	X(for_each) X(stats) X(audit) X(read) X(write) X(fill) X(for_each_chunk) X(read_u8) \
+	X(read_u16) X(read_u32) X(read_u64) X(write_u8) X(write_u16) X(write_u32) \
+	X(write_u64)
+/* clang-format on */
 
 struct engine {
 	const char *name;
