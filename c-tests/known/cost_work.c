@@ -1,0 +1,155 @@
+/*
+ * What test_cost.c counts the instructions of: everything that runs inside of counted().
+ *   cost_work unmap|unmap_and_tell FORMAT
+ *   cost_work PIECES large|none            a frame of 2 MiB of an arena
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "axaddrspace.h"
+
+#define PAGE   4096ull
+#define GIB    (1ull << 30)
+#define PAGES  16384ull
+#define FIRST  (4 * GIB)
+#define FRAMES 256u
+
+static unsigned char *memory;
+static axas_t *space;
+static axas_hal_t hal;
+static uint64_t reported;
+
+static void must(int holds, const char *what)
+{
+	if (!holds) {
+		fprintf(stderr, "cost_work: %s\n", what);
+		exit(1);
+	}
+}
+
+/* --- a space --------------------------------------------------------------------------------- */
+
+static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
+{
+	static uint64_t used;
+	const uint64_t pages = 1ull << order, first = (used + pages - 1) & ~(pages - 1);
+
+	(void)ctx;
+	(void)purpose;
+	if (first + pages > FRAMES)
+		return AXAS_HPA_INVALID;
+	used = first + pages;
+	return FIRST + first * PAGE;
+}
+
+static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
+{
+	(void)ctx;
+	(void)frame;
+	(void)order;
+	(void)purpose;
+}
+
+static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
+{
+	(void)ctx;
+	(void)request;
+}
+
+static void released(void *ctx, const axas_mapping_t *run)
+{
+	(void)ctx;
+	reported += run->size;
+}
+
+static void map_small_pages(const char *format, int is_told)
+{
+	static const char *const names[] = { "native", "ept", "npt", "arm", "riscv" };
+	axas_config_t config = { .struct_size = sizeof(config), .size = 256 * GIB };
+
+	while (config.format < 5 && strcmp(names[config.format], format) != 0)
+		config.format++;
+	must(config.format < 5, "FORMAT is one of: ept npt arm riscv");
+	memory = aligned_alloc(16 * PAGE, FRAMES * PAGE);
+	must(memory != NULL, "memory");
+	hal = (axas_hal_t){
+		.struct_size = sizeof(hal),
+		.flags = AXAS_HAL_DIRECT_MAP,
+		.alloc_frame = alloc_frame,
+		.dealloc_frame = dealloc_frame,
+		.direct_map_offset = (uint64_t)(uintptr_t)memory - FIRST,
+		.tlb_flush = tlb_flush,
+		.released = is_told ? released : NULL,
+	};
+	must(axas_create(&config, &hal, &space) == AXAS_OK, "create");
+	must(axas_map_linear(space, GIB, 8 * GIB, PAGES * PAGE,
+			     AXAS_READ | AXAS_WRITE | AXAS_NO_HUGE) == AXAS_OK,
+	     "map");
+}
+
+static int unmap(void)
+{
+	return axas_unmap(space, GIB, PAGES * PAGE) == AXAS_OK;
+}
+
+/* --- an arena -------------------------------------------------------------------------------- */
+
+#define ORDER 9u
+#define LARGE (PAGE << ORDER)
+
+/* Pieces of 4 KiB that came back, in front of one that is large enough or of nothing. */
+static void fill_arena(uint64_t pieces, int has_large)
+{
+	static axas_arena_t arena;
+	static axas_hpa_t frame[PAGES];
+	const size_t bytes = (has_large ? 2 * LARGE : 0) + (size_t)pieces * PAGE;
+
+	memory = aligned_alloc(LARGE, (bytes + LARGE - 1) & ~(LARGE - 1));
+	must(memory != NULL, "memory");
+	hal.struct_size = sizeof(hal);
+	must(axas_arena_init(&arena) == AXAS_OK, "init");
+	must(axas_arena_add(&arena, memory, FIRST, bytes) == AXAS_OK, "add");
+	must(axas_arena_hal(&arena, &hal) == AXAS_OK, "hal");
+	for (uint64_t i = 0; i < pieces; i++)
+		frame[i] = hal.alloc_frame(hal.ctx, 0, AXAS_FRAME_TABLE);
+	/* every other one, so that no two are neighbours */
+	for (uint64_t i = 0; i < pieces; i += 2)
+		hal.dealloc_frame(hal.ctx, frame[i], 0, AXAS_FRAME_TABLE);
+}
+
+static int take_large_frame(void)
+{
+	return hal.alloc_frame(hal.ctx, ORDER, AXAS_FRAME_GUEST) != AXAS_HPA_INVALID;
+}
+
+static int fail_to_take_large_frame(void)
+{
+	return !take_large_frame();
+}
+
+/* Not inlined: its name is where the count begins. */
+int counted(int (*work)(void));
+__attribute__((noinline)) int counted(int (*work)(void))
+{
+	return work();
+}
+
+int main(int argc, char **argv)
+{
+	must(argc == 3, "two arguments");
+	if (strcmp(argv[1], "unmap") == 0 || strcmp(argv[1], "unmap_and_tell") == 0) {
+		const int is_told = strcmp(argv[1], "unmap_and_tell") == 0;
+
+		map_small_pages(argv[2], is_told);
+		must(counted(unmap), "unmap");
+		must(reported == (is_told ? PAGES * PAGE : 0), "what was reported");
+	} else {
+		const int has_large = strcmp(argv[2], "large") == 0;
+
+		fill_arena(strtoull(argv[1], NULL, 10), has_large);
+		must(counted(has_large ? take_large_frame : fail_to_take_large_frame),
+		     "a large frame");
+	}
+	return 0;
+}
