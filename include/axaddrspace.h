@@ -1416,7 +1416,8 @@ axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
  *   AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
- *   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits;
+ *   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
+ *   AXAS_REPLACE a frame of the library's that stands in the range;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;

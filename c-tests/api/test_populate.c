@@ -131,6 +131,52 @@ static void an_audit_sees_a_word_that_the_library_did_not_write(void **state)
 	assert_ok(axas_audit(f->as));
 }
 
+/* Its frame would go back to the host and be mapped. */
+static void no_page_is_replaced_by_a_frame_that_it_owns(void **state)
+{
+	FIXTURE(f);
+	const axas_flags_t how = RX | AXAS_REPLACE;
+	const axas_gpa_t large_gpa = GIB + 2 * MIB;
+	axas_hpa_t first, second, third, large;
+
+	assert_ok(axas_map_alloc(f->as, GIB, 4 * PAGE, RW | AXAS_POPULATE));
+	assert_ok(axas_map_alloc(f->as, large_gpa, 2 * MIB, RW | AXAS_POPULATE | AXAS_HUGE_FRAMES));
+	first = at(f, GIB).hpa;
+	second = at(f, GIB + PAGE).hpa;
+	third = at(f, GIB + 2 * PAGE).hpa;
+	large = at(f, large_gpa).hpa;
+	assert_int_equal(stats(f).mapped_2m, 1);
+	{
+		const struct {
+			axas_gpa_t gpa;
+			axas_hpa_t hpa;
+			uint64_t size;
+		} refused[] = {
+			{ GIB, first, PAGE },
+			/* the frame of another page that goes */
+			{ GIB, third, 3 * PAGE },
+			{ GIB, first - 2 * PAGE, 3 * PAGE },
+			/* a large one, whole and in part */
+			{ large_gpa, large, 2 * MIB },
+			{ large_gpa + 7 * PAGE, large + 7 * PAGE, PAGE },
+			{ GIB, large - 2 * MIB, 4 * MIB },
+		};
+
+		for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+			host_forget_log(&f->host);
+			assert_status(AXAS_ERR_INVALID_INPUT,
+				      axas_map_linear(f->as, refused[i].gpa, refused[i].hpa,
+						      refused[i].size, how));
+			assert_int_equal(f->host.flushes, 0);
+		}
+	}
+	/* the frames on both sides of it are others */
+	assert_ok(axas_map_linear(f->as, GIB + PAGE, second + PAGE, PAGE, how));
+	assert_ok(axas_map_linear(f->as, GIB + PAGE, second - PAGE, PAGE, how));
+	assert_ok(axas_map_linear(f->as, GIB + 2 * PAGE, third - PAGE, PAGE, how));
+	expect_leaf(f, GIB + 2 * PAGE, PAGE, third - PAGE, RX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -139,6 +185,7 @@ int main(void)
 		EACH_FORMAT(a_large_frame_comes_back_as_a_large_reservation),
 		EACH_FORMAT(holes_traps_and_bad_ranges_are_refused),
 		EACH_FORMAT(replace_puts_linear_memory_over_anything),
+		EACH_FORMAT(no_page_is_replaced_by_a_frame_that_it_owns),
 		EACH_FORMAT(an_audit_sees_a_word_that_the_library_did_not_write),
 	};
 

@@ -348,6 +348,69 @@ static void without_the_lock_there_is_no_retry(void **state)
 	go_on(f, &s, thread);
 }
 
+/* The allocator that one fault is in while another begins on another CPU, and ends. */
+static struct {
+	axas_hpa_t (*alloc_frame)(void *ctx, uint32_t order, uint32_t purpose);
+	struct fixture *f;
+	axas_gpa_t gpa;
+	int has_run;
+	axas_fault_result_t verdict;
+} other;
+
+static void *fault_elsewhere(void *arg)
+{
+	(void)arg;
+	other.verdict = axas_handle_page_fault(other.f->as, other.gpa, AXAS_WRITE);
+	return NULL;
+}
+
+static void run_other(void)
+{
+	pthread_t thread;
+
+	if (other.has_run)
+		return;
+	other.has_run = 1;
+	assert_int_equal(pthread_create(&thread, NULL, fault_elsewhere, NULL), 0);
+	pthread_join(thread, NULL);
+}
+
+static axas_hpa_t alloc_frame_beside_other(void *ctx, uint32_t order, uint32_t purpose)
+{
+	if (purpose == AXAS_FRAME_TABLE)
+		run_other();
+	return other.alloc_frame(ctx, order, purpose);
+}
+
+/* The quota has room for one table more. One fault needs two, the other needs one and gets it. */
+static void a_fault_that_the_quota_refuses_refuses_no_other(void **state)
+{
+	FIXTURE(f);
+	uint64_t tables;
+
+	assert_ok(axas_map_alloc(f->as, 4 * GIB, GIB, RW));
+	assert_ok(axas_map_alloc(f->as, 6 * GIB, 2 * MIB, RW));
+	tables = stats(f).table_frames;
+	axas_destroy(f->as);
+	f->cfg.table_quota = (uint32_t)tables + 1;
+	other.alloc_frame = f->host.hal.alloc_frame;
+	f->host.hal.alloc_frame = alloc_frame_beside_other;
+	other.has_run = 1;
+	fixture_create(f);
+	assert_ok(axas_map_alloc(f->as, 4 * GIB, GIB, RW));
+	assert_ok(axas_map_alloc(f->as, 6 * GIB, 2 * MIB, RW));
+	other.has_run = 0;
+	other.f = f;
+	other.gpa = 6 * GIB;
+	/* or the snapshot around the first would find what the second did */
+	f->host.quick = 1;
+	assert_int_equal(axas_handle_page_fault(f->as, 4 * GIB, AXAS_WRITE), AXAS_FAULT_NO_MEMORY);
+	run_other();
+	f->host.quick = 0;
+	assert_int_equal(other.verdict, AXAS_FAULT_RESOLVED);
+	assert_int_equal(space_sweep(f->as).table_frames, f->cfg.table_quota);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -357,6 +420,7 @@ int main(void)
 		EACH_FORMAT(range_operations_and_faults_run_side_by_side),
 		EACH_FORMAT_NO_SPACE(readers_without_the_lock_never_follow_a_freed_table),
 		EACH_FORMAT_NO_SPACE(where_tables_stay_readable_nobody_who_looks_elsewhere_waits),
+		EACH_FORMAT(a_fault_that_the_quota_refuses_refuses_no_other),
 		EACH_FORMAT(a_fault_beside_an_exclusive_call_is_told_to_retry),
 		EACH_FORMAT(other_calls_wait_and_say_so_through_relax),
 		EACH_FORMAT_NO_SPACE(with_no_wait_other_calls_say_again),

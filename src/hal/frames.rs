@@ -72,24 +72,46 @@ impl<'a> Ledger<'a> {
     /// Takes the frame of a table of `1 << order` pages within the quota.
     #[inline(never)]
     pub(crate) fn take_table(&self, order: u32) -> Result<OwnedFrame<'_>> {
-        let pages = 1_u64.wrapping_shl(order);
-        if self.count_tables(pages) > self.quota {
-            self.count_tables(0_u64.wrapping_sub(pages));
-            return Err(Error::NoMemory);
-        }
-        self.take(order, Purpose::Table).inspect_err(|_| {
-            self.count_tables(0_u64.wrapping_sub(pages));
-        })
+        self.reserve_tables(1_u64.wrapping_shl(order))?;
+        self.take_reserved_table(order)
     }
 
-    /// Adds to the count of table frames, mod 2^64; the new count.
-    fn count_tables(&self, change: u64) -> u64 {
+    /// Counts table frames that are about to be taken: all of them, or none where the quota has no room. The
+    /// count never passes the quota, so that nobody is refused because of somebody who is refused.
+    #[inline(never)]
+    pub(crate) fn reserve_tables(&self, pages: u64) -> Result<()> {
+        let mut count = self.tables.load(Ordering::Relaxed);
+        loop {
+            let sum = count.wrapping_add(pages);
+            if sum > self.quota {
+                return Err(Error::NoMemory);
+            }
+            if self.is_alone {
+                self.tables.store(sum, Ordering::Relaxed);
+                return Ok(());
+            }
+            let relaxed = Ordering::Relaxed;
+            match self.tables.compare_exchange_weak(count, sum, relaxed, relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => count = now,
+            }
+        }
+    }
+
+    /// Takes a table's frame that is counted already, and is no longer if there is none.
+    #[inline(never)]
+    pub(crate) fn take_reserved_table(&self, order: u32) -> Result<OwnedFrame<'_>> {
+        self.take(order, Purpose::Table)
+            .inspect_err(|_| self.discount_tables(1_u64.wrapping_shl(order)))
+    }
+
+    /// Takes table frames off their count.
+    pub(crate) fn discount_tables(&self, pages: u64) {
         if self.is_alone {
-            let count = self.tables.load(Ordering::Relaxed).wrapping_add(change);
+            let count = self.tables.load(Ordering::Relaxed).wrapping_sub(pages);
             self.tables.store(count, Ordering::Relaxed);
-            count
         } else {
-            self.tables.fetch_add(change, Ordering::Relaxed).wrapping_add(change)
+            self.tables.fetch_sub(pages, Ordering::Relaxed);
         }
     }
 
@@ -120,7 +142,7 @@ impl<'a> Ledger<'a> {
     /// Gives a table back.
     #[inline(never)]
     pub(crate) fn give_table(&self, address: HostPhysAddr, order: u32) {
-        self.count_tables(0_u64.wrapping_sub(1_u64.wrapping_shl(order)));
+        self.discount_tables(1_u64.wrapping_shl(order));
         self.give(address, order, Purpose::Table);
     }
 

@@ -167,7 +167,7 @@ impl<'a, F: Format> Engine<'a, F> {
     }
 
     /// Builds tables between the entry `top` of level `built` and a reservation of `level`, as far as there
-    /// are frames.
+    /// are frames. The quota has room for all of them, or none is taken.
     #[inline(never)]
     fn build(
         &self,
@@ -177,9 +177,13 @@ impl<'a, F: Format> Engine<'a, F> {
         top: &mut Entry<F>,
         built: &mut u32,
     ) -> Result<()> {
+        self.ledger.reserve_tables(u64::from(level.wrapping_sub(*built)))?;
         while *built < level {
-            *top = self.pushed_down(reservation, *built, gpa, *top)?;
-            *built = built.wrapping_add(1);
+            let next = built.wrapping_add(1);
+            *top = self.pushed_down(reservation, *built, gpa, *top).inspect_err(|_| {
+                self.ledger.discount_tables(u64::from(level.wrapping_sub(next)));
+            })?;
+            *built = next;
         }
         Ok(())
     }
@@ -222,7 +226,8 @@ impl<'a, F: Format> Engine<'a, F> {
         self.guest_frame(1, reservation.attributes).map(OwnedFrame::release)
     }
 
-    /// Points to a table in which everything is as the entry above says, but for the entry of an address.
+    /// Points to a table, counted already, in which everything is as the entry above says, but for the entry
+    /// of an address.
     fn pushed_down(
         &self,
         entry: Entry<F>,
@@ -230,7 +235,7 @@ impl<'a, F: Format> Engine<'a, F> {
         gpa: u64,
         at_gpa: Entry<F>,
     ) -> Result<Entry<F>> {
-        let frame = self.ledger.take_table(0)?;
+        let frame = self.ledger.take_reserved_table(0)?;
         self.fill_unseen(frame.address(), Span::ALL, entry)?;
         self.set_entry(frame.address(), Index::of(gpa, level), at_gpa)?;
         Ok(Entry::table(frame.keep()))

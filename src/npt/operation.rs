@@ -6,12 +6,13 @@ use super::arch::Format;
 use super::budget::{Budget, Cost, reach_filling};
 use super::content::Linear;
 use super::entry::Reservation;
-use super::geometry::fresh_tables;
+use super::geometry::{entry_size, fresh_tables};
 use super::unmap::Flush;
+use super::walk::{Cursor, Run};
 use super::work::Work;
 use crate::abi::axas_extent_t;
-use crate::addr::PAGE_SIZE;
-use crate::error::Result;
+use crate::addr::{Bits, PAGE_SIZE};
+use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
 
 /// What is to be done to a range.
@@ -120,6 +121,7 @@ impl<F: Format> Engine<'_, F> {
             // The tables are taken for an empty range, before anything changes. Between what goes and
             // what comes the range is flushed, as break-before-make asks.
             Operation::ReplaceLinear(linear) => {
+                self.check_not_owned(&mut work.cursor, linear, start, end)?;
                 let tables = fresh_tables(self.levels(), start, end, linear.leaf_level);
                 work.tables.fill(self.ledger, tables)?;
             }
@@ -138,6 +140,36 @@ impl<F: Format> Engine<'_, F> {
         }
         if operation.populates() {
             self.populate(work, start, end)?;
+        }
+        Ok(())
+    }
+
+    /// That no frame of the library that stands in a range is one of those which are to replace it.
+    #[inline(never)]
+    fn check_not_owned(
+        &self,
+        cursor: &mut Cursor,
+        linear: &Linear,
+        start: u64,
+        end: u64,
+    ) -> Result<()> {
+        let first = start.wrapping_add(linear.distance);
+        let bytes = end.wrapping_sub(start);
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            let Run { page, level, span, is_bare, .. } = cursor.run;
+            let mut is_one = false;
+            if !is_bare {
+                self.open(page)?.for_each(span, |entry| {
+                    let frame = entry.address().bits();
+                    let meets = frame.wrapping_sub(first) < bytes
+                        || first.wrapping_sub(frame) < entry_size(level);
+                    is_one |= entry.is_hardware_visible() && entry.is_owned() && meets;
+                });
+            }
+            if is_one {
+                return Err(Error::InvalidInput);
+            }
         }
         Ok(())
     }
