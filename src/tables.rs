@@ -2,7 +2,10 @@
 //! that may be damaged. Nothing is written, no frame is taken or given.
 //!
 //! The walk of a live space ends at the first thing that cannot be; this one notes it and goes on, so
-//! that all is seen that can be read. It ends on any contents, for no page is entered twice.
+//! that all is seen that can be read. It ends on any contents, for no page is entered twice. Whoever made
+//! the tables decides how many runs and defects there are: as many are kept as the caller says, the rest is
+//! counted. What else is kept is at most 24 bytes for each run of the library's frames, and a word for
+//! each table.
 
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -51,15 +54,71 @@ pub struct Tables {
     range: Range<u64>,
 }
 
+/// How much is kept of what is found; all of it is counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Runs, the first ones.
+    pub runs: usize,
+    /// Defects, the first ones.
+    pub damage: usize,
+}
+
 /// What stands in tables.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
-    /// Runs of pages of equal state and size, in order.
+    /// Runs of pages of equal state and size, in order, up to the limit.
     pub runs: Vec<Run>,
-    /// What cannot be, in the order in which it was met.
+    /// How many runs there are.
+    pub run_count: u64,
+    /// The first address behind the last run.
+    pub end: u64,
+    /// What cannot be, in the order in which it was met, up to the limit.
     pub damage: Vec<Damage>,
     /// Frames and leaves as they stand; what only a live space can count is 0.
     pub stats: axas_stats_t,
+    defects: [u64; Cause::ALL.len()],
+    bytes: [u64; STATES],
+}
+
+/// Absent, reserved, trap, linear, owned.
+const STATES: usize = AXAS_STATE_OWNED as usize + 1;
+
+impl Contents {
+    /// How many defects there are of a cause.
+    pub fn defects(&self, cause: Cause) -> u64 {
+        self.defects.get(cause as usize).copied().unwrap_or(0)
+    }
+
+    /// How many defects there are.
+    pub fn defect_count(&self) -> u64 {
+        self.defects.iter().fold(0, |all, count| all.wrapping_add(*count))
+    }
+
+    /// Bytes of all runs of a state, one of `AXAS_STATE_*`.
+    pub fn bytes_of(&self, state: u32) -> u64 {
+        self.bytes.get(state as usize).copied().unwrap_or(0)
+    }
+
+    fn note(&mut self, damage: Damage, limits: Limits) {
+        if let Some(count) = self.defects.get_mut(damage.cause as usize) {
+            *count = count.wrapping_add(1);
+        }
+        if self.damage.len() < limits.damage {
+            self.damage.push(damage);
+        }
+    }
+
+    fn keep(&mut self, run: Run, limits: Limits) {
+        let Run { mapping, .. } = run;
+        self.run_count = self.run_count.wrapping_add(1);
+        self.end = mapping.gpa.wrapping_add(mapping.size);
+        if let Some(bytes) = self.bytes.get_mut(mapping.state as usize) {
+            *bytes = bytes.wrapping_add(mapping.size);
+        }
+        if self.runs.len() < limits.runs {
+            self.runs.push(run);
+        }
+    }
 }
 
 /// A run of pages of equal state and size.
@@ -141,6 +200,22 @@ pub enum Cause {
     FrameTwice,
 }
 
+impl Cause {
+    /// All causes, in the order of their declaration.
+    pub const ALL: [Self; 10] = [
+        Self::TableMissing,
+        Self::TableTwice,
+        Self::TableEmpty,
+        Self::TableExposed,
+        Self::EntryCorrupt,
+        Self::EntryForeign,
+        Self::EntryInTransition,
+        Self::AddressUnusable,
+        Self::OutsideSpace,
+        Self::FrameTwice,
+    ];
+}
+
 impl Tables {
     /// Takes a description of tables.
     ///
@@ -175,10 +250,17 @@ impl Tables {
         self.shape
     }
 
-    /// Reads all there is. `memory` gives the page at a host-physical address, if it has it, with words as
-    /// the machine stores them.
-    pub fn read(&self, memory: &mut dyn FnMut(u64) -> Option<Page>) -> Result<Contents> {
-        with_format!(self.format, F => Ok(Reader::<F>::new(self, memory).read()))
+    /// Reads all there is, in two passes, and keeps as much as `limits` say. `memory` gives the page at a
+    /// host-physical address, if it has it, with words as the machine stores them.
+    pub fn read(
+        &self,
+        limits: Limits,
+        memory: &mut dyn FnMut(u64) -> Option<Page>,
+    ) -> Result<Contents> {
+        with_format!(self.format, F => {
+            let survey = Reader::<F>::new(self, memory, Survey::default(), NOTHING).survey();
+            Ok(Reader::<F>::new(self, memory, survey, limits).read())
+        })
     }
 }
 
@@ -213,28 +295,76 @@ impl Position {
     }
 }
 
+/// What the first pass is for.
+#[derive(Default)]
+struct Survey {
+    /// Addresses of all tables, for what the guest can reach may be met before them.
+    tables: BTreeSet<u64>,
+    owned_runs: usize,
+}
+
+/// The first pass keeps none.
+const NOTHING: Limits = Limits { runs: 0, damage: 0 };
+
+/// A run of the library's frames. There can be one for each entry: it is kept small.
+struct Owned {
+    hpa: u64,
+    gpa: u64,
+    /// The level stands in the bits that are zero in a size.
+    size_and_level: u64,
+}
+
+const LEVEL: u64 = PAGE_SIZE - 1;
+
 struct Reader<'a, F> {
     tables: &'a Tables,
     memory: &'a mut dyn FnMut(u64) -> Option<Page>,
+    survey: Survey,
+    limits: Limits,
     entered: BTreeSet<u64>,
     merge: Merge,
+    owned_runs: usize,
+    owned: Vec<Owned>,
     contents: Contents,
     format: PhantomData<F>,
 }
 
 impl<'a, F: Format> Reader<'a, F> {
-    fn new(tables: &'a Tables, memory: &'a mut dyn FnMut(u64) -> Option<Page>) -> Self {
+    fn new(
+        tables: &'a Tables,
+        memory: &'a mut dyn FnMut(u64) -> Option<Page>,
+        survey: Survey,
+        limits: Limits,
+    ) -> Self {
+        // Not more than needed, which growing would be.
+        let owned = Vec::with_capacity(survey.owned_runs);
         Self {
             tables,
             memory,
+            survey,
+            limits,
             entered: BTreeSet::new(),
             merge: Merge::default(),
+            owned_runs: 0,
+            owned,
             contents: Contents::default(),
             format: PhantomData,
         }
     }
 
+    fn survey(mut self) -> Survey {
+        self.walk();
+        Survey { tables: self.entered, owned_runs: self.owned_runs }
+    }
+
     fn read(mut self) -> Contents {
+        self.walk();
+        self.contents.stats.table_frames = self.entered.len() as u64;
+        self.find_frames_twice();
+        self.contents
+    }
+
+    fn walk(&mut self) {
         let Shape { levels, root_order, .. } = self.tables.shape;
         for page in 0..1_u64.wrapping_shl(root_order) {
             let address = self.tables.root.wrapping_add(page.wrapping_mul(PAGE_SIZE));
@@ -248,10 +378,6 @@ impl<'a, F: Format> Reader<'a, F> {
             }
         }
         self.keep_run();
-        self.contents.stats.table_frames = self.entered.len() as u64;
-        self.find_exposed_tables();
-        self.find_frames_twice();
-        self.contents
     }
 
     /// Begins a table that was not begun before, if it is there.
@@ -259,7 +385,7 @@ impl<'a, F: Format> Reader<'a, F> {
         let mut note = |cause| {
             let size = table_size(level);
             let damage = Damage { cause, gpa, size, level, address, word: 0 };
-            self.contents.damage.push(damage);
+            self.contents.note(damage, self.limits);
         };
         if self.entered.contains(&address) {
             note(Cause::TableTwice);
@@ -327,14 +453,15 @@ impl<'a, F: Format> Reader<'a, F> {
 
     fn expect(&mut self, place: &Place<F>, cause: Cause, is_so: bool) {
         if !is_so {
-            self.contents.damage.push(Damage {
+            let damage = Damage {
                 cause,
                 gpa: place.gpa,
                 size: entry_size(place.level),
                 level: place.level,
                 address: place.address,
                 word: place.entry.word(),
-            });
+            };
+            self.contents.note(damage, self.limits);
         }
     }
 
@@ -374,48 +501,61 @@ impl<'a, F: Format> Reader<'a, F> {
 
     fn keep_run(&mut self) {
         let merge = core::mem::take(&mut self.merge);
-        if merge.is_begun() {
-            self.contents.runs.push(Run { mapping: merge.run, level: merge.class });
+        if !merge.is_begun() {
+            return;
+        }
+        let run = Run { mapping: merge.run, level: merge.class };
+        self.contents.keep(run, self.limits);
+        self.find_exposed_table(&run);
+        let Run { mapping, level } = run;
+        if mapping.state == AXAS_STATE_OWNED {
+            self.owned_runs = self.owned_runs.wrapping_add(1);
+        }
+        // The first pass has no room: it counts.
+        if mapping.state == AXAS_STATE_OWNED && self.owned.len() < self.owned.capacity() {
+            let size_and_level = mapping.size | u64::from(level);
+            self.owned.push(Owned { hpa: mapping.hpa, gpa: mapping.gpa, size_and_level });
         }
     }
 
-    /// Notes for each run the first table that it lets the guest reach.
-    fn find_exposed_tables(&mut self) {
-        for Run { mapping, level } in &self.contents.runs {
-            if mapping.hpa == AXAS_HPA_INVALID {
-                continue;
-            }
-            let end = mapping.hpa.saturating_add(mapping.size);
-            if let Some(table) = self.entered.range(mapping.hpa..end).next() {
-                self.contents.damage.push(Damage {
-                    cause: Cause::TableExposed,
-                    gpa: mapping.gpa.wrapping_add(table.wrapping_sub(mapping.hpa)),
-                    size: PAGE_SIZE,
-                    level: *level,
-                    address: *table,
-                    word: 0,
-                });
-            }
+    /// Notes the first table that a run lets the guest reach.
+    fn find_exposed_table(&mut self, run: &Run) {
+        let Run { mapping, level } = run;
+        if mapping.hpa == AXAS_HPA_INVALID {
+            return;
+        }
+        let end = mapping.hpa.saturating_add(mapping.size);
+        if let Some(table) = self.survey.tables.range(mapping.hpa..end).next() {
+            let damage = Damage {
+                cause: Cause::TableExposed,
+                gpa: mapping.gpa.wrapping_add(table.wrapping_sub(mapping.hpa)),
+                size: PAGE_SIZE,
+                level: *level,
+                address: *table,
+                word: 0,
+            };
+            self.contents.note(damage, self.limits);
         }
     }
 
     /// Notes frames of the library's that would go back twice.
     fn find_frames_twice(&mut self) {
-        let runs = self.contents.runs.iter();
-        let mut owned = Vec::from_iter(runs.filter(|run| run.mapping.state == AXAS_STATE_OWNED));
-        owned.sort_by_key(|run| run.mapping.hpa);
+        let mut owned = core::mem::take(&mut self.owned);
+        owned.sort_unstable_by_key(|run| (run.hpa, run.gpa));
         let mut taken = 0;
-        for Run { mapping, level } in owned {
-            let end = mapping.hpa.saturating_add(mapping.size);
-            if mapping.hpa < taken {
-                self.contents.damage.push(Damage {
+        for Owned { hpa, gpa, size_and_level } in owned {
+            let (size, level) = (size_and_level & !LEVEL, size_and_level & LEVEL);
+            let end = hpa.saturating_add(size);
+            if hpa < taken {
+                let damage = Damage {
                     cause: Cause::FrameTwice,
-                    gpa: mapping.gpa,
-                    size: taken.min(end).wrapping_sub(mapping.hpa),
-                    level: *level,
-                    address: mapping.hpa,
+                    gpa,
+                    size: taken.min(end).wrapping_sub(hpa),
+                    level: level as u32,
+                    address: hpa,
                     word: 0,
-                });
+                };
+                self.contents.note(damage, self.limits);
             }
             taken = taken.max(end);
         }

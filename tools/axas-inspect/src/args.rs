@@ -76,6 +76,10 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
 
+    /// Print every run and every defect; by default the first 65536 and 1000, and how many more there are
+    #[arg(short, long)]
+    pub all: bool,
+
     /// Draw the address space into this file
     #[arg(short, long, value_name = "FILE")]
     pub svg: Option<PathBuf>,

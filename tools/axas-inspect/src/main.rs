@@ -7,11 +7,14 @@
 //! memory     the files that hold the tables
 //! report     table, JSON, CSV, statistics, what is wrong
 //! picture    the SVG
+//! bounds     tests: memory and output for tables that are all damage
 //! ```
 //!
 //! What the entries mean is the library's business: `axaddrspace::tables`.
 
 mod args;
+#[cfg(test)]
+mod bounds;
 mod memory;
 mod picture;
 mod registers;
@@ -22,12 +25,16 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
-use axaddrspace::tables::{Contents, Tables};
+use axaddrspace::tables::{Contents, Limits, Tables};
 use clap::Parser;
 
 use args::Args;
 use memory::Memory;
 use report::Subject;
+
+/// What is kept and printed of tables that anybody may have made; `--all` lifts it.
+const FIRST: Limits = Limits { runs: 65536, damage: 1000 };
+const ALL: Limits = Limits { runs: usize::MAX, damage: usize::MAX };
 
 const DAMAGED: u8 = 1;
 /// Wrong usage, as clap has it, and files that cannot be read or written.
@@ -35,8 +42,8 @@ const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    match run(&args) {
-        Ok(contents) if contents.damage.is_empty() => ExitCode::SUCCESS,
+    match run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()) {
+        Ok(contents) if contents.defect_count() == 0 => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(DAMAGED),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -46,23 +53,24 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: &Args) -> Result<Contents> {
+fn run(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<Contents> {
     let description = args.description()?;
     let tables = Tables::attach(&description).map_err(|error| args.explain(error, &description))?;
     let mut memory = Memory::open(&args.memory)?;
-    let contents =
-        tables.read(&mut |address| memory.page(address)).map_err(|error| anyhow!("{error:?}"))?;
+    let limits = if args.all { ALL } else { FIRST };
+    let contents = tables
+        .read(limits, &mut |address| memory.page(address))
+        .map_err(|error| anyhow!("{error:?}"))?;
     memory.check()?;
 
     let subject = Subject { description: &description, tables: &tables, contents: &contents };
-    let mut out = io::stdout().lock();
-    subject.print(args.output, &mut out)?;
+    subject.print(args.output, out)?;
     out.flush()?;
     if let Some(path) = &args.svg {
         fs::write(path, picture::draw(&subject))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    subject.warn(&mut io::stderr().lock())?;
+    subject.warn(args, err)?;
     Ok(contents)
 }
 

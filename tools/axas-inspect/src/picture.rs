@@ -26,6 +26,8 @@ const TEXT_HEIGHT: f64 = 14.0;
 /// Bands that are lower have no edge.
 const EDGE_HEIGHT: f64 = 5.0;
 const HOLE_IN_STRIP: f64 = 9.0;
+/// Runs and defects that get a band; what follows shares one.
+const MOST_SHOWN: usize = 2000;
 
 const CSS: &str = "\
 text { font: 12px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; fill: #1f2933; } \
@@ -45,6 +47,8 @@ enum What<'a> {
     Run(&'a Run),
     Hole,
     Damage(&'a Damage),
+    /// So many runs and defects that are not drawn.
+    Rest(u64),
 }
 
 struct Band<'a> {
@@ -99,6 +103,9 @@ fn bands<'a>(subject: &Subject<'a>) -> Vec<Band<'a>> {
     shown.reverse();
     shown.dedup_by_key(|(gpa, _)| *gpa);
     shown.reverse();
+    let mut rest = subject.contents.run_count - runs.len() as u64;
+    rest += shown.len().saturating_sub(MOST_SHOWN) as u64;
+    shown.truncate(MOST_SHOWN);
 
     let range = &subject.description.range;
     let mut bands = Vec::new();
@@ -114,22 +121,27 @@ fn bands<'a>(subject: &Subject<'a>) -> Vec<Band<'a>> {
         let end = match &what {
             What::Run(run) => end_of(run),
             What::Damage(damage) => gpa.saturating_add(damage.size),
-            What::Hole => gpa,
+            What::Hole | What::Rest(_) => gpa,
         };
         add(what, gpa, end);
         at = at.max(end);
     }
     let end = range.as_ref().map_or(1 << subject.tables.shape().gpa_bits, |range| range.end);
     if end > at {
-        add(What::Hole, at, end);
+        add(if rest > 0 { What::Rest(rest) } else { What::Hole }, at, end);
     }
     bands
+}
+
+/// Whether the strip leaves a band out.
+fn is_cut_out(band: &Band) -> bool {
+    matches!(band.what, What::Hole | What::Rest(_))
 }
 
 /// Gives each band its place; the height of all.
 fn place(bands: &mut [Band]) -> f64 {
     let wanted = |band: &Band| match band.what {
-        What::Hole => 20.0,
+        What::Hole | What::Rest(_) => 20.0,
         _ => 20.0 + 1.7 * ((band.end - band.gpa).max(4096) as f64 / 4096.0).log2(),
     };
     let all = bands.iter().map(wanted).sum::<f64>();
@@ -143,10 +155,10 @@ fn place(bands: &mut [Band]) -> f64 {
     let height = y - TOP;
 
     let bytes_shown = |band: &Band| match band.what {
-        What::Hole => 0.0,
+        What::Hole | What::Rest(_) => 0.0,
         _ => (band.end - band.gpa) as f64,
     };
-    let holes = bands.iter().filter(|band| matches!(band.what, What::Hole)).count() as f64;
+    let holes = bands.iter().filter(|band| is_cut_out(band)).count() as f64;
     let hole_height = HOLE_IN_STRIP.min(height / 2.0 / holes.max(1.0));
     let scale =
         (height - holes * hole_height) / bands.iter().map(bytes_shown).sum::<f64>().max(1.0);
@@ -154,7 +166,7 @@ fn place(bands: &mut [Band]) -> f64 {
     for band in bands {
         band.strip_y = y;
         band.strip_height = match band.what {
-            What::Hole => hole_height,
+            What::Hole | What::Rest(_) => hole_height,
             _ => bytes_shown(band) * scale,
         };
         y += band.strip_height;
@@ -165,7 +177,7 @@ fn place(bands: &mut [Band]) -> f64 {
 /// The lines that take a band of the strip to its band on the right.
 fn join(band: &Band) -> Group {
     let group = Group::new();
-    if matches!(band.what, What::Hole) {
+    if is_cut_out(band) {
         return group;
     }
     let strip_right = STRIP_LEFT + STRIP_WIDTH;
@@ -207,9 +219,12 @@ fn draw_band(band: &Band, subject: &Subject) -> Group {
     let full = rectangle(BAND_LEFT, band.y, BAND_WIDTH, band.height);
     let mut group = Group::new();
     match &band.what {
-        What::Hole => {
-            let tooltip = format!("hole of {}", size(bytes));
-            group = group.set("class", "hole-of-space").add(Title::new(tooltip.clone()));
+        What::Hole | What::Rest(_) => {
+            let (class, tooltip) = match band.what {
+                What::Rest(count) => ("rest-of-space", format!("{count} more, not drawn")),
+                _ => ("hole-of-space", format!("hole of {}", size(bytes))),
+            };
+            group = group.set("class", class).add(Title::new(tooltip.clone()));
             group = group.add(strip.set("class", "hole")).add(full.set("class", "hole"));
             if has_text {
                 group = group.add(at(BAND_LEFT + 12.0, tooltip, "faint"));
@@ -304,7 +319,7 @@ fn heading(subject: &Subject) -> Group {
         .add(text(STRIP_LEFT, 30.0, subject.title(), "title"))
         .add(text(STRIP_LEFT, 52.0, line(tables), ""))
         .add(text(STRIP_LEFT, 70.0, line(bytes), ""));
-    let damage = subject.contents.damage.len();
+    let damage = subject.contents.defect_count();
     if damage > 0 {
         let count = format!("{damage} defects");
         let warning = text(WIDTH - STRIP_LEFT, 30.0, count, "end title");

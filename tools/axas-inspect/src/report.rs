@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use anyhow::Result;
 use axaddrspace::abi::*;
 use axaddrspace::tables::{Cause, Contents, Damage, Description, Run, Tables};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use crate::args::{Output, name};
+use crate::args::{Args, Output, name};
 
 /// Tables and what stands in them.
 pub struct Subject<'a> {
@@ -16,7 +16,7 @@ pub struct Subject<'a> {
     pub contents: &'a Contents,
 }
 
-/// Lines on stderr; JSON has all.
+/// Lines on stderr, one for each defect, unless all are asked for.
 const MOST_WARNINGS: usize = 50;
 
 impl Subject<'_> {
@@ -28,15 +28,27 @@ impl Subject<'_> {
         }
     }
 
-    /// Says what is wrong, a line for each.
-    pub fn warn(&self, out: &mut impl Write) -> io::Result<()> {
-        let damage = &self.contents.damage;
-        for found in damage.iter().take(MOST_WARNINGS) {
+    /// Says what is wrong, a line for each defect, and what was left out.
+    pub fn warn(&self, args: &Args, out: &mut impl Write) -> io::Result<()> {
+        let Contents { runs, run_count, damage, .. } = self.contents;
+        let shown = if args.all { damage.len() } else { MOST_WARNINGS.min(damage.len()) };
+        for found in damage.iter().take(shown) {
             writeln!(out, "axas-inspect: {}", sentence(found))?;
         }
-        if damage.len() > MOST_WARNINGS {
-            let more = damage.len() - MOST_WARNINGS;
-            writeln!(out, "axas-inspect: and {more} more; --output json has all")?;
+        let more = self.contents.defect_count() - shown as u64;
+        if more > 0 {
+            let causes = Cause::ALL.map(|cause| (cause, self.contents.defects(cause)));
+            let causes = causes.iter().filter(|(_, count)| *count > 0);
+            let causes = causes.map(|(cause, count)| format!("{} {count}", label(*cause)));
+            let causes = causes.collect::<Vec<_>>().join(", ");
+            writeln!(out, "axas-inspect: and {more} more; in all: {causes}; --all shows each")?;
+        }
+        let more = run_count - runs.len() as u64;
+        if more > 0 {
+            writeln!(
+                out,
+                "axas-inspect: {more} of {run_count} runs are not shown; --all shows them"
+            )?;
         }
         Ok(())
     }
@@ -55,8 +67,7 @@ impl Subject<'_> {
 
     /// The end of the space, or of what stands in it where nobody said what the space is.
     pub fn end(&self) -> u64 {
-        let last = self.contents.runs.last().map_or(0, end_of);
-        self.description.range.as_ref().map_or(last, |range| range.end)
+        self.description.range.as_ref().map_or(self.contents.end, |range| range.end)
     }
 
     fn print_table(&self, out: &mut impl Write) -> io::Result<()> {
@@ -74,10 +85,7 @@ impl Subject<'_> {
     /// Figures with their names.
     pub fn statistics(&self) -> Vec<(&'static str, String)> {
         let stats = &self.contents.stats;
-        let bytes_of = |state| {
-            let runs = self.contents.runs.iter().map(|run| &run.mapping);
-            runs.filter(|run| run.state == state).map(|run| run.size).sum::<u64>()
-        };
+        let bytes_of = |state| self.contents.bytes_of(state);
         vec![
             (
                 "tables",
@@ -114,7 +122,8 @@ impl Subject<'_> {
             levels: shape.levels,
             gpa_bits: shape.gpa_bits,
             pa_bits: shape.pa_bits,
-            runs: self.contents.runs.iter().map(Row::new).collect(),
+            run_count: self.contents.run_count,
+            runs: Rows(&self.contents.runs),
             stats: Stats {
                 table_frames: stats.table_frames,
                 guest_frames: stats.guest_frames,
@@ -122,7 +131,8 @@ impl Subject<'_> {
                 mapped_2m: stats.mapped_2m,
                 mapped_1g: stats.mapped_1g,
             },
-            damage: self.contents.damage.iter().map(Wrong::new).collect(),
+            damage_count: self.contents.defect_count(),
+            damage: Defects(&self.contents.damage),
         };
         serde_json::to_writer_pretty(&mut *out, &document)?;
         Ok(writeln!(out)?)
@@ -164,16 +174,37 @@ impl Row {
     }
 }
 
+/// Made one by one while they are written.
+struct Rows<'a>(&'a [Run]);
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Row::new))
+    }
+}
+
+struct Defects<'a>(&'a [Damage]);
+
+impl Serialize for Defects<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Wrong::new))
+    }
+}
+
 #[derive(Serialize)]
-struct Document {
+struct Document<'a> {
     format: &'static str,
     root: String,
     levels: u32,
     gpa_bits: u32,
     pa_bits: u32,
-    runs: Vec<Row>,
+    /// With those that are not in `runs`.
+    run_count: u64,
+    runs: Rows<'a>,
     stats: Stats,
-    damage: Vec<Wrong>,
+    /// With those that are not in `damage`.
+    damage_count: u64,
+    damage: Defects<'a>,
 }
 
 /// Named as in `axas_stats_t`.
