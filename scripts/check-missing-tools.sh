@@ -14,14 +14,14 @@ for ((place = ${#places[@]} - 1; place >= 0; place--)); do
 		-exec ln -sf -t "$tools" {} +
 done
 
-# without TOOL COMMAND...: the command must fail, and name the tool and the way to get it.
+# without TOOL COMMAND...: the command must fail, and name the tool and the way to get it. A tool that is
+# not here need not be taken away.
 without() {
-	local tool=$1 said real code=0
+	local tool=$1 said code=0
 	shift
-	real=$(readlink "$tools/$tool")
-	rm "$tools/$tool"
+	[ ! -e "$tools/$tool" ] || mv "$tools/$tool" "$tools/.taken-away"
 	said=$(PATH=$tools CARGO_HOME=$tools/none "$@" 2>&1) || code=$?
-	ln -s "$real" "$tools/$tool"
+	[ ! -e "$tools/.taken-away" ] || mv "$tools/.taken-away" "$tools/$tool"
 	if [ $code -eq 0 ]; then
 		say "without $tool '$*' succeeds"
 	elif ! grep -E "\b$tool\b.*(apt-get install|run: scripts/setup\.sh)" <<<"$said"; then

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# bare-root.sh [RUST [COMMAND...]]: what somebody sees whose first commands after `git clone` are `make run`
+# and `make test`: run each as the first one in a Debian 12 of its own with git and make and nothing else.
+# What is committed is tried. RUST is `debian` (no Rust there), `rustup` (a copy of this machine's rustup
+# and stable toolchain, without targets) or, if left out, both, one after the other. COMMAND is `run`,
+# `test` or both. Packages come from where this machine's apt takes them, crates likewise.
+#
+# Logs are left in build/bare-root/RUST-COMMAND.txt. Needs root, debootstrap, about 8 GB below build/.
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+suite=bookworm
+out=$BUILD/bare-root
+
+rusts=(debian rustup)
+commands=(run test)
+case ${1:-} in
+debian | rustup) rusts=("$1") && shift ;;
+'' | run | test) ;;
+*) misuse "RUST=$1 is not known; one of: debian rustup" ;;
+esac
+[ $# -eq 0 ] || commands=("$@")
+for command in "${commands[@]}"; do
+	case $command in
+	run | test) ;;
+	*) misuse "COMMAND=$command is not known; one of: run test" ;;
+	esac
+done
+
+[ "$(id -u)" -eq 0 ] || die "only root may chroot; run: sudo scripts/bare-root.sh"
+have debootstrap || die "debootstrap is missing; run: apt-get install debootstrap"
+chroot / true 2>/dev/null || die "this root may not chroot (a container?); run it on a machine of its own"
+unshare --mount --pid --fork true 2>/dev/null ||
+	die "this root may not make namespaces (a container?); run it on a machine of its own"
+mirror=$(apt-get indextargets --format '$(CODENAME) $(REPO_URI)' 'Created-By: Packages' |
+	awk -v suite=$suite '$1 == suite { print $2; exit }')
+[ -n "$mirror" ] || die "this machine's apt knows no $suite; add its lists to /etc/apt and run: apt-get update"
+case " ${rusts[*]} " in
+*" rustup "*)
+	have rustup && toolchain=$(rustup run stable rustc --print sysroot) ||
+		die "no rustup with a stable toolchain to copy; run: scripts/bare-root.sh debian"
+	;;
+esac
+
+mkdir -p "$out"
+roots=$(mktemp -d "$out/roots.XXXXXX")
+trap 'rm -rf "$roots"' EXIT
+
+# The bare system, made once.
+bare=$out/$suite.tar
+if [ ! -f "$bare" ]; then
+	run debootstrap --variant=minbase --include=git,make $suite "$roots/made" "$mirror" \
+		>"$out/debootstrap.txt" 2>&1 || die "debootstrap failed; see $out/debootstrap.txt"
+	tar --create --file "$bare.part" --directory "$roots/made" .
+	mv "$bare.part" "$bare"
+	rm -rf "$roots/made"
+fi
+
+# make_root DIRECTORY RUST: unpack it, take over where this machine gets packages from, clone.
+make_root() {
+	local root=$1 place
+	mkdir "$root"
+	tar --extract --file "$bare" --directory "$root"
+	rm -rf "$root/etc/apt"
+	for place in /etc/apt /etc/resolv.conf /etc/hosts /usr/local/share/ca-certificates \
+		"${CARGO_HOME:-$HOME/.cargo}"/config{,.toml}; do
+		[ ! -e "$place" ] || install_copy "$place" "$root"
+	done
+	if [ "$2" = rustup ]; then
+		mkdir -p "$root/root/.cargo" "$root/root/.rustup/toolchains"
+		cp -a "${CARGO_HOME:-$HOME/.cargo}/bin" "$root/root/.cargo/"
+		cp -a "${RUSTUP_HOME:-$HOME/.rustup}/settings.toml" "$root/root/.rustup/"
+		cp -a "$toolchain" "$root/root/.rustup/toolchains/"
+		inside "$root" rustup target remove "$(bare_target x86_64)" "$(bare_target aarch64)" \
+			"$(bare_target riscv64)" >/dev/null 2>&1
+	fi
+	git clone --quiet --no-local "$ROOT" "$root/root/axaddrspace"
+}
+
+# install_copy PLACE ROOT: cargo's configuration goes to root's home, the rest to where it was.
+install_copy() {
+	local place=$1
+	case $place in
+	*/config | */config.toml) place=/root/.cargo/${place##*/} ;;
+	esac
+	mkdir -p "$2$(dirname "$place")"
+	cp -aL "$1" "$2$(dirname "$place")/"
+}
+
+# How this machine reaches the network, and nothing else of its environment.
+mapfile -t reach < <(env | grep -iE '^(https?|ftp|all|no)_proxy=|^SSL_CERT_(FILE|DIR)=|^CURL_CA_BUNDLE=' || true)
+mapfile -t -O ${#reach[@]} reach < <(env |
+	grep -E '^CARGO_(HTTP|NET|REGISTRIES|REGISTRY|SOURCE)_|^RUSTUP_(DIST_SERVER|UPDATE_ROOT)=' || true)
+
+# inside ROOT COMMAND...: with /proc, /sys and /dev, which go when the command ends.
+inside() {
+	local root=$1
+	shift
+	# shellcheck disable=SC2016  # for the inner shell
+	unshare --mount --pid --fork --kill-child bash -c '
+		mount -t proc proc "$0/proc"
+		mount --rbind /sys "$0/sys"
+		mount --rbind /dev "$0/dev"
+		exec chroot "$@"' "$root" "$root" env -i HOME=/root LANG=C.UTF-8 TERM=dumb \
+		PATH=/root/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+		"${reach[@]}" bash -c 'cd /root && "$@"' bash "$@" </dev/null
+}
+
+results=()
+code=0
+for rust in "${rusts[@]}"; do
+	for command in "${commands[@]}"; do
+		log=$out/$rust-$command.txt
+		root=$roots/$rust-$command
+		make_root "$root" "$rust"
+		say "make $command with ${rust/debian/no Rust}; log: $log"
+		start=$SECONDS
+		ended=0
+		inside "$root" make -C axaddrspace "$command" >"$log" 2>&1 || ended=$?
+		results+=("make $command, ${rust/debian/no Rust}: exit code $ended after $((SECONDS - start)) s, $(
+			du -sm --exclude=proc --exclude=sys "$root" | cut -f1) MB, $(tail -n1 "$log")")
+		[ $ended -eq 0 ] || code=1
+		say "${results[-1]}"
+		rm -rf "$root"
+	done
+done
+exit $code
