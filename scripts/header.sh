@@ -10,7 +10,8 @@ symbols=link/api.sym
 
 # generate HEADER SYMBOLS: what the library calls (axas_hal_*) is not among its own symbols.
 generate() {
-	run "$CBINDGEN" --quiet --config cbindgen.toml --symfile "$2" --output "$1"
+	# The first time cbindgen is compiled: half a minute.
+	CARGO_TARGET_DIR=$TOOLS_TARGET host_cargo run --manifest-path tools/header/Cargo.toml -- "$1" "$2"
 	sed -i '/^axas_hal_/d' "$2"
 }
 
