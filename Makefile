@@ -2,6 +2,7 @@
 
 ARCH ?= host
 MACHINE ?= arm
+STORY ?= hypervisor
 PREFIX ?= /usr/local
 DESTDIR ?=
 
@@ -10,6 +11,19 @@ ARCH_OF_arm := aarch64
 ARCH_OF_riscv := riscv64
 ARCH_OF_amd := x86_64
 ARCH_OF_intel := x86_64
+
+ARCHITECTURES := host x86_64 aarch64 riscv64
+MACHINES := arm riscv amd intel
+STORIES := hypervisor vm
+FORMATS_KNOWN := intel-ept amd-npt arm-stage2 riscv-gstage
+
+# $(call one,NAME,VALUE,KNOWN) is the end unless the value is one of those known; $(call some,...) unless each
+# word of it is.
+refuse = $(error $(1)=$(2) is not known; there are: $(3))
+some = $(if $(filter-out $(3),$(2))$(if $(strip $(2)),,none),$(refuse))
+one = $(some)$(if $(filter 1,$(words $(2))),,$(refuse))
+comma := ,
+formats = $(if $(FORMATS),$(call some,FORMATS,$(subst $(comma), ,$(FORMATS)),$(FORMATS_KNOWN)))
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -20,13 +34,14 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
+	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
 
 lib: ## build the library for ARCH: build/ARCH/libaxaddrspace.a
-	@scripts/setup.sh $(if $(filter host,$(ARCH)),host,lib)
+	$(call one,ARCH,$(ARCH),$(ARCHITECTURES))$(formats)
+	@scripts/setup.sh $(ARCH)
 	@scripts/build-lib.sh $(ARCH)
 
 tools: ## build axas-inspect, which prints and draws dumped tables: build/bin/axas-inspect
@@ -34,34 +49,36 @@ tools: ## build axas-inspect, which prints and draws dumped tables: build/bin/ax
 	@scripts/build-tools.sh
 
 header: ## make include/axaddrspace.h from the Rust sources
-	@scripts/setup.sh header
+	@scripts/setup.sh host
 	@scripts/header.sh write
 
 header-check: ## fail when include/axaddrspace.h is stale
-	@scripts/setup.sh header
+	@scripts/setup.sh host
 	@scripts/header.sh check
 
 abi: ## compare the header with the committed interface, by abidiff
-	@scripts/setup.sh test
+	@scripts/setup.sh abi
 	@scripts/abi.py check
 
 abi-update: ## make the header's interface the committed one
-	@scripts/setup.sh test
+	@scripts/setup.sh abi
 	@scripts/abi.py update
 
 run: ## run the example hypervisor and its guest in QEMU
-	@scripts/setup.sh lib $(MACHINE)
-	@scripts/build-lib.sh $(or $(ARCH_OF_$(MACHINE)),$(error MACHINE=$(MACHINE) is not known))
+	$(call one,MACHINE,$(MACHINE),$(MACHINES))$(call one,STORY,$(STORY),$(STORIES))$(formats)
+	@scripts/setup.sh $(ARCH_OF_$(MACHINE)) $(MACHINE)
+	@scripts/build-lib.sh $(ARCH_OF_$(MACHINE))
 	@$(MAKE) -C examples/hypervisor run MACHINE=$(MACHINE) \
 		LIB=$(CURDIR)/build/$(ARCH_OF_$(MACHINE))/libaxaddrspace.a \
 		BUILD=$(CURDIR)/build/examples/hypervisor/$(MACHINE)
 
-# All machines, unless the command line names one.
-MACHINES := $(if $(filter command,$(firstword $(origin MACHINE))),$(MACHINE),arm riscv amd intel)
+# All machines, unless the command line names some.
+EMULATED := $(if $(filter command,$(firstword $(origin MACHINE))),$(MACHINE),$(MACHINES))
 
 machines: ## run the suite on emulated page walkers: each machine, or MACHINE
-	@scripts/setup.sh lib $(MACHINES)
-	@set -e; for machine in $(foreach m,$(MACHINES),$(m)/$(or $(ARCH_OF_$(m)),$(error MACHINE=$(m) is not known))); do \
+	$(call some,MACHINE,$(EMULATED),$(MACHINES))$(formats)
+	@scripts/setup.sh $(foreach m,$(EMULATED),$(ARCH_OF_$(m)) $(m))
+	@set -e; for machine in $(foreach m,$(EMULATED),$(m)/$(ARCH_OF_$(m))); do \
 		scripts/build-lib.sh "$${machine#*/}"; \
 		$(MAKE) -C c-tests/machines check MACHINE="$${machine%/*}" \
 			LIB="$(CURDIR)/build/$${machine#*/}/libaxaddrspace.a" \
@@ -74,6 +91,13 @@ test: ## run every test: Rust, C, header, README, emulators
 
 cpu-time: ## the CPU time of each test that `make test` built, and which take too long
 	@scripts/check-cpu-time.py
+
+test-quick: ## the C tests on the host archive and the Rust unit tests
+	@scripts/setup.sh quick
+	@scripts/test.sh quick
+
+bare-root: ## run `make run` and `make test` as the first commands on a bare Debian 12 (an hour, root, debootstrap)
+	@scripts/bare-root.sh
 
 loom: ## model-check lock, entries and generation, with negative controls (minutes)
 	@scripts/setup.sh host
@@ -114,15 +138,16 @@ format: ## format the Rust and C sources in place
 	@scripts/setup.sh check
 	@scripts/check.sh --format
 
-licenses: ## check the licences of what is in the archives, by cargo-deny
+licenses: ## check the licences of what is in the archives
 	@scripts/setup.sh licenses
 	@scripts/licenses.py check
 
-# All architectures, unless the command line names one.
-ARCHES := $(if $(filter command,$(firstword $(origin ARCH))),$(ARCH),host x86_64 aarch64 riscv64)
+# All architectures, unless the command line names some.
+ARCHES := $(if $(filter command,$(firstword $(origin ARCH))),$(ARCH),$(ARCHITECTURES))
 
 install: ## install archives (ARCH: one only), header, pkg-config and CMake files below DESTDIR PREFIX
-	@scripts/setup.sh lib
+	$(call some,ARCH,$(ARCHES),$(ARCHITECTURES))$(formats)
+	@scripts/setup.sh $(ARCHES)
 	@set -e; for arch in $(ARCHES); do scripts/build-lib.sh "$$arch"; done
 	@scripts/install.sh '$(PREFIX)' '$(DESTDIR)' $(ARCHES)
 
@@ -131,7 +156,7 @@ uninstall: ## take away what install put below DESTDIR PREFIX
 
 dist: ## make a release of the archives of all architectures: build/dist/axaddrspace-VERSION.tar.gz
 	@scripts/setup.sh lib
-	@set -e; for arch in host x86_64 aarch64 riscv64; do scripts/build-lib.sh $$arch; done
+	@set -e; for arch in $(ARCHITECTURES); do scripts/build-lib.sh $$arch; done
 	@scripts/dist.sh
 
 clean: ## remove what was built (set-up's tools stay)

@@ -38,12 +38,11 @@ def translation_unit():
         yield f"enum of_{name} {{ value_of_{name} = {name} }} constant_{name};"
 
 
-PACKAGES = {"x86_64-linux-gnu-gcc": "gcc-x86-64-linux-gnu", "abidw": "abigail-tools", "abidiff": "abigail-tools"}
 
 
 def run(*command):
     if not shutil.which(command[0]):
-        sys.exit(f"error: {command[0]} is missing; run: apt-get install {PACKAGES[command[0]]}")
+        sys.exit(f"error: {command[0]} is missing; run: scripts/setup.sh abi")
     return subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 

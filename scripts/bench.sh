@@ -32,7 +32,7 @@ export BENCH_COMMIT
 measure() {
 	cd "$ROOT/$1"
 	shift
-	host_cargo run --quiet --release --locked -- "$@"
+	host_cargo run --quiet --release -- "$@"
 }
 
 if [ -n "${BENCH_QUICK:-}" ]; then

@@ -16,6 +16,8 @@ set -euo pipefail
 
 arch=${1:-host}
 cd "$ROOT"
+formats_of "$arch" >/dev/null
+known_formats "${FORMATS:-$(formats_of "$arch")}"
 load_toolchain
 out=${2:-build/$arch}
 features=${FORMATS:-$(formats_of "$arch")},panic-handler

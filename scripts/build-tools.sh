@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$ROOT"
 load_toolchain
 
-CARGO_TARGET_DIR=$TOOLS_TARGET host_cargo build --release --locked \
+CARGO_TARGET_DIR=$TOOLS_TARGET host_cargo build --release \
 	--manifest-path tools/axas-inspect/Cargo.toml
 mkdir -p build/bin
 install -m 755 "$TOOLS_TARGET/release/axas-inspect" build/bin/axas-inspect

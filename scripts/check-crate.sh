@@ -7,8 +7,8 @@ cd "$ROOT"
 load_toolchain
 export CARGO_TARGET_DIR=$ROOT/target/consumers
 
-host_cargo run --quiet --locked --manifest-path tests/consumers/Cargo.toml --package program
+host_cargo run --quiet --manifest-path tests/consumers/Cargo.toml --package program
 # shellcheck disable=SC2086  # BARE_FLAGS is a list, most often an empty one
-bare_cargo build --quiet --locked --manifest-path tests/consumers/Cargo.toml --package bare \
+bare_cargo build --quiet --manifest-path tests/consumers/Cargo.toml --package bare \
 	--target "$(bare_target x86_64)" ${BARE_FLAGS:-}
 say "the crate's default features serve a program with std and one without"

@@ -28,7 +28,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER = ROOT / "include/axaddrspace.h"
 SITE = ROOT / "build/docs/html"
 STARTED = ROOT / "docs/getting-started.md"
-BUILT = {"build", "target", ".git"}
+BUILT = {"build", "target", "vendor", ".git"}
 FIGURES = ROOT / "docs/bench"  # what benchmarks printed, not pages
 COMPILERS = {"cc": "gcc", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu"}
 FLAGS = ["-std=c11", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion",

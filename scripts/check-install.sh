@@ -19,6 +19,7 @@ out="$BUILD/consumers"
 installed="$out/some where/usr"
 consumers=$ROOT/c-tests/consumers
 
+formats_of "$arch" >/dev/null
 [ "$arch" = host ] || need "$arch-linux-gnu-gcc"
 case $arch in
 aarch64 | riscv64) need "qemu-system-$arch" ;;
@@ -139,6 +140,6 @@ uninstall)
 	[ -z "$left" ] || die "uninstall left: $left"
 	;;
 *)
-	die "way '$way' is not known; see the top of scripts/check-install.sh"
+	misuse "way '$way' is not known; see the top of scripts/check-install.sh"
 	;;
 esac

@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
 import shipped
 
 GOLDEN = "instructions.txt"

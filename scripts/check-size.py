@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
 import shipped
 
 GOLDEN = "size.txt"

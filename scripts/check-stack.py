@@ -14,6 +14,7 @@ comes on top.
 import re
 import sys
 
+sys.dont_write_bytecode = True
 import shipped
 
 GOLDEN = "stack.txt"

@@ -13,7 +13,9 @@ if [ "${1:-}" = --format ]; then
 	for workspace in benches benches/peers tests/consumers; do
 		run cargo fmt --all --manifest-path $workspace/Cargo.toml
 	done
-	run cargo fmt --manifest-path tools/axas-inspect/Cargo.toml
+	for tool in axas-inspect header; do
+		run cargo fmt --manifest-path tools/$tool/Cargo.toml
+	done
 	say "+ clang-format -i (${#c_sources[@]} files)"
 	clang-format -i "${c_sources[@]}"
 	exit
@@ -32,26 +34,30 @@ check rustfmt cargo fmt --check
 for workspace in benches benches/peers tests/consumers; do
 	check "rustfmt, $workspace" cargo fmt --all --check --manifest-path $workspace/Cargo.toml
 done
-check "rustfmt, axas-inspect" cargo fmt --check --manifest-path tools/axas-inspect/Cargo.toml
+for tool in axas-inspect header; do
+	check "rustfmt, tools/$tool" cargo fmt --check --manifest-path tools/$tool/Cargo.toml
+done
 say "+ clang-format --dry-run -Werror (${#c_sources[@]} files)"
 clang-format --dry-run -Werror "${c_sources[@]}" || failures+=(clang-format)
 
-check "clippy, tests" cargo clippy --quiet --all-targets --features std -- -D warnings
-check "clippy, as linked" cargo clippy --quiet -- -D warnings
-CARGO_TARGET_DIR=$TOOLS_TARGET check "clippy, axas-inspect" cargo clippy --quiet --locked \
-	--all-targets --manifest-path tools/axas-inspect/Cargo.toml -- -D warnings
-RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --quiet --no-deps --features std
+check "clippy, tests" cargo clippy --locked --quiet --all-targets --features std -- -D warnings
+check "clippy, as linked" cargo clippy --locked --quiet -- -D warnings
+for tool in axas-inspect header; do
+	CARGO_TARGET_DIR=$TOOLS_TARGET check "clippy, tools/$tool" cargo clippy --locked --quiet \
+		--all-targets --manifest-path tools/$tool/Cargo.toml -- -D warnings
+done
+RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --locked --quiet --no-deps --features std
 for format in intel-ept amd-npt arm-stage2 riscv-gstage; do
 	check "clippy, $format alone" \
-		cargo clippy --quiet --no-default-features --features "$format" -- -D warnings
+		cargo clippy --locked --quiet --no-default-features --features "$format" -- -D warnings
 done
 for bench in benches benches/peers; do
 	check "clippy, $bench" \
-		cargo clippy --quiet --locked --manifest-path $bench/Cargo.toml -- -D warnings
+		cargo clippy --locked --quiet --manifest-path $bench/Cargo.toml -- -D warnings
 done
 for arch in x86_64 aarch64 riscv64; do
 	if [ "$BARE_CARGO" = cargo ]; then
-		check "clippy, $arch" cargo clippy --quiet --target "$(bare_target "$arch")" \
+		check "clippy, $arch" cargo clippy --locked --quiet --target "$(bare_target "$arch")" \
 			--no-default-features --features "$(bare_features "$arch")" -- -D warnings
 	else
 		say "not looked at by clippy: $arch (this Rust has no $(bare_target "$arch"))"

@@ -4,8 +4,12 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=$ROOT/build
 TOOLCHAIN_ENV=$BUILD/toolchain.env
-CBINDGEN_VERSION=0.29.4
-CARGO_DENY_VERSION=0.20.2
+BARE_ARCHITECTURES="x86_64 aarch64 riscv64"
+FORMATS_KNOWN="intel-ept amd-npt arm-stage2 riscv-gstage"
+
+# SETUP=0: nothing is installed, not by rustup's proxies either.
+SETUP=${SETUP:-1}
+[ "$SETUP" != 0 ] || export RUSTUP_AUTO_INSTALL=0
 
 # Where the scripts look for archives, whatever the caller's environment says.
 export CARGO_TARGET_DIR=$ROOT/target
@@ -17,6 +21,12 @@ say() { printf '%s\n' "$*"; }
 die() {
 	printf 'error: %s\n' "$*" >&2
 	exit 1
+}
+
+# misuse TEXT...: what was asked for is not there.
+misuse() {
+	printf 'error: %s\n' "$*" >&2
+	exit 2
 }
 
 # run COMMAND...: show a command, then run it.
@@ -53,19 +63,28 @@ bare_target() {
 	x86_64) echo x86_64-unknown-none ;;
 	aarch64) echo aarch64-unknown-none-softfloat ;;
 	riscv64) echo riscv64imac-unknown-none-elf ;;
-	*) die "ARCH=$1 is not known; one of: host x86_64 aarch64 riscv64" ;;
+	*) misuse "ARCH=$1 is not known; one of: host $BARE_ARCHITECTURES" ;;
 	esac
 }
 
 # formats_of ARCH: the entry formats an architecture's processors walk; the host's tests want all.
 formats_of() {
 	case $1 in
-	host) echo intel-ept,amd-npt,arm-stage2,riscv-gstage ;;
+	host) echo "${FORMATS_KNOWN// /,}" ;;
 	x86_64) echo intel-ept,amd-npt ;;
 	aarch64) echo arm-stage2 ;;
 	riscv64) echo riscv-gstage ;;
-	*) die "ARCH=$1 is not known; one of: host x86_64 aarch64 riscv64" ;;
+	*) misuse "ARCH=$1 is not known; one of: host $BARE_ARCHITECTURES" ;;
 	esac
+}
+
+# known_formats LIST: separated by commas, each of them one there is.
+known_formats() {
+	local format
+	while read -rd , format; do
+		[[ $format && $format != *' '* && " $FORMATS_KNOWN " == *" $format "* ]] ||
+			misuse "FORMATS=$1: '$format' is not known; one or more of: ${FORMATS_KNOWN// /,}"
+	done <<<"$1,"
 }
 
 # bare_features ARCH: what a bare-metal archive is built with.
@@ -94,8 +113,12 @@ load_toolchain() {
 	. "$TOOLCHAIN_ENV"
 }
 
-# The two words below are lists (a command with its environment): split on purpose.
+# The two words below are lists (a command with its environment): split on purpose. What is built is what
+# the lock files say.
 # shellcheck disable=SC2086
-host_cargo() { run $HOST_CARGO "$@"; }
+host_cargo() { run $HOST_CARGO --locked "$@"; }
 # shellcheck disable=SC2086
-bare_cargo() { run $BARE_CARGO "$@"; }
+bare_cargo() {
+	[ -n "$BARE_CARGO" ] || die "no Rust for bare metal was chosen yet; run: scripts/setup.sh lib"
+	run $BARE_CARGO --locked "$@"
+}

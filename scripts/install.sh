@@ -13,6 +13,9 @@ case $prefix in
 /*) ;;
 *) die "PREFIX=$prefix is not an absolute path" ;;
 esac
+for arch; do
+	formats_of "$arch" >/dev/null
+done
 version=$(package_version)
 
 # put FILE PLACE: a file below the prefix, readable by all.
