@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# bench.sh: measure the library beside its peers and the limits of the memory; the report goes to the
+# bench.sh [build]: measure the library beside its peers and the limits of the memory; the report goes to the
 # terminal and, with CSV and SVG, to docs/bench. A second run with the crate axaddrspace 0.6 of crates.io as
 # one peer more (benches/peers) goes to docs/bench/peers. With BENCH_QUICK=1 the first run is done in small, to
-# see that it works: the figures say nothing and go to build/bench/quick.
+# see that it works: the figures say nothing and go to build/bench/quick. `build` compiles for that and runs nothing.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
@@ -35,6 +35,11 @@ measure() {
 	host_cargo run --quiet --release -- "$@"
 }
 
+if [ "${1:-}" = build ]; then
+	cd benches
+	host_cargo build --release --locked
+	exit
+fi
 if [ -n "${BENCH_QUICK:-}" ]; then
 	measure benches --quick "$ROOT/build/bench/quick"
 	exit

@@ -530,8 +530,11 @@ static void settle_entry(const struct tlb *t, const struct settled *s, struct tl
 		if (now != NULL && word == load(&now[index]))
 			continue;
 		if (e.kind == ENTRY_INVALID) {
-			check_cached_invalid(t, s, gpa, entry_size(c->level),
-					     &c->word[slot][index]);
+			/* most of them stay invalid */
+			if (now == NULL ||
+			    decode(t, c->level, load(&now[index])).kind != ENTRY_INVALID)
+				check_cached_invalid(t, s, gpa, entry_size(c->level),
+						     &c->word[slot][index]);
 			continue;
 		}
 		if (e.kind == ENTRY_LEAF) {
