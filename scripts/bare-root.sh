@@ -106,7 +106,7 @@ inside() {
 		"${reach[@]}" bash -c 'cd /root && "$@"' bash "$@" </dev/null
 }
 
-results=()
+TIMEFORMAT='%0R s, %0U and %0S s of CPU time'
 code=0
 for rust in "${rusts[@]}"; do
 	for command in "${commands[@]}"; do
@@ -114,13 +114,12 @@ for rust in "${rusts[@]}"; do
 		root=$roots/$rust-$command
 		make_root "$root" "$rust"
 		say "make $command with ${rust/debian/no Rust}; log: $log"
-		start=$SECONDS
+		before=$(du -sm "$root" | cut -f1)
 		ended=0
-		inside "$root" make -C axaddrspace "$command" >"$log" 2>&1 || ended=$?
-		results+=("make $command, ${rust/debian/no Rust}: exit code $ended after $((SECONDS - start)) s, $(
-			du -sm --exclude=proc --exclude=sys "$root" | cut -f1) MB, $(tail -n1 "$log")")
+		{ time inside "$root" make -C axaddrspace "$command" >"$log" 2>&1; } 2>"$out/time" || ended=$?
 		[ $ended -eq 0 ] || code=1
-		say "${results[-1]}"
+		say "make $command with ${rust/debian/no Rust}: exit code $ended, $(cat "$out/time"), $((
+			$(du -sm "$root" | cut -f1) - before)) MB more; it closed with: $(tail -n1 "$log")"
 		rm -rf "$root"
 	done
 done

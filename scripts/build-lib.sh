@@ -28,6 +28,13 @@ features=${FORMATS:-$(formats_of "$arch")},panic-handler
 # Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.
 build=(rustc --release --lib --crate-type staticlib --no-default-features --features "$features")
 
+# failed: for want of crates?
+failed() {
+	host_cargo tree --offline --edges normal --no-default-features --features "$features" >/dev/null 2>&1 ||
+		die "the crates of Cargo.lock are not here and were not downloaded (see above); docs/offline.md says how to bring them"
+	exit 1
+}
+
 # Cargo leaves every variant in the same place: one build at a time.
 mkdir -p build
 exec {lock}>build/.lock
@@ -35,7 +42,7 @@ flock "$lock"
 
 if [ "$arch" = host ]; then
 	[ "${HARDEN:-0}" != 1 ] || die "HARDEN=1 is for bare metal: ARCH=x86_64 or aarch64"
-	host_cargo "${build[@]}"
+	host_cargo "${build[@]}" || failed
 	archive=target/release/libaxaddrspace.a
 else
 	target=$(bare_target "$arch")
@@ -55,7 +62,7 @@ else
 		esac
 	fi
 	# shellcheck disable=SC2086  # BARE_FLAGS is a list, most often an empty one
-	bare_cargo "${build[@]}" --target "$target" ${BARE_FLAGS:-}
+	bare_cargo "${build[@]}" --target "$target" ${BARE_FLAGS:-} || failed
 	archive=target/$target/release/libaxaddrspace.a
 fi
 

@@ -54,7 +54,7 @@ END
 [ -z "$cargo" ] || stand_in cargo <<END
 [ "\$1" != install ] || echo "cargo \$*" >>"$work/calls"
 [ "\${RUSTUP_AUTO_INSTALL:-}" = 0 ] || echo "cargo, which may have rustup install a toolchain" >>"$work/calls"
-CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} exec $cargo "\$@"
+exec $cargo "\$@"
 END
 
 # take_away PATTERN...
@@ -105,7 +105,7 @@ installs_nothing() {
 		stand_in rustc <<-END
 			case \$1 in --print) echo "$work/sysroot" ;; *) echo 'rustc 99.0.0' ;; esac
 		END
-		fails_and_says "missing: Rust's x86_64-unknown-none\..*rustup target add x86_64-unknown-none" \
+		fails_and_says "missing: Rust's x86_64-unknown-none .*rustup target add x86_64-unknown-none.*apt-get install" \
 			env SETUP=0 make lib ARCH=x86_64
 		[ -z "$calls" ] || complain "without the target SETUP=0 called: $calls"
 	fi
@@ -128,6 +128,11 @@ installs_nothing() {
 }
 
 names_the_missing() {
+	attempt scripts/setup.sh host
+	fails_and_says '^error: the crates .* docs/offline.md' \
+		env CARGO_NET_OFFLINE=true scripts/build-lib.sh host
+	rm -rf build target
+
 	take_away cmake
 	stand_in id <<<'echo 0'
 	fails_and_says 'missing: cmake\..*apt-get install .*cmake' scripts/setup.sh quick
@@ -200,7 +205,8 @@ lock_files() {
 	before=$(find . -name Cargo.lock -exec sha256sum {} +)
 	for command in "scripts/build-lib.sh host" "scripts/build-lib.sh aarch64" scripts/build-tools.sh \
 		"scripts/header.sh check" scripts/loom.sh scripts/asan.sh scripts/tsan.sh; do
-		fails_and_says 'lock file .*--locked' env CARGO_NET_OFFLINE=true $command
+		fails_and_says 'lock file .*--locked' \
+			env CARGO_NET_OFFLINE=true CARGO_HOME="${CARGO_HOME:-$HOME/.cargo}" $command
 		[ "$before" = "$(find . -name Cargo.lock -exec sha256sum {} +)" ] ||
 			complain "'$command' writes a lock file"
 	done

@@ -147,13 +147,10 @@ by_rustup() { [ "$SETUP" != 0 ] && have rustup && run timeout $DOWNLOAD_SECONDS 
 
 has_debian_rust() { new_enough /usr/bin/rustc && [ -x /usr/bin/cargo ]; }
 
-# install_debian_rust WHAT WAY PACKAGE...: what is missing, another way to get it, and Debian's.
+# install_debian_rust WHAT PACKAGE...
 install_debian_rust() {
-	local what=$1 way=$2
-	shift 2
-	[ "$SETUP" != 0 ] || die "missing: $what. SETUP=0 installs nothing; $way or, as root: apt-get install $*"
-	missing=("$what")
-	apt_install "$@"
+	missing=("$1")
+	apt_install "${@:2}"
 	new_enough /usr/bin/rustc ||
 		die "Rust $RUST_MINIMUM or later is needed, apt has $(rust_version /usr/bin/rustc);" \
 			"add Debian's security list to apt's sources, or install Rust from https://rustup.rs"
@@ -173,7 +170,7 @@ choose_host_rust() {
 		HOST_CARGO=cargo
 	else
 		has_debian_rust ||
-			install_debian_rust "cargo and rustc, $RUST_MINIMUM or later" "run rustup (https://rustup.rs)" \
+			install_debian_rust "cargo and rustc, $RUST_MINIMUM or later (https://rustup.rs has them too)" \
 				cargo-web rustc-web
 		HOST_CARGO=$DEBIAN_CARGO
 		! { new_enough rustc && have cargo; } || HOST_CARGO=cargo
@@ -188,7 +185,8 @@ choose_bare_rust() {
 		! { has_targets "$@" || { by_rustup target add "$@" && has_targets "$@"; }; }; then
 		# core is then built from Debian's source, with the language features it needs allowed.
 		{ has_debian_rust && [ -d /usr/lib/rustlib/src/rust/library/core ]; } ||
-			install_debian_rust "Rust's $*" "run: rustup target add $*" cargo-web rustc-web rust-web-src
+			install_debian_rust "Rust's $* (rustup has it too: rustup target add $*)" \
+				cargo-web rustc-web rust-web-src
 		BARE_CARGO="env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo"
 		BARE_FLAGS="-Zbuild-std=core -Zbuild-std-features=compiler-builtins-mem"
 	fi
