@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 # Functions that load entries beside faults; they are never inlined.
-READERS = ("walk_to", "followers", "entry")
+READERS = ("walk_to", "followers", "entry", "go_on")
 # A load of 64 bits with acquire, as the compiler makes it.
 ACQUIRE = {
     "aarch64": r"ldar\tx\d+, ",

@@ -57,7 +57,7 @@ def verdict(code, output, says):
         return "passes: if the defect is gone, make it an ordinary test and take it off the list"
     if code != 1:
         return f"ended with {code} instead of a failed assertion"
-    for sign in ("Test failed with exception", "Could not run test", "Test teardown failed", "Traceback "):
+    for sign in ("Test failed with exception", "Could not run test", "Test teardown failed"):
         if sign in output:
             return f"did not fail by an assertion: {sign.strip()}"
     if f"ERROR: {says}" not in lines:
@@ -94,14 +94,11 @@ def sources():
         text = path.read_text(encoding="ascii")
         defined |= {f"{path.stem.removeprefix('test_')}.{name}"
                     for name in re.findall(r"^static void (\w+)\(void \*\*state\)", text, re.M)}
-    models = ROOT / "src/model/known.rs"
-    text = models.read_text(encoding="ascii") if models.exists() else ""
-    defined |= {f"model.{name}" for name in re.findall(r"#\[test\]\s+fn (\w+)\(\)", text)}
     listed = {name for name, *_ in rows()}
     for name in sorted(defined - listed):
         print(f"{name} is not in {LIST}")
     for name in sorted(listed - defined):
-        print(f"{name} is listed and nowhere in c-tests/known or src/model/known.rs")
+        print(f"{name} is listed and not in c-tests/known")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     untold = {name for name in listed if f"`known.{name}`" not in changelog}
     for name in sorted(untold):

@@ -54,6 +54,8 @@ controls() {
 		Publication faults::two_faults_below_two_entries_of_a_table_in_the_making_are_both_resolved Causality violation
 		Publication readers::translate_without_the_lock_beside_a_fault_finds_its_frame_or_nothing Causality violation
 		Acquisition faults::two_faults_on_one_page_take_one_frame Causality violation
+		Acquisition readers::a_walk_beside_a_fault_reads_tables_after_they_were_written Causality violation
+		Acquisition readers::an_audit_under_the_hosts_lock_reads_tables_after_they_were_written Causality violation
 		NeighbourAcquisition readers::a_copy_beside_a_fault_on_the_next_page_reads_zeroes Causality violation
 		BlindReplacement faults::three_faults_on_one_page_take_one_frame Resolved, Spurious, Resolved
 		BlindReplacement faults::two_faults_on_one_page_take_one_frame [Resolved, Resolved]

@@ -134,6 +134,33 @@ static void regions_are_limited_but_a_continued_one_is_free(void **state)
 	assert_int_equal(capacity(a, 0), AXAS_ARENA_REGIONS + 2);
 }
 
+/* Whichever of the two is larger. */
+static void a_continued_region_is_one_to_its_end(void **state)
+{
+	struct arena_fixture *a = *state;
+	static const size_t pages[][2] = { { 4, 12 }, { 12, 4 }, { 8, 8 } };
+
+	for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		const size_t first = pages[i][0] * PAGE, both = 16 * PAGE;
+
+		assert_ok(axas_arena_init(&a->arena));
+		assert_ok(axas_arena_add(&a->arena, a->memory, ARENA_PA, first));
+		assert_ok(axas_arena_add(&a->arena, a->memory + first, ARENA_PA + first,
+					 both - first));
+		assert_ok(axas_arena_hal(&a->arena, &a->hal));
+		assert_ptr_equal(a->hal.phys_to_virt(a->hal.ctx, ARENA_PA, both), a->memory);
+		assert_ptr_equal(a->hal.phys_to_virt(a->hal.ctx, ARENA_PA + both - 1, 1),
+				 a->memory + both - 1);
+		assert_null(a->hal.phys_to_virt(a->hal.ctx, ARENA_PA + both, 1));
+		assert_status(AXAS_ERR_ALREADY_EXISTS,
+			      axas_arena_add(&a->arena, a->memory + 4 * both,
+					     ARENA_PA + both - PAGE, PAGE));
+		for (int round = 0; round < 2; round++)
+			assert_int_equal(capacity(a, 0), 16);
+		assert_int_equal(capacity(a, 4), 1);
+	}
+}
+
 static void a_space_lives_on_an_arena_and_gives_all_back(void **state)
 {
 	struct arena_fixture *a = *state;
@@ -177,6 +204,7 @@ int main(void)
 		ARENA(phys_to_virt_knows_the_regions_only, ept),
 		ARENA(bad_regions_are_refused, ept),
 		ARENA(regions_are_limited_but_a_continued_one_is_free, ept),
+		ARENA(a_continued_region_is_one_to_its_end, ept),
 		EACH_FORMAT_ARENA(a_space_lives_on_an_arena_and_gives_all_back),
 	};
 

@@ -115,6 +115,24 @@ static void vtcr_and_the_root_fit_every_width(void **state)
 	}
 }
 
+/* T0SZ is 33 at most where a walk starts with three levels: 31 bits. */
+static void the_narrowest_arm_space_has_31_bits(void **state)
+{
+	FIXTURE(f);
+
+	for (uint32_t gpa_bits = 0; gpa_bits <= 31; gpa_bits += 31) {
+		axas_hw_regs_t regs;
+
+		f->cfg.size = gpa_bits == 0 ? PAGE : 2 * GIB;
+		f->cfg.gpa_bits = gpa_bits;
+		regs = registers(f);
+		assert_int_equal(regs.gpa_bits, 31);
+		assert_int_equal(regs.levels, 3);
+		assert_int_equal(regs.control_register & 63, 33);
+		fixture_destroy(f);
+	}
+}
+
 static void vtcr_of_a_40_bit_cpu_starts_at_level_1_with_two_tables(void **state)
 {
 	FIXTURE(f);
@@ -205,6 +223,7 @@ int main(void)
 		ONE(hgatp_has_mode_vmid_and_page_number, setup_host, riscv),
 		ONE(riscv_names_the_extensions_it_uses, setup_host, riscv),
 		ONE(vtcr_and_the_root_fit_every_width, setup_host, arm),
+		ONE(the_narrowest_arm_space_has_31_bits, setup_host, arm),
 		ONE(vtcr_of_a_40_bit_cpu_starts_at_level_1_with_two_tables, setup_host, arm),
 		ONE(physical_widths_are_rounded_down_to_architected_ones, setup_host, arm),
 		ONE(arm_widths_that_do_not_go_together_are_unsupported, setup_host, arm),

@@ -297,6 +297,38 @@ static void a_page_far_from_the_cut_keeps_its_table(void **state)
 	}
 }
 
+static void expect_tables(const struct fixture *f, uint64_t tables)
+{
+	assert_int_equal(space_sweep(f->as).table_frames, tables);
+	assert_int_equal(stats(f).table_frames, tables);
+}
+
+/* A host without released has ways of its own for one page. */
+static void the_last_page_of_a_table_takes_it_away_where_nobody_is_told(void **state)
+{
+	FIXTURE(f);
+	uint64_t none, some;
+
+	f->host.hal.released = NULL;
+	fixture_create(f);
+	none = stats(f).table_frames;
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, PAGE, RW));
+	some = stats(f).table_frames;
+	assert_true(some > none);
+	assert_ok(axas_unmap(f->as, GIB, PAGE));
+	expect_tables(f, none);
+	/* beside each other, and apart */
+	for (axas_gpa_t apart = PAGE; apart <= 5 * PAGE; apart += 4 * PAGE) {
+		assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, PAGE, RW));
+		assert_ok(axas_map_linear(f->as, GIB + apart, LINEAR_HPA + 9 * PAGE, PAGE, RW));
+		assert_ok(axas_unmap(f->as, GIB + apart, PAGE));
+		expect_leaf(f, GIB, PAGE, LINEAR_HPA, RW);
+		expect_tables(f, some);
+		assert_ok(axas_unmap(f->as, GIB, PAGE));
+		expect_tables(f, none);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -314,6 +346,7 @@ int main(void)
 		EACH_FORMAT(churn_leaves_no_table_behind),
 		EACH_FORMAT(a_table_stays_while_anything_is_in_it),
 		EACH_FORMAT(a_page_far_from_the_cut_keeps_its_table),
+		EACH_FORMAT_NO_SPACE(the_last_page_of_a_table_takes_it_away_where_nobody_is_told),
 	};
 
 	return cmocka_run_group_tests_name("unmap", tests, NULL, NULL);

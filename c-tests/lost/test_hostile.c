@@ -10,12 +10,14 @@
 
 #include "tlb.h"
 
-#define FRAMES  256u
-#define POOL_PA 0x40000000ull
-#define PA_BITS 44u
-#define AT      GIB
-#define SECONDS 120 /* of CPU time, for one test */
-#define FUZZED  2500u
+#define FRAMES     256u
+#define POOL_PA    0x40000000ull
+#define PA_BITS    44u
+#define AT         GIB
+#define SECONDS    120 /* of CPU time, for one test */
+/* What every call of a space with a handful of tables can do with. */
+#define MOST_LOOKS 20000u
+#define FUZZED     2500u
 
 struct hostile {
 	const struct format_case *fc;
@@ -26,6 +28,7 @@ struct hostile {
 	uint8_t *memory;
 	uint8_t is_out[FRAMES];
 	uint32_t wild_frees; /* frames given back that are not out */
+	uint64_t looks; /* calls of phys_to_virt; from MOST_LOOKS on there is no memory */
 	uint64_t rng;
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
@@ -83,7 +86,7 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 	struct hostile *h = ctx;
 	const uint64_t first = (pa - POOL_PA) / PAGE, last = (pa + size - 1 - POOL_PA) / PAGE;
 
-	if (pa < POOL_PA || size == 0 || last >= FRAMES)
+	if (pa < POOL_PA || size == 0 || last >= FRAMES || h->looks++ >= MOST_LOOKS)
 		return NULL;
 	for (uint64_t i = first; i <= last; i++)
 		if (!h->is_out[i])
@@ -142,6 +145,7 @@ static void build(struct hostile *h)
 {
 	open_frames(h, 0, FRAMES, 0);
 	h->wild_frees = 0;
+	h->looks = 0;
 	assert_ok(axas_create_in(h->storage, sizeof(h->storage), &h->cfg, &h->hal, &h->as));
 	h->root = axas_root(h->as);
 	assert_ok(axas_map_linear(h->as, AT, LINEAR_HPA + PAGE, 8 * PAGE, RW));
@@ -454,6 +458,77 @@ static void every_call_ends_on_tables_that_are_not_tables(void **state)
 		}
 }
 
+/* --- few tables that seem to be many --------------------------------------------------------- */
+
+#define WIDE (256 * GIB)
+
+/* One table of each level, and all entries of each lead to the one below: 67 million pages. */
+static void build_wide(struct hostile *h)
+{
+	open_frames(h, 0, FRAMES, 0);
+	h->looks = 0;
+	h->cfg.size = WIDE;
+	assert_ok(axas_create_in(h->storage, sizeof(h->storage), &h->cfg, &h->hal, &h->as));
+	h->root = axas_root(h->as);
+	assert_ok(axas_map_alloc(h->as, AT, PAGE, RW));
+	for (uint32_t level = 1; level <= 3; level++) {
+		uint64_t *words = table_at(h, level, AT);
+		const uint64_t word = *word_at(h, level, AT);
+
+		for (uint32_t i = 0; i < 512; i++)
+			words[i] = word;
+	}
+	h->looks = 0;
+}
+
+static axas_status_t nth_wide_call(struct hostile *h, uint32_t n)
+{
+	uint64_t count = 0;
+
+	switch (n) {
+	case 0:
+		return axas_audit(h->as);
+	case 1:
+		return axas_dump(h->as, see_text, &count);
+	case 2:
+		return axas_for_each(h->as, 0, WIDE, see_run, &count);
+	case 3:
+		return axas_protect(h->as, 0, WIDE, AXAS_READ);
+	case 4:
+		return axas_populate(h->as, 0, WIDE);
+	case 5:
+		return axas_discard(h->as, 0, WIDE);
+	case 6:
+		return axas_map_linear(h->as, PAGE, LINEAR_HPA, WIDE - 2 * PAGE, RW | AXAS_REPLACE);
+	case 7:
+		return axas_unmap(h->as, 0, WIDE);
+	case 8:
+		return axas_clear(h->as);
+	default:
+		return 1;
+	}
+}
+
+/* A walk follows no more tables than there are. */
+static void few_tables_that_seem_many_are_not_walked_through(void **state)
+{
+	struct hostile *h = *state;
+
+	for (uint32_t n = 0;; n++) {
+		axas_status_t status;
+
+		build_wide(h);
+		status = nth_wide_call(h, n);
+		if (status > AXAS_OK)
+			break;
+		if (h->looks >= MOST_LOOKS)
+			fail_msg("call %u goes through tables that are not there", n);
+		assert_true(status == AXAS_OK || status == AXAS_ERR_BAD_STATE);
+		if (n < 6)
+			assert_status(AXAS_ERR_BAD_STATE, status);
+	}
+}
+
 static uint64_t below(struct hostile *h, uint64_t bound)
 {
 	h->rng ^= h->rng << 13;
@@ -518,6 +593,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		HOSTILE_EACH(every_call_ends_on_tables_that_are_not_tables),
+		HOSTILE_EACH(few_tables_that_seem_many_are_not_walked_through),
 		HOSTILE_EACH(every_call_ends_whatever_is_written_to_the_tables),
 	};
 

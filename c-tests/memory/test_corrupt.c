@@ -181,6 +181,55 @@ static void a_corrupt_table_is_a_bad_state_with_a_short_count(void **state)
 		}
 }
 
+static void expect_no_copy(struct fixture *f, axas_gpa_t gpa)
+{
+	uint64_t value = 5, done = 9;
+	uint8_t buf[8];
+
+	assert_status(AXAS_ERR_BAD_STATE, axas_read(f->as, gpa, buf, 8, AXAS_ACCESS_HOST, NULL));
+	assert_status(AXAS_ERR_BAD_STATE, axas_write(f->as, gpa, buf, 8, 0, NULL));
+	assert_status(AXAS_ERR_BAD_STATE, axas_fill(f->as, gpa, 1, 8, 0, &done));
+	assert_int_equal(done, 0);
+	assert_status(AXAS_ERR_BAD_STATE, axas_read_u64(f->as, gpa, 0, &value));
+	assert_status(AXAS_ERR_BAD_STATE, axas_write_u64(f->as, gpa, 0, 6));
+	assert_int_equal(value, 5);
+	host_check(&f->host);
+}
+
+/* It may be a table's pointer that somebody made a leaf of: its last bits are the address of a page. */
+static void a_large_leaf_at_the_address_of_a_page_is_a_bad_state(void **state)
+{
+	FIXTURE(f);
+
+	for
+		EVERY_KIND(kind)
+		{
+			uint64_t good, *word;
+
+			ground_host(f, *kind);
+			ground_create(f);
+			assert_ok(axas_map_linear(f->as, GIB, LINEAR_IN_POOL, 2 * MIB, RW));
+			assert_ok(axas_map_linear(f->as, 2 * GIB, LINEAR_HPA, GIB, RW));
+			word = word_at(f, 2, GIB);
+			good = *word;
+			for (axas_hpa_t off = PAGE; off < 2 * MIB; off *= 2) {
+				*word = pointed(f, good, LINEAR_IN_POOL + off);
+				expect_no_copy(f, GIB);
+				expect_no_copy(f, GIB + MIB + 8);
+			}
+			*word = good;
+			word = word_at(f, 3, 2 * GIB);
+			good = *word;
+			for (axas_hpa_t off = PAGE; off < GIB; off *= 2) {
+				*word = pointed(f, good, LINEAR_HPA + off);
+				expect_no_copy(f, 2 * GIB + 16);
+			}
+			*word = good;
+			assert_ok(axas_fill(f->as, GIB, 0x21, 2 * MIB, 0, NULL));
+			fixture_destroy(f);
+		}
+}
+
 /* Of a leaf, and none of its address: with another frame of the space in it no copy can know. */
 static uint64_t with_a_bit_changed(const struct fixture *f, uint64_t word, uint32_t random)
 {
@@ -253,6 +302,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_NO_SPACE(a_corrupt_table_is_a_bad_state_with_a_short_count),
+		EACH_FORMAT_NO_SPACE(a_large_leaf_at_the_address_of_a_page_is_a_bad_state),
 		EACH_FORMAT_NO_SPACE(whatever_stands_in_an_entry_a_copy_has_an_answer),
 	};
 

@@ -71,6 +71,39 @@ static void linear_device_memory_is_never_touched(void **state)
 		}
 }
 
+/* The library's own frames are memory, whatever the guest takes them for. */
+static void device_memory_of_the_library_is_copied(void **state)
+{
+	static const axas_flags_t device[] = { AXAS_DEVICE, AXAS_DEVICE_NGNRNE, AXAS_DEVICE_NGRE,
+					       AXAS_DEVICE_GRE };
+	FIXTURE(f);
+	const size_t types = f->fc->format == AXAS_FORMAT_ARM_S2 ? 4 : 1;
+
+	for
+		EVERY_KIND(kind)
+		{
+			ground_host(f, *kind);
+			ground_create(f);
+			for (size_t i = 0; i < types; i++) {
+				uint8_t buf[8] = { 0 };
+				uint32_t value = 0;
+
+				assert_ok(axas_map_alloc(f->as, GIB, 2 * PAGE, RW | device[i]));
+				assert_ok(axas_fill(f->as, GIB, 0x57, 2 * PAGE, 0, NULL));
+				assert_ok(axas_read(f->as, GIB + PAGE - 4, buf, 8, 0, NULL));
+				assert_int_equal(buf[0], 0x57);
+				assert_int_equal(buf[7], 0x57);
+				buf[7] = 0x58;
+				assert_ok(axas_write(f->as, GIB + PAGE - 4, buf, 8, 0, NULL));
+				assert_ok(axas_read_u32(f->as, GIB + PAGE, 0, &value));
+				assert_int_equal(value, 0x58575757);
+				assert_int_equal(guest_memory(f, GIB + PAGE)[3], 0x58);
+				assert_ok(axas_unmap(f->as, GIB, 2 * PAGE));
+			}
+			fixture_destroy(f);
+		}
+}
+
 static void uncached_memory_is_memory(void **state)
 {
 	FIXTURE(f);
@@ -239,6 +272,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_NO_SPACE(linear_device_memory_is_never_touched),
+		EACH_FORMAT_NO_SPACE(device_memory_of_the_library_is_copied),
 		EACH_FORMAT_NO_SPACE(uncached_memory_is_memory),
 		EACH_FORMAT_NO_SPACE(linear_memory_that_the_host_cannot_reach_is_refused),
 		EACH_FORMAT_NO_SPACE(a_direct_map_covers_linear_memory_only_where_the_host_says_so),

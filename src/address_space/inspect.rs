@@ -9,7 +9,7 @@ use crate::addr::{Bits, GuestPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::npt::Engine;
 use crate::npt::arch::{Features, Format};
-use crate::npt::entry::{Entry, State};
+use crate::npt::entry::{Entry, State, Way};
 use crate::npt::geometry::{Index, entry_size, pages};
 use crate::npt::lock::FaultCounter;
 use crate::npt::walk::{Cursor, Found, Run};
@@ -272,6 +272,11 @@ impl Runs {
                 Some(word) => Entry::from_word(word),
                 None => engine.entry(page, Index::of(self.gpa, level))?,
             };
+            if let Way::Down(table) = entry.way(level) {
+                // A fault put it in the place of a reservation since the cursor came by.
+                self.cursor.enter_at(engine, self.gpa, table)?;
+                continue;
+            }
             let base = self.gpa & !entry_size(level).wrapping_sub(1);
             let end = base.wrapping_add(entry_size(level)).min(self.cursor.gpa());
             let mut next = describe(entry, level, engine.features());

@@ -263,6 +263,11 @@ impl World {
         Self::new(0, AXAS_HAL_DIRECT_MAP | AXAS_HAL_DIRECT_MAP_LINEAR, 0)
     }
 
+    /// The host has a lock of its own, which those who look share with faults.
+    pub(super) fn locked_by_host() -> Arc<Self> {
+        Self::new(0, 0, AXAS_NO_ZERO | AXAS_CALLER_LOCKED)
+    }
+
     fn new(features: u32, flags: u32, options: u32) -> Arc<Self> {
         let machine = Arc::new(Machine::new(flags & AXAS_HAL_TABLES_STAY_READABLE != 0));
         let hal = axas_hal_t {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::host::{FOREIGN, LARGE, LINEAR, PAGE, RW, World, word_of};
+use super::host::{FOREIGN, HUGE, LARGE, LINEAR, PAGE, RW, World, word_of};
 use super::{explore, on_cpu};
 use crate::abi::*;
 use crate::address_space::{Access, Verdict};
@@ -129,6 +129,42 @@ fn translate_without_the_lock_beside_a_discard_finds_the_old_frame_or_nothing() 
         assert_before_or_after(reader.join().unwrap(), frame);
         assert_eq!(world.machine.count(AXAS_FRAME_GUEST), 0);
         world.close();
+    });
+}
+
+/// A fault puts two tables and a page below an entry that another CPU looks at.
+fn look_beside_fault(world: Arc<World>, look: impl FnOnce(&World) + 'static) {
+    world.map_alloc(0, HUGE, RW).expect("reserved");
+    let looking = on_cpu(1, {
+        let world = world.clone();
+        move || look(&world)
+    });
+    assert_eq!(world.fault(0, AXAS_WRITE), Verdict::Resolved);
+    looking.join().unwrap();
+    world.close();
+}
+
+#[test]
+fn a_walk_beside_a_fault_reads_tables_after_they_were_written() {
+    explore(|| {
+        look_beside_fault(World::watched(0), |world| {
+            let mut bytes = 0;
+            let add = &mut |run: &axas_mapping_t| {
+                bytes += run.size;
+                true
+            };
+            world.for_each(0, HUGE, add).expect("walked");
+            assert_eq!(bytes, HUGE, "something is neither reserved nor there");
+        });
+    });
+}
+
+#[test]
+fn an_audit_under_the_hosts_lock_reads_tables_after_they_were_written() {
+    explore(|| {
+        look_beside_fault(World::locked_by_host(), |world| {
+            world.audit().expect("as the library writes them");
+        });
     });
 }
 

@@ -79,7 +79,8 @@ impl<F: Format> Engine<'_, F> {
             && after.is_none_or(|first| table.is_empty(Span { first, last: Index::LAST })))
     }
 
-    /// The first entry of a span that points to a table, and the table; and whether nothing stands before it.
+    /// The first entry of a span that points to a table, and the table, as it was written before it was linked;
+    /// and whether nothing stands before it.
     #[inline(always)]
     pub(super) fn first_table(
         &self,
@@ -90,7 +91,7 @@ impl<F: Format> Engine<'_, F> {
         let table = self.open(page)?;
         let mut is_bare = true;
         for index in table.occupied(span) {
-            match table.load(index).way(level) {
+            match table.load_acquire(index).way(level) {
                 Way::Down(below) => return Ok((Some((index, below)), is_bare)),
                 Way::Ends => is_bare = false,
                 Way::Corrupt => return Err(Error::BadState),
