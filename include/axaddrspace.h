@@ -1090,7 +1090,7 @@ typedef uint32_t (*axas_chunk_fn)(void *ctx, axas_gpa_t gpa, void *host, size_t 
 
 /**
  * Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
- * during the call only. Runs with the space's lock held; may call no axas_ function.
+ * during the call only. May run with the space's lock held; may call no axas_ function.
  */
 typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const char *text);
 
@@ -2281,13 +2281,21 @@ const char *axas_status_str(axas_status_t status);
  * @param log Takes the messages; see axas_log_fn.
  * @param ctx Passed to log.
  * @param max_level Most verbose level wanted: 0 none, 1 error, 2 warn, 3 info, 4 debug, 5 trace.
- *   error: tables are corrupt, or a callback returned nonsense; warn: a call that creates, changes or
- *   clears a space was refused, or a handle is null; debug: such calls that were done or are to be
- *   called again, translations, faults with their verdicts. Nothing that a guest can cause is above debug.
+ *   error: tables are corrupt, or a callback returned nonsense; warn: a call was refused, by the host's
+ *   mistake, a null handle or pointer included; debug: a call was refused because of an address that a
+ *   guest may have chosen (copies, axas_translate, axas_query, axas_trap_cookie) or of a syndrome
+ *   (decoders, axas_width_from_bytes), is to be called again (AXAS_ERR_AGAIN), or creates, changes, clears
+ *   or translates and was done; faults with their verdicts. Nothing that a guest can cause is above debug.
  *
- * target is "axaddrspace::" and a word, in at most 32 bytes; text a message and two numbers in
- * hexadecimal, in at most 128 bytes; both with their NUL. What a callback returned that cannot be used is
- * told where the call ends; of several such answers in one call the last one is.
+ * A refused call is one line: "axas_unmap: invalid input: 0x1001 0x2000" is the function's name, its status
+ * in words, and its arguments in their order without pointers to structures, buffers and results; of calls in
+ * slices the budget is what is left of it. axas_create and axas_create_in tell format, levels, pa_bits,
+ * gpa_bits, vmid, features, options, base and size. Calls that answer something else than a status or a
+ * verdict refuse nothing, but for a null handle.
+ *
+ * target is "axaddrspace::" and a word, in at most 32 bytes; text a message and numbers in hexadecimal, in at
+ * most 128 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
+ * the call; of several such answers in one call the last one is.
  *
  * Call it before the first create, on one CPU, while no other axas_ call runs. An archive built
  * without messages (LOG=0) accepts it, keeps nothing and stays silent.

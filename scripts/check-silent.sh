@@ -26,6 +26,16 @@ for text in "${texts[@]}"; do
 	! grep -qaF "$text" $silent || die "$silent says '$text'"
 done
 
+# names ARCHIVE: how often its data names a call, as the line of a refused call begins.
+names() {
+	ar p "$1" >$out/object
+	objcopy -O binary --only-section=.rodata $out/object $out/data
+	grep -ao 'axas_[a-z]' $out/data | wc -l
+}
+
+[ "$(names $loud)" -ge 40 ] || die "$loud names only $(names $loud) calls"
+[ "$(names $silent)" -eq 0 ] || die "$silent names calls"
+
 # messages ARCHIVE: how many examples/logging.c prints with it.
 messages() {
 	cc -std=c11 -Iinclude examples/logging.c "$1" -o $out/program

@@ -1,5 +1,7 @@
 //! The one error enum.
 
+use core::ffi::CStr;
+
 use crate::abi::*;
 
 /// Why a call did nothing.
@@ -39,5 +41,21 @@ impl Error {
             Self::BadState => AXAS_ERR_BAD_STATE,
             Self::Again => AXAS_ERR_AGAIN,
         }
+    }
+}
+
+/// A status in words.
+pub const fn status_in_words(status: axas_status_t) -> &'static CStr {
+    match status {
+        AXAS_OK => c"ok",
+        AXAS_ERR_INVALID_INPUT => c"invalid input",
+        AXAS_ERR_ALREADY_EXISTS => c"already exists",
+        AXAS_ERR_NO_MEMORY => c"no memory",
+        AXAS_ERR_NOT_MAPPED => c"not mapped",
+        AXAS_ERR_DENIED => c"denied",
+        AXAS_ERR_UNSUPPORTED => c"unsupported",
+        AXAS_ERR_BAD_STATE => c"bad state",
+        AXAS_ERR_AGAIN => c"try again",
+        _ => c"unknown status",
     }
 }

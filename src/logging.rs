@@ -1,5 +1,5 @@
-//! Messages to the logger that the host sets: static texts with two numbers, formatted without
-//! `core::fmt` into a buffer on the stack.
+//! Messages to the logger that the host sets: static texts and numbers, formatted without `core::fmt` into
+//! a buffer on the stack.
 //!
 //! The logger is the one global of the library. Without the feature `log` nothing of it remains.
 
@@ -7,7 +7,7 @@ use core::ffi::c_void;
 
 use log::Level;
 
-use crate::abi::axas_log_fn;
+use crate::abi::{AXAS_OK, axas_log_fn, axas_status_t};
 use crate::error::{Error, Result};
 
 /// Sets the logger; a level of 0 or no callback turns it off.
@@ -21,32 +21,50 @@ pub(crate) fn error(target: &'static str, text: &'static str, first: u64, second
     sink::write(Level::Error, target, text, first, second);
 }
 
-/// A rejected call of the host.
-#[cold]
-pub(crate) fn warn(target: &'static str, text: &'static str, first: u64, second: u64) {
-    sink::write(Level::Warn, target, text, first, second);
-}
-
 /// What a call did, and everything that a guest can cause.
 #[inline]
 pub(crate) fn debug(target: &'static str, text: &'static str, first: u64, second: u64) {
     sink::write(Level::Debug, target, text, first, second);
 }
 
-/// What came of a call of the host: done or to go on later, stopped by what should not be, or refused.
+/// What a call came to, in one line: the function's name, the status in words, the arguments. `refusal` is
+/// the level of a refusal; what is done, or to be called again, is told at debug, what should not be at
+/// error.
+#[cfg(feature = "log")]
+#[cold]
+#[inline(never)]
 pub(crate) fn outcome(
-    target: &'static str,
     call: &'static str,
-    first: u64,
-    second: u64,
+    arguments: &[u64],
     outcome: Result<()>,
-) -> Result<()> {
-    match outcome {
-        Ok(()) | Err(Error::Again) => debug(target, call, first, second),
-        Err(Error::BadState) => error("bad_state", call, first, second),
-        Err(_) => warn("rejected", call, first, second),
-    }
-    outcome
+    refusal: Level,
+) -> axas_status_t {
+    let (level, target) = match outcome {
+        Ok(()) | Err(Error::Again) => (Level::Debug, "call"),
+        Err(Error::BadState) => (Level::Error, "bad_state"),
+        Err(_) => (refusal, "rejected"),
+    };
+    let status = outcome.map_or_else(Error::status, |()| AXAS_OK);
+    sink::write_call(level, target, call, status, arguments);
+    status
+}
+
+/// As the other, without messages.
+#[cfg(not(feature = "log"))]
+#[inline(always)]
+pub(crate) fn outcome(
+    _call: &'static str,
+    _arguments: &[u64],
+    outcome: Result<()>,
+    _refusal: Level,
+) -> axas_status_t {
+    outcome.map_or_else(Error::status, |()| AXAS_OK)
+}
+
+/// Whether messages of a level are heard.
+#[inline(always)]
+pub(crate) fn is_heard(level: Level) -> bool {
+    sink::is_heard(level)
 }
 
 #[cfg(feature = "log")]
@@ -56,7 +74,12 @@ mod sink {
 
     use log::Level;
 
-    use crate::abi::axas_log_fn;
+    use crate::abi::{axas_log_fn, axas_status_t};
+    use crate::error::status_in_words;
+
+    /// Most bytes of a target and of a text, NUL included.
+    const TARGET_BYTES: usize = 32;
+    const TEXT_BYTES: usize = 128;
 
     static CALLBACK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
     static CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
@@ -73,6 +96,11 @@ mod sink {
     }
 
     #[inline(always)]
+    pub(super) fn is_heard(level: Level) -> bool {
+        level as u32 <= MAX_LEVEL.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
     pub(super) fn write(
         level: Level,
         target: &'static str,
@@ -80,29 +108,50 @@ mod sink {
         first: u64,
         second: u64,
     ) {
-        if level as u32 <= MAX_LEVEL.load(Ordering::Relaxed) {
-            deliver(level, target, text, first, second);
+        if is_heard(level) {
+            write_pair(level, target, text, first, second);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn deliver(level: Level, target: &'static str, text: &'static str, first: u64, second: u64) {
+    fn write_pair(level: Level, target: &'static str, text: &'static str, first: u64, second: u64) {
+        deliver(level, target, &[text.as_bytes()], &[first, second]);
+    }
+
+    pub(super) fn write_call(
+        level: Level,
+        target: &'static str,
+        call: &'static str,
+        status: axas_status_t,
+        arguments: &[u64],
+    ) {
+        if is_heard(level) {
+            let end: &[u8] = if arguments.is_empty() { b"" } else { b":" };
+            let words = status_in_words(status).to_bytes();
+            deliver(level, target, &[call.as_bytes(), b": ", words, end], arguments);
+        }
+    }
+
+    #[inline(never)]
+    fn deliver(level: Level, target: &'static str, texts: &[&[u8]], numbers: &[u64]) {
         let pointer = CALLBACK.load(Ordering::Acquire);
         // SAFETY: only `set` writes the pointer, from an `axas_log_fn`, whose null is `None`.
         let callback = unsafe { core::mem::transmute::<*mut c_void, axas_log_fn>(pointer) };
         let Some(callback) = callback else { return };
         // The name of the target, its NUL, and the message: one buffer, for stacks are small.
-        let mut line = Line::<128>::new();
-        line.push_str("axaddrspace::");
-        line.push_str(target);
+        let mut line = Line::<{ TARGET_BYTES + TEXT_BYTES }>::new();
+        line.push_bytes(b"axaddrspace::");
+        line.push_bytes(target.as_bytes());
         line.push(0);
         let message = line.length;
-        line.push_str(text);
-        line.push_str(" 0x");
-        line.push_hex(first);
-        line.push_str(" 0x");
-        line.push_hex(second);
+        for text in texts {
+            line.push_bytes(text);
+        }
+        for number in numbers {
+            line.push_bytes(b" 0x");
+            line.push_hex(*number);
+        }
         // SAFETY: 1. the host promised that the callback may be called until it sets another; 2. both
         // texts end with NUL and live through the call.
         unsafe {
@@ -136,9 +185,9 @@ mod sink {
             }
         }
 
-        fn push_str(&mut self, text: &str) {
-            for byte in text.bytes() {
-                self.push(byte);
+        fn push_bytes(&mut self, text: &[u8]) {
+            for byte in text {
+                self.push(*byte);
             }
         }
 
@@ -162,6 +211,11 @@ mod sink {
     use crate::abi::axas_log_fn;
 
     pub(super) fn set(_callback: axas_log_fn, _ctx: *mut c_void, _max_level: u32) {}
+
+    #[inline(always)]
+    pub(super) fn is_heard(_level: Level) -> bool {
+        false
+    }
 
     #[inline(always)]
     pub(super) fn write(

@@ -280,12 +280,18 @@ static void fault_without_an_access(struct fixture *f)
 static void look(struct fixture *f)
 {
 	axas_mapping_t m;
+	uint64_t cookie;
+
+	assert_ok(axas_query(f->as, GIB, &m));
+	assert_ok(axas_trap_cookie(f->as, 3 * GIB, &cookie));
+}
+
+static void look_at_nothing(struct fixture *f)
+{
 	uint8_t byte[8];
 	uint64_t cookie;
 	size_t done;
 
-	assert_ok(axas_query(f->as, GIB, &m));
-	assert_ok(axas_trap_cookie(f->as, 3 * GIB, &cookie));
 	assert_status(AXAS_ERR_NOT_MAPPED, axas_trap_cookie(f->as, 9 * GIB, &cookie));
 	/* addresses of a guest's: descriptors, say */
 	assert_status(AXAS_ERR_NOT_MAPPED, axas_read(f->as, 9 * GIB, byte, sizeof(byte), 0, &done));
@@ -300,17 +306,21 @@ static const struct {
 	uint32_t level;
 	const char *target, *text; /* of its loudest message; null: of no interest */
 } events[] = {
-	{ "map", map, DEBUG, "map", "map_linear 0x40000000 0x1000" },
-	{ "map over", map_over, WARN, "rejected", "map_linear 0x40000000 0x1000" },
-	{ "map_alloc", map_alloc, DEBUG, "map", "map_alloc 0x80000000 0x4000" },
-	{ "map_alloc unaligned", map_alloc_unaligned, WARN, "rejected", "map_alloc 0x1 0x1000" },
-	{ "map_trap", map_trap, DEBUG, "map", "map_trap 0xc0000000 0x1000" },
+	{ "map", map, DEBUG, "call", "axas_map_linear: ok: 0x40000000 0x8000000000 0x1000 0x3" },
+	{ "map over", map_over, WARN, "rejected",
+	  "axas_map_linear: already exists: 0x40000000 0x8000000000 0x1000 0x3" },
+	{ "map_alloc", map_alloc, DEBUG, "call", "axas_map_alloc: ok: 0x80000000 0x4000 0x1" },
+	{ "map_alloc unaligned", map_alloc_unaligned, WARN, "rejected",
+	  "axas_map_alloc: invalid input: 0x1 0x1000 0x3" },
+	{ "map_trap", map_trap, DEBUG, "call", "axas_map_trap: ok: 0xc0000000 0x1000 0x7" },
 	{ "map_trap outside", map_trap_outside, WARN, "rejected", NULL },
-	{ "translate", translate, DEBUG, "translate", "address: 0x40000005 0x0" },
-	{ "translate nothing", translate_nothing, DEBUG, "translate", "address: 0x240000000 0x0" },
-	{ "translate outside", translate_outside, DEBUG, "translate",
-	  "address: 0xffffffffffffffff 0x0" },
-	{ "translate null", translate_without_a_space, WARN, "rejected", "translate 0x0 0x0" },
+	{ "translate", translate, DEBUG, "call", "axas_translate: ok: 0x40000005 0x8000000005" },
+	{ "translate nothing", translate_nothing, DEBUG, "rejected",
+	  "axas_translate: not mapped: 0x240000000" },
+	{ "translate outside", translate_outside, DEBUG, "rejected",
+	  "axas_translate: not mapped: 0xffffffffffffffff" },
+	{ "translate null", translate_without_a_space, WARN, "rejected",
+	  "axas_translate: invalid input: 0x0" },
 	{ "fault resolved", fault_resolved, DEBUG, "fault", "address, verdict: 0x80000000 0x0" },
 	{ "fault spurious", fault_spurious, DEBUG, "fault", "address, verdict: 0x80000000 0x1" },
 	{ "fault denied", fault_denied, DEBUG, "fault", "address, verdict: 0x80000000 0x5" },
@@ -321,25 +331,30 @@ static const struct {
 	  "address, verdict: 0x80001000 0x6" },
 	{ "fault with nonsense", fault_with_nonsense, ERROR, "hal", NULL },
 	{ "fault without access", fault_without_an_access, WARN, "rejected",
-	  "handle_page_fault 0x40000000 0x1" },
+	  "axas_handle_page_fault: invalid input: 0x40000000 0x1" },
 	{ "look", look, 0, NULL, NULL },
-	{ "protect", protect, DEBUG, "map", "protect 0x40000000 0x1000" },
-	{ "protect a hole", protect_a_hole, WARN, "rejected", "protect 0x240000000 0x1000" },
-	{ "populate", populate, DEBUG, "map", "populate 0x80000000 0x1000" },
+	{ "look at nothing", look_at_nothing, DEBUG, "rejected",
+	  "axas_read: invalid input: 0xfffffffffffffffc 0x8 0x0" },
+	{ "protect", protect, DEBUG, "call", "axas_protect: ok: 0x40000000 0x1000 0x1" },
+	{ "protect a hole", protect_a_hole, WARN, "rejected",
+	  "axas_protect: not mapped: 0x240000000 0x1000 0x1" },
+	{ "populate", populate, DEBUG, "call", "axas_populate: ok: 0x80000000 0x1000" },
 	{ "populate without memory", populate_without_memory, WARN, "rejected", NULL },
 	{ "populate with nonsense", populate_with_nonsense, ERROR, "bad_state",
-	  "populate 0x80001000 0x1000" },
-	{ "discard", discard, DEBUG, "map", "discard 0x80000000 0x1000" },
+	  "axas_populate: bad state: 0x80001000 0x1000" },
+	{ "discard", discard, DEBUG, "call", "axas_discard: ok: 0x80000000 0x1000" },
 	{ "discard unaligned", discard_unaligned, WARN, "rejected", NULL },
-	{ "unmap in a slice", unmap_in_a_slice, DEBUG, "map", "unmap_some 0x80000000 0x4000" },
-	{ "unmap", unmap, DEBUG, "map", "unmap 0x40000000 0x1000" },
-	{ "unmap unaligned", unmap_unaligned, WARN, "rejected", "unmap 0x1 0x1000" },
-	{ "set_vmid", set_vmid, DEBUG, "space", "set_vmid: 0x6 0x0" },
-	{ "set_vmid too high", set_vmid_too_high, WARN, "rejected", "set_vmid: 0x100 0x0" },
-	{ "clear", clear, DEBUG, "space", "clear 0x0 0x0" },
-	{ "clear null", clear_without_a_space, WARN, "rejected", "clear 0x0 0x0" },
-	{ "create", create_what_cannot_be, WARN, "rejected",
-	  "create: format, size: 0x3 0x8000000000" },
+	{ "unmap in a slice", unmap_in_a_slice, DEBUG, "call",
+	  "axas_unmap_some: try again: 0x80000000 0x4000 0x0" },
+	{ "unmap", unmap, DEBUG, "call", "axas_unmap: ok: 0x40000000 0x1000" },
+	{ "unmap unaligned", unmap_unaligned, WARN, "rejected",
+	  "axas_unmap: invalid input: 0x1 0x1000" },
+	{ "set_vmid", set_vmid, DEBUG, "call", "axas_set_vmid: ok: 0x6" },
+	{ "set_vmid too high", set_vmid_too_high, WARN, "rejected",
+	  "axas_set_vmid: unsupported: 0x100" },
+	{ "clear", clear, DEBUG, "call", "axas_clear: ok" },
+	{ "clear null", clear_without_a_space, WARN, "rejected", "axas_clear: invalid input" },
+	{ "create", create_what_cannot_be, WARN, "rejected", NULL },
 	{ "create null", create_from_nothing, WARN, "rejected", NULL },
 	{ "create with nonsense", create_with_nonsense, ERROR, "bad_state", NULL },
 };
@@ -434,13 +449,13 @@ static void tables_that_lead_nowhere_are_errors(void **state)
 	f->host.blind = 1;
 	listen(ERROR);
 	assert_status(AXAS_ERR_BAD_STATE, axas_unmap(f->as, GIB, PAGE));
-	expect_loudest("bad_state", "unmap 0x40000000 0x1000");
+	expect_loudest("bad_state", "axas_unmap: bad state: 0x40000000 0x1000");
 	logged.count = 0;
 	assert_status(AXAS_ERR_BAD_STATE, axas_translate(f->as, GIB, &hpa, NULL));
-	expect_loudest("bad_state", "translate 0x40000000 0x0");
+	expect_loudest("bad_state", "axas_translate: bad state: 0x40000000");
 	logged.count = 0;
 	assert_int_equal(axas_handle_page_fault(f->as, GIB, AXAS_READ), AXAS_FAULT_ERROR);
-	expect_loudest("bad_state", "handle_page_fault 0x40000000 0x0");
+	expect_loudest("bad_state", "axas_handle_page_fault: bad state: 0x40000000");
 	stop_listening();
 	f->host.blind = 0;
 	f->host.quick = 0;

@@ -53,7 +53,7 @@ pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
 /// Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
-/// during the call only. Runs with the space's lock held; may call no axas_ function.
+/// during the call only. May run with the space's lock held; may call no axas_ function.
 pub type axas_log_fn = Option<
     unsafe extern "C" fn(ctx: *mut c_void, level: u32, target: *const c_char, text: *const c_char),
 >;

@@ -6,7 +6,6 @@ use crate::abi::{axas_extent_t, axas_flags_t};
 use crate::addr::is_page_aligned;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, Permissions, parse_permissions};
-use crate::logging;
 use crate::npt::arch::Format;
 use crate::npt::budget::Budget;
 use crate::npt::content::Linear;
@@ -31,7 +30,7 @@ impl AddressSpace {
     /// Maps frames of the host.
     pub fn map_linear(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         let operation = self.plan_linear(gpa, hpa, size, flags, MapOptions::REPLACE);
-        self.perform("map_linear", gpa, size, &operation, None)
+        self.change(&operation, gpa, size, None)
     }
 
     /// Maps frames of the host in slices.
@@ -44,7 +43,7 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         let operation = self.plan_linear(gpa, hpa, size, flags, MapOptions::empty());
-        self.perform("map_linear_some", gpa, size, &operation, Some(slices))
+        self.change(&operation, gpa, size, Some(slices))
     }
 
     /// Maps scattered frames of the host side by side.
@@ -56,12 +55,12 @@ impl AddressSpace {
     ) -> Result<()> {
         let size = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.size));
         let operation = self.plan_extents(gpa, size, extents, flags);
-        self.perform("map_extents", gpa, size, &operation, None)
+        self.change(&operation, gpa, size, None)
     }
 
     /// Maps memory that the library takes from the host.
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        self.perform("map_alloc", gpa, size, &self.plan_alloc(gpa, size, flags), None)
+        self.change(&self.plan_alloc(gpa, size, flags), gpa, size, None)
     }
 
     /// Maps memory that the library takes from the host in slices.
@@ -73,7 +72,7 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         let operation = self.plan_alloc(gpa, size, flags);
-        self.perform("map_alloc_some", gpa, size, &operation, Some(slices))
+        self.change(&operation, gpa, size, Some(slices))
     }
 
     /// Marks an emulated device.
@@ -81,22 +80,22 @@ impl AddressSpace {
         let operation = u32::try_from(cookie)
             .map_err(|_| Error::Unsupported)
             .and_then(|cookie| self.plan_for(gpa, size, Operation::Trap { cookie }));
-        self.perform("map_trap", gpa, size, &operation, None)
+        self.change(&operation, gpa, size, None)
     }
 
     /// Removes whatever stands in a range.
     pub fn unmap(&self, gpa: u64, size: u64) -> Result<()> {
-        self.perform("unmap", gpa, size, &self.plan_unmap(gpa, size), None)
+        self.change(&self.plan_unmap(gpa, size), gpa, size, None)
     }
 
     /// Removes whatever stands in a range in slices.
     pub fn unmap_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
-        self.perform("unmap_some", gpa, size, &self.plan_unmap(gpa, size), Some(slices))
+        self.change(&self.plan_unmap(gpa, size), gpa, size, Some(slices))
     }
 
     /// Gives what is mapped or reserved in a range new permissions.
     pub fn protect(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        self.perform("protect", gpa, size, &self.plan_protection(gpa, size, flags), None)
+        self.change(&self.plan_protection(gpa, size, flags), gpa, size, None)
     }
 
     /// Gives what is mapped or reserved in a range new permissions in slices.
@@ -108,45 +107,31 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         let operation = self.plan_protection(gpa, size, flags);
-        self.perform("protect_some", gpa, size, &operation, Some(slices))
+        self.change(&operation, gpa, size, Some(slices))
     }
 
     /// Takes frames for everything that is reserved in a range.
     pub fn populate(&self, gpa: u64, size: u64) -> Result<()> {
         let operation = self.plan_for(gpa, size, Operation::Populate);
-        self.perform("populate", gpa, size, &operation, None)
+        self.change(&operation, gpa, size, None)
     }
 
     /// Takes frames for everything that is reserved in a range in slices.
     pub fn populate_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let operation = self.plan_for(gpa, size, Operation::Populate);
-        self.perform("populate_some", gpa, size, &operation, Some(slices))
+        self.change(&operation, gpa, size, Some(slices))
     }
 
     /// Gives the frames of a range back; the reservation stays.
     pub fn discard(&self, gpa: u64, size: u64) -> Result<()> {
         let operation = self.plan_for(gpa, size, Operation::Discard);
-        self.perform("discard", gpa, size, &operation, None)
+        self.change(&operation, gpa, size, None)
     }
 
     /// Gives the frames of a range back in slices; the reservation stays.
     pub fn discard_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let operation = self.plan_for(gpa, size, Operation::Discard);
-        self.perform("discard_some", gpa, size, &operation, Some(slices))
-    }
-
-    /// Does what was planned, at once or in slices, and tells the log.
-    #[inline(always)]
-    fn perform(
-        &self,
-        name: &'static str,
-        gpa: u64,
-        size: u64,
-        operation: &Result<Operation<'_>>,
-        slices: Option<&mut Slices>,
-    ) -> Result<()> {
-        let outcome = self.change(operation, gpa, size, slices);
-        logging::outcome("map", name, gpa, size, outcome)
+        self.change(&operation, gpa, size, Some(slices))
     }
 
     /// Runs an operation until the range is done, the budget is used up or the host wants to do something

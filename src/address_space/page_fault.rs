@@ -2,14 +2,19 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use log::Level;
+
 use super::{AddressSpace, Verdict, with_engine};
 use crate::abi::axas_flags_t;
 use crate::addr::{Bits, GuestPhysAddr};
+use crate::error::Error;
 use crate::flags::Permissions;
 use crate::hal::Counts;
 use crate::logging;
 use crate::npt::fault::Outcome;
 use crate::npt::lock::{FaultCounter, Shard, SharedGuard};
+
+const CALL: &str = "axas_handle_page_fault";
 
 impl AddressSpace {
     /// Handles a second-stage fault of a guest.
@@ -17,12 +22,15 @@ impl AddressSpace {
         let verdict = match Permissions::from_bits(access) {
             Some(access) if !access.is_empty() => self.take_page_in(gpa, access),
             _ => {
-                logging::warn("rejected", "handle_page_fault", gpa, access.into());
+                let refusal = Err(Error::InvalidInput);
+                logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
                 return self.counted(Verdict::Error);
             }
         };
         match verdict {
-            Verdict::Error => logging::error("bad_state", "handle_page_fault", gpa, 0),
+            Verdict::Error => {
+                logging::outcome(CALL, &[gpa], Err(Error::BadState), Level::Warn);
+            }
             verdict => logging::debug("fault", "address, verdict:", gpa, verdict as u64),
         }
         verdict

@@ -1,6 +1,6 @@
 use core::ffi::c_void;
 
-use super::status;
+use super::checked;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::arena;
@@ -19,7 +19,7 @@ unsafe fn ready<'a>(arena: *mut axas_arena_t) -> Result<&'a arena::Arena> {
 #[must_use]
 pub unsafe extern "C" fn axas_arena_init(arena: *mut axas_arena_t) -> axas_status_t {
     // SAFETY: `arena` is null or valid for a write.
-    status(unsafe { arena::Arena::init(arena) })
+    checked("axas_arena_init", [], unsafe { arena::Arena::init(arena) })
 }
 
 /// Gives a region of memory to an arena, as often as there are regions.
@@ -41,7 +41,9 @@ pub unsafe extern "C" fn axas_arena_add(
     bytes: usize,
 ) -> axas_status_t {
     // SAFETY: 1. the arena is null or ready; 2. by the caller's promise the region is the arena's.
-    status(unsafe { ready(arena) }.and_then(|arena| unsafe { arena.add(va.cast(), pa, bytes) }))
+    let outcome =
+        unsafe { ready(arena) }.and_then(|arena| unsafe { arena.add(va.cast(), pa, bytes) });
+    checked("axas_arena_add", [va.addr() as u64, pa, bytes as u64], outcome)
 }
 
 /// Lets a HAL draw on an arena: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
@@ -63,7 +65,7 @@ pub unsafe extern "C" fn axas_arena_hal(
     // SAFETY: 1. the arena is null or ready; 2. `hal` is null or valid for reads and writes.
     let both =
         unsafe { ready(arena) }.and_then(|_| unsafe { hal.as_mut() }.ok_or(Error::InvalidInput));
-    status(both.and_then(|hal| {
+    let outcome = both.and_then(|hal| {
         if cfg!(feature = "static-hal") {
             return Err(Error::Unsupported);
         }
@@ -72,5 +74,6 @@ pub unsafe extern "C" fn axas_arena_hal(
         hal.dealloc_frame = Some(arena::dealloc_frame);
         hal.phys_to_virt = Some(arena::phys_to_virt);
         Ok(())
-    }))
+    });
+    checked("axas_arena_hal", [], outcome)
 }

@@ -1,4 +1,4 @@
-use super::{put, status};
+use super::{checked, made, put};
 use crate::abi::*;
 use crate::device;
 
@@ -14,7 +14,7 @@ pub unsafe extern "C" fn axas_width_from_bytes(
     width: *mut axas_width_t,
 ) -> axas_status_t {
     // SAFETY: `width` is null or valid for a write.
-    status(device::width_from_bytes(bytes).and_then(|found| unsafe { put(width, found) }))
+    unsafe { made("axas_width_from_bytes", [bytes], width, || device::width_from_bytes(bytes)) }
 }
 
 /// The bits that an access of this width carries: 0xff for AXAS_WIDTH_8; 0 for an unknown width. Pure.
@@ -37,7 +37,8 @@ pub unsafe extern "C" fn axas_mmio_range(
     range: *mut axas_mmio_range_t,
 ) -> axas_status_t {
     // SAFETY: `range` is null or valid for a write.
-    status(axas_mmio_range_t::new(gpa, size).and_then(|made| unsafe { put(range, made) }))
+    let outcome = axas_mmio_range_t::new(gpa, size).and_then(|made| unsafe { put(range, made) });
+    checked("axas_mmio_range", [gpa, size], outcome)
 }
 
 /// Nonzero when every byte of an access lies in the range; 0 for null and for an unknown width. Pure.
@@ -75,7 +76,8 @@ pub unsafe extern "C" fn axas_port_range(
     range: *mut axas_port_range_t,
 ) -> axas_status_t {
     // SAFETY: `range` is null or valid for a write.
-    status(axas_port_range_t::new(first, last).and_then(|made| unsafe { put(range, made) }))
+    let outcome = axas_port_range_t::new(first, last).and_then(|made| unsafe { put(range, made) });
+    checked("axas_port_range", [first.into(), last.into()], outcome)
 }
 
 /// Nonzero when every port of an access lies in the range: an access of 32 bits takes four. 0 for null,
@@ -115,7 +117,9 @@ pub unsafe extern "C" fn axas_sysreg_range(
     range: *mut axas_sysreg_range_t,
 ) -> axas_status_t {
     // SAFETY: `range` is null or valid for a write.
-    status(axas_sysreg_range_t::new(first, last).and_then(|made| unsafe { put(range, made) }))
+    let outcome =
+        axas_sysreg_range_t::new(first, last).and_then(|made| unsafe { put(range, made) });
+    checked("axas_sysreg_range", [first.into(), last.into()], outcome)
 }
 
 /// Nonzero when the register lies in the range; 0 for null. Pure.

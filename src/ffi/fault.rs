@@ -1,8 +1,7 @@
-use super::{axas_t, put, space, status};
+use super::{asked, axas_t, made, refused, space};
 use crate::abi::*;
 use crate::address_space::Verdict;
 use crate::fault;
-use crate::logging;
 
 /// Handles a second-stage fault of a guest: installs a frame where one is reserved.
 ///
@@ -28,8 +27,8 @@ pub unsafe extern "C" fn axas_handle_page_fault(
     // SAFETY: the handle is null or live.
     let verdict = match unsafe { self::space(space) } {
         Ok(space) => space.page_fault(gpa, access),
-        Err(_) => {
-            logging::warn("rejected", "handle_page_fault", gpa, access.into());
+        Err(error) => {
+            refused("axas_handle_page_fault", [gpa, access.into()], error);
             Verdict::Error
         }
     };
@@ -60,15 +59,8 @@ pub unsafe extern "C" fn axas_trap_cookie(
     gpa: axas_gpa_t,
     cookie: *mut u64,
 ) -> axas_status_t {
-    if cookie.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
-    }
-    // SAFETY: 1. the handle is null or live; 2. `cookie` is valid for a write.
-    status(
-        unsafe { self::space(space) }
-            .and_then(|space| space.trap_cookie(gpa))
-            .and_then(|value| unsafe { put(cookie, value) }),
-    )
+    // SAFETY: 1. the handle is null or live; 2. `cookie` is null or valid for a write.
+    unsafe { asked("axas_trap_cookie", space, gpa, cookie, |space| space.trap_cookie(gpa)) }
 }
 
 /// Decodes an abort that AArch64 took from a guest to EL2. Pure; no lock, no callback.
@@ -99,11 +91,12 @@ pub unsafe extern "C" fn axas_fault_from_arm(
     hpfar: u64,
     fault: *mut axas_fault_t,
 ) -> axas_status_t {
-    if fault.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
+    // SAFETY: `fault` is null or valid for a write.
+    unsafe {
+        made("axas_fault_from_arm", [esr, far_el2, hpfar], fault, || {
+            fault::from_arm(esr, far_el2, hpfar)
+        })
     }
-    // SAFETY: `fault` is valid for a write.
-    status(fault::from_arm(esr, far_el2, hpfar).and_then(|decoded| unsafe { put(fault, decoded) }))
 }
 
 /// Decodes a VM exit of Intel VMX. Pure; no lock, no callback.
@@ -131,14 +124,12 @@ pub unsafe extern "C" fn axas_fault_from_ept(
     gpa: axas_gpa_t,
     fault: *mut axas_fault_t,
 ) -> axas_status_t {
-    if fault.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
+    // SAFETY: `fault` is null or valid for a write.
+    unsafe {
+        made("axas_fault_from_ept", [exit_reason.into(), qualification, gpa], fault, || {
+            fault::from_ept(exit_reason, qualification, gpa)
+        })
     }
-    // SAFETY: `fault` is valid for a write.
-    status(
-        fault::from_ept(exit_reason, qualification, gpa)
-            .and_then(|decoded| unsafe { put(fault, decoded) }),
-    )
 }
 
 /// Decodes a #VMEXIT(NPF) of AMD SVM. Pure; no lock, no callback.
@@ -160,11 +151,12 @@ pub unsafe extern "C" fn axas_fault_from_npf(
     exitinfo2: u64,
     fault: *mut axas_fault_t,
 ) -> axas_status_t {
-    if fault.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
+    // SAFETY: `fault` is null or valid for a write.
+    unsafe {
+        made("axas_fault_from_npf", [exitinfo1, exitinfo2], fault, || {
+            fault::from_npf(exitinfo1, exitinfo2)
+        })
     }
-    // SAFETY: `fault` is valid for a write.
-    status(fault::from_npf(exitinfo1, exitinfo2).and_then(|decoded| unsafe { put(fault, decoded) }))
 }
 
 /// Decodes a guest-page fault of the RISC-V hypervisor extension. Pure; no lock, no callback.
@@ -193,12 +185,10 @@ pub unsafe extern "C" fn axas_fault_from_riscv(
     htinst: u64,
     fault: *mut axas_fault_t,
 ) -> axas_status_t {
-    if fault.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
+    // SAFETY: `fault` is null or valid for a write.
+    unsafe {
+        made("axas_fault_from_riscv", [scause, stval, htval, htinst], fault, || {
+            fault::from_riscv(scause, stval, htval, htinst)
+        })
     }
-    // SAFETY: `fault` is valid for a write.
-    status(
-        fault::from_riscv(scause, stval, htval, htinst)
-            .and_then(|decoded| unsafe { put(fault, decoded) }),
-    )
 }

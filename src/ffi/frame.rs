@@ -1,4 +1,4 @@
-use super::{life_cycle, put, status};
+use super::{checked, life_cycle, put};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::{Host, host_frame};
@@ -51,7 +51,8 @@ pub unsafe extern "C" fn axas_frame_alloc(
     let taken = unsafe { put(frame, host_frame::NO_FRAME) }
         .and_then(|()| unsafe { with_host(hal, |host| host_frame::take(host, order, zero)) });
     // SAFETY: as above.
-    status(taken.and_then(|taken| unsafe { put(frame, taken) }))
+    let outcome = taken.and_then(|taken| unsafe { put(frame, taken) });
+    checked("axas_frame_alloc", [order.into(), zero.into()], outcome)
 }
 
 /// Gives a frame of axas_frame_alloc back, which nobody uses any more.
@@ -69,11 +70,15 @@ pub unsafe extern "C" fn axas_frame_release(
     hal: *const axas_hal_t,
     frame: *mut axas_frame_t,
 ) -> axas_status_t {
-    // SAFETY: 1. `frame` is null or valid for reads; 2. `hal` is null or as large as it says.
-    let given = unsafe { self::frame(frame) }
-        .and_then(|held| unsafe { with_host(hal, |host| host_frame::give(host, held)) });
+    // SAFETY: `frame` is null or valid for reads.
+    let held = unsafe { self::frame(frame) };
+    let arguments = held.map_or([0; 2], |held| [held.hpa, held.bytes]);
+    // SAFETY: `hal` is null or as large as it says.
+    let given =
+        held.and_then(|held| unsafe { with_host(hal, |host| host_frame::give(host, held)) });
     // SAFETY: `frame` is valid for a write, for a frame was read from it.
-    status(given.and_then(|()| unsafe { put(frame, host_frame::NO_FRAME) }))
+    let outcome = given.and_then(|()| unsafe { put(frame, host_frame::NO_FRAME) });
+    checked("axas_frame_release", arguments, outcome)
 }
 
 /// Writes one value to each byte of a frame of axas_frame_alloc.
@@ -93,9 +98,11 @@ pub unsafe extern "C" fn axas_frame_fill(
     frame: *const axas_frame_t,
     byte: u8,
 ) -> axas_status_t {
-    // SAFETY: 1. `frame` is null or valid for reads; 2. `hal` is null or as large as it says.
-    status(
-        unsafe { self::frame(frame) }
-            .and_then(|held| unsafe { with_host(hal, |host| host_frame::fill(host, held, byte)) }),
-    )
+    // SAFETY: `frame` is null or valid for reads.
+    let held = unsafe { self::frame(frame) };
+    let arguments = held.map_or([0; 2], |held| [held.hpa, held.bytes]);
+    // SAFETY: `hal` is null or as large as it says.
+    let outcome =
+        held.and_then(|held| unsafe { with_host(hal, |host| host_frame::fill(host, held, byte)) });
+    checked("axas_frame_fill", arguments, outcome)
 }

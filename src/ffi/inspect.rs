@@ -1,10 +1,9 @@
 use core::ffi::{c_char, c_void};
 
-use super::{axas_t, put, space, status};
+use super::{asked, axas_t, checked, missed, put, refused, space, told, usable};
 use crate::abi::*;
 use crate::address_space::AddressSpace;
 use crate::error::Error;
-use crate::logging;
 
 /// Where a guest-physical address is in host-physical memory.
 ///
@@ -26,13 +25,16 @@ pub unsafe extern "C" fn axas_translate(
     hpa: *mut axas_hpa_t,
     run: *mut u64,
 ) -> axas_status_t {
+    const CALL: &str = "axas_translate";
     if hpa.is_null() || !hpa.is_aligned() || !run.is_aligned() {
-        return AXAS_ERR_INVALID_INPUT;
+        return refused(CALL, [gpa], Error::InvalidInput);
     }
-    // Before the walk, so that a translation that nobody hears of keeps nothing for the message.
-    logging::debug("translate", "address:", gpa, 0);
     // SAFETY: the handle is null or live.
-    match unsafe { self::space(space) }.and_then(|space| space.translate(gpa)) {
+    let space = match unsafe { self::space(space) } {
+        Ok(space) => space,
+        Err(error) => return refused(CALL, [gpa], error),
+    };
+    match space.translate(gpa) {
         Ok((address, bytes)) => {
             // SAFETY: 1. `hpa` is not null, aligned and valid for a write; 2. so is `run` if not null.
             unsafe {
@@ -41,10 +43,9 @@ pub unsafe extern "C" fn axas_translate(
                     run.write(bytes);
                 }
             }
-            AXAS_OK
+            told(CALL, [gpa, address], Ok(()))
         }
-        Err(Error::NotMapped) => AXAS_ERR_NOT_MAPPED,
-        Err(error) => status(logging::outcome("translate", "translate", gpa, 0, Err(error))),
+        Err(error) => missed(CALL, [gpa], error),
     }
 }
 
@@ -65,15 +66,8 @@ pub unsafe extern "C" fn axas_query(
     gpa: axas_gpa_t,
     mapping: *mut axas_mapping_t,
 ) -> axas_status_t {
-    if mapping.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
-    }
-    // SAFETY: 1. the handle is null or live; 2. `mapping` is valid for a write.
-    status(
-        unsafe { self::space(space) }
-            .and_then(|space| space.query(gpa))
-            .and_then(|found| unsafe { put(mapping, found) }),
-    )
+    // SAFETY: 1. the handle is null or live; 2. `mapping` is null or valid for a write.
+    unsafe { asked("axas_query", space, gpa, mapping, |space| space.query(gpa)) }
 }
 
 /// Calls back for each run of pages of equal state in a range, in order; holes are not runs.
@@ -99,16 +93,15 @@ pub unsafe extern "C" fn axas_for_each(
     run: axas_run_fn,
     ctx: *mut c_void,
 ) -> axas_status_t {
-    let Some(call) = run else {
-        return Error::InvalidInput.status();
-    };
-    // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| {
+    let outcome = run.ok_or(Error::InvalidInput).and_then(|call| {
+        // SAFETY: the handle is null or live.
+        let space = unsafe { self::space(space) }?;
         space.for_each(gpa, size, &mut |mapping| {
             // SAFETY: by the caller's promise the callback takes these arguments and returns.
             unsafe { call(ctx, mapping) != 0 }
         })
-    }))
+    });
+    checked("axas_for_each", [gpa, size], outcome)
 }
 
 /// Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
@@ -130,16 +123,15 @@ pub unsafe extern "C" fn axas_dump(
     write: axas_write_fn,
     ctx: *mut c_void,
 ) -> axas_status_t {
-    let Some(call) = write else {
-        return Error::InvalidInput.status();
-    };
-    // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| {
+    let outcome = write.ok_or(Error::InvalidInput).and_then(|call| {
+        // SAFETY: the handle is null or live.
+        let space = unsafe { self::space(space) }?;
         space.dump(&mut |text| {
             // SAFETY: by the caller's promise the callback takes these arguments and returns.
             unsafe { call(ctx, text.as_ptr().cast::<c_char>(), text.len()) }
         })
-    }))
+    });
+    checked("axas_dump", [], outcome)
 }
 
 /// Counters of the space.
@@ -156,15 +148,12 @@ pub unsafe extern "C" fn axas_stats(
     space: *const axas_t,
     stats: *mut axas_stats_t,
 ) -> axas_status_t {
-    if stats.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
-    }
-    // SAFETY: 1. the handle is null or live; 2. `stats` is valid for a write.
-    status(
-        unsafe { self::space(space) }
-            .and_then(AddressSpace::stats)
-            .and_then(|counters| unsafe { put(stats, counters) }),
-    )
+    // SAFETY: 1. the handle is null or live; 2. `stats` is null or valid for a write.
+    let outcome = usable(stats)
+        .and_then(|()| unsafe { self::space(space) })
+        .and_then(AddressSpace::stats)
+        .and_then(|counters| unsafe { put(stats, counters) });
+    checked("axas_stats", [], outcome)
 }
 
 /// Looks whether the tables are what this library wrote and its counters right.
@@ -181,5 +170,5 @@ pub unsafe extern "C" fn axas_stats(
 #[must_use]
 pub unsafe extern "C" fn axas_audit(space: *const axas_t) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(AddressSpace::audit))
+    checked("axas_audit", [], unsafe { self::space(space) }.and_then(AddressSpace::audit))
 }

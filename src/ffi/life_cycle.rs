@@ -1,12 +1,11 @@
 use core::ffi::c_void;
 use core::mem::offset_of;
 
-use super::{axas_t, put, space, status};
+use super::{axas_t, checked, put, refused, space, told, usable};
 use crate::abi::*;
 use crate::address_space::{AddressSpace, tables_needed};
 use crate::error::{Error, Result};
 use crate::hal::Host;
-use crate::logging;
 
 /// No version of a structure comes near this many bytes.
 const MOST_BYTES: usize = 4096;
@@ -78,30 +77,34 @@ pub(super) unsafe fn host(source: *const axas_hal_t, flags: u32) -> Result<Host>
 /// # Safety
 /// As for the functions below.
 unsafe fn create(
+    call: &'static str,
     storage: Option<(*mut c_void, usize)>,
     config: *const axas_config_t,
     hal: *const axas_hal_t,
     space: *mut *mut axas_t,
-) -> Result<()> {
-    // SAFETY: `space` is null or valid for a write.
-    unsafe { put(space, core::ptr::null_mut())? };
+) -> axas_status_t {
     let mut read = axas_config_t::default();
-    // SAFETY: 1. `config` and `hal` are null or as large as they say; 2. the storage is null or of that many
-    // bytes and the space's until it is destroyed.
+    // SAFETY: 1. `space` is null or valid for a write; 2. `config` and `hal` are null or as large as they say;
+    // 3. the storage is null or of that many bytes and the space's until it is destroyed.
     let created = unsafe {
-        sized(config, &mut read, LEAST_CONFIG).and_then(|()| {
-            let storage = storage.map(|(storage, bytes)| (storage.cast(), bytes));
-            AddressSpace::build(storage, &read, || host(hal, 0))
-        })
+        put(space, core::ptr::null_mut())
+            .and_then(|()| sized(config, &mut read, LEAST_CONFIG))
+            .and_then(|()| {
+                let storage = storage.map(|(storage, bytes)| (storage.cast(), bytes));
+                AddressSpace::build(storage, &read, || host(hal, 0))
+            })
     };
-    match created {
-        // SAFETY: as above.
-        Ok(created) => unsafe { put(space, created.as_ptr().cast()) },
-        Err(error) => {
-            let (format, size) = (read.format.into(), read.size);
-            logging::outcome("space", "create: format, size:", format, size, Err(error))
-        }
-    }
+    let axas_config_t { format, levels, pa_bits, gpa_bits, vmid, features, options, .. } = read;
+    let [format, levels, pa_bits, gpa_bits, vmid, features, options] =
+        [format, levels, pa_bits, gpa_bits, vmid, features, options].map(u64::from);
+    let arguments =
+        [format, levels, pa_bits, gpa_bits, vmid, features, options, read.base, read.size];
+    // SAFETY: as above.
+    told(
+        call,
+        arguments,
+        created.and_then(|created| unsafe { put(space, created.as_ptr().cast()) }),
+    )
 }
 
 /// Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE).
@@ -130,7 +133,7 @@ pub unsafe extern "C" fn axas_create(
     space: *mut *mut axas_t,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    status(unsafe { create(None, config, hal, space) })
+    unsafe { create("axas_create", None, config, hal, space) }
 }
 
 /// Creates an address space whose handle lives in storage of the caller.
@@ -152,7 +155,7 @@ pub unsafe extern "C" fn axas_create_in(
     space: *mut *mut axas_t,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    status(unsafe { create(Some((storage, bytes)), config, hal, space) })
+    unsafe { create("axas_create_in", Some((storage, bytes)), config, hal, space) }
 }
 
 /// Removes everything, flushes, gives every frame back: guest frames, tables, root, handle.
@@ -180,8 +183,7 @@ pub unsafe extern "C" fn axas_destroy(space: *mut axas_t) {
 #[must_use]
 pub unsafe extern "C" fn axas_clear(space: *mut axas_t) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    let outcome = unsafe { self::space(space) }.and_then(AddressSpace::clear);
-    status(logging::outcome("space", "clear", 0, 0, outcome))
+    told("axas_clear", [], unsafe { self::space(space) }.and_then(AddressSpace::clear))
 }
 
 /// Changes the VMID (or tag) that root_register and TLB requests carry.
@@ -198,35 +200,55 @@ pub unsafe extern "C" fn axas_clear(space: *mut axas_t) -> axas_status_t {
 pub unsafe extern "C" fn axas_set_vmid(space: *mut axas_t, vmid: u32) -> axas_status_t {
     // SAFETY: the handle is null or live.
     let outcome = unsafe { self::space(space) }.and_then(|space| space.set_vmid(vmid));
-    status(logging::outcome("space", "set_vmid:", vmid.into(), 0, outcome))
+    told("axas_set_vmid", [vmid.into()], outcome)
+}
+
+/// The space behind a handle, or a line in the log.
+///
+/// # Safety
+/// As for [`space`].
+#[inline(always)]
+unsafe fn known<'a, const N: usize>(
+    call: &'static str,
+    arguments: [u64; N],
+    handle: *const axas_t,
+) -> Option<&'a AddressSpace> {
+    // SAFETY: the caller's promise is the one asked for.
+    match unsafe { space(handle) } {
+        Ok(space) => Some(space),
+        Err(error) => {
+            refused(call, arguments, error);
+            None
+        }
+    }
 }
 
 /// First guest-physical address of the space; 0 for null. No lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_base(space: *const axas_t) -> axas_gpa_t {
     // SAFETY: the handle is null or live.
-    unsafe { self::space(space) }.map_or(0, AddressSpace::base)
+    unsafe { known("axas_base", [], space) }.map_or(0, AddressSpace::base)
 }
 
 /// Bytes of the space; 0 for null. No lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_size(space: *const axas_t) -> u64 {
     // SAFETY: the handle is null or live.
-    unsafe { self::space(space) }.map_or(0, AddressSpace::size)
+    unsafe { known("axas_size", [], space) }.map_or(0, AddressSpace::size)
 }
 
 /// Levels of tables; 0 for null. No lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_levels(space: *const axas_t) -> u32 {
     // SAFETY: the handle is null or live.
-    unsafe { self::space(space) }.map_or(0, AddressSpace::levels)
+    unsafe { known("axas_levels", [], space) }.map_or(0, AddressSpace::levels)
 }
 
 /// Host-physical address of the root; AXAS_HPA_INVALID for null. No lock.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_root(space: *const axas_t) -> axas_hpa_t {
     // SAFETY: the handle is null or live.
-    unsafe { self::space(space) }.map_or(AXAS_HPA_INVALID, AddressSpace::root)
+    unsafe { known("axas_root", [], space) }.map_or(AXAS_HPA_INVALID, AddressSpace::root)
 }
 
 /// Nonzero when [gpa, gpa + size) lies in the space; size 0 asks for gpa alone, the end of the space
@@ -238,7 +260,8 @@ pub unsafe extern "C" fn axas_contains_range(
     size: u64,
 ) -> u32 {
     // SAFETY: the handle is null or live.
-    unsafe { self::space(space) }.map_or(0, |space| u32::from(space.contains_range(gpa, size)))
+    unsafe { known("axas_contains_range", [gpa, size], space) }
+        .map_or(0, |space| u32::from(space.contains_range(gpa, size)))
 }
 
 /// What to load into the hardware for this space.
@@ -258,7 +281,9 @@ pub unsafe extern "C" fn axas_hw_regs(
     regs: *mut axas_hw_regs_t,
 ) -> axas_status_t {
     // SAFETY: 1. the handle is null or live; 2. `regs` is null or valid for a write.
-    status(unsafe { self::space(space) }.and_then(|space| unsafe { put(regs, space.hw_regs()) }))
+    let outcome =
+        unsafe { self::space(space) }.and_then(|space| unsafe { put(regs, space.hw_regs()) });
+    checked("axas_hw_regs", [], outcome)
 }
 
 /// Table frames that a mapping takes: exactly in a space of its own, an upper bound beside others. The
@@ -283,14 +308,13 @@ pub unsafe extern "C" fn axas_tables_needed(
     flags: axas_flags_t,
     frames: *mut u64,
 ) -> axas_status_t {
-    if frames.is_null() {
-        return AXAS_ERR_INVALID_INPUT;
-    }
-    // SAFETY: 1. `config` is null or as large as it says; 2. `frames` is valid for a write.
-    status(unsafe {
+    // SAFETY: 1. `config` is null or as large as it says; 2. `frames` is null or valid for a write.
+    let outcome = unsafe {
         let mut read = axas_config_t::default();
-        sized(config, &mut read, LEAST_CONFIG)
+        usable(frames)
+            .and_then(|()| sized(config, &mut read, LEAST_CONFIG))
             .and_then(|()| tables_needed(&read, gpa, size, flags))
             .and_then(|needed| put(frames, needed))
-    })
+    };
+    checked("axas_tables_needed", [gpa, size, flags.into()], outcome)
 }

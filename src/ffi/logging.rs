@@ -1,6 +1,7 @@
 use core::ffi::{c_char, c_void};
 
 use crate::abi::*;
+use crate::error::status_in_words;
 use crate::logging;
 
 /// The archive's version: major << 16 | minor << 8 | patch. No lock.
@@ -12,19 +13,7 @@ pub extern "C" fn axas_version() -> u32 {
 /// A status in words: a static string, never null, for unknown values too. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {
-    let text = match status {
-        AXAS_OK => c"ok",
-        AXAS_ERR_INVALID_INPUT => c"invalid input",
-        AXAS_ERR_ALREADY_EXISTS => c"already exists",
-        AXAS_ERR_NO_MEMORY => c"no memory",
-        AXAS_ERR_NOT_MAPPED => c"not mapped",
-        AXAS_ERR_DENIED => c"denied",
-        AXAS_ERR_UNSUPPORTED => c"unsupported",
-        AXAS_ERR_BAD_STATE => c"bad state",
-        AXAS_ERR_AGAIN => c"try again",
-        _ => c"unknown status",
-    };
-    text.as_ptr()
+    status_in_words(status).as_ptr()
 }
 
 /// Sets the one logger of the library, for all spaces; null turns logging off.
@@ -32,13 +21,21 @@ pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {
 /// @param log Takes the messages; see axas_log_fn.
 /// @param ctx Passed to log.
 /// @param max_level Most verbose level wanted: 0 none, 1 error, 2 warn, 3 info, 4 debug, 5 trace.
-///   error: tables are corrupt, or a callback returned nonsense; warn: a call that creates, changes or
-///   clears a space was refused, or a handle is null; debug: such calls that were done or are to be
-///   called again, translations, faults with their verdicts. Nothing that a guest can cause is above debug.
+///   error: tables are corrupt, or a callback returned nonsense; warn: a call was refused, by the host's
+///   mistake, a null handle or pointer included; debug: a call was refused because of an address that a
+///   guest may have chosen (copies, axas_translate, axas_query, axas_trap_cookie) or of a syndrome
+///   (decoders, axas_width_from_bytes), is to be called again (AXAS_ERR_AGAIN), or creates, changes, clears
+///   or translates and was done; faults with their verdicts. Nothing that a guest can cause is above debug.
 ///
-/// target is "axaddrspace::" and a word, in at most 32 bytes; text a message and two numbers in
-/// hexadecimal, in at most 128 bytes; both with their NUL. What a callback returned that cannot be used is
-/// told where the call ends; of several such answers in one call the last one is.
+/// A refused call is one line: "axas_unmap: invalid input: 0x1001 0x2000" is the function's name, its status
+/// in words, and its arguments in their order without pointers to structures, buffers and results; of calls in
+/// slices the budget is what is left of it. axas_create and axas_create_in tell format, levels, pa_bits,
+/// gpa_bits, vmid, features, options, base and size. Calls that answer something else than a status or a
+/// verdict refuse nothing, but for a null handle.
+///
+/// target is "axaddrspace::" and a word, in at most 32 bytes; text a message and numbers in hexadecimal, in at
+/// most 128 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
+/// the call; of several such answers in one call the last one is.
 ///
 /// Call it before the first create, on one CPU, while no other axas_ call runs. An archive built
 /// without messages (LOG=0) accepts it, keeps nothing and stays silent.

@@ -1,4 +1,4 @@
-use super::{axas_t, put, space, status};
+use super::{axas_t, put, refused, space, told};
 use crate::abi::*;
 use crate::address_space::{AddressSpace, Slices};
 use crate::error::{Error, Result};
@@ -43,7 +43,9 @@ pub unsafe extern "C" fn axas_map_linear(
     flags: axas_flags_t,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.map_linear(gpa, hpa, size, flags)))
+    let outcome =
+        unsafe { self::space(space) }.and_then(|space| space.map_linear(gpa, hpa, size, flags));
+    told("axas_map_linear", [gpa, hpa, size, flags.into()], outcome)
 }
 
 /// Maps scattered frames of the host side by side, all or nothing.
@@ -63,14 +65,17 @@ pub unsafe extern "C" fn axas_map_extents(
     count: usize,
     flags: axas_flags_t,
 ) -> axas_status_t {
+    let arguments = [gpa, count as u64, flags.into()];
     if extents.is_null() || !extents.is_aligned() || count > isize::MAX as usize / 16 {
-        return Error::InvalidInput.status();
+        return refused("axas_map_extents", arguments, Error::InvalidInput);
     }
     // SAFETY: 1. not null, aligned, below `isize::MAX` bytes; 2. by the caller's promise there are
     // `count` of them and they do not change during the call.
     let extents = unsafe { core::slice::from_raw_parts(extents, count) };
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.map_extents(gpa, extents, flags)))
+    let outcome =
+        unsafe { self::space(space) }.and_then(|space| space.map_extents(gpa, extents, flags));
+    told("axas_map_extents", arguments, outcome)
 }
 
 /// Maps memory that the library takes from alloc_frame: lazily, or at once with AXAS_POPULATE.
@@ -95,7 +100,8 @@ pub unsafe extern "C" fn axas_map_alloc(
     flags: axas_flags_t,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.map_alloc(gpa, size, flags)))
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.map_alloc(gpa, size, flags));
+    told("axas_map_alloc", [gpa, size, flags.into()], outcome)
 }
 
 /// Marks an emulated device: every access faults with AXAS_FAULT_TRAP.
@@ -117,7 +123,8 @@ pub unsafe extern "C" fn axas_map_trap(
     cookie: u64,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.map_trap(gpa, size, cookie)))
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.map_trap(gpa, size, cookie));
+    told("axas_map_trap", [gpa, size, cookie], outcome)
 }
 
 /// Removes whatever stands in a range. Holes are fine.
@@ -146,7 +153,8 @@ pub unsafe extern "C" fn axas_unmap(
     size: u64,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.unmap(gpa, size)))
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.unmap(gpa, size));
+    told("axas_unmap", [gpa, size], outcome)
 }
 
 /// Gives what is mapped or reserved in a range new permissions.
@@ -177,7 +185,8 @@ pub unsafe extern "C" fn axas_protect(
     flags: axas_flags_t,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.protect(gpa, size, flags)))
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.protect(gpa, size, flags));
+    told("axas_protect", [gpa, size, flags.into()], outcome)
 }
 
 /// Takes frames for everything in a range that is reserved and has none yet.
@@ -203,7 +212,8 @@ pub unsafe extern "C" fn axas_populate(
     size: u64,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.populate(gpa, size)))
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.populate(gpa, size));
+    told("axas_populate", [gpa, size], outcome)
 }
 
 /// Gives the library's frames in a range back; the reservation stays, so that the next access finds
@@ -227,28 +237,34 @@ pub unsafe extern "C" fn axas_discard(
     size: u64,
 ) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    status(unsafe { self::space(space) }.and_then(|space| space.discard(gpa, size)))
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.discard(gpa, size));
+    told("axas_discard", [gpa, size], outcome)
 }
 
 /// Runs the budgeted form of a call.
 ///
 /// # Safety
 /// The handle is null or live; `done` is null or valid for a write.
-unsafe fn some(
+#[inline(always)]
+unsafe fn some<const N: usize>(
+    name: &'static str,
+    arguments: impl FnOnce(u64) -> [u64; N],
     space: *mut axas_t,
     budget: u64,
     done: *mut u64,
     call: impl FnOnce(&AddressSpace, &mut Slices) -> Result<()>,
 ) -> axas_status_t {
     let mut slices = Slices { budget, done: 0 };
-    // SAFETY: `done` is null or valid for a write.
-    if let Err(error) = unsafe { put(done, 0) } {
-        return error.status();
-    }
-    // SAFETY: the handle is null or live.
-    let outcome = unsafe { self::space(space) }.and_then(|space| call(space, &mut slices));
-    // SAFETY: as above.
-    status(outcome.and(unsafe { put(done, slices.done) }))
+    // SAFETY: 1. `done` is null or valid for a write; 2. the handle is null or live.
+    let outcome =
+        unsafe { put(done, 0) }.and_then(|()| unsafe { self::space(space) }).and_then(|space| {
+            let outcome = call(space, &mut slices);
+            // SAFETY: as above.
+            outcome.and(unsafe { put(done, slices.done) })
+        });
+    // What is left of the budget, which stands there anyway: each argument that has to survive the call
+    // costs stack.
+    told(name, arguments(slices.budget), outcome)
 }
 
 /// axas_map_linear in slices, without AXAS_REPLACE.
@@ -281,9 +297,14 @@ pub unsafe extern "C" fn axas_map_linear_some(
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        some(space, budget, done, |space, slices| {
-            space.map_linear_some(gpa, hpa, size, flags, slices)
-        })
+        some(
+            "axas_map_linear_some",
+            |left| [gpa, hpa, size, flags.into(), left],
+            space,
+            budget,
+            done,
+            |space, slices| space.map_linear_some(gpa, hpa, size, flags, slices),
+        )
     }
 }
 
@@ -309,7 +330,14 @@ pub unsafe extern "C" fn axas_map_alloc_some(
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        some(space, budget, done, |space, slices| space.map_alloc_some(gpa, size, flags, slices))
+        some(
+            "axas_map_alloc_some",
+            |left| [gpa, size, flags.into(), left],
+            space,
+            budget,
+            done,
+            |space, slices| space.map_alloc_some(gpa, size, flags, slices),
+        )
     }
 }
 
@@ -333,7 +361,16 @@ pub unsafe extern "C" fn axas_unmap_some(
     done: *mut u64,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    unsafe { some(space, budget, done, |space, slices| space.unmap_some(gpa, size, slices)) }
+    unsafe {
+        some(
+            "axas_unmap_some",
+            |left| [gpa, size, left],
+            space,
+            budget,
+            done,
+            |space, slices| space.unmap_some(gpa, size, slices),
+        )
+    }
 }
 
 /// axas_protect in slices. Holes and traps are checked for slice by slice. Otherwise as
@@ -358,7 +395,14 @@ pub unsafe extern "C" fn axas_protect_some(
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
     unsafe {
-        some(space, budget, done, |space, slices| space.protect_some(gpa, size, flags, slices))
+        some(
+            "axas_protect_some",
+            |left| [gpa, size, flags.into(), left],
+            space,
+            budget,
+            done,
+            |space, slices| space.protect_some(gpa, size, flags, slices),
+        )
     }
 }
 
@@ -381,7 +425,16 @@ pub unsafe extern "C" fn axas_populate_some(
     done: *mut u64,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    unsafe { some(space, budget, done, |space, slices| space.populate_some(gpa, size, slices)) }
+    unsafe {
+        some(
+            "axas_populate_some",
+            |left| [gpa, size, left],
+            space,
+            budget,
+            done,
+            |space, slices| space.populate_some(gpa, size, slices),
+        )
+    }
 }
 
 /// axas_discard in slices. Holes and traps are checked for slice by slice. Otherwise as
@@ -403,5 +456,14 @@ pub unsafe extern "C" fn axas_discard_some(
     done: *mut u64,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    unsafe { some(space, budget, done, |space, slices| space.discard_some(gpa, size, slices)) }
+    unsafe {
+        some(
+            "axas_discard_some",
+            |left| [gpa, size, left],
+            space,
+            budget,
+            done,
+            |space, slices| space.discard_some(gpa, size, slices),
+        )
+    }
 }

@@ -1,7 +1,7 @@
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
-use super::{axas_t, put, space, status};
+use super::{axas_t, missed, put, refused, space};
 use crate::abi::*;
 use crate::address_space::{Access, Chunk};
 use crate::error::{Error, Result};
@@ -9,37 +9,49 @@ use crate::flags::Permissions;
 
 const _: () = assert!(size_of::<usize>() == size_of::<u64>());
 
-/// Visits a guest's memory and stores how many bytes were visited, if the host wants to know.
+/// Visits a guest's memory and stores how many bytes were visited, if the host wants to know. `arguments` are
+/// address, length and access as the host gave them; `given` is what came of looking at its pointers.
 ///
 /// # Safety
 /// The handle is null or live; `done` is null or valid for a write.
 unsafe fn visit(
+    call: &'static str,
     handle: *const axas_t,
-    gpa: u64,
-    len: u64,
+    arguments: [u64; 3],
     (needs, access): (Permissions, u32),
+    given: Result<()>,
     done: *mut u64,
     visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
 ) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    let checked = unsafe { put_done(done, 0) }
+        .and(given)
+        .and_then(|()| Access::new(needs, access))
+        .and_then(|access| unsafe { Ok((space(handle)?, access)) });
+    let (space, access) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return refused(call, arguments, error),
+    };
+    let [gpa, len, _] = arguments;
     let mut bytes = 0;
-    // SAFETY: the caller's promise is the one asked for.
-    let outcome = Access::new(needs, access).and_then(|access| unsafe {
-        space(handle)?.for_each_chunk(gpa, len, access, &mut bytes, visit)
-    });
-    // SAFETY: the caller's promise is the one asked for.
-    unsafe { put_done(done, bytes, outcome) }
+    let outcome = space.for_each_chunk(gpa, len, access, &mut bytes, visit);
+    // SAFETY: as above.
+    match unsafe { put_done(done, bytes) }.and(outcome) {
+        Ok(()) => AXAS_OK,
+        Err(error) => missed(call, arguments, error),
+    }
 }
 
 /// Stores how many bytes were visited, if the host wants to know.
 ///
 /// # Safety
 /// `done` is null or valid for a write.
-unsafe fn put_done(done: *mut u64, bytes: u64, outcome: Result<()>) -> axas_status_t {
+unsafe fn put_done(done: *mut u64, bytes: u64) -> Result<()> {
     if done.is_null() {
-        return status(outcome);
+        return Ok(());
     }
     // SAFETY: the caller's promise is the one asked for.
-    status(unsafe { put(done, bytes) }.and(outcome))
+    unsafe { put(done, bytes) }
 }
 
 /// Copies from a guest's memory.
@@ -69,14 +81,13 @@ pub unsafe extern "C" fn axas_read(
     access: u32,
     done: *mut usize,
 ) -> axas_status_t {
+    let arguments = [gpa, len as u64, access.into()];
+    let needs = (Permissions::READ, access);
+    let given = if buf.is_null() && len != 0 { Err(Error::InvalidInput) } else { Ok(()) };
     let done = done.cast();
-    if buf.is_null() && len != 0 {
-        // SAFETY: `done` is null or valid for a write.
-        return unsafe { put_done(done, 0, Err(Error::InvalidInput)) };
-    }
     // SAFETY: the handle is null or live, `done` null or valid for a write.
     unsafe {
-        visit(space, gpa, len as u64, (Permissions::READ, access), done, &mut move |chunk| {
+        visit("axas_read", space, arguments, needs, given, done, &mut move |chunk| {
             let offset = chunk.gpa.wrapping_sub(gpa) as usize;
             // SAFETY: 1. the chunk is readable while it is visited; 2. `buf` has `len` bytes, of which the chunk
             // covers `[offset, offset + bytes)`; 3. `copy_from` allows a buffer that is memory of the guest;
@@ -106,14 +117,13 @@ pub unsafe extern "C" fn axas_write(
     access: u32,
     done: *mut usize,
 ) -> axas_status_t {
+    let arguments = [gpa, len as u64, access.into()];
+    let needs = (Permissions::WRITE, access);
+    let given = if buf.is_null() && len != 0 { Err(Error::InvalidInput) } else { Ok(()) };
     let done = done.cast();
-    if buf.is_null() && len != 0 {
-        // SAFETY: `done` is null or valid for a write.
-        return unsafe { put_done(done, 0, Err(Error::InvalidInput)) };
-    }
     // SAFETY: the handle is null or live, `done` null or valid for a write.
     unsafe {
-        visit(space, gpa, len as u64, (Permissions::WRITE, access), done, &mut move |chunk| {
+        visit("axas_write", space, arguments, needs, given, done, &mut move |chunk| {
             let offset = chunk.gpa.wrapping_sub(gpa) as usize;
             // SAFETY: as in `axas_read`, the other way round.
             chunk.host().copy_from(buf.cast::<u8>().add(offset), chunk.bytes());
@@ -141,9 +151,11 @@ pub unsafe extern "C" fn axas_fill(
     access: u32,
     done: *mut u64,
 ) -> axas_status_t {
+    let arguments = [gpa, len, access.into()];
+    let needs = (Permissions::WRITE, access);
     // SAFETY: the handle is null or live, `done` null or valid for a write.
     unsafe {
-        visit(space, gpa, len, (Permissions::WRITE, access), done, &mut move |chunk| {
+        visit("axas_fill", space, arguments, needs, Ok(()), done, &mut move |chunk| {
             // SAFETY: the chunk is writable while it is visited.
             chunk.host().write_bytes(byte, chunk.bytes());
             Ok(true)
@@ -174,19 +186,19 @@ pub unsafe extern "C" fn axas_for_each_chunk(
     chunk: axas_chunk_fn,
     ctx: *mut c_void,
 ) -> axas_status_t {
-    let Some(call) = chunk else {
-        return Error::InvalidInput.status();
-    };
+    let arguments = [gpa, len, access.into()];
     let direction = Permissions::from_bits_truncate(access & (AXAS_READ | AXAS_WRITE));
-    if direction.is_empty() {
-        return Error::InvalidInput.status();
-    }
     let needs = (direction, access & !(AXAS_READ | AXAS_WRITE));
+    let given =
+        if chunk.is_none() || direction.is_empty() { Err(Error::InvalidInput) } else { Ok(()) };
+    let done = core::ptr::null_mut();
     // SAFETY: the handle is null or live.
     unsafe {
-        visit(space, gpa, len, needs, core::ptr::null_mut(), &mut move |chunk| {
+        visit("axas_for_each_chunk", space, arguments, needs, given, done, &mut move |found| {
             // SAFETY: by the caller's promise the callback takes these arguments and returns.
-            Ok(call(ctx, chunk.gpa, chunk.host().cast(), chunk.bytes()) != 0)
+            Ok(chunk.is_some_and(|chunk| {
+                chunk(ctx, found.gpa, found.host().cast(), found.bytes()) != 0
+            }))
         })
     }
 }
@@ -216,8 +228,8 @@ unsafe fn transfer(from: *mut u8, to: *mut u8, bytes: usize) {
 /// Makes one access of the size of a value, naturally aligned, so that it lies in one page.
 ///
 /// # Safety
-/// The handle is null or live; `value` has `bytes` bytes and their alignment, and may be written if the
-/// guest's memory is read.
+/// The handle is null or live; `value` is null or has `bytes` bytes and their alignment, and may be written if
+/// the guest's memory is read.
 unsafe fn single<const WRITES: bool>(
     handle: *const axas_t,
     gpa: u64,
@@ -226,24 +238,55 @@ unsafe fn single<const WRITES: bool>(
     bytes: usize,
 ) -> axas_status_t {
     let is_aligned = move |address: u64| address & (bytes as u64).wrapping_sub(1) == 0;
-    if !is_aligned(gpa) {
-        return AXAS_ERR_INVALID_INPUT;
-    }
     let needs = if WRITES { Permissions::WRITE } else { Permissions::READ };
-    // SAFETY: 1. the handle is null or live; 2. the chunk may be accessed while it is visited, its alignment is
-    // checked; 3. so may the value, by the caller's promise.
-    status(Access::new(needs, access).and_then(|access| unsafe {
-        space(handle)?.visit_within_page(gpa, bytes as u64, access, &mut move |chunk| {
+    let given =
+        if is_usable(value, bytes) { Access::new(needs, access) } else { Err(Error::InvalidInput) };
+    // SAFETY: the handle is null or live.
+    let checked = given.and_then(|access| unsafe { Ok((space(handle)?, access)) });
+    let (space, checked_access) = match checked {
+        Ok(checked) => checked,
+        Err(error) => return refused(name::<WRITES>(bytes), [gpa, access.into()], error),
+    };
+    let outcome = if is_aligned(gpa) {
+        space.visit_within_page(gpa, bytes as u64, checked_access, &mut move |chunk| {
             let host = chunk.host();
             // A host whose pointers do not keep the alignment of physical addresses broke its promise.
             if !is_aligned(host.addr() as u64) {
                 return Err(Error::BadState);
             }
             let (from, to) = if WRITES { (value, host) } else { (host, value) };
-            transfer(from, to, bytes);
+            // SAFETY: 1. the chunk may be accessed while it is visited, its alignment is checked; 2. so may the
+            // value, by the caller's promise.
+            unsafe { transfer(from, to, bytes) };
             Ok(true)
         })
-    }))
+    } else {
+        Err(Error::InvalidInput)
+    };
+    match outcome {
+        Ok(()) => AXAS_OK,
+        Err(error) => missed(name::<WRITES>(bytes), [gpa, access.into()], error),
+    }
+}
+
+/// Whether a value of so many bytes can be there.
+fn is_usable(value: *mut u8, bytes: usize) -> bool {
+    !value.is_null() && value.addr() & bytes.wrapping_sub(1) == 0
+}
+
+/// The function that makes an access of so many bytes.
+#[cold]
+fn name<const WRITES: bool>(bytes: usize) -> &'static str {
+    match (WRITES, bytes) {
+        (false, 1) => "axas_read_u8",
+        (false, 2) => "axas_read_u16",
+        (false, 4) => "axas_read_u32",
+        (false, _) => "axas_read_u64",
+        (true, 1) => "axas_write_u8",
+        (true, 2) => "axas_write_u16",
+        (true, 4) => "axas_write_u32",
+        (true, _) => "axas_write_u64",
+    }
 }
 
 /// # Safety
@@ -254,10 +297,7 @@ unsafe fn read_scalar<T>(
     access: u32,
     value: *mut T,
 ) -> axas_status_t {
-    if value.is_null() || !value.is_aligned() {
-        return AXAS_ERR_INVALID_INPUT;
-    }
-    // SAFETY: 1. the handle is null or live; 2. `value` is aligned and valid for a write.
+    // SAFETY: 1. the handle is null or live; 2. `value` is null or valid for a write.
     unsafe { single::<false>(handle, gpa, access, value.cast(), size_of::<T>()) }
 }
 

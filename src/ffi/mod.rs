@@ -1,7 +1,7 @@
 //! The C boundary: every `extern "C"` function of the library and nothing else.
 //!
-//! A function here checks its pointers, converts, calls the core and turns the error into a
-//! status. What a call means, asks for and leaves behind stands in its comment, which becomes the
+//! A function here checks its pointers, converts, calls the core, turns the error into a status and tells
+//! the log of it, in one line. What a call means, asks for and leaves behind stands in its comment, which becomes the
 //! comment in `include/axaddrspace.h`.
 
 // In the order in which they stand in the header.
@@ -22,6 +22,8 @@ mod inspect;
 mod memory;
 
 mod logging;
+
+use log::Level;
 
 use crate::abi::*;
 use crate::address_space::AddressSpace;
@@ -47,22 +49,100 @@ unsafe fn space<'a>(handle: *const axas_t) -> Result<&'a AddressSpace> {
     unsafe { handle.as_ref() }.ok_or(Error::InvalidInput)
 }
 
+/// Whether a result can be stored there.
+fn usable<T>(place: *mut T) -> Result<()> {
+    if place.is_null() || !place.is_aligned() { Err(Error::InvalidInput) } else { Ok(()) }
+}
+
 /// Stores a result where the host wants it.
 ///
 /// # Safety
 /// `place` is null or valid for a write of `T`.
 unsafe fn put<T>(place: *mut T, value: T) -> Result<()> {
-    if place.is_null() || !place.is_aligned() {
-        return Err(Error::InvalidInput);
-    }
+    usable(place)?;
     // SAFETY: 1. not null, aligned; 2. valid for a write by the caller's promise.
     unsafe { place.write(value) };
     Ok(())
 }
 
-fn status(result: Result<()>) -> axas_status_t {
-    match result {
+/// The status of a call that creates or changes, told to the log.
+#[inline(always)]
+fn told<const N: usize>(
+    call: &'static str,
+    arguments: [u64; N],
+    outcome: Result<()>,
+) -> axas_status_t {
+    match outcome {
+        Ok(()) if !crate::logging::is_heard(Level::Debug) => AXAS_OK,
+        outcome => crate::logging::outcome(call, &arguments, outcome, Level::Warn),
+    }
+}
+
+/// The status of a call that is refused because of the host, told to the log.
+#[inline(always)]
+fn refused<const N: usize>(call: &'static str, arguments: [u64; N], error: Error) -> axas_status_t {
+    crate::logging::outcome(call, &arguments, Err(error), Level::Warn)
+}
+
+/// The status of a call that is refused because of what a guest may have chosen, told to the log.
+#[inline(always)]
+fn missed<const N: usize>(call: &'static str, arguments: [u64; N], error: Error) -> axas_status_t {
+    crate::logging::outcome(call, &arguments, Err(error), Level::Debug)
+}
+
+/// The status of a call that only the host's mistakes can end, told to the log if they do.
+#[inline(always)]
+fn checked<const N: usize>(
+    call: &'static str,
+    arguments: [u64; N],
+    outcome: Result<()>,
+) -> axas_status_t {
+    match outcome {
         Ok(()) => AXAS_OK,
-        Err(error) => error.status(),
+        Err(error) => refused(call, arguments, error),
+    }
+}
+
+/// Stores what is made of values that a guest may have chosen.
+///
+/// # Safety
+/// `place` is null or valid for a write.
+#[inline(always)]
+unsafe fn made<T, const N: usize>(
+    call: &'static str,
+    arguments: [u64; N],
+    place: *mut T,
+    make: impl FnOnce() -> Result<T>,
+) -> axas_status_t {
+    if let Err(error) = usable(place) {
+        return refused(call, arguments, error);
+    }
+    match make() {
+        Ok(value) => {
+            // SAFETY: 1. not null, aligned; 2. valid for a write by the caller's promise.
+            unsafe { place.write(value) };
+            AXAS_OK
+        }
+        Err(error) => missed(call, arguments, error),
+    }
+}
+
+/// Stores what a space says of an address that a guest may have chosen.
+///
+/// # Safety
+/// The handle is null or live; `place` is null or valid for a write.
+#[inline(always)]
+unsafe fn asked<T>(
+    call: &'static str,
+    handle: *const axas_t,
+    gpa: axas_gpa_t,
+    place: *mut T,
+    ask: impl FnOnce(&AddressSpace) -> Result<T>,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    match unsafe { space(handle) } {
+        // SAFETY: the caller's promise is the one asked for.
+        Ok(space) => unsafe { made(call, [gpa], place, || ask(space)) },
+        Err(error) => refused(call, [gpa], error),
     }
 }
