@@ -1167,6 +1167,8 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
 
 
 
+
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
