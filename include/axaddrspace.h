@@ -2096,6 +2096,9 @@ axas_status_t axas_read(struct axas_t *space,
  * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param done Takes the bytes that were copied, whatever the status; may be null.
  * @return As axas_read. Otherwise as axas_read; what was written before an error stays.
+ *
+ * A reserved page appears to the guest with what is written to it, never without: its frame is filled
+ * first. What is written whole is not zeroed before.
  */
 AXAS_MUST_USE
 axas_status_t axas_write(struct axas_t *space,
@@ -2133,7 +2136,7 @@ axas_status_t axas_fill(struct axas_t *space,
  * @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
  *   axas_read or, with AXAS_WRITE, axas_write.
  * @param chunk Called with each piece, of at most 64 KiB; the pointer is good during the call. Returns 0 to
- *   stop. With the lock held: may call no axas_ function.
+ *   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before.
  * @param ctx Passed to chunk.
  * @return AXAS_OK, also when stopped; else as axas_read.
  *

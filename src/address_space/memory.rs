@@ -6,9 +6,11 @@ use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST};
 use crate::addr::{Bits, GuestPhysAddr};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
-use crate::hal::{GuestWindow, Owner};
+use crate::hal::{Chunk, Owner, Visit};
 use crate::npt::arch::Format;
 use crate::npt::entry::State;
+use crate::npt::fault::Spare;
+use crate::npt::fill::Filling;
 use crate::npt::geometry::entry_size;
 
 /// The lock is given up after at most so many bytes.
@@ -21,6 +23,9 @@ pub struct Access {
     needs: Permissions,
     /// The caches are cleaned afterwards.
     cleans: bool,
+    /// What is done with a chunk depends on nothing but its addresses and writes all of it: it may be done
+    /// to a frame before the guest sees it, and once more if another frame was first.
+    fills: bool,
 }
 
 impl Access {
@@ -40,26 +45,12 @@ impl Access {
             (false, true) => Permissions::EXECUTE,
             (false, false) => needs,
         };
-        Ok(Self { needs, cleans: has(AXAS_ACCESS_CLEAN) })
-    }
-}
-
-/// A piece of a guest's memory that the host reaches while it looks at it.
-pub struct Chunk<'a> {
-    window: GuestWindow<'a>,
-    /// First guest-physical address.
-    pub gpa: u64,
-}
-
-impl Chunk<'_> {
-    /// The first byte. The guest may change what is behind it at any time.
-    pub fn host(&self) -> *mut u8 {
-        self.window.base()
+        Ok(Self { needs, cleans: has(AXAS_ACCESS_CLEAN), fills: false })
     }
 
-    /// How many bytes there are.
-    pub fn bytes(&self) -> usize {
-        self.window.bytes()
+    /// As [`Access::new`], for a call that writes all of each chunk and nothing else.
+    pub fn filling(bits: u32) -> Result<Self> {
+        Self::new(Permissions::WRITE, bits).map(|access| Self { fills: true, ..access })
     }
 }
 
@@ -88,7 +79,7 @@ impl AddressSpace {
         len: u64,
         access: Access,
         done: &mut u64,
-        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+        visit: &mut Visit<'_>,
     ) -> Result<()> {
         *done = 0;
         if !self.contains_range(gpa, len) {
@@ -109,7 +100,7 @@ impl AddressSpace {
         gpa: u64,
         bytes: u64,
         access: Access,
-        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+        visit: &mut Visit<'_>,
     ) -> Result<()> {
         if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
             return Err(Error::InvalidInput);
@@ -118,7 +109,8 @@ impl AddressSpace {
     }
 
     /// Visits the chunk at an address, takes it in first if need be; whether to go on. While a fault is
-    /// handled nothing of the visit is on the stack.
+    /// handled nothing of the visit is on the stack. What fills a reserved page does so before the guest
+    /// sees it.
     #[inline(always)]
     fn visit_next(
         &self,
@@ -126,12 +118,23 @@ impl AddressSpace {
         left: u64,
         access: Access,
         done: &mut u64,
-        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+        visit: &mut Visit<'_>,
     ) -> Result<bool> {
         loop {
             match self.visit_chunk(gpa, left, access, done, visit)? {
                 Visited::Chunk { goes_on } => return Ok(goes_on),
-                Visited::Reservation => self.take_in(gpa, access)?,
+                Visited::Reservation if access.fills => {
+                    let end = gpa.wrapping_add(left);
+                    let mut filling = Filling::new(gpa, end, access.cleans, visit);
+                    let verdict = self.take_filled_page_in(gpa, access.needs, &mut filling);
+                    if self.is_taken_in(verdict)? {
+                        *done = done.wrapping_add(filling.bytes());
+                        return Ok(true);
+                    }
+                }
+                Visited::Reservation => {
+                    self.is_taken_in(self.take_page_in(gpa, access.needs, Spare::NONE))?;
+                }
             }
         }
     }
@@ -144,7 +147,7 @@ impl AddressSpace {
         left: u64,
         access: Access,
         done: &mut u64,
-        visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+        visit: &mut Visit<'_>,
     ) -> Result<Visited> {
         let asked = left.min(MOST_BYTES);
         let _guard = self.shared()?;
@@ -154,10 +157,10 @@ impl AddressSpace {
             return Ok(Visited::Reservation);
         };
         let window = self.npt.host.guest_window(address, asked.min(bytes), owner)?;
-        let chunk = Chunk { window: window.ok_or(Error::Unsupported)?, gpa };
+        let chunk = Chunk::new(window.ok_or(Error::Unsupported)?, gpa);
         let goes_on = visit(&chunk)?;
         if access.cleans {
-            chunk.window.clean();
+            chunk.clean();
         }
         *done = done.wrapping_add(chunk.bytes() as u64);
         Ok(Visited::Chunk { goes_on })
@@ -190,20 +193,21 @@ impl AddressSpace {
         Ok(Some(Piece { address: address.wrapping_add(offset), bytes, owner }))
     }
 
-    /// Takes a reserved page in as an access of the guest would.
+    /// Whether the fault of a copy brought the page's frame, or the reason why there is none.
     #[inline(never)]
-    fn take_in(&self, gpa: u64, access: Access) -> Result<()> {
-        match self.take_page_in(gpa, access.needs) {
+    fn is_taken_in(&self, verdict: Verdict) -> Result<bool> {
+        match verdict {
             Verdict::NoMemory => Err(Error::NoMemory),
             Verdict::Denied => Err(Error::Denied),
             Verdict::Error => Err(Error::BadState),
             Verdict::Retry if self.no_wait() => Err(Error::Again),
             Verdict::Retry => {
                 self.npt.host.relax();
-                Ok(())
+                Ok(false)
             }
+            Verdict::Resolved => Ok(true),
             // Whatever stands there now, the next look will find it.
-            Verdict::Resolved | Verdict::Spurious | Verdict::Trap | Verdict::Unmapped => Ok(()),
+            Verdict::Spurious | Verdict::Trap | Verdict::Unmapped => Ok(false),
         }
     }
 }

@@ -10,10 +10,11 @@ mod page_fault;
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering;
 
+pub use crate::hal::{Chunk, Visit};
 pub use crate::npt::fault::Verdict;
 pub use create::tables_needed;
 pub use map::Slices;
-pub use memory::{Access, Chunk};
+pub use memory::Access;
 
 use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t};
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};

@@ -7,11 +7,12 @@ use log::Level;
 use super::{AddressSpace, Verdict, with_engine};
 use crate::abi::axas_flags_t;
 use crate::addr::{Bits, GuestPhysAddr};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::Counts;
 use crate::logging;
-use crate::npt::fault::Outcome;
+use crate::npt::fault::{Outcome, Spare};
+use crate::npt::fill::Filling;
 use crate::npt::lock::{FaultCounter, Shard, SharedGuard};
 
 const CALL: &str = "axas_handle_page_fault";
@@ -20,7 +21,7 @@ impl AddressSpace {
     /// Handles a second-stage fault of a guest.
     pub fn page_fault(&self, gpa: u64, access: axas_flags_t) -> Verdict {
         let verdict = match Permissions::from_bits(access) {
-            Some(access) if !access.is_empty() => self.take_page_in(gpa, access),
+            Some(access) if !access.is_empty() => self.take_page_in(gpa, access, Spare::NONE),
             _ => {
                 let refusal = Err(Error::InvalidInput);
                 logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
@@ -36,21 +37,77 @@ impl AddressSpace {
         verdict
     }
 
-    /// As [`AddressSpace::page_fault`]; an empty access is always allowed.
-    pub(super) fn take_page_in(&self, gpa: u64, access: Permissions) -> Verdict {
+    /// As [`AddressSpace::page_fault`]; an empty access is always allowed. A spare frame is installed, or
+    /// goes back.
+    pub(super) fn take_page_in(&self, gpa: u64, access: Permissions, spare: Spare) -> Verdict {
         if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
             return self.counted(Verdict::Unmapped);
         }
         let Some(guard) = self.lock.try_shared() else {
+            self.give_back(spare);
             return self.counted(Verdict::Retry);
         };
         let counts = Counts::default();
         let ledger = self.ledger(&counts);
-        let outcome = with_engine!(self, &ledger, engine => Ok(engine.page_fault(gpa, access)))
-            .unwrap_or(Outcome { verdict: Verdict::Error, level: 1 });
+        let outcome =
+            with_engine!(self, &ledger, engine => Ok(engine.page_fault(gpa, access, spare)))
+                .unwrap_or(Outcome { verdict: Verdict::Error, level: 1 });
         self.leave(guard, &counts, outcome);
         self.npt.host.report();
         outcome.verdict
+    }
+
+    /// As [`AddressSpace::take_page_in`], for an address of the space; a frame that it installs is filled
+    /// first. SPURIOUS also where another fault came in between, RESOLVED only if the frame was filled.
+    #[inline(always)] // One frame less on a stack that is close to its limit.
+    pub(super) fn take_filled_page_in(
+        &self,
+        gpa: u64,
+        access: Permissions,
+        filling: &mut Filling<'_, '_>,
+    ) -> Verdict {
+        match self.filled_frame(gpa, access, filling) {
+            Ok(spare) => self.take_page_in(gpa, access, spare),
+            Err(Error::Again) => self.counted(Verdict::Retry),
+            Err(Error::NoMemory) => self.counted(Verdict::NoMemory),
+            Err(_) => self.counted(Verdict::Error),
+        }
+    }
+
+    /// A filled frame for the reservation at an address; none where nothing can be installed.
+    #[inline(never)]
+    fn filled_frame(
+        &self,
+        gpa: u64,
+        access: Permissions,
+        filling: &mut Filling<'_, '_>,
+    ) -> Result<Spare> {
+        let guard = self.lock.try_shared().ok_or(Error::Again)?;
+        let counts = Counts::default();
+        let ledger = self.ledger(&counts);
+        let spare =
+            with_engine!(self, &ledger, engine => engine.filled_frame(gpa, access, filling));
+        self.count_frames(guard.shard(), &counts, 0);
+        spare
+    }
+
+    /// Gives a frame back that was not installed.
+    #[inline(always)]
+    fn give_back(&self, spare: Spare) {
+        if let Some(frame) = spare.frame {
+            let counts = Counts::default();
+            drop(self.ledger(&counts).adopt(frame));
+            self.count_frames(self.lock.shard(), &counts, 0);
+        }
+    }
+
+    /// Adds up what faults took and gave; a resolved one is counted with one page elsewhere.
+    #[inline(always)]
+    fn count_frames(&self, shard: &Shard, counts: &Counts, resolved: u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        shard.add(FaultCounter::ExtraAllocated, load(&counts.allocated).wrapping_sub(resolved));
+        shard.add(FaultCounter::Released, load(&counts.released));
+        shard.add(FaultCounter::Flushes, load(&counts.flushes));
     }
 
     /// Counts a verdict where no reader entered.
@@ -65,12 +122,8 @@ impl AddressSpace {
     #[inline(always)]
     fn leave(&self, guard: SharedGuard<'_>, counts: &Counts, outcome: Outcome) {
         let shard = guard.shard();
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let resolved = outcome.verdict == Verdict::Resolved;
-        let extra = load(&counts.allocated).wrapping_sub(u64::from(resolved));
-        shard.add(FaultCounter::ExtraAllocated, extra);
-        shard.add(FaultCounter::Released, load(&counts.released));
-        shard.add(FaultCounter::Flushes, load(&counts.flushes));
+        self.count_frames(shard, counts, resolved.into());
         if !resolved {
             count(shard, outcome.verdict);
             return;

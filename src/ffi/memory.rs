@@ -3,7 +3,7 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::{axas_t, missed, put, refused, space};
 use crate::abi::*;
-use crate::address_space::{Access, Chunk};
+use crate::address_space::{Access, Visit};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 
@@ -18,15 +18,15 @@ unsafe fn visit(
     call: &'static str,
     handle: *const axas_t,
     arguments: [u64; 3],
-    (needs, access): (Permissions, u32),
+    access: Result<Access>,
     given: Result<()>,
     done: *mut u64,
-    visit: &mut dyn FnMut(&Chunk<'_>) -> Result<bool>,
+    visit: &mut Visit<'_>,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
     let checked = unsafe { put_done(done, 0) }
         .and(given)
-        .and_then(|()| Access::new(needs, access))
+        .and_then(|()| access)
         .and_then(|access| unsafe { Ok((space(handle)?, access)) });
     let (space, access) = match checked {
         Ok(checked) => checked,
@@ -82,12 +82,12 @@ pub unsafe extern "C" fn axas_read(
     done: *mut usize,
 ) -> axas_status_t {
     let arguments = [gpa, len as u64, access.into()];
-    let needs = (Permissions::READ, access);
+    let access = Access::new(Permissions::READ, access);
     let given = if buf.is_null() && len != 0 { Err(Error::InvalidInput) } else { Ok(()) };
     let done = done.cast();
     // SAFETY: the handle is null or live, `done` null or valid for a write.
     unsafe {
-        visit("axas_read", space, arguments, needs, given, done, &mut move |chunk| {
+        visit("axas_read", space, arguments, access, given, done, &mut move |chunk| {
             let offset = chunk.gpa.wrapping_sub(gpa) as usize;
             // SAFETY: 1. the chunk is readable while it is visited; 2. `buf` has `len` bytes, of which the chunk
             // covers `[offset, offset + bytes)`; 3. `copy_from` allows a buffer that is memory of the guest;
@@ -107,6 +107,9 @@ pub unsafe extern "C" fn axas_read(
 /// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
 /// @param done Takes the bytes that were copied, whatever the status; may be null.
 /// @return As axas_read. Otherwise as axas_read; what was written before an error stays.
+///
+/// A reserved page appears to the guest with what is written to it, never without: its frame is filled
+/// first. What is written whole is not zeroed before.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write(
@@ -118,12 +121,12 @@ pub unsafe extern "C" fn axas_write(
     done: *mut usize,
 ) -> axas_status_t {
     let arguments = [gpa, len as u64, access.into()];
-    let needs = (Permissions::WRITE, access);
+    let access = Access::filling(access);
     let given = if buf.is_null() && len != 0 { Err(Error::InvalidInput) } else { Ok(()) };
     let done = done.cast();
     // SAFETY: the handle is null or live, `done` null or valid for a write.
     unsafe {
-        visit("axas_write", space, arguments, needs, given, done, &mut move |chunk| {
+        visit("axas_write", space, arguments, access, given, done, &mut move |chunk| {
             let offset = chunk.gpa.wrapping_sub(gpa) as usize;
             // SAFETY: as in `axas_read`, the other way round.
             chunk.host().copy_from(buf.cast::<u8>().add(offset), chunk.bytes());
@@ -152,10 +155,10 @@ pub unsafe extern "C" fn axas_fill(
     done: *mut u64,
 ) -> axas_status_t {
     let arguments = [gpa, len, access.into()];
-    let needs = (Permissions::WRITE, access);
+    let access = Access::filling(access);
     // SAFETY: the handle is null or live, `done` null or valid for a write.
     unsafe {
-        visit("axas_fill", space, arguments, needs, Ok(()), done, &mut move |chunk| {
+        visit("axas_fill", space, arguments, access, Ok(()), done, &mut move |chunk| {
             // SAFETY: the chunk is writable while it is visited.
             chunk.host().write_bytes(byte, chunk.bytes());
             Ok(true)
@@ -171,7 +174,7 @@ pub unsafe extern "C" fn axas_fill(
 /// @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
 ///   axas_read or, with AXAS_WRITE, axas_write.
 /// @param chunk Called with each piece, of at most 64 KiB; the pointer is good during the call. Returns 0 to
-///   stop. With the lock held: may call no axas_ function.
+///   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before.
 /// @param ctx Passed to chunk.
 /// @return AXAS_OK, also when stopped; else as axas_read.
 ///
@@ -188,13 +191,13 @@ pub unsafe extern "C" fn axas_for_each_chunk(
 ) -> axas_status_t {
     let arguments = [gpa, len, access.into()];
     let direction = Permissions::from_bits_truncate(access & (AXAS_READ | AXAS_WRITE));
-    let needs = (direction, access & !(AXAS_READ | AXAS_WRITE));
+    let access = Access::new(direction, access & !(AXAS_READ | AXAS_WRITE));
     let given =
         if chunk.is_none() || direction.is_empty() { Err(Error::InvalidInput) } else { Ok(()) };
     let done = core::ptr::null_mut();
     // SAFETY: the handle is null or live.
     unsafe {
-        visit("axas_for_each_chunk", space, arguments, needs, given, done, &mut move |found| {
+        visit("axas_for_each_chunk", space, arguments, access, given, done, &mut move |found| {
             // SAFETY: by the caller's promise the callback takes these arguments and returns.
             Ok(chunk.is_some_and(|chunk| {
                 chunk(ctx, found.gpa, found.host().cast(), found.bytes()) != 0
@@ -238,9 +241,11 @@ unsafe fn single<const WRITES: bool>(
     bytes: usize,
 ) -> axas_status_t {
     let is_aligned = move |address: u64| address & (bytes as u64).wrapping_sub(1) == 0;
-    let needs = if WRITES { Permissions::WRITE } else { Permissions::READ };
-    let given =
-        if is_usable(value, bytes) { Access::new(needs, access) } else { Err(Error::InvalidInput) };
+    let given = match is_usable(value, bytes) {
+        true if WRITES => Access::filling(access),
+        true => Access::new(Permissions::READ, access),
+        false => Err(Error::InvalidInput),
+    };
     // SAFETY: the handle is null or live.
     let checked = given.and_then(|access| unsafe { Ok((space(handle)?, access)) });
     let (space, checked_access) = match checked {

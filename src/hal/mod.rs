@@ -495,3 +495,35 @@ impl Drop for GuestWindow<'_> {
         self.host.close(self.reach, self.base.as_ptr(), self.bytes);
     }
 }
+
+/// A piece of a guest's memory that the host reaches while it looks at it.
+pub struct Chunk<'a> {
+    window: GuestWindow<'a>,
+    /// First guest-physical address.
+    pub gpa: u64,
+}
+
+impl<'a> Chunk<'a> {
+    /// The memory at `gpa` behind a window.
+    pub(crate) fn new(window: GuestWindow<'a>, gpa: u64) -> Self {
+        Self { window, gpa }
+    }
+
+    /// The first byte. The guest may change what is behind it at any time.
+    pub fn host(&self) -> *mut u8 {
+        self.window.base()
+    }
+
+    /// How many bytes there are.
+    pub fn bytes(&self) -> usize {
+        self.window.bytes()
+    }
+
+    /// Cleans data caches over all of it.
+    pub(crate) fn clean(&self) {
+        self.window.clean();
+    }
+}
+
+/// Does something with a chunk; whether to go on.
+pub type Visit<'v> = dyn FnMut(&Chunk<'_>) -> Result<bool> + 'v;

@@ -10,8 +10,8 @@ use super::entry::{Entry, Reservation, State, Way};
 use super::geometry::{Index, Span, entry_size};
 use super::table::Table;
 use crate::abi::*;
-use crate::error::Result;
-use crate::flags::Permissions;
+use crate::error::{Error, Result};
+use crate::flags::{Attributes, Permissions};
 use crate::hal::{FlushRequest, Frame, OwnedFrame, Purpose, publish_tables};
 
 /// What came of a fault.
@@ -44,21 +44,38 @@ pub(crate) struct Outcome {
 }
 
 /// Largest level of a leaf that a fault installs: zeroing 1 GiB takes too long for a fault.
-const LARGEST_FAULT: u32 = 2;
+pub(super) const LARGEST_FAULT: u32 = 2;
+
+/// The largest level of leaf that a fault may put into a reservation at `level`.
+#[inline(always)]
+pub(super) fn largest_frame(reservation: Reservation, level: u32) -> u32 {
+    reservation.largest.min(LARGEST_FAULT).min(level)
+}
+
+/// A frame that a fault has and no entry names.
+pub(crate) struct Spare {
+    pub(crate) frame: Option<Frame>,
+    /// Something was written to it for a reservation with these attributes: no other frame will do.
+    pub(super) filled_for: Option<Attributes>,
+}
+
+impl Spare {
+    /// No frame yet.
+    pub(crate) const NONE: Self = Self { frame: None, filled_for: None };
+}
 
 impl<'a, F: Format> Engine<'a, F> {
     /// Handles a fault at an address of the space.
-    pub(crate) fn page_fault(&self, gpa: u64, access: Permissions) -> Outcome {
-        let outcome = self.install_at(gpa, access);
+    pub(crate) fn page_fault(&self, gpa: u64, access: Permissions, spare: Spare) -> Outcome {
+        let outcome = self.install_at(gpa, access, spare);
         self.repair(gpa, outcome);
         outcome
     }
 
     #[inline(always)]
-    fn install_at(&self, gpa: u64, access: Permissions) -> Outcome {
-        let mut spare = None;
+    fn install_at(&self, gpa: u64, access: Permissions, mut spare: Spare) -> Outcome {
         let outcome = self.install_or_judge(gpa, access, &mut spare);
-        if let Some(frame) = spare {
+        if let Some(frame) = spare.frame {
             drop(self.ledger.adopt(frame));
         }
         outcome
@@ -66,12 +83,7 @@ impl<'a, F: Format> Engine<'a, F> {
 
     /// A frame that was taken for nothing is left in `spare`.
     #[inline(always)]
-    fn install_or_judge(
-        &self,
-        gpa: u64,
-        access: Permissions,
-        spare: &mut Option<Frame>,
-    ) -> Outcome {
+    fn install_or_judge(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Outcome {
         let mut page = self.npt.root_page(gpa);
         let mut level = self.levels();
         loop {
@@ -102,6 +114,8 @@ impl<'a, F: Format> Engine<'a, F> {
                     return Outcome { verdict: Verdict::Resolved, level: installed };
                 }
                 Ok(None) => {}
+                // The frame does not fit what stands there now.
+                Err(Error::Again) => return ended(Verdict::Spurious),
                 // Somebody else may have brought what is missing here.
                 Err(_) if table.load_acquire(index) != entry => {}
                 Err(_) => return ended(Verdict::NoMemory),
@@ -140,17 +154,21 @@ impl<'a, F: Format> Engine<'a, F> {
         gpa: u64,
         entry: Entry<F>,
         reservation: Reservation,
-        spare: &mut Option<Frame>,
+        spare: &mut Spare,
     ) -> Result<Option<u32>> {
         let attributes = reservation.attributes;
-        let (mine, leaf_level) = match spare.take() {
+        if spare.filled_for.is_some_and(|filled| filled != attributes) {
+            return Err(Error::Again);
+        }
+        let (mine, leaf_level) = match spare.frame.take() {
             None if level == 1 => (self.guest_frame(1, attributes)?.release(), 1),
             earlier => {
+                let earlier = Spare { frame: earlier, ..*spare };
                 let frame = self.frame_for(reservation, level, earlier)?;
                 (frame, if frame.order == 0 { 1 } else { LARGEST_FAULT })
             }
         };
-        *spare = Some(mine);
+        spare.frame = Some(mine);
         let template = Entry::leaf_template(attributes, self.features(), leaf_level, true)?;
         let (mut top, mut built) = (template.at(mine.address), leaf_level);
         let outcome = if level > leaf_level {
@@ -159,7 +177,7 @@ impl<'a, F: Format> Engine<'a, F> {
             Ok(())
         };
         if outcome.is_ok() && table.replace(index, entry, top) {
-            *spare = None;
+            spare.frame = None;
             return Ok(Some(leaf_level));
         }
         self.take_down(top, built, leaf_level, gpa)?;
@@ -205,18 +223,16 @@ impl<'a, F: Format> Engine<'a, F> {
     /// The frame of an earlier round if it fits, else a new one: of 2 MiB if the reservation wants it,
     /// the entry covers as much and the host has one.
     #[inline(never)]
-    fn frame_for(
-        &self,
-        reservation: Reservation,
-        level: u32,
-        earlier: Option<Frame>,
-    ) -> Result<Frame> {
-        let largest = reservation.largest.min(LARGEST_FAULT).min(level);
-        if let Some(frame) = earlier {
+    fn frame_for(&self, reservation: Reservation, level: u32, earlier: Spare) -> Result<Frame> {
+        let largest = largest_frame(reservation, level);
+        if let Some(frame) = earlier.frame {
             if frame.order == 0 || largest == LARGEST_FAULT {
                 return Ok(frame);
             }
             drop(self.ledger.adopt(frame));
+            if earlier.filled_for.is_some() {
+                return Err(Error::Again);
+            }
         }
         if largest == LARGEST_FAULT
             && let Ok(frame) = self.guest_frame(LARGEST_FAULT, reservation.attributes)

@@ -26,6 +26,7 @@ pub(crate) mod edit;
 pub(crate) mod entries;
 pub mod entry;
 pub(crate) mod fault;
+pub(crate) mod fill;
 pub(crate) mod geometry;
 pub(crate) mod lock;
 mod map;

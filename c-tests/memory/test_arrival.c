@@ -1,0 +1,193 @@
+/* What the host writes to a reserved page comes with the page: no vCPU sees the page without it. */
+#include "ground.h"
+
+#define BASE      (GIB + PAGE)
+#define MOST      (3 * PAGE)
+#define HUGE_BASE (2 * GIB)
+
+static axas_phys_to_virt_fn reach_of_host;
+static axas_alloc_frame_fn alloc_of_host;
+
+/* What is being written, and what was seen of it meanwhile. */
+static struct {
+	struct fixture *f;
+	axas_gpa_t gpa;
+	uint64_t bytes;
+	const uint8_t *written;
+	uint32_t incomplete; /* times that a page was mapped without what is written to it */
+	uint32_t reached; /* pages of guest frames that the library asked for */
+	uint32_t faults_first; /* another vCPU's fault is to be first so many times */
+} watch;
+
+static int is_complete(uint64_t i)
+{
+	const uint8_t *seen = guest_memory(watch.f, watch.gpa + i);
+
+	return seen == NULL || *seen == watch.written[i];
+}
+
+static void *reach(void *ctx, axas_hpa_t pa, size_t size)
+{
+	const struct host *h = ctx;
+
+	for (uint64_t i = 0; i < watch.bytes; i++)
+		if (!is_complete(i)) {
+			watch.incomplete++;
+			break;
+		}
+	watch.reached += h->frame[(pa - h->pa_base) / PAGE].purpose == AXAS_FRAME_GUEST;
+	return reach_of_host(ctx, pa, size);
+}
+
+static axas_hpa_t alloc_after_a_fault(void *ctx, uint32_t order, uint32_t purpose)
+{
+	if (purpose == AXAS_FRAME_GUEST && watch.faults_first) {
+		watch.faults_first--;
+		assert_int_equal(axas_handle_page_fault(watch.f->as, watch.gpa, AXAS_READ),
+				 AXAS_FAULT_RESOLVED);
+	}
+	return alloc_of_host(ctx, order, purpose);
+}
+
+static void open_space(struct fixture *f, enum host_map_kind kind)
+{
+	ground_host(f, kind);
+	if (kind != HOST_DIRECT_MAP) {
+		reach_of_host = f->host.hal.phys_to_virt;
+		f->host.hal.phys_to_virt = reach;
+	}
+	alloc_of_host = f->host.hal.alloc_frame;
+	f->host.hal.alloc_frame = alloc_after_a_fault;
+	f->host.poison_guest = 1;
+	memset(&watch, 0, sizeof(watch));
+	watch.f = f;
+	ground_create(f);
+	assert_ok(axas_map_alloc(f->as, BASE, MOST, RW));
+	assert_ok(axas_map_alloc(f->as, HUGE_BASE, 2 * MIB, RW | AXAS_HUGE_FRAMES));
+}
+
+static void write_watched(struct fixture *f, axas_gpa_t gpa, const uint8_t *data, size_t bytes)
+{
+	size_t done = 0;
+
+	watch.gpa = gpa;
+	watch.bytes = bytes;
+	watch.written = data;
+	watch.reached = 0;
+	if (bytes == 8) {
+		uint64_t value;
+
+		memcpy(&value, data, sizeof(value));
+		assert_ok(axas_write_u64(f->as, gpa, 0, value));
+	} else {
+		assert_ok(axas_write(f->as, gpa, data, bytes, 0, &done));
+		assert_int_equal(done, bytes);
+	}
+	for (uint64_t i = 0; i < bytes; i++)
+		assert_true(is_complete(i));
+	assert_int_equal(watch.incomplete, 0);
+	host_check(&f->host);
+}
+
+/* The bytes of [gpa, gpa + bytes) are zeros. */
+static void expect_zeros(const struct fixture *f, axas_gpa_t gpa, uint64_t bytes)
+{
+	for (uint64_t i = 0; i < bytes; i++)
+		if (*guest_memory(f, gpa + i) != 0)
+			fail_msg("no zero at %#llx", (unsigned long long)(gpa + i));
+}
+
+static void no_vcpu_sees_a_page_without_what_was_written_to_it(void **state)
+{
+	static const struct {
+		axas_gpa_t gpa;
+		size_t bytes;
+	} cases[] = {
+		{ BASE + 100, 5 },     { BASE + 8, 8 }, { BASE + PAGE - 1, 2 },
+		{ BASE, PAGE },        { BASE, MOST },  { HUGE_BASE + PAGE - 3, 7 },
+		{ HUGE_BASE + 16, 8 },
+	};
+	static uint8_t data[MOST];
+	FIXTURE(f);
+
+	pattern(data, sizeof(data), 3);
+	for (size_t k = 1; k < 3; k++) {
+		for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+			const axas_gpa_t page = cases[i].gpa & ~(PAGE - 1);
+
+			open_space(f, every_kind[k]);
+			write_watched(f, cases[i].gpa, data, cases[i].bytes);
+			expect_zeros(f, page, cases[i].gpa - page);
+			if (cases[i].gpa >= HUGE_BASE)
+				expect_zeros(f, cases[i].gpa + cases[i].bytes, 2 * PAGE);
+			fixture_destroy(f);
+		}
+	}
+}
+
+static void a_page_that_is_written_whole_is_not_zeroed_first(void **state)
+{
+	static uint8_t data[PAGE];
+	FIXTURE(f);
+	const uint32_t cleans = f->fc->format == AXAS_FORMAT_ARM_S2;
+
+	pattern(data, sizeof(data), 4);
+	open_space(f, HOST_CALLBACK);
+	cleaned_count = 0;
+	write_watched(f, BASE, data, PAGE);
+	/* once to write it and, where caches are cleaned, once for that */
+	assert_int_equal(watch.reached, 1 + cleans);
+	assert_int_equal(cleaned_count, cleans);
+	fixture_destroy(f);
+}
+
+static void what_is_written_is_not_lost_to_a_fault_that_is_first(void **state)
+{
+	static uint8_t data[2 * PAGE];
+	FIXTURE(f);
+
+	pattern(data, sizeof(data), 5);
+	/* not with windows: this thread would have two open, one for each vCPU */
+	for (size_t k = 0; k < 2; k++) {
+		open_space(f, every_kind[k]);
+		watch.gpa = BASE;
+		watch.faults_first = 1;
+		assert_ok(axas_write(f->as, BASE, data, sizeof(data), 0, NULL));
+		assert_int_equal(watch.faults_first, 0);
+		assert_memory_equal(guest_memory(f, BASE), data, PAGE);
+		assert_memory_equal(guest_memory(f, BASE + PAGE), data + PAGE, PAGE);
+		assert_int_equal(stats(f).faults_resolved, 2);
+		fixture_destroy(f);
+	}
+}
+
+static void without_memory_nothing_is_written(void **state)
+{
+	static uint8_t data[2 * PAGE];
+	FIXTURE(f);
+	size_t done = 9;
+
+	open_space(f, HOST_DIRECT_MAP);
+	/* the first page gets its frame, the second one none */
+	assert_ok(axas_write(f->as, BASE, data, 1, 0, NULL));
+	f->host.fail_purpose = AXAS_FRAME_GUEST;
+	assert_status(AXAS_ERR_NO_MEMORY, axas_write(f->as, BASE, data, sizeof(data), 0, &done));
+	assert_int_equal(done, PAGE);
+	expect_state(f, BASE + PAGE, AXAS_STATE_RESERVED);
+	f->host.fail_purpose = 0;
+	assert_ok(axas_write(f->as, BASE, data, sizeof(data), 0, &done));
+	assert_int_equal(done, sizeof(data));
+	fixture_destroy(f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH_FORMAT_NO_SPACE(no_vcpu_sees_a_page_without_what_was_written_to_it),
+		EACH_FORMAT_NO_SPACE(a_page_that_is_written_whole_is_not_zeroed_first),
+		EACH_FORMAT_NO_SPACE(what_is_written_is_not_lost_to_a_fault_that_is_first),
+		EACH_FORMAT_NO_SPACE(without_memory_nothing_is_written),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
