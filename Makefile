@@ -116,6 +116,11 @@ differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commi
 	@$(if $(NEW),,scripts/build-lib.sh host)
 	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' CALLS='$(CALLS)' scripts/differential.sh
 
+exhaust: ## every call in every state of a tiny space, every allocation failing: TRANSITIONS= (minutes)
+	@scripts/setup.sh test
+	@scripts/build-lib.sh host
+	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
+
 budgets: ## code size, stack and instructions of the calls, against the golden figures
 	@scripts/setup.sh lib bench
 	@scripts/check-size.py

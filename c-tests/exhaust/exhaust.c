@@ -1,0 +1,291 @@
+/*
+ * Small-scope exhaustion: breadth first through the states of a space of a few pages on the edges of all
+ * levels; in each state every call of an alphabet is made, then with its first, second, third ...
+ * allocation failing. See docs/testing.md.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "judge.h"
+
+#define MOST_STATES   (1u << 20)
+#define MOST_FAILURES 16u
+#define MOST_DEPTH    64u
+
+struct node {
+	uint32_t parent;
+	uint16_t letter;
+	uint8_t fail, depth;
+	uint64_t tables, pages; /* digests */
+};
+
+static struct {
+	const char *format;
+	const struct scope *scope;
+	axas_config_t cfg;
+	struct letter letter[MOST_LETTERS];
+	uint32_t letters;
+	struct node *node;
+	uint32_t nodes;
+	uint32_t *hash; /* node + 1, or 0 */
+	uint64_t transitions, failures;
+	uint32_t now, now_letter, now_fail;
+	struct tables before, after;
+	struct pages pages, next;
+} run;
+
+/* --- states ---------------------------------------------------------------------------------- */
+
+static uint32_t *slot_of(uint64_t digest)
+{
+	uint64_t at = digest % (2 * MOST_STATES);
+
+	while (run.hash[at] != 0 && run.node[run.hash[at] - 1].tables != digest)
+		at = (at + 1) % (2 * MOST_STATES);
+	return &run.hash[at];
+}
+
+static void path_of(uint32_t node, uint32_t *path, uint32_t *length)
+{
+	*length = run.node[node].depth;
+	for (uint32_t i = *length; i > 0; i--) {
+		path[i - 1] = node;
+		node = run.node[node].parent;
+	}
+}
+
+static void tell_step(uint32_t letter, uint32_t fail)
+{
+	printf("  ");
+	letter_print(&run.letter[letter]);
+	if (fail != 0)
+		printf(", allocation %u fails", fail);
+	printf("\n");
+}
+
+static void wrong(const char *why)
+{
+	uint32_t path[MOST_DEPTH], length;
+
+	printf("%s %s: %s\nfrom an empty space of %#" PRIx64 "+%#" PRIx64 ":\n", run.format,
+	       run.scope->name, why, run.cfg.base, run.cfg.size);
+	path_of(run.now, path, &length);
+	for (uint32_t i = 0; i < length; i++)
+		tell_step(run.node[path[i]].letter, run.node[path[i]].fail);
+	tell_step(run.now_letter, run.now_fail);
+	fflush(stdout);
+	_exit(1);
+}
+
+static void crashed(int number)
+{
+	(void)number;
+	wrong("a signal");
+}
+
+static uint32_t add_node(uint32_t parent, uint32_t letter, uint32_t fail)
+{
+	struct node *n = &run.node[run.nodes];
+
+	*n = (struct node){
+		.parent = parent,
+		.letter = (uint16_t)letter,
+		.fail = (uint8_t)fail,
+		.depth = (uint8_t)(run.nodes == 0 ? 0 : run.node[parent].depth + 1),
+	};
+	return run.nodes++;
+}
+
+/* --- transitions ----------------------------------------------------------------------------- */
+
+/* Makes the call in the state that was saved; run.next is what the space should be after it. */
+static int step(uint32_t letter, uint32_t fail)
+{
+	const struct letter *l = &run.letter[letter];
+	struct outcome o;
+	const char *why;
+	int changed;
+
+	run.now_letter = letter;
+	run.now_fail = fail;
+	world_begin(fail);
+	o = letter_run(l);
+	if (l->kind == FAULT)
+		o.done = o.status == AXAS_FAULT_RESOLVED ? PAGE : 0;
+	pages_copy(&run.next, &run.pages);
+	why = judge(run.scope, l, &o, &run.before, &run.after, &run.next, &changed);
+	if (why != NULL)
+		wrong(why);
+	return changed;
+}
+
+/* The state that the last step led to: known with the same pages, or new and looked at entry by entry. */
+static void arrive(uint32_t from, uint32_t letter, uint32_t fail)
+{
+	const uint64_t pages = pages_digest(&run.next);
+	uint32_t *slot = slot_of(run.after.digest);
+	const char *why;
+	struct node *n;
+
+	if (*slot != 0) {
+		if (run.node[*slot - 1].pages != pages)
+			wrong("the same tables for different spaces");
+		return;
+	}
+	if (run.nodes == MOST_STATES || run.node[from].depth + 1u == MOST_DEPTH)
+		return;
+	n = &run.node[add_node(from, letter, fail)];
+	n->tables = run.after.digest;
+	n->pages = pages;
+	*slot = run.nodes;
+	why = judge_state(&run.next, run.scope);
+	if (why != NULL)
+		wrong(why);
+}
+
+/* The state of a node, by the calls that led to it. */
+static void go_to(uint32_t node)
+{
+	uint32_t path[MOST_DEPTH], length;
+
+	world_create(&run.cfg, !run.scope->is_plain);
+	tables_read(&run.before);
+	run.pages.runs = 0;
+	path_of(node, path, &length);
+	for (uint32_t i = 0; i < length; i++) {
+		step(run.node[path[i]].letter, run.node[path[i]].fail);
+		world_save();
+		tables_read(&run.before);
+		pages_copy(&run.pages, &run.next);
+	}
+	if (run.before.digest != run.node[node].tables)
+		wrong("the same calls do not lead to the same state");
+}
+
+static void expand(uint32_t node)
+{
+	run.now = 0;
+	go_to(node);
+	run.now = node;
+	for (uint32_t i = 0; i < run.letters; i++) {
+		uint32_t allocations = 0;
+
+		for (uint32_t fail = 0; fail <= allocations && fail <= MOST_FAILURES; fail++) {
+			const int changed = step(i, fail);
+
+			if (fail == 0)
+				allocations = seen.allocations;
+			else
+				run.failures++;
+			run.transitions++;
+			if (changed)
+				arrive(node, i, fail);
+			world_restore();
+		}
+	}
+}
+
+/* --- scopes ---------------------------------------------------------------------------------- */
+
+static uint32_t features(uint32_t format, int is_plain)
+{
+	static const uint32_t few[] = { 0, AXAS_FEATURE_1G_PAGES, AXAS_FEATURE_1G_PAGES, 0, 0 };
+	static const uint32_t more[] = {
+		0,
+		AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD,
+		AXAS_FEATURE_1G_PAGES,
+		AXAS_FEATURE_ARM_BBM2,
+		AXAS_FEATURE_RISCV_SVVPTC,
+	};
+
+	return is_plain ? more[format] : few[format];
+}
+
+static void run_scope(const struct scope *s, uint64_t limit)
+{
+	const clock_t start = clock();
+	uint32_t node = 0, depth;
+	double seconds;
+
+	run.scope = s;
+	run.cfg.base = s->point[0];
+	run.cfg.size = s->point[s->points - 1] - s->point[0];
+	run.cfg.features = features(run.cfg.format, s->is_plain);
+	run.letters = letters_make(s, run.letter);
+	run.nodes = 0;
+	run.transitions = 0;
+	run.failures = 0;
+	memset(run.hash, 0, 2 * MOST_STATES * sizeof(*run.hash));
+	world_create(&run.cfg, !run.scope->is_plain);
+	tables_read(&run.after);
+	add_node(0, 0, 0);
+	run.node[0].tables = run.after.digest;
+	run.next.runs = 0;
+	run.node[0].pages = pages_digest(&run.next);
+	*slot_of(run.after.digest) = 1;
+	while (node < run.nodes && run.transitions < limit)
+		expand(node++);
+	depth = run.node[node < run.nodes ? node : run.nodes - 1].depth;
+	seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+	printf("%s %s: %" PRIu64 " transitions of %u calls in %u states, %" PRIu64
+	       " with an allocation that fails; ",
+	       run.format, s->name, run.transitions, run.letters, node, run.failures);
+	if (node == run.nodes)
+		printf("all states there are");
+	else
+		printf("all states within %u calls of the empty one", depth > 0 ? depth - 1 : 0);
+	printf(", %.0f/s\n", (double)run.transitions / seconds);
+	fflush(stdout);
+}
+
+static void configure(const char *name)
+{
+	static const char *const names[] = { "ept", "npt", "arm", "riscv" };
+	uint32_t i = 0;
+
+	while (i < 4 && strcmp(name, names[i]) != 0)
+		i++;
+	if (i == 4) {
+		fprintf(stderr, "%s is no format: ept, npt, arm, riscv\n", name);
+		exit(2);
+	}
+	run.format = names[i];
+	run.cfg = (axas_config_t){
+		.struct_size = sizeof(run.cfg),
+		.format = AXAS_FORMAT_EPT + i,
+		.levels = 4,
+		.pa_bits = 48,
+		.options = AXAS_NO_ZERO,
+	};
+}
+
+int main(int argc, char **argv)
+{
+	uint64_t transitions, spare = 0, total = 0;
+
+	if (argc != 3) {
+		fprintf(stderr, "exhaust ept|npt|arm|riscv TRANSITIONS\n");
+		return 2;
+	}
+	configure(argv[1]);
+	transitions = strtoull(argv[2], NULL, 0);
+	run.node = malloc(MOST_STATES * sizeof(*run.node));
+	run.hash = malloc(2 * MOST_STATES * sizeof(*run.hash));
+	if (run.node == NULL || run.hash == NULL)
+		return 2;
+	signal(SIGSEGV, crashed);
+	for (uint32_t i = 0; i < SCOPES; i++) {
+		const uint64_t limit = spare + transitions * scopes[i].share / 10;
+
+		run_scope(&scopes[i], limit);
+		total += run.transitions;
+		spare = run.transitions < limit ? limit - run.transitions : 0;
+	}
+	printf("%s: %" PRIu64 " distinct transitions\n", run.format, total);
+	return 0;
+}

@@ -1,0 +1,275 @@
+#include "letters.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define RW (AXAS_READ | AXAS_WRITE)
+#define RX (AXAS_READ | AXAS_EXECUTE)
+
+/* Both halves of a cookie are kept in different places. */
+#define COOKIE 0x87654321ull
+
+const struct scope scopes[SCOPES] = {
+	{
+		.name = "pages",
+		.share = 3,
+		.points = 5,
+		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
+			   BOUNDARY + 2 * PAGE },
+	},
+	{
+		.name = "pages, no released",
+		.share = 3,
+		.is_plain = 1,
+		.points = 5,
+		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
+			   BOUNDARY + 2 * PAGE },
+	},
+	{
+		.name = "2 MiB",
+		.share = 2,
+		.points = 6,
+		.point = { BOUNDARY - 2 * MIB, BOUNDARY - 2 * MIB + PAGE, BOUNDARY - PAGE, BOUNDARY,
+			   BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "1 GiB",
+		.share = 2,
+		.is_plain = 1,
+		.points = 6,
+		.point = { BOUNDARY - GIB - PAGE, BOUNDARY - GIB, BOUNDARY - PAGE, BOUNDARY,
+			   BOUNDARY + 2 * MIB, BOUNDARY + GIB },
+	},
+};
+
+/* --- the alphabet ---------------------------------------------------------------------------- */
+
+struct alphabet {
+	struct letter *letter;
+	uint32_t count;
+};
+
+static void add(struct alphabet *a, enum letter_kind kind, axas_gpa_t gpa, uint64_t size,
+		axas_flags_t flags)
+{
+	struct letter *l = &a->letter[a->count++];
+
+	*l = (struct letter){ .kind = kind, .flags = flags, .gpa = gpa, .size = size };
+	if (kind == MAP_LINEAR || kind == MAP_LINEAR_SOME)
+		l->value = LINEAR_PA + gpa;
+	else if (kind == REPLACE)
+		l->value = OTHER_PA + gpa;
+	else if (kind == MAP_TRAP)
+		l->value = COOKIE;
+}
+
+static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
+{
+	const int small = size <= 4 * PAGE;
+	const int medium = size <= 2 * MIB + PAGE;
+
+	add(a, MAP_LINEAR, gpa, size, RW);
+	if (small)
+		add(a, MAP_LINEAR, gpa, size, AXAS_READ | AXAS_DEVICE);
+	else
+		add(a, MAP_LINEAR, gpa, size, RW | (medium ? AXAS_NO_HUGE : AXAS_MAX_2M));
+	add(a, REPLACE, gpa, size, RW | AXAS_REPLACE);
+	add(a, MAP_ALLOC, gpa, size, RW);
+	add(a, MAP_ALLOC, gpa, size, small ? RX : RW | AXAS_HUGE_FRAMES);
+	if (small)
+		add(a, MAP_ALLOC, gpa, size, RW | AXAS_POPULATE);
+	else
+		add(a, MAP_ALLOC, gpa, size, RW | AXAS_POPULATE | AXAS_HUGE_FRAMES);
+	add(a, MAP_TRAP, gpa, size, 0);
+	add(a, UNMAP, gpa, size, 0);
+	add(a, PROTECT, gpa, size, AXAS_READ);
+	add(a, PROTECT, gpa, size, RW);
+	add(a, POPULATE, gpa, size, 0);
+	add(a, DISCARD, gpa, size, 0);
+	if (size == PAGE)
+		return;
+	add(a, MAP_LINEAR_SOME, gpa, size, RW);
+	add(a, MAP_ALLOC_SOME, gpa, size, RW);
+	add(a, UNMAP_SOME, gpa, size, 0);
+	add(a, PROTECT_SOME, gpa, size, AXAS_READ);
+	add(a, POPULATE_SOME, gpa, size, 0);
+	add(a, DISCARD_SOME, gpa, size, 0);
+}
+
+uint32_t letters_make(const struct scope *s, struct letter *letters)
+{
+	struct alphabet a = { letters, 0 };
+
+	for (uint32_t i = 0; i < s->points; i++)
+		for (uint32_t j = i + 1; j < s->points; j++)
+			add_range(&a, s->point[i], s->point[j] - s->point[i]);
+	for (uint32_t i = 0; i + 1 < s->points; i++) {
+		add(&a, FAULT, s->point[i], PAGE, AXAS_READ);
+		add(&a, FAULT, s->point[i], PAGE, AXAS_WRITE);
+		if (s->point[i + 1] - PAGE != s->point[i])
+			add(&a, FAULT, s->point[i + 1] - PAGE, PAGE, AXAS_READ);
+	}
+	add(&a, CLEAR, s->point[0], s->point[s->points - 1] - s->point[0], 0);
+	return a.count;
+}
+
+int letter_is_some(const struct letter *l)
+{
+	return l->kind >= MAP_LINEAR_SOME && l->kind <= DISCARD_SOME;
+}
+
+/* --- the calls ------------------------------------------------------------------------------- */
+
+static axas_status_t run_some(const struct letter *l, uint64_t *done)
+{
+	switch (l->kind) {
+	case MAP_LINEAR_SOME:
+		return axas_map_linear_some(space, l->gpa, l->value, l->size, l->flags, 1, done);
+	case MAP_ALLOC_SOME:
+		return axas_map_alloc_some(space, l->gpa, l->size, l->flags, 1, done);
+	case UNMAP_SOME:
+		return axas_unmap_some(space, l->gpa, l->size, 1, done);
+	case PROTECT_SOME:
+		return axas_protect_some(space, l->gpa, l->size, l->flags, 1, done);
+	case POPULATE_SOME:
+		return axas_populate_some(space, l->gpa, l->size, 1, done);
+	default:
+		return axas_discard_some(space, l->gpa, l->size, 1, done);
+	}
+}
+
+static int64_t run_whole(const struct letter *l)
+{
+	switch (l->kind) {
+	case MAP_LINEAR:
+	case REPLACE:
+		return axas_map_linear(space, l->gpa, l->value, l->size, l->flags);
+	case MAP_ALLOC:
+		return axas_map_alloc(space, l->gpa, l->size, l->flags);
+	case MAP_TRAP:
+		return axas_map_trap(space, l->gpa, l->size, l->value);
+	case UNMAP:
+		return axas_unmap(space, l->gpa, l->size);
+	case PROTECT:
+		return axas_protect(space, l->gpa, l->size, l->flags);
+	case POPULATE:
+		return axas_populate(space, l->gpa, l->size);
+	case DISCARD:
+		return axas_discard(space, l->gpa, l->size);
+	case CLEAR:
+		return axas_clear(space);
+	default:
+		return axas_handle_page_fault(space, l->gpa, l->flags);
+	}
+}
+
+struct outcome letter_run(const struct letter *l)
+{
+	struct outcome o = { 0, 0 };
+
+	if (letter_is_some(l)) {
+		o.done = ~0ull;
+		o.status = run_some(l, &o.done);
+		return o;
+	}
+	o.status = run_whole(l);
+	o.done = o.status == AXAS_OK ? l->size : 0;
+	return o;
+}
+
+/* --- what they should do --------------------------------------------------------------------- */
+
+static int64_t expected_verdict(const struct letter *l, const struct pages *p)
+{
+	const struct page_run *r = pages_at(p, l->gpa);
+
+	if (r == NULL)
+		return AXAS_FAULT_UNMAPPED;
+	if (r->state == AXAS_STATE_TRAP)
+		return AXAS_FAULT_TRAP;
+	if (l->flags & ~r->flags)
+		return AXAS_FAULT_DENIED;
+	return r->state == AXAS_STATE_RESERVED ? AXAS_FAULT_RESOLVED : AXAS_FAULT_SPURIOUS;
+}
+
+int64_t letter_expected(const struct letter *l, const struct pages *p)
+{
+	switch (l->kind) {
+	case MAP_LINEAR:
+	case MAP_ALLOC:
+	case MAP_TRAP:
+	case MAP_LINEAR_SOME:
+	case MAP_ALLOC_SOME:
+		return pages_overlap(p, l->gpa, l->size) ? AXAS_ERR_ALREADY_EXISTS : AXAS_OK;
+	case PROTECT:
+	case POPULATE:
+	case DISCARD:
+	case PROTECT_SOME:
+	case POPULATE_SOME:
+	case DISCARD_SOME:
+		return pages_all_memory(p, l->gpa, l->size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
+	case FAULT:
+		return expected_verdict(l, p);
+	default:
+		return AXAS_OK;
+	}
+}
+
+void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
+{
+	const axas_flags_t kept = RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M;
+	struct page_run r = { .gpa = l->gpa, .size = done, .flags = l->flags & kept };
+
+	switch (l->kind) {
+	case MAP_LINEAR:
+	case MAP_LINEAR_SOME:
+	case REPLACE:
+		r.state = AXAS_STATE_LINEAR;
+		r.flags &= RWX | AXAS_DEVICE;
+		r.value = l->value;
+		pages_set(p, &r);
+		break;
+	case MAP_ALLOC:
+	case MAP_ALLOC_SOME:
+		r.state = AXAS_STATE_RESERVED;
+		pages_set(p, &r);
+		break;
+	case MAP_TRAP:
+		r.state = AXAS_STATE_TRAP;
+		r.value = l->value;
+		pages_set(p, &r);
+		break;
+	case UNMAP:
+	case UNMAP_SOME:
+	case CLEAR:
+		pages_remove(p, l->gpa, done);
+		break;
+	case PROTECT:
+	case PROTECT_SOME:
+		pages_protect(p, l->gpa, done, l->flags);
+		break;
+	case DISCARD:
+	case DISCARD_SOME:
+		pages_discard(p, l->gpa, done);
+		break;
+	default:
+		break;
+	}
+}
+
+void letter_print(const struct letter *l)
+{
+	static const char *const names[] = {
+		"map_linear",     "map_linear (replace)",
+		"map_alloc",      "map_trap",
+		"unmap",          "protect",
+		"populate",       "discard",
+		"clear",          "map_linear_some",
+		"map_alloc_some", "unmap_some",
+		"protect_some",   "populate_some",
+		"discard_some",   "handle_page_fault",
+	};
+
+	printf("%-20s gpa %#" PRIx64 " size %#" PRIx64 " flags %#x value %#" PRIx64, names[l->kind],
+	       l->gpa, l->size, l->flags, l->value);
+}

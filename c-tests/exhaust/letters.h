@@ -1,0 +1,68 @@
+/* The calls that are made in every state: an alphabet over the few addresses where something can end. */
+#ifndef EXHAUST_LETTERS_H
+#define EXHAUST_LETTERS_H
+
+#include "pages.h"
+
+/* Where every level of the tables has an edge. */
+#define BOUNDARY (512 * GIB)
+
+#define MOST_LETTERS 1024u
+#define MOST_POINTS  8u
+
+enum letter_kind {
+	MAP_LINEAR,
+	REPLACE,
+	MAP_ALLOC,
+	MAP_TRAP,
+	UNMAP,
+	PROTECT,
+	POPULATE,
+	DISCARD,
+	CLEAR,
+	MAP_LINEAR_SOME,
+	MAP_ALLOC_SOME,
+	UNMAP_SOME,
+	PROTECT_SOME,
+	POPULATE_SOME,
+	DISCARD_SOME,
+	FAULT,
+};
+
+struct letter {
+	enum letter_kind kind;
+	axas_flags_t flags; /* of a fault: the access */
+	axas_gpa_t gpa;
+	uint64_t size;
+	uint64_t value;
+};
+
+/* What a call returned; of a whole one that was done, `done` is its size. */
+struct outcome {
+	int64_t status; /* or verdict */
+	uint64_t done;
+};
+
+/* A space from the first point to the last; ranges go from one to another. */
+struct scope {
+	const char *name;
+	uint32_t share; /* of the transitions, in tenths, and what those before it left */
+	int is_plain; /* a host without `released`, on a CPU with every feature */
+	uint32_t points;
+	axas_gpa_t point[MOST_POINTS];
+};
+
+#define SCOPES 4u
+
+extern const struct scope scopes[SCOPES];
+
+uint32_t letters_make(const struct scope *s, struct letter *letters);
+struct outcome letter_run(const struct letter *l);
+int letter_is_some(const struct letter *l);
+/* What the call must say where no frame is refused: a status, of a fault the verdict. */
+int64_t letter_expected(const struct letter *l, const struct pages *p);
+/* Does to the first `done` bytes what the call says. Memory that gets frames stays reserved here. */
+void letter_apply(const struct letter *l, struct pages *p, uint64_t done);
+void letter_print(const struct letter *l);
+
+#endif

@@ -1,0 +1,186 @@
+#include "pages.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void pages_copy(struct pages *to, const struct pages *from)
+{
+	to->runs = from->runs;
+	memcpy(to->run, from->run, from->runs * sizeof(from->run[0]));
+}
+
+static int has_address(const struct page_run *r)
+{
+	return r->state == AXAS_STATE_LINEAR || r->state == AXAS_STATE_OWNED;
+}
+
+static void make_room(struct pages *p, uint32_t at)
+{
+	if (p->runs == MOST_RUNS) {
+		fprintf(stderr, "more than %u runs of pages\n", MOST_RUNS);
+		exit(2);
+	}
+	memmove(&p->run[at + 1], &p->run[at], (p->runs - at) * sizeof(p->run[0]));
+	p->runs++;
+}
+
+/* No run crosses the address afterwards. The first run that does not end before it. */
+static uint32_t cut(struct pages *p, axas_gpa_t gpa)
+{
+	uint32_t i = 0;
+	uint64_t head;
+
+	while (i < p->runs && p->run[i].gpa + p->run[i].size <= gpa)
+		i++;
+	if (i == p->runs || p->run[i].gpa >= gpa)
+		return i;
+	head = gpa - p->run[i].gpa;
+	make_room(p, i);
+	p->run[i].size = head;
+	p->run[i + 1].gpa += head;
+	p->run[i + 1].size -= head;
+	if (has_address(&p->run[i]))
+		p->run[i + 1].value += head;
+	return i + 1;
+}
+
+static int continues(const struct page_run *a, const struct page_run *b)
+{
+	return a->gpa + a->size == b->gpa && a->state == b->state && a->flags == b->flags &&
+	       (has_address(a) ? a->value + a->size : a->value) == b->value;
+}
+
+static void join(struct pages *p)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 1; i < p->runs; i++) {
+		if (continues(&p->run[kept], &p->run[i]))
+			p->run[kept].size += p->run[i].size;
+		else
+			p->run[++kept] = p->run[i];
+	}
+	p->runs = p->runs == 0 ? 0 : kept + 1;
+}
+
+void pages_remove(struct pages *p, axas_gpa_t gpa, uint64_t size)
+{
+	const uint32_t first = cut(p, gpa);
+	const uint32_t last = cut(p, gpa + size);
+
+	memmove(&p->run[first], &p->run[last], (p->runs - last) * sizeof(p->run[0]));
+	p->runs -= last - first;
+}
+
+void pages_set(struct pages *p, const struct page_run *r)
+{
+	uint32_t at;
+
+	if (r->size == 0)
+		return;
+	pages_remove(p, r->gpa, r->size);
+	at = cut(p, r->gpa);
+	make_room(p, at);
+	p->run[at] = *r;
+	join(p);
+}
+
+void pages_protect(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t access)
+{
+	const uint32_t first = cut(p, gpa);
+	const uint32_t last = cut(p, gpa + size);
+
+	for (uint32_t i = first; i < last; i++)
+		p->run[i].flags = (p->run[i].flags & ~(axas_flags_t)RWX) | access;
+	join(p);
+}
+
+void pages_discard(struct pages *p, axas_gpa_t gpa, uint64_t size)
+{
+	const uint32_t first = cut(p, gpa);
+	const uint32_t last = cut(p, gpa + size);
+
+	for (uint32_t i = first; i < last; i++) {
+		if (p->run[i].state != AXAS_STATE_OWNED)
+			continue;
+		p->run[i].state = AXAS_STATE_RESERVED;
+		p->run[i].flags |= ANY_SIZE;
+		p->run[i].value = 0;
+	}
+	join(p);
+}
+
+const struct page_run *pages_at(const struct pages *p, axas_gpa_t gpa)
+{
+	for (uint32_t i = 0; i < p->runs; i++)
+		if (gpa - p->run[i].gpa < p->run[i].size)
+			return &p->run[i];
+	return NULL;
+}
+
+int pages_overlap(const struct pages *p, axas_gpa_t gpa, uint64_t size)
+{
+	for (uint32_t i = 0; i < p->runs; i++)
+		if (p->run[i].gpa < gpa + size && gpa < p->run[i].gpa + p->run[i].size)
+			return 1;
+	return 0;
+}
+
+int pages_all_memory(const struct pages *p, axas_gpa_t gpa, uint64_t size)
+{
+	const axas_gpa_t end = gpa + size;
+
+	while (gpa < end) {
+		const struct page_run *r = pages_at(p, gpa);
+
+		if (r == NULL || r->state == AXAS_STATE_TRAP)
+			return 0;
+		gpa = r->gpa + r->size;
+	}
+	return 1;
+}
+
+uint64_t pages_count(const struct pages *p, uint32_t state)
+{
+	uint64_t bytes = 0;
+
+	for (uint32_t i = 0; i < p->runs; i++)
+		if (p->run[i].state == state)
+			bytes += p->run[i].size;
+	return bytes / PAGE;
+}
+
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	h = (h ^ word) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 29;
+}
+
+uint64_t pages_digest(const struct pages *p)
+{
+	const struct page_run *last = NULL;
+	uint64_t h = 7, end = 0;
+
+	for (uint32_t i = 0; i < p->runs; i++) {
+		const struct page_run *r = &p->run[i];
+		const int owned = r->state == AXAS_STATE_OWNED;
+		const axas_flags_t flags = r->flags & ~SIZES;
+		/* runs that are apart only in what does not count here are one */
+		const int same = last != NULL && r->gpa == end && last->state == r->state &&
+				 (last->flags & ~SIZES) == flags && !has_address(r) &&
+				 r->value == last->value;
+		const int same_owned = last != NULL && r->gpa == end && owned &&
+				       last->state == r->state && (last->flags & ~SIZES) == flags;
+
+		if (!same && !same_owned) {
+			h = mix(h, end);
+			h = mix(h, r->gpa);
+			h = mix(h, (uint64_t)flags << 32 | r->state);
+			h = mix(h, owned ? 0 : r->value);
+		}
+		end = r->gpa + r->size;
+		last = r;
+	}
+	return mix(h, end);
+}

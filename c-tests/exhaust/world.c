@@ -1,0 +1,300 @@
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct world world;
+struct seen seen;
+axas_t *space;
+struct walker walker;
+
+static struct world saved;
+static uint32_t fail_at;
+
+static void violation(const char *what)
+{
+	if (seen.violation == NULL)
+		seen.violation = what;
+}
+
+static axas_hpa_t large_pa(uint32_t i)
+{
+	return LARGE_PA + (i < 2 ? i * 4 * MIB : (2 * i - 2) * GIB);
+}
+
+static uint32_t large_order(uint32_t i)
+{
+	return i < 2 ? 9 : 18;
+}
+
+int world_is_guest(axas_hpa_t hpa)
+{
+	return hpa >= GUEST_PA && hpa < GUEST_END;
+}
+
+uint32_t world_tables(void)
+{
+	return (uint32_t)__builtin_popcountll(world.frames.tables);
+}
+
+/* --- frames ---------------------------------------------------------------------------------- */
+
+static axas_hpa_t take_table(uint32_t order)
+{
+	const uint64_t mask = order == 0 ? 1 : (1ull << (1u << order)) - 1;
+
+	for (uint32_t i = 0; i < TABLES; i += 1u << order) {
+		if (world.frames.tables & (mask << i))
+			continue;
+		world.frames.tables |= mask << i;
+		memset(world.table[i], 0xa5, PAGE << order);
+		return TABLE_PA + i * PAGE;
+	}
+	return AXAS_HPA_INVALID;
+}
+
+static axas_hpa_t take_small(void)
+{
+	for (uint32_t i = 0; i < SMALL_FRAMES / 64; i++) {
+		const uint64_t free = ~world.frames.small[i];
+
+		if (free == 0)
+			continue;
+		world.frames.small[i] |= free & -free;
+		return GUEST_PA + (i * 64 + (uint32_t)__builtin_ctzll(free)) * PAGE;
+	}
+	return AXAS_HPA_INVALID;
+}
+
+static axas_hpa_t take_large(uint32_t order)
+{
+	for (uint32_t i = 0; i < LARGE_FRAMES; i++) {
+		if (large_order(i) != order || world.frames.large[i] != 0)
+			continue;
+		world.frames.large[i] = 1u << order;
+		return large_pa(i);
+	}
+	return AXAS_HPA_INVALID;
+}
+
+static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
+{
+	axas_hpa_t pa = AXAS_HPA_INVALID;
+
+	(void)ctx;
+	seen.allocations++;
+	if (seen.allocations == fail_at)
+		;
+	else if (purpose != AXAS_FRAME_GUEST)
+		pa = order <= 4 ? take_table(order) : AXAS_HPA_INVALID;
+	else
+		pa = order == 0 ? take_small() : take_large(order);
+	if (pa == AXAS_HPA_INVALID) {
+		*(order >= 9 ? &seen.refused_large : &seen.refused) += 1;
+		return pa;
+	}
+	if (purpose == AXAS_FRAME_GUEST) {
+		world.frames.guest_out += 1u << order;
+		seen.taken += 1u << order;
+	}
+	return pa;
+}
+
+static void give_table(axas_hpa_t pa, uint32_t order)
+{
+	const uint64_t i = (pa - TABLE_PA) / PAGE;
+	const uint64_t mask = order == 0 ? 1 : (1ull << (1u << order)) - 1;
+
+	if (pa < TABLE_PA || i >= TABLES || order > 4 || pa % (PAGE << order) != 0 ||
+	    (world.frames.tables & (mask << i)) != mask << i) {
+		violation("a table came back that was not out");
+		return;
+	}
+	world.frames.tables &= ~(mask << i);
+	if ((saved.frames.tables & (mask << i)) && !seen.tables_removed)
+		violation("a table went back before a request said that tables go");
+}
+
+/* The record of a large frame that holds the address. */
+static uint32_t *large_at(struct frames *f, axas_hpa_t pa)
+{
+	for (uint32_t i = 0; i < LARGE_FRAMES; i++)
+		if (pa >= large_pa(i) && pa < large_pa(i) + (PAGE << large_order(i)))
+			return &f->large[i];
+	return NULL;
+}
+
+static void give_guest(axas_hpa_t pa, uint32_t order)
+{
+	const uint32_t pages = order <= 18 ? 1u << order : 0;
+	const uint64_t i = (pa - GUEST_PA) / PAGE;
+	uint32_t *large = large_at(&world.frames, pa);
+	int was_out;
+
+	if (order > 18 || pa % (PAGE << order) != 0) {
+		violation("a guest frame came back in an odd piece");
+		return;
+	}
+	if (large != NULL) {
+		was_out = *large_at(&saved.frames, pa) != 0;
+		if (*large < pages)
+			violation("more of a large frame came back than was out");
+		*large -= pages;
+	} else if (order == 0 && i < SMALL_FRAMES && (world.frames.small[i / 64] >> i % 64 & 1)) {
+		was_out = (int)(saved.frames.small[i / 64] >> i % 64 & 1);
+		world.frames.small[i / 64] &= ~(1ull << i % 64);
+	} else {
+		violation("a guest frame came back that was not out");
+		return;
+	}
+	world.frames.guest_out -= pages;
+	if (was_out && seen.flushes_all == 0)
+		violation("a guest frame went back before a flush");
+}
+
+static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t purpose)
+{
+	(void)ctx;
+	if (purpose == AXAS_FRAME_GUEST)
+		give_guest(pa, order);
+	else
+		give_table(pa, order);
+}
+
+int world_is_out(axas_hpa_t hpa, uint64_t pages)
+{
+	const uint64_t first = (hpa - GUEST_PA) / PAGE;
+	const uint32_t *large = large_at(&world.frames, hpa);
+
+	if (large != NULL)
+		return *large >= pages;
+	for (uint64_t i = first; i < first + pages; i++)
+		if (i >= SMALL_FRAMES || !(world.frames.small[i / 64] >> i % 64 & 1))
+			return 0;
+	return 1;
+}
+
+/* --- the other callbacks --------------------------------------------------------------------- */
+
+static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
+{
+	(void)ctx;
+	if (seen.flushes == MOST_EVENTS) {
+		violation("too many requests");
+		return;
+	}
+	seen.flush[seen.flushes++] = *q;
+	if (q->scope != AXAS_SCOPE_ALL)
+		return;
+	seen.flushes_all++;
+	seen.tables_removed |= q->tables_removed != 0;
+}
+
+static void released(void *ctx, const axas_mapping_t *run)
+{
+	(void)ctx;
+	if (seen.flushes_all == 0)
+		violation("released before a flush");
+	if (run->state != AXAS_STATE_LINEAR)
+		violation("released what is not linear");
+	if (seen.released_count == MOST_EVENTS)
+		violation("too many released runs");
+	else
+		seen.released[seen.released_count++] = *run;
+}
+
+static const void *table_at(const void *ctx, uint64_t pa, uint64_t bytes)
+{
+	(void)ctx;
+	if (pa < TABLE_PA || pa - TABLE_PA + bytes > sizeof(world.table))
+		return NULL;
+	return &world.table[0][0] + (pa - TABLE_PA);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+static void copy_tables(struct world *to, const struct world *from)
+{
+	for (uint64_t left = from->frames.tables; left != 0; left &= left - 1) {
+		const int i = __builtin_ctzll(left);
+
+		memcpy(to->table[i], from->table[i], PAGE);
+	}
+	to->frames = from->frames;
+	memcpy(to->storage, from->storage, sizeof(to->storage));
+}
+
+void world_save(void)
+{
+	copy_tables(&saved, &world);
+}
+
+void world_restore(void)
+{
+	copy_tables(&world, &saved);
+}
+
+int world_is_unchanged(void)
+{
+	if (memcmp(&world.frames, &saved.frames, sizeof(world.frames)) != 0)
+		return 0;
+	for (uint64_t left = saved.frames.tables; left != 0; left &= left - 1) {
+		const int i = __builtin_ctzll(left);
+
+		if (memcmp(world.table[i], saved.table[i], PAGE) != 0)
+			return 0;
+	}
+	return 1;
+}
+
+void world_begin(uint32_t fail)
+{
+	seen.flushes = 0;
+	seen.flushes_all = 0;
+	seen.tables_removed = 0;
+	seen.released_count = 0;
+	seen.taken = 0;
+	seen.allocations = 0;
+	seen.refused = 0;
+	seen.refused_large = 0;
+	seen.violation = NULL;
+	fail_at = fail;
+}
+
+void world_create(const axas_config_t *cfg, int has_released)
+{
+	const axas_hal_t hal = {
+		.struct_size = offsetof(axas_hal_t, released) + sizeof(axas_released_fn),
+		.flags = AXAS_HAL_DIRECT_MAP,
+		.alloc_frame = alloc_frame,
+		.dealloc_frame = dealloc_frame,
+		.direct_map_offset = (uint64_t)(uintptr_t)world.table - TABLE_PA,
+		.tlb_flush = tlb_flush,
+		.released = has_released ? released : NULL,
+	};
+	axas_hw_regs_t regs;
+	const char *why = "create";
+
+	memset(&world.frames, 0, sizeof(world.frames));
+	memset(&saved.frames, 0, sizeof(saved.frames));
+	world_begin(0);
+	if (axas_create_in(world.storage, sizeof(world.storage), cfg, &hal, &space) == AXAS_OK &&
+	    axas_hw_regs(space, &regs) == AXAS_OK) {
+		walker = (struct walker){
+			.format = (enum walk_format)regs.format,
+			.root_register = regs.root_register,
+			.control_register = regs.control_register,
+			.npt_levels = regs.levels,
+			.pa_bits = regs.pa_bits,
+			.cpu = CPU_1G_PAGES,
+			.at = table_at,
+		};
+		why = walker_start(&walker);
+	}
+	if (why != NULL) {
+		fprintf(stderr, "no space: %s\n", why);
+		exit(2);
+	}
+	world_save();
+}

@@ -1,0 +1,78 @@
+/*
+ * A host so small that all there is of it, and of the space, can be put back with one copy: 64 frames
+ * for tables, guest frames that are numbers only (AXAS_NO_ZERO: nobody looks into them), a handle.
+ */
+#ifndef EXHAUST_WORLD_H
+#define EXHAUST_WORLD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "axaddrspace.h"
+#include "walker.h"
+
+#define PAGE 4096ull
+#define MIB  (1024ull * 1024)
+#define GIB  (1024ull * MIB)
+
+#define TABLES   64u
+#define TABLE_PA 0x1240000000ull
+
+/* Guest frames: single pages side by side, two of 2 MiB, two of 1 GiB; those lie apart. */
+#define SMALL_FRAMES 1088u
+#define LARGE_FRAMES 4u
+#define GUEST_PA     0x2000000000ull
+#define LARGE_PA     (GUEST_PA + GIB)
+#define GUEST_END    (GUEST_PA + 16 * GIB)
+
+/* Linear memory: congruent to the guest's address modulo 1 GiB, in two places. */
+#define LINEAR_PA 0x4000000000ull
+#define OTHER_PA  0x5000000000ull
+
+struct frames {
+	uint64_t tables; /* a bit for each that is out */
+	uint64_t small[SMALL_FRAMES / 64];
+	uint32_t large[LARGE_FRAMES]; /* 4 KiB units that are out */
+	uint32_t guest_out;
+};
+
+/* Everything that a call can change. */
+struct world {
+	struct frames frames;
+	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
+	_Alignas(16384) uint8_t table[TABLES][PAGE];
+};
+
+#define MOST_EVENTS 64u
+
+/* What the host saw within one call. */
+struct seen {
+	axas_tlb_request_t flush[MOST_EVENTS];
+	uint32_t flushes, flushes_all;
+	int tables_removed; /* a request to all CPUs said so */
+	axas_mapping_t released[MOST_EVENTS];
+	uint32_t released_count;
+	uint32_t taken; /* guest frames, 4 KiB units */
+	uint32_t allocations, refused, refused_large;
+	const char *violation;
+};
+
+extern struct world world;
+extern struct seen seen;
+extern axas_t *space;
+extern struct walker walker;
+
+void world_create(const axas_config_t *cfg, int has_released);
+/* Forgets what was seen. The n-th allocation of the next call fails; 0: none. */
+void world_begin(uint32_t fail_at);
+/* As it is now: what the next restore brings back, and what frames must not go back before a flush. */
+void world_save(void);
+void world_restore(void);
+/* Tables and frames are as they were saved. */
+int world_is_unchanged(void);
+/* A guest frame that is out; `pages` of them side by side. */
+int world_is_out(axas_hpa_t hpa, uint64_t pages);
+int world_is_guest(axas_hpa_t hpa);
+uint32_t world_tables(void);
+
+#endif

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# exhaust.sh: every call in every state of a tiny space, every allocation failing (docs/testing.md). From the
+# environment:
+#
+#   TRANSITIONS=N      for each format (24,000,000)
+#   FORMAT="ept ..."   of ept npt arm riscv (all)
+#   NEW=FILE           the archive (build/host/libaxaddrspace.a)
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+cd "$ROOT"
+need cmake
+
+cmake -S c-tests -B build/exhaust -G Ninja \
+	-DAXAS_LIBRARY="$(realpath "${NEW:-build/host/libaxaddrspace.a}")" >/dev/null
+cmake --build build/exhaust --target exhaust >/dev/null
+
+failed=0
+for format in ${FORMAT:-ept npt arm riscv}; do
+	build/exhaust/exhaust/exhaust "$format" "${TRANSITIONS:-24000000}" || failed=1
+done
+exit "$failed"
