@@ -259,16 +259,25 @@ static void compare_stats(struct differences *d, const struct outcome *a, const 
 		compare_number(d, KIND_STATS_FAULTS, "faults", fx[i] - bx[i], fy[i] - by[i]);
 }
 
+static void check_count(struct differences *d, const struct side *s, const char *what,
+			uint64_t counted, uint64_t seen)
+{
+	if (counted != seen)
+		differ(d, KIND_STATS_OWN, "%s: %s counts %" PRIu64 ", the host saw %" PRIu64,
+		       s->engine->name, what, counted, seen);
+}
+
+/* What one side counts is what its host saw. */
 static void check_stats(struct differences *d, const struct side *s, const struct outcome *o)
 {
+	const axas_stats_t *x = &o->before, *y = &o->after;
+
 	if (s->drop != DROP_NOTHING)
 		return;
-	compare_number(d, KIND_STATS_OWN, "tlb_requests",
-		       o->after.tlb_requests - o->before.tlb_requests, s->seen.flushes);
-	compare_number(d, KIND_STATS_OWN, "frames_allocated",
-		       o->after.frames_allocated - o->before.frames_allocated, s->seen.taken);
-	compare_number(d, KIND_STATS_OWN, "frames_released",
-		       o->after.frames_released - o->before.frames_released, s->seen.back);
+	check_count(d, s, "tlb_requests", y->tlb_requests - x->tlb_requests, s->seen.flushes);
+	check_count(d, s, "frames_allocated", y->frames_allocated - x->frames_allocated,
+		    s->seen.taken);
+	check_count(d, s, "frames_released", y->frames_released - x->frames_released, s->seen.back);
 }
 
 /* --- all ------------------------------------------------------------------------------------- */
@@ -346,10 +355,11 @@ void compare(struct differences *d, const struct step *t, struct side *const sid
 	compare_number(d, KIND_POLLS, "polls", x->polls, y->polls);
 	compare_stats(d, a, b);
 	compare_probes(d, a, b);
+	for (int i = 0; i < 2; i++)
+		check_stats(d, side[i], &out[i]);
 	if ((x->blinded || y->blinded) && d->kinds != 0)
 		blind(d);
 	for (int i = 0; i < 2; i++) {
-		check_stats(d, side[i], &out[i]);
 		if (side[i]->violation != NULL)
 			differ(d, KIND_HOST, "%s: %s", side[i]->engine->name, side[i]->violation);
 		if (side[i]->windows != 0)
