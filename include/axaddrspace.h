@@ -241,7 +241,8 @@
 #define AXAS_HUGE_FRAMES 524288u
 
 /**
- * Where AXAS_EXECUTE is among the flags, 4 KiB pages only (CVE-2018-12207).
+ * Where AXAS_EXECUTE is among the flags, 4 KiB pages only. Concerns this call alone: axas_protect does not
+ * know it and may make a large page executable. Against CVE-2018-12207 take AXAS_SMALL_EXEC.
  */
 #define AXAS_NO_HUGE_EXEC 1048576u
 
@@ -415,6 +416,14 @@
  * Calls return AXAS_ERR_AGAIN instead of waiting for the space.
  */
 #define AXAS_NO_WAIT 16u
+
+/**
+ * No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
+ * on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE
+ * is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
+ * make a larger page executable is AXAS_ERR_UNSUPPORTED.
+ */
+#define AXAS_SMALL_EXEC 128u
 
 /**
  * HCR_EL2.FWB must be 1.
@@ -1537,7 +1546,8 @@ axas_status_t axas_unmap(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT. Memory type and options stay.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: as axas_map_linear;
- *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say;
+ *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
+ *   page larger than 4 KiB, or for such a part of a page of 1 GiB;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY, AXAS_ERR_BAD_STATE, AXAS_ERR_AGAIN: as axas_unmap.
  *

@@ -111,7 +111,8 @@ pub const AXAS_MAX_2M: u32 = 0x4_0000_u32;
 /// axas_map_alloc: take frames of 2 MiB (with AXAS_POPULATE also 1 GiB) where the range and the
 /// host allow; a host that refuses them gets requests of 4 KiB instead.
 pub const AXAS_HUGE_FRAMES: u32 = 0x8_0000_u32;
-/// Where AXAS_EXECUTE is among the flags, 4 KiB pages only (CVE-2018-12207).
+/// Where AXAS_EXECUTE is among the flags, 4 KiB pages only. Concerns this call alone: axas_protect does not
+/// know it and may make a large page executable. Against CVE-2018-12207 take AXAS_SMALL_EXEC.
 pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
 /// axas_map_linear: replace what stands in the range.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
@@ -190,6 +191,11 @@ pub const AXAS_NO_ZERO: u32 = 4_u32;
 pub const AXAS_NONCOHERENT_WALK: u32 = 8_u32;
 /// Calls return AXAS_ERR_AGAIN instead of waiting for the space.
 pub const AXAS_NO_WAIT: u32 = 16_u32;
+/// No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
+/// on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE
+/// is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
+/// make a larger page executable is AXAS_ERR_UNSUPPORTED.
+pub const AXAS_SMALL_EXEC: u32 = 128_u32;
 
 /// HCR_EL2.FWB must be 1.
 pub const AXAS_NEEDS_HCR_FWB: u32 = 1_u32;

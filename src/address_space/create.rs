@@ -25,7 +25,8 @@ const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
     | AXAS_NO_ZERO
     | AXAS_NONCOHERENT_WALK
-    | AXAS_NO_WAIT;
+    | AXAS_NO_WAIT
+    | AXAS_SMALL_EXEC;
 
 /// What a configuration comes to.
 struct Plan {
@@ -177,6 +178,7 @@ impl AddressSpace {
                 direct_reads,
                 table_quota: plan.quota,
                 noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
+                small_exec: has(AXAS_SMALL_EXEC),
                 zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
             });
             (&raw mut (*space).range).write(plan.range);
@@ -302,7 +304,9 @@ pub fn tables_needed(
 ) -> Result<u64> {
     check_config(config)?;
     let plan = plan(config)?;
-    let leaf_level = with_format!(plan.format, F => leaf_level_of::<F>(flags, plan.features))?;
+    let small_exec = config.options & AXAS_SMALL_EXEC != 0;
+    let leaf_level =
+        with_format!(plan.format, F => leaf_level_of::<F>(flags, plan.features, small_exec))?;
     let leaf_level = if leaf_level == 0 { plan.shape.levels } else { leaf_level };
     let range = guest_range(gpa, size)?;
     let is_inside = range.start >= plan.range.start && range.end <= plan.range.end;
@@ -314,7 +318,11 @@ pub fn tables_needed(
 }
 
 /// The largest level of leaf for the count of tables; 0 where entries of any level will do.
-fn leaf_level_of<F: Format>(flags: axas_flags_t, features: Features) -> Result<u32> {
+fn leaf_level_of<F: Format>(
+    flags: axas_flags_t,
+    features: Features,
+    small_exec: bool,
+) -> Result<u32> {
     let options = MapOptions::all().difference(MapOptions::REPLACE);
     let flags = MapFlags::parse(flags, options)?;
     Entry::<F>::leaf_template(flags.attributes, features, 1, false)?;
@@ -325,7 +333,7 @@ fn leaf_level_of<F: Format>(flags: axas_flags_t, features: Features) -> Result<u
         (true, true) => Err(Error::InvalidInput),
         (true, false) => Ok(0),
         (false, true) => Ok(1),
-        (false, false) => Ok(largest_leaf(flags, F::max_leaf_level(features))),
+        (false, false) => Ok(largest_leaf(flags, F::max_leaf_level(features), small_exec)),
     }
 }
 

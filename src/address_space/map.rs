@@ -196,7 +196,7 @@ impl AddressSpace {
         }
         self.checked_range(gpa, size)?;
         self.check_width(hpa, size)?;
-        let most_level = largest_leaf(flags, self.max_leaf_level());
+        let most_level = self.largest_leaf(flags);
         let linear = Linear::new(hpa.wrapping_sub(gpa), flags.attributes, most_level);
         let operation = if flags.options.contains(MapOptions::REPLACE) {
             Operation::ReplaceLinear(linear)
@@ -226,7 +226,7 @@ impl AddressSpace {
         for extent in extents {
             self.check_width(extent.hpa, extent.size)?;
         }
-        let most_level = largest_leaf(flags, self.max_leaf_level());
+        let most_level = self.largest_leaf(flags);
         Ok(Operation::MapExtents { extents, attributes, most_level })
     }
 
@@ -235,7 +235,7 @@ impl AddressSpace {
         let flags = MapFlags::parse(flags, allowed)?;
         self.check_expressible(flags.attributes)?;
         let largest = if flags.options.contains(MapOptions::HUGE_FRAMES) {
-            largest_leaf(flags, self.max_leaf_level())
+            self.largest_leaf(flags)
         } else {
             1
         };
@@ -289,18 +289,21 @@ impl AddressSpace {
         if self.npt.host.is_in_width(hpa, size) { Ok(()) } else { Err(Error::InvalidInput) }
     }
 
-    fn max_leaf_level(&self) -> u32 {
+    /// The largest level of leaf that flags allow in this space.
+    fn largest_leaf(&self, flags: MapFlags) -> u32 {
         let features = self.npt.features;
-        with_format!(self.npt.format, F => Ok(F::max_leaf_level(features))).unwrap_or(1)
+        let most = with_format!(self.npt.format, F => Ok(F::max_leaf_level(features))).unwrap_or(1);
+        largest_leaf(flags, most, self.npt.small_exec)
     }
 }
 
-/// The largest level of leaf that flags allow of those that a format has.
-pub(super) fn largest_leaf(flags: MapFlags, most: u32) -> u32 {
+/// The largest level of leaf that flags allow of those that a format has, in a space whose executable pages
+/// may have to be small.
+pub(super) fn largest_leaf(flags: MapFlags, most: u32, small_exec: bool) -> u32 {
     let executable = flags.attributes.permissions.contains(Permissions::EXECUTE);
     let options = flags.options;
     if options.contains(MapOptions::NO_HUGE)
-        || options.contains(MapOptions::NO_HUGE_EXEC) && executable
+        || (small_exec || options.contains(MapOptions::NO_HUGE_EXEC)) && executable
     {
         1
     } else if options.contains(MapOptions::MAX_2M) {

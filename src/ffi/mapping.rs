@@ -166,7 +166,8 @@ pub unsafe extern "C" fn axas_unmap(
 ///   AXAS_ERR_INVALID_INPUT. Memory type and options stay.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: as axas_map_linear;
-///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say;
+///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
+///   page larger than 4 KiB, or for such a part of a page of 1 GiB;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
 ///   AXAS_ERR_NO_MEMORY, AXAS_ERR_BAD_STATE, AXAS_ERR_AGAIN: as axas_unmap.
 ///

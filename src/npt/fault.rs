@@ -46,12 +46,6 @@ pub(crate) struct Outcome {
 /// Largest level of a leaf that a fault installs: zeroing 1 GiB takes too long for a fault.
 pub(super) const LARGEST_FAULT: u32 = 2;
 
-/// The largest level of leaf that a fault may put into a reservation at `level`.
-#[inline(always)]
-pub(super) fn largest_frame(reservation: Reservation, level: u32) -> u32 {
-    reservation.largest.min(LARGEST_FAULT).min(level)
-}
-
 /// A frame that a fault has and no entry names.
 pub(crate) struct Spare {
     pub(crate) frame: Option<Frame>,
@@ -224,7 +218,7 @@ impl<'a, F: Format> Engine<'a, F> {
     /// the entry covers as much and the host has one.
     #[inline(never)]
     fn frame_for(&self, reservation: Reservation, level: u32, earlier: Spare) -> Result<Frame> {
-        let largest = largest_frame(reservation, level);
+        let largest = self.largest_frame(reservation, level.min(LARGEST_FAULT));
         if let Some(frame) = earlier.frame {
             if frame.order == 0 || largest == LARGEST_FAULT {
                 return Ok(frame);

@@ -5,7 +5,7 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::fault::{Spare, largest_frame};
+use super::fault::{LARGEST_FAULT, Spare};
 use super::geometry::{entry_size, frame_order};
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ impl<'a, F: Format> Engine<'a, F> {
         if !found.entry.is_reserved() || !attributes.permissions.contains(access) {
             return Ok(Spare::NONE);
         }
-        let mut level = largest_frame(reservation, found.level);
+        let mut level = self.largest_frame(reservation, found.level.min(LARGEST_FAULT));
         let frame = match self.ledger.take_guest(frame_order(level)) {
             Err(_) if level > 1 => {
                 level = 1;

@@ -48,8 +48,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::abi::axas_hw_regs_t;
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::Result;
+use crate::flags::Permissions;
 use crate::hal::{DirectMap, FlushRequest, Host, Ledger};
 use arch::{Features, Format, FormatId, RootState, Shape};
+use entry::Reservation;
 use geometry::shift;
 use table::{Memory, Table};
 
@@ -70,6 +72,8 @@ pub(crate) struct NestedPageTable {
     pub(crate) table_quota: u64,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent_walk: bool,
+    /// No executable leaf is larger than 4 KiB.
+    pub(crate) small_exec: bool,
     /// Guest frames are to be zeroed.
     pub(crate) zeroes_frames: bool,
 }
@@ -136,6 +140,13 @@ impl<'a, F: Format> Engine<'a, F> {
     #[inline(always)]
     pub(crate) fn features(&self) -> Features {
         self.npt.features
+    }
+
+    /// The largest level of leaf for a reservation, within a limit.
+    #[inline(always)]
+    fn largest_frame(&self, reservation: Reservation, most: u32) -> u32 {
+        let is_executable = reservation.attributes.permissions.contains(Permissions::EXECUTE);
+        if self.npt.small_exec && is_executable { 1 } else { reservation.largest.min(most) }
     }
 
     #[inline(always)]

@@ -185,7 +185,7 @@ impl<'a, F: Format> Engine<'a, F> {
     #[inline(never)]
     fn take_frame(&self, place: &Place<F>) -> Result<bool> {
         let (level, reservation) = (place.level, place.entry.reservation());
-        if level > reservation.largest {
+        if level > self.largest_frame(reservation, level) {
             return Ok(false);
         }
         let attributes = reservation.attributes;

@@ -4,7 +4,8 @@ use super::Engine;
 use super::arch::Format;
 use super::edit::{Edit, Protection};
 use super::entry::{EncodedPermissions, State};
-use super::walk::{Cursor, Run};
+use super::geometry::entry_size;
+use super::walk::{Cursor, Run, end_of};
 use super::work::Work;
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -24,6 +25,9 @@ impl<F: Format> Engine<'_, F> {
         let encoded = EncodedPermissions::new::<F>(permissions, self.features())?;
         work.edit = Edit::Protect(Protection { to: permissions, encoded });
         self.check_mapped(&mut work.cursor, start, end)?;
+        if self.npt.small_exec && permissions.contains(Permissions::EXECUTE) {
+            self.check_small(&mut work.cursor, start, end)?;
+        }
         self.prepare_splits(work, start, end)?;
         self.change_permissions(work, start, end, permissions)
     }
@@ -79,6 +83,34 @@ impl<F: Format> Engine<'_, F> {
             }
         }
         Ok(())
+    }
+
+    /// That no leaf in a range is, and no piece of one that the range cuts will be, larger than 4 KiB.
+    #[inline(never)]
+    fn check_small(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
+        cursor.begin(self, start, end);
+        while cursor.next(self)? {
+            if cursor.run.level > 1 && self.keeps_large(&cursor.run, end)? {
+                return Err(Error::Unsupported);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a leaf of a run has a whole piece of 2 MiB in a range that ends at `end`.
+    fn keeps_large(&self, run: &Run, end: u64) -> Result<bool> {
+        let (size, large) = (entry_size(run.level), entry_size(2));
+        let mut keeps_large = false;
+        let mut first = run.gpa;
+        self.open(run.page)?.for_each(run.span, |entry| {
+            let stop = end_of(first, size);
+            let piece = first.wrapping_add(large.wrapping_sub(1)) & !large.wrapping_sub(1);
+            let is_whole = piece.wrapping_add(large) <= stop.min(end);
+            // What is valid in a run is a leaf.
+            keeps_large |= entry.is_hardware_visible() && is_whole;
+            first = stop;
+        });
+        Ok(keeps_large)
     }
 
     fn is_mapped(&self, run: &Run) -> Result<bool> {
