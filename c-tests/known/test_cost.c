@@ -7,17 +7,19 @@
 /* Instructions of a piece of work of cost_work.c. */
 static uint64_t instructions(const char *work, const char *format)
 {
-	char out[] = "/tmp/axas-cost-XXXXXX", command[512], line[256];
+	char out[] = "/tmp/axas-cost-XXXXXX", command[4096], line[256];
 	uint64_t count = 0;
 	FILE *file;
 	const int fd = mkstemp(out);
 
 	assert_true(fd >= 0);
 	close(fd);
-	snprintf(command, sizeof(command),
-		 "valgrind -q --tool=callgrind --collect-atstart=no --toggle-collect=counted "
-		 "--callgrind-out-file=%s %s %s %s >&2",
-		 out, COST_WORK, work, format);
+	assert_in_range(
+		snprintf(command, sizeof(command),
+			 "valgrind -q --tool=callgrind --collect-atstart=no "
+			 "--toggle-collect=counted --callgrind-out-file='%s' '%s' %s %s >&2",
+			 out, COST_WORK, work, format),
+		1, sizeof(command) - 1);
 	assert_int_equal(system(command), 0);
 	file = fopen(out, "r");
 	assert_non_null(file);
