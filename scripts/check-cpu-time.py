@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""check-cpu-time.py [PATTERN]: the CPU time of the tests, with that of the processes they start.
+"""check-cpu-time.py [--limits|PATTERN]: the CPU time of the tests, with that of the processes they start.
 
 Runs the tests that `make test` built, one after another: those of ctest, and each Rust test in a process
 of its own. All figures go to build/cpu-time.txt, the longest first. Prints the tests that take more than a
 twentieth of their limit (scripts/cpu-limit.cmake); Rust tests have none and may take 30 s. PATTERN picks tests
 by name.
+  --limits   run nothing; fail where a test of ctest has no limit of its own
 """
 
 import json
@@ -38,11 +39,16 @@ def printed(command, directory):
     return subprocess.run(command, cwd=directory, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def ctests(suite, pattern):
-    """(name, seconds of CPU, limit, whether it passed) of each, and of what they need."""
+def listed(suite):
     tests = json.loads(printed(["ctest", "--show-only=json-v1"], ROOT / "build" / suite))["tests"]
     for test in tests:
         test["properties"] = {p["name"]: p["value"] for p in test["properties"]}
+    return tests
+
+
+def ctests(suite, pattern):
+    """(name, seconds of CPU, limit, whether it passed) of each, and of what they need."""
+    tests = listed(suite)
     chosen = [test for test in tests if re.search(pattern, test["name"])]
     needed = {name for test in chosen for name in test["properties"].get("FIXTURES_REQUIRED", [])}
     for test in tests:
@@ -69,8 +75,19 @@ def rust_tests(name, arguments, pattern):
                 yield f"{name}: {test}", used, 600, passed
 
 
+def check_limits():
+    tests = [test for suite in SUITES for test in listed(suite)]
+    without = [test["name"] for test in tests if "TIMEOUT" not in test["properties"]]
+    if without:
+        sys.exit(f"no cpu_limit() for: {' '.join(without)}")
+    print(f"{len(tests)} tests have a limit")
+
+
 def main():
     pattern = sys.argv[1] if len(sys.argv) > 1 else ""
+    if pattern == "--limits":
+        check_limits()
+        return
     rows = []
     for suite in SUITES:
         rows += show(ctests(suite, pattern))
