@@ -3,10 +3,12 @@
 
 Emulators do not show a barrier that is missing or stands in the wrong place. This follows every path
 through the function that holds the library's own flush, and takes the order that the Arm ARM asks for
-(TLB maintenance instructions; a change of VTTBR_EL2 needs an ISB before its use):
+(TLB maintenance instructions; a change of VTTBR_EL2 needs an ISB before its use) and the errata notices
+of parts that translate speculatively, as by AT, from registers of two VMs (Cortex-A53, A55, A57, A72, A76):
 
-    interrupts masked, VTTBR_EL2, ISB, DSB (stores), TLBI stage 2, DSB, TLBI stage 1, DSB, ISB,
-    VTTBR_EL2, ISB, interrupts as before
+    interrupts masked, DSB ISH; TCR_EL1, ISB, SCTLR_EL1, ISB (no walk of stage 1 from here on); VTTBR_EL2,
+    ISB; TLBI stage 2, DSB, TLBI stage 1, DSB, ISB; VTTBR_EL2, ISB, SCTLR_EL1, ISB, TCR_EL1, ISB,
+    interrupts as before
 
 with the inner-shareable forms together and the local ones together. It also looks that every
 function which publishes entries has a DSB ISHST.
@@ -21,22 +23,27 @@ PUBLISHERS = ("change", "map_page", "detach", "change_permissions", "publish", "
               "take_page_in")
 
 # state -> event -> state; paths begin in "start" and end in "start" (no flush here) or "end".
-ORDER = {
-    "start": {"mask": "masked"},
-    "masked": {"vttbr": "own-vmid"},
-    "own-vmid": {"isb": "ready"},
-    "ready": {"dsb nshst": "local", "dsb ishst": "broadcast"},
-    "restore": {"vttbr": "restored"},
-    "restored": {"isb": "unmask"},
-    "unmask": {"unmask": "end"},
-}
-for name, suffix, domain in (("local", "", "nsh"), ("broadcast", "is", "ish")):
-    ORDER |= {
-        name: {"ipas2e1" + suffix: name, "vmalls12e1" + suffix: name, "dsb " + domain: name + "-2"},
-        name + "-2": {"vmalle1" + suffix: name + "-3"},
-        name + "-3": {"dsb " + domain: name + "-4"},
-        name + "-4": {"isb": "restore"},
-    }
+ORDER = {"start": {"mask": "masked"}}
+BEFORE = ("dsb ish", "tcr", "isb", "sctlr", "isb", "vttbr", "isb")
+AFTER = ("vttbr", "isb", "sctlr", "isb", "tcr", "isb")
+
+
+def chain(first, events, last):
+    """One event after the other, from one state to another."""
+    states = [first] + [f"{first}, then {' '.join(events[:n])}" for n in range(1, len(events))] + [last]
+    for state, event, following in zip(states, events, states[1:]):
+        ORDER.setdefault(state, {})[event] = following
+
+
+chain("masked", BEFORE, "ready")
+for suffix, domain in (("", "nsh"), ("is", "ish")):
+    name = "stage 2 " + domain
+    for first in ("ipas2e1" + suffix, "vmalls12e1" + suffix):
+        ORDER.setdefault("ready", {})[first] = name
+        ORDER.setdefault(name, {})[first] = name
+    chain(name, ("dsb " + domain, "vmalle1" + suffix, "dsb " + domain, "isb"), "restore")
+chain("restore", AFTER, "unmask")
+ORDER["unmask"] = {"unmask": "end"}
 
 
 def event(mnemonic, operands):
@@ -49,7 +56,8 @@ def event(mnemonic, operands):
         return operands.split(",")[0]
     if mnemonic == "msr":
         register = operands.split(",")[0]
-        return {"vttbr_el2": "vttbr", "daifset": "mask", "daif": "unmask"}.get(register)
+        return {"vttbr_el2": "vttbr", "tcr_el1": "tcr", "sctlr_el1": "sctlr", "daifset": "mask",
+                "daif": "unmask"}.get(register)
     return None
 
 

@@ -105,6 +105,11 @@ impl Host {
 /// Source: Arm ARM, "TLB maintenance instructions" and "Stage 2 break-before-make": invalidate stage 2
 /// by IPA (or all of it), complete, then what was combined with stage 1, complete. The instructions
 /// work on the VMID in VTTBR_EL2.
+///
+/// Errata 1530924 (Cortex-A53), 1530923 (A55), 1319537 (A57), 1319367 (A72) and 1165522 (A76): a speculative
+/// AT may fill the TLB from the stage 1 of one VM and the stage 2 of another. While a foreign VTTBR_EL2 is
+/// loaded, stage 1 therefore walks nowhere (TCR_EL1.EPD0 and EPD1) and is on (SCTLR_EL1.M; off, it would
+/// pass addresses on to stage 2).
 #[cfg(all(target_arch = "aarch64", target_os = "none"))]
 mod builtin {
     use core::arch::asm;
@@ -117,17 +122,33 @@ mod builtin {
     pub(super) fn flush(request: &axas_tlb_request_t, root_register: u64) {
         let interrupts: u64;
         let previous: u64;
-        // SAFETY: 1. at EL2, as AXAS_HAL_BUILTIN_FLUSH declares; 2. interrupts are masked until VTTBR_EL2
-        // is back, so that nothing on this CPU runs with the foreign VMID; 3. no guest runs meanwhile.
+        let control: u64;
+        let translation: u64;
+        // SAFETY: 1. at EL2, as AXAS_HAL_BUILTIN_FLUSH declares; 2. interrupts are masked until all registers
+        // are back, so that nothing on this CPU runs with the foreign VMID or without stage 1; 3. no guest
+        // runs meanwhile. The DSB ends walks that began before, and makes entries visible to those of others.
         unsafe {
             asm!(
                 "mrs {interrupts}, daif",
                 "msr daifset, #0xf",
+                "dsb ish",
+                "mrs {translation}, tcr_el1",
+                "orr {scratch}, {translation}, #1 << 7",
+                "orr {scratch}, {scratch}, #1 << 23",
+                "msr tcr_el1, {scratch}",
+                "isb",
+                "mrs {control}, sctlr_el1",
+                "orr {scratch}, {control}, #1",
+                "msr sctlr_el1, {scratch}",
+                "isb",
                 "mrs {previous}, vttbr_el2",
                 "msr vttbr_el2, {root}",
                 "isb",
                 interrupts = out(reg) interrupts,
+                translation = out(reg) translation,
+                control = out(reg) control,
                 previous = out(reg) previous,
+                scratch = out(reg) _,
                 root = in(reg) root_register,
                 options(nostack),
             );
@@ -137,13 +158,19 @@ mod builtin {
         } else {
             broadcast(request);
         }
-        // SAFETY: puts back what was there.
+        // SAFETY: puts back what was there. The last ISB is for an AT of the host's.
         unsafe {
             asm!(
                 "msr vttbr_el2, {previous}",
                 "isb",
+                "msr sctlr_el1, {control}",
+                "isb",
+                "msr tcr_el1, {translation}",
+                "isb",
                 "msr daif, {interrupts}",
                 previous = in(reg) previous,
+                control = in(reg) control,
+                translation = in(reg) translation,
                 interrupts = in(reg) interrupts,
                 options(nostack),
             );
@@ -160,13 +187,14 @@ mod builtin {
                     _ => 4096,
                 };
                 let pages = request.size.div_ceil(page);
-                // SAFETY: TLB maintenance with the space's VMID in place; it changes no memory. So are those below.
-                unsafe { asm!(concat!("dsb ", $domain, "st"), options(nostack)) };
                 if request.tables_removed == 0 && pages <= MOST_PAGES {
                     let mut gpa = request.gpa;
-                    for _ in 0..pages {
+                    // One at least, so that no path is without.
+                    let mut left = pages.max(1);
+                    while left != 0 {
                         let operand = gpa >> 12;
-                        // SAFETY: as above.
+                        // SAFETY: TLB maintenance with the space's VMID in place; it changes no memory. So is
+                        // what follows.
                         unsafe {
                             asm!(
                                 concat!("tlbi ipas2e1", $suffix, ", {}"),
@@ -175,6 +203,7 @@ mod builtin {
                             );
                         }
                         gpa = gpa.wrapping_add(page);
+                        left = left.wrapping_sub(1);
                     }
                 } else {
                     // SAFETY: as above.
