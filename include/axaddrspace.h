@@ -286,6 +286,12 @@
  * The library invalidates TLBs itself: one CPU runs the space (RISC-V: HFENCE.GVMA; Intel:
  * INVEPT, in VMX root operation), or inner-shareable broadcast reaches every user of it (AArch64 at
  * EL2 with E2H 0 and TGE 0). Not on NPT: AXAS_ERR_UNSUPPORTED. Hosted builds: does nothing.
+ *
+ * AArch64: while another VM's VTTBR_EL2 is loaded, stage 1 walks nowhere (EPD0, EPD1 of TCR_EL1, M of
+ * SCTLR_EL1, put back afterwards): parts that run AT speculatively (Cortex-A53, A55, A57, A72, A76: errata
+ * 1530924, 1530923, 1319537, 1319367, 1165522) are served, but for a stage 1 of AArch32 short descriptors,
+ * which has no such bits. TLBI is issued once: parts that need it twice (Cortex-A55 2441007, A76 1286807,
+ * A510 2441009) need a tlb_flush of the host's.
  */
 #define AXAS_HAL_BUILTIN_FLUSH 4u
 
@@ -402,7 +408,9 @@
 #define AXAS_FRAMES_ARE_ZEROED 2u
 
 /**
- * Guest frames are not zeroed: the guest sees old contents. For hosts that scrub them.
+ * Guest frames are not zeroed, in the whole space: whoever looks first, the guest or axas_read, sees what the
+ * frame held when alloc_frame returned it, the memory of another guest included. For hosts that scrub every
+ * frame beforehand, or keep frames to one guest. Of axas_discard it means that old contents may come back.
  */
 #define AXAS_NO_ZERO 4u
 
@@ -597,7 +605,8 @@ typedef struct axas_config_t {
         uint64_t size;
         /**
          * VMID (Arm: up to 255, with AXAS_FEATURE_ARM_VMID16 65535; RISC-V: up to 16383), or the tag that
-         * comes back in TLB requests (EPT, NPT). It must hold no translations.
+         * comes back in TLB requests (EPT, NPT). It must hold no translations. 0 is as good as any, but not
+         * where software of the host's own runs at EL1 or in VS mode with it.
          */
         uint32_t vmid;
         /**
@@ -623,7 +632,9 @@ typedef struct axas_config_t {
 } axas_config_t;
 
 /**
- * Host-physical address, in bytes.
+ * Host-physical address, in bytes, as page tables hold it: where the host encrypts memory (AMD SME) with the
+ * C-bit, in what alloc_frame returns and in what is mapped. It then is in every address that the library
+ * returns, the root and nCR3 among them; pa_bits cover it.
  */
 typedef uint64_t axas_hpa_t;
 
@@ -759,7 +770,11 @@ typedef struct axas_mapping_t {
 } axas_mapping_t;
 
 /**
- * Called after the flush for each run of linear pages that is no longer mapped.
+ * Called after the flush for each run of linear pages that is no longer mapped, as it was mapped: by
+ * axas_unmap, axas_clear, axas_destroy, and by axas_map_linear with AXAS_REPLACE for what stood in the range,
+ * before the new mapping is there. There it is called also for pages that the same call maps to the same
+ * frames again: take the references of the new mapping before the call. Not for memory of the library's,
+ * which goes to dealloc_frame, and not by axas_protect and axas_discard. Runs with the space's lock held.
  */
 typedef void (*axas_released_fn)(void *ctx, const struct axas_mapping_t *run);
 
@@ -800,7 +815,8 @@ typedef struct axas_hal_t {
          */
         axas_release_virt_fn release_virt;
         /**
-         * With AXAS_HAL_DIRECT_MAP: virtual minus physical address, mod 2^64.
+         * With AXAS_HAL_DIRECT_MAP: virtual minus physical address, mod 2^64; minus the C-bit too, where addresses
+         * have it (AMD SME).
          */
         uint64_t direct_map_offset;
         /**
@@ -1216,7 +1232,15 @@ axas_status_t axas_create(const struct axas_config_t *config,
  * @param config As for axas_create.
  * @param hal As for axas_create; release_virt may be there.
  * @param space Takes the handle; null after an error.
- * @return As axas_create; also AXAS_ERR_INVALID_INPUT for null, unaligned or short storage.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown or foreign bits or values, a missing
+ *     callback, struct_size too short for the required members, unaligned base or size, size 0, base +
+ *     size above 2^64, vmid out of range, pa_bits below 32;
+ *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
+ *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
+ *     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH on NPT;
+ *   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  */
 AXAS_MUST_USE
 axas_status_t axas_create_in(void *storage,
@@ -1310,7 +1334,15 @@ AXAS_MUST_USE axas_status_t axas_hw_regs(const struct axas_t *space, struct axas
  *   AXAS_POPULATE memory of the library's in frames of 4 KiB, else linear memory whose host address is
  *   congruent to gpa modulo 1 GiB (AXAS_NO_HUGE bounds any host address).
  * @param frames Takes the number; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT and AXAS_ERR_UNSUPPORTED: as axas_create and axas_map_linear.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, unaligned base or size,
+ *     size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping unknown bits,
+ *     two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE, unaligned, size 0,
+ *     overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
+ *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
+ *     vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
+ *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no lock, no callback. Later splits of huge pages take tables of their own.
  */
@@ -1389,8 +1421,10 @@ axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
  *
  * @param hal The one that the frame came from.
  * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or frame holds no frame: it was released before, its
- *   allocation failed, or it is all zero; or hal as for axas_frame_alloc. Nothing happened then.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+ *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
+ *     then.
  *
  * A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
  * Callbacks: dealloc_frame with AXAS_FRAME_HOST.
@@ -1405,8 +1439,11 @@ axas_status_t axas_frame_release(const struct axas_hal_t *hal,
  * @param hal The one that the frame came from.
  * @param frame The frame.
  * @param byte The value.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: as for axas_frame_release; AXAS_ERR_BAD_STATE: phys_to_virt
- *   returned null or an unaligned pointer: pages before that one are filled, the frame stays taken.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+ *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
+ *   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are
+ *     filled, the frame stays taken.
  *
  * No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
  * one window open.
@@ -1463,7 +1500,17 @@ axas_status_t axas_map_linear(struct axas_t *space,
  * @param extents What follows what; not changed by anybody during the call.
  * @param count Number of extents, not 0.
  * @param flags As for axas_map_linear, without AXAS_REPLACE.
- * @return As axas_map_linear. Otherwise as axas_map_linear.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+ *     apply, unaligned, count 0, an empty extent, overflow, outside the space, host addresses above
+ *     pa_bits;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Otherwise as axas_map_linear.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_extents(struct axas_t *space,
@@ -1480,7 +1527,14 @@ axas_status_t axas_map_extents(struct axas_t *space,
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
  *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC.
- * @return As axas_map_linear.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+ *     apply, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * The guest reads zeroes (unless AXAS_NO_ZERO). A lazy reservation takes no guest frames and only
  * the tables on its two edges, at most 2 * (levels - 1) besides the root, whatever its size. Nothing
@@ -1500,7 +1554,13 @@ axas_status_t axas_map_alloc(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1.
- * @return As axas_map_linear; AXAS_ERR_UNSUPPORTED: a larger cookie.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Takes tables like a lazy reservation. Lock class: exclusive. Callbacks: as axas_map_linear, no
  * tlb_flush.
@@ -1545,11 +1605,15 @@ axas_status_t axas_unmap(struct axas_t *space,
  * @param flags AXAS_READ, AXAS_WRITE, AXAS_EXECUTE (and AXAS_USER); any other bit is
  *   AXAS_ERR_INVALID_INPUT. Memory type and options stay.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: as axas_map_linear;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
+ *     space;
  *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
- *   page larger than 4 KiB, or for such a part of a page of 1 GiB;
+ *     page larger than 4 KiB, or for such a part of a page of 1 GiB;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
- *   AXAS_ERR_NO_MEMORY, AXAS_ERR_BAD_STATE, AXAS_ERR_AGAIN: as axas_unmap.
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
+ *     tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Cuts split. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a
  * permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
@@ -1593,8 +1657,13 @@ axas_status_t axas_populate(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @return As axas_populate; AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are
- *   no frames for the tables of the split.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
+ *     of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
  * had. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
@@ -1616,9 +1685,15 @@ axas_status_t axas_discard(struct axas_t *space,
  * @param flags As for axas_map_linear.
  * @param budget Entries to visit or write at most, holes included; at least 1.
  * @param done Takes the bytes from gpa that are done, whatever the status; never null.
- * @return AXAS_OK: all of it is done; AXAS_ERR_AGAIN: the budget is used up or should_yield said so, go
- *   on at gpa + done (0 only with AXAS_NO_WAIT); else as axas_map_linear, with AXAS_ERR_INVALID_INPUT
- *   for budget 0 too.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+ *     apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  *
  * Overlap is checked for the whole rest. The space comes out as after one call of axas_map_linear. An
  * error leaves [gpa, gpa + done) as this call mapped it and the rest as it was. should_yield is asked
@@ -1644,7 +1719,15 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  * @param flags As for axas_map_alloc.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
- * @return As axas_map_alloc and axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+ *     apply, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_alloc_some(struct axas_t *space,
@@ -1664,7 +1747,13 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
  * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
- * @return As axas_unmap and axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
+ *     tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
 AXAS_MUST_USE
 axas_status_t axas_unmap_some(struct axas_t *space,
@@ -1683,7 +1772,17 @@ axas_status_t axas_unmap_some(struct axas_t *space,
  * @param flags As for axas_protect.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
- * @return As axas_protect and axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
+ *     space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
+ *     page larger than 4 KiB, or for such a part of a page of 1 GiB;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
+ *     tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
 AXAS_MUST_USE
 axas_status_t axas_protect_some(struct axas_t *space,
@@ -1702,7 +1801,13 @@ axas_status_t axas_protect_some(struct axas_t *space,
  * @param size Bytes, a multiple of 4096, not 0.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
- * @return As axas_populate and axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
 AXAS_MUST_USE
 axas_status_t axas_populate_some(struct axas_t *space,
@@ -1720,7 +1825,14 @@ axas_status_t axas_populate_some(struct axas_t *space,
  * @param size Bytes, a multiple of 4096, not 0.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
- * @return As axas_discard and axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
+ *     of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
 AXAS_MUST_USE
 axas_status_t axas_discard_some(struct axas_t *space,
@@ -2105,8 +2217,16 @@ axas_status_t axas_read(struct axas_t *space,
  * @param len Bytes; 0 is fine.
  * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param done Takes the bytes that were copied, whatever the status; may be null.
- * @return As axas_read. Otherwise as axas_read; what was written before an error stays.
+ * @return AXAS_OK: all of it;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
+ * What was written before an error stays. Pages taken in, lock class and callbacks: as axas_read.
  * A reserved page appears to the guest with what is written to it, never without: its frame is filled
  * first. What is written whole is not zeroed before.
  */
@@ -2127,7 +2247,16 @@ axas_status_t axas_write(struct axas_t *space,
  * @param len Bytes; 0 is fine.
  * @param access As for axas_write.
  * @param done Takes the bytes that were filled, whatever the status; may be null.
- * @return As axas_read. Otherwise as axas_write.
+ * @return AXAS_OK: all of it;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_fill(struct axas_t *space,
@@ -2148,9 +2277,16 @@ axas_status_t axas_fill(struct axas_t *space,
  * @param chunk Called with each piece, of at most 64 KiB; the pointer is good during the call. Returns 0 to
  *   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before.
  * @param ctx Passed to chunk.
- * @return AXAS_OK, also when stopped; else as axas_read.
+ * @return AXAS_OK: all of it, or stopped;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Lock class and callbacks: as axas_read.
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_for_each_chunk(struct axas_t *space,
@@ -2167,7 +2303,16 @@ axas_status_t axas_for_each_chunk(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_read.
  * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return As axas_read. Otherwise as axas_read.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u8(struct axas_t *space,
@@ -2182,7 +2327,16 @@ axas_status_t axas_read_u8(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_write.
  * @param value The value, in the host's byte order.
- * @return As axas_read. Otherwise as axas_write.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u8(struct axas_t *space,
@@ -2197,7 +2351,16 @@ axas_status_t axas_write_u8(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_read.
  * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return As axas_read. Otherwise as axas_read.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u16(struct axas_t *space,
@@ -2212,7 +2375,16 @@ axas_status_t axas_read_u16(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_write.
  * @param value The value, in the host's byte order.
- * @return As axas_read. Otherwise as axas_write.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u16(struct axas_t *space,
@@ -2227,7 +2399,16 @@ axas_status_t axas_write_u16(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_read.
  * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return As axas_read. Otherwise as axas_read.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u32(struct axas_t *space,
@@ -2242,7 +2423,16 @@ axas_status_t axas_read_u32(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_write.
  * @param value The value, in the host's byte order.
- * @return As axas_read. Otherwise as axas_write.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u32(struct axas_t *space,
@@ -2257,7 +2447,16 @@ axas_status_t axas_write_u32(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_read.
  * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return As axas_read. Otherwise as axas_read.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u64(struct axas_t *space,
@@ -2272,7 +2471,16 @@ axas_status_t axas_read_u64(struct axas_t *space,
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
  * @param access As for axas_write.
  * @param value The value, in the host's byte order.
- * @return As axas_read. Otherwise as axas_write.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Pages taken in, lock class and callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u64(struct axas_t *space,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """check-header-docs.py: every item of include/axaddrspace.h has a comment of its own. That of a function
-says what a status means, and if it says a parameter, all of them. Read by clang."""
+says what a status means, itself, and if it says a parameter, all of them. Read by clang."""
 
 import json
 import re
@@ -45,6 +45,8 @@ def complaints(item, owner=""):
         returns = [part for part in parts(comments[0], "BlockCommandComment") if part["name"] == "return"]
         if item["type"]["qualType"].startswith("axas_status_t") and not any(map(words, returns)):
             yield f"{name} does not say what its status means"
+        if any(re.search(r"\b[Aa]s (for )?axas_", words(part)) for part in returns):
+            yield f"{name} sends its reader elsewhere for what its status means"
     for member in parts(item, "FieldDecl"):
         yield from complaints(member, f"{name}.")
 

@@ -71,6 +71,30 @@ static void hgatp_has_mode_vmid_and_page_number(void **state)
 	}
 }
 
+/* AMD SME: the C-bit is a bit of the addresses that the host gives, and of all that the library makes of them. */
+static void the_c_bit_is_kept_in_tables_root_and_answers(void **state)
+{
+	const axas_hpa_t c_bit = 1ull << 47;
+	FIXTURE(f);
+	axas_hpa_t hpa;
+
+	host_exit(&f->host);
+	host_init(&f->host, HOST_DIRECT_MAP, c_bit | HOST_PA_BASE);
+	fixture_create(f);
+	assert_int_equal(axas_root(f->as) & c_bit, c_bit);
+	assert_ok(axas_map_linear(f->as, GIB, c_bit | LINEAR_HPA, 2 * MIB, RW));
+	assert_ok(axas_map_linear(f->as, 2 * GIB, LINEAR_HPA, PAGE, RW | AXAS_DEVICE));
+	assert_ok(axas_map_alloc(f->as, 3 * GIB, PAGE, RW | AXAS_POPULATE));
+	expect_leaf(f, GIB, 2 * MIB, c_bit | LINEAR_HPA, RW);
+	expect_leaf(f, 2 * GIB, PAGE, LINEAR_HPA, RW);
+	assert_ok(axas_translate(f->as, 3 * GIB, &hpa, NULL));
+	assert_int_equal(hpa & c_bit, c_bit);
+	assert_true(host_is_guest_frame(&f->host, hpa));
+	assert_ok(axas_fill(f->as, 3 * GIB, 0xa5, PAGE, 0, NULL));
+	assert_int_equal(guest_memory(f, 3 * GIB)[PAGE - 1], 0xa5);
+	space_sweep(f->as);
+}
+
 static void riscv_names_the_extensions_it_uses(void **state)
 {
 	FIXTURE(f);
@@ -220,6 +244,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(the_default_registers_are_legal),
 		ONE(eptp_says_write_back_and_the_walk_length, setup_host, ept),
 		ONE(ncr3_is_the_root, setup_host, npt),
+		ONE(the_c_bit_is_kept_in_tables_root_and_answers, setup_host, npt),
 		ONE(hgatp_has_mode_vmid_and_page_number, setup_host, riscv),
 		ONE(riscv_names_the_extensions_it_uses, setup_host, riscv),
 		ONE(vtcr_and_the_root_fit_every_width, setup_host, arm),

@@ -134,6 +134,12 @@ pub const AXAS_HAL_DIRECT_MAP_LINEAR: u32 = 2_u32;
 /// The library invalidates TLBs itself: one CPU runs the space (RISC-V: HFENCE.GVMA; Intel:
 /// INVEPT, in VMX root operation), or inner-shareable broadcast reaches every user of it (AArch64 at
 /// EL2 with E2H 0 and TGE 0). Not on NPT: AXAS_ERR_UNSUPPORTED. Hosted builds: does nothing.
+///
+/// AArch64: while another VM's VTTBR_EL2 is loaded, stage 1 walks nowhere (EPD0, EPD1 of TCR_EL1, M of
+/// SCTLR_EL1, put back afterwards): parts that run AT speculatively (Cortex-A53, A55, A57, A72, A76: errata
+/// 1530924, 1530923, 1319537, 1319367, 1165522) are served, but for a stage 1 of AArch32 short descriptors,
+/// which has no such bits. TLBI is issued once: parts that need it twice (Cortex-A55 2441007, A76 1286807,
+/// A510 2441009) need a tlb_flush of the host's.
 pub const AXAS_HAL_BUILTIN_FLUSH: u32 = 4_u32;
 /// A table frame that went back stays mapped and readable.
 pub const AXAS_HAL_TABLES_STAY_READABLE: u32 = 8_u32;
@@ -184,7 +190,9 @@ pub const AXAS_FEATURE_RISCV_SVVPTC: u32 = 0x800_u32;
 pub const AXAS_CALLER_LOCKED: u32 = 1_u32;
 /// Guest frames from alloc_frame are zero already.
 pub const AXAS_FRAMES_ARE_ZEROED: u32 = 2_u32;
-/// Guest frames are not zeroed: the guest sees old contents. For hosts that scrub them.
+/// Guest frames are not zeroed, in the whole space: whoever looks first, the guest or axas_read, sees what the
+/// frame held when alloc_frame returned it, the memory of another guest included. For hosts that scrub every
+/// frame beforehand, or keep frames to one guest. Of axas_discard it means that old contents may come back.
 pub const AXAS_NO_ZERO: u32 = 4_u32;
 /// Page walkers do not snoop the caches: table lines are cleaned (clean_range) before they are
 /// linked, and VTCR_EL2 asks for non-cacheable walks.

@@ -2,7 +2,9 @@ use core::ffi::{c_char, c_void};
 
 /// Guest-physical address, in bytes.
 pub type axas_gpa_t = u64;
-/// Host-physical address, in bytes.
+/// Host-physical address, in bytes, as page tables hold it: where the host encrypts memory (AMD SME) with the
+/// C-bit, in what alloc_frame returns and in what is mapped. It then is in every address that the library
+/// returns, the root and nCR3 among them; pa_bits cover it.
 pub type axas_hpa_t = u64;
 /// AXAS_OK (0) or a negative AXAS_ERR_ value.
 pub type axas_status_t = i32;
@@ -49,7 +51,11 @@ pub type axas_clean_range_fn =
 pub type axas_should_yield_fn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> u32>;
 /// Called again and again while a call waits for the space's lock.
 pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
-/// Called after the flush for each run of linear pages that is no longer mapped.
+/// Called after the flush for each run of linear pages that is no longer mapped, as it was mapped: by
+/// axas_unmap, axas_clear, axas_destroy, and by axas_map_linear with AXAS_REPLACE for what stood in the range,
+/// before the new mapping is there. There it is called also for pages that the same call maps to the same
+/// frames again: take the references of the new mapping before the call. Not for memory of the library's,
+/// which goes to dealloc_frame, and not by axas_protect and axas_discard. Runs with the space's lock held.
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
 /// Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
@@ -113,7 +119,8 @@ pub struct axas_hal_t {
     pub phys_to_virt: axas_phys_to_virt_fn,
     /// Optional: phys_to_virt hands out windows. axas_create is then AXAS_ERR_UNSUPPORTED.
     pub release_virt: axas_release_virt_fn,
-    /// With AXAS_HAL_DIRECT_MAP: virtual minus physical address, mod 2^64.
+    /// With AXAS_HAL_DIRECT_MAP: virtual minus physical address, mod 2^64; minus the C-bit too, where addresses
+    /// have it (AMD SME).
     pub direct_map_offset: u64,
     /// Required unless AXAS_HAL_BUILTIN_FLUSH.
     pub tlb_flush: axas_tlb_flush_fn,
@@ -148,7 +155,8 @@ pub struct axas_config_t {
     /// Bytes, a multiple of 4096, not 0.
     pub size: u64,
     /// VMID (Arm: up to 255, with AXAS_FEATURE_ARM_VMID16 65535; RISC-V: up to 16383), or the tag that
-    /// comes back in TLB requests (EPT, NPT). It must hold no translations.
+    /// comes back in TLB requests (EPT, NPT). It must hold no translations. 0 is as good as any, but not
+    /// where software of the host's own runs at EL1 or in VS mode with it.
     pub vmid: u32,
     /// AXAS_FEATURE_ bits that the CPUs have and the host enabled.
     pub features: u32,

@@ -59,8 +59,10 @@ pub unsafe extern "C" fn axas_frame_alloc(
 ///
 /// @param hal The one that the frame came from.
 /// @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or frame holds no frame: it was released before, its
-///   allocation failed, or it is all zero; or hal as for axas_frame_alloc. Nothing happened then.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+///     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
+///     then.
 ///
 /// A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
 /// Callbacks: dealloc_frame with AXAS_FRAME_HOST.
@@ -86,8 +88,11 @@ pub unsafe extern "C" fn axas_frame_release(
 /// @param hal The one that the frame came from.
 /// @param frame The frame.
 /// @param byte The value.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: as for axas_frame_release; AXAS_ERR_BAD_STATE: phys_to_virt
-///   returned null or an unaligned pointer: pages before that one are filled, the frame stays taken.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+///     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
+///   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are
+///     filled, the frame stays taken.
 ///
 /// No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
 /// one window open.

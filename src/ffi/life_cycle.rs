@@ -144,7 +144,15 @@ pub unsafe extern "C" fn axas_create(
 /// @param config As for axas_create.
 /// @param hal As for axas_create; release_virt may be there.
 /// @param space Takes the handle; null after an error.
-/// @return As axas_create; also AXAS_ERR_INVALID_INPUT for null, unaligned or short storage.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown or foreign bits or values, a missing
+///     callback, struct_size too short for the required members, unaligned base or size, size 0, base +
+///     size above 2^64, vmid out of range, pa_bits below 32;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
+///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
+///     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH on NPT;
+///   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_create_in(
@@ -296,7 +304,15 @@ pub unsafe extern "C" fn axas_hw_regs(
 ///   AXAS_POPULATE memory of the library's in frames of 4 KiB, else linear memory whose host address is
 ///   congruent to gpa modulo 1 GiB (AXAS_NO_HUGE bounds any host address).
 /// @param frames Takes the number; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT and AXAS_ERR_UNSUPPORTED: as axas_create and axas_map_linear.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, unaligned base or size,
+///     size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping unknown bits,
+///     two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE, unaligned, size 0,
+///     overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
+///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
+///     vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
+///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
 ///
 /// Pure: no lock, no callback. Later splits of huge pages take tables of their own.
 #[unsafe(no_mangle)]

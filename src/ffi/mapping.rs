@@ -55,7 +55,17 @@ pub unsafe extern "C" fn axas_map_linear(
 /// @param extents What follows what; not changed by anybody during the call.
 /// @param count Number of extents, not 0.
 /// @param flags As for axas_map_linear, without AXAS_REPLACE.
-/// @return As axas_map_linear. Otherwise as axas_map_linear.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+///     apply, unaligned, count 0, an empty extent, overflow, outside the space, host addresses above
+///     pa_bits;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Otherwise as axas_map_linear.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_extents(
@@ -85,7 +95,14 @@ pub unsafe extern "C" fn axas_map_extents(
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
 ///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC.
-/// @return As axas_map_linear.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+///     apply, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// The guest reads zeroes (unless AXAS_NO_ZERO). A lazy reservation takes no guest frames and only
 /// the tables on its two edges, at most 2 * (levels - 1) besides the root, whatever its size. Nothing
@@ -110,7 +127,13 @@ pub unsafe extern "C" fn axas_map_alloc(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1.
-/// @return As axas_map_linear; AXAS_ERR_UNSUPPORTED: a larger cookie.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// Takes tables like a lazy reservation. Lock class: exclusive. Callbacks: as axas_map_linear, no
 /// tlb_flush.
@@ -165,11 +188,15 @@ pub unsafe extern "C" fn axas_unmap(
 /// @param flags AXAS_READ, AXAS_WRITE, AXAS_EXECUTE (and AXAS_USER); any other bit is
 ///   AXAS_ERR_INVALID_INPUT. Memory type and options stay.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: as axas_map_linear;
+///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
+///     space;
 ///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
-///   page larger than 4 KiB, or for such a part of a page of 1 GiB;
+///     page larger than 4 KiB, or for such a part of a page of 1 GiB;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
-///   AXAS_ERR_NO_MEMORY, AXAS_ERR_BAD_STATE, AXAS_ERR_AGAIN: as axas_unmap.
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
+///     tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// Cuts split. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a
 /// permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
@@ -223,8 +250,13 @@ pub unsafe extern "C" fn axas_populate(
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @return As axas_populate; AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are
-///   no frames for the tables of the split.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
+///     of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
 /// had. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
@@ -277,9 +309,15 @@ unsafe fn some<const N: usize>(
 /// @param flags As for axas_map_linear.
 /// @param budget Entries to visit or write at most, holes included; at least 1.
 /// @param done Takes the bytes from gpa that are done, whatever the status; never null.
-/// @return AXAS_OK: all of it is done; AXAS_ERR_AGAIN: the budget is used up or should_yield said so, go
-///   on at gpa + done (0 only with AXAS_NO_WAIT); else as axas_map_linear, with AXAS_ERR_INVALID_INPUT
-///   for budget 0 too.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+///     apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, budget 0;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 ///
 /// Overlap is checked for the whole rest. The space comes out as after one call of axas_map_linear. An
 /// error leaves [gpa, gpa + done) as this call mapped it and the rest as it was. should_yield is asked
@@ -318,7 +356,15 @@ pub unsafe extern "C" fn axas_map_linear_some(
 /// @param flags As for axas_map_alloc.
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
-/// @return As axas_map_alloc and axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
+///     apply, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_alloc_some(
@@ -351,7 +397,13 @@ pub unsafe extern "C" fn axas_map_alloc_some(
 /// @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
-/// @return As axas_unmap and axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
+///     tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_unmap_some(
@@ -383,7 +435,17 @@ pub unsafe extern "C" fn axas_unmap_some(
 /// @param flags As for axas_protect.
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
-/// @return As axas_protect and axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
+///     space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
+///     page larger than 4 KiB, or for such a part of a page of 1 GiB;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
+///     tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_protect_some(
@@ -415,7 +477,13 @@ pub unsafe extern "C" fn axas_protect_some(
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
-/// @return As axas_populate and axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_populate_some(
@@ -446,7 +514,14 @@ pub unsafe extern "C" fn axas_populate_some(
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
-/// @return As axas_discard and axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
+///     of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_discard_some(

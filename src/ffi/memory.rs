@@ -106,8 +106,16 @@ pub unsafe extern "C" fn axas_read(
 /// @param len Bytes; 0 is fine.
 /// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
 /// @param done Takes the bytes that were copied, whatever the status; may be null.
-/// @return As axas_read. Otherwise as axas_read; what was written before an error stays.
+/// @return AXAS_OK: all of it;
+///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
+/// What was written before an error stays. Pages taken in, lock class and callbacks: as axas_read.
 /// A reserved page appears to the guest with what is written to it, never without: its frame is filled
 /// first. What is written whole is not zeroed before.
 #[unsafe(no_mangle)]
@@ -143,7 +151,16 @@ pub unsafe extern "C" fn axas_write(
 /// @param len Bytes; 0 is fine.
 /// @param access As for axas_write.
 /// @param done Takes the bytes that were filled, whatever the status; may be null.
-/// @return As axas_read. Otherwise as axas_write.
+/// @return AXAS_OK: all of it;
+///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fill(
@@ -176,9 +193,16 @@ pub unsafe extern "C" fn axas_fill(
 /// @param chunk Called with each piece, of at most 64 KiB; the pointer is good during the call. Returns 0 to
 ///   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before.
 /// @param ctx Passed to chunk.
-/// @return AXAS_OK, also when stopped; else as axas_read.
+/// @return AXAS_OK: all of it, or stopped;
+///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Lock class and callbacks: as axas_read.
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_for_each_chunk(
@@ -325,7 +349,16 @@ unsafe fn write_scalar<T>(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
 /// @param value Takes the value, in the host's byte order; untouched after an error.
-/// @return As axas_read. Otherwise as axas_read.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u8(
@@ -344,7 +377,16 @@ pub unsafe extern "C" fn axas_read_u8(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
-/// @return As axas_read. Otherwise as axas_write.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u8(
@@ -363,7 +405,16 @@ pub unsafe extern "C" fn axas_write_u8(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
 /// @param value Takes the value, in the host's byte order; untouched after an error.
-/// @return As axas_read. Otherwise as axas_read.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u16(
@@ -382,7 +433,16 @@ pub unsafe extern "C" fn axas_read_u16(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
-/// @return As axas_read. Otherwise as axas_write.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u16(
@@ -401,7 +461,16 @@ pub unsafe extern "C" fn axas_write_u16(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
 /// @param value Takes the value, in the host's byte order; untouched after an error.
-/// @return As axas_read. Otherwise as axas_read.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u32(
@@ -420,7 +489,16 @@ pub unsafe extern "C" fn axas_read_u32(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
-/// @return As axas_read. Otherwise as axas_write.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u32(
@@ -439,7 +517,16 @@ pub unsafe extern "C" fn axas_write_u32(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
 /// @param value Takes the value, in the host's byte order; untouched after an error.
-/// @return As axas_read. Otherwise as axas_read.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u64(
@@ -458,7 +545,16 @@ pub unsafe extern "C" fn axas_read_u64(
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
-/// @return As axas_read. Otherwise as axas_write.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u64(
