@@ -19,7 +19,7 @@ static uint64_t hash_bytes(uint64_t h, const uint8_t *bytes, size_t count)
 	return h;
 }
 
-axas_status_t run_create(struct side *side, const struct script *s)
+axas_status_t run_create(struct side *side, const struct script *s, uint32_t fail_at)
 {
 	axas_status_t status;
 
@@ -29,7 +29,7 @@ axas_status_t run_create(struct side *side, const struct script *s)
 	side->every = 0;
 	side->most_windows = 7;
 	side_hal(side, s->kind, s->has_released, s->has_yield, s->has_clean);
-	side_begin(side, 0, 0, 0, 0);
+	side_begin(side, 0, fail_at, 0, 0);
 	if (s->kind == HOST_WINDOWS)
 		status = side->engine->create_in(side->storage, AXAS_STORAGE_SIZE, &s->cfg,
 						 &side->hal, &side->space);
@@ -302,6 +302,8 @@ void run_step(struct side *side, const struct script *s, uint32_t index, struct 
 	const struct step *t = &s->step[index];
 
 	side_begin(side, index, t->fail_at, t->blind_at, t->yield_at);
+	side->may_write =
+		t->call == CALL_WRITE || t->call == CALL_FILL || t->call == CALL_WRITE_SCALAR;
 	o->done = 0;
 	memset(o->value, 0, sizeof(o->value));
 	o->contents = 0;

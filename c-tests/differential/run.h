@@ -18,7 +18,7 @@ struct outcome {
 	uint64_t hpa[PROBES], run[PROBES];
 };
 
-axas_status_t run_create(struct side *side, const struct script *s);
+axas_status_t run_create(struct side *side, const struct script *s, uint32_t fail_at);
 /* The space is looked at in PROBES places after the call. */
 void run_step(struct side *side, const struct script *s, uint32_t index, struct outcome *o);
 /* Everything that for_each says of the whole space. */

@@ -49,6 +49,7 @@ struct script {
 	enum host_kind kind;
 	int has_released, has_yield, has_clean, linear_reachable, refuses_huge;
 	uint32_t every;
+	uint32_t create_fail_at; /* before it is created with memory */
 	axas_gpa_t window;
 	uint64_t window_bytes;
 	struct step last[8]; /* where something is */

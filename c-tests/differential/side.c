@@ -134,6 +134,8 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 		for (uint64_t at = 0; at < bytes; at += PAGE)
 			side_touch(s, pa + at);
 	}
+	for (uint64_t i = 0; s->may_write && order <= 9 && i < 1ull << order; i++)
+		side_touch(s, pa + i * PAGE);
 	*(guest ? &s->guest_out : &s->tables_out) += 1ull << order;
 	s->seen.taken += 1ull << order;
 	return pa;

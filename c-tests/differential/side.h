@@ -97,6 +97,7 @@ struct side {
 	uint32_t windows, most_windows;
 
 	/* of the call */
+	int may_write; /* into frames that it takes */
 	uint32_t allocations, phase, fail_at, blind_at, translations, yield_at;
 	struct seen seen;
 

@@ -280,9 +280,10 @@ int main(int argc, char **argv)
 		return 2;
 	signal(SIGSEGV, crashed);
 	for (uint32_t i = 0; i < SCOPES; i++) {
-		const uint64_t limit = spare + transitions * scopes[i].share / 10;
+		const struct scope scope = scope_make(i, run.cfg.format);
+		const uint64_t limit = spare + transitions * scope.share / 10;
 
-		run_scope(&scopes[i], limit);
+		run_scope(&scope, limit);
 		total += run.transitions;
 		spare = run.transitions < limit ? limit - run.transitions : 0;
 	}

@@ -9,7 +9,7 @@
 /* Both halves of a cookie are kept in different places. */
 #define COOKIE 0x87654321ull
 
-const struct scope scopes[SCOPES] = {
+static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages",
 		.share = 3,
@@ -34,13 +34,46 @@ const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "1 GiB",
-		.share = 2,
+		.share = 1,
 		.is_plain = 1,
 		.points = 6,
 		.point = { BOUNDARY - GIB - PAGE, BOUNDARY - GIB, BOUNDARY - PAGE, BOUNDARY,
 			   BOUNDARY + 2 * MIB, BOUNDARY + GIB },
 	},
+	{
+		.name = "counts",
+		.share = 1,
+		.points = 6,
+	},
 };
+
+/*
+ * Pages of one table around the largest number of entries that an entry for the table has software bits
+ * to count: 5, 7, 8 and 2 of them, and three values that are no number.
+ */
+static void make_points_of_counts(struct scope *s, uint32_t format)
+{
+	static const uint64_t largest[] = {
+		[AXAS_FORMAT_EPT] = 29,
+		[AXAS_FORMAT_NPT] = 125,
+		[AXAS_FORMAT_ARM_S2] = 253,
+		[AXAS_FORMAT_RISCV_GSTAGE] = 3,
+	};
+	const uint64_t n = largest[format];
+	const uint64_t pages[] = { 0, 1, n - 1, n, n + 1, n + 2 };
+
+	for (uint32_t i = 0; i < s->points; i++)
+		s->point[i] = BOUNDARY + pages[i] * PAGE;
+}
+
+struct scope scope_make(uint32_t i, uint32_t format)
+{
+	struct scope s = scopes[i];
+
+	if (s.point[0] == 0)
+		make_points_of_counts(&s, format);
+	return s;
+}
 
 /* --- the alphabet ---------------------------------------------------------------------------- */
 

@@ -52,10 +52,9 @@ struct scope {
 	axas_gpa_t point[MOST_POINTS];
 };
 
-#define SCOPES 4u
+#define SCOPES 5u
 
-extern const struct scope scopes[SCOPES];
-
+struct scope scope_make(uint32_t i, uint32_t format);
 uint32_t letters_make(const struct scope *s, struct letter *letters);
 struct outcome letter_run(const struct letter *l);
 int letter_is_some(const struct letter *l);
