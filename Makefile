@@ -112,12 +112,12 @@ asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
 	@scripts/asan.sh
 
 differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commit, NEW=, CALLS=
-	@scripts/setup.sh test
+	@scripts/setup.sh quick
 	@$(if $(NEW),,scripts/build-lib.sh host)
 	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' CALLS='$(CALLS)' scripts/differential.sh
 
 exhaust: ## every call in every state of a tiny space, every allocation failing: TRANSITIONS= (minutes)
-	@scripts/setup.sh test
+	@scripts/setup.sh quick
 	@scripts/build-lib.sh host
 	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
 

@@ -46,6 +46,8 @@ without qemu-system-aarch64 scripts/check-install.sh find_package aarch64
 without pkg-config scripts/check-install.sh pkg-config host
 without aarch64-linux-gnu-gcc scripts/check-install.sh pkg-config aarch64
 without gcc scripts/tsan.sh
+without objcopy scripts/differential.sh
+without cmake scripts/exhaust.sh
 without qemu-system-aarch64 make -C examples/hypervisor run MACHINE=arm \
 	BUILD="$tools/none" LIB="$ROOT/build/aarch64/libaxaddrspace.a"
 without aarch64-linux-gnu-gcc make -C c-tests/machines check MACHINE=arm \
