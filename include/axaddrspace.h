@@ -878,7 +878,8 @@ typedef struct axas_hw_regs_t {
          */
         uint32_t root_bytes;
         /**
-         * AXAS_NEEDS_ bits: what the host must enable for these entries.
+         * AXAS_NEEDS_ bits: what the host must enable for these entries. What must be off is said of
+         * AXAS_FORMAT_EPT and AXAS_FORMAT_NPT.
          */
         uint32_t required_state;
         /**

@@ -190,7 +190,8 @@ pub struct axas_hw_regs_t {
     pub pa_bits: u32,
     /// Bytes of the root: 4096 times 1 to 16.
     pub root_bytes: u32,
-    /// AXAS_NEEDS_ bits: what the host must enable for these entries.
+    /// AXAS_NEEDS_ bits: what the host must enable for these entries. What must be off is said of
+    /// AXAS_FORMAT_EPT and AXAS_FORMAT_NPT.
     pub required_state: u32,
     /// Zero.
     pub reserved: [u64; 4],

@@ -3,42 +3,83 @@ use core::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use super::{axas_t, missed, put, refused, space};
 use crate::abi::*;
-use crate::address_space::{Access, Visit};
+use crate::address_space::{Access, Chunk, Visit};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 
 const _: () = assert!(size_of::<usize>() == size_of::<u64>());
 
-/// Visits a guest's memory and stores how many bytes were visited, if the host wants to know. `arguments` are
-/// address, length and access as the host gave them; `given` is what came of looking at its pointers.
+/// The calls that go over a range.
+#[derive(Clone, Copy)]
+enum Call {
+    Read,
+    Write,
+    Fill,
+    ForEachChunk,
+}
+
+const DIRECTIONS: u32 = AXAS_READ | AXAS_WRITE;
+
+impl Call {
+    #[cold]
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "axas_read",
+            Self::Write => "axas_write",
+            Self::Fill => "axas_fill",
+            Self::ForEachChunk => "axas_for_each_chunk",
+        }
+    }
+
+    /// What the host is about to do, from the access that it gave.
+    fn access(self, access: u32) -> Result<Access> {
+        match self {
+            Self::Read => Access::new(Permissions::READ, access),
+            Self::Write | Self::Fill => Access::filling(access),
+            Self::ForEachChunk => {
+                let direction = Permissions::from_bits_truncate(access & DIRECTIONS);
+                if direction.is_empty() {
+                    return Err(Error::InvalidInput);
+                }
+                Access::new(direction, access & !DIRECTIONS)
+            }
+        }
+    }
+}
+
+/// Visits a guest's memory and stores how many bytes were visited, if the host wants to know. There is nothing
+/// to visit it with where the host gave no usable pointer. The arguments are as many as there are registers:
+/// below here the stack is deepest.
 ///
 /// # Safety
 /// The handle is null or live; `done` is null or valid for a write.
+#[inline(never)]
 unsafe fn visit(
-    call: &'static str,
+    call: Call,
     handle: *const axas_t,
-    arguments: [u64; 3],
-    access: Result<Access>,
-    given: Result<()>,
+    gpa: u64,
+    len: u64,
+    access: u32,
     done: *mut u64,
-    visit: &mut Visit<'_>,
+    visit: Option<&mut Visit<'_>>,
 ) -> axas_status_t {
     // SAFETY: the caller's promise is the one asked for.
-    let checked = unsafe { put_done(done, 0) }
-        .and(given)
-        .and_then(|()| access)
-        .and_then(|access| unsafe { Ok((space(handle)?, access)) });
-    let (space, access) = match checked {
+    let checked = unsafe { put_done(done, 0) }.and_then(|()| {
+        let visit = visit.ok_or(Error::InvalidInput)?;
+        let checked = call.access(access)?;
+        // SAFETY: as above.
+        Ok((unsafe { space(handle)? }, checked, visit))
+    });
+    let (space, checked, visit) = match checked {
         Ok(checked) => checked,
-        Err(error) => return refused(call, arguments, error),
+        Err(error) => return refused(call.name(), [gpa, len, access.into()], error),
     };
-    let [gpa, len, _] = arguments;
     let mut bytes = 0;
-    let outcome = space.for_each_chunk(gpa, len, access, &mut bytes, visit);
+    let outcome = space.for_each_chunk(gpa, len, checked, &mut bytes, visit);
     // SAFETY: as above.
     match unsafe { put_done(done, bytes) }.and(outcome) {
         Ok(()) => AXAS_OK,
-        Err(error) => missed(call, arguments, error),
+        Err(error) => missed(call.name(), [gpa, len, access.into()], error),
     }
 }
 
@@ -81,21 +122,19 @@ pub unsafe extern "C" fn axas_read(
     access: u32,
     done: *mut usize,
 ) -> axas_status_t {
-    let arguments = [gpa, len as u64, access.into()];
-    let access = Access::new(Permissions::READ, access);
-    let given = if buf.is_null() && len != 0 { Err(Error::InvalidInput) } else { Ok(()) };
-    let done = done.cast();
+    // Where the byte of guest-physical address 0 would go: one word less on the stack than both addresses.
+    let zero = buf.cast::<u8>().wrapping_sub(gpa as usize);
+    let mut copy = move |chunk: &Chunk<'_>| {
+        // SAFETY: 1. the chunk is readable while it is visited; 2. `buf` has `len` bytes, of which the chunk
+        // covers those from `chunk.gpa - gpa` on; 3. `copy_from` allows a buffer that is memory of the guest;
+        // 4. the guest may write meanwhile: the bytes are data to nobody here.
+        unsafe { zero.wrapping_add(chunk.gpa as usize).copy_from(chunk.host(), chunk.bytes()) };
+        Ok(true)
+    };
+    let given = !buf.is_null() || len == 0;
+    let copy = if given { Some(&mut copy as &mut Visit<'_>) } else { None };
     // SAFETY: the handle is null or live, `done` null or valid for a write.
-    unsafe {
-        visit("axas_read", space, arguments, access, given, done, &mut move |chunk| {
-            let offset = chunk.gpa.wrapping_sub(gpa) as usize;
-            // SAFETY: 1. the chunk is readable while it is visited; 2. `buf` has `len` bytes, of which the chunk
-            // covers `[offset, offset + bytes)`; 3. `copy_from` allows a buffer that is memory of the guest;
-            // 4. the guest may write meanwhile: the bytes are data to nobody here.
-            buf.cast::<u8>().add(offset).copy_from(chunk.host(), chunk.bytes());
-            Ok(true)
-        })
-    }
+    unsafe { visit(Call::Read, space, gpa, len as u64, access, done.cast(), copy) }
 }
 
 /// Copies into a guest's memory.
@@ -128,19 +167,16 @@ pub unsafe extern "C" fn axas_write(
     access: u32,
     done: *mut usize,
 ) -> axas_status_t {
-    let arguments = [gpa, len as u64, access.into()];
-    let access = Access::filling(access);
-    let given = if buf.is_null() && len != 0 { Err(Error::InvalidInput) } else { Ok(()) };
-    let done = done.cast();
+    let zero = buf.cast::<u8>().wrapping_sub(gpa as usize);
+    let mut copy = move |chunk: &Chunk<'_>| {
+        // SAFETY: as in `axas_read`, the other way round.
+        unsafe { chunk.host().copy_from(zero.wrapping_add(chunk.gpa as usize), chunk.bytes()) };
+        Ok(true)
+    };
+    let given = !buf.is_null() || len == 0;
+    let copy = if given { Some(&mut copy as &mut Visit<'_>) } else { None };
     // SAFETY: the handle is null or live, `done` null or valid for a write.
-    unsafe {
-        visit("axas_write", space, arguments, access, given, done, &mut move |chunk| {
-            let offset = chunk.gpa.wrapping_sub(gpa) as usize;
-            // SAFETY: as in `axas_read`, the other way round.
-            chunk.host().copy_from(buf.cast::<u8>().add(offset), chunk.bytes());
-            Ok(true)
-        })
-    }
+    unsafe { visit(Call::Write, space, gpa, len as u64, access, done.cast(), copy) }
 }
 
 /// Fills a guest's memory with a byte.
@@ -171,16 +207,13 @@ pub unsafe extern "C" fn axas_fill(
     access: u32,
     done: *mut u64,
 ) -> axas_status_t {
-    let arguments = [gpa, len, access.into()];
-    let access = Access::filling(access);
+    let mut fill = move |chunk: &Chunk<'_>| {
+        // SAFETY: the chunk is writable while it is visited.
+        unsafe { chunk.host().write_bytes(byte, chunk.bytes()) };
+        Ok(true)
+    };
     // SAFETY: the handle is null or live, `done` null or valid for a write.
-    unsafe {
-        visit("axas_fill", space, arguments, access, Ok(()), done, &mut move |chunk| {
-            // SAFETY: the chunk is writable while it is visited.
-            chunk.host().write_bytes(byte, chunk.bytes());
-            Ok(true)
-        })
-    }
+    unsafe { visit(Call::Fill, space, gpa, len, access, done, Some(&mut fill)) }
 }
 
 /// Calls back with the pieces of a guest's memory that lie side by side in the host's, in order.
@@ -213,21 +246,16 @@ pub unsafe extern "C" fn axas_for_each_chunk(
     chunk: axas_chunk_fn,
     ctx: *mut c_void,
 ) -> axas_status_t {
-    let arguments = [gpa, len, access.into()];
-    let direction = Permissions::from_bits_truncate(access & (AXAS_READ | AXAS_WRITE));
-    let access = Access::new(direction, access & !(AXAS_READ | AXAS_WRITE));
-    let given =
-        if chunk.is_none() || direction.is_empty() { Err(Error::InvalidInput) } else { Ok(()) };
+    let mut report = move |found: &Chunk<'_>| {
+        // SAFETY: by the caller's promise the callback takes these arguments and returns.
+        Ok(chunk.is_some_and(|chunk| unsafe {
+            chunk(ctx, found.gpa, found.host().cast(), found.bytes()) != 0
+        }))
+    };
+    let report = if chunk.is_some() { Some(&mut report as &mut Visit<'_>) } else { None };
     let done = core::ptr::null_mut();
     // SAFETY: the handle is null or live.
-    unsafe {
-        visit("axas_for_each_chunk", space, arguments, access, given, done, &mut move |found| {
-            // SAFETY: by the caller's promise the callback takes these arguments and returns.
-            Ok(chunk.is_some_and(|chunk| {
-                chunk(ctx, found.gpa, found.host().cast(), found.bytes()) != 0
-            }))
-        })
-    }
+    unsafe { visit(Call::ForEachChunk, space, gpa, len, access, done, report) }
 }
 
 /// Moves a value of 1, 2, 4 or 8 bytes with one load and one store.
