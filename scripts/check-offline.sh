@@ -6,6 +6,7 @@ set -euo pipefail
 cd "$ROOT"
 arch=${1:-host}
 formats_of "$arch" >/dev/null
+load_toolchain
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -16,6 +17,11 @@ cd "$work/sources"
 # The command of the page.
 command=$(sed -n 's/^\(mkdir -p .cargo && cargo vendor .*\)$/\1/p' docs/offline.md)
 [ -n "$command" ] || die "docs/offline.md has no line that vendors"
+# And its addition where core is built from source.
+if [ "$arch" != host ] && [ -n "$BARE_FLAGS" ]; then
+	addition=$(grep -o -- '--sync /[^`]*' docs/offline.md) || die "docs/offline.md does not vendor what core needs"
+	command=${command/ vendor >/ $addition vendor >}
+fi
 bash -c "$command" 2>"$work/vendor.txt" || die "'$command' fails: $(tail -n 3 "$work/vendor.txt")"
 
 alone=(unshare --map-root-user --net)
