@@ -116,7 +116,7 @@ for rust in "${rusts[@]}"; do
 		say "make $command with ${rust/debian/no Rust}; log: $log"
 		before=$(du -sm "$root" | cut -f1)
 		ended=0
-		{ time inside "$root" make -C axaddrspace "$command" >"$log" 2>&1; } 2>"${log%.txt}.time" || ended=$?
+		{ time inside "$root" make --no-print-directory -C axaddrspace "$command" >"$log" 2>&1; } 2>"${log%.txt}.time" || ended=$?
 		[ $ended -eq 0 ] || code=1
 		say "make $command with ${rust/debian/no Rust}: exit code $ended, $(cat "${log%.txt}.time"), $((
 			$(du -sm "$root" | cut -f1) - before)) MB more; it closed with: $(tail -n1 "$log")"

@@ -39,6 +39,7 @@ apt_install() {
 		have sudo || die "$what. Neither root nor sudo; as root, run: $command"
 		as_root=(sudo)
 	fi
+	say "$what; apt-get installs it now, the first time for minutes (README.md has times and disk)"
 	if [ $apt_is_updated = no ]; then
 		run "${as_root[@]}" apt-get -qq update ||
 			say "(some package lists did not update; going on with those there are)"

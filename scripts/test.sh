@@ -88,6 +88,7 @@ close() {
 }
 
 if [ "${1:-}" = quick ]; then
+	say "The quick tests: about a minute on 2 cores"
 	quick_c_tests() {
 		run cmake -S c-tests -B "$BUILD/c-tests-quick" -G Ninja -DAXAS_QUICK=ON &&
 			run cmake --build "$BUILD/c-tests-quick" &&
@@ -99,6 +100,7 @@ if [ "${1:-}" = quick ]; then
 	close
 fi
 
+say "All tests: about 15 minutes on 2 cores; what was printed is also in build/test-logs"
 for arch in host x86_64 aarch64 riscv64; do
 	{ scripts/build-lib.sh $arch && DEBUG_SYMBOLS=1 scripts/build-lib.sh $arch build/$arch-symbols; } ||
 		count "the library for $arch" 1 0 0
