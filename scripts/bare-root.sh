@@ -2,8 +2,8 @@
 # bare-root.sh [RUST [COMMAND...]]: what somebody sees whose first commands after `git clone` are `make run`
 # and `make test`: run each as the first one in a Debian 12 of its own with git and make and nothing else.
 # What is committed is tried. RUST is `debian` (no Rust there), `rustup` (a copy of this machine's rustup
-# and stable toolchain, without targets) or, if left out, both, one after the other. COMMAND is `run`,
-# `test` or both. Packages come from where this machine's apt takes them, crates likewise.
+# and stable toolchain, without targets) or, if left out, both, one after the other. COMMAND is `run`, `test`
+# or `test-quick`; the first two, if left out. Packages come from where this machine's apt takes them, crates likewise.
 #
 # Logs are left in build/bare-root/RUST-COMMAND.txt. Needs root, debootstrap, about 8 GB below build/.
 set -euo pipefail
@@ -16,14 +16,14 @@ rusts=(debian rustup)
 commands=(run test)
 case ${1:-} in
 debian | rustup) rusts=("$1") && shift ;;
-'' | run | test) ;;
+'' | run | test-quick | test) ;;
 *) misuse "RUST=$1 is not known; one of: debian rustup" ;;
 esac
 [ $# -eq 0 ] || commands=("$@")
 for command in "${commands[@]}"; do
 	case $command in
-	run | test) ;;
-	*) misuse "COMMAND=$command is not known; one of: run test" ;;
+	run | test-quick | test) ;;
+	*) misuse "COMMAND=$command is not known; one of: run test-quick test" ;;
 	esac
 done
 
@@ -72,7 +72,7 @@ make_root() {
 		cp -a "${RUSTUP_HOME:-$HOME/.rustup}/settings.toml" "$root/root/.rustup/"
 		cp -a "$toolchain" "$root/root/.rustup/toolchains/"
 		inside "$root" rustup target remove "$(bare_target x86_64)" "$(bare_target aarch64)" \
-			"$(bare_target riscv64)" >/dev/null 2>&1
+			"$(bare_target riscv64)" >/dev/null 2>&1 || true # there were none
 	fi
 	git clone --quiet --no-local "$ROOT" "$root/root/axaddrspace"
 }
