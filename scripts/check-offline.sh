@@ -33,5 +33,5 @@ run "${alone[@]}" env -u CARGO_TARGET_DIR RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rus
 	CARGO_HOME="$work/home/.cargo" SETUP=0 make lib ARCH="$arch"
 cmp "build/$arch/libaxaddrspace.a" "$ROOT/build/$arch/libaxaddrspace.a" ||
 	die "the archive made without a network is another one"
-[ ! -e "$work/home/.cargo/registry" ] || die "cargo downloaded: $(find "$work/home/.cargo/registry" | head)"
+[ ! -e "$work/home/.cargo/registry/cache" ] || die "cargo downloaded: $(ls -R "$work/home/.cargo/registry/cache")"
 say "$arch: built without a network"
