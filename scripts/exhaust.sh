@@ -2,7 +2,7 @@
 # exhaust.sh: every call in every state of a tiny space, every allocation failing (docs/testing.md). From the
 # environment:
 #
-#   TRANSITIONS=N      for each format (24,000,000)
+#   TRANSITIONS=N      for each format (30,000,000)
 #   FORMAT="ept ..."   of ept npt arm riscv (all)
 #   NEW=FILE           the archive (build/host/libaxaddrspace.a)
 set -euo pipefail
@@ -16,6 +16,6 @@ cmake --build build/exhaust --target exhaust >/dev/null
 
 failed=0
 for format in ${FORMAT:-ept npt arm riscv}; do
-	build/exhaust/exhaust/exhaust "$format" "${TRANSITIONS:-24000000}" || failed=1
+	build/exhaust/exhaust/exhaust "$format" "${TRANSITIONS:-30000000}" || failed=1
 done
 exit "$failed"

@@ -88,7 +88,7 @@ static void add(struct alphabet *a, enum letter_kind kind, axas_gpa_t gpa, uint6
 	struct letter *l = &a->letter[a->count++];
 
 	*l = (struct letter){ .kind = kind, .flags = flags, .gpa = gpa, .size = size };
-	if (kind == MAP_LINEAR || kind == MAP_LINEAR_SOME)
+	if (kind == MAP_LINEAR || kind == MAP_EXTENTS || kind == MAP_LINEAR_SOME)
 		l->value = LINEAR_PA + gpa;
 	else if (kind == REPLACE)
 		l->value = OTHER_PA + gpa;
@@ -121,6 +121,7 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	add(a, DISCARD, gpa, size, 0);
 	if (size == PAGE)
 		return;
+	add(a, MAP_EXTENTS, gpa, size, RW | (medium ? 0u : (axas_flags_t)AXAS_MAX_2M));
 	add(a, MAP_LINEAR_SOME, gpa, size, RW);
 	add(a, MAP_ALLOC_SOME, gpa, size, RW);
 	add(a, UNMAP_SOME, gpa, size, 0);
@@ -173,7 +174,14 @@ static axas_status_t run_some(const struct letter *l, uint64_t *done)
 
 static int64_t run_whole(const struct letter *l)
 {
+	const axas_extent_t extents[] = {
+		{ l->value, PAGE },
+		{ l->value + PAGE, l->size - PAGE },
+	};
+
 	switch (l->kind) {
+	case MAP_EXTENTS:
+		return axas_map_extents(space, l->gpa, extents, 2, l->flags);
 	case MAP_LINEAR:
 	case REPLACE:
 		return axas_map_linear(space, l->gpa, l->value, l->size, l->flags);
@@ -229,6 +237,7 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 {
 	switch (l->kind) {
 	case MAP_LINEAR:
+	case MAP_EXTENTS:
 	case MAP_ALLOC:
 	case MAP_TRAP:
 	case MAP_LINEAR_SOME:
@@ -255,6 +264,7 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 
 	switch (l->kind) {
 	case MAP_LINEAR:
+	case MAP_EXTENTS:
 	case MAP_LINEAR_SOME:
 	case REPLACE:
 		r.state = AXAS_STATE_LINEAR;
@@ -293,14 +303,12 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 void letter_print(const struct letter *l)
 {
 	static const char *const names[] = {
-		"map_linear",     "map_linear (replace)",
-		"map_alloc",      "map_trap",
-		"unmap",          "protect",
-		"populate",       "discard",
-		"clear",          "map_linear_some",
-		"map_alloc_some", "unmap_some",
-		"protect_some",   "populate_some",
-		"discard_some",   "handle_page_fault",
+		"map_linear",   "map_extents",       "map_linear (replace)",
+		"map_alloc",    "map_trap",          "unmap",
+		"protect",      "populate",          "discard",
+		"clear",        "map_linear_some",   "map_alloc_some",
+		"unmap_some",   "protect_some",      "populate_some",
+		"discard_some", "handle_page_fault",
 	};
 
 	printf("%-20s gpa %#" PRIx64 " size %#" PRIx64 " flags %#x value %#" PRIx64, names[l->kind],

@@ -12,6 +12,7 @@
 
 enum letter_kind {
 	MAP_LINEAR,
+	MAP_EXTENTS, /* the first page, and the rest, that follows it */
 	REPLACE,
 	MAP_ALLOC,
 	MAP_TRAP,
