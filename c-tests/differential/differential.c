@@ -420,6 +420,12 @@ int main(int argc, char **argv)
 		report(at);
 		return 1;
 	}
+	/* what never succeeds is not compared */
+	for (uint32_t c = 0; c < CALL_CREATE && calls >= 40000; c++)
+		if (run.succeeded[c] == 0) {
+			printf("%s: no %s succeeded\n", run.format, call_names[c]);
+			return 1;
+		}
 	summary((double)(clock() - start) / CLOCKS_PER_SEC);
 	return 0;
 }

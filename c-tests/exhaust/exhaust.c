@@ -29,6 +29,7 @@ static struct {
 	const struct scope *scope;
 	axas_config_t cfg;
 	struct letter letter[MOST_LETTERS];
+	uint8_t succeeded[MOST_LETTERS];
 	uint32_t letters;
 	struct node *node;
 	uint32_t nodes;
@@ -183,6 +184,7 @@ static void expand(uint32_t node)
 			else
 				run.failures++;
 			run.transitions++;
+			run.succeeded[i] |= (uint8_t)changed;
 			if (changed)
 				arrive(node, i, fail);
 			world_restore();
@@ -209,7 +211,7 @@ static uint32_t features(uint32_t format, int is_plain)
 static void run_scope(const struct scope *s, uint64_t limit)
 {
 	const clock_t start = clock();
-	uint32_t node = 0, depth;
+	uint32_t node = 0, depth, idle = 0;
 	double seconds;
 
 	run.scope = s;
@@ -217,6 +219,7 @@ static void run_scope(const struct scope *s, uint64_t limit)
 	run.cfg.size = s->point[s->points - 1] - s->point[0];
 	run.cfg.features = features(run.cfg.format, s->is_plain);
 	run.letters = letters_make(s, run.letter);
+	memset(run.succeeded, 0, sizeof(run.succeeded));
 	run.nodes = 0;
 	run.transitions = 0;
 	run.failures = 0;
@@ -239,7 +242,10 @@ static void run_scope(const struct scope *s, uint64_t limit)
 		printf("all states there are");
 	else
 		printf("all states within %u calls of the empty one", depth > 0 ? depth - 1 : 0);
-	printf(", %.0f/s\n", (double)run.transitions / seconds);
+	for (uint32_t i = 0; i < run.letters; i++)
+		idle += run.succeeded[i] == 0;
+	printf(", %u calls that never change anything, %.0f/s\n", idle,
+	       (double)run.transitions / seconds);
 	fflush(stdout);
 }
 
