@@ -1475,7 +1475,8 @@ axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
  *
  * Uses the largest pages (4 KiB, 2 MiB, 1 GiB) that both addresses, the rest of the range, the
  * features and the options allow. The frames stay the host's and are never freed here. Nothing
- * changes on error.
+ * changes on error. Whether host memory is a table of this space a map cannot know, and a guest that gets
+ * one can write its own translation: the host's page allocator answers for that. axas_audit finds it.
  *
  * With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
  * taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map
@@ -2173,9 +2174,11 @@ AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_s
  * @param space The space.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
  *   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
- *   outside the space, an empty table, tables that point to each other, or counts that differ.
+ *   outside the space, an empty table, tables that point to each other, a page of the guest that is a table
+ *   of the space, or counts that differ.
  *
- * Defence in depth, and for tests: reads every entry. The library's own lock is held exclusively; with
+ * Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
+ * do not stand side by side in host memory. The library's own lock is held exclusively; with
  * AXAS_CALLER_LOCKED the shared class is enough and counts are not compared. Callbacks: phys_to_virt,
  * release_virt, relax.
  */

@@ -123,17 +123,22 @@ impl AddressSpace {
         loop {
             match self.visit_chunk(gpa, left, access, done, visit)? {
                 Visited::Chunk { goes_on } => return Ok(goes_on),
-                Visited::Reservation if access.fills => {
-                    let end = gpa.wrapping_add(left);
-                    let mut filling = Filling::new(gpa, end, access.cleans, visit);
-                    let verdict = self.take_filled_page_in(gpa, access.needs, &mut filling);
-                    if self.is_taken_in(verdict)? {
-                        *done = done.wrapping_add(filling.bytes());
+                Visited::Reservation => {
+                    let mut spare = Spare::none();
+                    let prepared = if access.fills {
+                        self.filled_frame(gpa, left, access, visit, &mut spare)
+                    } else {
+                        Ok(())
+                    };
+                    let verdict = match prepared {
+                        Ok(()) => self.take_page_in(gpa, access.needs, &mut spare),
+                        Err(verdict) => verdict,
+                    };
+                    let is_taken_in = self.is_taken_in(verdict)?;
+                    if is_taken_in && access.fills {
+                        *done = done.wrapping_add(spare.filled_bytes());
                         return Ok(true);
                     }
-                }
-                Visited::Reservation => {
-                    self.is_taken_in(self.take_page_in(gpa, access.needs, Spare::NONE))?;
                 }
             }
         }
@@ -191,6 +196,23 @@ impl AddressSpace {
         }
         let offset = gpa.wrapping_sub(found.base(gpa));
         Ok(Some(Piece { address: address.wrapping_add(offset), bytes, owner }))
+    }
+
+    /// A frame for the reservation at an address, filled with what goes there, or the verdict of a fault
+    /// that gets none. Apart from the fault, so that neither is on the stack of the other.
+    #[inline(never)]
+    fn filled_frame(
+        &self,
+        gpa: u64,
+        left: u64,
+        access: Access,
+        visit: &mut Visit<'_>,
+        spare: &mut Spare,
+    ) -> core::result::Result<(), Verdict> {
+        let end = gpa.wrapping_add(left);
+        let mut filling = Filling::new(gpa, end, access.needs, access.cleans, visit);
+        *spare = self.prepare_frame(&mut filling)?;
+        Ok(())
     }
 
     /// Whether the fault of a copy brought the page's frame, or the reason why there is none.

@@ -7,7 +7,7 @@ use log::Level;
 use super::{AddressSpace, Verdict, with_engine};
 use crate::abi::axas_flags_t;
 use crate::addr::{Bits, GuestPhysAddr};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::flags::Permissions;
 use crate::hal::Counts;
 use crate::logging;
@@ -21,7 +21,9 @@ impl AddressSpace {
     /// Handles a second-stage fault of a guest.
     pub fn page_fault(&self, gpa: u64, access: axas_flags_t) -> Verdict {
         let verdict = match Permissions::from_bits(access) {
-            Some(access) if !access.is_empty() => self.take_page_in(gpa, access, Spare::NONE),
+            Some(access) if !access.is_empty() => {
+                self.take_page_in(gpa, access, &mut Spare::none())
+            }
             _ => {
                 let refusal = Err(Error::InvalidInput);
                 logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
@@ -39,7 +41,7 @@ impl AddressSpace {
 
     /// As [`AddressSpace::page_fault`]; an empty access is always allowed. A spare frame is installed, or
     /// goes back.
-    pub(super) fn take_page_in(&self, gpa: u64, access: Permissions, spare: Spare) -> Verdict {
+    pub(super) fn take_page_in(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Verdict {
         if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
             return self.counted(Verdict::Unmapped);
         }
@@ -57,44 +59,31 @@ impl AddressSpace {
         outcome.verdict
     }
 
-    /// As [`AddressSpace::take_page_in`], for an address of the space; a frame that it installs is filled
-    /// first. SPURIOUS also where another fault came in between, RESOLVED only if the frame was filled.
-    #[inline(always)] // One frame less on a stack that is close to its limit.
-    pub(super) fn take_filled_page_in(
+    /// A filled frame for the fault at an address of the space, no frame where none can be installed, or the
+    /// verdict where there is none to be had.
+    #[inline(always)]
+    pub(super) fn prepare_frame(
         &self,
-        gpa: u64,
-        access: Permissions,
         filling: &mut Filling<'_, '_>,
-    ) -> Verdict {
-        match self.filled_frame(gpa, access, filling) {
-            Ok(spare) => self.take_page_in(gpa, access, spare),
-            Err(Error::Again) => self.counted(Verdict::Retry),
-            Err(Error::NoMemory) => self.counted(Verdict::NoMemory),
-            Err(_) => self.counted(Verdict::Error),
-        }
-    }
-
-    /// A filled frame for the reservation at an address; none where nothing can be installed.
-    #[inline(never)]
-    fn filled_frame(
-        &self,
-        gpa: u64,
-        access: Permissions,
-        filling: &mut Filling<'_, '_>,
-    ) -> Result<Spare> {
-        let guard = self.lock.try_shared().ok_or(Error::Again)?;
+    ) -> core::result::Result<Spare, Verdict> {
+        let Some(guard) = self.lock.try_shared() else {
+            return Err(self.counted(Verdict::Retry));
+        };
         let counts = Counts::default();
         let ledger = self.ledger(&counts);
-        let spare =
-            with_engine!(self, &ledger, engine => engine.filled_frame(gpa, access, filling));
+        let spare = with_engine!(self, &ledger, engine => engine.filled_frame(filling));
         self.count_frames(guard.shard(), &counts, 0);
-        spare
+        spare.map_err(|error| match error {
+            Error::NoMemory => self.counted(Verdict::NoMemory),
+            _ => self.counted(Verdict::Error),
+        })
     }
 
     /// Gives a frame back that was not installed.
-    #[inline(always)]
-    fn give_back(&self, spare: Spare) {
-        if let Some(frame) = spare.frame {
+    #[cold]
+    #[inline(never)]
+    fn give_back(&self, spare: &mut Spare) {
+        if let Some(frame) = spare.frame.take() {
             let counts = Counts::default();
             drop(self.ledger(&counts).adopt(frame));
             self.count_frames(self.lock.shard(), &counts, 0);

@@ -161,9 +161,11 @@ pub unsafe extern "C" fn axas_stats(
 /// @param space The space.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
 ///   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
-///   outside the space, an empty table, tables that point to each other, or counts that differ.
+///   outside the space, an empty table, tables that point to each other, a page of the guest that is a table
+///   of the space, or counts that differ.
 ///
-/// Defence in depth, and for tests: reads every entry. The library's own lock is held exclusively; with
+/// Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
+/// do not stand side by side in host memory. The library's own lock is held exclusively; with
 /// AXAS_CALLER_LOCKED the shared class is enough and counts are not compared. Callbacks: phys_to_virt,
 /// release_virt, relax.
 #[unsafe(no_mangle)]

@@ -23,7 +23,8 @@ use crate::error::{Error, Result};
 ///
 /// Uses the largest pages (4 KiB, 2 MiB, 1 GiB) that both addresses, the rest of the range, the
 /// features and the options allow. The frames stay the host's and are never freed here. Nothing
-/// changes on error.
+/// changes on error. Whether host memory is a table of this space a map cannot know, and a guest that gets
+/// one can write its own translation: the host's page allocator answers for that. axas_audit finds it.
 ///
 /// With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
 /// taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map

@@ -400,6 +400,7 @@ impl Host {
     }
 
     /// Zeroes a guest frame.
+    #[inline(never)]
     pub(crate) fn zero(&self, frame: HostPhysAddr, order: u32) -> Result<()> {
         self.for_each_page(frame, order, |window| {
             // SAFETY: 1. the window is open on a page of a frame of ours; 2. no entry names the frame
@@ -408,7 +409,8 @@ impl Host {
         })
     }
 
-    /// Cleans a guest frame that was zeroed through the cache.
+    /// Cleans a guest frame that was written through the cache.
+    #[inline(never)]
     pub(crate) fn clean_frame(&self, frame: HostPhysAddr, order: u32) -> Result<()> {
         self.for_each_page(frame, order, |window| {
             self.clean(window.base.as_ptr(), PAGE_SIZE as usize, Purpose::Guest);

@@ -26,19 +26,19 @@ pub(crate) struct Census {
 }
 
 /// A look at every entry: nothing may stand outside of `[start, end)`.
-struct Inspection {
+struct Inspection<'c> {
     start: u64,
     end: u64,
-    census: Census,
+    census: &'c mut Census,
 }
 
 impl<F: Format> Engine<'_, F> {
     /// Frames of tables that there are, the root's included.
-    fn table_count(&self) -> u64 {
+    pub(super) fn table_count(&self) -> u64 {
         self.npt.tables.load(Ordering::Relaxed)
     }
 
-    fn root_page_count(&self) -> u64 {
+    pub(super) fn root_page_count(&self) -> u64 {
         1_u64.wrapping_shl(self.npt.shape.root_order)
     }
 
@@ -75,18 +75,24 @@ impl<F: Format> Engine<'_, F> {
         }
     }
 
-    /// That every entry is one that this library writes, stands inside `[start, end)`, and that no table
-    /// but the root is empty.
+    /// That every entry is one that this library writes, stands inside `[start, end)`, that no table but the
+    /// root is empty and no leaf covers a table. Fills an empty census.
+    #[inline(always)]
+    pub(crate) fn audit(&self, start: u64, end: u64, census: &mut Census) -> Result<()> {
+        self.take_census(start, end, census)?;
+        self.check_unexposed()
+    }
+
     #[inline(never)]
-    pub(crate) fn audit(&self, start: u64, end: u64) -> Result<Census> {
-        let census = Census { tables: self.root_page_count(), ..Census::default() };
+    fn take_census(&self, start: u64, end: u64, census: &mut Census) -> Result<()> {
+        census.tables = self.root_page_count();
         let mut inspection = Inspection { start, end, census };
         let mut cursor = Cursor::nowhere();
         self.begin_at_root(&mut cursor);
         loop {
             let step = cursor.step(self)?;
             if let Step::End = step {
-                return Ok(inspection.census);
+                return Ok(());
             }
             self.inspect_run(&mut inspection, &cursor.run)?;
             if let Step::Table(table) = step {
@@ -102,7 +108,7 @@ impl<F: Format> Engine<'_, F> {
     }
 
     /// Over everything that the pages of the root cover.
-    fn begin_at_root(&self, cursor: &mut Cursor) {
+    pub(super) fn begin_at_root(&self, cursor: &mut Cursor) {
         let end = self.root_page_count().wrapping_mul(table_size(self.levels()));
         cursor.begin(self, 0, end);
     }
@@ -114,7 +120,7 @@ impl<F: Format> Engine<'_, F> {
         if is_frame { Ok(()) } else { Err(Error::BadState) }
     }
 
-    fn inspect_run(&self, inspection: &mut Inspection, run: &Run) -> Result<()> {
+    fn inspect_run(&self, inspection: &mut Inspection<'_>, run: &Run) -> Result<()> {
         let table = self.open(run.page)?;
         for index in table.occupied(run.span) {
             self.inspect(inspection, table.load(index), run.level, run.gpa_of(index))?;
@@ -125,7 +131,7 @@ impl<F: Format> Engine<'_, F> {
     #[inline(never)]
     fn inspect(
         &self,
-        inspection: &mut Inspection,
+        inspection: &mut Inspection<'_>,
         entry: Entry<F>,
         level: u32,
         gpa: u64,
@@ -145,7 +151,7 @@ impl<F: Format> Engine<'_, F> {
                 if !is_aligned || !self.npt.host.is_in_width(address, size) {
                     return Err(Error::BadState);
                 }
-                let census = &mut inspection.census;
+                let census = &mut *inspection.census;
                 if let Some(leaves) = census.leaves.get_mut(level.wrapping_sub(1) as usize) {
                     *leaves = leaves.wrapping_add(1);
                 }

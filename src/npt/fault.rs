@@ -49,27 +49,42 @@ pub(super) const LARGEST_FAULT: u32 = 2;
 /// A frame that a fault has and no entry names.
 pub(crate) struct Spare {
     pub(crate) frame: Option<Frame>,
-    /// Something was written to it for a reservation with these attributes: no other frame will do.
-    pub(super) filled_for: Option<Attributes>,
+    /// Something was written to it: no other frame will do.
+    pub(super) filled: Option<Filled>,
+}
+
+/// What was written to a frame of at most 2 MiB.
+#[derive(Clone, Copy)]
+pub(super) struct Filled {
+    /// Those of the reservation for which it was prepared.
+    pub(super) attributes: Attributes,
+    pub(super) bytes: u32,
 }
 
 impl Spare {
     /// No frame yet.
-    pub(crate) const NONE: Self = Self { frame: None, filled_for: None };
+    pub(crate) const fn none() -> Self {
+        Self { frame: None, filled: None }
+    }
+
+    /// Bytes that were written to the frame.
+    pub(crate) fn filled_bytes(&self) -> u64 {
+        self.filled.map_or(0, |filled| filled.bytes.into())
+    }
 }
 
 impl<'a, F: Format> Engine<'a, F> {
     /// Handles a fault at an address of the space.
-    pub(crate) fn page_fault(&self, gpa: u64, access: Permissions, spare: Spare) -> Outcome {
+    pub(crate) fn page_fault(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Outcome {
         let outcome = self.install_at(gpa, access, spare);
         self.repair(gpa, outcome);
         outcome
     }
 
     #[inline(always)]
-    fn install_at(&self, gpa: u64, access: Permissions, mut spare: Spare) -> Outcome {
-        let outcome = self.install_or_judge(gpa, access, &mut spare);
-        if let Some(frame) = spare.frame {
+    fn install_at(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Outcome {
+        let outcome = self.install_or_judge(gpa, access, spare);
+        if let Some(frame) = spare.frame.take() {
             drop(self.ledger.adopt(frame));
         }
         outcome
@@ -151,7 +166,7 @@ impl<'a, F: Format> Engine<'a, F> {
         spare: &mut Spare,
     ) -> Result<Option<u32>> {
         let attributes = reservation.attributes;
-        if spare.filled_for.is_some_and(|filled| filled != attributes) {
+        if spare.filled.is_some_and(|filled| filled.attributes != attributes) {
             return Err(Error::Again);
         }
         let (mine, leaf_level) = match spare.frame.take() {
@@ -224,7 +239,7 @@ impl<'a, F: Format> Engine<'a, F> {
                 return Ok(frame);
             }
             drop(self.ledger.adopt(frame));
-            if earlier.filled_for.is_some() {
+            if earlier.filled.is_some() {
                 return Err(Error::Again);
             }
         }

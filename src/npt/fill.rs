@@ -5,9 +5,9 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::fault::{LARGEST_FAULT, Spare};
+use super::fault::{Filled, LARGEST_FAULT, Spare};
 use super::geometry::{entry_size, frame_order};
-use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
+use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
@@ -17,40 +17,37 @@ use crate::hal::{Chunk, Owner, Visit};
 pub(crate) struct Filling<'f, 'v> {
     start: u64,
     end: u64,
+    /// What the guest must be allowed.
+    needs: Permissions,
     /// The caches are cleaned afterwards.
     cleans: bool,
     visit: &'f mut Visit<'v>,
-    /// Bytes from the start on that the last frame took.
-    bytes: u64,
 }
 
 impl<'f, 'v> Filling<'f, 'v> {
     /// Fills `[start, end)`.
-    pub(crate) fn new(start: u64, end: u64, cleans: bool, visit: &'f mut Visit<'v>) -> Self {
-        Self { start, end, cleans, visit, bytes: 0 }
-    }
-
-    /// How many bytes from the start on the frame took that was filled last.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
+    pub(crate) fn new(
+        start: u64,
+        end: u64,
+        needs: Permissions,
+        cleans: bool,
+        visit: &'f mut Visit<'v>,
+    ) -> Self {
+        Self { start, end, needs, cleans, visit }
     }
 }
 
-impl<'a, F: Format> Engine<'a, F> {
-    /// A frame for the reservation at an address: what is to be written is in it, the rest is as
-    /// [`Engine::guest_frame`] makes it. None where no reservation allows the access.
+impl<F: Format> Engine<'_, F> {
+    /// A frame for the reservation at the start of what is to be written: that is in it, the rest is as
+    /// [`Engine::guest_frame`] makes it. No frame where no reservation allows the access.
     #[inline(never)]
-    pub(crate) fn filled_frame(
-        &self,
-        gpa: u64,
-        access: Permissions,
-        filling: &mut Filling<'_, '_>,
-    ) -> Result<Spare> {
+    pub(crate) fn filled_frame(&self, filling: &mut Filling<'_, '_>) -> Result<Spare> {
+        let gpa = filling.start;
         let found = self.npt.walk::<F>(gpa)?;
         let reservation = found.entry.reservation();
         let attributes = reservation.attributes;
-        if !found.entry.is_reserved() || !attributes.permissions.contains(access) {
-            return Ok(Spare::NONE);
+        if !found.entry.is_reserved() || !attributes.permissions.contains(filling.needs) {
+            return Ok(Spare::none());
         }
         let mut level = self.largest_frame(reservation, found.level.min(LARGEST_FAULT));
         let frame = match self.ledger.take_guest(frame_order(level)) {
@@ -60,39 +57,43 @@ impl<'a, F: Format> Engine<'a, F> {
             }
             frame => frame?,
         };
-        let cleans_page = self.npt.zeroes_frames && F::needs_clean(attributes, self.features());
+        let order = frame_order(level);
         let size = entry_size(level);
-        let base = gpa & !size.wrapping_sub(1);
-        let mut offset = 0;
-        while offset < size {
-            let page = HostPhysAddr::from_bits(frame.address().bits().wrapping_add(offset));
-            self.fill_page(page, base.wrapping_add(offset), filling)?;
-            if cleans_page {
-                self.npt.host.clean_frame(page, 0)?;
-            }
-            offset = offset.wrapping_add(PAGE_SIZE);
+        let offset = gpa & size.wrapping_sub(1);
+        let bytes = filling.end.wrapping_sub(gpa).min(size.wrapping_sub(offset));
+        let zeroes = self.npt.zeroes_frames;
+        let cleans_frame = zeroes && F::needs_clean(attributes, self.features());
+        if zeroes && bytes < size {
+            self.npt.host.zero(frame.address(), order)?;
         }
-        filling.bytes = filling.end.min(base.wrapping_add(size)).wrapping_sub(filling.start);
-        Ok(Spare { frame: Some(frame.release()), filled_for: Some(attributes) })
+        let first = frame.address().bits().wrapping_add(offset);
+        self.fill_from(first, bytes, filling.cleans && !cleans_frame, filling)?;
+        if cleans_frame {
+            self.npt.host.clean_frame(frame.address(), order)?;
+        }
+        let filled = Filled { attributes, bytes: bytes as u32 };
+        Ok(Spare { frame: Some(frame.release()), filled: Some(filled) })
     }
 
-    /// Fills the page of a frame that is to be at `gpa`.
-    fn fill_page(&self, page: HostPhysAddr, gpa: u64, filling: &mut Filling<'_, '_>) -> Result<()> {
-        let start = filling.start.max(gpa);
-        let end = filling.end.min(gpa.wrapping_add(PAGE_SIZE));
-        let bytes = end.saturating_sub(start);
-        if bytes < PAGE_SIZE && self.npt.zeroes_frames {
-            self.npt.host.zero(page, 0)?;
-        }
-        if bytes == 0 {
-            return Ok(());
-        }
-        let address = page.bits().wrapping_add(start.wrapping_sub(gpa));
-        let window = self.npt.host.guest_window(address, bytes, Owner::Library)?;
-        let chunk = Chunk::new(window.ok_or(Error::BadState)?, start);
-        (filling.visit)(&chunk)?;
-        if filling.cleans {
-            chunk.clean();
+    /// Writes to a frame, from a host-physical address on, by as many windows as the host wants.
+    fn fill_from(
+        &self,
+        first: u64,
+        bytes: u64,
+        cleans: bool,
+        filling: &mut Filling<'_, '_>,
+    ) -> Result<()> {
+        let mut done = 0_u64;
+        while done < bytes {
+            let (address, left) = (first.wrapping_add(done), bytes.wrapping_sub(done));
+            let window = self.npt.host.guest_window(address, left, Owner::Library)?;
+            let window = window.ok_or(Error::BadState)?;
+            let chunk = Chunk::new(window, filling.start.wrapping_add(done));
+            (filling.visit)(&chunk)?;
+            if cleans {
+                chunk.clean();
+            }
+            done = done.wrapping_add(chunk.bytes() as u64);
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ mod edges;
 pub(crate) mod edit;
 pub(crate) mod entries;
 pub mod entry;
+mod exposed;
 pub(crate) mod fault;
 pub(crate) mod fill;
 pub(crate) mod geometry;

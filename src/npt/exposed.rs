@@ -1,0 +1,161 @@
+//! Leaves that cover tables of their own space: the guest could write its own translation.
+//!
+//! A map cannot know: whether a page of the host is a table of the space is not in the page. So audit
+//! looks afterwards: it gathers tables, lowest address first, in as many runs as fit, goes over all
+//! leaves, and goes on with the tables behind. Where tables stand side by side one round does.
+
+use super::Engine;
+use super::arch::Format;
+use super::geometry::entry_size;
+use super::walk::{Cursor, Run, Step};
+use crate::addr::{Bits, PAGE_SIZE};
+use crate::error::{Error, Result};
+
+/// A call has little stack.
+const MOST_RUNS: usize = 16;
+
+/// Host memory `[start, end)` in which tables stand.
+#[derive(Clone, Copy)]
+struct TableRun {
+    start: u64,
+    end: u64,
+}
+
+/// The tables of one round, in order and apart from each other.
+struct Gathered {
+    runs: [TableRun; MOST_RUNS],
+    count: usize,
+    /// Tables below were dealt with in earlier rounds.
+    from: u64,
+    /// Tables from here on are left to later rounds.
+    limit: u64,
+}
+
+impl TableRun {
+    const NOWHERE: Self = Self { start: 0, end: 0 };
+}
+
+impl Gathered {
+    /// Nothing yet.
+    fn new() -> Self {
+        Self { runs: [TableRun::NOWHERE; MOST_RUNS], count: 0, from: 0, limit: u64::MAX }
+    }
+
+    /// Begins anew behind the tables that were gathered, if any were left.
+    fn goes_on(&mut self) -> bool {
+        self.count = 0;
+        self.from = core::mem::replace(&mut self.limit, u64::MAX);
+        self.from != u64::MAX
+    }
+
+    fn runs(&self) -> &[TableRun] {
+        self.runs.get(..self.count).unwrap_or(&[])
+    }
+
+    /// Adds the page at an address.
+    fn add(&mut self, page: u64) {
+        if page < self.from || page >= self.limit {
+            return;
+        }
+        let end = page.wrapping_add(PAGE_SIZE);
+        let place = self.runs().partition_point(|run| run.end < page);
+        match self.runs.get_mut(place).filter(|_| place < self.count) {
+            Some(run) if run.start <= end => {
+                run.start = run.start.min(page);
+                run.end = run.end.max(end);
+                self.join(place);
+            }
+            _ => self.insert(place, TableRun { start: page, end }),
+        }
+    }
+
+    /// Makes one run of two that touch now.
+    fn join(&mut self, place: usize) {
+        let behind = self.runs.get_mut(place..self.count).unwrap_or(&mut []);
+        let [run, rest @ ..] = behind else { return };
+        let Some(next) = rest.first().filter(|next| run.end >= next.start) else { return };
+        run.end = next.end;
+        let from_behind = rest.iter_mut().rev();
+        from_behind.fold(TableRun::NOWHERE, |after, slot| core::mem::replace(slot, after));
+        self.count = self.count.wrapping_sub(1);
+    }
+
+    /// Puts a run at its place; if there is no room, the last one is left to the next round.
+    fn insert(&mut self, place: usize, run: TableRun) {
+        if self.count < MOST_RUNS {
+            self.count = self.count.wrapping_add(1);
+        } else {
+            let last = if place < MOST_RUNS { self.runs.last().copied() } else { Some(run) };
+            self.limit = last.map_or(self.limit, |last| last.start);
+        }
+        let behind = self.runs.get_mut(place..self.count).unwrap_or(&mut []);
+        behind.iter_mut().fold(run, |before, slot| core::mem::replace(slot, before));
+    }
+
+    /// Whether a table stands in `[start, start + bytes)`.
+    fn is_in(&self, start: u64, bytes: u64) -> bool {
+        let runs = self.runs();
+        let place = runs.partition_point(|run| run.end <= start);
+        runs.get(place).is_some_and(|run| run.start < start.saturating_add(bytes))
+    }
+}
+
+impl<F: Format> Engine<'_, F> {
+    /// That no leaf covers a table of the space.
+    #[inline(never)]
+    pub(super) fn check_unexposed(&self) -> Result<()> {
+        let mut gathered = Gathered::new();
+        // Each round has a table of its own, whatever somebody writes to tables meanwhile.
+        for _ in 0..self.table_count() {
+            self.gather_tables(&mut gathered)?;
+            self.check_leaves(&gathered)?;
+            if !gathered.goes_on() {
+                return Ok(());
+            }
+        }
+        Err(Error::BadState)
+    }
+
+    #[inline(never)]
+    fn gather_tables(&self, gathered: &mut Gathered) -> Result<()> {
+        let root = self.npt.root.bits();
+        for page in 0..self.root_page_count() {
+            gathered.add(root.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
+        }
+        let mut cursor = Cursor::nowhere();
+        self.begin_at_root(&mut cursor);
+        loop {
+            match cursor.step(self)? {
+                Step::Entries => {}
+                Step::Table(table) => {
+                    gathered.add(table.bits());
+                    if cursor.run.level > 2 { cursor.enter(self, table)? } else { cursor.skip() }
+                }
+                Step::End => return Ok(()),
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn check_leaves(&self, gathered: &Gathered) -> Result<()> {
+        let mut cursor = Cursor::nowhere();
+        self.begin_at_root(&mut cursor);
+        while cursor.next(self)? {
+            if self.exposes(&cursor.run, gathered)? {
+                return Err(Error::BadState);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a leaf of a run covers a table.
+    fn exposes(&self, run: &Run, gathered: &Gathered) -> Result<bool> {
+        let size = entry_size(run.level);
+        let mut exposes = false;
+        self.open(run.page)?.for_each(run.span, |entry| {
+            // What is valid in a run is a leaf.
+            exposes |= entry.is_hardware_visible() && gathered.is_in(entry.address().bits(), size);
+        });
+        Ok(exposes)
+    }
+}
