@@ -23,18 +23,18 @@ mkdir -p "$log"
 controls() {
 	cat <<-'END'
 		ReaderBarrier lock::a_reader_and_a_writer_exclude_each_other Causality violation
-		ReaderBarrier faults::a_fault_beside_a_clear_leaves_nothing_behind Causality violation
+		ReaderBarrier faults::a_fault_beside_a_clear_leaves_nothing_behind a frame of what is gone
 		WriterBarrier lock::a_reader_and_a_writer_exclude_each_other Causality violation
 		WriterBarrier faults::a_fault_beside_an_unmap_leaves_nothing_behind a table is used that went back
 		SecondLook lock::two_readers_and_a_writer_exclude_each_other Causality violation
 		SecondLook faults::a_fault_beside_a_discard_finds_a_page_or_makes_one a table is used that went back
 		SecondLook faults::a_fault_beside_a_protect_maps_no_more_than_what_it_leaves assertion `left == right` failed
-		SecondLook faults::a_fault_beside_a_populate_keeps_its_frame Causality violation
+		SecondLook faults::a_fault_beside_a_populate_keeps_its_frame assertion `left == right` failed
 		SecondLook faults::a_fault_beside_a_populate_that_fails_keeps_its_frame assertion `left == right` failed
 		ReadersNotAwaited lock::a_fault_that_was_resolved_leaves_before_the_writer_enters Causality violation
 		ReadersNotAwaited readers::translate_beside_an_unmap_says_before_or_after Causality violation
 		ReadersNotAwaited readers::translate_beside_a_fault_and_an_unmap_says_before_or_after Causality violation
-		ReadersNotAwaited faults::two_faults_beside_an_unmap_leave_nothing_behind Causality violation
+		ReadersNotAwaited faults::two_faults_beside_an_unmap_leave_nothing_behind a frame of what is gone
 		AnnouncementWithdrawn lock::readers_that_come_after_a_writer_do_not_enter_before_him readers can starve a writer
 		ReaderLeave lock::a_reader_and_two_writers_exclude_each_other Causality violation
 		ReaderLeave faults::a_fault_beside_an_unmap_leaves_nothing_behind Causality violation
@@ -56,6 +56,7 @@ controls() {
 		Acquisition faults::two_faults_on_one_page_take_one_frame Causality violation
 		Acquisition readers::a_walk_beside_a_fault_reads_tables_after_they_were_written Causality violation
 		Acquisition readers::an_audit_under_the_hosts_lock_reads_tables_after_they_were_written Causality violation
+		Publication readers::a_page_beside_a_fault_comes_with_what_is_written_to_it Causality violation
 		NeighbourAcquisition readers::a_copy_beside_a_fault_on_the_next_page_reads_zeroes Causality violation
 		BlindReplacement faults::three_faults_on_one_page_take_one_frame Resolved, Spurious, Resolved
 		BlindReplacement faults::two_faults_on_one_page_take_one_frame [Resolved, Resolved]

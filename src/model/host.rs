@@ -231,6 +231,12 @@ pub(super) fn word_of(page: *mut u8) -> u64 {
     unsafe { &*page.cast::<sync::AtomicU64>() }.load(Ordering::Relaxed)
 }
 
+/// Writes that word.
+pub(super) fn set_word_of(page: *mut u8, word: u64) {
+    // SAFETY: as above.
+    unsafe { &*page.cast::<sync::AtomicU64>() }.store(word, Ordering::Relaxed);
+}
+
 #[repr(align(128))]
 struct Storage(#[allow(dead_code)] MaybeUninit<[u8; AXAS_STORAGE_SIZE as usize]>);
 
@@ -314,6 +320,11 @@ impl World {
         let (hpa, _) = self.translate(gpa).expect("mapped");
         assert!(self.machine.is_guest(hpa), "mapped to a frame that is not the guest's");
         hpa
+    }
+
+    /// What a guest reads in the page at an address.
+    pub(super) fn guest_word(&self, gpa: u64) -> u64 {
+        word_of(self.machine.slots(self.frame_at(gpa)).cast())
     }
 
     /// Checks the books with all threads gone, then ends the space.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::host::{FOREIGN, HUGE, LARGE, LINEAR, PAGE, RW, World, word_of};
+use super::host::{FOREIGN, HUGE, LARGE, LINEAR, PAGE, RW, World, set_word_of, word_of};
 use super::{explore, on_cpu};
 use crate::abi::*;
 use crate::address_space::{Access, Verdict};
@@ -200,6 +200,45 @@ fn a_copy_beside_a_fault_on_the_next_page_reads_zeroes() {
         let verdict = world.fault(PAGE, AXAS_WRITE);
         assert_eq!(copy.join().unwrap(), [0, 0], "another guest's data");
         assert!(matches!(verdict, Verdict::Resolved | Verdict::Spurious), "{verdict:?}");
+        world.close();
+    });
+}
+
+/// Writes a word to the first page, as a copy does.
+fn write_first_word(world: &World, word: u64) {
+    let access = Access::filling(0).expect("an access");
+    let mut done = 0;
+    world
+        .for_each_chunk(0, PAGE, access, &mut done, &mut |chunk| {
+            set_word_of(chunk.host(), word);
+            Ok(true)
+        })
+        .expect("written");
+    assert_eq!(done, PAGE);
+}
+
+#[test]
+fn a_page_beside_a_fault_comes_with_what_is_written_to_it() {
+    const WRITTEN: u64 = 0x77;
+    explore(|| {
+        let world = World::with_contents();
+        world.map_alloc(0, LARGE, RW).expect("reserved");
+        let vcpu = on_cpu(1, {
+            let world = world.clone();
+            move || {
+                let verdict = world.fault(0, AXAS_READ);
+                (verdict, world.guest_word(0))
+            }
+        });
+        write_first_word(&world, WRITTEN);
+        let (verdict, word) = vcpu.join().unwrap();
+        match verdict {
+            // Its own page, which the host writes to before or after it looks.
+            Verdict::Resolved => assert!(word == 0 || word == WRITTEN, "{word:#x}"),
+            Verdict::Spurious => assert_eq!(word, WRITTEN, "a page without its contents"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(world.guest_word(0), WRITTEN, "what was written is lost");
         world.close();
     });
 }
