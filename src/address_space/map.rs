@@ -290,6 +290,7 @@ impl AddressSpace {
     }
 
     /// The largest level of leaf that flags allow in this space.
+    #[inline(always)] // A map of one page is short.
     fn largest_leaf(&self, flags: MapFlags) -> u32 {
         let features = self.npt.features;
         let most = with_format!(self.npt.format, F => Ok(F::max_leaf_level(features))).unwrap_or(1);

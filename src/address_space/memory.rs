@@ -9,7 +9,7 @@ use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
 use crate::npt::arch::Format;
 use crate::npt::entry::State;
-use crate::npt::fault::Spare;
+use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
 use crate::npt::geometry::entry_size;
 
@@ -124,19 +124,18 @@ impl AddressSpace {
             match self.visit_chunk(gpa, left, access, done, visit)? {
                 Visited::Chunk { goes_on } => return Ok(goes_on),
                 Visited::Reservation => {
-                    let mut spare = Spare::none();
+                    let mut filled = 0;
                     let prepared = if access.fills {
-                        self.filled_frame(gpa, left, access, visit, &mut spare)
+                        self.filled_frame(gpa, left, access, visit, &mut filled)
                     } else {
-                        Ok(())
+                        Ok(Prepared::NONE)
                     };
                     let verdict = match prepared {
-                        Ok(()) => self.take_page_in(gpa, access.needs, &mut spare),
+                        Ok(prepared) => self.take_page_in(gpa, access.needs, prepared),
                         Err(verdict) => verdict,
                     };
-                    let is_taken_in = self.is_taken_in(verdict)?;
-                    if is_taken_in && access.fills {
-                        *done = done.wrapping_add(spare.filled_bytes());
+                    if self.is_taken_in(verdict)? && access.fills {
+                        *done = done.wrapping_add(filled);
                         return Ok(true);
                     }
                 }
@@ -198,8 +197,8 @@ impl AddressSpace {
         Ok(Some(Piece { address: address.wrapping_add(offset), bytes, owner }))
     }
 
-    /// A frame for the reservation at an address, filled with what goes there, or the verdict of a fault
-    /// that gets none. Apart from the fault, so that neither is on the stack of the other.
+    /// A frame for the reservation at an address, filled with what goes there (`filled` bytes), or the verdict
+    /// of a fault that gets none. Apart from the fault, so that neither is on the stack of the other.
     #[inline(never)]
     fn filled_frame(
         &self,
@@ -207,12 +206,11 @@ impl AddressSpace {
         left: u64,
         access: Access,
         visit: &mut Visit<'_>,
-        spare: &mut Spare,
-    ) -> core::result::Result<(), Verdict> {
+        filled: &mut u64,
+    ) -> core::result::Result<Prepared, Verdict> {
         let end = gpa.wrapping_add(left);
         let mut filling = Filling::new(gpa, end, access.needs, access.cleans, visit);
-        *spare = self.prepare_frame(&mut filling)?;
-        Ok(())
+        self.prepare_frame(&mut filling, filled)
     }
 
     /// Whether the fault of a copy brought the page's frame, or the reason why there is none.

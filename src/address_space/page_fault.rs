@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::flags::Permissions;
 use crate::hal::Counts;
 use crate::logging;
-use crate::npt::fault::{Outcome, Spare};
+use crate::npt::fault::{Outcome, Prepared};
 use crate::npt::fill::Filling;
 use crate::npt::lock::{FaultCounter, Shard, SharedGuard};
 
@@ -21,9 +21,7 @@ impl AddressSpace {
     /// Handles a second-stage fault of a guest.
     pub fn page_fault(&self, gpa: u64, access: axas_flags_t) -> Verdict {
         let verdict = match Permissions::from_bits(access) {
-            Some(access) if !access.is_empty() => {
-                self.take_page_in(gpa, access, &mut Spare::none())
-            }
+            Some(access) if !access.is_empty() => self.take_page_in(gpa, access, Prepared::NONE),
             _ => {
                 let refusal = Err(Error::InvalidInput);
                 logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
@@ -39,20 +37,25 @@ impl AddressSpace {
         verdict
     }
 
-    /// As [`AddressSpace::page_fault`]; an empty access is always allowed. A spare frame is installed, or
-    /// goes back.
-    pub(super) fn take_page_in(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Verdict {
+    /// As [`AddressSpace::page_fault`]; an empty access is always allowed. A prepared frame is installed,
+    /// or goes back.
+    pub(super) fn take_page_in(
+        &self,
+        gpa: u64,
+        access: Permissions,
+        prepared: Prepared,
+    ) -> Verdict {
         if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
             return self.counted(Verdict::Unmapped);
         }
         let Some(guard) = self.lock.try_shared() else {
-            self.give_back(spare);
+            self.give_back(prepared);
             return self.counted(Verdict::Retry);
         };
         let counts = Counts::default();
         let ledger = self.ledger(&counts);
         let outcome =
-            with_engine!(self, &ledger, engine => Ok(engine.page_fault(gpa, access, spare)))
+            with_engine!(self, &ledger, engine => Ok(engine.page_fault(gpa, access, prepared)))
                 .unwrap_or(Outcome { verdict: Verdict::Error, level: 1 });
         self.leave(guard, &counts, outcome);
         self.npt.host.report();
@@ -65,15 +68,16 @@ impl AddressSpace {
     pub(super) fn prepare_frame(
         &self,
         filling: &mut Filling<'_, '_>,
-    ) -> core::result::Result<Spare, Verdict> {
+        done: &mut u64,
+    ) -> core::result::Result<Prepared, Verdict> {
         let Some(guard) = self.lock.try_shared() else {
             return Err(self.counted(Verdict::Retry));
         };
         let counts = Counts::default();
         let ledger = self.ledger(&counts);
-        let spare = with_engine!(self, &ledger, engine => engine.filled_frame(filling));
+        let prepared = with_engine!(self, &ledger, engine => engine.filled_frame(filling, done));
         self.count_frames(guard.shard(), &counts, 0);
-        spare.map_err(|error| match error {
+        prepared.map_err(|error| match error {
             Error::NoMemory => self.counted(Verdict::NoMemory),
             _ => self.counted(Verdict::Error),
         })
@@ -82,8 +86,8 @@ impl AddressSpace {
     /// Gives a frame back that was not installed.
     #[cold]
     #[inline(never)]
-    fn give_back(&self, spare: &mut Spare) {
-        if let Some(frame) = spare.frame.take() {
+    fn give_back(&self, prepared: Prepared) {
+        if let Some(frame) = prepared.frame() {
             let counts = Counts::default();
             drop(self.ledger(&counts).adopt(frame));
             self.count_frames(self.lock.shard(), &counts, 0);

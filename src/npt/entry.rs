@@ -106,13 +106,13 @@ const LARGEST_SHIFT: u32 = 7;
 const OWNED: u16 = 1 << 10;
 
 impl Reservation {
-    fn payload(self) -> u16 {
+    pub(super) fn payload(self) -> u16 {
         self.attributes.permissions.bits() as u16
             | (self.attributes.memory as u16) << MEMORY_SHIFT
             | (self.largest as u16) << LARGEST_SHIFT
     }
 
-    fn from_payload(payload: u16) -> Self {
+    pub(super) fn from_payload(payload: u16) -> Self {
         let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
         // All eight values of three bits are memory types; the fourth bit is never written.
         let memory =

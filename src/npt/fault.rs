@@ -7,9 +7,10 @@
 use super::Engine;
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State, Way};
-use super::geometry::{Index, Span, entry_size};
+use super::geometry::{Index, Span, entry_size, frame_order};
 use super::table::Table;
 use crate::abi::*;
+use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
 use crate::hal::{FlushRequest, Frame, OwnedFrame, Purpose, publish_tables};
@@ -46,45 +47,55 @@ pub(crate) struct Outcome {
 /// Largest level of a leaf that a fault installs: zeroing 1 GiB takes too long for a fault.
 pub(super) const LARGEST_FAULT: u32 = 2;
 
-/// A frame that a fault has and no entry names.
-pub(crate) struct Spare {
-    pub(crate) frame: Option<Frame>,
-    /// Something was written to it: no other frame will do.
-    pub(super) filled: Option<Filled>,
-}
-
-/// What was written to a frame of at most 2 MiB.
+/// A frame that was filled for a reservation, or none: one word, so that a fault without one carries
+/// nothing.
 #[derive(Clone, Copy)]
-pub(super) struct Filled {
-    /// Those of the reservation for which it was prepared.
-    pub(super) attributes: Attributes,
-    pub(super) bytes: u32,
-}
+pub(crate) struct Prepared(u64);
 
-impl Spare {
-    /// No frame yet.
-    pub(crate) const fn none() -> Self {
-        Self { frame: None, filled: None }
+impl Prepared {
+    /// No frame.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// A frame for a leaf of `level`.
+    pub(super) fn new(frame: HostPhysAddr, attributes: Attributes, level: u32) -> Self {
+        let payload = Reservation { attributes, largest: level }.payload();
+        Self(frame.bits() | u64::from(payload))
     }
 
-    /// Bytes that were written to the frame.
-    pub(crate) fn filled_bytes(&self) -> u64 {
-        self.filled.map_or(0, |filled| filled.bytes.into())
+    fn reservation(self) -> Reservation {
+        Reservation::from_payload((self.0 & (PAGE_SIZE - 1)) as u16)
+    }
+
+    /// The frame, if there is one.
+    pub(crate) fn frame(self) -> Option<Frame> {
+        (self.0 != 0).then(|| Frame {
+            address: HostPhysAddr::from_bits(self.0 & !(PAGE_SIZE - 1)),
+            order: frame_order(self.reservation().largest),
+            purpose: Purpose::Guest,
+        })
+    }
+
+    /// Whether a frame was filled for a page with these attributes, if one was filled at all.
+    fn fits(self, attributes: Attributes) -> bool {
+        self.0 == 0 || self.reservation().attributes == attributes
     }
 }
 
 impl<'a, F: Format> Engine<'a, F> {
-    /// Handles a fault at an address of the space.
-    pub(crate) fn page_fault(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Outcome {
-        let outcome = self.install_at(gpa, access, spare);
+    /// Handles a fault at an address of the space. A prepared frame is installed, or goes back; no other is
+    /// installed then.
+    #[inline(always)]
+    pub(crate) fn page_fault(&self, gpa: u64, access: Permissions, prepared: Prepared) -> Outcome {
+        let outcome = self.install_at(gpa, access, prepared);
         self.repair(gpa, outcome);
         outcome
     }
 
     #[inline(always)]
-    fn install_at(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Outcome {
-        let outcome = self.install_or_judge(gpa, access, spare);
-        if let Some(frame) = spare.frame.take() {
+    fn install_at(&self, gpa: u64, access: Permissions, prepared: Prepared) -> Outcome {
+        let mut spare = prepared.frame();
+        let outcome = self.install_or_judge(gpa, access, prepared, &mut spare);
+        if let Some(frame) = spare {
             drop(self.ledger.adopt(frame));
         }
         outcome
@@ -92,7 +103,13 @@ impl<'a, F: Format> Engine<'a, F> {
 
     /// A frame that was taken for nothing is left in `spare`.
     #[inline(always)]
-    fn install_or_judge(&self, gpa: u64, access: Permissions, spare: &mut Spare) -> Outcome {
+    fn install_or_judge(
+        &self,
+        gpa: u64,
+        access: Permissions,
+        prepared: Prepared,
+        spare: &mut Option<Frame>,
+    ) -> Outcome {
         let mut page = self.npt.root_page(gpa);
         let mut level = self.levels();
         loop {
@@ -118,12 +135,16 @@ impl<'a, F: Format> Engine<'a, F> {
             if !reservation.attributes.permissions.contains(access) {
                 return ended(Verdict::Denied);
             }
-            match self.install(&table, level, index, gpa, entry, reservation, spare) {
+            // The frame was filled for what is not there any more.
+            if !prepared.fits(reservation.attributes) {
+                return ended(Verdict::Spurious);
+            }
+            match self.install(&table, level, index, gpa, entry, reservation, prepared, spare) {
                 Ok(Some(installed)) => {
                     return Outcome { verdict: Verdict::Resolved, level: installed };
                 }
                 Ok(None) => {}
-                // The frame does not fit what stands there now.
+                // A table came in its place: the frame is too large.
                 Err(Error::Again) => return ended(Verdict::Spurious),
                 // Somebody else may have brought what is missing here.
                 Err(_) if table.load_acquire(index) != entry => {}
@@ -163,21 +184,18 @@ impl<'a, F: Format> Engine<'a, F> {
         gpa: u64,
         entry: Entry<F>,
         reservation: Reservation,
-        spare: &mut Spare,
+        prepared: Prepared,
+        spare: &mut Option<Frame>,
     ) -> Result<Option<u32>> {
         let attributes = reservation.attributes;
-        if spare.filled.is_some_and(|filled| filled.attributes != attributes) {
-            return Err(Error::Again);
-        }
-        let (mine, leaf_level) = match spare.frame.take() {
+        let (mine, leaf_level) = match spare.take() {
             None if level == 1 => (self.guest_frame(1, attributes)?.release(), 1),
             earlier => {
-                let earlier = Spare { frame: earlier, ..*spare };
-                let frame = self.frame_for(reservation, level, earlier)?;
+                let frame = self.frame_for(reservation, level, prepared, earlier)?;
                 (frame, if frame.order == 0 { 1 } else { LARGEST_FAULT })
             }
         };
-        spare.frame = Some(mine);
+        *spare = Some(mine);
         let template = Entry::leaf_template(attributes, self.features(), leaf_level, true)?;
         let (mut top, mut built) = (template.at(mine.address), leaf_level);
         let outcome = if level > leaf_level {
@@ -186,7 +204,7 @@ impl<'a, F: Format> Engine<'a, F> {
             Ok(())
         };
         if outcome.is_ok() && table.replace(index, entry, top) {
-            spare.frame = None;
+            *spare = None;
             return Ok(Some(leaf_level));
         }
         self.take_down(top, built, leaf_level, gpa)?;
@@ -232,14 +250,20 @@ impl<'a, F: Format> Engine<'a, F> {
     /// The frame of an earlier round if it fits, else a new one: of 2 MiB if the reservation wants it,
     /// the entry covers as much and the host has one.
     #[inline(never)]
-    fn frame_for(&self, reservation: Reservation, level: u32, earlier: Spare) -> Result<Frame> {
+    fn frame_for(
+        &self,
+        reservation: Reservation,
+        level: u32,
+        prepared: Prepared,
+        earlier: Option<Frame>,
+    ) -> Result<Frame> {
         let largest = self.largest_frame(reservation, level.min(LARGEST_FAULT));
-        if let Some(frame) = earlier.frame {
+        if let Some(frame) = earlier {
             if frame.order == 0 || largest == LARGEST_FAULT {
                 return Ok(frame);
             }
             drop(self.ledger.adopt(frame));
-            if earlier.filled.is_some() {
+            if prepared.frame().is_some() {
                 return Err(Error::Again);
             }
         }

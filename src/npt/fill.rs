@@ -5,7 +5,7 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::fault::{Filled, LARGEST_FAULT, Spare};
+use super::fault::{LARGEST_FAULT, Prepared};
 use super::geometry::{entry_size, frame_order};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
@@ -39,15 +39,20 @@ impl<'f, 'v> Filling<'f, 'v> {
 
 impl<F: Format> Engine<'_, F> {
     /// A frame for the reservation at the start of what is to be written: that is in it, the rest is as
-    /// [`Engine::guest_frame`] makes it. No frame where no reservation allows the access.
+    /// [`Engine::guest_frame`] makes it. No frame where no reservation allows the access. Adds the bytes that
+    /// were written to `done`.
     #[inline(never)]
-    pub(crate) fn filled_frame(&self, filling: &mut Filling<'_, '_>) -> Result<Spare> {
+    pub(crate) fn filled_frame(
+        &self,
+        filling: &mut Filling<'_, '_>,
+        done: &mut u64,
+    ) -> Result<Prepared> {
         let gpa = filling.start;
         let found = self.npt.walk::<F>(gpa)?;
         let reservation = found.entry.reservation();
         let attributes = reservation.attributes;
         if !found.entry.is_reserved() || !attributes.permissions.contains(filling.needs) {
-            return Ok(Spare::none());
+            return Ok(Prepared::NONE);
         }
         let mut level = self.largest_frame(reservation, found.level.min(LARGEST_FAULT));
         let frame = match self.ledger.take_guest(frame_order(level)) {
@@ -71,8 +76,8 @@ impl<F: Format> Engine<'_, F> {
         if cleans_frame {
             self.npt.host.clean_frame(frame.address(), order)?;
         }
-        let filled = Filled { attributes, bytes: bytes as u32 };
-        Ok(Spare { frame: Some(frame.release()), filled: Some(filled) })
+        *done = done.wrapping_add(bytes);
+        Ok(Prepared::new(frame.release().address, attributes, level))
     }
 
     /// Writes to a frame, from a host-physical address on, by as many windows as the host wants.
