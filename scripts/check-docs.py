@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""check-docs.py links|installed|names|snippets|commands|diagrams: whether the documentation is true.
+"""check-docs.py links|installed|search|statuses|browser|names|snippets|commands|diagrams: whether the
+documentation is true.
 
 links     each relative link in a Markdown file, and in the site if it was built, leads to a file
           and, with #, to a heading of it; each page of the site can be reached from docs/README.md
 installed DIRECTORY   the same of the Markdown files of a tree that `make install` or `make dist` made;
           nothing of it leads out of the tree
+search    what the site's search looks through has the words of each page, at an address that exists
+statuses  in the site, each status that a function returns is an item of a list
+browser   in Chromium: no page of the site is wider than a telephone, and the search finds words of pages
 names     each axas_ and AXAS_ name in a Markdown file is in the header
 snippets  the C of the pages compiles: the porting guides against docs/porting/standins, the others
           on their own
@@ -12,6 +16,7 @@ commands  the commands of docs/getting-started.md, run in a copy of the reposito
 diagrams  each picture in docs/diagrams says what the text that it was made of says
 """
 import html.parser
+import json
 import os
 import pathlib
 import re
@@ -118,8 +123,14 @@ class Page(html.parser.HTMLParser):
                 self.targets.append(value)
 
 
+def page_of(path, cache={}):
+    if path not in cache:
+        cache[path] = Page(path)
+    return cache[path]
+
+
 def check_site_links():
-    parsed = {path: Page(path) for path in SITE.rglob("*.html")}
+    parsed = {path: page_of(path) for path in SITE.rglob("*.html")}
     for path, page in parsed.items():
         for target in page.targets:
             file, _, anchor = target.partition("#")
@@ -151,6 +162,110 @@ def installed():
     for path in found:
         check_page_links(path, top)
     return f"{len(found)} installed pages"
+
+
+# --- the site ----------------------------------------------------------------------------------
+
+
+def sections():
+    """What docs-site.py made for the search."""
+    data = SITE / "search-data.js"
+    if not data.is_file():
+        sys.exit("check-docs.py: there is no site; run: make docs")
+    return json.loads(read(data).removeprefix("const SECTIONS = ").removesuffix(";\n"))
+
+
+def words(text):
+    return set(re.findall(r"[a-z]{4,}", text.lower()))
+
+
+def search():
+    in_site = {}
+    for section in sections():
+        name, _, anchor = section["url"].partition("#")
+        in_site.setdefault(name, set()).update(words(f"{section['title']} {section['page']} {section['text']}"))
+        if not (SITE / name).is_file() or (anchor and anchor not in page_of(SITE / name).ids):
+            problem("search-data.js", f"{section['url']} does not exist")
+    count = 0
+    for path in pages():
+        name = name_of(path)
+        page = "index" if name == "README.md" else "page_" + re.sub(r"\W", "_", name[:-len(".md")]).lower()
+        if name.startswith(("docs/", "examples/", "c-tests/")) or "/" not in name:
+            text = re.sub(LINK, lambda link: link[1], without_code(read(path)))
+            missing = words(re.sub(r"<[^>]*>|\w+://\S+|&\w+;", " ", text)) - in_site.get(f"{page}.html", set())
+            count += 1
+            if missing:
+                problem(name, f"the search does not know its words {' '.join(sorted(missing)[:9])}")
+    return f"words of {count} pages"
+
+
+def statuses():
+    count = 0
+    for path in sorted(SITE.glob("group__*.html")):
+        for returned in re.findall(r'<dl class="section return">.*?</dl>', read(path), flags=re.S):
+            for item in re.split("<li>", returned):
+                found = re.findall(r"(AXAS_(?:OK|ERR_\w+))</a>(?:[:;.]|</li>)", item)
+                count += len(found)
+                if len(found) > 1:
+                    problem(path.name, f"one line says {' '.join(found)}")
+    return f"{count} statuses"
+
+
+BROWSER = """<!DOCTYPE html><pre id="said"></pre><script>
+const said = document.getElementById("said");
+async function look(address, see) {
+	const frame = document.createElement("iframe");
+	frame.width = %d; frame.height = 900; frame.src = address;
+	const loaded = new Promise((resolve) => { frame.onload = resolve; });
+	document.body.append(frame);
+	await loaded;
+	await see(frame.contentDocument);
+	frame.remove();
+}
+(async () => {
+	for (const page of %s)
+		await look(page, (shown) => {
+			const { scrollWidth, clientWidth } = shown.documentElement;
+			const content = shown.getElementById("doc-content") ?? shown.body;
+			const wide = Math.max(scrollWidth - clientWidth, content.scrollWidth - content.clientWidth);
+			said.append(`${page} ${wide}\n`);
+		});
+	for (const word of %s)
+		await look(`index.html?q=${word}`, async (shown) => {
+			for (let tries = 0; tries < 100 && !shown.querySelector("#results a"); tries++)
+				await new Promise((resolve) => setTimeout(resolve, 100));
+			said.append(`?${word} ${shown.querySelectorAll("#results a").length}\n`);
+		});
+	said.append("end");
+})();
+</script>
+"""
+TELEPHONE = 420
+SOUGHT = ["deadlock", "retpoline", "axas_map_linear"]
+
+
+def browser():
+    if not shutil.which("chromium"):
+        sys.exit("check-docs.py: chromium is missing; run: scripts/setup.sh shots")
+    names = sorted(path.name for path in SITE.glob("*.html")) + ["source/src/ffi/mapping.rs.html"]
+    harness = SITE / "check.htm"
+    harness.write_text(BROWSER % (TELEPHONE, json.dumps(names), json.dumps(SOUGHT)), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as profile:
+        shown = subprocess.run(["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                                "--allow-file-access-from-files",
+                                f"--user-data-dir={profile}", "--virtual-time-budget=600000", "--dump-dom",
+                                harness.as_uri()], text=True, capture_output=True, check=True).stdout
+    harness.unlink()
+    said = re.search(r'<pre id="said">(.*?)end</pre>', shown, flags=re.S)
+    if not said:
+        sys.exit(f"check-docs.py: Chromium did not get to the end:\n{shown[-2000:]}")
+    for line in said[1].splitlines():
+        what, number = line.split()
+        if what.startswith("?") and number == "0":
+            problem("the search", f"does not find {what[1:]}")
+        elif not what.startswith("?") and number != "0":
+            problem(what, f"is {number} pixels wider than {TELEPHONE}")
+    return f"{len(names)} pages and {len(SOUGHT)} searches in Chromium"
 
 
 # --- names -------------------------------------------------------------------------------------
@@ -274,7 +389,7 @@ def diagrams():
 
 
 def main():
-    checks = {f.__name__: f for f in (links, installed, names, snippets, commands, diagrams)}
+    checks = {f.__name__: f for f in (links, installed, search, statuses, browser, names, snippets, commands, diagrams)}
     if len(sys.argv) != (3 if "installed" in sys.argv else 2) or sys.argv[1] not in checks:
         sys.exit(__doc__)
     what = checks[sys.argv[1]]()

@@ -2,9 +2,12 @@
 """docs-filter.py FILE: print FILE as Doxygen should read it, line for line.
 
 The Markdown of this repository is that of a Git forge: links to files and headings, code in
-headings. Doxygen wants labels. The header has no topics of its own, because cbindgen orders it by
-kind; here each of its items is put under one.
+headings. Doxygen wants labels; a link to a file that is no page leads to the page that docs-site.py makes of
+it. The header has no topics of its own, because cbindgen orders it by kind; here each of its items is
+put under one, with links to where it is declared and, a function, where it is written, and the statuses that
+it returns become a list.
 """
+import glob
 import html
 import os
 import re
@@ -14,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INDEX = "docs/README.md"
 HEADER = "include/axaddrspace.h"
 FIGURES = "docs/bench/"  # what benchmarks printed, not pages
+LINKED = ("include", "src", "examples", "c-tests", "LICENSE-MIT", "LICENSE-APACHE")  # as docs-site.py has them
 
 # Topic, title, what it is about, and the names that belong to it: the first pattern that fits.
 TOPICS = [
@@ -44,7 +48,7 @@ TOPICS = [
      r"axas_create|axas_destroy|axas_clear|axas_set_vmid|axas_(base|size|levels|root|contains_range)$"
      r"|axas_hw_regs|axas_tables_needed|axas_config_t|axas_t$|axas_[gh]pa_t|AXAS_HPA_INVALID|AXAS_PAGE_SIZE"
      r"|AXAS_FORMAT_|AXAS_FEATURE_|AXAS_NEEDS_|AXAS_STORAGE_"
-     r"|AXAS_(CALLER_LOCKED|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|NO_WAIT)$"),
+     r"|AXAS_(CALLER_LOCKED|SMALL_EXEC|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|NO_WAIT)$"),
 ]
 
 # Order of the topics in the site.
@@ -77,12 +81,45 @@ def linked(text, known):
     return re.sub(r"\w+", lambda m: f'@ref {m[0]} "{m[0]}"' if m[0] in known else m[0], text)
 
 
+def written():
+    """Where each function of the interface stands in the Rust sources."""
+    places = {}
+    for path in sorted(glob.glob(os.path.join(ROOT, "src/ffi/**/*.rs"), recursive=True)):
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if match := re.match(r'pub (?:unsafe )?extern "C" fn (axas_\w+)', line):
+                    places[match[1]] = os.path.relpath(path, ROOT), number
+    return places
+
+
+def place(path, number):
+    return f'<a href="source/{path}.html#L{number}">{path}:{number}</a>'
+
+
+def list_statuses(lines):
+    """A list of the statuses that a comment separates by semicolons, line for line."""
+    inside = []
+    for number, line in enumerate(lines):
+        if inside and re.match(r" \*(/|$| @)", line):
+            text = "\n".join(lines[inside[0]:number])
+            items = re.split(r";(?=\s+(?:\* +)?AXAS_)", text)
+            if len(items) > 1:
+                items[0] = items[0].replace("@return ", "@return <ul><li>")
+                text = "</li>".join([items[0], *(re.sub("AXAS_", "<li>AXAS_", item, count=1) for item in items[1:])])
+                lines[inside[0]:number] = (text + "</li></ul>").split("\n")
+            inside = []
+        if line.startswith(" * @return "):
+            inside = [number]
+
+
 def header(lines):
     """Topics for a header: @ingroup in the comment above each name, all topics at the end."""
     first, last = lines.index("/*"), lines.index(" */")
     lines[first] = "/** @file"
     used = set()
     known = declared(lines)
+    places = written()
+    list_statuses(lines)
     comment = None  # the end of the comment above the current line
     for number, line in enumerate(lines):
         if re.match(r"\s*(/\*)?\*", line):
@@ -94,8 +131,11 @@ def header(lines):
         if line == " */" or re.match(r"/\*\* .* \*/$", line):
             comment = number
         elif (match := DECLARED.match(line)) and comment:
-            topic = topic_of(next(name for name in match.groups() if name))
-            lines[comment] = lines[comment][:-2] + f"@ingroup {topic} */"
+            name = next(name for name in match.groups() if name)
+            topic = topic_of(name)
+            stands = [place(HEADER, number + 1)] + ([place(*places[name])] if name in places else [])
+            lines[comment] = (f'{lines[comment][:-2]}<div class="sources">{", ".join(stands)}</div> '
+                              f"@ingroup {topic} */")
             used.add(topic)
             comment = None
     for name in ORDER:
@@ -124,14 +164,18 @@ def in_site(path):
 
 
 def link(path, text, target, subpages):
-    """A link as Doxygen wants it; where it leads out of the site its text alone."""
+    """A link as Doxygen wants it."""
     if re.match(r"[a-z]+:", target):
         return f"[{text}]({target})"
     file, _, anchor = target.partition("#")
     file = os.path.normpath(os.path.join(os.path.dirname(path), file)) if file else path
-    if not in_site(file):
-        return text
+    if os.path.isdir(os.path.join(ROOT, file)) and in_site(f"{file}/README.md"):
+        file += "/README.md"
     text = text.replace("\0", "\1")  # no links in the text of a link
+    if not in_site(file):
+        if not file.startswith(LINKED):
+            return text
+        return f"[{text}](source/{file}{'/index' if os.path.isdir(os.path.join(ROOT, file)) else ''}.html)"
     label = label_of(file)
     if anchor:
         label += "_" + anchor.replace("-", "_")
