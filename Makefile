@@ -23,6 +23,8 @@ refuse = $(error $(1)=$(2) is not known; there are: $(3))
 some = $(if $(filter-out $(3),$(2))$(if $(strip $(2)),,none),$(refuse))
 one = $(some)$(if $(filter 1,$(words $(2))),,$(refuse))
 comma := ,
+CALLS_KNOWN = $(shell grep -o '\baxas_[a-z0-9_]*' link/api.sym)
+calls = $(if $(CALLS),$(call some,CALLS,$(CALLS),$(CALLS_KNOWN)))
 formats = $(if $(FORMATS),$(call some,FORMATS,$(subst $(comma), ,$(FORMATS)),$(FORMATS_KNOWN)))
 
 MAKEFLAGS += --no-print-directory
@@ -34,13 +36,13 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
+	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
 
 lib: ## build the library for ARCH: build/ARCH/libaxaddrspace.a
-	$(call one,ARCH,$(ARCH),$(ARCHITECTURES))$(formats)
+	$(call one,ARCH,$(ARCH),$(ARCHITECTURES))$(formats)$(calls)
 	@scripts/setup.sh $(ARCH)
 	@scripts/build-lib.sh $(ARCH)
 

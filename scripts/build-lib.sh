@@ -5,6 +5,7 @@
 #
 #   FORMATS=LIST        entry formats, of intel-ept,amd-npt,arm-stage2,riscv-gstage
 #                       (otherwise: the host's takes all, the others their own)
+#   CALLS=LIST          these functions only, of those in link/api.sym, with blanks between them
 #   LOG=0               no messages
 #   SPLIT_SECTIONS=1    a section for each function
 #   STATIC_HAL=1        the host's callbacks are functions found by name, not by pointer
@@ -18,6 +19,7 @@ arch=${1:-host}
 cd "$ROOT"
 formats_of "$arch" >/dev/null
 known_formats "${FORMATS:-$(formats_of "$arch")}"
+known_calls "${CALLS:-}"
 load_toolchain
 out=${2:-build/$arch}
 features=${FORMATS:-$(formats_of "$arch")},panic-handler

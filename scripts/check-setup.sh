@@ -175,6 +175,10 @@ values() {
 	for bad in ept ,intel-ept intel-ept, 'intel-ept amd-npt'; do
 		refuses FORMATS= "$formats" env FORMATS="$bad" scripts/build-lib.sh host
 	done
+	for bad in axas_nothing 'axas_unmap unmap' 'axas_unmap,axas_map_trap'; do
+		refuses CALLS= 'axas_create.*axas_unmap' make lib CALLS="$bad"
+		refuses CALLS= 'axas_create.*axas_unmap' env CALLS="$bad" scripts/build-lib.sh host
+	done
 	for bad in arm64 '' 'host mips'; do
 		refuses ARCH= "$arches" make lib ARCH="$bad"
 		refuses ARCH= "$arches" make install ARCH="$bad"

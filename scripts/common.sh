@@ -87,6 +87,18 @@ known_formats() {
 	done <<<"$1,"
 }
 
+# api_calls: the functions of the header.
+api_calls() { grep -o '\baxas_[a-z0-9_]*' "$ROOT/link/api.sym"; }
+
+# known_calls LIST: separated by blanks, each of them a function of the header.
+known_calls() {
+	local call known
+	known=" $(api_calls | tr '\n' ' ')"
+	for call in $1; do
+		[[ $known == *" $call "* ]] || misuse "CALLS=$1: '$call' is not known; some of:$known"
+	done
+}
+
 # bare_features ARCH: what a bare-metal archive is built with.
 bare_features() { echo "$(formats_of "$1"),log,panic-handler"; }
 

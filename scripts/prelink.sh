@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # prelink.sh ARCH IN OUT: make of cargo's archive one with a single object, of which the functions of
-# the header are the only global symbols. What they do not reach goes, and so do the names of local
+# the header (CALLS: those named in it) are the only global symbols. What they do not reach goes, and so do the names of local
 # symbols, up to 158 characters each, which do not fit into Xen's symbol table; DEBUG_SYMBOLS=1 keeps them.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -8,7 +8,7 @@ cd "$ROOT"
 arch=$1
 tools=$(binutils_of "$arch")
 have "${tools}ld" || die "no ${tools}ld; run: apt-get install $(binutils_package "$arch")"
-mapfile -t api < <(grep -o '\baxas_[a-z0-9_]*' link/api.sym)
+read -ra api <<<"${CALLS:-$(api_calls | tr '\n' ' ')}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -29,7 +29,7 @@ case $arch in
 x86_64) flags+=(-mno-red-zone -mno-sse -mno-mmx) base=0xffffffffc0000000 ;;
 aarch64) flags+=(-mgeneral-regs-only) base=0xffff000000200000 ;;
 # lp64: Xen and Bao are built without floating point, and ld mixes no calling conventions.
-riscv64) flags+=(-march=rv64imac -mabi=lp64 -mcmodel=medany -mno-relax) base=0xffffffc000000000 ;;
+riscv64) flags+=(-march=rv64imac -mabi=lp64 -mcmodel=medany -mno-relax -msmall-data-limit=0) base=0xffffffc000000000 ;;
 esac
 [ "$arch-$compiler" != aarch64-gcc ] || flags+=(-mno-outline-atomics)
 case $habit in
@@ -45,6 +45,12 @@ compile() {
 	"${cc[@]}" "${flags[@]}" -c "$1" -o "$work/${1%.*}.o"
 	objects+=("$work/${1%.*}.o")
 }
+# What the archive has of the calls that the host makes, and has not of those that it does not make.
+has=axas_create
+has_not=none
+case $archive in
+*-partition*) flags+=(-DSTATIC_PARTITION) has=axas_create_in has_not=axas_unmap ;;
+esac
 compile host.c
 case $archive in
 *x86_64-hardened*) compile thunk.S ;;
@@ -78,7 +84,8 @@ wanted_undefined='^$'
 [ $habit != module ] || wanted_undefined='^(memcpy|memset)$'
 symbols=$("${tools}nm" "$image")
 absent "undefined" "$(awk '$1 == "U" { print $2 }' <<<"$symbols" | grep -Ev "$wanted_undefined" || true)"
-grep -q ' T axas_create$' <<<"$symbols" || die "$habit, $arch, $linker, $compiler: no axas_create"
+grep -q " T $has\$" <<<"$symbols" || die "$habit, $arch, $linker, $compiler: no $has"
+absent "not to be there" "$(grep " T $has_not\$" <<<"$symbols" || true)"
 relocations=$("${tools}readelf" -rW "$image" | grep -oE '\bR_[A-Z0-9_]+' | sort -u || true)
 case $habit-$arch in
 # What the kernel's loader of each architecture can do, of what compilers make.
