@@ -15,7 +15,8 @@
 //! script of steps that do not call each other, and what they remember stands in the space (`work`).
 //!
 //! A page fault (`fault`) runs beside other faults: it builds what is missing off-line and installs
-//! it with one compare-exchange. No reachable table but the root is all empty.
+//! it with one compare-exchange, in a frame that a copy may have filled (`fill`). No reachable table but the
+//! root is all empty. `audit` looks whether all that holds, and whether a leaf covers a table (`exposed`).
 
 pub mod arch;
 pub(crate) mod audit;
