@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # One door for people and for CI: `make help` lists what there is.
 
 ARCH ?= host
@@ -137,7 +138,7 @@ docs: ## make the documentation site: build/docs/html/index.html
 	@scripts/setup.sh docs
 	@scripts/docs.sh build
 
-check: ## check the style: rustfmt, clippy, clang-format
+check: ## check style and licences: rustfmt, clippy, clang-format, reuse
 	@scripts/setup.sh check lib
 	@scripts/check.sh
 

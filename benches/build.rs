@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Links the archive as it ships, under names of its own: the library is also here as a crate.
 
 use std::env;

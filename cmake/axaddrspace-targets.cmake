@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # axaddrspace_offer(ARCHITECTURES HOST_PROCESSOR): of the targets axaddrspace::host, ::x86_64, ::aarch64
 # and ::riscv64, which must exist for these architectures, make the one for the system that is built for
 # axaddrspace::axaddrspace too: on bare metal (CMAKE_SYSTEM_NAME Generic) by CMAKE_SYSTEM_PROCESSOR, on an

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """direct-calls.py OBJECT: let x86-64 code call its own memcpy directly instead of through the GOT.
 
 rustc's precompiled core was built to call the mem functions through the GOT, and link-time

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """abi.py check|update: the interface against c-tests/abi/interface.abi, by abidiff.
 
 A program that was compiled against the committed interface must go on to work: nothing of it may go or

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # asan.sh [CTEST_ARGUMENT...]: the C tests of the interface under AddressSanitizer with the Rust code
 # instrumented too, for instrumenting only the C side does not see a wild access of the library.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # bare-root.sh [RUST [COMMAND...]]: what somebody sees whose first commands after `git clone` are `make run`
 # and `make test`: run each as the first one in a Debian 12 of its own with git and make and nothing else.
 # What is committed is tried. RUST is `debian` (no Rust there), `rustup` (a copy of this machine's rustup

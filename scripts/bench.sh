@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # bench.sh [build]: measure the library beside its peers and the limits of the memory; the report goes to the
 # terminal and, with CSV and SVG, to docs/bench. A second run with the crate axaddrspace 0.6 of crates.io as
 # one peer more (benches/peers) goes to docs/bench/peers. With BENCH_QUICK=1 the first run is done in small, to

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # build-lib.sh ARCH [DIRECTORY]: build the library for host, x86_64, aarch64 or riscv64 and put the archive
 # at build/ARCH/libaxaddrspace.a or into DIRECTORY: one object that needs nothing and shows the functions of the header
 # only. From the environment (docs/linking.md):

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # build-tools.sh: build the commands for developers of hosts and put them into build/bin.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

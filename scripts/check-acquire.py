@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-acquire.py ARCH ARCHIVE: readers beside faults load entries with acquire (aarch64, riscv64).
 
 A fault zeroes a frame, then installs its entry. Whoever reads the entry without holding the space alone

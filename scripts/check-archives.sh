@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-archives.sh: each archive defines exactly the functions of the header, and contains no way
 # into a panic: what cannot be reached is not linked.
 set -euo pipefail

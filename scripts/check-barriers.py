@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-barriers.py ARCHIVE: the order of barriers and TLB maintenance in the AArch64 archive.
 
 Emulators do not show a barrier that is missing or stands in the wrong place. This follows every path

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-bochs.sh: a Bochs that crashes when the example hypervisor has ended does not fail the run; one that
 # crashes before that does.
 set -euo pipefail

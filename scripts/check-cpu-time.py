@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-cpu-time.py [--limits|PATTERN]: the CPU time of the tests, with that of the processes they start.
 
 Runs the tests that `make test` built, one after another: those of ctest, and each Rust test in a process

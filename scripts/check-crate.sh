@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-crate.sh: programs in Rust use the crate with its default features: one with std and unwinding
 # panics, one without std and with a panic handler of its own.
 set -euo pipefail

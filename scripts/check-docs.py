@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-docs.py links|installed|search|statuses|browser|names|snippets|commands|diagrams: whether the
 documentation is true.
 

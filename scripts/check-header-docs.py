@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-header-docs.py: every item of include/axaddrspace.h has a comment of its own. That of a function
 says what a status means, itself, and if it says a parameter, all of them. Read by clang."""
 

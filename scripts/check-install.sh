@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-install.sh WAY [ARCH]: c-tests/consumers, a project outside this one, finds the library and runs.
 #
 #   install            put the files down for those that follow: staged first, then moved, as a packager does

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-instructions.py [--update]: instructions of the hot calls against c-tests/abi/instructions.txt.
 
 Counted by callgrind inside of the library's functions, callbacks included (c-tests/instructions): EPT with

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-missing-tools.sh: where a tool is missing, each script fails and says how to install it.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

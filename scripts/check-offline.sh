@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-offline.sh ARCH: docs/offline.md is right: sources with vendored crates make the same archive as
 # build/ARCH where there is no network, nothing in cargo's home and nothing to be installed.
 set -euo pipefail

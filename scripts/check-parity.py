@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-parity.py: each row of docs/parity.md has a test, and each test it names is one that runs."""
 
 import pathlib

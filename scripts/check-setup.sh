@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-setup.sh WAY: what set-up does where it must not or cannot install, and what is refused before it.
 #
 #   installs-nothing   with SETUP=0 and below CMake, neither apt-get, rustup nor cargo install are called, and

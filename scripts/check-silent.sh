@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check-silent.sh: an archive without messages (LOG=0) has less code and none of the texts, nothing of the
 # logger's state, and a program that sets a logger links with it and hears nothing.
 set -euo pipefail

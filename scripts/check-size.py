@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-size.py [--update] [--list [N]]: bytes of code of the archives against c-tests/abi/size.txt.
 
 Measured is .text of the shipped object: for each architecture as `make lib` builds it, and for each

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check-stack.py [--update] [--list [N]] [--path FUNCTION]: worst stack of each call.
 
 Reads the code of the shipped objects: every path through every function, what it does to the stack

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # check.sh [--format]: hold the sources against the style, or bring them to it.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT" || exit
 load_toolchain
-need cargo clang-format
+need cargo clang-format reuse git
 
 mapfile -t c_sources < <(find c-tests docs examples -name '*.[ch]' -not -path '*/build/*' | sort)
 
@@ -30,6 +31,20 @@ check() {
 	run "$@" || failures+=("$name")
 }
 
+# licence_named: each source file says its licence within its first lines; .reuse/dep5 has those that cannot.
+licence_named() {
+	local silent
+	silent=$(git ls-files -z -- '*.'{rs,c,h,S,ld,py,sh,sed,mk,cmake,in,toml,js,css,dot} '*'{Makefile,CMakeLists.txt,bochsrc} \
+		docs/Doxyfile .ci/run .clang-format .gitignore ':!docs/third-party' |
+		xargs -0 awk 'FNR == 1 { if (file && !named) print file; file = FILENAME; named = 0 }
+			FNR <= 25 && /SPDX-License-Identifier[:] MIT OR Apache-2\.0/ { named = 1 }
+			END { if (!named) print file }')
+	[ -z "$silent" ] || say "no SPDX line with MIT OR Apache-2.0 in:" "$silent"
+	[ -z "$silent" ]
+}
+
+check "licences named" licence_named
+check "reuse lint" reuse lint
 check rustfmt cargo fmt --check
 for workspace in benches benches/peers tests/consumers; do
 	check "rustfmt, $workspace" cargo fmt --all --check --manifest-path $workspace/Cargo.toml

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # Sourced by the scripts beside it: where things are, how to speak, which Rust to call.
 # shellcheck shell=bash disable=SC2034
 

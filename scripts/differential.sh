@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # differential.sh: random calls on two host archives beside each other, every answer compared
 # (docs/testing.md). From the environment:
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # dist.sh: what `make install` puts down, as a release: build/dist/axaddrspace-VERSION.tar.gz, which
 # lists the checksums of its files, and SHA256SUMS with its own. The same sources and tools make the same
 # bytes: the files carry the time of the last commit, or SOURCE_DATE_EPOCH.

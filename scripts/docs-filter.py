@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """docs-filter.py FILE: print FILE as Doxygen should read it, line for line.
 
 The Markdown of this repository is that of a Git forge: links to files and headings, code in

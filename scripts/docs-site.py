@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """docs-site.py sources|index: what the site in build/docs/html has besides Doxygen's pages.
 
 sources  a page of each source file and directory that pages and reference link to: source/PATH.html, with

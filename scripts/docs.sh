@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # docs.sh build|shots|diagrams: the documentation site in build/docs/html, any warning an error; its pages, or
 # those that follow (`shots index page_docs_hal`), in Chromium: pictures in build/docs/shots of each, wide and
 # narrow, light and dark, and what `check-docs.py browser` finds; or docs/diagrams/*.svg from *.dot.

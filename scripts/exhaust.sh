@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # exhaust.sh: every call in every state of a tiny space, every allocation failing (docs/testing.md). From the
 # environment:
 #

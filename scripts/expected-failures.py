@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """expected-failures.py: the tests of c-tests/expected-failures.txt, which fail because of known defects.
 
   list                      print them

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # header.sh write|check: make include/axaddrspace.h, and link/api.sym with the names in it, from the Rust
 # sources, or say whether the committed ones still are what they make.
 set -euo pipefail

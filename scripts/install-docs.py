@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """install-docs.py DIRECTORY HEADER: put the documents and examples into DIRECTORY, for readers who have an
 installation and no sources. Links to the header lead to HEADER; a link to what only the sources have
 becomes its text.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # install.sh PREFIX DESTDIR ARCH...: put the archives of these architectures, the header, the pkg-config
 # files, the CMake package and the documents below DESTDIR PREFIX. Without ARCH: take away what any such
 # call put there.

@@ -1,4 +1,5 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """licenses.py check|write: the licences of what is in the archives.
 
 check: each crate that goes into an archive is offered under a licence of deny.toml's list, stands with

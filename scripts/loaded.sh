@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # loaded.sh [COMMAND...]: run a command, or `make test`, beside two busy loops for each CPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."

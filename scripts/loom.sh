@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # loom.sh [WORD]: model-check the lock and the engine. Every scenario must hold in all interleavings
 # with at most LOOM_MAX_PREEMPTIONS (3) preemptions; then each defect is planted and the scenarios
 # named beside it must fail, each with the message that says why. WORD picks scenarios by name, and

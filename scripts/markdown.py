@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """What check-docs.py and install-docs.py read in a page."""
 
 import re

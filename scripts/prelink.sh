@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # prelink.sh ARCH IN OUT: make of cargo's archive one with a single object, of which the functions of
 # the header (CALLS: those named in it) are the only global symbols. What they do not reach goes, and so do the names of local
 # symbols, up to 158 characters each, which do not fit into Xen's symbol table; DEBUG_SYMBOLS=1 keeps them.

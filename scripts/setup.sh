@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # setup.sh [GROUP...]: install what a target of the Makefile needs and is not there yet.
 #
 #   host     Rust and a C compiler                x86_64 aarch64 riscv64   host, and what one bare-metal archive needs
 #   lib      x86_64, aarch64 and riscv64          arm      AArch64 compiler and QEMU
 #   riscv    RISC-V compiler and QEMU             amd      x86 compiler, QEMU and Bochs
 #   intel    x86 compiler and Bochs               quick    host, CMake, Ninja, cmocka
-#   licenses host, and a reader of licences       check    host, rustfmt, clippy, clang-format
+#   licenses host, and a reader of licences       check    host, rustfmt, clippy, clang-format, reuse
 #   docs     Doxygen, Graphviz                    bench    Valgrind
 #   abi      x86 compiler, abidiff                test     all of these but check, and clang, lld, g++
 #   shots    Chromium, for `scripts/docs.sh shots`; never without its name
@@ -19,7 +20,7 @@ set -euo pipefail
 cd "$ROOT"
 
 # usage: the comment at the top of this file.
-usage() { sed -n '2,/^$/{/^#/!d;s/^# \{0,1\}//;p}' "$0"; }
+usage() { sed -n '3,/^$/{/^#/!d;s/^# \{0,1\}//;p}' "$0"; }
 
 RUST_MINIMUM=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 DOWNLOAD_SECONDS=300
@@ -113,7 +114,10 @@ want_packages_of() {
 		want lld have ld.lld
 		;;
 	bench) want valgrind have valgrind ;;
-	check) want clang-format have clang-format ;;
+	check)
+		want clang-format have clang-format
+		want reuse have reuse
+		;;
 	docs)
 		want doxygen have doxygen
 		want graphviz have dot

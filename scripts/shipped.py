@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """What check-size.py and check-stack.py look at: archives as they are shipped, linked to an image."""
 
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # test.sh [quick]: run all tests, or those of the C interface on the host archive and the Rust unit tests,
 # and close with one line, `N passed, N failed`. A suite that breaks before
 # it can count (it does not compile, it runs nothing) counts as one failure; a skipped test counts

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # tsan.sh [SECONDS [THREADS]]: the C interface under ThreadSanitizer with the Rust code instrumented
 # too: with the library's own lock, with the caller's, and, as a negative control, with nobody's.
 set -uo pipefail

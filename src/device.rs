@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the devices of a guest answer: memory-mapped registers, I/O ports, system registers. Pure.
 //!
 //! Ranges are plain data that a host may also fill in itself; one that the constructor refuses contains

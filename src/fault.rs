@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Decoders of guest aborts: what hardware reports, in the terms of `axas_handle_page_fault`. Pure.
 //!
 //! Kinds that a page-fault handler cannot mend are told apart: handled as page faults they would come

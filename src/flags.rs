@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mapping flags: permissions, memory types, options, and their way to and from C.
 
 use bitflags::bitflags;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Guest-physical address spaces for hypervisors: second-stage page tables of Intel EPT, AMD NPT,
 //! AArch64 stage 2 and RISC-V G-stage behind one C interface.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Messages to the logger that the host sets: static texts and numbers, formatted without `core::fmt` into
 //! a buffer on the stack.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The atomic operations that the lock, the entries and the generation are made of, and what the model
 //! checker puts in their places.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tables read from a copy of the memory that they stand in: a dump that may be cut short, of tables
 //! that may be damaged. Nothing is written, no frame is taken or given.
 //!

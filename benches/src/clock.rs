@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Two clocks: what the thread itself computed, for everything on one thread, so that other programs on
 //! the machine are not counted; and the wall, where threads may wait for each other.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! axaddrspace beside its peers and beside what the memory itself takes. `docs/performance.md` says how it
 //! is measured; `make bench` runs it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The bare memory work: what no table code can be faster than by much.
 
 use std::ffi::c_void;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the figures were measured on.
 
 use std::fs::read_to_string;

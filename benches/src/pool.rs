@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames: one region of memory, touched before anything is measured, behind a direct map.
 
 use std::cell::UnsafeCell;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The report: Markdown that reads as text too, and the figures as CSV.
 
 use std::fmt::Write;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How cost grows with size, and throughput with threads.
 
 use std::thread::available_parallelism;

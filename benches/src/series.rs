@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was measured: one figure for each round, by workload and subject.
 
 use std::collections::BTreeMap;

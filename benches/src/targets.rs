@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The targets, each worked out from figures of the same run.
 
 use crate::series::{Series, Subject, Workload};

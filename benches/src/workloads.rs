@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is measured. Each function here does one piece of work with one subject and adds its figures.
 
 use std::collections::BTreeSet;

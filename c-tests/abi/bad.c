@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Everything that an archive must not have: each check of check.py has to refuse this object. */
 
 extern void host_function(void);

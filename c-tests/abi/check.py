@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT OR Apache-2.0
 """check.py ARCH CHECK [ARCHIVE]: is build/ARCH/libaxaddrspace.a what its list says?
 
 Checks: one-object, sections, relocations, undefined, globals, locals, panics, machine, same-code. What is

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The ready-made source of frames. */
 #include "fixture.h"
 

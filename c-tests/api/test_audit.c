@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What axas_audit finds: leaves over tables of the space. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Hosts that cannot reach their own frames, and tables that somebody else wrote into. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Clearing, destroying, using again. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Creating, configuring and destroying spaces. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the hardware says of a fault, in the words of axas_handle_page_fault: the tables of the manuals
  * as tables here, every code and every combination of the bits that matter.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Where devices answer: ranges are compared with a byte after the other, at both ends of each space. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* axas_dump column by column, and what axas_for_each makes one run of. */
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A verdict for everything a guest can do. */
 #include "fixture.h"
 

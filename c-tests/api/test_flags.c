@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Every permission with every memory type: refused, or exactly so in the entry. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Frames of the host's own, from the same callbacks and through the same checks as the library's. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The tests' own host: its frames are as awkward as they can be, and who touches memory that is
  * nobody's is caught. Each planted access runs in a process of its own.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The logger: which event comes at which level, under which name, and what never comes. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* translate, query, for_each, dump. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Memory that the library takes from the host: lazily, at once, in large frames. */
 #include "fixture.h"
 

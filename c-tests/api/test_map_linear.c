@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Mapping the host's own frames: sizes of pages, bounds, order of checks, extents. */
 #include "fixture.h"
 

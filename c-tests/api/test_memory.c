@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A host that runs out of memory, at every moment it can. */
 #include "fixture.h"
 

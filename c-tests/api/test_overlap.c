@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What stands in the way of what: every kind of mapping over every other. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the Rust crate axaddrspace shows in its own tests, said again through this interface;
  * docs/parity.md has the whole table.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Frames for a reservation at once, and back again. */
 #include "fixture.h"
 

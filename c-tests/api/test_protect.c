@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* New permissions on what is mapped or reserved. */
 #include "fixture.h"
 

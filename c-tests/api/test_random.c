@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Seeded random sequences against a model of pages; after every step the walker, query and
  * translate agree with it where something changed, and in the end everywhere.

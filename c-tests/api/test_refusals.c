@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the log says of calls that are refused: one line each, with the function's name, the status in words
  * and the arguments. At warn where the host made the mistake, at debug where a guest's address can be the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What to load into the hardware, and the shape of the root that goes with it. */
 #include "fixture.h"
 

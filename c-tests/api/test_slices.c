@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Long work in slices, and how many tables it will take. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* AXAS_SMALL_EXEC: no executable leaf above 4 KiB, whatever the order of calls (CVE-2018-12207). */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Counters. (That they count what stands in the tables is checked by every sweep.) */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Several CPUs in one space. */
 #include <sched.h>
 #include <semaphore.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Removing: cuts, holes, splits, what goes back and after which flush. */
 #include "fixture.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The walker itself: it accepts a hand-written table of each format and refuses it with any bit
  * changed that hardware reserves, requires or gives to somebody else.

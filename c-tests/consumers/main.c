@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A program that consumes the library, whichever way it found it. It says by its exit code on which line
  * something was not as it should be. Freestanding it is started by bare/start.c.

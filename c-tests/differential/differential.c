@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Two archives of the library make the same random calls, each on a space and a host of its own, and
  * whatever can be seen of them is compared after each call: status, results, flush requests, released

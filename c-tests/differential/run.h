@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* One call of a script on one side: what it returned and what can be seen of the space after it. */
 #ifndef DIFFERENTIAL_RUN_H
 #define DIFFERENTIAL_RUN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Random calls as data, so that they can be repeated and left out. */
 #ifndef DIFFERENTIAL_SCRIPT_H
 #define DIFFERENTIAL_SCRIPT_H

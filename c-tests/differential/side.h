@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* One of the two archives, with a host and a space of its own, and what a call did to them. */
 #ifndef DIFFERENTIAL_SIDE_H
 #define DIFFERENTIAL_SIDE_H

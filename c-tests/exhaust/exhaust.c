@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Small-scope exhaustion: breadth first through the states of a space of a few pages on the edges of all
  * levels; in each state every call of an alphabet is made, then with its first, second, third ...

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Whether a call did what it had to, by the tables, the frames and what the host was asked. */
 #ifndef EXHAUST_JUDGE_H
 #define EXHAUST_JUDGE_H

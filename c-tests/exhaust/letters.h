@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The calls that are made in every state: an alphabet over the few addresses where something can end. */
 #ifndef EXHAUST_LETTERS_H
 #define EXHAUST_LETTERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the space should be, as runs of pages: written from the text of the interface, without a thought
  * to tables. Holes are not runs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What stands in the tables, read without the library: leaves in runs, counts, and a digest. */
 #ifndef EXHAUST_TABLES_H
 #define EXHAUST_TABLES_H

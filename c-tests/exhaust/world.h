@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A host so small that all there is of it, and of the space, can be put back with one copy: 64 frames
  * for tables, guest frames that are numbers only (AXAS_NO_ZERO: nobody looks into them), a handle.

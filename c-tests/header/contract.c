@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * The interface as hosts were promised it: every prototype exactly, every value, every layout. It
  * fails to compile when one changes and fails to link when the archive lacks a function.

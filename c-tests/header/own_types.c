@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A host without the standard headers, which has these types (and a bool) of its own. */
 typedef unsigned char uint8_t;
 typedef unsigned short uint16_t;

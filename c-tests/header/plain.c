@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The header alone, twice; then something that uses it, so that the types are looked at. */
 #include "axaddrspace.h"
 #include "axaddrspace.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * hot_calls.c FORMAT - the calls that have to be fast, for scripts/check-instructions.py: it runs this
  * under callgrind, which counts what runs inside of axas_ functions while a count_ function runs.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What is not an expected failure: scripts/expected-failures.py must refuse all of these but the first. */
 #include <signal.h>
 #include <unistd.h>

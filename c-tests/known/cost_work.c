@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What test_cost.c counts the instructions of: everything that runs inside of counted().
  *   cost_work unmap|unmap_and_tell FORMAT

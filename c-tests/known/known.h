@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Tests of defects that are known: each fails, and is in ../expected-failures.txt. */
 #ifndef CTESTS_KNOWN_H
 #define CTESTS_KNOWN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What calls cost, in instructions: callgrind counts them, in a program of its own. */
 #include <stdio.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A host that cannot reach one of its own frames for a moment. */
 #include "known.h"
 

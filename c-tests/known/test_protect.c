@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A protect that asks for what is there already. */
 #include "known.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* A replace as others see it: vCPUs, readers, the host's references. */
 #include <sched.h>
 

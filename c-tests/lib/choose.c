@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * TEST_FORMAT=ept|npt|arm|riscv runs a part of a program's tests, and TEST_PART=K/N every N-th of those,
  * from the K-th on: so that a long program is several tests of ctest.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* One space over one host, for each format: what most tests start from. */
 #ifndef CTESTS_FIXTURE_H
 #define CTESTS_FIXTURE_H

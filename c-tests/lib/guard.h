@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Memory that is nobody's: red zones around the host's frames, and frames that are not out. It is
  * full of poison, so that what was written to it is found later. Under AddressSanitizer it is

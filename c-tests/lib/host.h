@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A hypervisor for the tests: frames with a record each, callbacks that check what they are asked,
  * and the faults a real host can have (no memory, nonsense addresses, windows instead of a map).

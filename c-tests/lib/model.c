@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "model.h"
 
 #define SIZES (AXAS_HUGE_FRAMES | AXAS_MAX_2M | MODEL_ANY_SIZE)

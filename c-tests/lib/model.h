@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What a space should be, one record for each 4 KiB page and no cleverness: the judge of random
  * sequences. It knows the rules of the interface and nothing of tables.

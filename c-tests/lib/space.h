@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What holds for every call of every test, checked around the calls themselves: the linker sends
  * the library's functions through space.c (--wrap, see CMakeLists.txt).

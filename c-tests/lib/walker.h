@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What the hardware would make of a table, from the architecture manuals:
  *   Intel SDM volume 3, "The Extended Page Table Mechanism"

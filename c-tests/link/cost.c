@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Cycles of calls through one of the bare-metal x86-64 archives, run as a program: the fewest of many
  * rounds, for the machine does other things too. Its callbacks are the functions of static_hal.c.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # cost.sh: what the options of `make lib` cost: bytes of code of each architecture, and on an x86-64 PC
 # cycles of two calls. For docs/linking.md; no test.
 set -euo pipefail

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A stand-in for a hypervisor, to be linked, not run: it uses every kind of call, so that all of the
  * library comes in (STATIC_PARTITION: four calls), and supplies what small hypervisors supply: memcpy and memset, nothing else.

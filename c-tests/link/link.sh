@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # link.sh HABIT ARCH LINKER COMPILER ARCHIVE: compile the stand-in host with gcc or clang and link it with
 # the archive, by GNU ld (bfd) or lld, in the manner of bao, xen, jailhouse, hafnium or a Linux module.
 # Every warning is an error, every section has to be named, nothing may stay undefined.

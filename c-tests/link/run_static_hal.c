@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * An archive with STATIC_HAL=1 calls the functions and none of the pointers: those are there, but
  * lead nowhere.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # run_static_hal.sh: compile and run run_static_hal.c with the host's archive of STATIC_HAL=1.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* The host of an archive with STATIC_HAL=1: each callback is a function that the linker finds. */
 #include "static_hal.h"
 

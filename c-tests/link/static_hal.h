@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #ifndef STATIC_HAL_H
 #define STATIC_HAL_H
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What a host with retpolines has: a call through r11 that no processor predicts. */
 	.text
 	.globl __x86_indirect_thunk_r11

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "ops.h"
 
 const char *const op_names[OP_KINDS] = {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Every operation that changes a space as data, so that it can be drawn, repeated and cut up. */
 #ifndef CTESTS_OPS_H
 #define CTESTS_OPS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Bounded work: calls in slices go exactly as far as they say, cost what they may, and end where
  * one call ends; the host is asked often enough whether it wants its CPU back.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Flush, then free: random sequences before CPUs that hold on to all they may (tlb.h), and that
  * these CPUs are strict: what they have to see is done to them by hand.

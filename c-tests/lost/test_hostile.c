@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Tables that somebody else wrote to: every call ends, with a status that the header names, and
  * touches nothing but frames that are out. The host's memory is guarded page by page: a frame that

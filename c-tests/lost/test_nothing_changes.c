@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * All or nothing: in a space with a random past, each kind of call is made with its first, second,
  * third ... allocation failing, until it needs no more. After each failure every word of the tables

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * How many tables: what axas_tables_needed says is what a space of its own takes, never less than
  * what one takes that is in use, and an arena of exactly that many frames will do.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * AXAS_REPLACE: whatever stood in the range goes, as one operation: every ground, every part of it,
  * every allocation failing.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "tlb.h"
 
 #define BIT(n)          (1ull << (n))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * CPUs that cache whatever a walker could have read, for as long as they may: each valid entry of
  * each table that could be reached, and on RISC-V without Svvptc the invalid ones too, until a

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * A guest's memory of every kind side by side, and what should be in it byte by byte. The frames
  * and the linear pieces are out of order in the host's memory, with red zones around each.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What the host writes to a reserved page comes with the page: no vCPU sees the page without it. */
 #include "ground.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* axas_for_each_chunk: the pieces, their order and their size. */
 #include "ground.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Copies go across whatever there is, and take lazy pages in as the guest would. */
 #include "ground.h"
 

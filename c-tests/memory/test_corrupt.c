@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Copies over tables that somebody else wrote to: they say so, come as far as the tables are good,
  * close their windows and touch no memory that is not the space's. (A host with a direct map cannot

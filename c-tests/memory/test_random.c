@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Random reads, writes and fills against the bytes that should be there. */
 #include <sched.h>
 

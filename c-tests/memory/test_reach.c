@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What the host can reach, must not reach, and has to clean. */
 #include "ground.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What is refused, with which status, and how far the copy came. */
 #include "ground.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Single accesses of 8, 16, 32 and 64 bits. */
 #include "ground.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Single accesses are single: whoever looks meanwhile sees all of a value or nothing of it. */
 #include <sched.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Copies beside calls that take the memory away: once such a call has returned, no copy touches
  * what it took.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
 # What check.sh leaves out of the comparison.
 # Where the compiler put the guest's instructions, and how much of the stack it uses.
 s/pc 0x[0-9a-f]+/pc .../

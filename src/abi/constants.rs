@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::{axas_hpa_t, axas_status_t, axas_width_t};
 
 /// Major version of this header; axas_version() is that of the archive.

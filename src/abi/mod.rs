@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What crosses the C boundary: constants and `repr(C)` types, layout only, no logic.
 //!
 //! It stands at the bottom of the house so that every floor may speak of a mapping or a TLB

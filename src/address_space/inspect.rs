@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looking at a space without changing it.
 
 use core::sync::atomic::Ordering;

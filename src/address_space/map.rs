@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Operations that change what stands in a range: arguments checked in the order that the interface
 //! promises, then the engine put to work, at once or in slices.
 

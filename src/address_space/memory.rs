@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The host's way into a guest's memory: page run by page run, through `phys_to_virt`, with the shared
 //! side of the lock held for each chunk, so that nothing is unmapped and freed under a copy.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address spaces: arguments checked, the lock taken, the engine put to work, the outcome counted.
 
 mod create;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Page faults: verdicts, and the counters that cost the fewest operations.
 
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::{checked, made, put};
 use crate::abi::*;
 use crate::device;

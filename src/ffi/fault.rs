@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::{asked, axas_t, made, refused, space};
 use crate::abi::*;
 use crate::address_space::Verdict;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::{checked, life_cycle, put};
 use crate::abi::*;
 use crate::error::{Error, Result};

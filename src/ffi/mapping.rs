@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 use super::{axas_t, put, refused, space, told};
 use crate::abi::*;
 use crate::address_space::{AddressSpace, Slices};

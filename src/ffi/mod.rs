@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C boundary: every `extern "C"` function of the library and nothing else.
 //!
 //! A function here checks its pointers, converts, calls the core, turns the error into a status and tells

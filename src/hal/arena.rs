@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A source of frames over regions of memory, for hosts that have no allocator.
 //!
 //! Free memory is a list of pieces, runs of free frames; a piece's record lies in its first frame, so that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a callback of the host is called: by the pointer it gave, or, with the feature `static-hal`, by
 //! the name that the linker knows, so that no indirect branch is taken. The pointer then says only
 //! whether the callback is there.

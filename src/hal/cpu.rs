@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What only the CPU can say or do. Hosted builds know nothing and do nothing.
 
 use crate::npt::arch::FormatId;

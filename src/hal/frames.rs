@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames that go back unless somebody keeps them, and the ledger that counts them.
 
 use core::mem::ManuallyDrop;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames that a host takes for itself, through the checks that the library's own frames go through.
 
 use super::{Host, Purpose, native_pa_bits};

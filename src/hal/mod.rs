@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the host gives, made safe: callbacks that are there, frames that are checked, windows that
 //! close themselves, flush requests that cannot be forgotten.
 //!

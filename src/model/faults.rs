@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Faults beside faults, and beside exclusive calls.
 
 use std::sync::Arc;

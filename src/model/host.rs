@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A host whose table frames are loom's atomics, and which notices every access to a frame that is not
 //! the library's, every frame that is lost and every wait inside a fault.
 

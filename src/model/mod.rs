@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Models for loom: the real lock and the real engine over small tables, in every interleaving and with
 //! every value that the memory model lets a load see.
 //!

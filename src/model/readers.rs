@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Readers beside faults and exclusive calls, with the lock and without.
 
 use std::sync::Arc;

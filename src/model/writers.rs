@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Exclusive calls beside exclusive calls.
 
 use super::host::{LARGE, LINEAR, PAGE, RW, World};

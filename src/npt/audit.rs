@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looking whether the tables are what this library wrote. Defence in depth: nothing here is needed as
 //! long as nobody else writes to them.
 //!

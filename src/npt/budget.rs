@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! How far a call may go that has a budget of entries. Slices end on the boundaries of entries, so that
 //! a range done in slices comes out as if it had been done at once.
 

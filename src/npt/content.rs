@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What goes into a range in which nothing stands, place by place.
 
 use super::Engine;

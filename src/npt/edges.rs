@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tables that a range cuts: those on its two edges, from the root's page down.
 //!
 //! Everything else in the range lies whole below one of their entries. From the root down to the fork

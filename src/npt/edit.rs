@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What becomes of the entries of a range, table by table.
 
 use super::Engine;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What is done to the entries of one table. The window on the table is open inside these functions only,
 //! so that the code that opens and closes it is here once.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Entries: one typed state each.
 //!
 //! | state | hardware | carries |

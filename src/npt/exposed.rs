@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Leaves that cover tables of their own space: the guest could write its own translation.
 //!
 //! A map cannot know: whether a page of the host is a table of the space is not in the page. So audit

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Page faults: one walk, everything built off-line, one compare-exchange.
 //!
 //! Runs beside other faults and never waits. The loser of a race gives its tables back, keeps its frame

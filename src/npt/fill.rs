@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames that are filled before the guest sees them.
 //!
 //! What the host writes to a reserved page comes with the page: no vCPU sees it zeroed, and what is

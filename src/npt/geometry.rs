@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which entry of which table covers what.
 
 use crate::addr::PAGE_SIZE;

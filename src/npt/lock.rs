@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The reader-writer lock of a space.
 //!
 //! Many readers, each in one of eight cache lines, chosen by the stack it runs on; one writer, who

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Filling a range in which nothing stands.
 
 use super::Engine;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Nested page tables: the one record of an address space.
 //!
 //! What a page is stands in the entry that covers it ([`entry::State`]); there is nothing beside the

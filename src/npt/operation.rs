@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Everything that changes what stands in a range, as data: one way through the lock, the slices and the
 //! books for all of it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One page at a time, where the table that holds it is there and stays: a walk and a store.
 //!
 //! What these do not do, the ways for ranges do.

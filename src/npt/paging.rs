@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Our formats in the terms of `page_table_multiarch`, so that they plug into its tables too.
 //!
 //! Its `PageTable64` is the oracle of the differential tests. It has limits that the engine here does

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Taking memory in before the guest asks for it, and giving it back while its place stays reserved.
 //!
 //! Populate: frames go into the places of reservations as pending entries, which no walker follows; what

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Cutting an entry that covers more than a call is about.
 //!
 //! The tables that say the same in smaller entries are built off-line, with what is to happen inside

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One page of a table, as this CPU reaches it. All accesses to entries are atomic and happen here.
 
 use super::arch::Format;

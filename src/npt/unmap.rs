@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Taking away: detach, flush, reap.
 //!
 //! 1. The tables that the two cuts need are built ([`super::split`]); where both ends lie on boundaries

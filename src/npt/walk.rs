@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looking: one entry, or every entry of a range.
 
 use super::arch::Format;

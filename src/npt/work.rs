@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What exclusive calls work with. It lives in the space and not on the stack, for the stacks of many
 //! hosts are small; whoever holds the lock alone has it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Flags and errors, to and from C and page_table_multiarch.
 
 use axaddrspace::abi::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address spaces against `PageTable64` of page_table_multiarch, with our entries in its tables.
 //!
 //! It walks, splits nothing, takes no cut through a page and masks its indices: within those limits

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Every combination of permissions, memory type, features and level, in every format.
 
 use axaddrspace::abi::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Words and register values that were put together by hand, bit by bit, from the manuals.
 
 use axaddrspace::abi::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A host that distrusts the library: it knows of every frame who has it, poisons what it gives and
 //! what comes back, refuses frames on command, and keeps the translations that another CPU might have.
 //!

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Structs as the C compiler and Rust see them: sizes, and places of members.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of the crate from outside, through its public Rust interface.
 //!
 //! ```text

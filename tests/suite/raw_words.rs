@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Entries that nobody wrote: corrupt memory, or a walker's bits. No function may panic on them.
 
 use axaddrspace::flags::Permissions;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Levels, widths and roots: what a space of so many bits gets, and what it does not.
 
 use axaddrspace::abi::*;

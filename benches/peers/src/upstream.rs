@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `AddrSpace` of the crate axaddrspace 0.6 over page-table-generic 0.9 with an EPT entry, behind C
 //! functions.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who is measured: the same operations, in the shape of the C interface, for each.
 
 pub mod native;

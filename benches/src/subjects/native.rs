@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The crate itself: its methods called directly, open to inlining.
 
 use std::ptr::NonNull;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The archive `libaxaddrspace.a` as it ships for bare metal, through its C functions.
 //!
 //! They stand under names with a prefix, because the crate defines the plain ones in the same program.

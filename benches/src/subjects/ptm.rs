@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `PageTable64` of page_table_multiarch with an EPT entry, behind C functions.
 
 use std::ffi::c_void;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mapper of the `x86_64` crate over long-mode tables, behind C functions. It has no call for a range
 //! but one for each page.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Starts main on a stack and ends the machine with what it returns: AArch64 and RISC-V on QEMU's virt
  * board, x86 as a process of the host's Linux without anything else in it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! AMD NPT.
 //!
 //! Sources: AMD APM vol. 2, "Nested Paging" and "Long-Mode Page Translation". Nested walks are user

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! AArch64 stage 2 with a 4 KiB granule.
 //!
 //! Sources: Arm ARM, "The AArch64 Virtual Memory System Architecture": VMSAv8-64 translation table

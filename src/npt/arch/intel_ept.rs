@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Intel EPT.
 //!
 //! Sources: Intel SDM vol. 3C, "The Extended Page Table Mechanism (EPT)": formats of EPT

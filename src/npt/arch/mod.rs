@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What differs between the formats, one file each, behind one trait.
 //!
 //! The engine knows states ([`super::entry::State`]); the bits that say them, the shape of the root,

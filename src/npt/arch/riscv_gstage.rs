@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! RISC-V G-stage: Sv39x4, Sv48x4, Sv57x4.
 //!
 //! Sources: RISC-V Privileged Architecture: "Two-Stage Address Translation", "Guest-Page Faults", hgatp,

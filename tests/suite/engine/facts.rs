@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sequences of calls that somebody thought of, on one space of each format.
 
 use axaddrspace::abi::*;

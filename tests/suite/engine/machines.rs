@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Formats, shapes and places of spaces: each where something happens in the middle of it.
 
 use axaddrspace::abi::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address spaces against a model that is simple enough to be right.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A space as a map of ranges. No tables, no entries: a piece knows how large the entries are that say
 //! it, and from that follows which tables there must be.
 

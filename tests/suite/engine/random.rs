@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Random sequences of calls, with frames refused now and then.
 //!
 //! Addresses and sizes are drawn from few values around boundaries of entries, so that calls meet.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A space on a [`Host`], with what the host must find afterwards.
 
 use std::ops::Deref;

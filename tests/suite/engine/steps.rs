@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! One call after the other, on a space and on the model, with everything compared in between.
 
 use axaddrspace::abi::*;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Whoever dumps the tables of a guest does not know who wrote them last. What the tool needs of memory and
 //! what it prints stays within the bounds of docs/inspect.md, whatever stands in them.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `axas-inspect`: prints and draws a guest's address space from a dump of its second-stage page tables.
 //!
 //! ```text

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The files that hold the tables. Pages are read when they are asked for: a dump may be large.
 
 use std::fs::{self, File};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The address space as a picture: on the left a strip to scale, with holes cut out; on the right a
 //! band for each run, its height the logarithm of its size.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The registers that point a CPU to its second-stage tables.
 //!
 //! Sources: Intel SDM vol. 3, "Extended-Page-Table Pointer (EPTP)"; AMD APM vol. 2, "Nested Paging", nCR3

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! What was found, for people and for programs.
 
 use std::io::{self, Write};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! The tool against dumps that examples/dump.c makes with the C library, whole and damaged.
 
 mod dump;

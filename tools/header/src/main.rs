@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! `axas-header HEADER SYMBOLS`, run in the library's directory: writes the C header that
 //! cbindgen.toml describes, and a symbol file with the names of the functions in it.
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where a guest's fault was, for a host's exit handler.
 
 #![no_std]

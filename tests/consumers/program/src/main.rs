@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reads the syndrome of a guest's write, and lives through a panic of its own.
 
 use std::panic;

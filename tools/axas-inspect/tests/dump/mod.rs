@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
 //! A dump made by examples/dump.c, which is compiled once.
 
 use std::fs::{self, File};
