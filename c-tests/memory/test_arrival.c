@@ -18,6 +18,8 @@ static struct {
 	uint32_t incomplete; /* times that a page was mapped without what is written to it */
 	uint32_t reached; /* pages of guest frames that the library asked for */
 	uint32_t faults_first; /* another vCPU's fault is to be first so many times */
+	uint32_t takes_the_last; /* and takes the last frame of the host */
+	uint32_t none_left;
 } watch;
 
 static int is_complete(uint64_t i)
@@ -46,7 +48,10 @@ static axas_hpa_t alloc_after_a_fault(void *ctx, uint32_t order, uint32_t purpos
 		watch.faults_first--;
 		assert_int_equal(axas_handle_page_fault(watch.f->as, watch.gpa, AXAS_READ),
 				 AXAS_FAULT_RESOLVED);
+		watch.none_left = watch.takes_the_last;
 	}
+	if (purpose == AXAS_FRAME_GUEST && watch.none_left)
+		return AXAS_HPA_INVALID;
 	return alloc_of_host(ctx, order, purpose);
 }
 
@@ -162,6 +167,27 @@ static void what_is_written_is_not_lost_to_a_fault_that_is_first(void **state)
 	}
 }
 
+static void what_is_written_needs_no_frame_where_a_fault_took_the_last(void **state)
+{
+	static const axas_gpa_t pages[] = { BASE, HUGE_BASE };
+	static uint8_t data[PAGE];
+	FIXTURE(f);
+	size_t done = 0;
+
+	pattern(data, sizeof(data), 6);
+	for (size_t i = 0; i < 2; i++) {
+		open_space(f, HOST_DIRECT_MAP);
+		watch.gpa = pages[i];
+		watch.faults_first = 1;
+		watch.takes_the_last = 1;
+		assert_ok(axas_write(f->as, pages[i], data, sizeof(data), 0, &done));
+		assert_int_equal(done, sizeof(data));
+		assert_memory_equal(guest_memory(f, pages[i]), data, sizeof(data));
+		assert_int_equal(stats(f).faults_no_memory, 0);
+		fixture_destroy(f);
+	}
+}
+
 static void without_memory_nothing_is_written(void **state)
 {
 	static uint8_t data[2 * PAGE];
@@ -181,12 +207,32 @@ static void without_memory_nothing_is_written(void **state)
 	fixture_destroy(f);
 }
 
+/* As a guest's access, and as axas_read, says. */
+static void a_frame_that_is_none_is_no_memory(void **state)
+{
+	static uint8_t data[PAGE];
+	FIXTURE(f);
+
+	open_space(f, HOST_DIRECT_MAP);
+	f->host.nonsense = HOST_GIVES_UNALIGNED;
+	f->host.nonsense_purpose = AXAS_FRAME_GUEST;
+	assert_status(AXAS_ERR_NO_MEMORY, axas_read(f->as, BASE, data, 8, 0, NULL));
+	assert_status(AXAS_ERR_NO_MEMORY, axas_write(f->as, BASE, data, 8, 0, NULL));
+	assert_status(AXAS_ERR_NO_MEMORY, axas_write_u64(f->as, BASE, 0, 1));
+	f->host.nonsense = HOST_SANE;
+	assert_int_equal(stats(f).faults_no_memory, 3);
+	assert_int_equal(stats(f).faults_error, 0);
+	fixture_destroy(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_NO_SPACE(no_vcpu_sees_a_page_without_what_was_written_to_it),
 		EACH_FORMAT_NO_SPACE(a_page_that_is_written_whole_is_not_zeroed_first),
 		EACH_FORMAT_NO_SPACE(what_is_written_is_not_lost_to_a_fault_that_is_first),
+		EACH_FORMAT_NO_SPACE(what_is_written_needs_no_frame_where_a_fault_took_the_last),
+		EACH_FORMAT_NO_SPACE(a_frame_that_is_none_is_no_memory),
 		EACH_FORMAT_NO_SPACE(without_memory_nothing_is_written),
 	};
 

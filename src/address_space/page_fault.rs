@@ -63,8 +63,7 @@ impl AddressSpace {
         outcome.verdict
     }
 
-    /// A filled frame for the fault at an address of the space, no frame where none can be installed, or the
-    /// verdict where there is none to be had.
+    /// A filled frame for the fault at an address of the space, or the verdict where there is none to be had.
     #[inline(always)]
     pub(super) fn prepare_frame(
         &self,
@@ -76,11 +75,14 @@ impl AddressSpace {
         };
         let counts = Counts::default();
         let ledger = self.ledger(&counts);
-        let prepared = with_engine!(self, &ledger, engine => engine.filled_frame(filling, done));
+        let prepared =
+            with_engine!(self, &ledger, engine => Ok(engine.filled_frame(filling, done)))
+                .unwrap_or(Err(Verdict::Error));
         self.count_frames(guard.shard(), &counts, 0);
-        prepared.map_err(|error| match error {
-            Error::NoMemory => self.counted(Verdict::NoMemory),
-            _ => self.counted(Verdict::Error),
+        drop(guard);
+        prepared.map_err(|verdict| {
+            self.npt.host.report();
+            self.counted(verdict)
         })
     }
 

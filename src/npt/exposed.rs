@@ -7,6 +7,7 @@
 
 use super::Engine;
 use super::arch::Format;
+use super::entry::Way;
 use super::geometry::entry_size;
 use super::walk::{Cursor, Run, Step};
 use crate::addr::{Bits, PAGE_SIZE};
@@ -154,8 +155,9 @@ impl<F: Format> Engine<'_, F> {
         let size = entry_size(run.level);
         let mut exposes = false;
         self.open(run.page)?.for_each(run.span, |entry| {
-            // What is valid in a run is a leaf.
-            exposes |= entry.is_hardware_visible() && gathered.is_in(entry.address().bits(), size);
+            // A fault may have put a table there since the cursor came by.
+            let is_leaf = entry.is_hardware_visible() && entry.way(run.level) == Way::Ends;
+            exposes |= is_leaf && gathered.is_in(entry.address().bits(), size);
         });
         Ok(exposes)
     }

@@ -6,11 +6,11 @@
 
 use super::Engine;
 use super::arch::Format;
-use super::fault::{LARGEST_FAULT, Prepared};
+use super::fault::{LARGEST_FAULT, Prepared, Verdict};
 use super::geometry::{entry_size, frame_order};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
-use crate::flags::Permissions;
+use crate::flags::{Attributes, Permissions};
 use crate::hal::{Chunk, Owner, Visit};
 
 /// What the host writes to guest-physical addresses, by a function that may be called again for a frame
@@ -40,22 +40,48 @@ impl<'f, 'v> Filling<'f, 'v> {
 
 impl<F: Format> Engine<'_, F> {
     /// A frame for the reservation at the start of what is to be written: that is in it, the rest is as
-    /// [`Engine::guest_frame`] makes it. No frame where no reservation allows the access. Adds the bytes that
-    /// were written to `done`.
+    /// [`Engine::guest_frame`] makes it. Adds the bytes that were written to `done`. Without one, the verdict
+    /// of the fault: spurious where no reservation stands any more.
     #[inline(never)]
     pub(crate) fn filled_frame(
         &self,
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
+    ) -> core::result::Result<Prepared, Verdict> {
+        let gpa = filling.start;
+        let Ok(found) = self.npt.walk::<F>(gpa) else {
+            return Err(Verdict::Error);
+        };
+        if !found.entry.is_reserved() {
+            return Err(Verdict::Spurious);
+        }
+        let reservation = found.entry.reservation();
+        if !reservation.attributes.permissions.contains(filling.needs) {
+            return Err(Verdict::Denied);
+        }
+        let most = self.largest_frame(reservation, found.level.min(LARGEST_FAULT));
+        self.fill_frame(reservation.attributes, most, filling, done).map_err(|_| {
+            match self.npt.walk::<F>(gpa) {
+                Ok(now) if (now.entry, now.level) == (found.entry, found.level) => {
+                    Verdict::NoMemory
+                }
+                // Somebody else may have brought what is missing here.
+                _ => Verdict::Spurious,
+            }
+        })
+    }
+
+    /// A frame for a leaf of `level`, or of 4 KiB, with what is to be written in it.
+    #[inline(always)]
+    fn fill_frame(
+        &self,
+        attributes: Attributes,
+        level: u32,
+        filling: &mut Filling<'_, '_>,
+        done: &mut u64,
     ) -> Result<Prepared> {
         let gpa = filling.start;
-        let found = self.npt.walk::<F>(gpa)?;
-        let reservation = found.entry.reservation();
-        let attributes = reservation.attributes;
-        if !found.entry.is_reserved() || !attributes.permissions.contains(filling.needs) {
-            return Ok(Prepared::NONE);
-        }
-        let mut level = self.largest_frame(reservation, found.level.min(LARGEST_FAULT));
+        let mut level = level;
         let frame = match self.ledger.take_guest(frame_order(level)) {
             Err(_) if level > 1 => {
                 level = 1;
