@@ -96,9 +96,16 @@ impl Gathered {
 
     /// Whether a table stands in `[start, start + bytes)`.
     fn is_in(&self, start: u64, bytes: u64) -> bool {
+        let end = start.saturating_add(bytes);
         let runs = self.runs();
-        let place = runs.partition_point(|run| run.end <= start);
-        runs.get(place).is_some_and(|run| run.start < start.saturating_add(bytes))
+        match (runs.first(), runs.last()) {
+            // Most leaves lie outside of what one round gathers.
+            (Some(first), Some(last)) if first.start < end && start < last.end => {
+                let place = runs.partition_point(|run| run.end <= start);
+                runs.get(place).is_some_and(|run| run.start < end)
+            }
+            _ => false,
+        }
     }
 }
 
