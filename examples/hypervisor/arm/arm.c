@@ -10,20 +10,8 @@
 #include "layout.h"
 #include "machine.h"
 #include "report.h"
+#include "sysreg.h"
 #include "vcpu.h"
-
-#define SYSREG(name)                                                           \
-	static inline uint64_t read_##name(void)                               \
-	{                                                                      \
-		uint64_t value;                                                \
-                                                                               \
-		__asm__ volatile("mrs %0, " #name : "=r"(value)::"memory");    \
-		return value;                                                  \
-	}                                                                      \
-	static inline void write_##name(uint64_t value)                        \
-	{                                                                      \
-		__asm__ volatile("msr " #name ", %0" ::"r"(value) : "memory"); \
-	}
 
 SYSREG(id_aa64mmfr0_el1)
 SYSREG(mair_el2)
@@ -107,6 +95,7 @@ const struct machine machine = {
 static uint64_t host_table[512] __attribute__((aligned(4096)));
 static struct vcpu the_vcpu;
 
+void host_map(void);
 void mmu_on(void);
 _Noreturn void host_exception(uint64_t esr, uint64_t pc, uint64_t address);
 
@@ -130,15 +119,19 @@ void machine_exit(uint32_t code)
 }
 
 /* The library's tables have to be ordinary cached memory, so EL2 runs on an identity map. */
+void host_map(void)
+{
+	host_table[0] = BLOCK | BLOCK_DEVICE | BLOCK_AP_RES1 | BLOCK_AF | BLOCK_XN;
+	host_table[RAM_GIB] = RAM_GIB * GIB | BLOCK | BLOCK_AP_RES1 | BLOCK_INNER | BLOCK_AF;
+}
+
+/* On each CPU, after host_map() on the first. */
 void mmu_on(void)
 {
 	uint64_t width = read_id_aa64mmfr0_el1() & 15;
 
 	if (width > PS_48_BITS)
 		width = PS_48_BITS;
-	host_table[0] = BLOCK | BLOCK_DEVICE | BLOCK_AP_RES1 | BLOCK_AF | BLOCK_XN;
-	host_table[RAM_GIB] = RAM_GIB * GIB | BLOCK | BLOCK_AP_RES1 | BLOCK_INNER | BLOCK_AF;
-
 	write_mair_el2(MAIR_VALUE);
 	write_tcr_el2(TCR_RES1 | width << TCR_PS_SHIFT | TCR_INNER | TCR_WRITE_BACK |
 		      TCR_T0SZ_39_BITS);

@@ -24,7 +24,8 @@ _start:
 	stp	xzr, xzr, [x0], #16
 	b	1b
 
-2:	bl	mmu_on
+2:	bl	host_map
+	bl	mmu_on
 	b	hypervisor_main
 
 	.text
@@ -107,6 +108,7 @@ guest_exit:
 	.endm
 
 	.balign	2048
+	.global	vectors
 vectors:
 	.rept	8
 	from_host

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * The frames of ../hypervisor/frames.h from an arena of the library, over memory behind the hypervisor's
+ * image: a Linux takes in more than that allocator is made for, and on two CPUs.
+ */
+#include "frames.h"
+
+#include "linux.h"
+
+#define POOL_HPA  0x50000000
+#define POOL_SIZE 0x30000000 /* to the end of the RAM that run.py gives the machine */
+
+static axas_arena_t arena;
+static axas_hal_t arena_hal = { .struct_size = sizeof(arena_hal) };
+static struct frame_books books[AXAS_FRAME_GUEST + 1];
+
+static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
+{
+	axas_hpa_t frame = arena_hal.alloc_frame(ctx, order, purpose);
+
+	if (frame != AXAS_HPA_INVALID)
+		__atomic_fetch_add(&books[purpose].taken, UINT64_C(1) << order, __ATOMIC_RELAXED);
+	return frame;
+}
+
+static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
+{
+	arena_hal.dealloc_frame(ctx, frame, order, purpose);
+	__atomic_fetch_add(&books[purpose].returned, UINT64_C(1) << order, __ATOMIC_RELAXED);
+}
+
+void frames_init(void)
+{
+	if (axas_arena_init(&arena) != AXAS_OK ||
+	    axas_arena_add(&arena, (void *)POOL_HPA, POOL_HPA, POOL_SIZE) != AXAS_OK ||
+	    axas_arena_hal(&arena, &arena_hal) != AXAS_OK)
+		give_up("no memory for frames");
+}
+
+void frames_supply(axas_hal_t *hal)
+{
+	/* EL2 runs on an identity map. */
+	hal->flags |= AXAS_HAL_DIRECT_MAP;
+	hal->ctx = arena_hal.ctx;
+	hal->alloc_frame = alloc_frame;
+	hal->dealloc_frame = dealloc_frame;
+}
+
+const struct frame_books *frames_books(uint32_t purpose)
+{
+	return &books[purpose];
+}
+
+/* The arena answers for what comes back. */
+uint32_t frames_mistakes(void)
+{
+	return 0;
+}
