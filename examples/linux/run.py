@@ -114,7 +114,7 @@ class Run:
     def judge(self, log):
         for _, line in self.lines:
             if "Kernel panic" in line or line.startswith("BAD: "):
-                raise self.bad(f"{line}; all of it: {log}")
+                raise self.bad(f"{line.removeprefix('BAD: ')}; all of it: {log}")
         if self.code != 0:
             raise self.bad(f"QEMU ends with {self.code}; all of it: {log}")
 
@@ -133,6 +133,7 @@ class Run:
 
     def compare(self, right):
         """Every sum once, and as it should be. Returns how many."""
+        self.after(f"^init: {CPUS} CPUs")
         printed = [match.groups() for _, line in self.lines
                    if (match := re.fullmatch(r"init: sum of (.*): ([0-9a-f]{64})", line))]
         if sorted(name for name, _ in printed) != sorted(right):
@@ -140,7 +141,6 @@ class Run:
         for name, value in printed:
             if value != right[name]:
                 raise self.bad(f"the checksum of {name} is {value}, not {right[name]}")
-        self.after(f"^init: {CPUS} CPUs")
         return len(printed)
 
 
