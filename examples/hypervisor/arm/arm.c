@@ -125,7 +125,7 @@ void host_map(void)
 	host_table[RAM_GIB] = RAM_GIB * GIB | BLOCK | BLOCK_AP_RES1 | BLOCK_INNER | BLOCK_AF;
 }
 
-/* On each CPU, after host_map() on the first. */
+/* On each CPU, after host_map() on the first. Uses no memory before the MMU is on. */
 void mmu_on(void)
 {
 	uint64_t width = read_id_aa64mmfr0_el1() & 15;
