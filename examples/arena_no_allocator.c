@@ -21,10 +21,8 @@
 #define GUEST_SIZE   (UINT64_C(8) << 20)
 #define RAM          UINT64_C(0x40000000) /* guest-physical */
 
-/* What the callbacks get as ctx: the arena's own HAL, and the windows. */
+/* What the callbacks get as ctx. */
 struct host {
-	axas_hal_t arena_hal;
-	void *reserve;
 	int physical;
 	uint32_t opened, open, most_open;
 };
@@ -37,29 +35,31 @@ static void must(axas_status_t status, const char *what)
 	exit(1);
 }
 
+/* The guest's memory is not the library's to take. */
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
-	struct host *host = ctx;
-
-	return host->arena_hal.alloc_frame(host->arena_hal.ctx, order, purpose);
+	(void)ctx;
+	(void)order;
+	(void)purpose;
+	return AXAS_HPA_INVALID;
 }
 
 static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
 {
-	struct host *host = ctx;
-
-	host->arena_hal.dealloc_frame(host->arena_hal.ctx, frame, order, purpose);
+	(void)ctx;
+	(void)frame;
+	(void)order;
+	(void)purpose;
 }
 
-/* The reserve is mapped already; anything else gets a window. Never more than one page is asked for. */
+/* Of the guest's memory, never more than one page is asked for. */
 static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 {
 	struct host *host = ctx;
 	const uint64_t in_page = pa % AXAS_PAGE_SIZE;
 	unsigned char *page;
 
-	if (pa - PA_BASE < RESERVE_SIZE)
-		return host->arena_hal.phys_to_virt(host->arena_hal.ctx, pa, size);
+	(void)size;
 	if (pa - PA_BASE >= PA_SIZE)
 		return NULL; /* the host cannot reach it; only linear memory may be like that */
 	page = mmap(NULL, AXAS_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, host->physical,
@@ -76,28 +76,24 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 static void release_virt(void *ctx, void *va, size_t size)
 {
 	struct host *host = ctx;
-	const uintptr_t reserve = (uintptr_t)host->reserve;
 
 	(void)size;
-	if ((uintptr_t)va - reserve < RESERVE_SIZE)
-		return;
 	munmap((void *)((uintptr_t)va & ~(uintptr_t)(AXAS_PAGE_SIZE - 1)), AXAS_PAGE_SIZE);
 	host->open--;
 }
 
 static void host_init(struct host *host, axas_arena_t *arena)
 {
-	*host = (struct host){ .arena_hal = { .struct_size = sizeof(host->arena_hal) } };
+	void *reserve;
+
 	host->physical = memfd_create("physical memory", 0);
 	if (host->physical < 0 || ftruncate(host->physical, (off_t)PA_SIZE) != 0)
 		exit(1);
-	host->reserve =
-		mmap(NULL, RESERVE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, host->physical, 0);
-	if (host->reserve == MAP_FAILED)
+	reserve = mmap(NULL, RESERVE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, host->physical, 0);
+	if (reserve == MAP_FAILED)
 		exit(1);
 	must(axas_arena_init(arena), "axas_arena_init");
-	must(axas_arena_add(arena, host->reserve, PA_BASE, RESERVE_SIZE), "axas_arena_add");
-	must(axas_arena_hal(arena, &host->arena_hal), "axas_arena_hal");
+	must(axas_arena_add(arena, reserve, PA_BASE, RESERVE_SIZE), "axas_arena_add");
 }
 
 /* How large the reserve has to be, before anything is made. */
@@ -134,23 +130,24 @@ static void use(axas_t *as, struct host *host, axas_flags_t flags)
 	       host->most_open > axas_levels(as) + 2 ? "YES" : "no", host->open);
 }
 
-static uint32_t free_frames(const axas_hal_t *arena)
+static uint32_t free_frames(axas_arena_t *arena)
 {
+	axas_hal_t hal = { .struct_size = sizeof(hal) };
 	axas_hpa_t taken[RESERVE_SIZE / AXAS_PAGE_SIZE];
 	uint32_t count = 0;
 
+	must(axas_arena_hal(arena, &hal), "axas_arena_hal");
 	while (count < RESERVE_SIZE / AXAS_PAGE_SIZE &&
-	       (taken[count] = arena->alloc_frame(arena->ctx, 0, AXAS_FRAME_TABLE)) !=
-		       AXAS_HPA_INVALID)
+	       (taken[count] = hal.alloc_frame(hal.ctx, 0, AXAS_FRAME_TABLE)) != AXAS_HPA_INVALID)
 		count++;
 	for (uint32_t i = 0; i < count; i++)
-		arena->dealloc_frame(arena->ctx, taken[i], 0, AXAS_FRAME_TABLE);
+		hal.dealloc_frame(hal.ctx, taken[i], 0, AXAS_FRAME_TABLE);
 	return count;
 }
 
 int main(void)
 {
-	/* The handle cannot live in a window, so its memory is the host's own. */
+	/* The handle could live in the arena; here its memory is the host's own. */
 	static _Alignas(AXAS_STORAGE_ALIGN) unsigned char handle[AXAS_STORAGE_SIZE];
 	/* Pages of 4 KiB bound the tables from above, whatever the guest's memory is aligned to. */
 	const axas_flags_t flags = AXAS_READ | AXAS_WRITE | AXAS_EXECUTE | AXAS_NO_HUGE;
@@ -161,7 +158,7 @@ int main(void)
 		.vmid = 3,
 	};
 	static struct host host;
-	const axas_hal_t hal = {
+	axas_hal_t hal = {
 		.struct_size = sizeof(hal),
 		.flags = AXAS_HAL_BUILTIN_FLUSH,
 		.ctx = &host,
@@ -175,10 +172,10 @@ int main(void)
 
 	host_init(&host, &arena);
 	size_up(&cfg, flags);
+	must(axas_arena_hal_tables(&arena, &hal), "axas_arena_hal_tables");
 	must(axas_create_in(handle, sizeof(handle), &cfg, &hal, &as), "axas_create_in");
 	use(as, &host, flags);
 	axas_destroy(as);
-	printf("after axas_destroy: %u frames in reserve\n", free_frames(&host.arena_hal));
-	return host.open == 0 && free_frames(&host.arena_hal) == RESERVE_SIZE / AXAS_PAGE_SIZE ? 0 :
-												 1;
+	printf("after axas_destroy: %u frames in reserve\n", free_frames(&arena));
+	return host.open == 0 && free_frames(&arena) == RESERVE_SIZE / AXAS_PAGE_SIZE ? 0 : 1;
 }

@@ -33,44 +33,40 @@ static void must(axas_status_t status, const char *what)
 
 /* --- what the library asks of Bao ------------------------------------------------------------- */
 
+/* Memory of guests is Bao's. Page tables come from the arena, without these callbacks. */
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
-	const struct vm_space *as = ctx;
-
-	return as->arena_hal.alloc_frame(as->arena_hal.ctx, order, purpose);
+	(void)ctx;
+	(void)order;
+	(void)purpose;
+	return AXAS_HPA_INVALID;
 }
 
 static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
 {
-	const struct vm_space *as = ctx;
-
-	as->arena_hal.dealloc_frame(as->arena_hal.ctx, frame, order, purpose);
+	(void)ctx;
+	(void)frame;
+	(void)order;
+	(void)purpose;
 }
 
-/* A page table is mapped already. A page of the guest is mapped into this CPU's section. */
+/* A page of the guest is mapped into this CPU's section. */
 static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 {
-	const struct vm_space *as = ctx;
 	struct ppages page = { .base = pa & ~(PAGE_SIZE - 1), .num_pages = 1 };
-	void *va = as->arena_hal.phys_to_virt(as->arena_hal.ctx, pa, size);
-	vaddr_t window;
+	const vaddr_t window =
+		mem_alloc_map(cpu()->as, SEC_HYP_PRIVATE, &page, INVALID_VA, 1, PTE_HYP_FLAGS);
 
-	if (va != NULL)
-		return va;
-	window = mem_alloc_map(cpu()->as, SEC_HYP_PRIVATE, &page, INVALID_VA, 1, PTE_HYP_FLAGS);
+	(void)ctx;
+	(void)size;
 	return window == INVALID_VA ? NULL : (void *)(window + pa % PAGE_SIZE);
 }
 
 static void release_virt(void *ctx, void *va, size_t size)
 {
-	const struct vm_space *as = ctx;
-	const vaddr_t page = (vaddr_t)va & ~(PAGE_SIZE - 1);
-	paddr_t pa;
-
-	/* What the arena knows was not mapped by phys_to_virt. */
-	if (mem_translate(cpu()->as, page, &pa) &&
-	    as->arena_hal.phys_to_virt(as->arena_hal.ctx, pa, size) == NULL)
-		mem_unmap(cpu()->as, page, 1, MEM_DONT_FREE_PAGES);
+	(void)ctx;
+	(void)size;
+	mem_unmap(cpu()->as, (vaddr_t)va & ~(PAGE_SIZE - 1), 1, MEM_DONT_FREE_PAGES);
 }
 
 /* --- the space of a VM ------------------------------------------------------------------------ */
@@ -116,8 +112,6 @@ static void fill_arena(struct vm_space *as, size_t num_pages)
 		must(axas_arena_add(&as->arena, va + i * PAGE_SIZE, pa, PAGE_SIZE),
 		     "axas_arena_add");
 	}
-	as->arena_hal.struct_size = sizeof(as->arena_hal);
-	must(axas_arena_hal(&as->arena, &as->arena_hal), "axas_arena_hal");
 }
 
 void vm_mem_prot_init(struct vm *vm, const struct vm_config *config)
@@ -129,11 +123,10 @@ void vm_mem_prot_init(struct vm *vm, const struct vm_config *config)
 		.size = UINT64_C(1) << 40,
 		.vmid = (uint32_t)vm->id,
 	};
-	const axas_hal_t hal = {
+	axas_hal_t hal = {
 		.struct_size = sizeof(hal),
 		/* TLBI by VMID, broadcast; the VMID that was loaded is put back afterwards. */
 		.flags = AXAS_HAL_BUILTIN_FLUSH,
-		.ctx = as,
 		.alloc_frame = alloc_frame,
 		.dealloc_frame = dealloc_frame,
 		.phys_to_virt = phys_to_virt,
@@ -142,6 +135,7 @@ void vm_mem_prot_init(struct vm *vm, const struct vm_config *config)
 
 	vm->config = config;
 	fill_arena(as, count_tables(&cfg, config));
+	must(axas_arena_hal_tables(&as->arena, &hal), "axas_arena_hal_tables");
 	must(axas_create_in(as->storage, sizeof(as->storage), &cfg, &hal, &as->axas),
 	     "axas_create_in");
 }
@@ -203,7 +197,10 @@ void vm_install_image(struct vm *vm)
 	     "image");
 }
 
-/* Regions of less than a page take the whole one; two in one page are refused. */
+/*
+ * Regions of less than a page take the whole one; two in one page are refused. A cookie has 32 bits, too
+ * few for a pointer: it is an index into the table of the VM's regions.
+ */
 void vm_emul_add_mem(struct vm *vm, struct emul_mem *emu)
 {
 	struct vm_space *as = &vm->as;

@@ -62,15 +62,16 @@ static int errno_of(axas_status_t status)
 
 /* --- what the library asks of Xen ------------------------------------------------------------- */
 
-/* Single pages from the domain's pool, which limits them; concatenated roots from the heap. */
+/* From the domain's pool, which limits them. It is empty when the domain is made: its root comes from the heap. */
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
 	struct p2m_domain *p2m = ctx;
 	struct page_info *page = NULL;
 
 	if (purpose == AXAS_FRAME_TABLE)
-		page = order == 0 ? p2m_alloc_page(p2m->domain) :
-				    alloc_domheap_pages(NULL, order, 0);
+		page = p2m_alloc_page(p2m->domain);
+	else if (purpose == AXAS_FRAME_ROOT)
+		page = alloc_domheap_pages(NULL, order, 0);
 	return page == NULL ? AXAS_HPA_INVALID : maddr(page_to_mfn(page));
 }
 
@@ -79,8 +80,7 @@ static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t 
 	struct p2m_domain *p2m = ctx;
 	struct page_info *page = mfn_to_page(mfn_of(frame));
 
-	(void)purpose;
-	if (order == 0)
+	if (purpose == AXAS_FRAME_TABLE)
 		p2m_free_page(p2m->domain, page);
 	else
 		free_domheap_pages(page, order);

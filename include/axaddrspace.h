@@ -257,7 +257,7 @@
 #define AXAS_NEED_LAZY 4194304u
 
 /**
- * alloc_frame, dealloc_frame, clean_range: a page table (or the handle).
+ * alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
  */
 #define AXAS_FRAME_TABLE 1u
 
@@ -270,6 +270,11 @@
  * alloc_frame, dealloc_frame: memory of the host's own, from axas_frame_alloc only.
  */
 #define AXAS_FRAME_HOST 3u
+
+/**
+ * alloc_frame, dealloc_frame: the root of a space, of whatever order.
+ */
+#define AXAS_FRAME_ROOT 4u
 
 /**
  * Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
@@ -299,6 +304,14 @@
  * A table frame that went back stays mapped and readable.
  */
 #define AXAS_HAL_TABLES_STAY_READABLE 8u
+
+/**
+ * The library carries out requests of AXAS_SCOPE_LOCAL by the instructions of AXAS_HAL_BUILTIN_FLUSH,
+ * under what that says of the CPU's state, not of how many run the space; tlb_flush, which is required,
+ * is asked for AXAS_SCOPE_ALL only. With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT:
+ * AXAS_ERR_UNSUPPORTED.
+ */
+#define AXAS_HAL_BUILTIN_LOCAL 16u
 
 /**
  * Translations were removed: no CPU may use them after tlb_flush returned.
@@ -642,15 +655,16 @@ typedef uint64_t axas_hpa_t;
  * Takes a naturally aligned frame of `4096 << order` bytes from the host.
  *
  * Order 0 unless the root needs more (RISC-V: 2, concatenated Arm roots: 1 to 4) or the space uses
- * AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE or AXAS_FRAME_GUEST; axas_frame_alloc passes
- * on the order it was given, with AXAS_FRAME_HOST. Returns the frame's address or AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back
- * and reported as AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
+ * AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE, AXAS_FRAME_ROOT or AXAS_FRAME_GUEST;
+ * axas_frame_alloc passes on the order it was given, with AXAS_FRAME_HOST. Returns the frame's address or
+ * AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back and reported as
+ * AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
  */
 typedef axas_hpa_t (*axas_alloc_frame_fn)(void *ctx, uint32_t order, uint32_t purpose);
 
 /**
- * Gives a frame back. Tables and AXAS_FRAME_HOST come back as taken; guest frames in naturally aligned
- * pieces of any order up to 18, each byte once.
+ * Gives a frame back. All but guest frames come back as taken; those in naturally aligned pieces
+ * of any order up to 18, each byte once.
  */
 typedef void (*axas_dealloc_frame_fn)(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose);
 
@@ -714,7 +728,7 @@ typedef void (*axas_tlb_flush_fn)(void *ctx, const struct axas_tlb_request_t *re
 
 /**
  * Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, each line
- * written to a table before it is linked. AXAS_FRAME_GUEST: frames that the library zeroed,
+ * written to a table or root before it is linked. AXAS_FRAME_GUEST: frames that the library zeroed,
  * before they are mapped, on AArch64 without FWB and for anything mapped UNCACHED or DEVICE
  * (clean and invalidate to the point of coherency; instruction cache where executable).
  */
@@ -779,6 +793,16 @@ typedef struct axas_mapping_t {
 typedef void (*axas_released_fn)(void *ctx, const struct axas_mapping_t *run);
 
 /**
+ * A ready-made source of frames over regions of memory that the host gives: axas_arena_init.
+ */
+typedef struct axas_arena_t {
+        /**
+         * Not for the host.
+         */
+        uint64_t opaque[64];
+} axas_arena_t;
+
+/**
  * What the host gives. Copied at create; everything is per address space.
  *
  * A shorter struct_size or a null member means "not supplied"; a larger one is accepted if the rest
@@ -811,7 +835,8 @@ typedef struct axas_hal_t {
          */
         axas_phys_to_virt_fn phys_to_virt;
         /**
-         * Optional: phys_to_virt hands out windows. axas_create is then AXAS_ERR_UNSUPPORTED.
+         * Optional: phys_to_virt hands out windows. axas_create is then AXAS_ERR_UNSUPPORTED, but not with
+         * `arena`, whose frames have no windows.
          */
         axas_release_virt_fn release_virt;
         /**
@@ -839,6 +864,11 @@ typedef struct axas_hal_t {
          * Optional.
          */
         axas_released_fn released;
+        /**
+         * Optional: where frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT come from, go back to and are
+         * reached, in place of the callbacks above: axas_arena_hal_tables.
+         */
+        struct axas_arena_t *arena;
 } axas_hal_t;
 
 /**
@@ -887,16 +917,6 @@ typedef struct axas_hw_regs_t {
          */
         uint64_t reserved[4];
 } axas_hw_regs_t;
-
-/**
- * A ready-made source of frames over regions of memory that the host gives: axas_arena_init.
- */
-typedef struct axas_arena_t {
-        /**
-         * Not for the host.
-         */
-        uint64_t opaque[64];
-} axas_arena_t;
 
 /**
  * A frame of the host's own: axas_frame_alloc. One that is all zero holds none.
@@ -1206,13 +1226,13 @@ extern "C" {
  * @param hal What the host gives; copied.
  * @param space Takes the handle; null after an error.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback,
- *   struct_size too short for the required members, unaligned base or size, size 0, base + size
+ *   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback, both flags of
+ *   built-in flushes, an arena that is not ready, struct_size too short for the required members, unaligned base or size, size 0, base + size
  *   above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
  *   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
  *   AXAS_FEATURE_RISCV_SVNAPOT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
- *   on NPT, a HAL with release_virt;
+ *   or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1;
  *   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  *
@@ -1235,11 +1255,12 @@ axas_status_t axas_create(const struct axas_config_t *config,
  * @param space Takes the handle; null after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown or foreign bits or values, a missing
- *     callback, struct_size too short for the required members, unaligned base or size, size 0, base +
+ *     callback, both flags of built-in flushes, an arena that is not ready, struct_size too short for the required members, unaligned base or size, size 0, base +
  *     size above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
  *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
- *     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH on NPT;
+ *     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
+ *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1;
  *   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  */
@@ -1325,6 +1346,30 @@ uint32_t axas_contains_range(const struct axas_t *space, axas_gpa_t gpa, uint64_
 AXAS_MUST_USE axas_status_t axas_hw_regs(const struct axas_t *space, struct axas_hw_regs_t *regs);
 
 /**
+ * What axas_hw_regs would say of a space with this configuration, before there is one: VTCR_EL2 for CPUs that
+ * boot, the bytes and alignment of roots to set aside.
+ *
+ * @param config The space, as for axas_create.
+ * @param regs Takes the values, all as axas_hw_regs gives them but two: root is 0, and so is the address
+ *   field of root_register, whose other fields are there (EPTP: memory type, walk length, accessed and
+ *   dirty flags; nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, struct_size too short,
+ *     unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
+ *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
+ *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
+ *     vmid that needs AXAS_FEATURE_ARM_VMID16;
+ *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
+ *
+ * Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT ask
+ * the CPU that makes the call. On Arm the values hold for all CPUs of a space: where they differ, pa_bits
+ * is the narrowest of theirs.
+ */
+AXAS_MUST_USE
+axas_status_t axas_config_regs(const struct axas_config_t *config,
+                               struct axas_hw_regs_t *regs);
+
+/**
  * Table frames that a mapping takes: exactly in a space of its own, an upper bound beside others. The
  * root with all its frames is included, the handle is not; table_quota and axas_stats count alike.
  *
@@ -1394,6 +1439,25 @@ axas_status_t axas_arena_add(struct axas_arena_t *arena,
 AXAS_MUST_USE
 axas_status_t axas_arena_hal(struct axas_arena_t *arena,
                              struct axas_hal_t *hal);
+
+/**
+ * Lets a HAL draw on an arena for its tables alone: sets its member `arena`. Frames with AXAS_FRAME_TABLE
+ * (the handle of axas_create among them) and AXAS_FRAME_ROOT come from the arena and go back to it, and the
+ * arena says where they are; ctx and the callbacks stay as they are and see to the rest: frames with
+ * AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear memory, and clean_range for all.
+ *
+ * @param arena The arena; used by the HAL's spaces until they are destroyed.
+ * @param hal The HAL to complete: struct_size says that it has the member.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or a HAL without the member; AXAS_ERR_UNSUPPORTED: the
+ *   archive was built with STATIC_HAL=1 and calls the host's functions by name.
+ *
+ * The callbacks stay required; a host whose spaces own no memory of the guest refuses every frame. With
+ * release_virt tables have no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP the regions of the
+ * arena are in the direct map too, at direct_map_offset. Its lock is as with axas_arena_hal.
+ */
+AXAS_MUST_USE
+axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
+                                    struct axas_hal_t *hal);
 
 /**
  * Takes a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library maps it nowhere.
@@ -1555,7 +1619,8 @@ axas_status_t axas_map_alloc(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1.
+ * @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1: an index into a
+ *   table of the host's, not a pointer.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
@@ -1563,6 +1628,11 @@ axas_status_t axas_map_alloc(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Cookies have 32 bits on every format because an EPT entry has room for no more. The CPU finds the entry not
+ * present, but one with the L1 terminal fault (CVE-2018-3646) may read ahead what its cache holds at the
+ * address in it. So the upper bits of that address are ones, where no memory is, and a pointer does not fit
+ * into the rest. Keep the pointers in a table, as examples/glue_bao.c does.
  *
  * Takes tables like a lazy reservation. Lock class: exclusive. Callbacks: as axas_map_linear, no
  * tlb_flush.

@@ -47,7 +47,7 @@ TOPICS = [
      r"|REPLACE|NEED_LAZY)$"),
     ("life", "Life cycle", "Making a space, what to load into the hardware, taking it down.",
      r"axas_create|axas_destroy|axas_clear|axas_set_vmid|axas_(base|size|levels|root|contains_range)$"
-     r"|axas_hw_regs|axas_tables_needed|axas_config_t|axas_t$|axas_[gh]pa_t|AXAS_HPA_INVALID|AXAS_PAGE_SIZE"
+     r"|axas_hw_regs|axas_config_regs|axas_tables_needed|axas_config_t|axas_t$|axas_[gh]pa_t|AXAS_HPA_INVALID|AXAS_PAGE_SIZE"
      r"|AXAS_FORMAT_|AXAS_FEATURE_|AXAS_NEEDS_|AXAS_STORAGE_"
      r"|AXAS_(CALLER_LOCKED|SMALL_EXEC|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|NO_WAIT)$"),
 ]

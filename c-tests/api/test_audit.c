@@ -13,7 +13,7 @@ static size_t tables_of(const struct fixture *f, axas_hpa_t *tables, size_t most
 	for (uint64_t i = 0; i < h->pool_bytes / PAGE; i++) {
 		const struct host_frame *frame = &h->frame[i];
 
-		if (frame->state != HOST_FRAME_FREE && frame->purpose == AXAS_FRAME_TABLE &&
+		if (frame->state != HOST_FRAME_FREE && frame->purpose != AXAS_FRAME_GUEST &&
 		    count < most)
 			tables[count++] = h->pa_base + i * PAGE;
 	}

@@ -109,7 +109,7 @@ static void unknown_bits_and_values_are_invalid(void **state)
 	cfg = f->cfg;
 	cfg.reserved = 1;
 	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &cfg, &hal));
-	hal.flags |= AXAS_HAL_TABLES_STAY_READABLE << 1;
+	hal.flags |= AXAS_HAL_BUILTIN_LOCAL << 1;
 	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &f->cfg, &hal));
 }
 
@@ -379,6 +379,67 @@ static void npt_has_no_builtin_flush(void **state)
 	assert_status(AXAS_OK, try(f, &f->cfg, &hal));
 }
 
+static void count_here(struct host *h, const axas_tlb_request_t *request)
+{
+	uint32_t *local = h->in_flush_arg;
+
+	*local += request->scope != AXAS_SCOPE_ALL;
+}
+
+/* A hosted build has no instructions: what is not asked for is what they would do. */
+static void local_requests_are_the_librarys_where_the_host_says_so(void **state)
+{
+	FIXTURE(f);
+	axas_hal_t hal = f->host.hal;
+	uint32_t local = 0, without;
+	axas_stats_t s;
+
+	f->host.quick = 1;
+	f->host.in_flush = count_here;
+	f->host.in_flush_arg = &local;
+	for (uint32_t builtin = 0; builtin < 2; builtin++) {
+		hal.flags |= builtin * AXAS_HAL_BUILTIN_LOCAL;
+		if (builtin && f->cfg.format == AXAS_FORMAT_NPT) {
+			assert_status(AXAS_ERR_UNSUPPORTED, try(f, &f->cfg, &hal));
+			return;
+		}
+		without = local;
+		host_forget_log(&f->host);
+		f->host.flushes_all = 0;
+		assert_ok(axas_create(&f->cfg, &hal, &f->as));
+		assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, 4 * PAGE, AXAS_READ));
+		assert_ok(axas_map_alloc(f->as, 2 * GIB, PAGE, RW));
+		assert_int_equal(axas_handle_page_fault(f->as, 2 * GIB, AXAS_WRITE),
+				 AXAS_FAULT_RESOLVED);
+		assert_ok(axas_protect(f->as, GIB, PAGE, RW));
+		assert_ok(axas_protect(f->as, GIB, PAGE, AXAS_READ));
+		assert_ok(axas_unmap(f->as, GIB, 4 * PAGE));
+		assert_ok(axas_stats(f->as, &s));
+		/* those that reach all CPUs are the host's in both cases, and all are counted */
+		assert_int_equal(f->host.flushes_all, 2);
+		assert_int_equal(host_last_flush(&f->host)->reason, AXAS_FLUSH_UNMAP);
+		if (builtin)
+			assert_int_equal(local, without);
+		assert_int_equal(s.tlb_requests, 2 + local);
+		fixture_destroy(f);
+	}
+	assert_int_equal(local > 0, f->cfg.format >= AXAS_FORMAT_ARM_S2);
+}
+
+static void builtin_local_requests_need_a_host_for_the_others(void **state)
+{
+	FIXTURE(f);
+	axas_hal_t hal = f->host.hal;
+
+	hal.flags |= AXAS_HAL_BUILTIN_LOCAL | AXAS_HAL_BUILTIN_FLUSH;
+	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &f->cfg, &hal));
+	hal.tlb_flush = NULL;
+	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &f->cfg, &hal));
+	hal.flags &= ~AXAS_HAL_BUILTIN_FLUSH;
+	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &f->cfg, &hal));
+	assert_int_equal(f->host.allocations, 0);
+}
+
 static void a_host_of_windows_needs_storage_of_its_own(void **state)
 {
 	static _Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
@@ -446,6 +507,44 @@ static void nonsense_from_alloc_frame_is_given_back(void **state)
 	assert_int_equal(f->host.nonsense_returned, 2);
 	f->host.nonsense = HOST_SANE;
 	assert_status(AXAS_OK, try(f, &f->cfg, &f->host.hal));
+}
+
+/* Of every order, the first and only frames with that purpose; they come back as that (host.c). */
+static void a_root_is_asked_for_as_one(void **state)
+{
+	FIXTURE(f);
+
+	f->host.fail_purpose = AXAS_FRAME_ROOT;
+	assert_status(AXAS_ERR_NO_MEMORY, try(f, &f->cfg, &f->host.hal));
+	f->host.fail_purpose = 0;
+	f->host.nonsense_purpose = AXAS_FRAME_ROOT;
+	f->host.nonsense = HOST_GIVES_UNALIGNED;
+	assert_status(AXAS_ERR_BAD_STATE, try(f, &f->cfg, &f->host.hal));
+	assert_int_equal(f->host.nonsense_returned, 1);
+	f->host.nonsense = HOST_SANE;
+	fixture_create(f);
+	assert_ok(axas_map_alloc(f->as, GIB, 2 * PAGE, RW | AXAS_POPULATE));
+	for (uint64_t i = 0; i < f->host.pool_bytes / PAGE; i++) {
+		const struct host_frame *frame = &f->host.frame[i];
+		const uint64_t from_root = f->host.pa_base + i * PAGE - axas_root(f->as);
+		const int of_root = from_root < PAGE << f->fc->root_order;
+
+		if (frame->state != HOST_FRAME_FREE)
+			assert_int_equal(frame->purpose == AXAS_FRAME_ROOT, of_root);
+		if (of_root)
+			assert_int_equal(frame->order, f->fc->root_order);
+	}
+	assert_int_equal(stats(f).table_frames, f->host.tables_out - 1); /* the handle */
+}
+
+static void a_root_is_cleaned_as_a_table(void **state)
+{
+	FIXTURE(f);
+
+	host_stop_snooping(&f->host);
+	f->cfg.options |= AXAS_NONCOHERENT_WALK;
+	fixture_create(f);
+	assert_true(f->host.cleans[AXAS_FRAME_TABLE] >= 1u << f->fc->root_order);
 }
 
 static void a_quota_below_the_root_is_no_memory(void **state)
@@ -558,6 +657,10 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(a_short_hal_is_invalid_where_a_required_member_is_cut_off),
 		EACH_FORMAT_NO_SPACE(a_longer_hal_is_accepted_if_the_rest_is_zero),
 		EACH_FORMAT_NO_SPACE(npt_has_no_builtin_flush),
+		EACH_FORMAT_NO_SPACE(local_requests_are_the_librarys_where_the_host_says_so),
+		EACH_FORMAT_NO_SPACE(builtin_local_requests_need_a_host_for_the_others),
+		EACH_FORMAT_NO_SPACE(a_root_is_asked_for_as_one),
+		EACH_FORMAT_NO_SPACE(a_root_is_cleaned_as_a_table),
 		EACH_FORMAT_NO_SPACE(a_host_of_windows_needs_storage_of_its_own),
 		EACH_FORMAT_NO_SPACE(storage_is_checked),
 		EACH_FORMAT_NO_SPACE(a_host_without_memory_keeps_all_of_it),

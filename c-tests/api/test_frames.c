@@ -418,6 +418,7 @@ static void a_hal_without_its_frame_callbacks_is_invalid(void **state)
 	assert_int_equal(h->own_out, 1);
 	/* no table names such a frame: there is nothing to flush */
 	lacking[0] = h->hal;
+	lacking[0].flags |= AXAS_HAL_BUILTIN_LOCAL;
 	lacking[0].tlb_flush = NULL;
 	assert_ok(axas_frame_fill(&lacking[0], &frame, 0));
 	assert_ok(axas_frame_release(&lacking[0], &frame));

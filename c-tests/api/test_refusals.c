@@ -95,6 +95,8 @@ static void life_cycle(struct fixture *f)
 		sizeof(storage), &f->cfg, &f->host.hal, NULL);
 	REFUSED(WARN, axas_tables_needed, "0x1 0x1000 0x3", &f->cfg, 1, PAGE, RW, &frames);
 	REFUSED(WARN, axas_tables_needed, "0x0 0x1000 0x3", &f->cfg, 0, PAGE, RW, NULL);
+	REFUSED(WARN, axas_config_regs, "", NULL, &regs);
+	REFUSED(WARN, axas_config_regs, "", &f->cfg, NULL);
 	REFUSED(WARN, axas_clear, "", NULL);
 	REFUSED(WARN, axas_set_vmid, "0x7", NULL, 7);
 	if (f->cfg.format == AXAS_FORMAT_ARM_S2)
@@ -121,6 +123,8 @@ static void sources_of_frames(struct fixture *f)
 	REFUSED(WARN, axas_arena_add, "0x1000 0x2000 0x3000", NULL, (void *)0x1000, 0x2000, 0x3000);
 	REFUSED(WARN, axas_arena_hal, "", NULL, &hal);
 	REFUSED(WARN, axas_arena_hal, "", &arena, NULL);
+	REFUSED(WARN, axas_arena_hal_tables, "", NULL, &hal);
+	REFUSED(WARN, axas_arena_hal_tables, "", &arena, NULL);
 	REFUSED(WARN, axas_frame_alloc, "0x13 0x1", &f->host.hal, 19, 1, &frame);
 	REFUSED(WARN, axas_frame_alloc, "0x0 0x1", NULL, 0, 1, &frame);
 	f->host.fail_at = 1;

@@ -239,6 +239,117 @@ static void set_vmid_shows_in_the_root_register(void **state)
 	assert_int_equal(after.root_register - before.root_register, tagged ? 195ull << shift : 0);
 }
 
+/* What axas_config_regs and a space say of the same configuration: the same, but for the address of the root. */
+static axas_status_t compare_with_space(struct fixture *f)
+{
+	static _Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
+	const uint32_t shift = f->cfg.format == AXAS_FORMAT_RISCV_GSTAGE ? 12 : 0;
+	axas_hw_regs_t regs, made, untouched;
+	axas_status_t status;
+
+	memset(&made, 0xa5, sizeof(made));
+	memset(&untouched, 0xa5, sizeof(untouched));
+	status = axas_config_regs(&f->cfg, &made);
+	assert_status(status,
+		      axas_create_in(storage, sizeof(storage), &f->cfg, &f->host.hal, &f->as));
+	if (status != AXAS_OK) {
+		assert_memory_equal(&made, &untouched, sizeof(made));
+		return status;
+	}
+	assert_ok(axas_hw_regs(f->as, &regs));
+	assert_int_equal(made.root, 0);
+	assert_int_equal(made.root_register + (regs.root >> shift), regs.root_register);
+	made.root = regs.root;
+	made.root_register = regs.root_register;
+	assert_memory_equal(&made, &regs, sizeof(regs));
+	fixture_destroy(f);
+	return status;
+}
+
+static void a_configuration_says_what_its_space_would(void **state)
+{
+	static const uint32_t pa_widths[] = { 0, 31, 32, 36, 40, 42, 43, 44, 48, 52, 56, 57 };
+	static const uint32_t gpa_widths[] = { 0, 31, 39, 40, 42, 48, 50, 57 };
+	static const uint32_t gpa_bits[] = { 0, 30, 31, 40, 44, 48 };
+	uint32_t seen[2] = { 0 };
+	FIXTURE(f);
+
+	host_exit(&f->host);
+	host_init(&f->host, HOST_DIRECT_MAP, HOST_PA_LOW_BASE);
+	f->host.quick = 1;
+	for (uint32_t levels = 0; levels <= 6; levels += levels == 0 ? 2 : 1)
+		for (size_t p = 0; p < sizeof(pa_widths) / sizeof(pa_widths[0]); p++)
+			for (size_t s = 1; s < sizeof(gpa_widths) / sizeof(gpa_widths[0]); s++)
+				for (size_t g = 0; g < sizeof(gpa_bits) / sizeof(gpa_bits[0]);
+				     g++) {
+					f->cfg.levels = levels;
+					f->cfg.pa_bits = pa_widths[p];
+					f->cfg.size = 1ull << gpa_widths[s];
+					f->cfg.gpa_bits = gpa_bits[g];
+					seen[compare_with_space(f) == AXAS_OK]++;
+				}
+	assert_true(seen[0] > 100 && seen[1] > 100);
+}
+
+static void features_and_options_of_a_configuration_count(void **state)
+{
+	const uint32_t format = ((struct fixture *)*state)->cfg.format;
+	uint32_t all = 0;
+	FIXTURE(f);
+
+	f->host.quick = 1;
+	f->cfg.vmid = format == AXAS_FORMAT_RISCV_GSTAGE ? 0x2345 : 0xab;
+	for (uint32_t bit = 0; bit < 32; bit++) {
+		f->cfg.features = 1u << bit;
+		if (compare_with_space(f) == AXAS_OK)
+			all |= 1u << bit;
+	}
+	assert_true(all != 0);
+	f->cfg.features = all;
+	assert_ok(compare_with_space(f));
+	for (uint32_t bit = 0; bit < 32; bit++) {
+		f->cfg.options = 1u << bit;
+		assert_int_equal(compare_with_space(f),
+				 1u << bit > AXAS_SMALL_EXEC || bit == 5 || bit == 6 ?
+					 AXAS_ERR_INVALID_INPUT :
+					 AXAS_OK);
+	}
+}
+
+static void a_bad_configuration_is_refused_as_by_create(void **state)
+{
+	FIXTURE(f);
+	const axas_config_t good = f->cfg;
+	axas_hw_regs_t regs;
+
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_config_regs(NULL, &regs));
+	assert_status(AXAS_ERR_INVALID_INPUT, axas_config_regs(&good, NULL));
+	f->cfg.format = AXAS_FORMAT_NATIVE;
+	assert_status(AXAS_ERR_UNSUPPORTED, compare_with_space(f));
+	f->cfg.format = 5;
+	assert_status(AXAS_ERR_INVALID_INPUT, compare_with_space(f));
+	f->cfg = good;
+	f->cfg.struct_size = 8;
+	assert_status(AXAS_ERR_INVALID_INPUT, compare_with_space(f));
+	f->cfg = good;
+	f->cfg.reserved = 1;
+	assert_status(AXAS_ERR_INVALID_INPUT, compare_with_space(f));
+	f->cfg = good;
+	f->cfg.base = 1;
+	assert_status(AXAS_ERR_INVALID_INPUT, compare_with_space(f));
+	f->cfg = good;
+	f->cfg.vmid = 1u << 17;
+	assert_status(good.format >= AXAS_FORMAT_ARM_S2 ? AXAS_ERR_INVALID_INPUT : AXAS_OK,
+		      compare_with_space(f));
+	f->cfg = good;
+	f->cfg.table_quota = (1u << f->fc->root_order) - 1;
+	assert_status(f->cfg.table_quota != 0 ? AXAS_ERR_NO_MEMORY : AXAS_OK,
+		      compare_with_space(f));
+	f->cfg = good;
+	f->cfg.struct_size = offsetof(axas_config_t, vmid);
+	assert_ok(compare_with_space(f));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +367,9 @@ int main(void)
 		ONE(a_given_guest_width_is_used, setup_host, arm),
 		ONE(arm_features_show_in_the_registers, setup_host, arm),
 		EACH_FORMAT_NO_SPACE(set_vmid_shows_in_the_root_register),
+		EACH_FORMAT_NO_SPACE(a_configuration_says_what_its_space_would),
+		EACH_FORMAT_NO_SPACE(features_and_options_of_a_configuration_count),
+		EACH_FORMAT_NO_SPACE(a_bad_configuration_is_refused_as_by_create),
 	};
 
 	return cmocka_run_group_tests_name("registers", tests, NULL, NULL);

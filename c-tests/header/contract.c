@@ -31,9 +31,11 @@ HAS_TYPE(axas_levels, uint32_t (*)(const axas_t *));
 HAS_TYPE(axas_root, uint64_t (*)(const axas_t *));
 HAS_TYPE(axas_contains_range, uint32_t (*)(const axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_hw_regs, int32_t (*)(const axas_t *, axas_hw_regs_t *));
+HAS_TYPE(axas_config_regs, int32_t (*)(const axas_config_t *, axas_hw_regs_t *));
 HAS_TYPE(axas_arena_init, int32_t (*)(axas_arena_t *));
 HAS_TYPE(axas_arena_add, int32_t (*)(axas_arena_t *, void *, uint64_t, size_t));
 HAS_TYPE(axas_arena_hal, int32_t (*)(axas_arena_t *, axas_hal_t *));
+HAS_TYPE(axas_arena_hal_tables, int32_t (*)(axas_arena_t *, axas_hal_t *));
 /* mapping */
 HAS_TYPE(axas_map_linear, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_map_extents,
@@ -131,6 +133,7 @@ IS(AXAS_UNCACHED, 32);
 IS(AXAS_FRAME_TABLE, 1);
 IS(AXAS_FRAME_GUEST, 2);
 IS(AXAS_FRAME_HOST, 3);
+IS(AXAS_FRAME_ROOT, 4);
 IS(AXAS_WIDTH_8, 1);
 IS(AXAS_WIDTH_16, 2);
 IS(AXAS_WIDTH_32, 4);
@@ -139,6 +142,7 @@ IS(AXAS_HAL_DIRECT_MAP, 1);
 IS(AXAS_HAL_DIRECT_MAP_LINEAR, 2);
 IS(AXAS_HAL_BUILTIN_FLUSH, 4);
 IS(AXAS_HAL_TABLES_STAY_READABLE, 8);
+IS(AXAS_HAL_BUILTIN_LOCAL, 16);
 IS(AXAS_FLUSH_UNMAP, 1);
 IS(AXAS_FLUSH_TIGHTEN, 2);
 IS(AXAS_FLUSH_RELAX, 3);
@@ -203,7 +207,8 @@ AFTER(axas_hal_t, tlb_flush, clean_range);
 AFTER(axas_hal_t, clean_range, should_yield);
 AFTER(axas_hal_t, should_yield, relax);
 AFTER(axas_hal_t, relax, released);
-IS(sizeof(axas_hal_t), 96);
+AFTER(axas_hal_t, released, arena);
+IS(sizeof(axas_hal_t), 104);
 FIRST(axas_tlb_request_t, gpa);
 AFTER(axas_tlb_request_t, gpa, size);
 AFTER(axas_tlb_request_t, size, vmid);
@@ -274,9 +279,11 @@ static const any_function functions[] = {
 	(any_function)axas_root,
 	(any_function)axas_contains_range,
 	(any_function)axas_hw_regs,
+	(any_function)axas_config_regs,
 	(any_function)axas_arena_init,
 	(any_function)axas_arena_add,
 	(any_function)axas_arena_hal,
+	(any_function)axas_arena_hal_tables,
 	(any_function)axas_width_from_bytes,
 	(any_function)axas_width_mask,
 	(any_function)axas_mmio_range,

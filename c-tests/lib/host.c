@@ -193,7 +193,7 @@ static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
 		f->call = space_call_number();
 		f->reach = 0;
 	}
-	if (purpose == AXAS_FRAME_TABLE) {
+	if (purpose == AXAS_FRAME_TABLE || purpose == AXAS_FRAME_ROOT) {
 		h->tables_out += 1ull << order;
 		h->tables_taken += 1ull << order;
 	} else if (purpose == AXAS_FRAME_GUEST) {
@@ -222,7 +222,7 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 
 	pthread_mutex_lock(&h->lock);
 	h->allocations++;
-	if (purpose < AXAS_FRAME_TABLE || purpose > AXAS_FRAME_HOST)
+	if (purpose < AXAS_FRAME_TABLE || purpose > AXAS_FRAME_ROOT)
 		host_violation(h, "alloc_frame: purpose %u", purpose);
 	else if (h->fail_at != 0 && --h->fail_at == 0)
 		;
@@ -315,7 +315,7 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 		}
 		if (purpose != AXAS_FRAME_TABLE || !(h->hal.flags & AXAS_HAL_TABLES_STAY_READABLE))
 			guard_close(host_at(h, pa), PAGE << order);
-		if (purpose == AXAS_FRAME_TABLE) {
+		if (purpose == AXAS_FRAME_TABLE || purpose == AXAS_FRAME_ROOT) {
 			h->tables_out -= 1ull << order;
 		} else if (purpose == AXAS_FRAME_GUEST) {
 			h->guest_out -= 1ull << order;

@@ -69,7 +69,7 @@ struct host {
 	pthread_mutex_t lock;
 
 	/* balance */
-	uint64_t tables_out; /* 4 KiB units */
+	uint64_t tables_out; /* 4 KiB units, roots and handles included */
 	uint64_t guest_out;
 	uint64_t own_out; /* axas_frame_alloc */
 	uint64_t guest_taken, guest_returned, tables_taken;

@@ -289,7 +289,7 @@ static struct host *host_of(const axas_hal_t *hal)
 {
 	struct host *h = hal != NULL ? hal->ctx : NULL;
 
-	return h != NULL && hal->alloc_frame == h->hal.alloc_frame ? h : NULL;
+	return h != NULL && hal->alloc_frame == h->hal.alloc_frame && hal->arena == NULL ? h : NULL;
 }
 
 static void enter(const axas_config_t *cfg, struct host *h, const axas_t *as,
@@ -309,6 +309,8 @@ static void enter(const axas_config_t *cfg, struct host *h, const axas_t *as,
 	why = start_walker(s);
 	if (why != NULL)
 		host_violation(h, "create: %s", why);
+	else if (host_frame_at(h, s->walker.root)->purpose != AXAS_FRAME_ROOT)
+		host_violation(h, "create: the root was not taken as one");
 	root_frames = (s->walker.root_entries * sizeof(uint64_t) + PAGE - 1) / PAGE;
 	s->handle_frames = (uint32_t)(h->tables_out - frames_before - root_frames);
 }

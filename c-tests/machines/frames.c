@@ -19,8 +19,8 @@
 uint8_t linear_memory[LINEAR_SIZE] __attribute__((aligned(2 << 20)));
 static uint8_t pool[FRAME_COUNT * AXAS_PAGE_SIZE] __attribute__((aligned(2 << 20)));
 static uint8_t owner[FRAME_COUNT];
-static uint64_t taken[AXAS_FRAME_GUEST + 1];
-static uint64_t returned[AXAS_FRAME_GUEST + 1];
+static uint64_t taken[AXAS_FRAME_ROOT + 1];
+static uint64_t returned[AXAS_FRAME_ROOT + 1];
 static uint32_t mistakes;
 static size_t search_from;
 static uint32_t lock_word;
@@ -89,7 +89,7 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 /* Guest memory may come back in other pieces than it was taken in, each frame once. */
 static uint32_t may_return(size_t first, size_t count, uint32_t order, uint32_t purpose)
 {
-	if (purpose == AXAS_FRAME_TABLE)
+	if (purpose != AXAS_FRAME_GUEST)
 		return owner[first] == OWNER_FIRST(purpose, order);
 	for (size_t i = first; i < first + count; i++) {
 		if (owner[i] == OWNER_NONE)

@@ -9,6 +9,7 @@
 axas_t *space;
 struct vcpu *guest;
 uint64_t flush_requests;
+uint64_t flush_requests_local;
 
 static uint64_t mailbox_page[AXAS_PAGE_SIZE / 8] __attribute__((aligned(4096)));
 uint64_t *const mailbox = mailbox_page;
@@ -17,10 +18,12 @@ static void flush_by_host(void *ctx, const axas_tlb_request_t *request)
 {
 	(void)ctx;
 	flush_requests++;
-	if (request->scope == AXAS_SCOPE_LOCAL)
+	if (request->scope == AXAS_SCOPE_LOCAL) {
+		flush_requests_local++;
 		layer_flush_local(request);
-	else
+	} else {
 		layer_flush_all(request);
+	}
 }
 
 static void flush_nothing(void *ctx, const axas_tlb_request_t *request)
@@ -47,6 +50,28 @@ static void look_at_root(const axas_hw_regs_t *registers)
 		must("a root of the right size and alignment", AXAS_ERR_BAD_STATE);
 }
 
+/* What a configuration says without a space, for this CPU's format too: all but where the root is. */
+static void look_at_config(axas_config_t config, const axas_hw_regs_t *registers)
+{
+	const uint32_t formats[] = { config.format, AXAS_FORMAT_NATIVE };
+
+	for (uint32_t i = 0; i < 2; i++) {
+		axas_hw_regs_t made;
+
+		config.format = formats[i];
+		must("axas_config_regs", axas_config_regs(&config, &made));
+		if (made.root != 0 || made.format != registers->format ||
+		    made.levels != registers->levels || made.pa_bits != registers->pa_bits ||
+		    made.gpa_bits != registers->gpa_bits ||
+		    made.root_bytes != registers->root_bytes ||
+		    made.control_register != registers->control_register ||
+		    made.required_state != registers->required_state ||
+		    layer_root_of(made.root_register) != 0 ||
+		    layer_root_of(registers->root_register - made.root_register) != registers->root)
+			must("the values of a configuration", AXAS_ERR_BAD_STATE);
+	}
+}
+
 void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_by flush)
 {
 	axas_config_t config = {
@@ -63,6 +88,8 @@ void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_b
 	axas_status_t status;
 
 	pool_supply(&hal);
+	if (flush == FLUSH_SHARED)
+		hal.flags |= AXAS_HAL_BUILTIN_LOCAL;
 	if (flush == FLUSH_BUILTIN && layer.has_builtin_flush)
 		hal.flags |= AXAS_HAL_BUILTIN_FLUSH;
 	else if (flush == FLUSH_NOTHING)
@@ -80,6 +107,7 @@ void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_b
 		machine_exit(1);
 	}
 	look_at_root(&registers);
+	look_at_config(config, &registers);
 	must("the guest's code",
 	     axas_map_linear(space, GPA_CODE, (uintptr_t)guest_program, PAGE, RX));
 	must("the mailbox", axas_map_linear(space, GPA_MAILBOX, (uintptr_t)mailbox_page, PAGE, RW));
@@ -98,5 +126,6 @@ void space_close(void)
 	axas_destroy(space);
 	space = NULL;
 	check("all table frames came back", pool_frames_out(AXAS_FRAME_TABLE), 0);
+	check("the root came back as one", pool_frames_out(AXAS_FRAME_ROOT), 0);
 	check("all guest frames came back", pool_frames_out(AXAS_FRAME_GUEST), 0);
 }

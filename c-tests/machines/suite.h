@@ -41,6 +41,7 @@ void pool_supply(axas_hal_t *hal);
 enum flush_by {
 	FLUSH_BUILTIN, /* the library's own, where it has one */
 	FLUSH_HOST, /* the tlb_flush callback, with shootdown */
+	FLUSH_SHARED, /* the library's own for this CPU, the callback for all */
 	/* The negative controls: callbacks that do nothing, or only what this CPU needs. */
 	FLUSH_NOTHING,
 	FLUSH_HERE_ONLY,
@@ -57,6 +58,7 @@ void space_open_full(void);
 void space_close(void);
 
 extern uint64_t flush_requests; /* that the host's callback got */
+extern uint64_t flush_requests_local; /* those of them that are for this CPU */
 extern uint64_t *const mailbox;
 
 /* ---- access.c: guest accesses with an expected outcome ------------------------------------ */

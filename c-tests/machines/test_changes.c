@@ -176,8 +176,10 @@ static void cleared(void)
 	subtest("the mailbox too", OP_READ, GPA_MAILBOX, 0, EXPECT_UNMAPPED);
 }
 
-static void all_changes(enum flush_by flush)
+/* Returns the requests that there were, whoever carried them out. */
+static uint64_t all_changes(enum flush_by flush)
 {
+	axas_stats_t stats;
 	static const uint64_t sizes[] = { KIB(4), MIB(2), GIB(1) };
 
 	space_open(layer.space_size, layer.features, 0, flush);
@@ -193,17 +195,32 @@ static void all_changes(enum flush_by flush)
 	populated_and_discarded(0);
 	populated_and_discarded(AXAS_HUGE_FRAMES);
 	cleared();
+	must("stats", axas_stats(space, &stats));
 	space_close();
+	return stats.tlb_requests + 1; /* that of axas_destroy */
 }
 
 void test_changes(void)
 {
+	uint64_t requests, local;
+
 	if (layer.has_builtin_flush) {
 		group("changes, built-in flush");
 		all_changes(FLUSH_BUILTIN);
 	}
 	group("changes, the host's flush");
 	flush_requests = 0;
-	all_changes(FLUSH_HOST);
+	flush_requests_local = 0;
+	check("each request came to the host", all_changes(FLUSH_HOST), flush_requests);
 	check("the host's flush was asked", flush_requests > 20, 1);
+	if (!layer.has_builtin_flush)
+		return;
+	group("changes, the library's flush here, the host's for all");
+	requests = flush_requests;
+	local = flush_requests_local;
+	flush_requests = 0;
+	flush_requests_local = 0;
+	check("as many requests", all_changes(FLUSH_SHARED), requests);
+	check("no local one came to the host", flush_requests_local, 0);
+	check("all others did", flush_requests, requests - local);
 }

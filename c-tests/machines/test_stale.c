@@ -309,6 +309,9 @@ void test_stale(void)
 	if (layer.builtin_reaches_all)
 		with_flush("running guest, built-in flush", FLUSH_BUILTIN);
 	with_flush("running guest, the host's flush", FLUSH_HOST);
+	if (layer.has_builtin_flush)
+		with_flush("running guest, the library's flush here, the host's for all",
+			   FLUSH_SHARED);
 	with_flush("negative control: no flush", FLUSH_NOTHING);
 	with_flush("negative control: no shootdown", FLUSH_HERE_ONLY);
 }

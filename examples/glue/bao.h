@@ -102,7 +102,6 @@ struct vm_config {
 struct vm_space {
 	axas_t *axas;
 	axas_arena_t arena;
-	axas_hal_t arena_hal;
 	const struct emul_mem *emuls[VM_EMUL_MAX];
 	size_t emul_num;
 	_Alignas(AXAS_STORAGE_ALIGN) unsigned char storage[AXAS_STORAGE_SIZE];

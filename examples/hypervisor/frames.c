@@ -27,6 +27,12 @@ static uint8_t owner[FRAME_COUNT];
 static struct frame_books books[AXAS_FRAME_GUEST + 1];
 static uint32_t mistakes;
 
+/* A root is a table. */
+static struct frame_books *book_of(uint32_t purpose)
+{
+	return &books[purpose == AXAS_FRAME_GUEST ? AXAS_FRAME_GUEST : AXAS_FRAME_TABLE];
+}
+
 static uint32_t is_free(size_t first, size_t count)
 {
 	for (size_t i = first; i < first + count; i++) {
@@ -49,7 +55,7 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 			continue;
 		memset(&owner[first], OWNER_REST, count);
 		owner[first] = OWNER_FIRST(purpose, order);
-		books[purpose].taken += count;
+		book_of(purpose)->taken += count;
 		return (axas_hpa_t)(uintptr_t)pool[first];
 	}
 	return AXAS_HPA_INVALID;
@@ -69,7 +75,7 @@ static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t 
 	}
 	memset(pool[first], GARBAGE, count * AXAS_PAGE_SIZE);
 	memset(&owner[first], OWNER_NONE, count);
-	books[purpose].returned += count;
+	book_of(purpose)->returned += count;
 }
 
 void frames_init(void)
@@ -88,7 +94,7 @@ void frames_supply(axas_hal_t *hal)
 
 const struct frame_books *frames_books(uint32_t purpose)
 {
-	return &books[purpose];
+	return book_of(purpose);
 }
 
 uint32_t frames_mistakes(void)

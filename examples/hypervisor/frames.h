@@ -19,7 +19,7 @@ void frames_init(void);
 /* Gives the library this allocator and the way from a frame to a pointer. */
 void frames_supply(axas_hal_t *hal);
 
-/* The books of one purpose, AXAS_FRAME_TABLE or AXAS_FRAME_GUEST. */
+/* The books of one purpose, AXAS_FRAME_TABLE (with roots) or AXAS_FRAME_GUEST. */
 const struct frame_books *frames_books(uint32_t purpose);
 
 /* How often a frame came back that was not out, or not as it was taken. */

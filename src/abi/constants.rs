@@ -120,12 +120,14 @@ pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
 
-/// alloc_frame, dealloc_frame, clean_range: a page table (or the handle).
+/// alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
 pub const AXAS_FRAME_TABLE: u32 = 1_u32;
 /// alloc_frame, dealloc_frame, clean_range: memory of the guest.
 pub const AXAS_FRAME_GUEST: u32 = 2_u32;
 /// alloc_frame, dealloc_frame: memory of the host's own, from axas_frame_alloc only.
 pub const AXAS_FRAME_HOST: u32 = 3_u32;
+/// alloc_frame, dealloc_frame: the root of a space, of whatever order.
+pub const AXAS_FRAME_ROOT: u32 = 4_u32;
 
 /// Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
 /// needed and never called for them.
@@ -144,6 +146,11 @@ pub const AXAS_HAL_DIRECT_MAP_LINEAR: u32 = 2_u32;
 pub const AXAS_HAL_BUILTIN_FLUSH: u32 = 4_u32;
 /// A table frame that went back stays mapped and readable.
 pub const AXAS_HAL_TABLES_STAY_READABLE: u32 = 8_u32;
+/// The library carries out requests of AXAS_SCOPE_LOCAL by the instructions of AXAS_HAL_BUILTIN_FLUSH,
+/// under what that says of the CPU's state, not of how many run the space; tlb_flush, which is required,
+/// is asked for AXAS_SCOPE_ALL only. With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT:
+/// AXAS_ERR_UNSUPPORTED.
+pub const AXAS_HAL_BUILTIN_LOCAL: u32 = 16_u32;
 
 /// Translations were removed: no CPU may use them after tlb_flush returned.
 pub const AXAS_FLUSH_UNMAP: u32 = 1_u32;

@@ -19,13 +19,14 @@ pub type axas_width_t = u32;
 /// Takes a naturally aligned frame of `4096 << order` bytes from the host.
 ///
 /// Order 0 unless the root needs more (RISC-V: 2, concatenated Arm roots: 1 to 4) or the space uses
-/// AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE or AXAS_FRAME_GUEST; axas_frame_alloc passes
-/// on the order it was given, with AXAS_FRAME_HOST. Returns the frame's address or AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back
-/// and reported as AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
+/// AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE, AXAS_FRAME_ROOT or AXAS_FRAME_GUEST;
+/// axas_frame_alloc passes on the order it was given, with AXAS_FRAME_HOST. Returns the frame's address or
+/// AXAS_HPA_INVALID. An unaligned address or one above pa_bits is given back and reported as
+/// AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
 pub type axas_alloc_frame_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, order: u32, purpose: u32) -> axas_hpa_t>;
-/// Gives a frame back. Tables and AXAS_FRAME_HOST come back as taken; guest frames in naturally aligned
-/// pieces of any order up to 18, each byte once.
+/// Gives a frame back. All but guest frames come back as taken; those in naturally aligned pieces
+/// of any order up to 18, each byte once.
 pub type axas_dealloc_frame_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, frame: axas_hpa_t, order: u32, purpose: u32)>;
 /// A pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every
@@ -43,7 +44,7 @@ pub type axas_release_virt_fn =
 pub type axas_tlb_flush_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, request: *const axas_tlb_request_t)>;
 /// Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, each line
-/// written to a table before it is linked. AXAS_FRAME_GUEST: frames that the library zeroed,
+/// written to a table or root before it is linked. AXAS_FRAME_GUEST: frames that the library zeroed,
 /// before they are mapped, on AArch64 without FWB and for anything mapped UNCACHED or DEVICE
 /// (clean and invalidate to the point of coherency; instruction cache where executable).
 pub type axas_clean_range_fn =
@@ -118,7 +119,8 @@ pub struct axas_hal_t {
     pub dealloc_frame: axas_dealloc_frame_fn,
     /// Required unless AXAS_HAL_DIRECT_MAP.
     pub phys_to_virt: axas_phys_to_virt_fn,
-    /// Optional: phys_to_virt hands out windows. axas_create is then AXAS_ERR_UNSUPPORTED.
+    /// Optional: phys_to_virt hands out windows. axas_create is then AXAS_ERR_UNSUPPORTED, but not with
+    /// `arena`, whose frames have no windows.
     pub release_virt: axas_release_virt_fn,
     /// With AXAS_HAL_DIRECT_MAP: virtual minus physical address, mod 2^64; minus the C-bit too, where addresses
     /// have it (AMD SME).
@@ -133,6 +135,9 @@ pub struct axas_hal_t {
     pub relax: axas_relax_fn,
     /// Optional.
     pub released: axas_released_fn,
+    /// Optional: where frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT come from, go back to and are
+    /// reached, in place of the callbacks above: axas_arena_hal_tables.
+    pub arena: *mut axas_arena_t,
 }
 
 /// What a space is to be. Zero means the default everywhere but size.

@@ -13,14 +13,14 @@ use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions};
 use crate::hal::{Counts, Host, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
-use crate::npt::NestedPageTable;
-use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
+use crate::npt::arch::{Features, Format, FormatId, RootState, Shape, ShapeRequest};
 use crate::npt::entry::Entry;
 use crate::npt::geometry::{Span, fresh_tables};
 use crate::npt::lock::Lock;
 use crate::npt::operation::Operation;
 use crate::npt::table::{Memory, Table};
 use crate::npt::work::Work;
+use crate::npt::{NestedPageTable, registers};
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
@@ -121,7 +121,7 @@ impl AddressSpace {
         if space.change(&Ok(Operation::Destroy), space.base(), space.size(), None).is_err() {
             logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
         }
-        space.ledger_alone().give_table(space.npt.root, space.npt.shape.root_order);
+        space.npt.host.give(space.npt.root, space.npt.shape.root_order, Purpose::Root);
         if let Some(handle) = space.handle {
             // SAFETY: nobody uses the space any more.
             unsafe { give_handle(place, handle) };
@@ -133,7 +133,7 @@ impl AddressSpace {
     fn take_root(&self) -> Result<HostPhysAddr> {
         let ledger = self.ledger_alone();
         let order = self.npt.shape.root_order;
-        let root = ledger.take_table(order)?;
+        let root = ledger.take_root(order)?;
         let memory = Memory { host: &self.npt.host, noncoherent: self.npt.noncoherent_walk };
         let mut page = root.address();
         for _ in 0..1_u64.wrapping_shl(order) {
@@ -293,6 +293,15 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
     };
     let builtin_flush = F::BUILTIN_FLUSH;
     Ok(Plan { format: F::ID, range, shape, features, quota, builtin_flush })
+}
+
+/// What to load into the hardware for a space that does not exist yet: its root is at 0.
+pub fn config_regs(config: &axas_config_t) -> Result<axas_hw_regs_t> {
+    check_config(config)?;
+    let Plan { format, shape, features, .. } = plan(config)?;
+    let noncoherent_walk = config.options & AXAS_NONCOHERENT_WALK != 0;
+    let state = RootState { root: 0, vmid: config.vmid, shape, features, noncoherent_walk };
+    registers(format, state)
 }
 
 /// Table frames that a mapping needs in a space of its own, the root's included; never fewer than it

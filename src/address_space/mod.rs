@@ -13,7 +13,7 @@ use core::sync::atomic::Ordering;
 
 pub use crate::hal::{Chunk, Visit};
 pub use crate::npt::fault::Verdict;
-pub use create::tables_needed;
+pub use create::{config_regs, tables_needed};
 pub use map::Slices;
 pub use memory::Access;
 
@@ -21,10 +21,10 @@ use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_re
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::{Counts, Host, Ledger};
-use crate::npt::NestedPageTable;
 use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
 use crate::npt::operation::Operation;
 use crate::npt::work::Work;
+use crate::npt::{NestedPageTable, registers};
 
 /// Runs code with the engine of the space's format.
 macro_rules! with_engine {
@@ -147,7 +147,7 @@ impl AddressSpace {
 
     /// What to load into the hardware.
     pub fn hw_regs(&self) -> axas_hw_regs_t {
-        with_format!(self.npt.format, F => Ok(self.npt.registers::<F>())).unwrap_or_default()
+        registers(self.npt.format, self.npt.root_state()).unwrap_or_default()
     }
 
     /// Changes the VMID; flushes nothing.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use core::ffi::c_void;
+use core::mem::offset_of;
 
-use super::checked;
+use super::{checked, usable};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::arena;
@@ -11,6 +12,23 @@ use crate::hal::arena;
 unsafe fn ready<'a>(arena: *mut axas_arena_t) -> Result<&'a arena::Arena> {
     // SAFETY: the caller's promise is the one asked for.
     unsafe { arena::Arena::at(arena) }.ok_or(Error::InvalidInput)
+}
+
+/// # Safety
+/// `hal` is null or as large as it says.
+unsafe fn set_arena(hal: *mut axas_hal_t, arena: *mut axas_arena_t) -> Result<()> {
+    usable(hal)?;
+    // SAFETY: 1. not null, aligned; 2. every version of the structure starts with its size.
+    let size = unsafe { hal.cast::<u32>().read() } as usize;
+    if size < offset_of!(axas_hal_t, arena).wrapping_add(size_of::<*mut axas_arena_t>()) {
+        return Err(Error::InvalidInput);
+    }
+    if cfg!(feature = "static-hal") {
+        return Err(Error::Unsupported);
+    }
+    // SAFETY: the member lies inside the size.
+    unsafe { (&raw mut (*hal).arena).write(arena) };
+    Ok(())
 }
 
 /// Makes an arena ready: empty, unlocked. It stays where it is until its last frame is back.
@@ -77,4 +95,28 @@ pub unsafe extern "C" fn axas_arena_hal(
         Ok(())
     });
     checked("axas_arena_hal", [], outcome)
+}
+
+/// Lets a HAL draw on an arena for its tables alone: sets its member `arena`. Frames with AXAS_FRAME_TABLE
+/// (the handle of axas_create among them) and AXAS_FRAME_ROOT come from the arena and go back to it, and the
+/// arena says where they are; ctx and the callbacks stay as they are and see to the rest: frames with
+/// AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear memory, and clean_range for all.
+///
+/// @param arena The arena; used by the HAL's spaces until they are destroyed.
+/// @param hal The HAL to complete: struct_size says that it has the member.
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or a HAL without the member; AXAS_ERR_UNSUPPORTED: the
+///   archive was built with STATIC_HAL=1 and calls the host's functions by name.
+///
+/// The callbacks stay required; a host whose spaces own no memory of the guest refuses every frame. With
+/// release_virt tables have no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP the regions of the
+/// arena are in the direct map too, at direct_map_offset. Its lock is as with axas_arena_hal.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_arena_hal_tables(
+    arena: *mut axas_arena_t,
+    hal: *mut axas_hal_t,
+) -> axas_status_t {
+    // SAFETY: 1. the arena is null or ready; 2. `hal` is null or valid for its size's bytes.
+    let outcome = unsafe { ready(arena).and_then(|_| set_arena(hal, arena)) };
+    checked("axas_arena_hal_tables", [], outcome)
 }

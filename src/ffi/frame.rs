@@ -10,7 +10,7 @@ use crate::hal::{Host, host_frame};
 /// `hal` is null or as large as it says.
 unsafe fn with_host<T>(hal: *const axas_hal_t, work: impl FnOnce(&Host) -> Result<T>) -> Result<T> {
     // SAFETY: the caller's promise is the one asked for.
-    let mut host = unsafe { life_cycle::host(hal, AXAS_HAL_BUILTIN_FLUSH) };
+    let mut host = unsafe { life_cycle::host(hal, true) };
     let host = host.as_mut().map_err(|error| *error)?;
     host_frame::narrow(host);
     work(host)

@@ -4,7 +4,7 @@ use core::mem::offset_of;
 
 use super::{axas_t, checked, put, refused, space, told, usable};
 use crate::abi::*;
-use crate::address_space::{AddressSpace, tables_needed};
+use crate::address_space::{AddressSpace, config_regs, tables_needed};
 use crate::error::{Error, Result};
 use crate::hal::Host;
 
@@ -43,6 +43,15 @@ unsafe fn sized<T: Copy>(source: *const T, value: &mut T, least: usize) -> Resul
 
 /// A configuration says at least how large the space is.
 const LEAST_CONFIG: usize = offset_of!(axas_config_t, vmid);
+
+/// # Safety
+/// `source` is null or as large as it says.
+#[inline(never)]
+unsafe fn read_config(source: *const axas_config_t, config: &mut axas_config_t) -> Result<()> {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { sized(source, config, LEAST_CONFIG) }
+}
+
 /// A HAL has at least frames.
 const LEAST_HAL: usize = offset_of!(axas_hal_t, phys_to_virt);
 
@@ -60,18 +69,21 @@ const NO_HAL: axas_hal_t = axas_hal_t {
     should_yield: None,
     relax: None,
     released: None,
+    arena: core::ptr::null_mut(),
 };
 
-/// The host behind a HAL, to which more flags are added.
+/// The host behind a HAL; what `is_for_frames` alone needs no flush.
 ///
 /// # Safety
 /// `source` is null or as large as it says.
 #[inline(never)]
-pub(super) unsafe fn host(source: *const axas_hal_t, flags: u32) -> Result<Host> {
+pub(super) unsafe fn host(source: *const axas_hal_t, is_for_frames: bool) -> Result<Host> {
     let mut hal = NO_HAL;
     // SAFETY: the caller's promise is the one asked for.
     unsafe { sized(source, &mut hal, LEAST_HAL)? };
-    hal.flags |= flags;
+    if is_for_frames {
+        hal.flags = hal.flags & !AXAS_HAL_BUILTIN_LOCAL | AXAS_HAL_BUILTIN_FLUSH;
+    }
     Host::new(&hal)
 }
 
@@ -88,12 +100,12 @@ unsafe fn create(
     // SAFETY: 1. `space` is null or valid for a write; 2. `config` and `hal` are null or as large as they say;
     // 3. the storage is null or of that many bytes and the space's until it is destroyed.
     let created = unsafe {
-        put(space, core::ptr::null_mut())
-            .and_then(|()| sized(config, &mut read, LEAST_CONFIG))
-            .and_then(|()| {
+        put(space, core::ptr::null_mut()).and_then(|()| read_config(config, &mut read)).and_then(
+            |()| {
                 let storage = storage.map(|(storage, bytes)| (storage.cast(), bytes));
-                AddressSpace::build(storage, &read, || host(hal, 0))
-            })
+                AddressSpace::build(storage, &read, || host(hal, false))
+            },
+        )
     };
     let axas_config_t { format, levels, pa_bits, gpa_bits, vmid, features, options, .. } = read;
     let [format, levels, pa_bits, gpa_bits, vmid, features, options] =
@@ -114,13 +126,13 @@ unsafe fn create(
 /// @param hal What the host gives; copied.
 /// @param space Takes the handle; null after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback,
-///   struct_size too short for the required members, unaligned base or size, size 0, base + size
+///   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback, both flags of
+///   built-in flushes, an arena that is not ready, struct_size too short for the required members, unaligned base or size, size 0, base + size
 ///   above 2^64, vmid out of range, pa_bits below 32;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
 ///   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
 ///   AXAS_FEATURE_RISCV_SVNAPOT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
-///   on NPT, a HAL with release_virt;
+///   or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1;
 ///   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
 ///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 ///
@@ -147,11 +159,12 @@ pub unsafe extern "C" fn axas_create(
 /// @param space Takes the handle; null after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown or foreign bits or values, a missing
-///     callback, struct_size too short for the required members, unaligned base or size, size 0, base +
+///     callback, both flags of built-in flushes, an arena that is not ready, struct_size too short for the required members, unaligned base or size, size 0, base +
 ///     size above 2^64, vmid out of range, pa_bits below 32;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
 ///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
-///     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH on NPT;
+///     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
+///     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1;
 ///   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
 ///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 #[unsafe(no_mangle)]
@@ -295,6 +308,41 @@ pub unsafe extern "C" fn axas_hw_regs(
     checked("axas_hw_regs", [], outcome)
 }
 
+/// What axas_hw_regs would say of a space with this configuration, before there is one: VTCR_EL2 for CPUs that
+/// boot, the bytes and alignment of roots to set aside.
+///
+/// @param config The space, as for axas_create.
+/// @param regs Takes the values, all as axas_hw_regs gives them but two: root is 0, and so is the address
+///   field of root_register, whose other fields are there (EPTP: memory type, walk length, accessed and
+///   dirty flags; nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, struct_size too short,
+///     unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
+///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
+///     vmid that needs AXAS_FEATURE_ARM_VMID16;
+///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
+///
+/// Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT ask
+/// the CPU that makes the call. On Arm the values hold for all CPUs of a space: where they differ, pa_bits
+/// is the narrowest of theirs.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_config_regs(
+    config: *const axas_config_t,
+    regs: *mut axas_hw_regs_t,
+) -> axas_status_t {
+    // SAFETY: 1. `config` is null or as large as it says; 2. `regs` is null or valid for a write.
+    let outcome = unsafe {
+        let mut read = axas_config_t::default();
+        usable(regs)
+            .and_then(|()| read_config(config, &mut read))
+            .and_then(|()| config_regs(&read))
+            .and_then(|made| put(regs, made))
+    };
+    checked("axas_config_regs", [], outcome)
+}
+
 /// Table frames that a mapping takes: exactly in a space of its own, an upper bound beside others. The
 /// root with all its frames is included, the handle is not; table_quota and axas_stats count alike.
 ///
@@ -329,7 +377,7 @@ pub unsafe extern "C" fn axas_tables_needed(
     let outcome = unsafe {
         let mut read = axas_config_t::default();
         usable(frames)
-            .and_then(|()| sized(config, &mut read, LEAST_CONFIG))
+            .and_then(|()| read_config(config, &mut read))
             .and_then(|()| tables_needed(&read, gpa, size, flags))
             .and_then(|needed| put(frames, needed))
     };

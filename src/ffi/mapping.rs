@@ -128,7 +128,8 @@ pub unsafe extern "C" fn axas_map_alloc(
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1.
+/// @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1: an index into a
+///   table of the host's, not a pointer.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
@@ -136,6 +137,11 @@ pub unsafe extern "C" fn axas_map_alloc(
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Cookies have 32 bits on every format because an EPT entry has room for no more. The CPU finds the entry not
+/// present, but one with the L1 terminal fault (CVE-2018-3646) may read ahead what its cache holds at the
+/// address in it. So the upper bits of that address are ones, where no memory is, and a pointer does not fit
+/// into the rest. Keep the pointers in a table, as examples/glue_bao.c does.
 ///
 /// Takes tables like a lazy reservation. Lock class: exclusive. Callbacks: as axas_map_linear, no
 /// tlb_flush.

@@ -11,7 +11,10 @@ use core::mem::{align_of, size_of};
 
 use spin::mutex::SpinMutex;
 
-use crate::abi::{AXAS_ARENA_REGIONS, AXAS_HPA_INVALID, axas_arena_t, axas_hpa_t};
+use super::{AllocFrame, DeallocFrame, PhysToVirt};
+use crate::abi::{
+    AXAS_ARENA_REGIONS, AXAS_FRAME_TABLE, AXAS_HPA_INVALID, axas_arena_t, axas_hpa_t,
+};
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::logging;
@@ -22,9 +25,14 @@ const NIL: u64 = u64::MAX;
 const MAGIC: u64 = u64::from_le_bytes(*b"axasaren");
 
 /// An arena in the storage of an `axas_arena_t`.
+#[repr(C)]
 pub(crate) struct Arena {
     magic: u64,
     state: SpinMutex<Free>,
+    /// The functions at the end of this file, so that hosts without an arena do not link them.
+    alloc_frame: AllocFrame,
+    dealloc_frame: DeallocFrame,
+    phys_to_virt: PhysToVirt,
 }
 
 const _: () = assert!(size_of::<Arena>() <= size_of::<axas_arena_t>());
@@ -87,7 +95,8 @@ impl Arena {
             return Err(Error::InvalidInput);
         }
         let regions = [Region::NONE; AXAS_ARENA_REGIONS as usize];
-        let arena = Self { magic: MAGIC, state: SpinMutex::new(Free { regions, first: NIL }) };
+        let state = SpinMutex::new(Free { regions, first: NIL });
+        let arena = Self { magic: MAGIC, alloc_frame, dealloc_frame, phys_to_virt, state };
         // SAFETY: 1. not null, aligned, large enough (asserted above); 2. ours to write by the caller's
         // promise.
         unsafe { place.cast::<Self>().write(arena) };
@@ -113,6 +122,28 @@ impl Arena {
         }
         // SAFETY: `init` made an arena there.
         unsafe { arena.as_ref() }
+    }
+
+    fn ctx(&self) -> *mut c_void {
+        core::ptr::from_ref(self).cast_mut().cast()
+    }
+
+    /// A frame of `4096 << order` bytes, or `AXAS_HPA_INVALID`.
+    pub(super) fn alloc_frame(&self, order: u32) -> axas_hpa_t {
+        // SAFETY: the context is an arena that is ready.
+        unsafe { (self.alloc_frame)(self.ctx(), order, AXAS_FRAME_TABLE) }
+    }
+
+    /// Takes a frame back.
+    pub(super) fn dealloc_frame(&self, frame: axas_hpa_t, order: u32) {
+        // SAFETY: as above.
+        unsafe { (self.dealloc_frame)(self.ctx(), frame, order, AXAS_FRAME_TABLE) }
+    }
+
+    /// The pointer to a page, or null.
+    pub(super) fn phys_to_virt(&self, page: axas_hpa_t) -> *mut u8 {
+        // SAFETY: as above.
+        unsafe { (self.phys_to_virt)(self.ctx(), page, PAGE_SIZE as usize).cast() }
     }
 
     /// Takes a region over.

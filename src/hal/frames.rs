@@ -70,11 +70,18 @@ impl<'a> Ledger<'a> {
         self.host
     }
 
-    /// Takes the frame of a table of `1 << order` pages within the quota.
+    /// Takes the frame of a table within the quota.
     #[inline(never)]
-    pub(crate) fn take_table(&self, order: u32) -> Result<OwnedFrame<'_>> {
+    pub(crate) fn take_table(&self) -> Result<OwnedFrame<'_>> {
+        self.reserve_tables(1)?;
+        self.take_reserved_table()
+    }
+
+    /// Takes the root of a new space, of `1 << order` pages, within the quota; without one there is no space
+    /// that would count.
+    pub(crate) fn take_root(&self, order: u32) -> Result<OwnedFrame<'_>> {
         self.reserve_tables(1_u64.wrapping_shl(order))?;
-        self.take_reserved_table(order)
+        self.take(order, Purpose::Root)
     }
 
     /// Counts table frames that are about to be taken: all of them, or none where the quota has no room. The
@@ -101,9 +108,8 @@ impl<'a> Ledger<'a> {
 
     /// Takes a table's frame that is counted already, and is no longer if there is none.
     #[inline(never)]
-    pub(crate) fn take_reserved_table(&self, order: u32) -> Result<OwnedFrame<'_>> {
-        self.take(order, Purpose::Table)
-            .inspect_err(|_| self.discount_tables(1_u64.wrapping_shl(order)))
+    pub(crate) fn take_reserved_table(&self) -> Result<OwnedFrame<'_>> {
+        self.take(0, Purpose::Table).inspect_err(|_| self.discount_tables(1))
     }
 
     /// Takes table frames off their count.
@@ -142,9 +148,9 @@ impl<'a> Ledger<'a> {
 
     /// Gives a table back.
     #[inline(never)]
-    pub(crate) fn give_table(&self, address: HostPhysAddr, order: u32) {
-        self.discount_tables(1_u64.wrapping_shl(order));
-        self.give(address, order, Purpose::Table);
+    pub(crate) fn give_table(&self, address: HostPhysAddr) {
+        self.discount_tables(1);
+        self.give(address, 0, Purpose::Table);
     }
 
     /// Gives a guest frame back.
@@ -164,6 +170,7 @@ impl<'a> Ledger<'a> {
         add(&self.counts.released, pages);
     }
 
+    #[inline(never)]
     fn give(&self, address: HostPhysAddr, order: u32, purpose: Purpose) {
         self.host.give(address, order, purpose);
         add(&self.counts.released, 1_u64.wrapping_shl(order));
@@ -255,7 +262,7 @@ impl Drop for OwnedFrame<'_> {
         match purpose {
             Purpose::Table if planted(Defect::TableKept) => {}
             Purpose::Guest if planted(Defect::FrameKept) => {}
-            Purpose::Table => self.ledger.give_table(address, order),
+            Purpose::Table => self.ledger.give_table(address),
             purpose => self.ledger.give(address, order, purpose),
         }
     }
@@ -283,7 +290,7 @@ impl FrameList {
     /// Takes frames until there are `count`.
     pub(crate) fn fill(&mut self, ledger: &Ledger<'_>, count: u64) -> Result<()> {
         while self.count < count {
-            let frame = ledger.take_table(0)?;
+            let frame = ledger.take_table()?;
             let next = self.first.map_or(0, |next| next.bits() | 1);
             let window = ledger.host().window(frame.address())?;
             // SAFETY: 1. the window is open on a frame of ours that nobody else reaches; 2. it is aligned

@@ -43,9 +43,9 @@ pub(crate) fn give(host: &Host, frame: &axas_frame_t) -> Result<()> {
 
 /// Writes one value to each byte of a frame.
 pub(crate) fn fill(host: &Host, frame: &axas_frame_t, byte: u8) -> Result<()> {
-    host.for_each_page(address_of(frame)?, frame.order, |window| {
-        // SAFETY: the window is open on a page of a frame that is the host's, who asked for this.
-        unsafe { window.base().as_ptr().write_bytes(byte, PAGE_SIZE as usize) }
+    host.for_each_page(address_of(frame)?, frame.order, |page| {
+        // SAFETY: a window is open on the page, of a frame that is the host's, who asked for this.
+        unsafe { page.as_ptr().write_bytes(byte, PAGE_SIZE as usize) }
     })
 }
 

@@ -19,6 +19,7 @@ pub(crate) use cpu::{native_format, native_levels, native_pa_bits, publish_table
 pub(crate) use frames::{Counts, Frame, FrameList, Ledger, OwnedFrame};
 pub(crate) use tlb::FlushRequest;
 
+use arena::Arena;
 use callback::callback;
 
 use crate::abi::*;
@@ -30,7 +31,8 @@ use crate::sync;
 const KNOWN_FLAGS: u32 = AXAS_HAL_DIRECT_MAP
     | AXAS_HAL_DIRECT_MAP_LINEAR
     | AXAS_HAL_BUILTIN_FLUSH
-    | AXAS_HAL_TABLES_STAY_READABLE;
+    | AXAS_HAL_TABLES_STAY_READABLE
+    | AXAS_HAL_BUILTIN_LOCAL;
 
 /// What a frame is for, as the host hears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +41,14 @@ pub(crate) enum Purpose {
     Table = AXAS_FRAME_TABLE,
     Guest = AXAS_FRAME_GUEST,
     Host = AXAS_FRAME_HOST,
+    Root = AXAS_FRAME_ROOT,
 }
 
 type AllocFrame = unsafe extern "C" fn(*mut c_void, u32, u32) -> axas_hpa_t;
 type DeallocFrame = unsafe extern "C" fn(*mut c_void, axas_hpa_t, u32, u32);
 type PhysToVirt = unsafe extern "C" fn(*mut c_void, axas_hpa_t, usize) -> *mut c_void;
 
-/// How the host's own frames are reached.
+/// How memory is reached.
 #[derive(Clone, Copy)]
 enum Reach {
     /// At an offset, mod 2^64.
@@ -91,6 +94,13 @@ pub(crate) struct Host {
     reach_linear: Option<Reach>,
     tables_stay_readable: bool,
     release_virt: axas_release_virt_fn,
+    /// Where tables, roots and the handle come from.
+    arena: Option<&'static Arena>,
+    /// Tables are reached by windows.
+    has_windows: bool,
+    /// The library carries out local requests itself.
+    flushes_local: bool,
+    /// Where there is none, it carries out all of them.
     tlb_flush: axas_tlb_flush_fn,
     clean_range: axas_clean_range_fn,
     should_yield: axas_should_yield_fn,
@@ -115,6 +125,16 @@ impl Complaint {
     const PHYS_TO_VIRT: u32 = 2;
 }
 
+/// The arena of a HAL's tables, if there is one.
+fn arena_of(hal: &axas_hal_t) -> Result<Option<&'static Arena>> {
+    if hal.arena.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not null; by the host's promise an `axas_arena_t`, which stays until the space is destroyed.
+    let arena = unsafe { Arena::at(hal.arena) }.ok_or(Error::InvalidInput)?;
+    if cfg!(feature = "static-hal") { Err(Error::Unsupported) } else { Ok(Some(arena)) }
+}
+
 impl Host {
     /// Takes the callbacks over if what is required is there.
     pub(crate) fn new(hal: &axas_hal_t) -> Result<Self> {
@@ -125,7 +145,6 @@ impl Host {
         if direct && hal.direct_map_offset & (align_of::<u64>() as u64).wrapping_sub(1) != 0 {
             return Err(Error::BadState);
         }
-        let builtin = hal.flags & AXAS_HAL_BUILTIN_FLUSH != 0;
         let reach = match hal.phys_to_virt {
             _ if direct => Reach::Offset(hal.direct_map_offset),
             Some(phys_to_virt) => Reach::Callback(phys_to_virt),
@@ -139,7 +158,9 @@ impl Host {
         let (Some(alloc_frame), Some(dealloc_frame)) = (hal.alloc_frame, hal.dealloc_frame) else {
             return Err(Error::InvalidInput);
         };
-        if hal.tlb_flush.is_none() && !builtin {
+        let builtin = hal.flags & AXAS_HAL_BUILTIN_FLUSH != 0;
+        let builtin_local = hal.flags & AXAS_HAL_BUILTIN_LOCAL != 0;
+        if builtin && builtin_local || hal.tlb_flush.is_none() && !builtin {
             return Err(Error::InvalidInput);
         }
         Ok(Self {
@@ -150,6 +171,9 @@ impl Host {
             reach_linear,
             tables_stay_readable: hal.flags & AXAS_HAL_TABLES_STAY_READABLE != 0,
             release_virt: hal.release_virt,
+            arena: arena_of(hal)?,
+            has_windows: hal.release_virt.is_some() && hal.arena.is_null(),
+            flushes_local: builtin || builtin_local,
             tlb_flush: if builtin { None } else { hal.tlb_flush },
             clean_range: hal.clean_range,
             should_yield: hal.should_yield,
@@ -165,9 +189,9 @@ impl Host {
         self.beyond = u64::MAX.wrapping_shl(pa_bits);
     }
 
-    /// Whether the library invalidates TLBs itself.
+    /// Whether the library invalidates TLBs itself, this CPU's at least.
     pub(crate) fn flushes_builtin(&self) -> bool {
-        self.tlb_flush.is_none()
+        self.flushes_local
     }
 
     /// Whether all memory that a guest may have is in the direct map, so that pages side by side in host
@@ -181,10 +205,16 @@ impl Host {
         self.tables_stay_readable
     }
 
-    /// Whether `phys_to_virt` hands out windows.
+    /// Whether tables are reached by windows.
     #[inline(always)]
     pub(crate) fn has_windows(&self) -> bool {
-        self.release_virt.is_some()
+        self.has_windows
+    }
+
+    /// The arena that frames come from, if they do.
+    fn arena_for(&self, purpose: Purpose) -> Option<&'static Arena> {
+        let is_table = matches!(purpose, Purpose::Table | Purpose::Root);
+        self.arena.filter(|_| is_table && cfg!(not(feature = "static-hal")))
     }
 
     /// Whether the host wants to hear of linear pages that are gone.
@@ -202,9 +232,12 @@ impl Host {
 
     /// Takes a frame of `4096 << order` bytes. An address that cannot be one goes back.
     pub(crate) fn take(&self, order: u32, purpose: Purpose) -> Result<HostPhysAddr> {
-        // SAFETY: see `Host`.
-        let frame = unsafe {
-            callback!(axas_hal_alloc_frame, self.alloc_frame)(self.ctx, order, purpose as u32)
+        let frame = match self.arena_for(purpose) {
+            Some(arena) => arena.alloc_frame(order),
+            // SAFETY: see `Host`.
+            None => unsafe {
+                callback!(axas_hal_alloc_frame, self.alloc_frame)(self.ctx, order, purpose as u32)
+            },
         };
         if frame == AXAS_HPA_INVALID {
             return Err(Error::NoMemory);
@@ -220,14 +253,17 @@ impl Host {
 
     /// Gives a frame back.
     pub(crate) fn give(&self, frame: HostPhysAddr, order: u32, purpose: Purpose) {
-        // SAFETY: see `Host`.
-        unsafe {
-            callback!(axas_hal_dealloc_frame, self.dealloc_frame)(
-                self.ctx,
-                frame.bits(),
-                order,
-                purpose as u32,
-            );
+        match self.arena_for(purpose) {
+            Some(arena) => arena.dealloc_frame(frame.bits(), order),
+            // SAFETY: see `Host`.
+            None => unsafe {
+                callback!(axas_hal_dealloc_frame, self.dealloc_frame)(
+                    self.ctx,
+                    frame.bits(),
+                    order,
+                    purpose as u32,
+                );
+            },
         }
     }
 
@@ -264,7 +300,7 @@ impl Host {
         }
     }
 
-    /// Opens a window on the page at `address`, which is a frame of `alloc_frame`.
+    /// Opens a window on the page of a table at `address`.
     #[inline(always)]
     pub(crate) fn window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
         match self.direct_map() {
@@ -276,7 +312,7 @@ impl Host {
         }
     }
 
-    /// Where the host's own frames are, if they have a fixed place.
+    /// Where tables are, if they have a fixed place.
     #[inline(always)]
     pub(crate) fn direct_map(&self) -> Option<DirectMap> {
         match self.reach {
@@ -287,11 +323,17 @@ impl Host {
 
     #[inline(never)]
     fn mapped_window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
-        let va = self.pointer(self.reach, address.bits(), PAGE_SIZE as usize);
+        self.page(address, Purpose::Table).map(|base| Window { base, host: self })
+    }
+
+    /// Opens a window on a page of a frame, to be closed unless the frame is an arena's.
+    fn page(&self, address: HostPhysAddr, purpose: Purpose) -> Result<NonNull<u8>> {
+        let va = match self.arena_for(purpose) {
+            Some(arena) => arena.phys_to_virt(address.bits()),
+            None => self.pointer(self.reach, address.bits(), PAGE_SIZE as usize),
+        };
         match NonNull::new(va) {
-            Some(base) if va.addr() & (align_of::<u64>().wrapping_sub(1)) == 0 => {
-                Ok(Window { base, host: self })
-            }
+            Some(base) if va.addr() & (align_of::<u64>().wrapping_sub(1)) == 0 => Ok(base),
             Some(_) | None => Err(self.no_window(va, address)),
         }
     }
@@ -403,18 +445,18 @@ impl Host {
     /// Zeroes a guest frame.
     #[inline(never)]
     pub(crate) fn zero(&self, frame: HostPhysAddr, order: u32) -> Result<()> {
-        self.for_each_page(frame, order, |window| {
-            // SAFETY: 1. the window is open on a page of a frame of ours; 2. no entry names the frame
+        self.for_each_page(frame, order, |page| {
+            // SAFETY: 1. a window is open on the page, of a frame of ours; 2. no entry names the frame
             // yet, so that nobody else reaches it.
-            unsafe { sync::zero_page(window.base) }
+            unsafe { sync::zero_page(page) }
         })
     }
 
     /// Cleans a guest frame that was written through the cache.
     #[inline(never)]
     pub(crate) fn clean_frame(&self, frame: HostPhysAddr, order: u32) -> Result<()> {
-        self.for_each_page(frame, order, |window| {
-            self.clean(window.base.as_ptr(), PAGE_SIZE as usize, Purpose::Guest);
+        self.for_each_page(frame, order, |page| {
+            self.clean(page.as_ptr(), PAGE_SIZE as usize, Purpose::Guest);
         })
     }
 
@@ -422,11 +464,14 @@ impl Host {
         &self,
         frame: HostPhysAddr,
         order: u32,
-        visit: impl Fn(&Window<'_>),
+        visit: impl Fn(NonNull<u8>),
     ) -> Result<()> {
         for page in 0..1_u64.wrapping_shl(order) {
             let offset = page.wrapping_mul(PAGE_SIZE);
-            visit(&self.window(HostPhysAddr::from_bits(frame.bits().wrapping_add(offset)))?);
+            let address = HostPhysAddr::from_bits(frame.bits().wrapping_add(offset));
+            let base = self.page(address, Purpose::Guest)?;
+            visit(base);
+            self.close(self.reach, base.as_ptr(), PAGE_SIZE as usize);
         }
         Ok(())
     }
@@ -438,7 +483,7 @@ impl Drop for Host {
     }
 }
 
-/// A page of host memory that this CPU reaches until the value is dropped.
+/// A page of a table that this CPU reaches until the value is dropped.
 pub(crate) struct Window<'h> {
     base: NonNull<u8>,
     host: &'h Host,

@@ -91,7 +91,8 @@ impl FlushRequest {
 
 impl Host {
     fn flush(&self, request: &axas_tlb_request_t, root_register: u64) {
-        match self.tlb_flush {
+        let is_local = request.scope == AXAS_SCOPE_LOCAL;
+        match self.tlb_flush.filter(|_| !(is_local && self.flushes_local)) {
             // SAFETY: see `Host`.
             Some(tlb_flush) => unsafe {
                 callback!(axas_hal_tlb_flush, tlb_flush)(self.ctx, request)

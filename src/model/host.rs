@@ -89,9 +89,12 @@ impl Machine {
         }
     }
 
-    /// Frames that are taken for a purpose.
+    /// Frames that are taken for a purpose; a root is a table.
     pub(super) fn count(&self, purpose: u32) -> usize {
-        let is_taken = |frame: &&Frame| frame.purpose.load(Ordering::Relaxed) == purpose as usize;
+        let is_taken = |frame: &&Frame| {
+            let taken = frame.purpose.load(Ordering::Relaxed) as u32;
+            taken == purpose || purpose == AXAS_FRAME_TABLE && taken == AXAS_FRAME_ROOT
+        };
         self.frames.iter().filter(is_taken).count()
     }
 
@@ -127,7 +130,7 @@ impl Machine {
             frame.purpose.store(purpose as usize, Ordering::Relaxed);
             assert!(frame.tenancy.set(loom::cell::UnsafeCell::new(())).is_ok());
         }
-        if purpose == AXAS_FRAME_TABLE {
+        if purpose != AXAS_FRAME_GUEST {
             assert_eq!(order, 0);
             for entry in 0..ENTRIES {
                 let word = sync::AtomicU64::new(RUBBISH);
@@ -152,7 +155,7 @@ impl Machine {
             assert_eq!(frame.windows.load(Ordering::Relaxed), 0, "a table goes while it is read");
             frame.tenancy.get().expect("taken before").with_mut(|_| ());
         }
-        if self.reuses && purpose == AXAS_FRAME_TABLE {
+        if self.reuses && purpose != AXAS_FRAME_GUEST {
             for entry in 0..ENTRIES {
                 // SAFETY: inside the frame, which held a table: its words are loom's.
                 let word = unsafe { &*self.slots(address).add(entry) };
@@ -163,8 +166,9 @@ impl Machine {
 
     fn open(&self, address: u64) -> *mut c_void {
         let frame = self.frame(address);
-        let purpose = frame.purpose.load(Ordering::Relaxed);
-        assert_eq!(purpose, AXAS_FRAME_TABLE as usize, "a table is used that went back");
+        let purpose = frame.purpose.load(Ordering::Relaxed) as u32;
+        let is_table = purpose == AXAS_FRAME_TABLE || purpose == AXAS_FRAME_ROOT;
+        assert!(is_table, "a table is used that went back");
         frame.tenancy.get().expect("taken before").with(|_| ());
         frame.windows.fetch_add(1, Ordering::Relaxed);
         self.slots(address).cast()
@@ -291,6 +295,7 @@ impl World {
             should_yield: None,
             relax: Some(relax),
             released: None,
+            arena: std::ptr::null_mut(),
         };
         let config = axas_config_t {
             struct_size: size_of::<axas_config_t>() as u32,

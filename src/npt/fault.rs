@@ -285,7 +285,7 @@ impl<'a, F: Format> Engine<'a, F> {
         gpa: u64,
         at_gpa: Entry<F>,
     ) -> Result<Entry<F>> {
-        let frame = self.ledger.take_reserved_table(0)?;
+        let frame = self.ledger.take_reserved_table()?;
         self.fill_unseen(frame.address(), Span::ALL, entry)?;
         self.set_entry(frame.address(), Index::of(gpa, level), at_gpa)?;
         Ok(Entry::table(frame.keep()))

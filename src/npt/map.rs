@@ -287,7 +287,7 @@ impl<F: Format> Engine<'_, F> {
         }
         let page = path.get(level);
         if path.written & bit(level) == 0 {
-            self.ledger.give_table(page, 0);
+            self.ledger.give_table(page);
         } else {
             let above = level.wrapping_add(1);
             self.set_entry(path.get(above), Index::of(gpa, above), Entry::table(page))?;

@@ -50,6 +50,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::abi::axas_hw_regs_t;
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
+use crate::address_space::with_format;
 use crate::error::Result;
 use crate::flags::Permissions;
 use crate::hal::{DirectMap, FlushRequest, Host, Ledger};
@@ -97,7 +98,7 @@ impl NestedPageTable {
     }
 
     /// What the register values depend on.
-    fn root_state(&self) -> RootState {
+    pub(crate) fn root_state(&self) -> RootState {
         RootState {
             root: self.root.bits(),
             vmid: self.vmid.load(Ordering::Relaxed),
@@ -106,19 +107,21 @@ impl NestedPageTable {
             noncoherent_walk: self.noncoherent_walk,
         }
     }
+}
 
-    /// What to load into the hardware.
-    pub(crate) fn registers<F: Format>(&self) -> axas_hw_regs_t {
-        axas_hw_regs_t {
-            format: F::ID as u32,
-            levels: self.shape.levels,
-            root: self.root.bits(),
-            gpa_bits: self.shape.gpa_bits,
-            pa_bits: self.shape.pa_bits,
-            root_bytes: (PAGE_SIZE as u32).wrapping_shl(self.shape.root_order),
-            ..F::registers(self.root_state())
-        }
-    }
+/// What to load into the hardware.
+#[inline(never)]
+pub(crate) fn registers(format: FormatId, state: RootState) -> Result<axas_hw_regs_t> {
+    let RootState { root, shape, .. } = state;
+    Ok(axas_hw_regs_t {
+        format: format as u32,
+        levels: shape.levels,
+        root,
+        gpa_bits: shape.gpa_bits,
+        pa_bits: shape.pa_bits,
+        root_bytes: (PAGE_SIZE as u32).wrapping_shl(shape.root_order),
+        ..with_format!(format, F => Ok(F::registers(state)))?
+    })
 }
 
 /// One call's work on the tables of format `F`.

@@ -210,7 +210,7 @@ impl<'a, F: Format> Engine<'a, F> {
     /// Puts a table that says the same into the place of a reservation.
     #[inline(never)]
     fn take_table(&self, place: &Place<F>) -> Result<HostPhysAddr> {
-        let frame = self.ledger.take_table(0)?;
+        let frame = self.ledger.take_table()?;
         self.fill_unseen(frame.address(), Span::ALL, place.entry)?;
         let entry = if place.is_hidden {
             Entry::table(frame.address())

@@ -157,7 +157,7 @@ impl<F: Format> Engine<'_, F> {
         let built = self.build_splits(splits, &mut made, cursor, edit, start, end);
         if built.is_err() {
             for page in made.pages.iter().take(made.count) {
-                self.ledger.give_table(HostPhysAddr::from_bits(*page), 0);
+                self.ledger.give_table(HostPhysAddr::from_bits(*page));
             }
             self.ledger.set_leaves(leaves);
         }

@@ -323,7 +323,7 @@ impl<F: Format> Engine<'_, F> {
             }
             while gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0 {
                 self.check_releasable()?;
-                self.ledger.give_table(path.get(level), 0);
+                self.ledger.give_table(path.get(level));
                 if level == top {
                     return Ok(());
                 }

@@ -48,8 +48,8 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Frame {
     Free,
-    /// The first page of a table's frame, with its order.
-    Table(u32),
+    /// The first page of a table's frame, with its order and purpose.
+    Table(u32, u32),
     /// A later page of one.
     TableRest,
     Guest,
@@ -133,6 +133,7 @@ impl Host {
             should_yield: None,
             relax: None,
             released: wants_released.then_some(released),
+            arena: std::ptr::null_mut(),
         }
     }
 
@@ -219,7 +220,7 @@ impl State {
 
     fn live_of(&mut self, purpose: u32) -> &mut u64 {
         match purpose {
-            AXAS_FRAME_TABLE => &mut self.live.0,
+            AXAS_FRAME_TABLE | AXAS_FRAME_ROOT => &mut self.live.0,
             _ => &mut self.live.1,
         }
     }
@@ -237,7 +238,7 @@ impl State {
         };
         let pages = 1 << order;
         let (first, rest) = match purpose {
-            AXAS_FRAME_TABLE => (Frame::Table(order), Frame::TableRest),
+            AXAS_FRAME_TABLE | AXAS_FRAME_ROOT => (Frame::Table(order, purpose), Frame::TableRest),
             _ => (Frame::Guest, Frame::Guest),
         };
         *self.live_of(purpose) += pages as u64;
@@ -259,7 +260,9 @@ impl State {
             return self.violations.push(format!("{frame:#x} of order {order} is no frame"));
         };
         let is_right = match purpose {
-            AXAS_FRAME_TABLE => self.frames[number] == Frame::Table(order),
+            AXAS_FRAME_TABLE | AXAS_FRAME_ROOT => {
+                self.frames[number] == Frame::Table(order, purpose)
+            }
             _ => self.frames[number..number + pages].iter().all(|frame| *frame == Frame::Guest),
         };
         if !is_right {

@@ -34,7 +34,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
         axas_tlb_request_t { gpa, size, vmid, level, tables_removed, reason, scope, reserved }
         axas_hal_t {
             struct_size, flags, ctx, alloc_frame, dealloc_frame, phys_to_virt, release_virt,
-            direct_map_offset, tlb_flush, clean_range, should_yield, relax, released
+            direct_map_offset, tlb_flush, clean_range, should_yield, relax, released, arena
         }
         axas_config_t {
             struct_size, format, levels, pa_bits, base, size, vmid, features, options, table_quota,

@@ -87,6 +87,7 @@ pub fn hal(
         should_yield: None,
         relax: None,
         released: None,
+        arena: ptr::null_mut(),
     }
 }
 
