@@ -34,7 +34,7 @@ check() {
 # licence_named: each source file says its licence within its first lines; .reuse/dep5 has those that cannot.
 licence_named() {
 	local silent
-	silent=$(git ls-files -z -- '*.'{rs,c,h,S,ld,py,sh,sed,mk,cmake,in,toml,js,css,dot} '*'{Makefile,CMakeLists.txt,bochsrc} \
+	silent=$(git ls-files -z -- '*.'{rs,c,h,S,ld,py,sh,sed,mk,cmake,in,toml,yml,js,css,dot} '*'{Makefile,CMakeLists.txt,bochsrc} \
 		docs/Doxyfile .ci/run .clang-format .gitignore ':!docs/third-party' |
 		xargs -0 awk 'FNR == 1 { if (file && !named) print file; file = FILENAME; named = 0 }
 			FNR <= 25 && /SPDX-License-Identifier[:] MIT OR Apache-2\.0/ { named = 1 }
@@ -45,6 +45,11 @@ licence_named() {
 
 check "licences named" licence_named
 check "reuse lint" reuse lint
+if have actionlint; then
+	check actionlint actionlint
+else
+	say "not looked at by actionlint, which Debian does not have: .github/workflows"
+fi
 check rustfmt cargo fmt --check
 for workspace in benches benches/peers tests/consumers; do
 	check "rustfmt, $workspace" cargo fmt --all --check --manifest-path $workspace/Cargo.toml
