@@ -164,9 +164,12 @@ install: ## install archives (ARCH: one only), header, pkg-config and CMake file
 uninstall: ## take away what install put below DESTDIR PREFIX
 	@scripts/install.sh '$(PREFIX)' '$(DESTDIR)'
 
-dist: ## make a release of the archives of all architectures: build/dist/axaddrspace-VERSION.tar.gz
-	@scripts/setup.sh lib
+dist: ## make a release: archives of all architectures, axas-inspect: build/dist/axaddrspace-VERSION-SYSTEM.tar.gz
+	@scripts/setup.sh lib licenses
+	@scripts/header.sh check
+	@scripts/licenses.py check
 	@set -e; for arch in $(ARCHITECTURES); do scripts/build-lib.sh $$arch; done
+	@scripts/build-tools.sh
 	@scripts/dist.sh
 
 clean: ## remove what was built (set-up's tools stay)

@@ -6,8 +6,7 @@ set -euo pipefail
 cd "$ROOT"
 load_toolchain
 
-CARGO_TARGET_DIR=$TOOLS_TARGET host_cargo build --release \
-	--manifest-path tools/axas-inspect/Cargo.toml
+tools_cargo build --release --manifest-path tools/axas-inspect/Cargo.toml
 mkdir -p build/bin
 install -m 755 "$TOOLS_TARGET/release/axas-inspect" build/bin/axas-inspect
 say "build/bin/axas-inspect"

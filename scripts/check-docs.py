@@ -344,8 +344,10 @@ def commands():
     with tempfile.TemporaryDirectory() as copy:
         for entry in ROOT.iterdir():
             if entry.name not in BUILT:
-                run = shutil.copytree if entry.is_dir() else shutil.copy
-                run(entry, f"{copy}/{entry.name}")
+                if entry.is_dir():
+                    shutil.copytree(entry, f"{copy}/{entry.name}", symlinks=True)
+                else:
+                    shutil.copy(entry, copy)
         environment = {**os.environ, "LC_ALL": "C"}
         for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "CARGO_TARGET_DIR"):
             environment.pop(name, None)

@@ -7,7 +7,8 @@
 #   documents          every link of the pages leads somewhere
 #   versions           find_package takes what is compatible and refuses what is not
 #   add_subdirectory ARCH    FetchContent       of these sources
-#   dist               of the release, unpacked; the same sources make the same release twice
+#   dist               of the release, unpacked; the same sources make the same release in two places, and
+#                      none where something is not committed
 #   uninstall          nothing stays behind of another installation
 #
 # The paths have spaces in them.
@@ -119,20 +120,70 @@ FetchContent)
 	build_consumer FetchContent -DWAY=FetchContent "-DSOURCE=$out/sources.tar.gz"
 	;;
 dist)
-	run scripts/dist.sh
-	cp "$BUILD/dist/SHA256SUMS" "$out/first"
-	(umask 077 && run scripts/dist.sh)
-	diff "$out/first" "$BUILD/dist/SHA256SUMS" || die "the same sources made another release"
+	# copy PLACE ARCH...: these sources elsewhere, what is not committed too, with archives that were built here.
+	copy() {
+		local place=$1 built
+		rm -rf "$place"
+		mkdir -p "$place"
+		tar --create --exclude=./build --exclude=./target --exclude=./.git . | tar --extract --directory "$place"
+		install -D "$TOOLCHAIN_ENV" "$place/build/toolchain.env"
+		for built in "${@:2}"; do
+			install -D "build/$built/libaxaddrspace.a" "$place/build/$built/libaxaddrspace.a"
+		done
+	}
+	need git
+	export SOURCE_DATE_EPOCH=1700000000
+	one="$out/some where/sources" other=$out/elsewhere/and/deeper
+	scripts/build-tools.sh
+	copy "$one" host x86_64 aarch64 riscv64
+	install -D build/bin/axas-inspect "$one/build/bin/axas-inspect"
+	run "$one/scripts/dist.sh"
+	# builds_without_a_network.* build in other places too.
+	copy "$other" x86_64 aarch64 riscv64
+	(umask 077 && run "$other/scripts/build-lib.sh" host && run "$other/scripts/build-tools.sh" && run "$other/scripts/dist.sh")
+	diff "$one/build/dist/SHA256SUMS" "$other/build/dist/SHA256SUMS" || die "the same sources made another release"
+	[ -f "$one/build/dist/axaddrspace-$(package_version)-$(uname -m)-linux.tar.gz" ] ||
+		die "its name: $(ls "$one/build/dist")"
+
 	installed="$out/some where/release"
 	rm -rf "$installed"
 	mkdir "$installed"
-	(cd "$BUILD/dist" && run sha256sum --check --strict SHA256SUMS)
-	tar --extract --file "$BUILD"/dist/*.tar.gz --directory "$installed" --strip-components=1
+	(cd "$one/build/dist" && run sha256sum --check --strict SHA256SUMS)
+	tar --extract --file "$one"/build/dist/*.tar.gz --directory "$installed" --strip-components=1
 	(cd "$installed" && sha256sum --check --quiet --strict SHA256SUMS)
 	diff <(cd "$installed" && find . -type f ! -name SHA256SUMS | sort) \
 		<(cut -c67- "$installed/SHA256SUMS") || die "SHA256SUMS lists something else"
 	run scripts/check-docs.py installed "$installed"
+	run "$installed/bin/axas-inspect" --version
+	python3 - "$installed" <<-'END'
+		import hashlib, json, pathlib, re, sys
+		tree = pathlib.Path(sys.argv[1])
+		documents = tree / "share/doc/axaddrspace"
+		bill = json.loads((documents / "axaddrspace.cdx.json").read_text())
+		listed = {(part["name"], part["hashes"][0]["content"]) for part in bill["components"] if "hashes" in part}
+		binaries = [*tree.rglob("*.a"), tree / "bin/axas-inspect"]
+		for path in binaries:
+		    if (str(path.relative_to(tree)), hashlib.sha256(path.read_bytes()).hexdigest()) not in listed:
+		        sys.exit(f"error: the bill of materials does not have {path}")
+		texts = "".join(path.read_text() for path in documents.glob("THIRD-PARTY-LICENSES*"))
+		crates = set(re.findall(r"^([\w-]+) (\d[\w.+-]*) \(.*\): ", texts, re.M))
+		have = {(part["name"], part["version"]) for part in bill["components"] if "purl" in part}
+		if crates != have or len(crates) < 10:
+		    sys.exit(f"error: crates only with texts or only in the bill of materials: {crates ^ have}")
+		print(f"bill of materials: {len(binaries)} binaries, {len(have)} crates")
+	END
 	build_consumer dist -DWAY=find_package "-DCMAKE_PREFIX_PATH=$installed"
+
+	# Not committed, not released.
+	unset SOURCE_DATE_EPOCH
+	cd "$other"
+	git init --quiet
+	git add .
+	git -c user.name=nobody -c user.email=nobody@localhost commit --quiet --message=sources
+	run scripts/dist.sh
+	echo >>README.md
+	! scripts/dist.sh 2>"$out/refusal" || die "a release of what is not committed"
+	grep -q ' README.md$' "$out/refusal" || die "$(cat "$out/refusal")"
 	;;
 uninstall)
 	scripts/install.sh "/usr" "$out/to remove" host x86_64 aarch64 riscv64 >/dev/null

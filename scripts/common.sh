@@ -58,6 +58,15 @@ case ":$PATH:" in
 *) PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin ;;
 esac
 
+# tools_cargo ARGUMENT...: cargo for what runs here. The names of our and cargo's directories are mapped away, so
+# that a tool is the same from wherever it was built.
+tools_cargo() {
+	local flags
+	printf -v flags '%s\x1f%s\x1f%s' "--remap-path-prefix=$ROOT=/axaddrspace" \
+		"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" -Cstrip=symbols
+	CARGO_TARGET_DIR=$TOOLS_TARGET CARGO_ENCODED_RUSTFLAGS=$flags host_cargo "$@"
+}
+
 # bare_target ARCH: the Rust target triple of a bare-metal build.
 bare_target() {
 	case $1 in

@@ -1,24 +1,41 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# dist.sh: what `make install` puts down, as a release: build/dist/axaddrspace-VERSION.tar.gz, which
-# lists the checksums of its files, and SHA256SUMS with its own. The same sources and tools make the same
-# bytes: the files carry the time of the last commit, or SOURCE_DATE_EPOCH.
+# dist.sh: what `make install` puts down and axas-inspect, as a release:
+# build/dist/axaddrspace-VERSION-MACHINE-SYSTEM.tar.gz, of the machine whose programs link the host's archive and run
+# axas-inspect. In it are the checksums of its files and a bill of materials; beside it SHA256SUMS has its own.
+# The same sources and tools make the same bytes from wherever: the files carry the time of the last commit, or
+# SOURCE_DATE_EPOCH. What is not committed is not released.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
-name=axaddrspace-$(package_version)
+load_toolchain
+name=axaddrspace-$(package_version)-$(uname -m)-$(uname -s | tr '[:upper:]' '[:lower:]')
 out=$BUILD/dist
-epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || true)}
-[ -n "$epoch" ] || die "no git checkout to take the time from; set SOURCE_DATE_EPOCH"
+if [ -e .git ]; then
+	changed=$(git status --porcelain) || die "git does not say what is committed"
+	[ -z "$changed" ] || die "no release of what is not committed:"$'\n'"$changed"
+	: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct)}"
+fi
+[ -n "${SOURCE_DATE_EPOCH:-}" ] || die "no git checkout to take the time from; set SOURCE_DATE_EPOCH"
+export SOURCE_DATE_EPOCH
+
+# version_of CARGO: of the Rust that it calls.
+version_of() { $([ "$1" = cargo ] && echo rustc || echo /usr/bin/rustc) --version | cut -d' ' -f2; }
 
 rm -rf "$out"
 mkdir -p "$out"
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
+tree=$stage/$name
+documents=$tree/share/doc/axaddrspace
 scripts/install.sh "/$name" "$stage" host x86_64 aarch64 riscv64 >/dev/null
-(cd "$stage/$name" && find . -type f | sort | xargs -d '\n' sha256sum >"$stage/sums")
-mv "$stage/sums" "$stage/$name/SHA256SUMS"
-tar --create --directory "$stage" --sort=name --format=gnu --mtime="@$epoch" --mode=u=rwX,go=rX \
+install -D -m 755 build/bin/axas-inspect "$tree/bin/axas-inspect"
+scripts/licenses.py inspect >"$documents/THIRD-PARTY-LICENSES-axas-inspect"
+scripts/sbom.py "$tree" "$(package_version)" "$(version_of "$HOST_CARGO")" "$(version_of "$BARE_CARGO")" \
+	>"$documents/axaddrspace.cdx.json"
+(cd "$tree" && find . -type f | sort | xargs -d '\n' sha256sum >"$stage/sums")
+mv "$stage/sums" "$tree/SHA256SUMS"
+tar --create --directory "$stage" --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" --mode=u=rwX,go=rX \
 	--owner=0 --group=0 --numeric-owner "$name" | gzip -9 --no-name >"$out/$name.tar.gz"
 (cd "$out" && sha256sum "$name.tar.gz" >SHA256SUMS)
 say "build/dist/$name.tar.gz: $(cut -c1-64 "$out/SHA256SUMS")"

@@ -1,15 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""licenses.py check|write: the licences of what is in the archives.
+"""licenses.py check|write|inspect: the licences of what is in the archives, and in axas-inspect.
 
 check: each crate that goes into an archive is offered under a licence of deny.toml's list, stands with
 it in docs/licensing.md, and its licence texts are in THIRD-PARTY-LICENSES.
 write: puts the texts there.
+inspect: prints those of the crates in axas-inspect, after the same look at what they are offered under.
 """
 
-import json
-import os
-import shutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -20,29 +19,12 @@ try:
 except ImportError:
     sys.exit("error: license_expression is missing; run: scripts/setup.sh licenses")
 
-ROOT = Path(__file__).resolve().parent.parent
+sys.dont_write_bytecode = True
+from crates import ROOT, in_archives, in_inspect, licence_of, others  # noqa: E402
+
 NOTICES = ROOT / "THIRD-PARTY-LICENSES"
 PAGE = ROOT / "docs/licensing.md"
 LINE = "=" * 100
-
-
-def crates(graph):
-    """What goes into an archive, our own crate left out: the normal dependencies, all the way down."""
-    command = [find_cargo(), "metadata", "--locked", "--format-version=1"]
-    command += ["--no-default-features", "--features", ",".join(graph["features"])]
-    command += [f"--filter-platform={target}" for target in graph["targets"]]
-    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
-    root = metadata["resolve"]["root"]
-    found, ahead = {}, [root]
-    while ahead:
-        for dependency in nodes[ahead.pop()]["deps"]:
-            is_linked = any(kind["kind"] is None for kind in dependency["dep_kinds"])
-            if is_linked and dependency["pkg"] not in found:
-                found[dependency["pkg"]] = packages[dependency["pkg"]]
-                ahead.append(dependency["pkg"])
-    return sorted(found.values(), key=lambda package: package["name"])
 
 
 def built_with():
@@ -50,12 +32,6 @@ def built_with():
     ask = ". scripts/common.sh; for arch in x86_64 aarch64 riscv64; do bare_features $arch; done"
     words = subprocess.run(["bash", "-c", ask], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return set(words.stdout.replace(",", " ").split())
-
-
-def find_cargo():
-    cargo_home = os.environ.get("CARGO_HOME", Path.home() / ".cargo")
-    places = [os.environ["PATH"], f"{cargo_home}/bin"]
-    return shutil.which("cargo", path=":".join(places)) or sys.exit("error: cargo is missing; run: scripts/setup.sh licenses")
 
 
 def offered(expression, allowed):
@@ -70,7 +46,7 @@ def notices(packages):
     """The licence texts that the crates come with, under a heading for each."""
     for package in packages:
         directory = Path(package["manifest_path"]).parent
-        texts = sorted(directory.glob("LICENSE*"))
+        texts = sorted(path for path in directory.glob("*") if re.match(r"(?i)licen[cs]e|copying", path.name))
         if not texts:
             sys.exit(f"error: {package['name']} comes without a licence text: find out why")
         for path in texts:
@@ -78,13 +54,28 @@ def notices(packages):
             yield path.read_text().rstrip() + "\n\n"
 
 
+def offences(packages, allowed):
+    for package in packages:
+        if not offered(licence_of(package), allowed):
+            yield f"{package['name']} is offered under {package['license']}; allowed: {' '.join(allowed)}"
+
+
+def inspect(allowed):
+    """Nobody links axas-inspect: Apache-2.0 is as good as MIT for it."""
+    packages = others(in_inspect()[1])
+    if wrong := list(offences(packages, [*allowed, "Apache-2.0"])):
+        sys.exit("\n".join(wrong))
+    print("What axas-inspect contains besides axaddrspace itself (LICENSE-MIT, LICENSE-APACHE) and what\n"
+          "THIRD-PARTY-LICENSES lists; of the Rust standard library, whose terms stand there, all of it.\n")
+    sys.stdout.write("".join(notices(packages)))
+
+
 def complaints(graph, allowed, packages, texts):
     for feature in sorted(built_with() - set(graph["features"])):
         yield f"archives are built with {feature}, which deny.toml leaves out"
+    yield from offences(packages, allowed)
     page = PAGE.read_text()
     for package in packages:
-        if not offered(package["license"], allowed):
-            yield f"{package['name']} is offered under {package['license']}; deny.toml allows: {' '.join(allowed)}"
         row = f"| `{package['name']}` | {package['license']} |"
         if row not in page:
             yield f"{PAGE.relative_to(ROOT)} has no row that starts with {row}"
@@ -93,11 +84,14 @@ def complaints(graph, allowed, packages, texts):
 
 
 def main():
-    if sys.argv[1:] not in (["check"], ["write"]):
-        sys.exit("usage: scripts/licenses.py check|write")
+    if sys.argv[1:] not in (["check"], ["write"], ["inspect"]):
+        sys.exit("usage: scripts/licenses.py check|write|inspect")
     policy = tomllib.loads((ROOT / "deny.toml").read_text())
     graph = policy["graph"]
-    packages = crates(graph)
+    if sys.argv[1] == "inspect":
+        inspect(policy["licenses"]["allow"])
+        return
+    packages = others(in_archives(graph)[1])
     texts = "".join(notices(packages))
     if sys.argv[1] == "write":
         # What stands before the first crate is written by hand.

@@ -34,7 +34,7 @@ count() {
 rust_suite() {
 	local name=$1 log=$logs/$1.txt code
 	shift
-	host_cargo test --no-fail-fast "$@" 2>&1 | tee "$log"
+	${by:-host_cargo} test --no-fail-fast "$@" 2>&1 | tee "$log"
 	code=${PIPESTATUS[0]}
 	# One line for each test binary: "test result: ok. 12 passed; 0 failed; 0 ignored; ..."
 	# shellcheck disable=SC2046  # two numbers
@@ -115,7 +115,7 @@ ctest_suite repo-tests build_and_test scripts/repo-tests "$BUILD/repo-tests"
 loom_suite
 [ "$(uname -m)" != x86_64 ] || ctest_suite asan scripts/asan.sh
 rust_suite rust --features std
-CARGO_TARGET_DIR=$TOOLS_TARGET rust_suite axas-inspect --release \
+by=tools_cargo rust_suite axas-inspect --release \
 	--manifest-path tools/axas-inspect/Cargo.toml
 
 # Known defects. CTest counted those that did not fail as they should as failures; here it is that each ran.
