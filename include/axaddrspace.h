@@ -2301,8 +2301,8 @@ axas_status_t axas_read(struct axas_t *space,
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * What was written before an error stays. Pages taken in, lock class and callbacks: as axas_read.
- * A reserved page appears to the guest with what is written to it, never without: its frame is filled
- * first. What is written whole is not zeroed before.
+ * A reserved page appears to the guest with what is written to it, never without: its frame, which may be
+ * one of 2 MiB, is filled first, at one go. What is written whole is not zeroed before.
  */
 AXAS_MUST_USE
 axas_status_t axas_write(struct axas_t *space,
@@ -2330,7 +2330,8 @@ axas_status_t axas_write(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read.
+ * What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read, reserved
+ * pages as axas_write.
  */
 AXAS_MUST_USE
 axas_status_t axas_fill(struct axas_t *space,
@@ -2591,7 +2592,7 @@ const char *axas_status_str(axas_status_t status);
  * verdict refuse nothing, but for a null handle.
  *
  * target is "axaddrspace::" and a word, in at most 32 bytes; text a message and numbers in hexadecimal, in at
- * most 128 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
+ * most 160 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
  * the call; of several such answers in one call the last one is.
  *
  * Call it before the first create, on one CPU, while no other axas_ call runs. An archive built

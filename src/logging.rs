@@ -4,7 +4,7 @@
 //!
 //! The logger is the one global of the library. Without the feature `log` nothing of it remains.
 
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
 
 use log::Level;
 
@@ -18,13 +18,13 @@ pub(crate) fn set(callback: axas_log_fn, ctx: *mut c_void, max_level: u32) {
 
 /// A broken invariant, or a callback gave nonsense.
 #[cold]
-pub(crate) fn error(target: &'static str, text: &'static str, first: u64, second: u64) {
+pub(crate) fn error(target: &'static CStr, text: &'static str, first: u64, second: u64) {
     sink::write(Level::Error, target, text, first, second);
 }
 
 /// What a call did, and everything that a guest can cause.
 #[inline]
-pub(crate) fn debug(target: &'static str, text: &'static str, first: u64, second: u64) {
+pub(crate) fn debug(target: &'static CStr, text: &'static str, first: u64, second: u64) {
     sink::write(Level::Debug, target, text, first, second);
 }
 
@@ -41,9 +41,9 @@ pub(crate) fn outcome(
     refusal: Level,
 ) -> axas_status_t {
     let (level, target) = match outcome {
-        Ok(()) | Err(Error::Again) => (Level::Debug, "call"),
-        Err(Error::BadState) => (Level::Error, "bad_state"),
-        Err(_) => (refusal, "rejected"),
+        Ok(()) | Err(Error::Again) => (Level::Debug, c"axaddrspace::call"),
+        Err(Error::BadState) => (Level::Error, c"axaddrspace::bad_state"),
+        Err(_) => (refusal, c"axaddrspace::rejected"),
     };
     let status = outcome.map_or_else(Error::status, |()| AXAS_OK);
     sink::write_call(level, target, call, status, arguments);
@@ -70,7 +70,7 @@ pub(crate) fn is_heard(level: Level) -> bool {
 
 #[cfg(feature = "log")]
 mod sink {
-    use core::ffi::{c_char, c_void};
+    use core::ffi::{CStr, c_char, c_void};
     use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
     use log::Level;
@@ -78,9 +78,8 @@ mod sink {
     use crate::abi::{axas_log_fn, axas_status_t};
     use crate::error::status_in_words;
 
-    /// Most bytes of a target and of a text, NUL included.
-    const TARGET_BYTES: usize = 32;
-    const TEXT_BYTES: usize = 128;
+    /// Most bytes of a text, NUL included: axas_create_in with nine large arguments.
+    const TEXT_BYTES: usize = 160;
 
     static CALLBACK: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
     static CONTEXT: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
@@ -104,7 +103,7 @@ mod sink {
     #[inline(always)]
     pub(super) fn write(
         level: Level,
-        target: &'static str,
+        target: &'static CStr,
         text: &'static str,
         first: u64,
         second: u64,
@@ -116,13 +115,19 @@ mod sink {
 
     #[cold]
     #[inline(never)]
-    fn write_pair(level: Level, target: &'static str, text: &'static str, first: u64, second: u64) {
+    fn write_pair(
+        level: Level,
+        target: &'static CStr,
+        text: &'static str,
+        first: u64,
+        second: u64,
+    ) {
         deliver(level, target, &[text.as_bytes()], &[first, second]);
     }
 
     pub(super) fn write_call(
         level: Level,
-        target: &'static str,
+        target: &'static CStr,
         call: &'static str,
         status: axas_status_t,
         arguments: &[u64],
@@ -135,17 +140,12 @@ mod sink {
     }
 
     #[inline(never)]
-    fn deliver(level: Level, target: &'static str, texts: &[&[u8]], numbers: &[u64]) {
+    fn deliver(level: Level, target: &'static CStr, texts: &[&[u8]], numbers: &[u64]) {
         let pointer = CALLBACK.load(Ordering::Acquire);
         // SAFETY: only `set` writes the pointer, from an `axas_log_fn`, whose null is `None`.
         let callback = unsafe { core::mem::transmute::<*mut c_void, axas_log_fn>(pointer) };
         let Some(callback) = callback else { return };
-        // The name of the target, its NUL, and the message: one buffer, for stacks are small.
-        let mut line = Line::<{ TARGET_BYTES + TEXT_BYTES }>::new();
-        line.push_bytes(b"axaddrspace::");
-        line.push_bytes(target.as_bytes());
-        line.push(0);
-        let message = line.length;
+        let mut line = Line::<TEXT_BYTES>::new();
         for text in texts {
             line.push_bytes(text);
         }
@@ -159,8 +159,8 @@ mod sink {
             callback(
                 CONTEXT.load(Ordering::Relaxed),
                 level as u32,
+                target.as_ptr(),
                 line.bytes.as_ptr().cast::<c_char>(),
-                line.bytes.as_ptr().wrapping_add(message).cast::<c_char>(),
             );
         }
     }
@@ -205,7 +205,7 @@ mod sink {
 
 #[cfg(not(feature = "log"))]
 mod sink {
-    use core::ffi::c_void;
+    use core::ffi::{CStr, c_void};
 
     use log::Level;
 
@@ -221,7 +221,7 @@ mod sink {
     #[inline(always)]
     pub(super) fn write(
         _level: Level,
-        _target: &'static str,
+        _target: &'static CStr,
         _text: &'static str,
         _first: u64,
         _second: u64,

@@ -8,7 +8,7 @@
 #define DEBUG        4u
 
 #define TARGET_BYTES 32u
-#define TEXT_BYTES   128u
+#define TEXT_BYTES   160u
 
 struct message {
 	uint32_t level;
@@ -492,9 +492,51 @@ static void an_arena_that_gets_a_stranger_s_frame_says_so(void **state)
 	stop_listening();
 }
 
+/* The call with the most arguments, each as long as it can be. */
+static void the_longest_line_is_whole(void **state)
+{
+	static _Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
+	FIXTURE(f);
+	axas_config_t cfg = f->cfg;
+	axas_t *as;
+
+	cfg.format = cfg.levels = cfg.pa_bits = cfg.gpa_bits = UINT32_MAX;
+	cfg.vmid = cfg.features = cfg.options = UINT32_MAX;
+	cfg.base = cfg.size = UINT64_MAX;
+	listen(5);
+	assert_status(AXAS_ERR_INVALID_INPUT,
+		      axas_create_in(storage, sizeof(storage), &cfg, &f->host.hal, &as));
+	stop_listening();
+	assert_int_equal(logged.count, 1);
+	assert_string_equal(logged.message[0].text,
+			    "axas_create_in: invalid input: 0xffffffff 0xffffffff 0xffffffff"
+			    " 0xffffffff 0xffffffff 0xffffffff 0xffffffff"
+			    " 0xffffffffffffffff 0xffffffffffffffff");
+}
+
+static void what_the_host_returned_is_told_before_the_call(void **state)
+{
+	static const uint8_t data[8];
+	FIXTURE(f);
+
+	assert_ok(axas_map_alloc(f->as, GIB, PAGE, RW));
+	f->host.nonsense = HOST_GIVES_UNALIGNED;
+	f->host.nonsense_purpose = AXAS_FRAME_GUEST;
+	listen(4);
+	assert_status(AXAS_ERR_NO_MEMORY,
+		      axas_write(f->as, GIB, data, sizeof(data), 0, NULL));
+	stop_listening();
+	f->host.nonsense = HOST_SANE;
+	assert_int_equal(logged.count, 2);
+	assert_string_equal(logged.message[0].target, "axaddrspace::hal");
+	assert_string_equal(logged.message[1].text, "axas_write: no memory: 0x40000000 0x8 0x0");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		ONE(the_longest_line_is_whole, setup_space, arm),
+		ONE(what_the_host_returned_is_told_before_the_call, setup_space, arm),
 		ONE(each_event_has_its_level_and_its_name, setup_space, arm),
 		ONE(a_message_comes_at_its_level_and_above_only, setup_space, arm),
 		ONE(a_null_callback_is_never_called, setup_space, arm),

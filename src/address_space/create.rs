@@ -119,7 +119,12 @@ impl AddressSpace {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
         if space.change(&Ok(Operation::Destroy), space.base(), space.size(), None).is_err() {
-            logging::error("space", "destroy: corrupt tables, frames are lost", space.root(), 0);
+            logging::error(
+                c"axaddrspace::space",
+                "destroy: corrupt tables, frames are lost",
+                space.root(),
+                0,
+            );
         }
         space.npt.host.give(space.npt.root, space.npt.shape.root_order, Purpose::Root);
         if let Some(handle) = space.handle {

@@ -33,7 +33,9 @@ impl AddressSpace {
             Verdict::Error => {
                 logging::outcome(CALL, &[gpa], Err(Error::BadState), Level::Warn);
             }
-            verdict => logging::debug("fault", "address, verdict:", gpa, verdict as u64),
+            verdict => {
+                logging::debug(c"axaddrspace::fault", "address, verdict:", gpa, verdict as u64)
+            }
         }
         verdict
     }

@@ -35,7 +35,7 @@ pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {
 /// verdict refuse nothing, but for a null handle.
 ///
 /// target is "axaddrspace::" and a word, in at most 32 bytes; text a message and numbers in hexadecimal, in at
-/// most 128 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
+/// most 160 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
 /// the call; of several such answers in one call the last one is.
 ///
 /// Call it before the first create, on one CPU, while no other axas_ call runs. An archive built

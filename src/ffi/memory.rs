@@ -156,8 +156,8 @@ pub unsafe extern "C" fn axas_read(
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// What was written before an error stays. Pages taken in, lock class and callbacks: as axas_read.
-/// A reserved page appears to the guest with what is written to it, never without: its frame is filled
-/// first. What is written whole is not zeroed before.
+/// A reserved page appears to the guest with what is written to it, never without: its frame, which may be
+/// one of 2 MiB, is filled first, at one go. What is written whole is not zeroed before.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write(
@@ -197,7 +197,8 @@ pub unsafe extern "C" fn axas_write(
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read.
+/// What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read, reserved
+/// pages as axas_write.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fill(

@@ -379,7 +379,12 @@ pub(crate) unsafe extern "C" fn dealloc_frame(
     let frames = 1_u64.wrapping_shl(order);
     match free.reach(frame, frames.wrapping_mul(PAGE_SIZE)) {
         Some(_) if is_page_aligned(frame) => free.push(frame, frames),
-        _ => logging::error("arena", "not a frame of the arena:", frame, u64::from(order)),
+        _ => logging::error(
+            c"axaddrspace::arena",
+            "not a frame of the arena:",
+            frame,
+            u64::from(order),
+        ),
     }
 }
 

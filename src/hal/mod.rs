@@ -291,10 +291,15 @@ impl Host {
         let second = self.complaint.second.load(Ordering::Relaxed);
         match self.complaint.about.swap(0, Ordering::Relaxed) {
             Complaint::ALLOC_FRAME => {
-                logging::error("hal", "alloc_frame: unusable address", first, second);
+                logging::error(c"axaddrspace::hal", "alloc_frame: unusable address", first, second);
             }
             Complaint::PHYS_TO_VIRT => {
-                logging::error("hal", "phys_to_virt: no usable pointer", first, second);
+                logging::error(
+                    c"axaddrspace::hal",
+                    "phys_to_virt: no usable pointer",
+                    first,
+                    second,
+                );
             }
             _ => {}
         }
