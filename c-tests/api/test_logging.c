@@ -523,8 +523,7 @@ static void what_the_host_returned_is_told_before_the_call(void **state)
 	f->host.nonsense = HOST_GIVES_UNALIGNED;
 	f->host.nonsense_purpose = AXAS_FRAME_GUEST;
 	listen(4);
-	assert_status(AXAS_ERR_NO_MEMORY,
-		      axas_write(f->as, GIB, data, sizeof(data), 0, NULL));
+	assert_status(AXAS_ERR_NO_MEMORY, axas_write(f->as, GIB, data, sizeof(data), 0, NULL));
 	stop_listening();
 	f->host.nonsense = HOST_SANE;
 	assert_int_equal(logged.count, 2);

@@ -144,6 +144,10 @@ static void a_page_that_is_written_whole_is_not_zeroed_first(void **state)
 	/* once to write it and, where caches are cleaned, once for that */
 	assert_int_equal(watch.reached, 1 + cleans);
 	assert_int_equal(cleaned_count, cleans);
+	/* once as well if the host wants it cleaned */
+	cleaned_count = 0;
+	assert_ok(axas_write(f->as, BASE + PAGE, data, PAGE, AXAS_ACCESS_CLEAN, NULL));
+	assert_int_equal(cleaned_count, 1);
 	fixture_destroy(f);
 }
 

@@ -114,15 +114,17 @@ impl<F: Format> Engine<'_, F> {
     #[inline(never)]
     pub(super) fn check_unexposed(&self) -> Result<()> {
         let mut gathered = Gathered::new();
-        // Each round has a table of its own, whatever somebody writes to tables meanwhile.
-        for _ in 0..self.table_count() {
+        let mut rounds = 0_u64;
+        loop {
             self.gather_tables(&mut gathered)?;
             self.check_leaves(&gathered)?;
             if !gathered.goes_on() {
                 return Ok(());
             }
+            // Each round has a table of its own, whatever somebody writes to tables meanwhile.
+            rounds = rounds.wrapping_add(1);
+            self.check_followed(rounds)?;
         }
-        Err(Error::BadState)
     }
 
     #[inline(never)]
