@@ -306,7 +306,7 @@ pub fn config_regs(config: &axas_config_t) -> Result<axas_hw_regs_t> {
     let Plan { format, shape, features, .. } = plan(config)?;
     let noncoherent_walk = config.options & AXAS_NONCOHERENT_WALK != 0;
     let state = RootState { root: 0, vmid: config.vmid, shape, features, noncoherent_walk };
-    registers(format, state)
+    Ok(registers(format, state))
 }
 
 /// Table frames that a mapping needs in a space of its own, the root's included; never fewer than it

@@ -147,7 +147,7 @@ impl AddressSpace {
 
     /// What to load into the hardware.
     pub fn hw_regs(&self) -> axas_hw_regs_t {
-        registers(self.npt.format, self.npt.root_state()).unwrap_or_default()
+        registers(self.npt.format, self.npt.root_state())
     }
 
     /// Changes the VMID; flushes nothing.

@@ -96,8 +96,6 @@ pub(crate) struct Host {
     release_virt: axas_release_virt_fn,
     /// Where tables, roots and the handle come from.
     arena: Option<&'static Arena>,
-    /// Tables are reached by windows.
-    has_windows: bool,
     /// The library carries out local requests itself.
     flushes_local: bool,
     /// Where there is none, it carries out all of them.
@@ -172,7 +170,6 @@ impl Host {
             tables_stay_readable: hal.flags & AXAS_HAL_TABLES_STAY_READABLE != 0,
             release_virt: hal.release_virt,
             arena: arena_of(hal)?,
-            has_windows: hal.release_virt.is_some() && hal.arena.is_null(),
             flushes_local: builtin || builtin_local,
             tlb_flush: if builtin { None } else { hal.tlb_flush },
             clean_range: hal.clean_range,
@@ -206,9 +203,8 @@ impl Host {
     }
 
     /// Whether tables are reached by windows.
-    #[inline(always)]
     pub(crate) fn has_windows(&self) -> bool {
-        self.has_windows
+        self.release_virt.is_some() && self.arena.is_none()
     }
 
     /// The arena that frames come from, if they do.
@@ -391,7 +387,9 @@ impl Host {
 
     #[inline(never)]
     fn close_page(&self, base: NonNull<u8>) {
-        self.close(self.reach, base.as_ptr(), PAGE_SIZE as usize);
+        if self.has_windows() {
+            self.close(self.reach, base.as_ptr(), PAGE_SIZE as usize);
+        }
     }
 
     fn close(&self, reach: Reach, va: *mut u8, bytes: usize) {
@@ -511,7 +509,7 @@ impl Window<'_> {
 impl Drop for Window<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.host.has_windows() {
+        if self.host.release_virt.is_some() {
             self.host.close_page(self.base);
         }
     }

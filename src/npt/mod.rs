@@ -111,17 +111,17 @@ impl NestedPageTable {
 
 /// What to load into the hardware.
 #[inline(never)]
-pub(crate) fn registers(format: FormatId, state: RootState) -> Result<axas_hw_regs_t> {
+pub(crate) fn registers(format: FormatId, state: RootState) -> axas_hw_regs_t {
     let RootState { root, shape, .. } = state;
-    Ok(axas_hw_regs_t {
+    axas_hw_regs_t {
         format: format as u32,
         levels: shape.levels,
         root,
         gpa_bits: shape.gpa_bits,
         pa_bits: shape.pa_bits,
         root_bytes: (PAGE_SIZE as u32).wrapping_shl(shape.root_order),
-        ..with_format!(format, F => Ok(F::registers(state)))?
-    })
+        ..with_format!(format, F => Ok(F::registers(state))).unwrap_or_default()
+    }
 }
 
 /// One call's work on the tables of format `F`.
