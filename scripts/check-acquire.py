@@ -22,11 +22,11 @@ ACQUIRE = {
 
 
 def bodies(arch, archive):
-    """Name of each function, without its path, and its code."""
+    """Name of each function, without its path and type arguments (Rust 1.96 tells them), and its code."""
     text = subprocess.run([f"{arch}-linux-gnu-objdump", "-dC", "--no-show-raw-insn", archive],
                           check=True, capture_output=True, text=True).stdout
     for name, body in re.findall(r"^[0-9a-f]+ <(.*)>:\n((?:.+\n)*)", text, re.M):
-        yield name.split("::")[-1], body
+        yield re.sub("::<.*>$", "", name).split("::")[-1], body
 
 
 def main():
