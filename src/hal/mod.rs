@@ -342,10 +342,10 @@ impl Host {
     /// What remains to be done when a host cannot reach its own frame.
     #[cold]
     fn no_window(&self, va: *mut u8, address: HostPhysAddr) -> Error {
+        self.complain(Complaint::PHYS_TO_VIRT, address.bits(), va.addr() as u64);
         if !va.is_null() {
             self.close(self.reach, va, PAGE_SIZE as usize);
         }
-        self.complain(Complaint::PHYS_TO_VIRT, address.bits(), va.addr() as u64);
         Error::BadState
     }
 
