@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What the host writes to a reserved page comes with the page: no vCPU sees the page without it. */
+#include <sched.h>
+
 #include "ground.h"
 
 #define BASE      (GIB + PAGE)
@@ -20,6 +22,8 @@ static struct {
 	uint32_t faults_first; /* another vCPU's fault is to be first so many times */
 	uint32_t takes_the_last; /* and takes the last frame of the host */
 	uint32_t none_left;
+	uint32_t waits; /* another CPU is to wait for the space alone */
+	pthread_t waiter;
 } watch;
 
 static int is_complete(uint64_t i)
@@ -42,6 +46,13 @@ static void *reach(void *ctx, axas_hpa_t pa, size_t size)
 	return reach_of_host(ctx, pa, size);
 }
 
+static void *discard_elsewhere(void *arg)
+{
+	(void)arg;
+	assert_ok(axas_discard(watch.f->as, BASE + PAGE, PAGE));
+	return NULL;
+}
+
 static axas_hpa_t alloc_after_a_fault(void *ctx, uint32_t order, uint32_t purpose)
 {
 	if (purpose == AXAS_FRAME_GUEST && watch.faults_first) {
@@ -49,6 +60,13 @@ static axas_hpa_t alloc_after_a_fault(void *ctx, uint32_t order, uint32_t purpos
 		assert_int_equal(axas_handle_page_fault(watch.f->as, watch.gpa, AXAS_READ),
 				 AXAS_FAULT_RESOLVED);
 		watch.none_left = watch.takes_the_last;
+	}
+	if (purpose == AXAS_FRAME_GUEST && watch.waits) {
+		watch.waits = 0;
+		atomic_store(&watch.f->host.relaxed, 0);
+		assert_int_equal(pthread_create(&watch.waiter, NULL, discard_elsewhere, NULL), 0);
+		while (atomic_load(&watch.f->host.relaxed) == 0)
+			sched_yield();
 	}
 	if (purpose == AXAS_FRAME_GUEST && watch.none_left)
 		return AXAS_HPA_INVALID;
@@ -171,6 +189,25 @@ static void what_is_written_is_not_lost_to_a_fault_that_is_first(void **state)
 	}
 }
 
+/* Between filling and installing a frame, most often. */
+static void a_frame_that_meets_an_exclusive_call_is_not_lost(void **state)
+{
+	static uint8_t data[PAGE];
+	FIXTURE(f);
+
+	pattern(data, sizeof(data), 7);
+	open_space(f, HOST_DIRECT_MAP);
+	f->host.quick = 1;
+	watch.waits = 1;
+	assert_ok(axas_write(f->as, BASE, data, sizeof(data), 0, NULL));
+	assert_int_equal(pthread_join(watch.waiter, NULL), 0);
+	f->host.quick = 0;
+	assert_memory_equal(guest_memory(f, BASE), data, sizeof(data));
+	assert_int_equal(stats(f).frames_allocated - stats(f).frames_released,
+			 f->host.tables_out + f->host.guest_out);
+	fixture_destroy(f);
+}
+
 static void what_is_written_needs_no_frame_where_a_fault_took_the_last(void **state)
 {
 	static const axas_gpa_t pages[] = { BASE, HUGE_BASE };
@@ -235,6 +272,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(no_vcpu_sees_a_page_without_what_was_written_to_it),
 		EACH_FORMAT_NO_SPACE(a_page_that_is_written_whole_is_not_zeroed_first),
 		EACH_FORMAT_NO_SPACE(what_is_written_is_not_lost_to_a_fault_that_is_first),
+		EACH_FORMAT_NO_SPACE(a_frame_that_meets_an_exclusive_call_is_not_lost),
 		EACH_FORMAT_NO_SPACE(what_is_written_needs_no_frame_where_a_fault_took_the_last),
 		EACH_FORMAT_NO_SPACE(a_frame_that_is_none_is_no_memory),
 		EACH_FORMAT_NO_SPACE(without_memory_nothing_is_written),
