@@ -116,10 +116,10 @@ asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
 	@scripts/setup.sh test
 	@scripts/asan.sh
 
-differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commit, NEW=, CALLS=
+differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commit, NEW=, OPERATIONS=
 	@scripts/setup.sh quick
 	@$(if $(NEW),,scripts/build-lib.sh host)
-	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' CALLS='$(CALLS)' scripts/differential.sh
+	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' OPERATIONS='$(OPERATIONS)' scripts/differential.sh
 
 exhaust: ## every call in every state of a tiny space, every allocation failing: TRANSITIONS= (minutes)
 	@scripts/setup.sh quick

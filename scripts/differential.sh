@@ -5,7 +5,7 @@
 #
 #   OLD=FILE NEW=FILE   the archives; otherwise NEW is build/host/libaxaddrspace.a
 #   OLD_COMMIT=COMMIT   build the old archive from that commit of this repository
-#   CALLS=N             calls for each format (10,000,000)
+#   OPERATIONS=N        calls for each format (10,000,000)
 #   FORMAT="ept ..."    of ept npt arm riscv (all)
 #   SEED=N              of the first script (1)
 set -euo pipefail
@@ -48,7 +48,7 @@ cmake --build build/differential/tests --target differential >/dev/null
 
 failed=0
 for format in ${FORMAT:-ept npt arm riscv}; do
-	build/differential/tests/differential/differential "$format" "${CALLS:-10000000}" \
+	build/differential/tests/differential/differential "$format" "${OPERATIONS:-10000000}" \
 		--seed "${SEED:-1}" --intended c-tests/differential/intended.txt || failed=1
 done
 exit "$failed"
