@@ -248,6 +248,20 @@ static void without_memory_nothing_is_written(void **state)
 	fixture_destroy(f);
 }
 
+static void a_host_without_large_frames_gives_a_small_one(void **state)
+{
+	static uint8_t data[PAGE];
+	FIXTURE(f);
+
+	pattern(data, sizeof(data), 8);
+	open_space(f, HOST_DIRECT_MAP);
+	f->host.refuse_order = 1;
+	assert_ok(axas_write(f->as, HUGE_BASE + PAGE, data, sizeof(data), 0, NULL));
+	assert_memory_equal(guest_memory(f, HUGE_BASE + PAGE), data, sizeof(data));
+	assert_int_equal(stats(f).guest_frames, 1);
+	fixture_destroy(f);
+}
+
 /* As a guest's access, and as axas_read, says. */
 static void a_frame_that_is_none_is_no_memory(void **state)
 {
@@ -274,6 +288,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(what_is_written_is_not_lost_to_a_fault_that_is_first),
 		EACH_FORMAT_NO_SPACE(a_frame_that_meets_an_exclusive_call_is_not_lost),
 		EACH_FORMAT_NO_SPACE(what_is_written_needs_no_frame_where_a_fault_took_the_last),
+		EACH_FORMAT_NO_SPACE(a_host_without_large_frames_gives_a_small_one),
 		EACH_FORMAT_NO_SPACE(a_frame_that_is_none_is_no_memory),
 		EACH_FORMAT_NO_SPACE(without_memory_nothing_is_written),
 	};
