@@ -239,6 +239,53 @@ static void with_bbm_level_2_a_block_becomes_a_table_in_one_store(void **state)
 	f->host.in_flush = NULL;
 }
 
+/* A protect of a part to what it has: no table, no flush, no smaller page. */
+static void expect_nothing_done(const struct fixture *f, const axas_stats_t *before,
+				uint64_t allocations)
+{
+	const axas_stats_t now = stats(f);
+
+	assert_true(f->host.allocations == allocations);
+	assert_true(f->host.flushes == 0);
+	assert_true(now.table_frames == before->table_frames);
+	assert_true(now.mapped_2m == before->mapped_2m);
+	assert_true(now.mapped_1g == before->mapped_1g);
+}
+
+static void a_part_keeps_its_large_page(void **state)
+{
+	FIXTURE(f);
+	axas_stats_t before;
+	uint64_t allocations;
+
+	assert_ok(axas_map_linear(f->as, 2 * GIB, LINEAR_HPA, GIB, RW));
+	assert_ok(axas_map_linear(f->as, 4 * GIB, LINEAR_HPA + 2 * GIB, 2 * MIB, RX));
+	assert_ok(axas_map_alloc(f->as, 6 * GIB, 2 * MIB, RW | AXAS_HUGE_FRAMES | AXAS_POPULATE));
+	before = stats(f);
+	assert_int_equal(before.mapped_1g, 1);
+	assert_int_equal(before.mapped_2m, 2);
+	allocations = f->host.allocations;
+	host_forget_log(&f->host);
+	assert_ok(axas_protect(f->as, 2 * GIB + 5 * MIB, 7 * PAGE, RW));
+	assert_ok(axas_protect(f->as, 4 * GIB + PAGE, PAGE, RX));
+	assert_ok(axas_protect(f->as, 6 * GIB, PAGE, RW));
+	expect_nothing_done(f, &before, allocations);
+}
+
+static void a_part_keeps_its_reservation(void **state)
+{
+	FIXTURE(f);
+	axas_stats_t before;
+	uint64_t allocations;
+
+	assert_ok(axas_map_alloc(f->as, 2 * GIB, 2 * GIB, RW));
+	before = stats(f);
+	allocations = f->host.allocations;
+	host_forget_log(&f->host);
+	assert_ok(axas_protect(f->as, 2 * GIB + 5 * MIB, 7 * PAGE, RW));
+	expect_nothing_done(f, &before, allocations);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +299,8 @@ int main(void)
 		EACH_FORMAT(what_gets_tighter_is_flushed_on_all_cpus),
 		EACH_FORMAT(what_gets_wider_concerns_this_cpu_at_most),
 		EACH_FORMAT(reservations_change_without_a_flush),
+		EACH_FORMAT(a_part_keeps_its_large_page),
+		EACH_FORMAT(a_part_keeps_its_reservation),
 		ONE(arm_breaks_a_block_before_it_makes_the_table, setup_space, arm),
 		ONE(a_split_that_takes_nothing_away_is_a_break, setup_space, arm),
 		ONE(with_bbm_level_2_a_block_becomes_a_table_in_one_store, setup_host, arm),

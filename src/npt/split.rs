@@ -207,8 +207,7 @@ impl<F: Format> Engine<'_, F> {
             }
             return match entry.state(level) {
                 State::Leaf | State::Reserved | State::Trap => {
-                    // Discarding changes nothing but frames of the library.
-                    if !matches!(edit, Edit::Discard) || entry.is_owned() {
+                    if self.changes(entry, edit) {
                         let (word, table) = (entry.word(), page);
                         *cut = NonZeroU32::new(level).map(|level| CutEntry {
                             page,
@@ -223,6 +222,16 @@ impl<F: Format> Engine<'_, F> {
                 State::Empty => Ok(()),
                 _ => Err(Error::BadState),
             };
+        }
+    }
+
+    /// Whether an edit changes the pieces of an entry.
+    fn changes(&self, entry: Entry<F>, edit: &Edit) -> bool {
+        match edit {
+            // Nothing but frames of the library.
+            Edit::Discard => entry.is_owned(),
+            Edit::Protect(protection) => entry.with_permissions(protection.encoded) != entry,
+            Edit::Detach { .. } | Edit::Publish => true,
         }
     }
 
