@@ -1077,7 +1077,7 @@ typedef struct axas_stats_t {
          */
         uint64_t mapped_1g;
         /**
-         * Verdicts AXAS_FAULT_RESOLVED ever.
+         * Verdicts AXAS_FAULT_RESOLVED ever, pages that copies took in (axas_read and its kin) included.
          */
         uint64_t faults_resolved;
         /**

@@ -247,7 +247,7 @@ pub struct axas_stats_t {
     pub mapped_2m: u64,
     /// Leaves of 1 GiB now.
     pub mapped_1g: u64,
-    /// Verdicts AXAS_FAULT_RESOLVED ever.
+    /// Verdicts AXAS_FAULT_RESOLVED ever, pages that copies took in (axas_read and its kin) included.
     pub faults_resolved: u64,
     /// Verdicts AXAS_FAULT_SPURIOUS ever.
     pub faults_spurious: u64,
