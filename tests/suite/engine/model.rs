@@ -173,9 +173,13 @@ impl Model {
         self.pieces.retain(|first, _| !(start..end).contains(first));
     }
 
+    /// An entry that has these permissions is not cut.
     pub fn protect(&mut self, start: u64, end: u64, permissions: u32) {
-        self.cut(start);
-        self.cut(end);
+        for cut in [start, end] {
+            if self.find(cut).is_some_and(|(_, piece)| piece.flags & 7 != permissions) {
+                self.cut(cut);
+            }
+        }
         for (_, piece) in self.pieces.range_mut(start..end) {
             piece.flags = piece.flags & !7 | permissions;
         }
