@@ -31,7 +31,7 @@ bitflags! {
         const HUGE_FRAMES = AXAS_HUGE_FRAMES;
         /// No executable page larger than 4 KiB.
         const NO_HUGE_EXEC = AXAS_NO_HUGE_EXEC;
-        /// Replace what stands in the range.
+        /// Replace the mappings of the range.
         const REPLACE = AXAS_REPLACE;
         /// Count the tables of a lazy reservation.
         const NEED_LAZY = AXAS_NEED_LAZY;

@@ -44,13 +44,13 @@ pub(crate) enum Defect {
     FaultWaits,
     /// A resolved fault is counted by a load and a store.
     CountedInTwo,
-    /// The entry of a new table is not ordered after what stands in the table.
+    /// The entry of a new table is not ordered after the contents of the table.
     Publication,
     /// What an entry names is not ordered after the entry.
     Acquisition,
     /// What an entry beside the one that was walked to names is not ordered after the entry.
     NeighbourAcquisition,
-    /// A fault writes its entry whatever stands there.
+    /// A fault writes its entry without comparing the old one.
     BlindReplacement,
     /// The loser of a race keeps its frame.
     FrameKept,

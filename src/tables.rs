@@ -159,7 +159,7 @@ impl Run {
     }
 }
 
-/// Something that a space which nobody is changing does not have.
+/// Something that does not occur in a space while no call changes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// What it is.
@@ -191,7 +191,7 @@ pub enum Cause {
     EntryCorrupt,
     /// The entry means something but has bits that the library does not write.
     EntryForeign,
-    /// The entry stands there while a call changes the space.
+    /// An entry in transition, written only while a call changes the space.
     EntryInTransition,
     /// The entry's address is wider than host-physical addresses are, or not a multiple of its size.
     AddressUnusable,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Operations that change what stands in a range: arguments checked in the order that the interface
+//! Operations that change the mappings of a range: arguments checked in the order that the interface
 //! promises, then the engine put to work, at once or in slices.
 
 use super::{AddressSpace, with_engine, with_format};
@@ -162,7 +162,7 @@ impl AddressSpace {
             let given = budget.0;
             {
                 let _guard = self.exclusive(!matches!(operation, Operation::Destroy))?;
-                // SAFETY: the guard: nobody else runs.
+                // SAFETY: the guard holds the lock exclusively.
                 let work = unsafe { &mut *self.work.get() };
                 let ledger = self.ledger_alone();
                 at = with_engine!(self, &ledger, engine => {

@@ -227,7 +227,7 @@ impl AddressSpace {
                 Ok(false)
             }
             Verdict::Resolved => Ok(true),
-            // Whatever stands there now, the next look will find it.
+            // The entry has changed; the next walk reads it again.
             Verdict::Spurious | Verdict::Trap | Verdict::Unmapped => Ok(false),
         }
     }

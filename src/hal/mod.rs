@@ -213,7 +213,7 @@ impl Host {
         self.arena.filter(|_| is_table && cfg!(not(feature = "static-hal")))
     }
 
-    /// Whether the host wants to hear of linear pages that are gone.
+    /// Whether the host supplies `released`.
     pub(crate) fn wants_released(&self) -> bool {
         self.released.is_some()
     }

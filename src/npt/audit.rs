@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looking whether the tables are what this library wrote. Defence in depth: nothing here is needed as
-//! long as nobody else writes to them.
+//! long as only the library writes to them.
 //!
 //! Depth alone does not stop a walk over tables that were made to point to each other: 512 entries on
 //! each level are too many to visit. So tables are counted, and more than there are is an error.

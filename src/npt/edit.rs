@@ -11,7 +11,7 @@ use crate::flags::Permissions;
 
 /// What becomes of the entries of a range, those of a cut entry's pieces included.
 pub(crate) enum Edit {
-    /// They go; what is to be given back, and linear pages that the host wants to hear of, stay in dead
+    /// They go; what is to be given back, and linear pages to report to `released`, stay in dead
     /// entries.
     Detach { reports: bool },
     /// Leaves and reservations get new permissions.

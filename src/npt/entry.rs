@@ -56,7 +56,7 @@ impl<F> fmt::Debug for Entry<F> {
 /// What an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// Nothing stands there.
+    /// Not mapped.
     Empty,
     /// A lazy reservation.
     Reserved,
@@ -124,7 +124,7 @@ impl Reservation {
 }
 
 impl<F: Format> Entry<F> {
-    /// Nothing stands there.
+    /// The empty entry.
     pub const EMPTY: Self = Self::from_word(F::EMPTY);
 
     /// The entry with these bits.
@@ -278,7 +278,7 @@ impl<F: Format> Entry<F> {
             && F::is_leaf(self.word, 1) == Some(true)
     }
 
-    /// Whether a lazy reservation stands there.
+    /// Whether the entry is a lazy reservation.
     #[inline(always)]
     pub fn is_reserved(self) -> bool {
         !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::Reserved
@@ -294,7 +294,7 @@ impl<F: Format> Entry<F> {
             )
     }
 
-    /// Whether nothing stands there.
+    /// Whether the entry is empty.
     #[inline(always)]
     pub fn is_empty(self) -> bool {
         self.word & F::OCCUPIED == 0

@@ -28,7 +28,7 @@ pub enum Verdict {
     Retry = AXAS_FAULT_RETRY,
     /// An emulated device.
     Trap = AXAS_FAULT_TRAP,
-    /// Nothing stands there.
+    /// Not mapped.
     Unmapped = AXAS_FAULT_UNMAPPED,
     /// The mapping does not allow the access.
     Denied = AXAS_FAULT_DENIED,

@@ -290,7 +290,7 @@ impl Drop for SharedGuard<'_> {
     }
 }
 
-/// Proof that nobody else runs; leaves when dropped.
+/// Proof that the lock is held exclusively; releases it when dropped.
 pub(crate) struct ExclusiveGuard<'a> {
     /// None if the host holds a lock of its own.
     lock: Option<&'a Lock>,

@@ -73,7 +73,7 @@ impl<F: Format> Engine<'_, F> {
         Ok(())
     }
 
-    /// Walkers that keep invalid entries hear of what took their places.
+    /// Flushes invalid entries that walkers may have cached.
     pub(super) fn announce(&self, start: u64, end: u64) {
         if F::caches_invalid(self.features()) {
             self.issue(FlushRequest::new(start, end), AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Everything that changes what stands in a range, as data: one way through the lock, the slices and the
+//! Every call that changes the mappings of a range, as data: one way through the lock, the slices and the
 //! books for all of it.
 
 use super::Engine;
@@ -21,7 +21,7 @@ use crate::flags::{Attributes, Permissions};
 pub(crate) enum Operation<'a> {
     /// Map frames of the host.
     MapLinear(Linear),
-    /// Map frames of the host in the place of whatever stands there.
+    /// Map frames of the host, replacing the mappings of the range.
     ReplaceLinear(Linear),
     /// Map scattered frames of the host.
     MapExtents { extents: &'a [axas_extent_t], attributes: Attributes, most_level: u32 },
@@ -31,11 +31,11 @@ pub(crate) enum Operation<'a> {
     MapPopulated(Reservation),
     /// Mark an emulated device.
     Trap { cookie: u32 },
-    /// Remove whatever stands there.
+    /// Remove all mappings of the range.
     Unmap,
     /// As Unmap for the whole space, after a count of the tables.
     Clear,
-    /// As Clear, and nobody may refuse it.
+    /// As Clear, and never refused.
     Destroy,
     /// Give what is mapped or reserved new permissions.
     Protect(Permissions),
@@ -106,7 +106,7 @@ impl<F: Format> Engine<'_, F> {
         outcome.map(|()| end)
     }
 
-    /// First what stands there goes, then what was asked for comes. Each step is called from here, so that
+    /// The old mappings are removed first, then the new ones are made. Each step is called from here, so that
     /// no two of them stand on the stack together.
     #[inline(always)]
     fn perform_on_range(

@@ -33,7 +33,7 @@ impl<F: Format> Engine<'_, F> {
         Ok(true)
     }
 
-    /// Unmaps a page of the host that the host need not hear of, beside one that stays; whether that was
+    /// Unmaps a linear page that is not reported, beside an entry that stays; whether that was
     /// done here.
     #[inline(never)]
     pub(super) fn unmap_page(&self, gpa: u64) -> Result<bool> {

@@ -29,7 +29,7 @@ struct Place<F> {
     level: u32,
     index: Index,
     entry: Entry<F>,
-    /// Nobody sees the table.
+    /// The table is not reachable yet.
     is_hidden: bool,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! New permissions for what stands in a range: a check, the memory for the cuts, then the stores.
+//! New permissions for the mappings of a range: a check, the memory for the cuts, then the stores.
 
 use super::Engine;
 use super::arch::Format;

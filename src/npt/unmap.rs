@@ -39,7 +39,7 @@ pub(crate) enum Remains {
     Reservation,
 }
 
-/// Linear pages that are gone, for the host to hear of in merged runs.
+/// Linear pages that are gone, reported to `released` in merged runs.
 pub(crate) struct Releases {
     are_wanted: bool,
     flags: axas_flags_t,
@@ -116,7 +116,7 @@ impl<F: Format> Engine<'_, F> {
         Ok(())
     }
 
-    /// Removes what a call that failed put into `[start, end)`; nobody hears of it.
+    /// Removes what a call that failed put into `[start, end)`; nothing is reported.
     #[inline(always)]
     pub(super) fn undo(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
         work.releases.begin(false);
@@ -141,7 +141,7 @@ impl<F: Format> Engine<'_, F> {
         Ok(edited.dead)
     }
 
-    /// Detaches what stands in a range: nothing of it can be reached by any CPU afterwards.
+    /// Detaches the entries of a range: no CPU can reach them afterwards.
     #[inline(never)]
     fn detach(&self, work: &mut Work, start: u64, end: u64, flush: Flush) -> Result<()> {
         let Work { edges, splits, releases, .. } = work;

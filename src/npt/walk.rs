@@ -205,7 +205,7 @@ pub(crate) struct Run {
     pub(crate) span: Span,
     /// The first address of the range that they cover.
     pub(crate) gpa: u64,
-    /// Nothing stands in them; in tables of level 1 nobody looked.
+    /// They are all empty; not determined in tables of level 1.
     pub(crate) is_bare: bool,
 }
 

@@ -99,7 +99,7 @@ pub struct RootState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum InvalidKind {
-    /// Nothing stands there.
+    /// Not mapped.
     Empty = 0,
     /// A lazy reservation; the payload is its reservation.
     Reserved = 1,
