@@ -95,7 +95,7 @@
 #define AXAS_FORMAT_RISCV_GSTAGE 4u
 
 /**
- * Nothing stands there.
+ * Nothing is mapped or reserved.
  */
 #define AXAS_STATE_ABSENT 0u
 
@@ -140,7 +140,7 @@
 #define AXAS_FAULT_TRAP 3u
 
 /**
- * Nothing stands there, or the address is outside the space.
+ * Nothing is mapped or reserved, or the address is outside the space.
  */
 #define AXAS_FAULT_UNMAPPED 4u
 
@@ -247,7 +247,7 @@
 #define AXAS_NO_HUGE_EXEC 1048576u
 
 /**
- * axas_map_linear: replace what stands in the range.
+ * axas_map_linear: replace the mappings of the range.
  */
 #define AXAS_REPLACE 2097152u
 
@@ -1482,7 +1482,7 @@ axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
                                struct axas_frame_t *frame);
 
 /**
- * Gives a frame of axas_frame_alloc back, which nobody uses any more.
+ * Gives a frame of axas_frame_alloc back. It must not be in use.
  *
  * @param hal The one that the frame came from.
  * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
@@ -1544,7 +1544,8 @@ axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
  *
  * With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
  * taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map
- * of an empty range, as one operation: nobody else runs between, and faults meanwhile say
+ * of an empty range, under one hold of the lock: no call that takes it runs between (without it, by
+ * AXAS_HAL_TABLES_STAY_READABLE, axas_translate and axas_query may find a hole), and faults meanwhile say
  * AXAS_FAULT_RETRY. What went is flushed (AXAS_FLUSH_UNMAP), then released or freed.
  *
  * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt,

@@ -48,7 +48,7 @@ pub const AXAS_FORMAT_ARM_S2: u32 = 3_u32;
 /// Translation").
 pub const AXAS_FORMAT_RISCV_GSTAGE: u32 = 4_u32;
 
-/// Nothing stands there.
+/// Nothing is mapped or reserved.
 pub const AXAS_STATE_ABSENT: u32 = 0_u32;
 /// Set aside by axas_map_alloc, no frame yet: the first access brings one.
 pub const AXAS_STATE_RESERVED: u32 = 1_u32;
@@ -67,7 +67,7 @@ pub const AXAS_FAULT_SPURIOUS: u32 = 1_u32;
 pub const AXAS_FAULT_RETRY: u32 = 2_u32;
 /// An emulated device: axas_trap_cookie says which.
 pub const AXAS_FAULT_TRAP: u32 = 3_u32;
-/// Nothing stands there, or the address is outside the space.
+/// Nothing is mapped or reserved, or the address is outside the space.
 pub const AXAS_FAULT_UNMAPPED: u32 = 4_u32;
 /// The mapping does not allow the access.
 pub const AXAS_FAULT_DENIED: u32 = 5_u32;
@@ -115,7 +115,7 @@ pub const AXAS_HUGE_FRAMES: u32 = 0x8_0000_u32;
 /// Where AXAS_EXECUTE is among the flags, 4 KiB pages only. Concerns this call alone: axas_protect does not
 /// know it and may make a large page executable. Against CVE-2018-12207 take AXAS_SMALL_EXEC.
 pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
-/// axas_map_linear: replace what stands in the range.
+/// axas_map_linear: replace the mappings of the range.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;

@@ -56,7 +56,7 @@ pub unsafe extern "C" fn axas_frame_alloc(
     checked("axas_frame_alloc", [order.into(), zero.into()], outcome)
 }
 
-/// Gives a frame of axas_frame_alloc back, which nobody uses any more.
+/// Gives a frame of axas_frame_alloc back. It must not be in use.
 ///
 /// @param hal The one that the frame came from.
 /// @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).

@@ -29,7 +29,8 @@ use crate::error::{Error, Result};
 ///
 /// With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
 /// taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map
-/// of an empty range, as one operation: nobody else runs between, and faults meanwhile say
+/// of an empty range, under one hold of the lock: no call that takes it runs between (without it, by
+/// AXAS_HAL_TABLES_STAY_READABLE, axas_translate and axas_query may find a hole), and faults meanwhile say
 /// AXAS_FAULT_RETRY. What went is flushed (AXAS_FLUSH_UNMAP), then released or freed.
 ///
 /// Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt,
@@ -303,7 +304,7 @@ unsafe fn some<const N: usize>(
             // SAFETY: as above.
             outcome.and(unsafe { put(done, slices.done) })
         });
-    // What is left of the budget, which stands there anyway: each argument that has to survive the call
+    // What is left of the budget, which is in memory anyway: each argument that has to survive the call
     // costs stack.
     told(name, arguments(slices.budget), outcome)
 }

@@ -128,7 +128,7 @@ pub unsafe extern "C" fn axas_read(
     let mut copy = move |chunk: &Chunk<'_>| {
         // SAFETY: 1. the chunk is readable while it is visited; 2. `buf` has `len` bytes, of which the chunk
         // covers those from `chunk.gpa - gpa` on; 3. `copy_from` allows a buffer that is memory of the guest;
-        // 4. the guest may write meanwhile: the bytes are data to nobody here.
+        // 4. the guest may write meanwhile: the bytes are not interpreted here.
         unsafe { zero.wrapping_add(chunk.gpa as usize).copy_from(chunk.host(), chunk.bytes()) };
         Ok(true)
     };
