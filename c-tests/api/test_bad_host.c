@@ -5,17 +5,6 @@
 /* Somewhere the host has no memory, below every width. */
 #define NOWHERE 0x700000000ull
 
-static int setup_callback_host(void **state)
-{
-	struct fixture *f;
-
-	setup_host(state);
-	f = *state;
-	host_exit(&f->host);
-	host_init(&f->host, HOST_CALLBACK, HOST_PA_BASE);
-	return 0;
-}
-
 static void a_host_that_cannot_reach_a_frame_gets_it_back(void **state)
 {
 	FIXTURE(f);

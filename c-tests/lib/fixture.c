@@ -52,6 +52,17 @@ int setup_host(void **state)
 	return 0;
 }
 
+int setup_callback_host(void **state)
+{
+	struct fixture *f;
+
+	setup_host(state);
+	f = *state;
+	host_exit(&f->host);
+	host_init(&f->host, HOST_CALLBACK, HOST_PA_BASE);
+	return 0;
+}
+
 int setup_space(void **state)
 {
 	setup_host(state);

@@ -43,6 +43,8 @@ struct fixture {
 
 /* A host and a configuration, no space yet. */
 int setup_host(void **state);
+/* The same, and the host is reached through phys_to_virt. */
+int setup_callback_host(void **state);
 /* And the space. */
 int setup_space(void **state);
 /* Destroys the space if it is there; every frame must have come back. */
