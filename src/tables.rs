@@ -20,8 +20,8 @@ use crate::address_space::dump::{
     access_letters, line, memory_name, page_level, page_name, state_name,
 };
 use crate::address_space::inspect::{Merge, describe};
-use crate::address_space::with_format;
 use crate::error::{Error, Result};
+use crate::npt::arch::with_format;
 use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
 use crate::npt::entry::{Entry, State};
 use crate::npt::geometry::{entry_size, pages, table_size};

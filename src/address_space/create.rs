@@ -5,15 +5,15 @@ use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
+use super::AddressSpace;
 use super::map::largest_leaf;
-use super::{AddressSpace, with_format};
 use crate::abi::*;
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned, next_page};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions};
 use crate::hal::{Counts, Host, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
-use crate::npt::arch::{Features, Format, FormatId, RootState, Shape, ShapeRequest};
+use crate::npt::arch::{Features, Format, FormatId, RootState, Shape, ShapeRequest, with_format};
 use crate::npt::entry::Entry;
 use crate::npt::geometry::{Span, fresh_tables};
 use crate::npt::lock::Lock;

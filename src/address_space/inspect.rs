@@ -4,12 +4,12 @@
 use core::sync::atomic::Ordering;
 
 use super::dump::page_level;
-use super::{AddressSpace, with_engine, with_format};
+use super::{AddressSpace, with_engine};
 use crate::abi::*;
 use crate::addr::{Bits, GuestPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::npt::Engine;
-use crate::npt::arch::{Features, Format};
+use crate::npt::arch::{Features, Format, with_format};
 use crate::npt::audit::Census;
 use crate::npt::entry::{Entry, State, Way};
 use crate::npt::geometry::{Index, entry_size, pages};

@@ -2,12 +2,12 @@
 //! Operations that change the mappings of a range: arguments checked in the order that the interface
 //! promises, then the engine put to work, at once or in slices.
 
-use super::{AddressSpace, with_engine, with_format};
+use super::{AddressSpace, with_engine};
 use crate::abi::{axas_extent_t, axas_flags_t};
 use crate::addr::is_page_aligned;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, Permissions, parse_permissions};
-use crate::npt::arch::Format;
+use crate::npt::arch::{Format, with_format};
 use crate::npt::budget::Budget;
 use crate::npt::content::Linear;
 use crate::npt::entry::Reservation;

@@ -2,13 +2,13 @@
 //! The host's way into a guest's memory: page run by page run, through `phys_to_virt`, with the shared
 //! side of the lock held for each chunk, so that nothing is unmapped and freed under a copy.
 
-use super::{AddressSpace, Verdict, with_format};
+use super::{AddressSpace, Verdict};
 use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST};
 use crate::addr::{Bits, GuestPhysAddr};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
-use crate::npt::arch::Format;
+use crate::npt::arch::{Format, with_format};
 use crate::npt::entry::State;
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;

@@ -21,6 +21,7 @@ use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_re
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::{Counts, Host, Ledger};
+use crate::npt::arch::with_format;
 use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
 use crate::npt::operation::Operation;
 use crate::npt::work::Work;
@@ -62,37 +63,6 @@ macro_rules! with_engine {
     };
 }
 pub(crate) use with_engine;
-
-/// Runs code with the type of a format.
-macro_rules! with_format {
-    ($format:expr, $name:ident => $body:expr) => {
-        match $format {
-            #[cfg(feature = "intel-ept")]
-            $crate::npt::arch::FormatId::Ept => {
-                type $name = $crate::npt::arch::IntelEpt;
-                $body
-            }
-            #[cfg(feature = "amd-npt")]
-            $crate::npt::arch::FormatId::Npt => {
-                type $name = $crate::npt::arch::AmdNpt;
-                $body
-            }
-            #[cfg(feature = "arm-stage2")]
-            $crate::npt::arch::FormatId::ArmStage2 => {
-                type $name = $crate::npt::arch::ArmStage2;
-                $body
-            }
-            #[cfg(feature = "riscv-gstage")]
-            $crate::npt::arch::FormatId::RiscvGstage => {
-                type $name = $crate::npt::arch::RiscvGstage;
-                $body
-            }
-            #[allow(unreachable_patterns)] // Formats that are not built in.
-            _ => Err($crate::error::Error::Unsupported),
-        }
-    };
-}
-pub(crate) use with_format;
 
 /// A guest-physical address space. Lives where the host wants it; after creation there are only shared
 /// references to it, exclusiveness is a guard of its lock.

@@ -50,11 +50,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::abi::axas_hw_regs_t;
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
-use crate::address_space::with_format;
 use crate::error::Result;
 use crate::flags::Permissions;
 use crate::hal::{DirectMap, FlushRequest, Host, Ledger};
-use arch::{Features, Format, FormatId, RootState, Shape};
+use arch::{Features, Format, FormatId, RootState, Shape, with_format};
 use entry::Reservation;
 use geometry::shift;
 use table::{Memory, Table};

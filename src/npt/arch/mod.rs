@@ -299,3 +299,34 @@ const fn extract(word: u64, from: u32, width: u32, to: u32) -> u16 {
 const fn mask(width: u32) -> u64 {
     1_u64.wrapping_shl(width).wrapping_sub(1)
 }
+
+/// Runs code with the type of a format.
+macro_rules! with_format {
+    ($format:expr, $name:ident => $body:expr) => {
+        match $format {
+            #[cfg(feature = "intel-ept")]
+            $crate::npt::arch::FormatId::Ept => {
+                type $name = $crate::npt::arch::IntelEpt;
+                $body
+            }
+            #[cfg(feature = "amd-npt")]
+            $crate::npt::arch::FormatId::Npt => {
+                type $name = $crate::npt::arch::AmdNpt;
+                $body
+            }
+            #[cfg(feature = "arm-stage2")]
+            $crate::npt::arch::FormatId::ArmStage2 => {
+                type $name = $crate::npt::arch::ArmStage2;
+                $body
+            }
+            #[cfg(feature = "riscv-gstage")]
+            $crate::npt::arch::FormatId::RiscvGstage => {
+                type $name = $crate::npt::arch::RiscvGstage;
+                $body
+            }
+            #[allow(unreachable_patterns)] // Formats that are not built in.
+            _ => Err($crate::error::Error::Unsupported),
+        }
+    };
+}
+pub(crate) use with_format;
