@@ -127,8 +127,8 @@ unsafe fn create(
 /// @param space Takes the handle; null after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback, both flags of
-///   built-in flushes, an arena that is not ready, struct_size too short for the required members, unaligned base or size, size 0, base + size
-///   above 2^64, vmid out of range, pa_bits below 32;
+///   built-in flushes, an arena that is not ready, struct_size too short for the required members,
+///   unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
 ///   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
 ///   AXAS_FEATURE_RISCV_SVNAPOT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
@@ -159,8 +159,9 @@ pub unsafe extern "C" fn axas_create(
 /// @param space Takes the handle; null after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown or foreign bits or values, a missing
-///     callback, both flags of built-in flushes, an arena that is not ready, struct_size too short for the required members, unaligned base or size, size 0, base +
-///     size above 2^64, vmid out of range, pa_bits below 32;
+///     callback, both flags of built-in flushes, an arena that is not ready, struct_size too short for the
+///     required members, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits
+///     below 32;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
 ///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
 ///     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
