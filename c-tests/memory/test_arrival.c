@@ -24,6 +24,8 @@ static struct {
 	uint32_t none_left;
 	uint32_t waits; /* another CPU is to wait for the space alone */
 	pthread_t waiter;
+	uint32_t splits; /* another vCPU's fault is to get a small frame beside it, so many times */
+	uint32_t remaps; /* the host is to map other memory there, so many times */
 } watch;
 
 static int is_complete(uint64_t i)
@@ -67,6 +69,18 @@ static axas_hpa_t alloc_after_a_fault(void *ctx, uint32_t order, uint32_t purpos
 		assert_int_equal(pthread_create(&watch.waiter, NULL, discard_elsewhere, NULL), 0);
 		while (atomic_load(&watch.f->host.relaxed) == 0)
 			sched_yield();
+	}
+	if (purpose == AXAS_FRAME_GUEST && watch.splits) {
+		watch.splits--;
+		watch.f->host.refuse_order = 1;
+		assert_int_equal(axas_handle_page_fault(watch.f->as, HUGE_BASE + MIB, AXAS_READ),
+				 AXAS_FAULT_RESOLVED);
+		watch.f->host.refuse_order = 0;
+	}
+	if (purpose == AXAS_FRAME_GUEST && watch.remaps) {
+		watch.remaps--;
+		assert_ok(axas_unmap(watch.f->as, BASE, MOST));
+		assert_ok(axas_map_alloc(watch.f->as, BASE, MOST, RW | AXAS_UNCACHED));
 	}
 	if (purpose == AXAS_FRAME_GUEST && watch.none_left)
 		return AXAS_HPA_INVALID;
@@ -208,6 +222,47 @@ static void a_frame_that_meets_an_exclusive_call_is_not_lost(void **state)
 	fixture_destroy(f);
 }
 
+/* The frame of 2 MiB is filled before a table comes in its place. */
+static void a_large_frame_beside_a_small_page_is_filled_again_as_a_small_one(void **state)
+{
+	static uint8_t data[PAGE];
+	FIXTURE(f);
+
+	pattern(data, sizeof(data), 8);
+	open_space(f, HOST_DIRECT_MAP);
+	f->host.quick = 1;
+	watch.splits = 1;
+	assert_ok(axas_write(f->as, HUGE_BASE, data, sizeof(data), 0, NULL));
+	f->host.quick = 0;
+	assert_int_equal(watch.splits, 0);
+	assert_memory_equal(guest_memory(f, HUGE_BASE), data, sizeof(data));
+	assert_int_equal(stats(f).guest_frames, 2);
+	fixture_destroy(f);
+}
+
+/* A frame prepared for write-back memory needs no cleaning here, one for uncached memory does. */
+static void a_frame_for_memory_of_another_type_is_not_installed(void **state)
+{
+	static uint8_t data[PAGE];
+	FIXTURE(f);
+
+	pattern(data, sizeof(data), 9);
+	f->cfg.features |= AXAS_FEATURE_ARM_FWB;
+	/* without a lock another call can come in the middle of this one */
+	f->cfg.options |= AXAS_CALLER_LOCKED;
+	open_space(f, HOST_DIRECT_MAP);
+	f->host.quick = 1;
+	watch.remaps = 1;
+	cleaned_count = 0;
+	assert_ok(axas_write(f->as, BASE, data, sizeof(data), 0, NULL));
+	f->host.quick = 0;
+	assert_int_equal(watch.remaps, 0);
+	assert_int_equal(cleaned_count, 1);
+	assert_ptr_equal(cleaned[0].va, guest_memory(f, BASE));
+	assert_memory_equal(guest_memory(f, BASE), data, sizeof(data));
+	fixture_destroy(f);
+}
+
 static void what_is_written_needs_no_frame_where_a_fault_took_the_last(void **state)
 {
 	static const axas_gpa_t pages[] = { BASE, HUGE_BASE };
@@ -287,6 +342,9 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(a_page_that_is_written_whole_is_not_zeroed_first),
 		EACH_FORMAT_NO_SPACE(what_is_written_is_not_lost_to_a_fault_that_is_first),
 		EACH_FORMAT_NO_SPACE(a_frame_that_meets_an_exclusive_call_is_not_lost),
+		EACH_FORMAT_NO_SPACE(
+			a_large_frame_beside_a_small_page_is_filled_again_as_a_small_one),
+		ONE(a_frame_for_memory_of_another_type_is_not_installed, setup_host, arm),
 		EACH_FORMAT_NO_SPACE(what_is_written_needs_no_frame_where_a_fault_took_the_last),
 		EACH_FORMAT_NO_SPACE(a_host_without_large_frames_gives_a_small_one),
 		EACH_FORMAT_NO_SPACE(a_frame_that_is_none_is_no_memory),
