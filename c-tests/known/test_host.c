@@ -88,8 +88,8 @@ static int teardown_blind(void **state)
 	return 0;
 }
 
-#define BLIND(test, fmt)                                                                    \
-	{                                                                                   \
+#define BLIND(test, fmt)                                                                  \
+	{                                                                                 \
 #test " [" #fmt "]", test, setup_silent_host, teardown_blind, &fmt##_case \
 	}
 #define EACH_FORMAT_BLIND(test) \
