@@ -23,6 +23,26 @@ macro_rules! address {
             pub const fn as_usize(self) -> usize {
                 self.0
             }
+
+            /// The address with these bits.
+            #[inline(always)]
+            pub(crate) const fn new(bits: u64) -> Self {
+                Self(bits as usize)
+            }
+
+            /// The address so many bytes further.
+            #[inline(always)]
+            pub(crate) const fn plus(self, bytes: u64) -> Self {
+                debug_assert!(self.0.checked_add(bytes as usize).is_some());
+                Self(self.0.wrapping_add(bytes as usize))
+            }
+
+            /// The bytes from a lower address to this one.
+            #[inline(always)]
+            pub(crate) const fn minus(self, lower: Self) -> u64 {
+                debug_assert!(lower.0 <= self.0);
+                self.0.wrapping_sub(lower.0) as u64
+            }
         }
 
         impl fmt::Debug for $name {

@@ -90,37 +90,41 @@ pub(crate) fn chosen_lane() -> Option<u64> {
     Some(model::LANE.with(core::cell::Cell::get))
 }
 
-/// Writes the first word of a table's frame while nobody else knows of the frame. Loom's words are loom's
-/// at all times.
+/// Writes the first two words of a table's frame while nobody else knows of the frame. Loom's words are
+/// loom's at all times.
 ///
 /// # Safety
 /// The frame is reachable, aligned, and no table is in it.
 #[inline(always)]
-pub(crate) unsafe fn write_first(frame: NonNull<u8>, word: u64) {
+pub(crate) unsafe fn write_links(frame: NonNull<u8>, links: [u64; 2]) {
     // SAFETY: by the caller's promise.
     #[cfg(not(loom))]
     unsafe {
-        frame.cast::<u64>().write(word);
+        frame.cast::<[u64; 2]>().write(links);
     }
     // SAFETY: as above.
     #[cfg(loom)]
     unsafe {
-        frame.cast::<AtomicU64>().as_ref().store(word, Ordering::Relaxed);
+        for (place, link) in links.into_iter().enumerate() {
+            frame.cast::<AtomicU64>().add(place).as_ref().store(link, Ordering::Relaxed);
+        }
     }
 }
 
-/// Reads what [`write_first`] wrote.
+/// Reads what [`write_links`] wrote.
 ///
 /// # Safety
 /// As there.
 #[inline(always)]
-pub(crate) unsafe fn read_first(frame: NonNull<u8>) -> u64 {
+pub(crate) unsafe fn read_links(frame: NonNull<u8>) -> [u64; 2] {
     // SAFETY: by the caller's promise.
     #[cfg(not(loom))]
-    return unsafe { frame.cast::<u64>().read() };
+    return unsafe { frame.cast::<[u64; 2]>().read() };
     // SAFETY: as above.
     #[cfg(loom)]
-    return unsafe { frame.cast::<AtomicU64>().as_ref().load(Ordering::Relaxed) };
+    return unsafe {
+        [0, 1].map(|place| frame.cast::<AtomicU64>().add(place).as_ref().load(Ordering::Relaxed))
+    };
 }
 
 /// Zeroes a page of a guest's frame that no entry names yet. Under loom a frame holds one word.

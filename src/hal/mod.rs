@@ -385,8 +385,16 @@ impl Host {
         }
     }
 
+    /// Opens a window on the page of a table where there is no direct map, to be closed by
+    /// [`Host::close_page`].
     #[inline(never)]
-    fn close_page(&self, base: NonNull<u8>) {
+    pub(crate) fn open_page(&self, address: HostPhysAddr) -> Option<NonNull<u8>> {
+        self.page(address, Purpose::Table).ok()
+    }
+
+    /// Closes what [`Host::open_page`] opened.
+    #[inline(never)]
+    pub(crate) fn close_page(&self, base: NonNull<u8>) {
         if self.has_windows() {
             self.close(self.reach, base.as_ptr(), PAGE_SIZE as usize);
         }

@@ -3,86 +3,75 @@
 
 use super::Host;
 use super::callback::callback;
-use super::frames::Ledger;
 use crate::abi::*;
-use crate::npt::edit::Edited;
+use crate::addr::Bits;
+use crate::npt::units::{Gpa, GpaRange, Level};
 
-/// Translations to invalidate: made before entries change, to be given to [`FlushRequest::issue`]
-/// after, or dropped knowingly with [`FlushRequest::cancel`].
+/// Translations to invalidate: made before entries change, to be issued after, or dropped knowingly with
+/// [`FlushRequest::cancel`].
 #[must_use = "stale translations stay usable until the request is issued"]
 #[derive(Debug)]
 pub(crate) struct FlushRequest {
-    start: u64,
-    end: u64,
+    start: Gpa,
+    end: Gpa,
+    /// Levels of leaves that changed: a bit for each.
     levels: u32,
+    /// Entries that pointed to tables changed.
     tables: bool,
 }
 
 impl FlushRequest {
-    /// A request for `[start, end)`.
-    pub(crate) fn new(start: u64, end: u64) -> Self {
-        Self { start, end, levels: 0, tables: false }
-    }
-
-    /// Adds a range.
-    pub(crate) fn cover(&mut self, start: u64, end: u64) {
-        self.start = self.start.min(start);
-        self.end = self.end.max(end);
-    }
-
-    /// A leaf of `level` changed.
+    /// A request for a range.
     #[inline(always)]
-    pub(crate) fn add_leaf(&mut self, level: u32) {
-        self.levels |= 1_u32.wrapping_shl(level);
+    pub(crate) fn new(range: GpaRange) -> Self {
+        Self { start: range.start, end: range.end, levels: 0, tables: false }
+    }
+
+    /// A leaf of a level changed that begins at an address.
+    #[inline(always)]
+    pub(crate) fn cover_leaf(&mut self, gpa: Gpa, level: Level) {
+        self.start = self.start.min(gpa.base(level));
+        self.end = self.end.max(gpa.end(level));
+        self.add_leaf(level);
+    }
+
+    /// A leaf of a level changed that lies in the range.
+    #[inline(always)]
+    pub(crate) fn add_leaf(&mut self, level: Level) {
+        self.levels |= level.bit();
     }
 
     /// An entry that pointed to a table changed.
+    #[inline(always)]
     pub(crate) fn add_table(&mut self) {
         self.tables = true;
     }
 
-    /// What an edit of a table of `level` changed.
-    pub(crate) fn add(&mut self, edited: Edited, level: u32) {
-        if edited.leaf {
-            self.add_leaf(level);
-        }
-        if edited.table {
-            self.add_table();
-        }
-    }
-
     /// Whether anything that hardware may hold changed.
+    #[inline(always)]
     pub(crate) fn is_needed(&self) -> bool {
         self.tables || self.levels != 0
     }
 
-    /// Has the translations invalidated that are tagged with a VMID; returns when that is done.
-    pub(crate) fn issue(
-        &self,
-        ledger: &Ledger<'_>,
-        vmid: u32,
-        root_register: u64,
-        reason: u32,
-        scope: u32,
-    ) {
+    /// As the host gets it.
+    #[inline(always)]
+    pub(crate) fn to_host(&self, vmid: u32, reason: u32, scope: u32) -> axas_tlb_request_t {
         let level = match (self.tables, self.levels) {
             (false, 0b0010) => 1,
             (false, 0b0100) => 2,
             (false, 0b1000) => 3,
             _ => 0,
         };
-        let request = axas_tlb_request_t {
-            gpa: self.start,
-            size: self.end.wrapping_sub(self.start),
+        axas_tlb_request_t {
+            gpa: self.start.bits(),
+            size: self.end.minus(self.start),
             vmid,
             level,
             tables_removed: u32::from(self.tables),
             reason,
             scope,
             reserved: 0,
-        };
-        ledger.count_flush();
-        ledger.host().flush(&request, root_register);
+        }
     }
 
     /// Nothing changed after all.
@@ -90,7 +79,8 @@ impl FlushRequest {
 }
 
 impl Host {
-    fn flush(&self, request: &axas_tlb_request_t, root_register: u64) {
+    /// Has translations invalidated; returns when that is done.
+    pub(crate) fn flush(&self, request: &axas_tlb_request_t, root_register: u64) {
         let is_local = request.scope == AXAS_SCOPE_LOCAL;
         match self.tlb_flush.filter(|_| !(is_local && self.flushes_local)) {
             // SAFETY: see `Host`.

@@ -5,17 +5,16 @@
 //! Depth alone does not stop a walk over tables that were made to point to each other: 512 entries on
 //! each level are too many to visit. So tables are counted, and more than there are is an error.
 
-use core::sync::atomic::Ordering;
-
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, State};
-use super::geometry::{Span, entry_size, pages, table_size};
-use super::walk::{Cursor, Run, Step};
-use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
-use crate::error::{Error, Result};
+use super::sweep::{Run, Step, Sweep};
+use super::table::{Broken, Table};
+use super::units::{Gpa, GpaRange, Hpa, Level, Span};
+use crate::addr::{Bits, PAGE_SIZE};
+use crate::sync::Ordering;
 
-/// What stands in the tables.
+/// What the tables have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Census {
     /// Frames of tables, the root's included.
@@ -26,149 +25,151 @@ pub(crate) struct Census {
     pub(crate) guest: u64,
 }
 
-/// A look at every entry: nothing may stand outside of `[start, end)`.
-struct Inspection<'c> {
-    start: u64,
-    end: u64,
-    census: &'c mut Census,
-}
-
-impl<F: Format> Engine<'_, F> {
-    /// Frames of tables that there are, the root's included.
-    pub(super) fn table_count(&self) -> u64 {
-        self.npt.tables.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn root_page_count(&self) -> u64 {
-        1_u64.wrapping_shl(self.npt.shape.root_order)
-    }
-
-    /// That a walk has not followed more tables than there are.
-    #[inline(always)]
-    pub(super) fn check_followed(&self, tables: u64) -> Result<()> {
-        if tables > self.table_count() { Err(Error::BadState) } else { Ok(()) }
-    }
-
-    /// That a table that is to go back is not one too many.
-    pub(super) fn check_releasable(&self) -> Result<()> {
-        if self.table_count() > self.root_page_count() { Ok(()) } else { Err(Error::BadState) }
-    }
-
-    /// That there are as many tables as were counted, each at an address that can be one; whether nothing
-    /// stands in them. Leaf tables are not looked into.
+impl NestedPageTable {
+    /// That there are as many tables as were counted, each at an address that can be one. Leaf tables are not
+    /// looked into.
     #[inline(never)]
-    pub(crate) fn count_tables(&self, cursor: &mut Cursor) -> Result<bool> {
-        let mut tables = self.root_page_count();
-        let mut is_empty = true;
-        self.begin_at_root(cursor);
+    pub(crate) fn check_tables<F: Format>(&self, sweep: &mut Sweep) -> Option<()> {
+        let mut tables = self.root_pages();
+        sweep.begin(self, self.whole());
         loop {
-            match cursor.step(self)? {
-                Step::Entries => is_empty &= cursor.run.is_bare,
+            match sweep.step::<F>(self, &Broken::NONE)? {
+                Step::Entries => {}
                 Step::Table(table) => {
-                    is_empty = false;
                     tables = tables.wrapping_add(1);
                     self.check_table(tables, table)?;
-                    if cursor.run.level > 2 { cursor.enter(self, table)? } else { cursor.skip() }
+                    if sweep.run.level > Level::LARGE {
+                        sweep.enter(self, sweep.run.gpa, table)?;
+                    } else {
+                        sweep.skip(self);
+                    }
                 }
-                Step::End if tables == self.table_count() => return Ok(is_empty),
-                Step::End => return Err(Error::BadState),
+                Step::End => return (tables == self.table_count()).then_some(()),
             }
         }
     }
 
-    /// That every entry is one that this library writes, stands inside `[start, end)`, that no table but the
-    /// root is empty and no leaf covers a table. Fills an empty census.
-    #[inline(always)]
-    pub(crate) fn audit(&self, start: u64, end: u64, census: &mut Census) -> Result<()> {
-        self.take_census(start, end, census)?;
-        self.check_unexposed()
+    /// That every entry is one that this library writes and lies in a range, that what entries say of the
+    /// occupancy of tables holds, that no table is empty but the root and those that are kept, and that no leaf
+    /// covers a table. Fills an empty census.
+    pub(crate) fn audit<F: Format>(&self, range: GpaRange, census: &mut Census) -> Option<()> {
+        self.take_census::<F>(range, census)?;
+        self.check_unexposed::<F>()
     }
 
     #[inline(never)]
-    fn take_census(&self, start: u64, end: u64, census: &mut Census) -> Result<()> {
-        census.tables = self.root_page_count();
-        let mut inspection = Inspection { start, end, census };
-        let mut cursor = Cursor::nowhere();
-        self.begin_at_root(&mut cursor);
+    fn take_census<F: Format>(&self, range: GpaRange, census: &mut Census) -> Option<()> {
+        census.tables = self.root_pages();
+        let mut root_entries = 0_u64;
+        for page in 0..self.root_pages() {
+            let page = self.root.page(page);
+            let occupied = self.count_occupied::<F>(page, self.levels, Span::ALL)?;
+            root_entries = root_entries.wrapping_add(occupied);
+        }
+        if root_entries != self.root_entries.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut sweep = Sweep::nowhere();
+        sweep.begin(self, self.whole());
         loop {
-            let step = cursor.step(self)?;
+            let step = sweep.step::<F>(self, &Broken::NONE)?;
             if let Step::End = step {
-                return Ok(());
+                return Some(());
             }
-            self.inspect_run(&mut inspection, &cursor.run)?;
+            self.inspect_run::<F>(range, census, &sweep.run)?;
             if let Step::Table(table) = step {
-                let tables = inspection.census.tables.wrapping_add(1);
-                inspection.census.tables = tables;
-                self.check_table(tables, table)?;
-                if self.is_empty(table, Span::ALL)? {
-                    return Err(Error::BadState);
-                }
-                cursor.enter(self, table)?;
+                census.tables = census.tables.wrapping_add(1);
+                self.check_table(census.tables, table)?;
+                self.check_occupancy::<F>(&sweep.run, table)?;
+                sweep.enter(self, sweep.run.gpa, table)?;
             }
         }
-    }
-
-    /// Over everything that the pages of the root cover.
-    pub(super) fn begin_at_root(&self, cursor: &mut Cursor) {
-        let end = self.root_page_count().wrapping_mul(table_size(self.levels()));
-        cursor.begin(self, 0, end);
     }
 
     /// That a table is one of as many as there are, at an address that can be one.
-    fn check_table(&self, tables: u64, table: HostPhysAddr) -> Result<()> {
-        self.check_followed(tables)?;
-        let is_frame = self.npt.host.is_in_width(table.bits(), PAGE_SIZE);
-        if is_frame { Ok(()) } else { Err(Error::BadState) }
+    fn check_table(&self, tables: u64, table: Hpa) -> Option<()> {
+        let is_one = tables <= self.table_count() && self.host.is_in_width(table.bits(), PAGE_SIZE);
+        is_one.then_some(())
     }
 
-    fn inspect_run(&self, inspection: &mut Inspection<'_>, run: &Run) -> Result<()> {
-        let table = self.open(run.page)?;
-        for index in table.occupied(run.span) {
-            self.inspect(inspection, table.load(index), run.level, run.gpa_of(index))?;
-        }
-        Ok(())
+    /// That an entry says of the table that it points to what holds.
+    #[inline(never)]
+    fn check_occupancy<F: Format>(&self, place: &Run, page: Hpa) -> Option<()> {
+        let below = place.level.down();
+        let said = self.entry::<F>(place.page, place.span.first)?.occupancy();
+        let table = Table::<F>::open(self, page)?;
+        let (mut count, mut runs, mut is_in_run) = (0_u64, 0_u64, false);
+        table.for_each(Span::ALL, |entry| {
+            let is_occupied = !table.is_absent(entry, below);
+            count = count.wrapping_add(u64::from(is_occupied));
+            runs = runs.wrapping_add(u64::from(is_occupied && !is_in_run));
+            is_in_run = is_occupied;
+        });
+        let holds = if said == Entry::<F>::KEPT {
+            self.keeps_tables && count == 0
+        } else if said == Entry::<F>::RUN {
+            runs == 1
+        } else {
+            count != 0 && (said == Entry::<F>::UNKNOWN || said == count)
+        };
+        holds.then_some(())
     }
 
     #[inline(never)]
-    fn inspect(
+    fn inspect_run<F: Format>(
         &self,
-        inspection: &mut Inspection<'_>,
+        range: GpaRange,
+        census: &mut Census,
+        run: &Run,
+    ) -> Option<()> {
+        let mut rest = Some(run.span);
+        while let Some(span) = rest {
+            let table = Table::<F>::open(self, run.page)?;
+            let Some(index) = table.first_not_empty(span) else { break };
+            let entry = table.load(index);
+            drop(table);
+            self.inspect(range, census, entry, run.level, run.gpa_of(index))?;
+            rest = span.behind(index);
+        }
+        Some(())
+    }
+
+    #[inline(never)]
+    fn inspect<F: Format>(
+        &self,
+        range: GpaRange,
+        census: &mut Census,
         entry: Entry<F>,
-        level: u32,
-        gpa: u64,
-    ) -> Result<()> {
-        let size = entry_size(level);
-        match entry.state(level) {
-            State::Empty => return Ok(()),
-            State::Table => return self.check_word(entry, Entry::table(entry.address())),
+        level: Level,
+        gpa: Gpa,
+    ) -> Option<()> {
+        let written = match entry.state(level.get()) {
+            State::Empty => return Some(()),
+            State::Table => {
+                let written = Entry::table(entry.address()).with_occupancy(entry.occupancy());
+                return (entry == written).then_some(());
+            }
             State::Leaf => {
-                let attributes = entry.attributes(self.features());
-                let owned = entry.is_owned();
-                let leaf = Entry::leaf_template(attributes, self.features(), level, owned)
-                    .map_err(|_| Error::BadState)?;
-                self.check_word(entry, leaf.at(entry.address()))?;
-                let address = entry.address().bits();
-                let is_aligned = address & size.wrapping_sub(1) == 0;
-                if !is_aligned || !self.npt.host.is_in_width(address, size) {
-                    return Err(Error::BadState);
+                let attributes = entry.attributes(self.features);
+                let (owned, address) = (entry.is_owned(), entry.address());
+                let leaf = Entry::leaf_template(attributes, self.features, level.get(), owned).ok()?;
+                if address.offset(level) != 0
+                    || !self.host.is_in_width(address.bits(), level.size())
+                {
+                    return None;
                 }
-                let census = &mut *inspection.census;
-                if let Some(leaves) = census.leaves.get_mut(level.wrapping_sub(1) as usize) {
+                if let Some(leaves) = census.leaves.get_mut(level.down().get() as usize) {
                     *leaves = leaves.wrapping_add(1);
                 }
                 if owned {
-                    census.guest = census.guest.wrapping_add(pages(level));
+                    census.guest = census.guest.wrapping_add(level.pages());
                 }
+                leaf.at(address)
             }
-            State::Reserved => self.check_word(entry, Entry::reserved(entry.reservation()))?,
-            State::Trap => self.check_word(entry, Entry::trap(entry.cookie()))?,
-            _ => return Err(Error::BadState),
-        }
-        let is_inside = gpa >= inspection.start && gpa.wrapping_add(size) <= inspection.end;
-        if is_inside { Ok(()) } else { Err(Error::BadState) }
-    }
-
-    fn check_word(&self, entry: Entry<F>, expected: Entry<F>) -> Result<()> {
-        if entry == expected { Ok(()) } else { Err(Error::BadState) }
+            State::Reserved => Entry::reserved(entry.reservation()),
+            State::Trap => Entry::trap(entry.cookie()),
+            _ => return None,
+        };
+        (entry == written && range.holds_entry(gpa, level)).then_some(())
     }
 }

@@ -1,180 +1,142 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What goes into a range in which nothing stands, place by place.
+//! What a call puts into a range, place by place.
 
-use super::Engine;
 use super::arch::Format;
 use super::entry::Entry;
-use super::geometry::{entry_size, fresh_tables, shift};
-use super::operation::Operation;
+use super::units::{Gpa, GpaRange, Hpa, Level, fresh_tables};
 use crate::abi::axas_extent_t;
-use crate::addr::{Bits, HostPhysAddr};
-use crate::error::{Error, Result};
-use crate::flags::Attributes;
-
-/// Neighbouring entries to write.
-pub(super) struct Entries<F> {
-    pub(super) first: Entry<F>,
-    /// Distance between their words.
-    pub(super) step: u64,
-    pub(super) count: usize,
-}
+use crate::addr::Bits;
 
 /// What goes into a range.
-pub(super) enum Content<'a, F> {
-    /// Frames of the host at a fixed distance from the guest's addresses.
-    Linear(Linear),
-    /// Scattered frames of the host, side by side.
-    Extents(Extents<'a>),
-    /// The same entry everywhere, at any level: reservations and traps.
-    Same(Entry<F>),
+#[derive(Clone, Copy)]
+pub(crate) struct Content<'a, F> {
+    /// A leaf of level 1 without its address; or an entry that goes everywhere, whatever its level.
+    template: Entry<F>,
+    /// Frames of the host side by side; none for an entry that goes everywhere.
+    extents: &'a [axas_extent_t],
+    /// Where the first of them begins.
+    start: Gpa,
+    /// The largest level of what is written, whatever the frames allow.
+    most: Level,
 }
 
-/// Frames of the host at a fixed distance from the guest's addresses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Linear {
+/// The part of a content in work: what goes where up to an address.
+#[derive(Clone, Copy)]
+pub(super) struct Piece {
     /// Host address less guest address, mod 2^64.
-    pub(super) distance: u64,
-    pub(super) attributes: Attributes,
-    /// The largest leaves that the distance, the flags and the features allow.
-    pub(super) leaf_level: u32,
+    distance: u64,
+    /// The largest level of what is written.
+    pub(super) largest: Level,
+    /// Where the part ends.
+    pub(super) end: Gpa,
 }
 
-impl Linear {
-    /// With leaves up to `most_level`.
-    pub(crate) fn new(distance: u64, attributes: Attributes, most_level: u32) -> Self {
-        Self { distance, attributes, leaf_level: congruent_level(distance, most_level) }
-    }
-}
-
-/// Scattered frames of the host, side by side.
-pub(super) struct Extents<'a> {
-    attributes: Attributes,
-    most_level: u32,
-    /// Where the first of all extents begins.
-    start: u64,
-    all: &'a [axas_extent_t],
-    /// The extents not begun yet.
-    rest: core::slice::Iter<'a, axas_extent_t>,
-    /// The extent in work, and where it ends.
-    now: Linear,
-    now_end: u64,
-}
-
-impl<'a> Extents<'a> {
-    fn new(start: u64, all: &'a [axas_extent_t], attributes: Attributes, most_level: u32) -> Self {
-        let now = Linear { distance: 0, attributes, leaf_level: 1 };
-        Self { attributes, most_level, start, all, rest: all.iter(), now, now_end: start }
+impl<'a, F: Format> Content<'a, F> {
+    /// Frames of the host, by a leaf of level 1 without its address, with leaves up to `most`.
+    pub(crate) fn frames(
+        template: Entry<F>,
+        start: Gpa,
+        extents: &'a [axas_extent_t],
+        most: Level,
+    ) -> Self {
+        Self { template, extents, start, most }
     }
 
-    /// The extent that an address lies in, which is the one in work or the next.
-    fn at(&mut self, gpa: u64) -> Result<Linear> {
-        while gpa >= self.now_end {
-            let extent = self.rest.next().ok_or(Error::BadState)?;
-            self.now_end = self.now_end.wrapping_add(extent.size);
-            let distance = extent.hpa.wrapping_sub(gpa);
-            self.now = Linear::new(distance, self.attributes, self.most_level);
+    /// The same entry everywhere, at any level: reservations and traps.
+    pub(crate) fn same(entry: Entry<F>) -> Self {
+        Self { template: entry, extents: &[], start: Gpa::new(0), most: Level::HIGHEST }
+    }
+
+    /// Host address less guest address, mod 2^64, of the frames of the first part, if frames go into the range.
+    #[inline(always)]
+    pub(super) fn distance(&self) -> Option<u64> {
+        self.has_frames().then(|| self.pieces().at(self.start).distance)
+    }
+
+    /// Whether a frame that a leaf of a level maps is one of those that go into a range.
+    #[inline(always)]
+    pub(super) fn meets(&self, range: GpaRange, frame: Hpa, level: Level) -> bool {
+        let first = range.start.at_distance(self.pieces().at(self.start).distance).bits();
+        let frame = frame.bits();
+        frame.wrapping_sub(first) < range.size() || first.wrapping_sub(frame) < level.size()
+    }
+
+    /// Whether frames of the host go into the range.
+    #[inline(always)]
+    pub(super) fn has_frames(&self) -> bool {
+        !self.extents.is_empty()
+    }
+
+    /// The largest level of what is written in the first part.
+    #[inline(always)]
+    pub(super) fn largest(&self) -> Level {
+        self.pieces().at(self.start).largest
+    }
+
+    /// The entry at an address in a table of a level.
+    #[inline(always)]
+    pub(super) fn entry(&self, piece: &Piece, gpa: Gpa, level: Level) -> Entry<F> {
+        if self.has_frames() {
+            self.template.sized(level.get()).at(gpa.at_distance(piece.distance))
+        } else {
+            self.template
         }
-        Ok(self.now)
     }
 
-    /// Tables for the part of `[from, to)` that lies below empty entries of `level`: the sum of what each
-    /// extent needs, less the tables that two neighbours share.
-    fn tables(&self, level: u32, from: u64, to: u64) -> u64 {
+    /// The distance between the words of neighbouring entries of a level.
+    #[inline(always)]
+    pub(super) fn step(&self, level: Level) -> u64 {
+        if self.has_frames() { F::address_field(level.size()) } else { 0 }
+    }
+
+    /// A walk over the parts, to be asked for addresses in order.
+    #[inline(always)]
+    pub(super) fn pieces(&self) -> Pieces<'a> {
+        let end = if self.has_frames() { self.start } else { Gpa::new(u64::MAX) };
+        let now = Piece { distance: 0, largest: self.most, end };
+        Pieces { rest: self.extents, most: self.most, now }
+    }
+
+    /// Tables below empty entries of `level` for a part of the range: the sum of what each extent needs, less
+    /// the tables that two neighbours share.
+    #[inline(never)]
+    pub(super) fn tables(&self, level: Level, part: GpaRange) -> u64 {
+        let mut pieces = self.pieces();
         let mut tables = 0_u64;
-        let mut begin = self.start;
-        for extent in self.all {
-            let end = begin.wrapping_add(extent.size);
-            let (first, last) = (begin.max(from), end.min(to));
-            if first < last {
-                let leaf_level = congruent_level(extent.hpa.wrapping_sub(begin), self.most_level);
-                tables = tables.wrapping_add(fresh_tables(level, first, last, leaf_level));
-                if first > from {
-                    let is_shared = |k: &u32| first & entry_size(*k).wrapping_sub(1) != 0;
-                    let shared = (2..=level).filter(is_shared).count();
-                    tables = tables.wrapping_sub(shared as u64);
-                }
+        let mut at = part.start;
+        while at < part.end {
+            let piece = pieces.at(at);
+            let end = piece.end.min(part.end);
+            tables = tables.wrapping_add(fresh_tables(level, GpaRange::new(at, end), piece.largest));
+            if at > part.start {
+                let shared = level.get().wrapping_sub(Level::dividing_address(at, level).get());
+                tables = tables.wrapping_sub(u64::from(shared));
             }
-            begin = end;
+            at = end;
         }
         tables
     }
 }
 
-/// The largest level, up to `most`, whose leaves a distance between addresses allows.
-fn congruent_level(distance: u64, most: u32) -> u32 {
-    let mut level = most;
-    while level > 1 && distance & entry_size(level).wrapping_sub(1) != 0 {
-        level = level.wrapping_sub(1);
-    }
-    level
+/// The parts of a content, one after the other.
+pub(super) struct Pieces<'a> {
+    rest: &'a [axas_extent_t],
+    most: Level,
+    now: Piece,
 }
 
-/// Whole entries of `level` at the beginning of `[gpa, end)`, at most `most`; none if there is not one.
-#[inline(always)]
-fn whole_entries(level: u32, gpa: u64, end: u64, most: usize) -> usize {
-    let size = entry_size(level);
-    if gpa & size.wrapping_sub(1) != 0 {
-        return 0;
-    }
-    let fitting = end.saturating_sub(gpa).wrapping_shr(shift(level));
-    (fitting as usize).min(most)
-}
-
-impl<'a, F: Format> Content<'a, F> {
-    /// What an operation that maps puts into a range from `start` on.
+impl Pieces<'_> {
+    /// The part that an address lies in, which is the one in work or behind it.
     #[inline(always)]
-    pub(super) fn of(operation: &Operation<'a>, start: u64) -> Self {
-        match operation {
-            Operation::MapLinear(linear) | Operation::ReplaceLinear(linear) => {
-                Self::Linear(*linear)
-            }
-            Operation::MapExtents { extents, attributes, most_level } => {
-                Self::Extents(Extents::new(start, extents, *attributes, *most_level))
-            }
-            Operation::Reserve(reservation) | Operation::MapPopulated(reservation) => {
-                Self::Same(Entry::reserved(*reservation))
-            }
-            Operation::Trap { cookie } => Self::Same(Entry::trap(*cookie)),
-            // The others put nothing anywhere.
-            _ => Self::Same(Entry::EMPTY),
+    pub(super) fn at(&mut self, gpa: Gpa) -> Piece {
+        while gpa >= self.now.end {
+            let [extent, rest @ ..] = self.rest else { break };
+            let start = self.now.end;
+            let distance = start.distance_to(Hpa::new(extent.hpa));
+            let largest = Level::dividing(distance, self.most);
+            self.now = Piece { distance, largest, end: start.plus(extent.size) };
+            self.rest = rest;
         }
-    }
-
-    /// Tables below empty entries of `level` for the part `[from, to)`.
-    #[inline(never)]
-    pub(super) fn tables(&self, level: u32, from: u64, to: u64) -> u64 {
-        let leaf_level = match self {
-            Self::Linear(linear) => linear.leaf_level,
-            Self::Extents(extents) => return extents.tables(level, from, to),
-            Self::Same(_) => level,
-        };
-        fresh_tables(level, from, to, leaf_level)
-    }
-
-    /// What to write into the table of `level` from `gpa` on, at most `most` entries of `[gpa, end)`;
-    /// nothing if it must go into smaller entries.
-    pub(super) fn next(
-        &mut self,
-        engine: &Engine<'_, F>,
-        level: u32,
-        gpa: u64,
-        end: u64,
-        most: usize,
-    ) -> Result<Option<Entries<F>>> {
-        let (linear, end) = match self {
-            Self::Linear(linear) => (*linear, end),
-            Self::Extents(extents) => (extents.at(gpa)?, end.min(extents.now_end)),
-            Self::Same(entry) => {
-                let count = whole_entries(level, gpa, end, most);
-                return Ok((count > 0).then_some(Entries { first: *entry, step: 0, count }));
-            }
-        };
-        let count = whole_entries(level, gpa, end, most);
-        if level > linear.leaf_level || count == 0 {
-            return Ok(None);
-        }
-        let template = Entry::leaf_template(linear.attributes, engine.features(), level, false)?;
-        let first = template.at(HostPhysAddr::from_bits(gpa.wrapping_add(linear.distance)));
-        Ok(Some(Entries { first, step: first.step(entry_size(level)), count }))
+        self.now
     }
 }

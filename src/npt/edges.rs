@@ -1,189 +1,216 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The tables that a range cuts: those on its two edges, from the root's page down.
+//! The tables that a range cuts, found by one descent.
 //!
-//! Everything else in the range lies whole below one of their entries. From the root down to the fork
-//! both ends of the range lie in the same table; below it there is at most one on each side for each level.
+//! From the root down to the fork one table at each level has both ends of the range; below, one at most has
+//! the start (the left arm) and one the end (the right arm). Everything else in the range lies whole below an
+//! entry of one of these tables.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::Way;
-use super::geometry::{Index, PerLevel, Span, entry_size, table_size};
-use super::walk::end_of;
-use crate::addr::HostPhysAddr;
-use crate::error::{Error, Result};
+use super::entry::{Entry, State, Way};
+use super::table::Broken;
+use super::units::{Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
 
-/// Which ends of the range a table holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+/// The arm on which a table is; those from the fork up are on the left one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arm {
     Left,
     Right,
-    Both,
 }
 
-/// A table whose part of the range begins or ends within it (or the root's page).
-pub(super) struct EdgeTable {
-    pub(super) page: HostPhysAddr,
-    pub(super) level: u32,
-    side: Side,
-    /// Entries that the range touches.
-    pub(super) span: Span,
-    /// Those that it covers whole.
-    pub(super) whole: Option<Span>,
-    /// Those of which it covers a part, and the side that what lies below them is on.
-    pub(super) cuts: [Option<(Index, Side)>; 2],
-}
-
-/// The edge tables below one page of the root, and a walk over them from the lowest up.
+/// The edge tables of the part of a range that one page of the root covers.
 pub(super) struct Edges {
-    start: u64,
-    end: u64,
-    top: u32,
+    pub(super) range: GpaRange,
     /// The lowest level with one table for both ends.
-    fork: u32,
-    /// Tables with the start (down from the root) and with the end (below the fork).
-    left: PerLevel<HostPhysAddr>,
-    right: PerLevel<HostPhysAddr>,
-    right_low: u32,
-    /// Where the walk is.
-    side: Side,
-    level: u32,
-    /// The tables that go whole: a bit for each side and level.
-    dying: u32,
+    pub(super) fork: Level,
+    left: PerLevel<Hpa>,
+    right: PerLevel<Hpa>,
+    /// The lowest level of each arm.
+    left_low: Level,
+    right_low: Level,
 }
 
 impl Edges {
     /// To be found.
     pub(super) const fn none() -> Self {
-        let pages = PerLevel::new(HostPhysAddr::from_usize(0));
+        let pages = PerLevel::new(Hpa::new(0));
         Self {
-            start: 0,
-            end: 0,
-            top: 0,
-            fork: 0,
+            range: GpaRange::new(Gpa::new(0), Gpa::new(0)),
+            fork: Level::PAGE,
             left: pages,
             right: pages,
-            right_low: 0,
-            side: Side::Left,
-            level: 0,
-            dying: 0,
+            left_low: Level::PAGE,
+            right_low: Level::PAGE,
         }
     }
 
-    /// The next table; what is below comes before what is above.
-    #[inline(never)]
-    pub(super) fn next(&mut self) -> Option<EdgeTable> {
-        loop {
-            let level = self.level;
-            match self.side {
-                Side::Both if level > self.top => return None,
-                Side::Left if level >= self.fork => {
-                    (self.side, self.level) = (Side::Right, self.right_low);
-                }
-                Side::Right if level >= self.fork => {
-                    (self.side, self.level) = (Side::Both, self.fork);
-                }
-                side => {
-                    self.level = level.wrapping_add(1);
-                    return Some(self.table(side, level));
-                }
-            }
-        }
-    }
-
-    /// The table that was the last one goes.
-    pub(super) fn mark_dying(&mut self, table: &EdgeTable) {
-        self.dying |= bit(table.side, table.level);
-    }
-
-    /// Whether the table below a cut of a table goes.
-    pub(super) fn is_dying_below(&self, table: &EdgeTable, side: Side) -> bool {
-        self.dying & bit(side, table.level.wrapping_sub(1)) != 0
-    }
-
+    /// The tables of an arm, those from the fork up included.
     #[inline(always)]
-    fn table(&self, side: Side, level: u32) -> EdgeTable {
-        let size = table_size(level);
-        let (page, start, end) = match side {
-            Side::Left => (self.left.get(level), self.start, end_of(self.start, size)),
-            Side::Right => {
-                let base = self.end.wrapping_sub(1) & !(size.wrapping_sub(1));
-                (self.right.get(level), base, self.end)
-            }
-            Side::Both => (self.left.get(level), self.start, self.end),
+    pub(super) fn pages(&self, arm: Arm) -> &PerLevel<Hpa> {
+        if arm == Arm::Right { &self.right } else { &self.left }
+    }
+
+    /// The page of an edge table.
+    #[inline(always)]
+    pub(super) fn page(&self, arm: Arm, level: Level) -> Hpa {
+        self.pages(arm).get(level)
+    }
+
+    /// An address of the range in each table of an arm.
+    #[inline(always)]
+    pub(super) fn address(&self, arm: Arm) -> Gpa {
+        if arm == Arm::Right { self.range.last() } else { self.range.start }
+    }
+
+    /// The entry of an edge table of a level that an end of the range lies in.
+    #[inline(always)]
+    pub(super) fn cut(&self, arm: Arm, level: Level) -> Index {
+        self.address(arm).index(level)
+    }
+
+    /// The place of the entry that points to an edge table below the root.
+    #[inline(always)]
+    pub(super) fn parent(&self, arm: Arm, level: Level) -> (Hpa, Index) {
+        let above = level.up();
+        (self.page(arm, above), self.cut(arm, above))
+    }
+
+    /// The lowest level of an arm.
+    #[inline(always)]
+    pub(super) fn lowest(&self, arm: Arm) -> Level {
+        if arm == Arm::Right { self.right_low } else { self.left_low }
+    }
+
+    /// The part of the range in the entries of an edge table up to the fork that no lower edge table covers.
+    #[inline(always)]
+    pub(super) fn part(&self, arm: Arm, level: Level) -> Option<GpaRange> {
+        let GpaRange { start, end } = self.range;
+        let first = if arm == Arm::Right {
+            self.range.last().base(level.up())
+        } else if level == self.left_low {
+            start
+        } else {
+            start.end(level)
         };
-        let mask = entry_size(level).wrapping_sub(1);
-        let span = Span::covering(start, end, level);
-        let Span { first, last } = span;
-        let (cuts_first, cuts_last) = (start & mask != 0, end & mask != 0);
-        if first == last {
-            let is_cut = cuts_first || cuts_last;
-            let cut = if is_cut { Some((first, side)) } else { None };
-            let whole = if is_cut { None } else { Some(span) };
-            return EdgeTable { page, side, level, span, whole, cuts: [cut, None] };
+        let behind = if arm == Arm::Left && level < self.fork {
+            start.end(level.up())
+        } else if level == self.right_low {
+            end
+        } else {
+            self.range.last().base(level)
+        };
+        if first < behind { Some(GpaRange::new(first, behind)) } else { None }
+    }
+
+    /// The entries of that part.
+    #[inline(always)]
+    pub(super) fn span(&self, arm: Arm, level: Level) -> Option<Span> {
+        self.part(arm, level).map(|part| part.span(level))
+    }
+
+    /// The first edge table in the order of addresses.
+    #[inline(always)]
+    pub(super) fn first(&self) -> (Arm, Level) {
+        (Arm::Left, self.left_low)
+    }
+
+    /// The edge table behind one, in the order of addresses: up the left arm to the fork, down the right one.
+    #[inline(always)]
+    pub(super) fn after(&self, (arm, level): (Arm, Level)) -> Option<(Arm, Level)> {
+        if arm == Arm::Left && level < self.fork {
+            Some((Arm::Left, level.up()))
+        } else if level > self.right_low {
+            Some((Arm::Right, level.down()))
+        } else {
+            None
         }
-        let cuts = [
-            if cuts_first { Some((first, Side::Left)) } else { None },
-            if cuts_last { Some((last, Side::Right)) } else { None },
-        ];
-        let first = if cuts_first { first.next() } else { Some(first) };
-        let last = if cuts_last { last.previous() } else { Some(last) };
-        let whole = match (first, last) {
-            (Some(first), Some(last)) if first <= last => Some(Span { first, last }),
+    }
+}
+
+impl NestedPageTable {
+    /// Finds the edges of the part of a range that one page of the root covers; where that part ends.
+    #[inline(never)]
+    pub(super) fn find_edges<F: Format>(
+        &self,
+        edges: &mut Edges,
+        broken: &Broken,
+        range: GpaRange,
+    ) -> Option<Gpa> {
+        let top = self.levels;
+        let range = GpaRange::new(range.start, range.end.min(range.start.end(top.up())));
+        let (start, last) = (range.start, range.last());
+        // A range that is all of a table is one entry of the table above.
+        let mut fork = Level::joining(start, last);
+        if range.size() == fork.table_size() {
+            fork = fork.up();
+        }
+        fork = fork.min(top);
+        edges.range = range;
+        edges.left.set(top, self.root_page(start));
+        let reached = self.descend::<F>(&mut edges.left, broken, top, fork, start)?;
+        (edges.fork, edges.left_low, edges.right_low) = (reached, reached, reached);
+        if reached == fork {
+            let left = Level::dividing_address(start, fork);
+            let right = Level::dividing_address(range.end, fork);
+            edges.left_low = self.descend::<F>(&mut edges.left, broken, fork, left, start)?;
+            edges.right = edges.left;
+            edges.right_low = self.descend::<F>(&mut edges.right, broken, fork, right, last)?;
+        }
+        Some(range.end)
+    }
+
+    /// Goes down from the table of a level to one of `lowest` at most, along an address; how far there are
+    /// tables.
+    #[inline(never)]
+    fn descend<F: Format>(
+        &self,
+        path: &mut PerLevel<Hpa>,
+        broken: &Broken,
+        from: Level,
+        lowest: Level,
+        gpa: Gpa,
+    ) -> Option<Level> {
+        let mut level = from;
+        while level > lowest {
+            let (page, index) = (path.get(level), gpa.index(level));
+            let below = match self.entry::<F>(page, index)?.way(level.get()) {
+                Way::Down(below) => below,
+                Way::Ends => match broken.table_at(page, index) {
+                    Some(below) => below,
+                    None => break,
+                },
+                Way::Corrupt => return None,
+            };
+            level = level.down();
+            path.set(level, below);
+        }
+        Some(level)
+    }
+
+    /// The entry that has an address strictly inside and is no table, with its level; the path leads to it. None
+    /// where nothing has to be cut.
+    #[inline(never)]
+    pub(super) fn find_cut<F: Format>(
+        &self,
+        path: &mut PerLevel<Hpa>,
+        broken: &Broken,
+        gpa: Gpa,
+    ) -> Option<Option<(Level, Entry<F>)>> {
+        let top = self.levels;
+        let lowest = Level::dividing_address(gpa, top.up());
+        if lowest > top {
+            return Some(None);
+        }
+        path.set(top, self.root_page(gpa));
+        let level = self.descend::<F>(path, broken, top, lowest, gpa)?;
+        if level == lowest {
+            return Some(None);
+        }
+        let entry = self.entry(path.get(level), gpa.index(level))?;
+        match entry.state(level.get()) {
+            State::Empty => Some(None),
+            State::Leaf | State::Reserved | State::Trap => Some(Some((level, entry))),
             _ => None,
-        };
-        EdgeTable { page, side, level, span, whole, cuts }
-    }
-}
-
-fn bit(side: Side, level: u32) -> u32 {
-    1_u32.wrapping_shl((side as u32).wrapping_mul(8).wrapping_add(level))
-}
-
-impl<F: Format> Engine<'_, F> {
-    /// Finds the tables of the first part of `[start, end)` that one page of the root covers; where that
-    /// part ends.
-    #[inline(never)]
-    pub(super) fn find_edges(&self, edges: &mut Edges, start: u64, end: u64) -> Result<u64> {
-        let mut level = self.levels();
-        let end = end_of(start, table_size(level)).min(end);
-        let last = end.wrapping_sub(1);
-        (edges.start, edges.end, edges.top) = (start, end, level);
-        edges.left.set(level, self.npt.root_page(start));
-        while Index::of(start, level) == Index::of(last, level)
-            && (start | end) & entry_size(level).wrapping_sub(1) != 0
-            && self.descend(&mut edges.left, level, start)?
-        {
-            level = level.wrapping_sub(1);
-        }
-        (edges.fork, edges.right_low) = (level, level);
-        let mut left_low = level;
-        if Index::of(start, level) != Index::of(last, level) {
-            edges.right.set(level, edges.left.get(level));
-            while start & entry_size(left_low).wrapping_sub(1) != 0
-                && self.descend(&mut edges.left, left_low, start)?
-            {
-                left_low = left_low.wrapping_sub(1);
-            }
-            while end & entry_size(edges.right_low).wrapping_sub(1) != 0
-                && self.descend(&mut edges.right, edges.right_low, last)?
-            {
-                edges.right_low = edges.right_low.wrapping_sub(1);
-            }
-        }
-        (edges.side, edges.level, edges.dying) = (Side::Left, left_low, 0);
-        Ok(end)
-    }
-
-    /// Adds the table below the entry that covers an address, if the entry points to one.
-    #[inline(never)]
-    fn descend(&self, path: &mut PerLevel<HostPhysAddr>, level: u32, gpa: u64) -> Result<bool> {
-        match self.entry(path.get(level), Index::of(gpa, level))?.way(level) {
-            Way::Down(below) => {
-                path.set(level.wrapping_sub(1), below);
-                Ok(true)
-            }
-            Way::Ends => Ok(false),
-            Way::Corrupt => Err(Error::BadState),
         }
     }
 }

@@ -16,6 +16,11 @@
 //! | Corrupt | either | nothing that this library writes |
 //!
 //! Busy, the pending and the dead ones exist only while an exclusive call runs.
+//!
+//! An entry that points to a table says in software bits how many of the table's entries are occupied
+//! ([`Entry::occupancy`]), as far as the bits go, so that whether a table becomes empty is known without a look at
+//! all of it. Whatever makes an entry occupied or empty keeps it; faults, protect, populate and discard do
+//! neither.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -150,16 +155,66 @@ impl<F: Format> Entry<F> {
         Ok(Self::from_word(F::leaf(attributes, features, level)? | owned))
     }
 
+    /// A leaf template of level 1 as one of `level`.
+    #[inline(always)]
+    pub fn sized(self, level: u32) -> Self {
+        Self::from_word(F::sized(self.word, level))
+    }
+
     /// A leaf template with its address.
     #[inline(always)]
     pub fn at(self, address: HostPhysAddr) -> Self {
         Self::from_word(self.word | F::address_field(address.bits()))
     }
 
-    /// An entry that points to a table.
+    /// An entry that points to a table of unknown occupancy.
     #[inline(always)]
     pub fn table(address: HostPhysAddr) -> Self {
         Self::from_word(F::table(address.bits()))
+    }
+
+    /// An entry that points to a table all of whose entries are occupied.
+    #[inline(always)]
+    pub fn full_table(address: HostPhysAddr) -> Self {
+        Self::table(address).with_occupancy(Self::RUN)
+    }
+
+    /// Occupancy: nothing is known.
+    pub const UNKNOWN: u64 = 0;
+    /// Occupancy: the largest number that the bits hold.
+    pub const MOST: u64 = F::OCCUPANCY_MAX - 2;
+    /// Occupancy: none; the table stays for the next map (`AXAS_KEEP_TABLES`).
+    pub const KEPT: u64 = F::OCCUPANCY_MAX - 1;
+    /// Occupancy: those that are occupied are neighbours, one or more.
+    pub const RUN: u64 = F::OCCUPANCY_MAX;
+    const OCCUPANCY: u64 = F::OCCUPANCY_MAX << F::OCCUPANCY_SHIFT;
+
+    /// What the entry says of the occupancy of the table that it points to: a number from 1 to
+    /// [`Entry::MOST`], [`Entry::UNKNOWN`], [`Entry::KEPT`] or [`Entry::RUN`].
+    #[inline(always)]
+    pub fn occupancy(self) -> u64 {
+        self.word.wrapping_shr(F::OCCUPANCY_SHIFT) & F::OCCUPANCY_MAX
+    }
+
+    /// The entry with another occupancy.
+    #[inline(always)]
+    pub fn with_occupancy(self, occupancy: u64) -> Self {
+        let field = occupancy.wrapping_shl(F::OCCUPANCY_SHIFT);
+        Self::from_word(self.word & !Self::OCCUPANCY | field)
+    }
+
+    /// The occupancy of a table in which so many neighbours are occupied and nothing else.
+    #[inline(always)]
+    pub fn occupancy_of(neighbours: u64) -> u64 {
+        if neighbours <= Self::MOST { neighbours } else { Self::RUN }
+    }
+
+    /// Whether the entry, which stands in a table of `level`, points to a table that is empty and kept.
+    #[inline(always)]
+    pub fn is_kept_table(self, level: u32) -> bool {
+        F::is_valid(self.word)
+            && F::is_leaf(self.word, level) == Some(false)
+            && self.occupancy() == Self::KEPT
     }
 
     /// A lazy reservation.
@@ -359,6 +414,47 @@ impl<F: Format> Entry<F> {
         } else {
             self
         }
+    }
+
+    /// Distance between the words of neighbouring leaves of `bytes`, or of what became of them, that name what
+    /// follows in host memory.
+    #[inline(always)]
+    pub fn address_step(self, bytes: u64) -> u64 {
+        if F::is_valid(self.word) {
+            F::address_field(bytes)
+        } else {
+            let at = |address| F::invalid(InvalidKind::DeadLeaf, 0, address);
+            at(bytes).wrapping_sub(at(0))
+        }
+    }
+
+    /// What is left of a leaf, or of what became of it, without the address.
+    #[inline(always)]
+    pub fn word_without_address(self) -> u64 {
+        if F::is_valid(self.word) {
+            self.word ^ F::address_field(F::address(self.word))
+        } else {
+            !u64::from(F::payload(self.word))
+        }
+    }
+
+    /// Whether the entry, which stands in a table of `level`, is a leaf or what was or will be one.
+    #[inline(always)]
+    pub fn names_frame(self, level: u32) -> bool {
+        matches!(self.state(level), State::Leaf | State::DeadLeaf | State::Pending)
+    }
+
+    /// What became of a leaf, at another address.
+    #[inline(always)]
+    pub fn moved_to(self, address: HostPhysAddr) -> Self {
+        let kind = F::invalid_kind(self.word);
+        Self::from_word(F::invalid(kind, F::payload(self.word), address.bits()))
+    }
+
+    /// Whether the entry was a leaf, by its kind.
+    #[inline(always)]
+    pub fn is_dead_leaf(self) -> bool {
+        !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::DeadLeaf
     }
 
     /// Distance between the words of neighbouring pieces of `bytes`: none where the entry carries no

@@ -5,13 +5,13 @@
 //! looks afterwards: it gathers tables, lowest address first, in as many runs as fit, goes over all
 //! leaves, and goes on with the tables behind. Where tables stand side by side one round does.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::Way;
-use super::geometry::entry_size;
-use super::walk::{Cursor, Run, Step};
+use super::sweep::{Run, Step, Sweep};
+use super::table::{Broken, Table};
+use super::units::Level;
 use crate::addr::{Bits, PAGE_SIZE};
-use crate::error::{Error, Result};
 
 /// A call has little stack.
 const MOST_RUNS: usize = 16;
@@ -109,65 +109,69 @@ impl Gathered {
     }
 }
 
-impl<F: Format> Engine<'_, F> {
+impl NestedPageTable {
     /// That no leaf covers a table of the space.
     #[inline(never)]
-    pub(super) fn check_unexposed(&self) -> Result<()> {
+    pub(super) fn check_unexposed<F: Format>(&self) -> Option<()> {
         let mut gathered = Gathered::new();
         let mut rounds = 0_u64;
         loop {
-            self.gather_tables(&mut gathered)?;
-            self.check_leaves(&gathered)?;
+            self.gather_tables::<F>(&mut gathered)?;
+            self.check_leaves::<F>(&gathered)?;
             if !gathered.goes_on() {
-                return Ok(());
+                return Some(());
             }
-            // Each round has a table of its own, whatever somebody writes to tables meanwhile.
+            // Each round has a table of its own, whatever is written to tables meanwhile.
             rounds = rounds.wrapping_add(1);
-            self.check_followed(rounds)?;
+            if rounds > self.table_count() {
+                return None;
+            }
         }
     }
 
     #[inline(never)]
-    fn gather_tables(&self, gathered: &mut Gathered) -> Result<()> {
-        let root = self.npt.root.bits();
-        for page in 0..self.root_page_count() {
-            gathered.add(root.wrapping_add(page.wrapping_mul(PAGE_SIZE)));
+    fn gather_tables<F: Format>(&self, gathered: &mut Gathered) -> Option<()> {
+        for page in 0..self.root_pages() {
+            gathered.add(self.root.page(page).bits());
         }
-        let mut cursor = Cursor::nowhere();
-        self.begin_at_root(&mut cursor);
+        let mut sweep = Sweep::nowhere();
+        sweep.begin(self, self.whole());
         loop {
-            match cursor.step(self)? {
+            match sweep.step::<F>(self, &Broken::NONE)? {
                 Step::Entries => {}
                 Step::Table(table) => {
                     gathered.add(table.bits());
-                    if cursor.run.level > 2 { cursor.enter(self, table)? } else { cursor.skip() }
+                    if sweep.run.level > Level::LARGE {
+                        sweep.enter(self, sweep.run.gpa, table)?;
+                    } else {
+                        sweep.skip(self);
+                    }
                 }
-                Step::End => return Ok(()),
+                Step::End => return Some(()),
             }
         }
     }
 
     #[inline(never)]
-    fn check_leaves(&self, gathered: &Gathered) -> Result<()> {
-        let mut cursor = Cursor::nowhere();
-        self.begin_at_root(&mut cursor);
-        while cursor.next(self)? {
-            if self.exposes(&cursor.run, gathered)? {
-                return Err(Error::BadState);
+    fn check_leaves<F: Format>(&self, gathered: &Gathered) -> Option<()> {
+        let mut sweep = Sweep::nowhere();
+        sweep.begin(self, self.whole());
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            if self.exposes::<F>(&sweep.run, gathered)? {
+                return None;
             }
         }
-        Ok(())
+        Some(())
     }
 
     /// Whether a leaf of a run covers a table.
-    fn exposes(&self, run: &Run, gathered: &Gathered) -> Result<bool> {
-        let size = entry_size(run.level);
+    fn exposes<F: Format>(&self, run: &Run, gathered: &Gathered) -> Option<bool> {
         let mut exposes = false;
-        self.open(run.page)?.for_each(run.span, |entry| {
-            // A fault may have put a table there since the cursor came by.
-            let is_leaf = entry.is_hardware_visible() && entry.way(run.level) == Way::Ends;
-            exposes |= is_leaf && gathered.is_in(entry.address().bits(), size);
+        Table::<F>::open(self, run.page)?.for_each(run.span, |entry| {
+            // A fault may have put a table there since the sweep came by.
+            let is_leaf = entry.is_hardware_visible() && entry.way(run.level.get()) == Way::Ends;
+            exposes |= is_leaf && gathered.is_in(entry.address().bits(), run.level.size());
         });
-        Ok(exposes)
+        Some(exposes)
     }
 }

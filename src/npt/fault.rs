@@ -2,19 +2,21 @@
 //! Page faults: one walk, everything built off-line, one compare-exchange.
 //!
 //! Runs beside other faults and never waits. The loser of a race gives its tables back, keeps its frame
-//! and walks on from the entry that won: each round it stands lower, so that there are at most as many
-//! rounds as levels.
+//! and walks on from the entry that won: each round is one level lower at least, so that there are at most as
+//! many rounds as levels.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State, Way};
-use super::geometry::{Index, Span, entry_size, frame_order};
+use super::lock::{FaultCounter, Shard};
 use super::table::Table;
+use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::*;
-use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
+use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
-use crate::hal::{FlushRequest, Frame, OwnedFrame, Purpose, publish_tables};
+use crate::hal::{FlushRequest, Purpose, publish_tables};
+use crate::sync::{Defect, Ordering, planted};
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,12 @@ pub(crate) struct Outcome {
     pub(crate) level: u32,
 }
 
-/// Largest level of a leaf that a fault installs: zeroing 1 GiB takes too long for a fault.
-pub(super) const LARGEST_FAULT: u32 = 2;
+/// A frame of the guest's size of leaf.
+#[derive(Clone, Copy)]
+pub(super) struct Frame {
+    pub(super) address: Hpa,
+    pub(super) level: Level,
+}
 
 /// A frame that was filled for a reservation, or none: one word, so that a fault without one carries
 /// nothing.
@@ -57,10 +63,10 @@ impl Prepared {
     /// No frame.
     pub(crate) const NONE: Self = Self(0);
 
-    /// A frame for a leaf of `level`.
-    pub(super) fn new(frame: HostPhysAddr, attributes: Attributes, level: u32) -> Self {
-        let payload = Reservation { attributes, largest: level }.payload();
-        Self(frame.bits() | u64::from(payload))
+    /// A frame with the attributes of its page.
+    pub(super) fn new(frame: Frame, attributes: Attributes) -> Self {
+        let payload = Reservation { attributes, largest: frame.level.get() }.payload();
+        Self(frame.address.bits() | u64::from(payload))
     }
 
     fn reservation(self) -> Reservation {
@@ -68,11 +74,10 @@ impl Prepared {
     }
 
     /// The frame, if there is one.
-    pub(crate) fn frame(self) -> Option<Frame> {
+    fn frame(self) -> Option<Frame> {
         (self.0 != 0).then(|| Frame {
-            address: HostPhysAddr::from_bits(self.0 & !(PAGE_SIZE - 1)),
-            order: frame_order(self.reservation().largest),
-            purpose: Purpose::Guest,
+            address: Hpa::new(self.0 & !(PAGE_SIZE - 1)),
+            level: Level::new(self.reservation().largest),
         })
     }
 
@@ -82,85 +87,93 @@ impl Prepared {
     }
 }
 
-impl<'a, F: Format> Engine<'a, F> {
-    /// Handles a fault at an address of the space. A prepared frame is installed, or goes back; no other is
-    /// installed then.
-    #[inline(always)]
-    pub(crate) fn page_fault(&self, gpa: u64, access: Permissions, prepared: Prepared) -> Outcome {
-        let outcome = self.install_at(gpa, access, prepared);
-        self.repair(gpa, outcome);
-        outcome
+/// A fault in work, counted in its reader's line.
+pub(crate) struct Fault<'a> {
+    pub(super) npt: &'a NestedPageTable,
+    shard: &'a Shard,
+    gpa: Gpa,
+    access: Permissions,
+    prepared: Prepared,
+    /// A frame that was taken and is not installed yet.
+    spare: Option<Frame>,
+    /// The level of the entry at which the walk ended, then that of the leaf that was installed.
+    level: Level,
+}
+
+impl<'a> Fault<'a> {
+    /// A fault at an address of the space; an empty access is always allowed. A prepared frame is installed,
+    /// or goes back; no other is installed then.
+    pub(crate) fn new(
+        npt: &'a NestedPageTable,
+        shard: &'a Shard,
+        gpa: Gpa,
+        access: Permissions,
+        prepared: Prepared,
+    ) -> Self {
+        Self { npt, shard, gpa, access, prepared, spare: prepared.frame(), level: npt.levels }
     }
 
-    #[inline(always)]
-    fn install_at(&self, gpa: u64, access: Permissions, prepared: Prepared) -> Outcome {
-        let mut spare = prepared.frame();
-        let outcome = self.install_or_judge(gpa, access, prepared, &mut spare);
-        if let Some(frame) = spare {
-            drop(self.ledger.adopt(frame));
+    /// Handles it.
+    #[inline(never)]
+    pub(crate) fn handle<F: Format>(&mut self) -> Verdict {
+        let verdict = self.install_or_judge::<F>();
+        if let Some(frame) = self.spare {
+            self.give_guest(frame);
         }
-        outcome
+        match verdict {
+            Verdict::Resolved => self.count_resolved(),
+            Verdict::Spurious => {}
+            _ => return verdict,
+        }
+        self.repair::<F>(verdict);
+        verdict
     }
 
     /// A frame that was taken for nothing is left in `spare`.
-    #[inline(always)]
-    fn install_or_judge(
-        &self,
-        gpa: u64,
-        access: Permissions,
-        prepared: Prepared,
-        spare: &mut Option<Frame>,
-    ) -> Outcome {
-        let mut page = self.npt.root_page(gpa);
-        let mut level = self.levels();
+    fn install_or_judge<F: Format>(&mut self) -> Verdict {
+        let mut page = self.npt.root_page(self.gpa);
         loop {
-            let ended = |verdict| Outcome { verdict, level };
-            let Ok(table) = self.open(page) else {
-                return ended(Verdict::Error);
-            };
-            let index = Index::of(gpa, level);
+            let Some(table) = Table::<F>::open(self.npt, page) else { return Verdict::Error };
+            let index = self.gpa.index(self.level);
             let entry = table.load_acquire(index);
-            match entry.way(level) {
+            match entry.way(self.level.get()) {
                 Way::Down(below) => {
                     page = below;
-                    level = level.wrapping_sub(1);
+                    self.level = self.level.down();
                     continue;
                 }
-                Way::Corrupt => return ended(Verdict::Error),
+                Way::Corrupt => return Verdict::Error,
                 Way::Ends => {}
             }
             if !entry.is_reserved() {
-                return ended(self.judge(entry, level, access));
+                return self.judge(entry);
             }
-            let reservation = entry.reservation();
-            if !reservation.attributes.permissions.contains(access) {
-                return ended(Verdict::Denied);
+            let attributes = entry.reservation().attributes;
+            if !attributes.permissions.contains(self.access) {
+                return Verdict::Denied;
             }
             // The frame was filled for what is not there any more.
-            if !prepared.fits(reservation.attributes) {
-                return ended(Verdict::Spurious);
+            if !self.prepared.fits(attributes) {
+                return Verdict::Spurious;
             }
-            match self.install(&table, level, index, gpa, entry, reservation, prepared, spare) {
-                Ok(Some(installed)) => {
-                    return Outcome { verdict: Verdict::Resolved, level: installed };
-                }
-                Ok(None) => {}
+            match self.install(&table, index, entry) {
+                Ok(true) => return Verdict::Resolved,
+                Ok(false) => {}
                 // A table came in its place: the frame is too large.
-                Err(Error::Again) => return ended(Verdict::Spurious),
-                // Somebody else may have brought what is missing here.
+                Err(Error::Again) => return Verdict::Spurious,
+                // Another call may have brought what is missing here.
                 Err(_) if table.load_acquire(index) != entry => {}
-                Err(_) => return ended(Verdict::NoMemory),
+                Err(_) => return Verdict::NoMemory,
             }
         }
     }
 
     /// The verdict where nothing is to be installed.
     #[inline(never)]
-    fn judge(&self, entry: Entry<F>, level: u32, access: Permissions) -> Verdict {
-        match entry.state(level) {
-            State::Leaf if entry.attributes(self.features()).permissions.contains(access) => {
-                Verdict::Spurious
-            }
+    fn judge<F: Format>(&self, entry: Entry<F>) -> Verdict {
+        let permissions = || entry.attributes(self.npt.features).permissions;
+        match entry.state(self.level.get()) {
+            State::Leaf if permissions().contains(self.access) => Verdict::Spurious,
             State::Leaf => Verdict::Denied,
             State::Empty => Verdict::Unmapped,
             State::Trap => Verdict::Trap,
@@ -173,149 +186,211 @@ impl<'a, F: Format> Engine<'a, F> {
         }
     }
 
-    /// Puts a frame in the place of a reservation, with the tables between the two; the level of its
-    /// leaf, or none if another was first.
-    #[inline(always)]
-    #[allow(clippy::too_many_arguments)] // Together they would be a structure in memory.
-    fn install(
-        &self,
-        table: &Table<'a, F>,
-        level: u32,
+    /// Puts a frame in the place of a reservation, with the tables between the two; false if another fault was
+    /// first.
+    #[inline(never)]
+    fn install<F: Format>(
+        &mut self,
+        table: &Table<'_, F>,
         index: Index,
-        gpa: u64,
         entry: Entry<F>,
-        reservation: Reservation,
-        prepared: Prepared,
-        spare: &mut Option<Frame>,
-    ) -> Result<Option<u32>> {
+    ) -> Result<bool> {
+        let reservation = entry.reservation();
+        let frame = self.frame_for::<F>(reservation)?;
+        self.spare = Some(frame);
         let attributes = reservation.attributes;
-        let (mine, leaf_level) = match spare.take() {
-            None if level == 1 => (self.guest_frame(1, attributes)?.release(), 1),
-            earlier => {
-                let frame = self.frame_for(reservation, level, prepared, earlier)?;
-                (frame, if frame.order == 0 { 1 } else { LARGEST_FAULT })
+        let leaf = frame.level.get();
+        let template = Entry::leaf_template(attributes, self.npt.features, leaf, true)?;
+        let mut chain = Chain { top: template.at(frame.address), level: frame.level };
+        let built = self.build(&mut chain, entry);
+        if built.is_ok() && table.replace(index, entry, chain.top) {
+            self.spare = None;
+            self.level = frame.level;
+            return Ok(true);
+        }
+        self.take_down(chain, frame.level).ok_or(Error::BadState)?;
+        built.map(|()| false)
+    }
+
+    /// Builds tables between a leaf and a reservation, as far as there are frames. The quota has room for all
+    /// of them, or none is taken.
+    #[inline(never)]
+    fn build<F: Format>(&self, chain: &mut Chain<F>, reservation: Entry<F>) -> Result<()> {
+        let missing = u64::from(self.level.get().wrapping_sub(chain.level.get()));
+        if missing == 0 {
+            return Ok(());
+        }
+        self.npt.reserve_tables(missing)?;
+        while chain.level < self.level {
+            if let Err(error) = self.push_down(chain, reservation) {
+                let left = self.level.get().wrapping_sub(chain.level.get());
+                self.npt.tables.fetch_sub(u64::from(left), Ordering::Relaxed);
+                return Err(error);
             }
-        };
-        *spare = Some(mine);
-        let template = Entry::leaf_template(attributes, self.features(), leaf_level, true)?;
-        let (mut top, mut built) = (template.at(mine.address), leaf_level);
-        let outcome = if level > leaf_level {
-            self.build(entry, level, gpa, &mut top, &mut built)
-        } else {
-            Ok(())
-        };
-        if outcome.is_ok() && table.replace(index, entry, top) {
-            *spare = None;
-            return Ok(Some(leaf_level));
-        }
-        self.take_down(top, built, leaf_level, gpa)?;
-        outcome.map(|()| None)
-    }
-
-    /// Builds tables between the entry `top` of level `built` and a reservation of `level`, as far as there
-    /// are frames. The quota has room for all of them, or none is taken.
-    #[inline(never)]
-    fn build(
-        &self,
-        reservation: Entry<F>,
-        level: u32,
-        gpa: u64,
-        top: &mut Entry<F>,
-        built: &mut u32,
-    ) -> Result<()> {
-        self.ledger.reserve_tables(u64::from(level.wrapping_sub(*built)))?;
-        while *built < level {
-            let next = built.wrapping_add(1);
-            *top = self.pushed_down(reservation, *built, gpa, *top).inspect_err(|_| {
-                self.ledger.discount_tables(u64::from(level.wrapping_sub(next)));
-            })?;
-            *built = next;
         }
         Ok(())
     }
 
-    /// Gives back the tables that were built for nothing: from the entry that would have pointed to the
-    /// uppermost one down to the leaf.
+    /// Puts a table, counted already, above a chain: everything in it is as the reservation says, but for the
+    /// entry of the address.
+    fn push_down<F: Format>(&self, chain: &mut Chain<F>, reservation: Entry<F>) -> Result<()> {
+        let page = self.take(Level::PAGE, Purpose::Table)?;
+        self.shard.add(FaultCounter::ExtraAllocated, 1);
+        let index = self.gpa.index(chain.level);
+        let filled = self
+            .npt
+            .fill_unseen(page, reservation)
+            .and_then(|()| self.npt.set(page, index, chain.top));
+        if filled.is_none() {
+            self.shard.add(FaultCounter::Released, 1);
+            self.npt.host.give(page, 0, Purpose::Table);
+            return Err(Error::BadState);
+        }
+        (chain.top, chain.level) = (Entry::full_table(page), chain.level.up());
+        Ok(())
+    }
+
+    /// Gives back the tables that were built for nothing.
     #[inline(never)]
-    fn take_down(&self, top: Entry<F>, built: u32, leaf_level: u32, gpa: u64) -> Result<()> {
-        let (mut entry, mut level) = (top, built);
-        while level > leaf_level {
-            level = level.wrapping_sub(1);
+    fn take_down<F: Format>(&self, chain: Chain<F>, leaf: Level) -> Option<()> {
+        let Chain { top: mut entry, mut level } = chain;
+        while level > leaf {
+            level = level.down();
             let page = entry.address();
-            entry = self.entry(page, Index::of(gpa, level))?;
-            drop(self.ledger.adopt(Frame { address: page, order: 0, purpose: Purpose::Table }));
+            entry = self.npt.entry(page, self.gpa.index(level))?;
+            if planted(Defect::TableKept) {
+                continue;
+            }
+            self.npt.tables.fetch_sub(1, Ordering::Relaxed);
+            self.shard.add(FaultCounter::Released, 1);
+            self.npt.host.give(page, 0, Purpose::Table);
         }
-        Ok(())
+        Some(())
     }
 
     /// The frame of an earlier round if it fits, else a new one: of 2 MiB if the reservation wants it,
     /// the entry covers as much and the host has one.
     #[inline(never)]
-    fn frame_for(
-        &self,
-        reservation: Reservation,
-        level: u32,
-        prepared: Prepared,
-        earlier: Option<Frame>,
-    ) -> Result<Frame> {
-        let largest = self.largest_frame(reservation, level.min(LARGEST_FAULT));
-        if let Some(frame) = earlier {
-            if frame.order == 0 || largest == LARGEST_FAULT {
+    fn frame_for<F: Format>(&mut self, reservation: Reservation) -> Result<Frame> {
+        let largest = self.npt.largest_frame(reservation, self.level.min(Level::LARGE));
+        if let Some(frame) = self.spare.take() {
+            if frame.level <= largest {
                 return Ok(frame);
             }
-            drop(self.ledger.adopt(frame));
-            if prepared.frame().is_some() {
+            self.give_guest(frame);
+            if self.prepared.frame().is_some() {
                 return Err(Error::Again);
             }
         }
-        if largest == LARGEST_FAULT
-            && let Ok(frame) = self.guest_frame(LARGEST_FAULT, reservation.attributes)
+        let attributes = reservation.attributes;
+        if largest == Level::LARGE
+            && let Ok(frame) = self.guest_frame::<F>(largest, attributes)
         {
-            return Ok(frame.release());
+            return Ok(frame);
         }
-        self.guest_frame(1, reservation.attributes).map(OwnedFrame::release)
+        self.guest_frame::<F>(Level::PAGE, attributes)
     }
 
-    /// Points to a table, counted already, in which everything is as the entry above says, but for the entry
-    /// of an address.
-    fn pushed_down(
-        &self,
-        entry: Entry<F>,
-        level: u32,
-        gpa: u64,
-        at_gpa: Entry<F>,
-    ) -> Result<Entry<F>> {
-        let frame = self.ledger.take_reserved_table()?;
-        self.fill_unseen(frame.address(), Span::ALL, entry)?;
-        self.set_entry(frame.address(), Index::of(gpa, level), at_gpa)?;
-        Ok(Entry::table(frame.keep()))
+    /// Takes a guest frame.
+    pub(super) fn take_guest(&self, level: Level) -> Result<Frame> {
+        self.take(level, Purpose::Guest).map(|address| Frame { address, level })
+    }
+
+    /// A frame for a leaf of a level, as the guest is to find it.
+    fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Result<Frame> {
+        let frame = self.take_guest(level)?;
+        match self.npt.prepare_frame::<F>(frame.address, level, attributes) {
+            Ok(()) => Ok(frame),
+            Err(error) => {
+                self.give_guest(frame);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes a frame from the host.
+    fn take(&self, level: Level, purpose: Purpose) -> Result<Hpa> {
+        self.npt.host.take(level.order(), purpose).inspect_err(|error| {
+            if *error == Error::BadState {
+                // What came was no frame and went back.
+                self.count_for_nothing(level);
+            }
+        })
+    }
+
+    fn count_for_nothing(&self, level: Level) {
+        self.shard.add(FaultCounter::ExtraAllocated, level.pages());
+        self.shard.add(FaultCounter::Released, level.pages());
+    }
+
+    /// Gives back a guest frame that was taken for nothing.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn give_guest(&self, frame: Frame) {
+        if planted(Defect::FrameKept) {
+            return;
+        }
+        self.count_for_nothing(frame.level);
+        self.npt.host.give(frame.address, frame.level.order(), Purpose::Guest);
+    }
+
+    /// The reader's line counts a page for each fault that was resolved.
+    fn count_resolved(&self) {
+        if self.level > Level::PAGE {
+            self.shard.add(FaultCounter::Huge, 1);
+            self.shard.add(FaultCounter::ExtraAllocated, self.level.pages().wrapping_sub(1));
+        }
     }
 
     /// Makes this CPU see what its walker may have missed; other CPUs fault and come here themselves.
     #[inline(always)]
-    fn repair(&self, gpa: u64, outcome: Outcome) {
-        let is_spurious = match outcome.verdict {
-            Verdict::Resolved => false,
-            Verdict::Spurious => true,
-            _ => return,
-        };
+    fn repair<F: Format>(&self, verdict: Verdict) {
         publish_tables();
-        let reason = if F::caches_invalid(self.features()) {
+        let reason = if F::caches_invalid(self.npt.features) {
             AXAS_FLUSH_NEW
-        } else if is_spurious && F::caches_denials() {
+        } else if verdict == Verdict::Spurious && F::caches_denials() {
             AXAS_FLUSH_RELAX
         } else {
             return;
         };
-        self.repair_entry(gpa, outcome.level, reason);
+        self.npt.repair::<F>(self.shard, self.gpa, self.level, reason);
+    }
+}
+
+/// A leaf with the tables that were built above it.
+struct Chain<F> {
+    /// The entry that names the uppermost.
+    top: Entry<F>,
+    /// The level of the table that this entry is for.
+    level: Level,
+}
+
+impl NestedPageTable {
+    /// Counts table frames that are about to be taken, beside other faults: all of them, or none where the quota
+    /// has no room. The count never passes the quota, so that no fault is refused because of one that is refused.
+    #[inline(never)]
+    fn reserve_tables(&self, pages: u64) -> Result<()> {
+        let mut count = self.table_count();
+        loop {
+            let sum = count.wrapping_add(pages);
+            if sum > self.table_quota {
+                return Err(Error::NoMemory);
+            }
+            let relaxed = Ordering::Relaxed;
+            match self.tables.compare_exchange_weak(count, sum, relaxed, relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => count = now,
+            }
+        }
     }
 
+    /// Flushes the entry of an address on this CPU.
     #[inline(never)]
-    fn repair_entry(&self, gpa: u64, level: u32, reason: u32) {
-        let size = entry_size(level);
-        let base = gpa & !(size.wrapping_sub(1));
-        let mut request = FlushRequest::new(base, base.wrapping_add(size));
+    pub(crate) fn repair<F: Format>(&self, shard: &Shard, gpa: Gpa, level: Level, reason: u32) {
+        let base = gpa.base(level);
+        let mut request = FlushRequest::new(GpaRange::new(base, gpa.end(level)));
         request.add_leaf(level);
-        self.issue(request, reason, AXAS_SCOPE_LOCAL);
+        shard.add(FaultCounter::Flushes, 1);
+        self.flush_now::<F>(request, reason, AXAS_SCOPE_LOCAL);
     }
 }

@@ -4,10 +4,10 @@
 //! What the host writes to a reserved page comes with the page: no vCPU sees it zeroed, and what is
 //! written whole is not zeroed first.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
-use super::fault::{LARGEST_FAULT, Prepared, Verdict};
-use super::geometry::{entry_size, frame_order};
+use super::fault::{Fault, Frame, Prepared, Verdict};
+use super::units::{Gpa, Hpa, Level};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
@@ -16,8 +16,8 @@ use crate::hal::{Chunk, Owner, Visit};
 /// What the host writes to guest-physical addresses, by a function that may be called again for a frame
 /// that takes the place of one that was filled.
 pub(crate) struct Filling<'f, 'v> {
-    start: u64,
-    end: u64,
+    start: Gpa,
+    end: Gpa,
     /// What the guest must be allowed.
     needs: Permissions,
     /// The caches are cleaned afterwards.
@@ -28,8 +28,8 @@ pub(crate) struct Filling<'f, 'v> {
 impl<'f, 'v> Filling<'f, 'v> {
     /// Fills `[start, end)`.
     pub(crate) fn new(
-        start: u64,
-        end: u64,
+        start: Gpa,
+        end: Gpa,
         needs: Permissions,
         cleans: bool,
         visit: &'f mut Visit<'v>,
@@ -38,18 +38,18 @@ impl<'f, 'v> Filling<'f, 'v> {
     }
 }
 
-impl<F: Format> Engine<'_, F> {
-    /// A frame for the reservation at the start of what is to be written: that is in it, the rest is as
-    /// [`Engine::guest_frame`] makes it. Adds the bytes that were written to `done`. Without one, the verdict
-    /// of the fault: spurious where no reservation stands any more.
+impl Fault<'_> {
+    /// A frame for the reservation at the start of what is to be written: that is in it, the rest is as the
+    /// guest is to find it. Adds the bytes that were written to `done`. Without one, the verdict of the fault:
+    /// spurious where there is no reservation any more.
     #[inline(never)]
-    pub(crate) fn filled_frame(
+    pub(crate) fn filled_frame<F: Format>(
         &self,
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
     ) -> core::result::Result<Prepared, Verdict> {
         let gpa = filling.start;
-        let Ok(found) = self.npt.walk::<F>(gpa) else {
+        let Some(found) = self.npt.walk::<F>(gpa) else {
             return Err(Verdict::Error);
         };
         if !found.entry.is_reserved() {
@@ -59,68 +59,81 @@ impl<F: Format> Engine<'_, F> {
         if !reservation.attributes.permissions.contains(filling.needs) {
             return Err(Verdict::Denied);
         }
-        let most = self.largest_frame(reservation, found.level.min(LARGEST_FAULT));
-        self.fill_frame(reservation.attributes, most, filling, done).map_err(|_| {
+        let most = self.npt.largest_frame(reservation, found.level.min(Level::LARGE));
+        self.fill_frame::<F>(reservation.attributes, most, filling, done).map_err(|_| {
             match self.npt.walk::<F>(gpa) {
-                Ok(now) if (now.entry, now.level) == (found.entry, found.level) => {
+                Some(now) if (now.entry, now.level) == (found.entry, found.level) => {
                     Verdict::NoMemory
                 }
-                // Somebody else may have brought what is missing here.
+                // Another call may have brought what is missing here.
                 _ => Verdict::Spurious,
             }
         })
     }
 
-    /// A frame for a leaf of `level`, or of 4 KiB, with what is to be written in it.
-    #[inline(always)]
-    fn fill_frame(
+    /// A frame for a leaf of a level, or of 4 KiB, with what is to be written in it.
+    fn fill_frame<F: Format>(
         &self,
         attributes: Attributes,
-        level: u32,
+        level: Level,
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
     ) -> Result<Prepared> {
-        let gpa = filling.start;
-        let mut level = level;
-        let frame = match self.ledger.take_guest(frame_order(level)) {
-            Err(_) if level > 1 => {
-                level = 1;
-                self.ledger.take_guest(frame_order(level))?
-            }
-            frame => frame?,
+        let large = if level > Level::PAGE { self.take_guest(level).ok() } else { None };
+        let frame = match large {
+            Some(frame) => frame,
+            None => self.take_guest(Level::PAGE)?,
         };
-        let order = frame_order(level);
-        let size = entry_size(level);
-        let offset = gpa & size.wrapping_sub(1);
-        let bytes = filling.end.wrapping_sub(gpa).min(size.wrapping_sub(offset));
-        let zeroes = self.npt.zeroes_frames;
-        let cleans_frame = zeroes && F::needs_clean(attributes, self.features());
-        if zeroes && bytes < size {
-            self.npt.host.zero(frame.address(), order)?;
+        match self.npt.fill_taken::<F>(frame, attributes, filling) {
+            Ok(bytes) => {
+                *done = done.wrapping_add(bytes);
+                Ok(Prepared::new(frame, attributes))
+            }
+            Err(error) => {
+                self.give_guest(frame);
+                Err(error)
+            }
         }
-        let first = frame.address().bits().wrapping_add(offset);
+    }
+}
+
+impl NestedPageTable {
+    /// Writes to a frame that was taken what is to be written there; how many bytes.
+    fn fill_taken<F: Format>(
+        &self,
+        frame: Frame,
+        attributes: Attributes,
+        filling: &mut Filling<'_, '_>,
+    ) -> Result<u64> {
+        let (gpa, level) = (filling.start, frame.level);
+        let bytes = filling.end.min(gpa.end(level)).minus(gpa);
+        let zeroes = self.zeroes_frames;
+        let cleans_frame = zeroes && F::needs_clean(attributes, self.features);
+        if zeroes && bytes < level.size() {
+            self.host.zero(frame.address, level.order())?;
+        }
+        let first = frame.address.plus(gpa.offset(level));
         self.fill_from(first, bytes, filling.cleans && !cleans_frame, filling)?;
         if cleans_frame {
-            self.npt.host.clean_frame(frame.address(), order)?;
+            self.host.clean_frame(frame.address, level.order())?;
         }
-        *done = done.wrapping_add(bytes);
-        Ok(Prepared::new(frame.release().address, attributes, level))
+        Ok(bytes)
     }
 
     /// Writes to a frame, from a host-physical address on, by as many windows as the host wants.
     fn fill_from(
         &self,
-        first: u64,
+        first: Hpa,
         bytes: u64,
         cleans: bool,
         filling: &mut Filling<'_, '_>,
     ) -> Result<()> {
         let mut done = 0_u64;
         while done < bytes {
-            let (address, left) = (first.wrapping_add(done), bytes.wrapping_sub(done));
-            let window = self.npt.host.guest_window(address, left, Owner::Library)?;
+            let (address, left) = (first.plus(done).bits(), bytes.wrapping_sub(done));
+            let window = self.host.guest_window(address, left, Owner::Library)?;
             let window = window.ok_or(Error::BadState)?;
-            let chunk = Chunk::new(window, filling.start.wrapping_add(done));
+            let chunk = Chunk::new(window, filling.start.plus(done).bits());
             (filling.visit)(&chunk)?;
             if cleans {
                 chunk.clean();

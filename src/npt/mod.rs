@@ -1,99 +1,156 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Nested page tables: the one record of an address space.
 //!
-//! What a page is stands in the entry that covers it ([`entry::State`]); there is nothing beside the
-//! tables to keep in step. Range operations look at the tables on the two edges of their range (the
-//! `edges`) and touch what lies between them whole:
+//! What a page is, the entry says that covers it ([`entry::State`]); there is nothing beside the tables to keep
+//! in step. The rooms, none of which knows one below it in this list:
 //!
-//! - *prepare*: everything that can fail happens first, off-line: the survey for overlap, the frames
-//!   for tables, the tables that a cut through a huge page needs (`split`);
-//! - *commit*: the entries are written (`map`, `protect`), or detached, flushed and only then
-//!   reaped (`unmap`).
+//! - `units`: levels, places, ranges and their arithmetic;
+//! - `arch`, `entry`: the words of each format, and what they say;
+//! - `table`: one page of a table, reached by this CPU; all accesses to entries;
+//! - `stock`: table frames taken in advance;
+//! - `edges`: the tables that a range cuts, at most two for each level, found by one descent;
+//!   `sweep`: every entry of a range, table by table;
+//! - `content`: what a call puts into a range; `split`: cutting an entry that covers more than a call is about;
+//! - `map`, `unmap`, `replace`, `protect`, `populate`, `keep`: what exclusive calls do to a range, on memory
+//!   of their own (`work`) and in slices if the host likes (`slices`); `reap`: what goes back to the host;
+//! - beside them `fault` and `fill`, which run beside each other; `look`, which changes nothing; `lock`;
+//!   `audit` and `exposed`.
 //!
-//! What is to be done is data: the call (`operation`), what goes into an empty range (`content`), what
-//! becomes of the entries of one (`edit`). A cursor (`walk`) goes over entries, `entries` has what is
-//! done to those of one table, `page` the short ways for one page. Hosts have small stacks: a call is a
-//! script of steps that do not call each other, and what they remember stands in the space (`work`).
+//! An exclusive call prepares, then commits: whatever can fail happens first, off-line. Then entries are
+//! written, or detached, flushed and only then reaped. Hosts have small stacks: a call is a script of steps that
+//! do not call each other, and what they remember is in the space.
 //!
-//! A page fault (`fault`) runs beside other faults: it builds what is missing off-line and installs
-//! it with one compare-exchange, in a frame that a copy may have filled (`fill`). No reachable table but the
-//! root is all empty. `audit` looks whether all that holds, and whether a leaf covers a table (`exposed`).
+//! Steps that find a table which cannot be read, or which says what this library never writes, answer `None`:
+//! the call ends with [`Error::BadState`].
 
 pub mod arch;
 pub(crate) mod audit;
-pub(crate) mod budget;
 pub(crate) mod content;
 mod edges;
-pub(crate) mod edit;
-pub(crate) mod entries;
 pub mod entry;
 mod exposed;
 pub(crate) mod fault;
 pub(crate) mod fill;
-pub(crate) mod geometry;
+pub(crate) mod keep;
 pub(crate) mod lock;
-mod map;
-pub(crate) mod operation;
-mod page;
+pub(crate) mod look;
+pub(crate) mod map;
+pub(crate) mod page;
 #[cfg(feature = "multiarch")]
 pub mod paging;
-mod populate;
-mod protect;
+pub(crate) mod populate;
+pub(crate) mod protect;
+mod reap;
+pub(crate) mod replace;
+pub(crate) mod slices;
 mod split;
+mod stock;
+pub(crate) mod sweep;
 pub(crate) mod table;
+pub(crate) mod units;
 pub(crate) mod unmap;
-pub(crate) mod walk;
 pub(crate) mod work;
 
-use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::abi::axas_hw_regs_t;
-use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
-use crate::error::Result;
+use crate::addr::{Bits, PAGE_SIZE};
+use crate::error::{Error, Result};
 use crate::flags::Permissions;
-use crate::hal::{DirectMap, FlushRequest, Host, Ledger};
+use crate::hal::{FlushRequest, Host, Purpose};
 use arch::{Features, Format, FormatId, RootState, Shape, with_format};
 use entry::Reservation;
-use geometry::shift;
-use table::{Memory, Table};
+use units::{Gpa, GpaRange, Hpa, Level};
 
-/// The tables of one space and what they depend on.
+/// The tables of one space and what they depend on. What every walk needs comes first.
+#[repr(C)]
 pub(crate) struct NestedPageTable {
-    pub(crate) host: Host,
-    pub(crate) format: FormatId,
-    pub(crate) shape: Shape,
-    pub(crate) features: Features,
-    pub(crate) root: HostPhysAddr,
-    pub(crate) vmid: AtomicU32,
-    /// Table frames now.
-    pub(crate) tables: AtomicU64,
+    pub(crate) root: Hpa,
+    /// Host-virtual less host-physical addresses of tables, if `is_direct`.
+    pub(crate) offset: u64,
+    /// The guest-physical addresses of the space.
+    pub(crate) range: GpaRange,
     /// Changes between the detaching of tables and their going back, for readers without the lock.
     pub(crate) generation: crate::sync::AtomicU64,
-    /// Where tables are, if they may be read without the lock.
-    pub(crate) direct_reads: Option<DirectMap>,
-    pub(crate) table_quota: u64,
+    pub(crate) features: Features,
+    pub(crate) levels: Level,
+    /// Tables are in a direct map.
+    pub(crate) is_direct: bool,
+    /// Tables may be read without the lock.
+    pub(crate) reads_unlocked: bool,
+    /// Pages are reached without windows and walkers snoop the caches: short ways may be taken.
+    pub(crate) is_plain: bool,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent_walk: bool,
     /// No executable leaf is larger than 4 KiB.
     pub(crate) small_exec: bool,
     /// Guest frames are to be zeroed.
     pub(crate) zeroes_frames: bool,
+    /// Tables that became empty stay for the next map.
+    pub(crate) keeps_tables: bool,
+    pub(crate) format: FormatId,
+    /// Table frames now, the root's included.
+    pub(crate) tables: AtomicU64,
+    pub(crate) table_quota: u64,
+    /// Entries of the root that are occupied.
+    pub(crate) root_entries: AtomicU64,
+    /// What exclusive calls took and gave; the lines of the lock have what faults did.
+    pub(crate) counts: Counts,
+    pub(crate) vmid: AtomicU32,
+    pub(crate) shape: Shape,
+    pub(crate) host: Host,
+}
+
+/// What was taken and given, mod 2^64.
+#[derive(Default)]
+pub(crate) struct Counts {
+    /// Frames taken, in pages of 4 KiB.
+    pub(crate) allocated: AtomicU64,
+    /// Frames given back, in pages of 4 KiB.
+    pub(crate) released: AtomicU64,
+    /// Requests to flush.
+    pub(crate) flushes: AtomicU64,
+    /// Guest frames that are mapped, in pages of 4 KiB.
+    pub(crate) guest: AtomicU64,
+    /// Leaves of levels 1 to 3.
+    pub(crate) leaves: [AtomicU64; 3],
+}
+
+/// Adds to a counter that only calls change which run alone, mod 2^64.
+#[inline(always)]
+fn add(count: &AtomicU64, change: u64) {
+    count.store(count.load(Ordering::Relaxed).wrapping_add(change), Ordering::Relaxed);
+}
+
+/// Takes off such a counter.
+#[inline(always)]
+fn subtract(count: &AtomicU64, change: u64) {
+    count.store(count.load(Ordering::Relaxed).wrapping_sub(change), Ordering::Relaxed);
 }
 
 impl NestedPageTable {
-    /// How tables are reached.
-    #[inline(always)]
-    fn memory(&self) -> Memory<'_> {
-        Memory { host: &self.host, noncoherent: self.noncoherent_walk }
-    }
-
     /// The page of the root that covers an address of the space. A root of several pages takes the
     /// address bits above the index; the space ends where the root does.
     #[inline(always)]
-    fn root_page(&self, gpa: u64) -> HostPhysAddr {
-        let page = gpa.wrapping_shr(shift(self.shape.levels.wrapping_add(1)));
-        HostPhysAddr::from_bits(self.root.bits().wrapping_add(page.wrapping_mul(PAGE_SIZE)))
+    fn root_page(&self, gpa: Gpa) -> Hpa {
+        self.root.page(gpa.number(self.levels.up()))
+    }
+
+    /// Pages of the root.
+    pub(crate) fn root_pages(&self) -> u64 {
+        1_u64.wrapping_shl(self.shape.root_order)
+    }
+
+    /// Table frames now, the root's included.
+    #[inline(always)]
+    pub(crate) fn table_count(&self) -> u64 {
+        self.tables.load(Ordering::Relaxed)
+    }
+
+    /// All that the root translates.
+    fn whole(&self) -> GpaRange {
+        let bytes = self.root_pages().wrapping_mul(self.levels.table_size());
+        GpaRange::new(Gpa::new(0), Gpa::new(bytes))
     }
 
     /// What the register values depend on.
@@ -104,6 +161,96 @@ impl NestedPageTable {
             shape: self.shape,
             features: self.features,
             noncoherent_walk: self.noncoherent_walk,
+        }
+    }
+
+    /// The largest level of leaf for a reservation, within a limit.
+    #[inline(always)]
+    fn largest_frame(&self, reservation: Reservation, most: Level) -> Level {
+        let is_executable = reservation.attributes.permissions.contains(Permissions::EXECUTE);
+        if self.small_exec && is_executable {
+            Level::PAGE
+        } else {
+            most.min(Level::new(reservation.largest))
+        }
+    }
+
+    /// Has translations of the space invalidated.
+    #[inline(never)]
+    fn issue<F: Format>(&self, request: FlushRequest, reason: u32, scope: u32) {
+        add(&self.counts.flushes, 1);
+        self.flush_now::<F>(request, reason, scope);
+    }
+
+    /// As [`NestedPageTable::issue`], for a caller that counts the request.
+    #[inline(always)]
+    fn flush_now<F: Format>(&self, request: FlushRequest, reason: u32, scope: u32) {
+        let request = request.to_host(self.vmid.load(Ordering::Relaxed), reason, scope);
+        let register =
+            if self.host.flushes_builtin() { self.root_register::<F>() } else { 0 };
+        self.host.flush(&request, register);
+    }
+
+    /// What names the space to the instructions that invalidate.
+    #[cold]
+    #[inline(never)]
+    fn root_register<F: Format>(&self) -> u64 {
+        F::registers(self.root_state()).root_register
+    }
+
+    /// Takes the frame of a table, within the quota.
+    #[inline(never)]
+    fn take_table(&self) -> Result<Hpa> {
+        if self.table_count() >= self.table_quota {
+            return Err(Error::NoMemory);
+        }
+        let page = self.take_frame(Level::PAGE, Purpose::Table)?;
+        add(&self.tables, 1);
+        Ok(page)
+    }
+
+    /// Gives the frame of a table back.
+    #[inline(never)]
+    fn give_table(&self, page: Hpa) {
+        self.host.give(page, 0, Purpose::Table);
+        subtract(&self.tables, 1);
+        add(&self.counts.released, 1);
+    }
+
+    /// Takes a frame.
+    #[inline(never)]
+    fn take_frame(&self, level: Level, purpose: Purpose) -> Result<Hpa> {
+        let frame = self.host.take(level.order(), purpose);
+        if frame != Err(Error::NoMemory) {
+            add(&self.counts.allocated, level.pages());
+            if frame.is_err() {
+                // What came was no frame and went back.
+                add(&self.counts.released, level.pages());
+            }
+        }
+        frame
+    }
+
+    /// Gives the frame of an owned leaf back.
+    #[inline(never)]
+    fn give_guest(&self, frame: Hpa, level: Level) {
+        self.host.give(frame, level.order(), Purpose::Guest);
+        add(&self.counts.released, level.pages());
+    }
+
+    /// Counts leaves that were written.
+    #[inline(always)]
+    fn count_leaves(&self, level: Level, count: u64) {
+        if let Some(leaves) = self.counts.leaves.get(level.down().get() as usize) {
+            add(leaves, count);
+        }
+    }
+
+    /// Counts leaves that are gone.
+    #[inline(always)]
+    fn discount_leaves(&self, level: Level, count: u64) {
+        if let Some(leaves) = self.counts.leaves.get(level.down().get() as usize) {
+            subtract(leaves, count);
         }
     }
 }
@@ -120,55 +267,5 @@ pub(crate) fn registers(format: FormatId, state: RootState) -> axas_hw_regs_t {
         pa_bits: shape.pa_bits,
         root_bytes: (PAGE_SIZE as u32).wrapping_shl(shape.root_order),
         ..with_format!(format, F => Ok(F::registers(state))).unwrap_or_default()
-    }
-}
-
-/// One call's work on the tables of format `F`.
-pub(crate) struct Engine<'a, F> {
-    npt: &'a NestedPageTable,
-    ledger: &'a Ledger<'a>,
-    format: PhantomData<F>,
-}
-
-impl<'a, F: Format> Engine<'a, F> {
-    /// Work on `npt`, counted in `ledger`.
-    #[inline(always)]
-    pub(crate) fn new(npt: &'a NestedPageTable, ledger: &'a Ledger<'a>) -> Self {
-        Self { npt, ledger, format: PhantomData }
-    }
-
-    #[inline(always)]
-    fn levels(&self) -> u32 {
-        self.npt.shape.levels
-    }
-
-    #[inline(always)]
-    pub(crate) fn features(&self) -> Features {
-        self.npt.features
-    }
-
-    /// The largest level of leaf for a reservation, within a limit.
-    #[inline(always)]
-    fn largest_frame(&self, reservation: Reservation, most: u32) -> u32 {
-        let is_executable = reservation.attributes.permissions.contains(Permissions::EXECUTE);
-        if self.npt.small_exec && is_executable { 1 } else { reservation.largest.min(most) }
-    }
-
-    #[inline(always)]
-    fn open(&self, page: HostPhysAddr) -> Result<Table<'a, F>> {
-        Table::open(self.npt.memory(), page)
-    }
-
-    /// Has translations of the space invalidated.
-    #[inline(always)]
-    fn issue(&self, request: FlushRequest, reason: u32, scope: u32) {
-        self.issue_now(&request, reason, scope);
-    }
-
-    #[inline(never)]
-    fn issue_now(&self, request: &FlushRequest, reason: u32, scope: u32) {
-        let root = self.npt.root_state();
-        let root_register = F::registers(root).root_register;
-        request.issue(self.ledger, root.vmid, root_register, reason, scope);
     }
 }

@@ -3,56 +3,60 @@
 //!
 //! What these do not do, the ways for ranges do.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
-use super::content::Linear;
-use super::entry::Entry;
-use super::geometry::{Index, Span};
-use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
-use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
+use super::entry::{Entry, Way};
+use super::units::{Gpa, GpaRange, Hpa, Index, Level};
+use crate::abi::{AXAS_FLUSH_NEW, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, AXAS_SCOPE_LOCAL};
+use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
+use crate::sync::{AtomicU64, Ordering};
 
-impl<F: Format> Engine<'_, F> {
-    /// Maps a page of the host; whether that was done here.
-    #[inline(never)]
-    pub(super) fn map_page(&self, gpa: u64, linear: &Linear) -> Result<bool> {
-        let Some(page) = self.leaf_table_of(gpa) else { return Ok(false) };
-        let table = self.open(page)?;
-        let index = Index::of(gpa, 1);
-        if !table.load(index).is_empty() {
-            return Err(Error::AlreadyExists);
+/// The entry of level 1 that covers an address, and the one that points to its table.
+pub(super) struct Slots<'a, F> {
+    above: &'a AtomicU64,
+    above_entry: Entry<F>,
+    table: *const AtomicU64,
+    index: Index,
+}
+
+impl NestedPageTable {
+    /// Where a page of a table is, without a window.
+    #[inline(always)]
+    fn place(&self, page: Hpa) -> Option<*const AtomicU64> {
+        if self.is_direct {
+            return Some(page.bits().wrapping_add(self.offset) as *const AtomicU64);
         }
-        let template = Entry::<F>::leaf_template(linear.attributes, self.features(), 1, false)?;
-        let hpa = HostPhysAddr::from_bits(gpa.wrapping_add(linear.distance));
-        table.store(index, template.at(hpa));
-        drop(table);
-        self.ledger.count_leaves(1, 1);
-        publish_tables();
-        self.announce(gpa, gpa.wrapping_add(PAGE_SIZE));
-        Ok(true)
+        self.host.open_page(page).map(|base| base.as_ptr().cast_const().cast())
     }
 
-    /// Unmaps a linear page that is not reported, beside an entry that stays; whether that was
-    /// done here.
-    #[inline(never)]
-    pub(super) fn unmap_page(&self, gpa: u64) -> Result<bool> {
-        if self.npt.host.wants_released() {
-            return Ok(false);
+    /// The slots of a page, in a space that is plain; none where there is no table of level 1.
+    #[inline(always)]
+    pub(super) fn slots<F: Format>(&self, gpa: Gpa) -> Option<Slots<'_, F>> {
+        let mut page = self.root_page(gpa);
+        let levels = self.levels.get();
+        macro_rules! step {
+            ($level:literal) => {{
+                let table = self.place(page)?;
+                // SAFETY: 1. the page of a table, 512 words aligned for 64-bit accesses, reached without a
+                // window that would close; 2. an `Index` is below 512; 3. every access to it is atomic.
+                let slot = unsafe { &*table.add(gpa.index(Level::new($level)).get()) };
+                let entry = Entry::<F>::from_word(slot.load(Ordering::Acquire));
+                let Way::Down(below) = entry.way($level) else { return None };
+                page = below;
+                (slot, entry)
+            }};
         }
-        let Some(page) = self.leaf_table_of(gpa) else { return Ok(false) };
-        let table = self.open(page)?;
-        let index = Index::of(gpa, 1);
-        let is_linear = table.load(index).is_linear_leaf(1);
-        if !is_linear || !table.stands_beside(Span::one(index)) {
-            return Ok(false);
+        if F::MAX_LEVELS >= 5 && levels >= 5 {
+            step!(5);
         }
-        table.store(index, Entry::EMPTY);
-        drop(table);
-        self.ledger.discount_leaves(1, 1);
-        let mut request = FlushRequest::new(gpa, gpa.wrapping_add(PAGE_SIZE));
-        request.add_leaf(1);
-        self.issue(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
-        Ok(true)
+        if levels >= 4 {
+            step!(4);
+        }
+        step!(3);
+        let (above, above_entry) = step!(2);
+        let table = self.place(page)?;
+        Some(Slots { above, above_entry, table, index: gpa.index(Level::PAGE) })
     }
 }

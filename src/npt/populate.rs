@@ -2,177 +2,223 @@
 //! Taking memory in before the guest asks for it, and giving it back while its place stays reserved.
 //!
 //! Populate: frames go into the places of reservations as pending entries, which no walker follows; what
-//! lies below an upper entry is built off-line and becomes a pending table. If something is missing,
-//! everything goes back and the reservations stand again, word by word; else one pass publishes it all.
+//! is below an upper entry is built off-line and becomes a pending table. If something is missing,
+//! everything goes back and the reservations are there again, word by word; else one pass publishes it all.
 //! Pages that were mapped before are never touched: the guest may have written to them.
 //!
 //! Discard: as unmap, with reservations in the places of what goes. A leaf table that comes down to one
 //! reservation goes whole, unwritten, and the reservation takes its place.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
-use super::edit::Edit;
 use super::entry::{Entry, Reservation, State};
-use super::geometry::{Index, Span, entry_size, frame_order, pages};
-use super::unmap::Remains;
-use super::walk::{Cursor, Run, Step, end_of};
+use super::reap::Remains;
+use super::split::Cut;
+use super::sweep::{Run, Step, Sweep};
+use super::table::{Broken, Table};
+use super::units::{GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
+use super::add;
 use crate::abi::AXAS_FLUSH_UNMAP;
-use crate::addr::HostPhysAddr;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
-use crate::hal::{FlushRequest, OwnedFrame, publish_tables};
+use crate::hal::{FlushRequest, Purpose, publish_tables};
 
 /// A reservation in its table.
 struct Place<F> {
-    page: HostPhysAddr,
-    level: u32,
+    page: Hpa,
+    level: Level,
     index: Index,
     entry: Entry<F>,
     /// The table is not reachable yet.
     is_hidden: bool,
 }
 
-impl<'a, F: Format> Engine<'a, F> {
-    /// Takes frames for everything that is reserved in `[start, end)`, which must be mapped or reserved.
-    #[inline(always)]
-    pub(super) fn populate(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        self.check_mapped(&mut work.cursor, start, end)?;
-        let taken_before = self.ledger.allocated();
-        if let Err(error) = self.take_frames(&mut work.cursor, start, end) {
-            work.releases.begin(false);
-            self.reap(work, start, end, Remains::Reservation)?;
+impl NestedPageTable {
+    /// Takes frames for everything that is reserved in a range, which must be mapped or reserved.
+    #[inline(never)]
+    pub(crate) fn populate<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
+        self.check_mapped::<F>(&mut work.sweep, range)?;
+        let mut has_taken = false;
+        if let Err(error) = self.take_frames::<F>(&mut work.sweep, range, &mut has_taken) {
+            work.releases.begin(false, None);
+            self.reap::<F>(work, range, Remains::Reservation, false).ok_or(Error::BadState)?;
             return Err(error);
         }
-        self.publish(&mut work.cursor, start, end)?;
-        if self.ledger.allocated() != taken_before {
-            self.announce(start, end);
+        self.publish::<F>(&mut work.sweep, range).ok_or(Error::BadState)?;
+        if has_taken {
+            self.announce::<F>(range);
         }
         Ok(())
     }
 
     /// Puts what is pending in its place.
     #[inline(never)]
-    fn publish(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
-        cursor.begin(self, start, end);
-        while cursor.next(self)? {
-            let Run { page, level, span, .. } = cursor.run;
-            self.edit(page, level, span, &Edit::Publish)?;
+    fn publish<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            let Run { page, level, span, .. } = sweep.run;
+            Table::<F>::open(self, page)?.update(span, |entry| match entry.state(level.get()) {
+                State::PendingTable => Entry::full_table(entry.address()),
+                State::Pending => {
+                    let attributes = entry.reservation().attributes;
+                    // What was said of it when it was reserved can be said now.
+                    Entry::leaf_template(attributes, self.features, level.get(), true)
+                        .map_or(entry, |template| template.at(entry.address()))
+                }
+                _ => entry,
+            });
         }
         publish_tables();
-        Ok(())
+        Some(())
     }
 
-    /// Gives back the owned frames of `[start, end)`, which must be mapped or reserved; reservations take
-    /// their places. Frames of the host stay mapped.
-    #[inline(always)]
-    pub(super) fn discard(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        self.check_mapped(&mut work.cursor, start, end)?;
-        work.edit = Edit::Discard;
-        self.prepare_splits(work, start, end)?;
-        self.detach_frames(work, start, end)?;
-        work.releases.begin(false);
-        self.reap(work, start, end, Remains::Reservation)
-    }
-
-    /// Makes dead what is to be given back, and has it flushed.
+    /// Gives back the owned frames of a range, which must be mapped or reserved; reservations take their places.
+    /// Frames of the host stay mapped.
     #[inline(never)]
-    fn detach_frames(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        let Work { cursor, splits, .. } = work;
-        let mut request = FlushRequest::new(start, end);
-        self.begin_splits(splits, &mut request)?;
-        cursor.begin(self, start, end);
-        loop {
-            match cursor.step(self)? {
-                Step::Entries => {
-                    let Run { page, level, span, .. } = cursor.run;
-                    request.add(self.edit(page, level, span, &Edit::Discard)?, level);
-                }
-                Step::Table(table) if self.fold(&cursor.run, table, end)? => {
-                    request.add_table();
-                    cursor.skip();
-                }
-                Step::Table(table) => cursor.enter(self, table)?,
-                Step::End => break,
-            }
-        }
-        self.issue_if(request, false, AXAS_FLUSH_UNMAP);
-        self.finish_splits(splits)?;
+    pub(crate) fn discard<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
+        self.check_mapped::<F>(&mut work.sweep, range)?;
+        let mut request = FlushRequest::new(range);
+        self.split::<F>(work, range, &Cut::Owned, &mut request)?;
+        let Work { sweep, broken, .. } = work;
+        let detached = self.detach_frames::<F>(sweep, broken, range, &mut request);
+        self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
+        let mended = self.mend::<F>(broken);
         publish_tables();
         self.end_generation();
-        Ok(())
+        work.releases.begin(false, None);
+        let reaped = self.reap::<F>(work, range, Remains::Reservation, false);
+        detached.and(mended).and(reaped).ok_or(Error::BadState)
     }
 
-    /// Marks a leaf table dead that comes down to one reservation and lies whole in a range that ends at
-    /// `end`; whether it did. The table is the one that the entry at `place` points to.
+    /// Makes dead what is to be given back.
     #[inline(never)]
-    fn fold(&self, place: &Run, table: HostPhysAddr, end: u64) -> Result<bool> {
-        let size = entry_size(place.level);
-        let is_whole = place.gpa & size.wrapping_sub(1) == 0 && end.wrapping_sub(place.gpa) >= size;
-        if place.level != 2 || !is_whole {
-            return Ok(false);
+    fn detach_frames<F: Format>(
+        &self,
+        sweep: &mut Sweep,
+        broken: &Broken,
+        range: GpaRange,
+        request: &mut FlushRequest,
+    ) -> Option<()> {
+        sweep.begin(self, range);
+        loop {
+            match sweep.step::<F>(self, broken)? {
+                Step::Entries => self.discard_run::<F>(&sweep.run, request)?,
+                Step::Table(table) if self.fold::<F>(&sweep.run, table, range)? => {
+                    request.add_table();
+                    sweep.skip(self);
+                }
+                Step::Table(table) => sweep.enter(self, sweep.run.gpa, table)?,
+                Step::End => return Some(()),
+            }
         }
-        let Some(reservation) = self.folding(table)? else { return Ok(false) };
+    }
+
+    #[inline(never)]
+    fn discard_run<F: Format>(&self, run: &Run, request: &mut FlushRequest) -> Option<()> {
+        let level = run.level.get();
+        let mut has_leaf = false;
+        Table::<F>::open(self, run.page)?.update(run.span, |entry| {
+            if entry.is_hardware_visible() && entry.is_owned() {
+                has_leaf = true;
+                entry.discarded(self.features, level)
+            } else {
+                entry
+            }
+        });
+        if has_leaf {
+            request.add_leaf(run.level);
+        }
+        Some(())
+    }
+
+    /// Marks a leaf table dead that comes down to one reservation and lies whole in a range; whether it did.
+    /// The table is the one that the entry at `place` points to.
+    #[inline(never)]
+    fn fold<F: Format>(&self, place: &Run, table: Hpa, range: GpaRange) -> Option<bool> {
+        if place.level != Level::LARGE || !range.holds_entry(place.gpa, place.level) {
+            return Some(false);
+        }
+        let entry = self.entry::<F>(place.page, place.span.first)?;
+        if !entry.is_hardware_visible() {
+            return Some(false);
+        }
+        let Some(reservation) = self.folding::<F>(table)? else { return Some(false) };
         let folded = Entry::<F>::table(table).folded(reservation);
-        self.set_entry(place.page, place.span.first, folded)?;
-        Ok(true)
+        self.set(place.page, place.span.first, folded)?;
+        Some(true)
     }
 
     /// The reservation that says what all entries of a leaf table will say when their frames are gone, if
     /// there is one.
-    fn folding(&self, page: HostPhysAddr) -> Result<Option<Reservation>> {
-        let table = self.open(page)?;
-        let features = self.features();
+    #[inline(never)]
+    fn folding<F: Format>(&self, page: Hpa) -> Option<Option<Reservation>> {
         let mut common: Option<Reservation> = None;
         let mut is_uniform = true;
-        table.for_each(Span::ALL, |entry| {
-            let reservation = match entry.state(1) {
-                State::Leaf if entry.is_owned() => {
-                    Reservation { attributes: entry.attributes(features), largest: 1 }
-                }
-                State::Reserved => entry.reservation(),
-                _ => {
-                    is_uniform = false;
-                    return;
-                }
+        Table::<F>::open(self, page)?.for_each(Span::ALL, |entry| {
+            let reservation = if entry.is_owned_page() {
+                Reservation { attributes: entry.attributes(self.features), largest: 1 }
+            } else if entry.is_reserved() {
+                entry.reservation()
+            } else {
+                is_uniform = false;
+                return;
             };
             is_uniform &= *common.get_or_insert(reservation) == reservation;
         });
-        Ok(common.filter(|_| is_uniform))
+        Some(common.filter(|_| is_uniform))
     }
 
-    /// A frame for a leaf of `level`, as the guest is to find it.
+    /// Makes a frame what the guest is to find.
     #[inline(never)]
-    pub(crate) fn guest_frame(&self, level: u32, attributes: Attributes) -> Result<OwnedFrame<'a>> {
-        let frame = self.ledger.take_guest(frame_order(level))?;
-        if self.npt.zeroes_frames {
-            self.npt.host.zero(frame.address(), frame_order(level))?;
-            if F::needs_clean(attributes, self.features()) {
-                self.npt.host.clean_frame(frame.address(), frame_order(level))?;
+    pub(super) fn prepare_frame<F: Format>(
+        &self,
+        frame: Hpa,
+        level: Level,
+        attributes: Attributes,
+    ) -> Result<()> {
+        if self.zeroes_frames {
+            self.host.zero(frame, level.order())?;
+            if F::needs_clean(attributes, self.features) {
+                self.host.clean_frame(frame, level.order())?;
             }
+        }
+        Ok(())
+    }
+
+    /// A frame for a leaf of a level, as the guest is to find it.
+    fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Result<Hpa> {
+        let frame = self.take_frame(level, Purpose::Guest)?;
+        if let Err(error) = self.prepare_frame::<F>(frame, level, attributes) {
+            self.give_guest(frame, level);
+            return Err(error);
         }
         Ok(frame)
     }
 
-    /// Puts pending frames and tables into the places of the reservations of a range. What lies below a
-    /// pending table nobody sees: there are leaves and tables as they are to be.
+    /// Puts pending frames and tables into the places of the reservations of a range. What is below a
+    /// pending table no walker sees: there are leaves and tables as they are to be.
     #[inline(never)]
-    fn take_frames(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
-        let mut hidden_until = start;
-        cursor.begin(self, start, end);
-        while cursor.next(self)? {
-            let Run { page, level, span, mut gpa, .. } = cursor.run;
+    fn take_frames<F: Format>(
+        &self,
+        sweep: &mut Sweep,
+        range: GpaRange,
+        has_taken: &mut bool,
+    ) -> Result<()> {
+        let mut hidden_until = range.start;
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
+            let Run { page, level, span, mut gpa } = sweep.run;
             for index in span.indices() {
-                let stop = end_of(gpa, entry_size(level));
-                let entry = self.entry(page, index)?;
-                if entry.state(level) == State::Reserved {
-                    let is_hidden = gpa < hidden_until;
-                    let is_whole = gpa & entry_size(level).wrapping_sub(1) == 0 && stop <= end;
-                    let place = Place { page, level, index, entry, is_hidden };
-                    if !is_whole || !self.take_frame(&place)? {
-                        let table = self.take_table(&place)?;
+                let stop = gpa.end(level);
+                let entry = self.entry::<F>(page, index).ok_or(Error::BadState)?;
+                if entry.is_reserved() {
+                    *has_taken = true;
+                    let place = Place { page, level, index, entry, is_hidden: gpa < hidden_until };
+                    if !range.holds_entry(gpa, level) || !self.put_frame(&place)? {
+                        let table = self.put_table(&place)?;
                         hidden_until = hidden_until.max(stop);
-                        cursor.enter_at(self, gpa, table)?;
+                        sweep.enter(self, gpa, table).ok_or(Error::BadState)?;
                         break;
                     }
                 }
@@ -184,47 +230,47 @@ impl<'a, F: Format> Engine<'a, F> {
 
     /// Puts a frame into the place of a reservation; false where that takes smaller ones.
     #[inline(never)]
-    fn take_frame(&self, place: &Place<F>) -> Result<bool> {
+    fn put_frame<F: Format>(&self, place: &Place<F>) -> Result<bool> {
         let (level, reservation) = (place.level, place.entry.reservation());
         if level > self.largest_frame(reservation, level) {
             return Ok(false);
         }
         let attributes = reservation.attributes;
-        let frame = match self.guest_frame(level, attributes) {
+        let frame = match self.guest_frame::<F>(level, attributes) {
             Ok(frame) => frame,
-            Err(Error::NoMemory) if level > 1 => return Ok(false),
+            Err(Error::NoMemory) if level > Level::PAGE => return Ok(false),
             Err(error) => return Err(error),
         };
         let entry = if place.is_hidden {
-            Entry::leaf_template(attributes, self.features(), level, true)?.at(frame.address())
+            Entry::leaf_template(attributes, self.features, level.get(), true)?.at(frame)
         } else {
-            Entry::pending(frame.address(), reservation)
+            Entry::pending(frame, reservation)
         };
-        self.set_entry(place.page, place.index, entry)?;
-        frame.keep();
-        self.ledger.count_leaves(level, 1);
-        self.ledger.count_guest(pages(level));
+        if self.set(place.page, place.index, entry).is_none() {
+            self.give_guest(frame, level);
+            return Err(Error::BadState);
+        }
+        self.count_leaves(level, 1);
+        add(&self.counts.guest, level.pages());
         Ok(true)
     }
 
     /// Puts a table that says the same into the place of a reservation.
     #[inline(never)]
-    fn take_table(&self, place: &Place<F>) -> Result<HostPhysAddr> {
-        let frame = self.ledger.take_table()?;
-        self.fill_unseen(frame.address(), Span::ALL, place.entry)?;
+    fn put_table<F: Format>(&self, place: &Place<F>) -> Result<Hpa> {
+        let table = self.take_table()?;
         let entry = if place.is_hidden {
-            Entry::table(frame.address())
+            Entry::full_table(table)
         } else {
-            Entry::pending_table(frame.address(), place.entry.reservation())
+            Entry::pending_table(table, place.entry.reservation())
         };
-        self.set_entry(place.page, place.index, entry)?;
-        Ok(frame.keep())
-    }
-
-    /// Gives back the frame of an owned leaf that no walker sees.
-    pub(super) fn release_frame(&self, entry: Entry<F>, level: u32) {
-        self.ledger.discount_leaves(level, 1);
-        self.ledger.discount_guest(pages(level));
-        self.ledger.give_guest(entry.address(), frame_order(level));
+        let put = self
+            .fill_unseen(table, place.entry)
+            .and_then(|()| self.set(place.page, place.index, entry));
+        if put.is_none() {
+            self.give_table(table);
+            return Err(Error::BadState);
+        }
+        Ok(table)
     }
 }

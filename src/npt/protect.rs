@@ -1,97 +1,148 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! New permissions for the mappings of a range: a check, the memory for the cuts, then the stores.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
-use super::edit::{Edit, Protection};
-use super::entry::{EncodedPermissions, State};
-use super::geometry::entry_size;
-use super::walk::{Cursor, Run, end_of};
+use super::entry::EncodedPermissions;
+use super::split::Cut;
+use super::sweep::{Run, Sweep};
+use super::table::{Broken, Table};
+use super::units::{Gpa, GpaRange, Level};
 use super::work::Work;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, publish_tables};
 
-impl<F: Format> Engine<'_, F> {
-    /// Gives everything in `[start, end)`, which must be mapped or reserved, new permissions.
-    #[inline(always)]
-    pub(super) fn protect(
-        &self,
-        work: &mut Work,
-        start: u64,
-        end: u64,
-        permissions: Permissions,
-    ) -> Result<()> {
-        let encoded = EncodedPermissions::new::<F>(permissions, self.features())?;
-        work.edit = Edit::Protect(Protection { to: permissions, encoded });
-        self.check_mapped(&mut work.cursor, start, end)?;
-        if self.npt.small_exec && permissions.contains(Permissions::EXECUTE) {
-            self.check_small(&mut work.cursor, start, end)?;
-        }
-        self.prepare_splits(work, start, end)?;
-        self.change_permissions(work, start, end, permissions)
-    }
+/// What became of permissions.
+#[derive(Clone, Copy, Default)]
+struct Changes {
+    /// A leaf lost some.
+    lost: bool,
+    /// A leaf gained some.
+    gained: bool,
+}
 
+impl NestedPageTable {
+    /// Gives everything in a range, which must be mapped or reserved, new permissions.
     #[inline(never)]
-    fn change_permissions(
+    pub(crate) fn protect<F: Format>(
         &self,
         work: &mut Work,
-        start: u64,
-        end: u64,
-        permissions: Permissions,
+        range: GpaRange,
+        to: Permissions,
+        encoded: EncodedPermissions,
     ) -> Result<()> {
-        let Work { edit, cursor, splits, .. } = work;
-        let mut request = FlushRequest::new(start, end);
-        let (mut lost, mut gained, mut is_split) = (false, false, false);
-        for leaf in splits.leaves::<F>() {
-            let from = leaf.attributes(self.features()).permissions;
-            lost |= !permissions.contains(from);
-            gained |= !from.contains(permissions);
-            is_split = true;
+        self.check_mapped::<F>(&mut work.sweep, range)?;
+        if self.small_exec && to.contains(Permissions::EXECUTE) {
+            self.check_small::<F>(&mut work.sweep, range)?;
         }
-        self.begin_splits(splits, &mut request)?;
-        cursor.begin(self, start, end);
-        while cursor.next(self)? {
-            let Run { page, level, span, .. } = cursor.run;
-            let edited = self.edit(page, level, span, edit)?;
-            lost |= edited.lost;
-            gained |= edited.gained;
-            request.add(edited, level);
-        }
-        if lost {
-            self.issue(request, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL);
+        let mut request = FlushRequest::new(range);
+        self.split::<F>(work, range, &Cut::Permissions(encoded), &mut request)?;
+        let is_split = request.is_needed();
+        let mut changes = Changes::default();
+        let Work { sweep, broken, .. } = work;
+        let changed = self.change_permissions::<F>(
+            sweep, broken, range, to, encoded, &mut changes, &mut request,
+        );
+        if changes.lost {
+            self.issue::<F>(request, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL);
         } else if is_split {
-            self.issue(request, AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
-        } else if gained && F::caches_denials() {
+            self.issue::<F>(request, AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
+        } else if changes.gained && F::caches_denials() {
             publish_tables();
-            self.issue(request, AXAS_FLUSH_RELAX, AXAS_SCOPE_LOCAL);
+            self.issue::<F>(request, AXAS_FLUSH_RELAX, AXAS_SCOPE_LOCAL);
         } else {
             request.cancel();
         }
-        self.finish_splits(splits)?;
+        let mended = self.mend::<F>(broken);
         publish_tables();
-        Ok(())
+        changed.and(mended).ok_or(Error::BadState)
     }
 
-    /// That nothing but mappings and reservations stands in a range.
     #[inline(never)]
-    pub(super) fn check_mapped(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
-        cursor.begin(self, start, end);
-        while cursor.next(self)? {
-            if !self.is_mapped(&cursor.run)? {
+    #[allow(clippy::too_many_arguments)] // Together they would be a structure in memory.
+    fn change_permissions<F: Format>(
+        &self,
+        sweep: &mut Sweep,
+        broken: &Broken,
+        range: GpaRange,
+        to: Permissions,
+        encoded: EncodedPermissions,
+        changes: &mut Changes,
+        request: &mut FlushRequest,
+    ) -> Option<()> {
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, broken)? {
+            if self.protect_run::<F>(&sweep.run, to, encoded, changes)? {
+                request.add_leaf(sweep.run.level);
+            }
+        }
+        Some(())
+    }
+
+    /// Changes the permissions of a run; whether it has leaves. Permissions are edited a thousand pages at a
+    /// time, and most leaves look like the one before.
+    #[inline(never)]
+    fn protect_run<F: Format>(
+        &self,
+        run: &Run,
+        to: Permissions,
+        encoded: EncodedPermissions,
+        changes: &mut Changes,
+    ) -> Option<bool> {
+        let mut has_leaf = false;
+        let mut seen = None;
+        Table::<F>::open(self, run.page)?.update(run.span, |entry| {
+            // What is valid in a run is a leaf.
+            if entry.is_hardware_visible() {
+                let permissions = entry.word() & F::PERMISSIONS;
+                if seen != Some(permissions) {
+                    seen = Some(permissions);
+                    let from = entry.attributes(self.features).permissions;
+                    has_leaf = true;
+                    changes.lost |= !to.contains(from);
+                    changes.gained |= !from.contains(to);
+                }
+            } else if !entry.is_reserved() {
+                return entry;
+            }
+            entry.with_permissions(encoded)
+        });
+        Some(has_leaf)
+    }
+
+    /// That everything in a range is mapped or reserved.
+    #[inline(never)]
+    pub(super) fn check_mapped<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Result<()> {
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
+            if !self.is_mapped::<F>(&sweep.run).ok_or(Error::BadState)? {
                 return Err(Error::NotMapped);
             }
         }
         Ok(())
     }
 
+    #[inline(never)]
+    fn is_mapped<F: Format>(&self, run: &Run) -> Option<bool> {
+        let mut is_mapped = true;
+        Table::<F>::open(self, run.page)?.for_each(run.span, |entry| {
+            // What is valid in a run is a leaf.
+            is_mapped &= entry.is_hardware_visible() | entry.is_reserved();
+        });
+        Some(is_mapped)
+    }
+
     /// That no leaf in a range is, and no piece of one that the range cuts will be, larger than 4 KiB.
     #[inline(never)]
-    fn check_small(&self, cursor: &mut Cursor, start: u64, end: u64) -> Result<()> {
-        cursor.begin(self, start, end);
-        while cursor.next(self)? {
-            if cursor.run.level > 1 && self.keeps_large(&cursor.run, end)? {
+    fn check_small<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Result<()> {
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
+            let run = &sweep.run;
+            if run.level > Level::PAGE
+                && self.keeps_large::<F>(run, range.end).ok_or(Error::BadState)?
+            {
                 return Err(Error::Unsupported);
             }
         }
@@ -99,27 +150,19 @@ impl<F: Format> Engine<'_, F> {
     }
 
     /// Whether a leaf of a run has a whole piece of 2 MiB in a range that ends at `end`.
-    fn keeps_large(&self, run: &Run, end: u64) -> Result<bool> {
-        let (size, large) = (entry_size(run.level), entry_size(2));
+    fn keeps_large<F: Format>(&self, run: &Run, end: Gpa) -> Option<bool> {
+        let large = Level::LARGE;
         let mut keeps_large = false;
-        let mut first = run.gpa;
-        self.open(run.page)?.for_each(run.span, |entry| {
-            let stop = end_of(first, size);
-            let piece = first.wrapping_add(large.wrapping_sub(1)) & !large.wrapping_sub(1);
-            let is_whole = piece.wrapping_add(large) <= stop.min(end);
+        let mut gpa = run.gpa;
+        Table::<F>::open(self, run.page)?.for_each(run.span, |entry| {
+            let stop = gpa.end(run.level);
+            let piece = if gpa.is_aligned(large) { gpa } else { gpa.end(large) };
+            let is_whole = piece.plus(large.size()) <= stop.min(end);
             // What is valid in a run is a leaf.
             keeps_large |= entry.is_hardware_visible() && is_whole;
-            first = stop;
+            gpa = stop;
         });
-        Ok(keeps_large)
-    }
-
-    fn is_mapped(&self, run: &Run) -> Result<bool> {
-        let mut is_mapped = true;
-        self.open(run.page)?.for_each(run.span, |entry| {
-            // What is valid in a run is a leaf.
-            is_mapped &= entry.is_hardware_visible() || entry.state(run.level) == State::Reserved;
-        });
-        Ok(is_mapped)
+        Some(keeps_large)
     }
 }
+

@@ -1,52 +1,119 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One page of a table, as this CPU reaches it. All accesses to entries are atomic and happen here.
+//!
+//! What is done to entries under one window is a function of its own, so that the code that opens and closes
+//! it is here once.
 
+use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::Entry;
-use super::geometry::{ENTRIES, Index, Span, entry_size};
-use crate::addr::HostPhysAddr;
-use crate::error::Result;
-use crate::hal::{DirectMap, Host, Purpose, Window};
+use super::entry::{Entry, Way};
+use super::units::{ENTRIES, Hpa, Index, Level, Span};
+use crate::addr::Bits;
+use crate::hal::Purpose;
 use crate::sync::{AtomicU64, Defect, Ordering, fence, planted, unless};
 use core::marker::PhantomData;
+use core::ptr::NonNull;
 
-/// How tables are reached and kept visible.
+/// Entries between break and make, one for each end of a range at most, and the tables that take their
+/// places.
 #[derive(Clone, Copy)]
-pub(crate) struct Memory<'h> {
-    pub(crate) host: &'h Host,
-    /// Page walkers do not snoop the caches.
-    pub(crate) noncoherent: bool,
+pub(crate) struct Broken {
+    entries: [BrokenEntry; 2],
+    count: u32,
 }
 
-/// What a scan came upon.
-pub(crate) struct Scan<F> {
-    /// Linear leaves before that.
-    pub(crate) leaves: u64,
-    /// The first entry that names something, and its place.
-    pub(crate) named: Option<(Index, Entry<F>)>,
+#[derive(Clone, Copy)]
+struct BrokenEntry {
+    page: Hpa,
+    index: Index,
+    table: Hpa,
+}
+
+impl Broken {
+    const NOWHERE: BrokenEntry =
+        BrokenEntry { page: Hpa::new(0), index: Index::FIRST, table: Hpa::new(0) };
+
+    /// None.
+    pub(crate) const NONE: Self = Self { entries: [Self::NOWHERE; 2], count: 0 };
+
+    /// Adds one.
+    pub(super) fn add(&mut self, page: Hpa, index: Index, table: Hpa) {
+        if let Some(entry) = self.entries.get_mut(self.count as usize) {
+            *entry = BrokenEntry { page, index, table };
+            self.count = self.count.wrapping_add(1);
+        }
+    }
+
+    /// The table that takes the place of an entry, if it is broken.
+    #[inline(always)]
+    pub(super) fn table_at(&self, page: Hpa, index: Index) -> Option<Hpa> {
+        if self.count == 0 { None } else { self.find(page, index) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find(&self, page: Hpa, index: Index) -> Option<Hpa> {
+        let entries = self.entries.iter().take(self.count as usize);
+        let is_it = |entry: &&BrokenEntry| (entry.page, entry.index) == (page, index);
+        entries.rev().find(is_it).map(|entry| entry.table)
+    }
+
+    /// Whether a table takes the place of a broken entry.
+    pub(super) fn has_table(&self, table: Hpa) -> bool {
+        self.entries.iter().take(self.count as usize).any(|entry| entry.table == table)
+    }
+
+    /// Takes one that is to be made: its table, its place in it, the new table.
+    pub(super) fn take(&mut self) -> Option<(Hpa, Index, Hpa)> {
+        self.count = self.count.checked_sub(1)?;
+        self.entries.get(self.count as usize).map(|entry| (entry.page, entry.index, entry.table))
+    }
 }
 
 /// 512 entries of format `F`, reachable until the value is dropped.
-pub(crate) struct Table<'h, F> {
-    window: Window<'h>,
-    noncoherent: bool,
+pub(crate) struct Table<'a, F> {
+    base: NonNull<AtomicU64>,
+    npt: &'a NestedPageTable,
     format: PhantomData<F>,
 }
 
-impl<'h, F: Format> Table<'h, F> {
-    /// Opens the page of a table at `address`, which is a frame of ours.
+impl<F> Drop for Table<'_, F> {
     #[inline(always)]
-    pub(crate) fn open(memory: Memory<'h>, address: HostPhysAddr) -> Result<Self> {
-        let window = memory.host.window(address)?;
-        Ok(Self { window, noncoherent: memory.noncoherent, format: PhantomData })
+    fn drop(&mut self) {
+        if !self.npt.is_direct {
+            self.npt.host.close_page(self.base.cast());
+        }
+    }
+}
+
+impl<'a, F: Format> Table<'a, F> {
+    /// Opens the page of a table, which is a frame of ours.
+    #[inline(always)]
+    pub(crate) fn open(npt: &'a NestedPageTable, page: Hpa) -> Option<Self> {
+        let base = if npt.is_direct {
+            NonNull::new(page.bits().wrapping_add(npt.offset) as *mut AtomicU64)
+        } else {
+            npt.host.open_page(page).map(NonNull::cast)
+        };
+        base.map(|base| Self { base, npt, format: PhantomData })
     }
 
     #[inline(always)]
-    fn slot(&self, index: Index) -> &AtomicU64 {
+    pub(crate) fn slot(&self, index: Index) -> &AtomicU64 {
         // SAFETY: 1. the window is open on a page of 512 words, aligned for 64-bit accesses; 2. an
         // `Index` is below 512; 3. every access to the page while it is a table is atomic; 4. the
         // reference does not outlive the window.
-        unsafe { self.window.base().cast::<AtomicU64>().add(index.get()).as_ref() }
+        unsafe { self.base.add(index.get()).as_ref() }
+    }
+
+    #[inline(always)]
+    pub(crate) fn slots(&self, span: Span) -> &[AtomicU64] {
+        let count = span.count().min(ENTRIES.saturating_sub(span.first.get()));
+        // SAFETY: 1. `first + count` is at most 512; 2. as for `slot`.
+        unsafe {
+            let first = self.base.add(span.first.get());
+            core::slice::from_raw_parts(first.as_ptr(), count)
+        }
     }
 
     /// An entry, for calls that hold the space exclusively or look again before they act.
@@ -92,64 +159,13 @@ impl<'h, F: Format> Table<'h, F> {
         done
     }
 
-    /// Writes entries at a distance of `step` (as a difference of words) from each other.
-    #[inline(always)]
-    pub(crate) fn fill(&self, span: Span, first: Entry<F>, step: u64) {
-        fence(Ordering::Release);
-        let mut word = first.word();
-        let mut put = |slot: &AtomicU64| {
-            slot.store(word, Ordering::Relaxed);
-            word = word.wrapping_add(step);
-        };
-        let (eights, rest) = self.slots(span).as_chunks::<8>();
-        for [a, b, c, d, e, f, g, h] in eights {
-            put(a);
-            put(b);
-            put(c);
-            put(d);
-            put(e);
-            put(f);
-            put(g);
-            put(h);
-        }
-        rest.iter().for_each(put);
-        self.clean(span);
-    }
-
-    /// Writes the same word into all entries of a span that no walker sees yet.
-    #[inline(always)]
-    pub(crate) fn fill_unseen(&self, span: Span, entry: Entry<F>) {
-        repeat(self.slots(span), entry.word());
-        self.clean(span);
-    }
-
-    /// Writes what `change` makes of each entry.
+    /// Writes what `change` makes of each entry, after everything that was written before.
     #[inline(always)]
     pub(crate) fn update(&self, span: Span, mut change: impl FnMut(Entry<F>) -> Entry<F>) {
+        fence(Ordering::Release);
         for slot in self.slots(span) {
             let entry = Entry::from_word(slot.load(Ordering::Relaxed));
             slot.store(change(entry).word(), Ordering::Relaxed);
-        }
-        self.clean(span);
-    }
-
-    /// Writes what `change` makes of each entry that is occupied, after everything that was written before.
-    #[inline(always)]
-    pub(crate) fn update_occupied(&self, span: Span, mut change: impl FnMut(Entry<F>) -> Entry<F>) {
-        const AT_ONCE: usize = 8;
-        fence(Ordering::Release);
-        for chunk in self.slots(span).chunks(AT_ONCE) {
-            let occupied = chunk.iter().fold(0, |bits, slot| bits | slot.load(Ordering::Relaxed));
-            if occupied & F::OCCUPIED == 0 {
-                continue;
-            }
-            for slot in chunk {
-                let entry = Entry::from_word(slot.load(Ordering::Relaxed));
-                let new = change(entry);
-                if new != entry {
-                    slot.store(new.word(), Ordering::Relaxed);
-                }
-            }
         }
         self.clean(span);
     }
@@ -162,162 +178,202 @@ impl<'h, F: Format> Table<'h, F> {
         }
     }
 
-    /// Copies words from the beginning of a span; how many.
+    /// Whether an entry of a table of `level` is empty, or leads to a kept table only.
     #[inline(always)]
-    pub(crate) fn read(&self, span: Span, words: &mut [u64]) -> usize {
-        words.iter_mut().zip(self.slots(span)).fold(0, |count: usize, (word, slot)| {
-            *word = slot.load(Ordering::Relaxed);
-            count.wrapping_add(1)
-        })
+    pub(crate) fn is_absent(&self, entry: Entry<F>, level: Level) -> bool {
+        entry.is_empty() || self.npt.keeps_tables && entry.is_kept_table(level.get())
     }
 
-    /// Whether nothing stands in the span.
-    pub(crate) fn is_empty(&self, span: Span) -> bool {
-        self.first_occupied(span).is_none()
-    }
-
-    /// Whether something stands right beside a span.
-    #[inline(always)]
-    pub(crate) fn stands_beside(&self, span: Span) -> bool {
-        let stands = |index: Option<Index>| index.is_some_and(|at| !self.load(at).is_empty());
-        stands(span.last.next()) || stands(span.first.previous())
-    }
-
-    /// The first place of a span at which something stands. Most of most tables is empty, so that entries
-    /// are looked at eight at a time.
+    /// The first entry of a span that is occupied, in a table of `level`. Most of most tables is empty, so that
+    /// entries are looked at eight at a time.
     #[inline(never)]
-    pub(crate) fn first_occupied(&self, span: Span) -> Option<Index> {
+    pub(crate) fn first_occupied(&self, span: Span, level: Level) -> Option<Index> {
+        let mut rest = span;
+        loop {
+            let index = self.first_not_empty(rest)?;
+            if !self.is_absent(self.load(index), level) {
+                return Some(index);
+            }
+            rest = rest.behind(index)?;
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn first_not_empty(&self, span: Span) -> Option<Index> {
         let (eights, rest) = self.slots(span).as_chunks::<8>();
         let load = |slot: &AtomicU64| slot.load(Ordering::Relaxed);
         let is_occupied = |slot: &AtomicU64| load(slot) & F::OCCUPIED != 0;
-        let mut place = span.first.get();
+        let mut place = 0_usize;
         for eight in eights {
             let [a, b, c, d, e, f, g, h] = eight;
             let left = load(a) | load(b) | load(c) | load(d);
             let right = load(e) | load(f) | load(g) | load(h);
             if (left | right) & F::OCCUPIED != 0 {
                 let first = eight.iter().position(is_occupied).unwrap_or(0);
-                return Index::at(place.wrapping_add(first));
+                return span.first.after(place.wrapping_add(first));
             }
             place = place.wrapping_add(8);
         }
-        rest.iter().position(is_occupied).and_then(|first| Index::at(place.wrapping_add(first)))
+        rest.iter().position(is_occupied).and_then(|at| span.first.after(place.wrapping_add(at)))
     }
 
-    /// The places of a span at which something stands, in order.
-    pub(crate) fn occupied(&self, span: Span) -> impl Iterator<Item = Index> {
-        let mut rest = Some(span);
-        core::iter::from_fn(move || {
-            let span = rest?;
-            let index = if self.load(span.first).is_empty() {
-                self.first_occupied(span)?
-            } else {
-                span.first
-            };
-            let next = index.next().filter(|next| *next <= span.last);
-            rest = next.map(|first| Span { first, last: span.last });
-            Some(index)
-        })
-    }
-
-    /// Goes over the entries of a span to the first that names a table or a frame of the library, or
-    /// any leaf if linear ones are to be reported. Most tables hold runs, so that entries are looked at
-    /// eight at a time: whether they go on as the eight before them, or follow from the first of them.
     #[inline(always)]
-    pub(crate) fn scan(&self, level: u32, span: Span, reports: bool) -> Scan<F> {
-        let leaf_step = F::address_field(entry_size(level));
-        let counts = |entry: Entry<F>| entry.is_linear_leaf(level) && !reports;
-        let mut leaves = 0_u64;
-        let mut place = span.first.get();
-        let (mut expected, mut step, mut leaves_of_eight) = (F::EMPTY, 0, 0_u64);
-        let (eights, rest) = self.slots(span).as_chunks::<8>();
-        let one_by_one = |slots: &[AtomicU64], place: usize, leaves: &mut u64| {
-            slots.iter().enumerate().find_map(|(offset, slot)| {
-                let entry = Entry::from_word(slot.load(Ordering::Relaxed));
-                if counts(entry) {
-                    *leaves = leaves.wrapping_add(1);
-                } else if !entry.is_plain() {
-                    return Index::at(place.wrapping_add(offset)).map(|index| (index, entry));
-                }
-                None
-            })
+    pub(crate) fn clean(&self, span: Span) {
+        if self.npt.noncoherent_walk {
+            self.npt.clean_lines(self.slots(span));
+        }
+    }
+}
+
+impl NestedPageTable {
+    #[cold]
+    #[inline(never)]
+    fn clean_lines(&self, slots: &[AtomicU64]) {
+        let va = slots.as_ptr().cast::<u8>().cast_mut();
+        self.host.clean(va, size_of_val(slots), Purpose::Table);
+    }
+
+    /// An entry, with everything that was written before it was.
+    #[inline(never)]
+    pub(super) fn entry<F: Format>(&self, page: Hpa, index: Index) -> Option<Entry<F>> {
+        Some(Table::open(self, page)?.load_acquire(index))
+    }
+
+    /// Writes an entry, after everything that was written before.
+    #[inline(never)]
+    pub(super) fn set<F: Format>(&self, page: Hpa, index: Index, entry: Entry<F>) -> Option<()> {
+        Table::open(self, page)?.store(index, entry);
+        Some(())
+    }
+
+    /// Writes entries at a distance of `step` (as a difference of words) from each other, after everything that
+    /// was written before.
+    #[inline(never)]
+    pub(super) fn fill<F: Format>(
+        &self,
+        page: Hpa,
+        span: Span,
+        first: Entry<F>,
+        step: u64,
+    ) -> Option<()> {
+        let table = Table::<F>::open(self, page)?;
+        fence(Ordering::Release);
+        let mut word = first.word();
+        let mut put = |slot: &AtomicU64| {
+            slot.store(word, Ordering::Relaxed);
+            word = word.wrapping_add(step);
         };
-        for eight in eights {
-            if let Some(next) = follows(eight, expected, step) {
-                expected = next;
-                leaves = leaves.wrapping_add(leaves_of_eight);
-                place = place.wrapping_add(eight.len());
-                continue;
-            }
-            let [first, ..] = eight;
-            let first = Entry::<F>::from_word(first.load(Ordering::Relaxed));
-            step = if first.is_hardware_visible() { leaf_step } else { 0 };
-            leaves_of_eight = if counts(first) { 8 } else { 0 };
-            match follows(eight, first.word(), step) {
-                Some(next) if counts(first) || first.is_plain() => {
-                    expected = next;
-                    leaves = leaves.wrapping_add(leaves_of_eight);
-                }
-                _ => {
-                    // Nothing follows from these.
-                    (expected, step, leaves_of_eight) = (F::EMPTY, 0, 0);
-                    if let Some(named) = one_by_one(eight, place, &mut leaves) {
-                        return Scan { leaves, named: Some(named) };
+        let (fours, rest) = table.slots(span).as_chunks::<4>();
+        for [a, b, c, d] in fours {
+            put(a);
+            put(b);
+            put(c);
+            put(d);
+        }
+        rest.iter().for_each(put);
+        table.clean(span);
+        Some(())
+    }
+
+    /// Writes the same entry everywhere in a page of a table that no walker sees yet.
+    #[inline(never)]
+    pub(crate) fn fill_unseen<F: Format>(&self, page: Hpa, entry: Entry<F>) -> Option<()> {
+        let table = Table::<F>::open(self, page)?;
+        repeat(table.slots(Span::ALL), entry.word());
+        table.clean(Span::ALL);
+        Some(())
+    }
+
+    /// Whether no entry of a span is occupied.
+    #[inline(never)]
+    pub(super) fn is_empty<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<bool> {
+        Some(Table::<F>::open(self, page)?.first_occupied(span, level).is_none())
+    }
+
+    /// Whether no entry outside a span is occupied; its neighbours answer first, most often.
+    #[inline(never)]
+    pub(super) fn is_empty_outside<F: Format>(
+        &self,
+        page: Hpa,
+        level: Level,
+        span: Span,
+    ) -> Option<bool> {
+        let table = Table::<F>::open(self, page)?;
+        let before = span.first.previous().map(|last| Span::new(Index::FIRST, last));
+        let after = span.last.next().map(|first| Span::new(first, Index::LAST));
+        let has = |span: Option<Span>| {
+            span.is_some_and(|span| table.first_occupied(span, level).is_some())
+        };
+        Some(neighbours(&table, level, span) == 0 && !has(before) && !has(after))
+    }
+
+    /// How many of the two entries beside a span are occupied.
+    #[inline(never)]
+    pub(super) fn neighbours<F: Format>(
+        &self,
+        page: Hpa,
+        level: Level,
+        span: Span,
+    ) -> Option<u32> {
+        Some(neighbours(&Table::<F>::open(self, page)?, level, span))
+    }
+
+    /// How many entries of a span are occupied.
+    #[inline(never)]
+    pub(super) fn count_occupied<F: Format>(
+        &self,
+        page: Hpa,
+        level: Level,
+        span: Span,
+    ) -> Option<u64> {
+        let table = Table::<F>::open(self, page)?;
+        let mut count = 0_u64;
+        table.for_each(span, |entry| {
+            count = count.wrapping_add(u64::from(!table.is_absent(entry, level)));
+        });
+        Some(count)
+    }
+
+    /// The first entry of a span that leads to a table, and that table's page; none if the span has no such
+    /// entry.
+    #[inline(never)]
+    pub(super) fn first_table<F: Format>(
+        &self,
+        page: Hpa,
+        level: Level,
+        span: Span,
+        broken: &Broken,
+    ) -> Option<Option<(Index, Hpa)>> {
+        let table = Table::<F>::open(self, page)?;
+        let mut rest = Some(span);
+        while let Some(index) = rest.and_then(|span| table.first_not_empty(span)) {
+            match table.load_acquire(index).way(level.get()) {
+                Way::Down(below) => return Some(Some((index, below))),
+                Way::Ends => {
+                    if let Some(below) = broken.table_at(page, index) {
+                        return Some(Some((index, below)));
                     }
                 }
+                Way::Corrupt => return None,
             }
-            place = place.wrapping_add(eight.len());
+            rest = span.behind(index);
         }
-        let named = one_by_one(rest, place, &mut leaves);
-        Scan { leaves, named }
-    }
-
-    #[inline(always)]
-    fn slots(&self, span: Span) -> &[AtomicU64] {
-        let count = span.count().min(ENTRIES.saturating_sub(span.first.get()));
-        // SAFETY: 1. `first + count` is at most 512; 2. as for `slot`.
-        unsafe {
-            let first = self.window.base().cast::<AtomicU64>().add(span.first.get());
-            core::slice::from_raw_parts(first.as_ptr(), count)
-        }
-    }
-
-    #[inline(always)]
-    fn clean(&self, span: Span) {
-        if self.noncoherent {
-            self.clean_lines(span);
-        }
-    }
-
-    #[cold]
-    fn clean_lines(&self, span: Span) {
-        let slots = self.slots(span);
-        let va = slots.as_ptr().cast::<u8>().cast_mut();
-        self.window.host().clean(va, size_of_val(slots), Purpose::Table);
+        Some(None)
     }
 }
 
-/// What comes after eight words at a distance of `step` from each other, if they are that, beginning with
-/// `first`.
 #[inline(always)]
-fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
-    let mut expected = first;
-    let mut difference = 0;
-    for slot in eight {
-        difference |= slot.load(Ordering::Relaxed) ^ expected;
-        expected = expected.wrapping_add(step);
-    }
-    (difference == 0).then_some(expected)
+fn neighbours<F: Format>(table: &Table<'_, F>, level: Level, span: Span) -> u32 {
+    let is_occupied = |index: Option<Index>| {
+        u32::from(index.is_some_and(|index| !table.is_absent(table.load(index), level)))
+    };
+    is_occupied(span.first.previous()).wrapping_add(is_occupied(span.last.next()))
 }
 
-/// An entry of a table in the host's direct map.
+/// An entry of a table in a direct map at an offset.
 #[inline(always)]
-pub(crate) fn read_direct<F: Format>(
-    direct: DirectMap,
-    page: HostPhysAddr,
-    index: Index,
-) -> Entry<F> {
-    let base = direct.place(page).cast::<AtomicU64>();
+pub(super) fn read_direct<F: Format>(offset: u64, page: Hpa, index: Index) -> Entry<F> {
+    let base = page.bits().wrapping_add(offset) as *const AtomicU64;
     // SAFETY: as for `Table::slot`; a table that went back stays readable, as the host declared where this
     // is called.
     let slot = unsafe { &*base.add(index.get()) };

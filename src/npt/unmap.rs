@@ -1,172 +1,118 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Taking away: detach, flush, reap.
 //!
-//! 1. The tables that the two cuts need are built ([`super::split`]); where both ends lie on boundaries
-//!    of entries nothing can fail from here on.
-//! 2. *Detach*, from the edges upward: a table goes whole when nothing outside the range stands in it;
-//!    nothing is written into it, its parent's entry becomes a dead one. In a table that stays,
-//!    reservations and traps are emptied, leaves and tables become dead entries: invalid for hardware,
-//!    with the address still in them.
+//! 1. Where an end of the range cuts an entry, the entry becomes a table ([`super::split`]); where both ends
+//!    are boundaries of entries nothing can fail from here on.
+//! 2. *Detach*, from the edges upward: a table goes whole when no entry outside the range is occupied; nothing is
+//!    written into it, its parent's entry becomes a dead one. With `AXAS_KEEP_TABLES` it stays, and its parent's
+//!    entry says that it is empty. In a table that stays, reservations and traps are emptied, leaves and tables
+//!    become dead entries: invalid for hardware, with the address still in them.
 //! 3. One flush, if hardware may hold anything of it.
-//! 4. *Reap*: each dead entry is emptied, then what it named goes back to the host.
+//! 4. *Reap* ([`super::reap`]): each dead entry is emptied, then what it named goes back to the host.
 
-use super::Engine;
+use super::NestedPageTable;
 use super::arch::Format;
-use super::edges::Edges;
-use super::edit::Edit;
-use super::entry::{Entry, State};
-use super::geometry::{Span, entry_size, table_size};
-use super::walk::{Run, end_of};
+use super::edges::{Arm, Edges};
+use super::entry::{Entry, Way};
+use super::reap::Remains;
+use super::split::Cut;
+use super::table::Table;
+use super::units::{GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
+use super::{add, subtract};
 use crate::abi::*;
-use crate::addr::{Bits, HostPhysAddr};
 use crate::error::{Error, Result};
-use crate::hal::{FlushRequest, Host, publish_tables};
+use crate::hal::{FlushRequest, publish_tables};
 use crate::sync::{Defect, Ordering, fence, planted};
 
-/// Whether hardware has to be told although nothing changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flush {
-    IfNeeded,
-    Always,
+/// What became of the edge tables of an arm.
+#[derive(Clone, Copy, Default)]
+struct Fates {
+    /// Tables that go: a bit for each level.
+    dead: u32,
+    /// Tables that became empty and stay.
+    kept: u32,
 }
 
-/// What stays where something goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remains {
-    Nothing,
-    /// What a dead or pending entry carries.
-    Reservation,
+/// A detachment in work.
+struct Detachment<'w> {
+    edges: &'w Edges,
+    request: &'w mut FlushRequest,
+    left: Fates,
+    right: Fates,
+    /// Entries are dead now.
+    has_dead: bool,
+    /// What entries say of the occupancy of tables cannot be relied on.
+    is_undo: bool,
 }
 
-/// Linear pages that are gone, reported to `released` in merged runs.
-pub(crate) struct Releases {
-    are_wanted: bool,
-    flags: axas_flags_t,
-    gpa: u64,
-    hpa: u64,
-    /// Of the run in hand; 0: there is none.
-    size: u64,
-}
-
-impl Releases {
-    pub(super) const fn none() -> Self {
-        Self { are_wanted: false, flags: 0, gpa: 0, hpa: 0, size: 0 }
+impl Detachment<'_> {
+    fn fates(&mut self, arm: Arm) -> &mut Fates {
+        if arm == Arm::Right { &mut self.right } else { &mut self.left }
     }
+}
 
-    pub(super) fn begin(&mut self, are_wanted: bool) {
-        self.are_wanted = are_wanted;
-        self.size = 0;
-    }
-
+impl NestedPageTable {
+    /// Removes whatever is in a range; hardware is told even if nothing was, if it is told `always`.
     #[inline(never)]
-    fn push(&mut self, host: &Host, gpa: u64, size: u64, hpa: u64, flags: axas_flags_t) {
-        let continues = self.gpa.wrapping_add(self.size) == gpa
-            && self.hpa.wrapping_add(self.size) == hpa
-            && self.flags == flags;
-        if continues && self.size != 0 {
-            self.size = self.size.wrapping_add(size);
-            return;
-        }
-        self.flush(host);
-        (self.gpa, self.size, self.hpa, self.flags) = (gpa, size, hpa, flags);
-    }
-
-    /// Reports the run in hand. No window is open here.
-    #[inline(never)]
-    fn flush(&mut self, host: &Host) {
-        if self.size != 0 {
-            host.released(&axas_mapping_t {
-                gpa: self.gpa,
-                size: self.size,
-                hpa: self.hpa,
-                flags: self.flags,
-                state: AXAS_STATE_LINEAR,
-                ..axas_mapping_t::default()
-            });
-        }
-        self.size = 0;
-    }
-}
-
-/// Entries that are read while a window is open and dealt with after it closed.
-pub(crate) type Batch = [u64; 8];
-
-impl<F: Format> Engine<'_, F> {
-    /// Removes whatever stands in `[start, end)`.
-    #[inline(always)]
-    pub(super) fn unmap(&self, work: &mut Work, start: u64, end: u64, flush: Flush) -> Result<()> {
-        let reports = self.npt.host.wants_released();
-        work.releases.begin(reports);
-        let has_dead = match self.leaf_table(start, end) {
-            Some(table) if self.stands_beside(table, Span::covering(start, end, 1))? => {
-                self.detach_in_table(table, start, end, reports)?
-            }
-            _ => {
-                work.edit = Edit::Detach { reports };
-                self.prepare_splits(work, start, end)?;
-                self.detach(work, start, end, flush)?;
-                true
-            }
-        };
-        if has_dead {
-            self.reap(work, start, end, Remains::Nothing)?;
-        }
-        work.releases.flush(&self.npt.host);
-        Ok(())
-    }
-
-    /// Removes what a call that failed put into `[start, end)`; nothing is reported.
-    #[inline(always)]
-    pub(super) fn undo(&self, work: &mut Work, start: u64, end: u64) -> Result<()> {
-        work.releases.begin(false);
-        work.splits.clear();
-        self.detach(work, start, end, Flush::IfNeeded)?;
-        self.reap(work, start, end, Remains::Nothing)
-    }
-
-    /// Detaches entries of a table of level 1 that stays; whether some are dead now.
-    #[inline(never)]
-    fn detach_in_table(
+    pub(crate) fn unmap<F: Format>(
         &self,
-        table: HostPhysAddr,
-        start: u64,
-        end: u64,
-        reports: bool,
-    ) -> Result<bool> {
-        let edited = self.detach_entries(table, 1, Span::covering(start, end, 1), reports)?;
-        let mut request = FlushRequest::new(start, end);
-        request.add(edited, 1);
-        self.issue_if(request, false, AXAS_FLUSH_UNMAP);
-        Ok(edited.dead)
+        work: &mut Work,
+        range: GpaRange,
+        always: bool,
+    ) -> Result<()> {
+        let mut request = FlushRequest::new(range);
+        self.split::<F>(work, range, &Cut::All, &mut request)?;
+        work.releases.begin(self.host.wants_released(), None);
+        self.detach_and_reap::<F>(work, range, request, always, false).ok_or(Error::BadState)
     }
 
-    /// Detaches the entries of a range: no CPU can reach them afterwards.
+    /// Removes what a map that failed put into a range.
+    #[cold]
     #[inline(never)]
-    fn detach(&self, work: &mut Work, start: u64, end: u64, flush: Flush) -> Result<()> {
-        let Work { edges, splits, releases, .. } = work;
-        let mut request = FlushRequest::new(start, end);
-        self.begin_splits(splits, &mut request)?;
-        let detached = self.detach_from_edges(edges, start, end, releases.are_wanted, &mut request);
-        self.issue_if(request, flush == Flush::Always, AXAS_FLUSH_UNMAP);
-        self.finish_splits(splits)?;
-        publish_tables();
-        self.end_generation();
-        detached
+    pub(super) fn undo_map<F: Format>(&self, work: &mut Work, range: GpaRange) {
+        work.releases.begin(false, None);
+        let request = FlushRequest::new(range);
+        // Where a table cannot be read, what hangs on it stays.
+        let _ = self.detach_and_reap::<F>(work, range, request, false, true);
+        let mut entries = 0_u64;
+        for page in 0..self.root_pages() {
+            let page = self.root.page(page);
+            let count = self.count_occupied::<F>(page, self.levels, Span::ALL);
+            entries = entries.wrapping_add(count.unwrap_or(0));
+        }
+        self.root_entries.store(entries, Ordering::Relaxed);
+    }
+
+    #[inline(never)]
+    fn detach_and_reap<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+        mut request: FlushRequest,
+        always: bool,
+        is_undo: bool,
+    ) -> Option<()> {
+        let detached = self.detach::<F>(work, range, &mut request, is_undo);
+        self.issue_if::<F>(request, always, AXAS_FLUSH_UNMAP);
+        self.mend::<F>(&mut work.broken)?;
+        let (outcome, has_dead) = detached;
+        if has_dead {
+            publish_tables();
+            self.end_generation();
+            self.reap::<F>(work, range, Remains::Nothing, false)?;
+            work.releases.report(&self.host);
+        }
+        outcome
     }
 
     /// Issues a request to all CPUs if one of them may hold anything of what changed, or anyway.
-    pub(super) fn issue_if(&self, request: FlushRequest, anyway: bool, reason: u32) {
+    pub(super) fn issue_if<F: Format>(&self, request: FlushRequest, anyway: bool, reason: u32) {
         if request.is_needed() || anyway {
-            self.issue(request, reason, AXAS_SCOPE_ALL);
+            self.issue::<F>(request, reason, AXAS_SCOPE_ALL);
         } else {
             request.cancel();
         }
-    }
-
-    /// Has everything flushed that CPUs may hold of a range in which nothing stands.
-    pub(super) fn flush_all(&self, start: u64, end: u64) {
-        self.issue(FlushRequest::new(start, end), AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
     }
 
     /// Lets readers without the lock know that tables are about to go: those that begin from here on see
@@ -176,184 +122,277 @@ impl<F: Format> Engine<'_, F> {
         if planted(Defect::GenerationStays) {
             return;
         }
-        let next = self.npt.generation.load(Ordering::Relaxed).wrapping_add(1);
-        self.npt.generation.store(next, Ordering::Release);
+        let next = self.generation.load(Ordering::Relaxed).wrapping_add(1);
+        self.generation.store(next, Ordering::Release);
         fence(Ordering::Release);
     }
 
-    #[inline(always)]
-    fn detach_from_edges(
-        &self,
-        edges: &mut Edges,
-        start: u64,
-        end: u64,
-        reports: bool,
-        request: &mut FlushRequest,
-    ) -> Result<()> {
-        let mut at = start;
-        while at < end {
-            at = self.find_edges(edges, at, end)?;
-            while self.detach_from_edge(edges, reports, request)? {}
-        }
-        Ok(())
-    }
-
-    /// Detaches what the next edge table holds of a range, if there is one. A table in which nothing else
-    /// stands goes whole: nothing is written into it.
+    /// Detaches the entries of a range: no CPU can reach them after the flush. Whether that ended well, and
+    /// whether entries are dead.
     #[inline(never)]
-    fn detach_from_edge(
-        &self,
-        edges: &mut Edges,
-        reports: bool,
-        request: &mut FlushRequest,
-    ) -> Result<bool> {
-        let Some(edge) = edges.next() else { return Ok(false) };
-        let (page, level) = (edge.page, edge.level);
-        let mut is_dying = level < self.levels();
-        for &cut in &edge.cuts {
-            if let Some((index, side)) = cut {
-                is_dying &=
-                    edges.is_dying_below(&edge, side) || self.entry(page, index)?.is_empty();
-            }
-        }
-        if is_dying && self.is_empty_outside(page, edge.span)? {
-            edges.mark_dying(&edge);
-            return Ok(true);
-        }
-        for &cut in &edge.cuts {
-            if let Some((index, side)) = cut
-                && edges.is_dying_below(&edge, side)
-            {
-                let entry = self.entry(page, index)?;
-                self.set_entry(page, index, entry.dead_table())?;
-                request.add_table();
-            }
-        }
-        if let Some(span) = edge.whole {
-            request.add(self.detach_entries(page, level, span, reports)?, level);
-        }
-        Ok(true)
-    }
-
-    /// Takes the entries of a range that are dead (or pending, where reservations remain) and gives back what
-    /// they name, in the order of addresses. Of what was detached only the tables on the edges are left.
-    #[inline(never)]
-    pub(super) fn reap(
+    fn detach<F: Format>(
         &self,
         work: &mut Work,
-        start: u64,
-        end: u64,
-        remains: Remains,
-    ) -> Result<()> {
-        work.cursor.begin(self, start, end);
-        while work.cursor.next(self)? {
-            while let Some((entry, gpa)) = self.take_dead(&mut work.cursor.run, remains)? {
-                let level = work.cursor.run.level;
-                if let State::DeadTable | State::PendingTable = entry.state(level) {
-                    let stop = end.min(gpa.wrapping_add(entry_size(level)));
-                    let below = level.wrapping_sub(1);
-                    self.release_below(work, entry.address(), below, start.max(gpa), stop)?;
-                } else {
-                    self.release_leaf(&mut work.releases, entry, level, gpa)?;
-                }
+        range: GpaRange,
+        request: &mut FlushRequest,
+        is_undo: bool,
+    ) -> (Option<()>, bool) {
+        let Work { edges, broken, .. } = work;
+        let mut has_dead = false;
+        let mut at = range.start;
+        while at < range.end {
+            let Some(end) = self.find_edges::<F>(edges, broken, range.from(at)) else {
+                return (None, has_dead);
+            };
+            at = end;
+            let mut detachment = Detachment {
+                edges,
+                request,
+                left: Fates::default(),
+                right: Fates::default(),
+                has_dead,
+                is_undo,
+            };
+            let outcome = self.detach_edges::<F>(&mut detachment);
+            has_dead = detachment.has_dead;
+            if outcome.is_none() {
+                return (None, has_dead);
             }
         }
-        Ok(())
+        (Some(()), has_dead)
     }
 
-    /// Gives back, or reports, what a leaf names that no walker sees.
+    /// From the edges upward: the right arm, the left one, and on towards the root as long as tables become
+    /// empty.
     #[inline(never)]
-    fn release_leaf(
-        &self,
-        releases: &mut Releases,
-        entry: Entry<F>,
-        level: u32,
-        gpa: u64,
-    ) -> Result<()> {
-        if !matches!(entry.state(level), State::Leaf | State::DeadLeaf | State::Pending) {
-            return Err(Error::BadState);
+    fn detach_edges<F: Format>(&self, detachment: &mut Detachment<'_>) -> Option<()> {
+        let Edges { fork, .. } = *detachment.edges;
+        let mut level = detachment.edges.lowest(Arm::Right);
+        while level < fork {
+            self.detach_edge::<F>(detachment, Arm::Right, level)?;
+            level = level.up();
         }
-        if entry.is_owned() {
-            self.release_frame(entry, level);
-            return Ok(());
-        }
-        self.ledger.discount_leaves(level, 1);
-        if releases.are_wanted {
-            let (size, hpa) = (entry_size(level), entry.address().bits());
-            let flags = entry.attributes(self.features()).flags();
-            releases.push(&self.npt.host, gpa, size, hpa, flags);
-        }
-        Ok(())
-    }
-
-    /// Gives back a table that no walker sees, with everything below it: what hangs on an entry before
-    /// the entry's table. Nothing stands in it outside `[start, end)`, of which a part lies in the table.
-    #[inline(never)]
-    pub(super) fn release_below(
-        &self,
-        work: &mut Work,
-        page: HostPhysAddr,
-        top: u32,
-        start: u64,
-        end: u64,
-    ) -> Result<()> {
-        let Work { path, below: run, releases, batch, .. } = work;
-        path.set(top, page);
-        let mut level = top;
-        let mut gpa = start;
+        level = detachment.edges.lowest(Arm::Left);
         loop {
-            let stop = end_of(gpa, table_size(level)).min(end);
-            let span = Span::covering(gpa, stop, level);
-            *run = Run { page: path.get(level), level, span, gpa, is_bare: false };
-            match self.scan(run, releases.are_wanted)? {
-                None => gpa = stop,
-                Some(entry) if level == 1 && entry.is_owned_page() => {
-                    gpa = run.gpa.wrapping_add(self.release_pages(run, batch)?);
-                }
-                Some(entry) if matches!(entry.state(level), State::Table | State::DeadTable) => {
-                    level = level.wrapping_sub(1);
-                    path.set(level, entry.address());
-                    gpa = run.gpa.max(start);
-                    continue;
-                }
-                Some(entry) => {
-                    self.release_leaf(releases, entry, level, run.gpa)?;
-                    gpa = run.gpa.wrapping_add(entry_size(level));
-                }
+            self.detach_edge::<F>(detachment, Arm::Left, level)?;
+            let Fates { dead, kept } = detachment.left;
+            if level == self.levels || level >= fork && (dead | kept) & level.bit() == 0 {
+                return Some(());
             }
-            while gpa >= end || gpa & table_size(level).wrapping_sub(1) == 0 {
-                self.check_releasable()?;
-                self.ledger.give_table(path.get(level));
-                if level == top {
-                    return Ok(());
-                }
-                level = level.wrapping_add(1);
-            }
+            level = level.up();
         }
     }
 
-    /// Gives back the library's pages at the beginning of a run of level 1; how many bytes that is.
+    /// Detaches what an edge table has of the range.
     #[inline(never)]
-    fn release_pages(&self, run: &Run, batch: &mut Batch) -> Result<u64> {
-        let mut pages = 0_u64;
-        let mut rest = Some(run.span);
-        while let Some(span) = rest {
-            let read = self.open(run.page)?.read(span, batch);
-            let next = span.first.after(read).filter(|next| *next <= span.last);
-            rest = next.map(|first| Span { first, ..span });
-            for word in batch.iter().take(read) {
-                let entry = Entry::<F>::from_word(*word);
-                if !entry.is_owned_page() {
-                    rest = None;
-                    break;
-                }
-                self.ledger.give_page(HostPhysAddr::from_bits(F::address(entry.word())));
-                pages = pages.wrapping_add(1);
+    fn detach_edge<F: Format>(
+        &self,
+        detachment: &mut Detachment<'_>,
+        arm: Arm,
+        level: Level,
+    ) -> Option<()> {
+        let edges = detachment.edges;
+        let page = edges.page(arm, level);
+        let whole = if level > edges.fork { None } else { edges.span(arm, level) };
+        let below = level.down().bit();
+        let is_gone = |fates: Fates| (fates.dead | fates.kept) & below != 0;
+        let left = (arm == Arm::Left && is_gone(detachment.left)).then(|| edges.cut(Arm::Left, level));
+        let has_right = arm == Arm::Right || level == edges.fork;
+        let right =
+            (has_right && is_gone(detachment.right)).then(|| edges.cut(Arm::Right, level));
+        let first = left.or(whole.map(|whole| whole.first)).or(right);
+        let last = right.or(whole.map(|whole| whole.last)).or(left);
+        let (Some(first), Some(last)) = (first, last) else { return Some(()) };
+        let touched = Span::new(first, last);
+        let mut gone = u64::from(left.is_some()).wrapping_add(u64::from(right.is_some()));
+        let mut becomes_empty = false;
+        if level < self.levels {
+            let occupancy = self.occupancy_of::<F>(detachment, arm, level)?;
+            becomes_empty =
+                self.becomes_empty::<F>(page, level, touched, whole, gone, occupancy)?;
+            if becomes_empty && !self.keeps_tables {
+                detachment.fates(arm).dead |= level.bit();
+                return Some(());
             }
         }
-        self.ledger.discount_leaves(1, pages);
-        self.ledger.discount_guest(pages);
-        self.ledger.count_released(pages);
-        Ok(pages.wrapping_mul(entry_size(1)))
+        if let Some(index) = left {
+            self.drop_child::<F>(detachment, page, index, detachment.left.dead & below != 0)?;
+        }
+        if let Some(index) = right {
+            self.drop_child::<F>(detachment, page, index, detachment.right.dead & below != 0)?;
+        }
+        if let Some(whole) = whole {
+            let count = self.detach_span::<F>(detachment, page, level, whole)?;
+            gone = gone.wrapping_add(count);
+        }
+        if level == self.levels {
+            subtract(&self.root_entries, gone);
+            return Some(());
+        }
+        if becomes_empty {
+            detachment.fates(arm).kept |= level.bit();
+        }
+        if gone == 0 { Some(()) } else { self.vacate::<F>(detachment, arm, level, touched, gone) }
+    }
+
+    /// What is known of the occupancy of an edge table below the root.
+    fn occupancy_of<F: Format>(
+        &self,
+        detachment: &Detachment<'_>,
+        arm: Arm,
+        level: Level,
+    ) -> Option<u64> {
+        let (page, index) = detachment.edges.parent(arm, level);
+        let entry = self.entry::<F>(page, index)?;
+        let is_known = entry.is_hardware_visible() && !detachment.is_undo;
+        Some(if is_known { entry.occupancy() } else { Entry::<F>::UNKNOWN })
+    }
+
+    /// Whether no entry of a table is occupied without those that go: `gone` cut ones and those of `whole`, all
+    /// of which are in `touched`.
+    #[inline(never)]
+    fn becomes_empty<F: Format>(
+        &self,
+        page: Hpa,
+        level: Level,
+        touched: Span,
+        whole: Option<Span>,
+        gone: u64,
+        occupancy: u64,
+    ) -> Option<bool> {
+        if occupancy == Entry::<F>::KEPT {
+            return Some(false);
+        }
+        if occupancy == Entry::<F>::UNKNOWN {
+            return self.is_empty_outside::<F>(page, level, touched);
+        }
+        let inside = match whole {
+            Some(whole) => self.count_occupied::<F>(page, level, whole)?,
+            None => 0,
+        };
+        let sum = gone.wrapping_add(inside);
+        if occupancy != Entry::<F>::RUN {
+            return Some(sum == occupancy);
+        }
+        Some(sum != 0 && self.neighbours::<F>(page, level, touched)? == 0)
+    }
+
+    /// Takes an entry that points to an edge table that became empty.
+    fn drop_child<F: Format>(
+        &self,
+        detachment: &mut Detachment<'_>,
+        page: Hpa,
+        index: Index,
+        is_dead: bool,
+    ) -> Option<()> {
+        let entry = self.entry::<F>(page, index)?;
+        if is_dead {
+            detachment.request.add_table();
+            detachment.has_dead = true;
+            self.set(page, index, entry.dead_table())
+        } else {
+            self.set(page, index, entry.with_occupancy(Entry::<F>::KEPT))
+        }
+    }
+
+    /// Counts off entries that went from a table, where the table is pointed to.
+    #[inline(never)]
+    fn vacate<F: Format>(
+        &self,
+        detachment: &Detachment<'_>,
+        arm: Arm,
+        level: Level,
+        touched: Span,
+        gone: u64,
+    ) -> Option<()> {
+        let (page, index) = detachment.edges.parent(arm, level);
+        let entry = self.entry::<F>(page, index)?;
+        if !entry.is_hardware_visible() {
+            return Some(());
+        }
+        let before = entry.occupancy();
+        let after = if before == Entry::<F>::KEPT {
+            before
+        } else if before == Entry::<F>::UNKNOWN || detachment.is_undo {
+            Entry::<F>::UNKNOWN
+        } else if before == Entry::<F>::RUN {
+            // What is left on one side of what went is a run.
+            let beside = self.neighbours::<F>(detachment.edges.page(arm, level), level, touched)?;
+            if beside > 1 { Entry::<F>::UNKNOWN } else { Entry::<F>::RUN }
+        } else {
+            before.saturating_sub(gone)
+        };
+        if after == before { Some(()) } else { self.set(page, index, entry.with_occupancy(after)) }
+    }
+
+    /// Makes the entries of a span dead, or empty if nothing remains to be done for them; how many were
+    /// occupied.
+    #[inline(never)]
+    fn detach_span<F: Format>(
+        &self,
+        detachment: &mut Detachment<'_>,
+        page: Hpa,
+        level: Level,
+        span: Span,
+    ) -> Option<u64> {
+        let reports = self.host.wants_released() && !detachment.is_undo;
+        let (mut occupied, mut linear) = (0_u64, 0_u64);
+        let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
+        let table = Table::<F>::open(self, page)?;
+        let mut dying = Dying::new();
+        table.update(span, |entry| {
+            if entry.is_empty() {
+                return entry;
+            }
+            occupied = occupied.wrapping_add(u64::from(!table.is_absent(entry, level)));
+            if !entry.is_hardware_visible() {
+                // What is dead or between break and make already is dealt with where it became so.
+                return if entry.is_plain() { Entry::EMPTY } else { entry };
+            }
+            if let Way::Down(_) = entry.way(level.get()) {
+                (has_table, has_dead) = (true, true);
+                return entry.dead_table();
+            }
+            has_leaf = true;
+            if entry.is_owned() || reports {
+                has_dead = true;
+                return dying.dead(entry, self.features);
+            }
+            linear = linear.wrapping_add(1);
+            Entry::EMPTY
+        });
+        drop(table);
+        self.discount_leaves(level, linear);
+        detachment.has_dead |= has_dead;
+        if has_leaf {
+            detachment.request.add_leaf(level);
+        }
+        if has_table {
+            detachment.request.add_table();
+        }
+        Some(occupied)
     }
 }
+
+/// What leaves become between detach and reap; most look like the one before.
+pub(super) struct Dying<F> {
+    attributes: u64,
+    like: Entry<F>,
+}
+
+impl<F: Format> Dying<F> {
+    pub(super) fn new() -> Self {
+        Self { attributes: u64::MAX, like: Entry::EMPTY }
+    }
+
+    /// What a leaf becomes.
+    #[inline(always)]
+    pub(super) fn dead(&mut self, leaf: Entry<F>, features: super::arch::Features) -> Entry<F> {
+        let attributes = leaf.word_without_address();
+        if attributes != self.attributes {
+            (self.attributes, self.like) = (attributes, leaf.dead(features));
+        }
+        self.like.moved_to(leaf.address())
+    }
+}
+

@@ -1,46 +1,40 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What exclusive calls work with. It lives in the space and not on the stack, for the stacks of many
-//! hosts are small; whoever holds the lock alone has it.
+//! What exclusive calls work with. It is in the space and not on the stack, for the stacks of many hosts are
+//! small; whoever holds the lock alone has it.
 
 use super::edges::Edges;
-use super::edit::Edit;
-use super::map::Path;
-use super::split::Splits;
-use super::unmap::{Batch, Releases};
-use super::walk::{Cursor, Run};
-use crate::hal::FrameList;
+use super::reap::{Batch, Releases};
+use super::replace::Replaced;
+use super::stock::Stock;
+use super::sweep::Sweep;
+use super::table::Broken;
+use super::units::{Hpa, PerLevel};
 
-/// The memory of one exclusive call; what an earlier one left in it means nothing.
+/// The memory of one exclusive call; what an earlier one left in it means nothing, but for the stock and
+/// broken entries: there are none between calls.
 pub(crate) struct Work {
-    pub(super) edit: Edit,
-    pub(super) cursor: Cursor,
     pub(super) edges: Edges,
-    pub(super) path: Path,
-    pub(super) splits: Splits,
+    pub(super) sweep: Sweep,
+    pub(super) path: PerLevel<Hpa>,
+    pub(super) broken: Broken,
+    pub(super) stock: Stock,
     pub(super) releases: Releases,
-    /// The entries in work of a table that goes.
-    pub(super) below: Run,
-    /// Some of them, read while a window is open and dealt with after it closed.
     pub(super) batch: Batch,
-    /// For tables; what is left at the end of a call goes back.
-    pub(super) tables: FrameList,
-    /// Where what a call put into an empty range ends, for the case that it fails.
-    pub(super) filled: u64,
+    pub(super) replaced: Replaced,
 }
 
 impl Work {
+    /// Nothing yet.
     pub(crate) const fn new() -> Self {
         Self {
-            edit: Edit::Publish,
-            cursor: Cursor::nowhere(),
             edges: Edges::none(),
-            path: Path::new(),
-            splits: Splits::none(),
+            sweep: Sweep::nowhere(),
+            path: PerLevel::new(Hpa::new(0)),
+            broken: Broken::NONE,
+            stock: Stock::empty(),
             releases: Releases::none(),
-            below: Run::NOWHERE,
             batch: [0; 8],
-            tables: FrameList::empty(),
-            filled: 0,
+            replaced: Replaced::nothing(),
         }
     }
 }

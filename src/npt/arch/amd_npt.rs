@@ -45,6 +45,8 @@ impl Format for AmdNpt {
     const OCCUPIED: u64 = PRESENT | KIND;
     const PERMISSIONS: u64 = WRITE | NO_EXECUTE;
     const OWNED: u64 = OWNED;
+    const OCCUPANCY_SHIFT: u32 = 52;
+    const OCCUPANCY_MAX: u64 = 127;
     const BUILTIN_FLUSH: bool = false;
 
     #[inline(always)]
@@ -113,6 +115,11 @@ impl Format for AmdNpt {
         let write = if permissions.contains(Permissions::WRITE) { WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { NO_EXECUTE };
         Ok(write | execute)
+    }
+
+    #[inline(always)]
+    fn sized(word: u64, level: u32) -> u64 {
+        if level > 1 { word | PAGE } else { word }
     }
 
     #[inline(always)]

@@ -114,6 +114,8 @@ impl Format for ArmStage2 {
     const OCCUPIED: u64 = VALID | KIND;
     const PERMISSIONS: u64 = S2AP_READ | S2AP_WRITE | XN;
     const OWNED: u64 = OWNED;
+    const OCCUPANCY_SHIFT: u32 = 51;
+    const OCCUPANCY_MAX: u64 = 255;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -177,6 +179,11 @@ impl Format for ArmStage2 {
         let write = if permissions.contains(Permissions::WRITE) { S2AP_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { XN_NONE };
         Ok(read | write | execute)
+    }
+
+    #[inline(always)]
+    fn sized(word: u64, level: u32) -> u64 {
+        if level > 1 { word & !TABLE_OR_PAGE } else { word }
     }
 
     #[inline(always)]

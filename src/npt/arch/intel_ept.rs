@@ -60,6 +60,8 @@ impl Format for IntelEpt {
     const OCCUPIED: u64 = RWX | KIND;
     const PERMISSIONS: u64 = RWX;
     const OWNED: u64 = OWNED;
+    const OCCUPANCY_SHIFT: u32 = 52;
+    const OCCUPANCY_MAX: u64 = 31;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -126,6 +128,11 @@ impl Format for IntelEpt {
             return Err(Error::Unsupported);
         }
         Ok(u64::from(permissions.bits()))
+    }
+
+    #[inline(always)]
+    fn sized(word: u64, level: u32) -> u64 {
+        if level > 1 { word | PAGE } else { word }
     }
 
     #[inline(always)]

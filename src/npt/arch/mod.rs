@@ -160,6 +160,11 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const PERMISSIONS: u64;
     /// Set in a leaf whose frame is the library's to free.
     const OWNED: u64;
+    /// Lowest of the software bits in which an entry that points to a table says how many of the table's
+    /// entries are occupied.
+    const OCCUPANCY_SHIFT: u32;
+    /// The largest value of these bits.
+    const OCCUPANCY_MAX: u64;
 
     /// Whether a walker uses the entry.
     fn is_valid(word: u64) -> bool;
@@ -177,6 +182,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     fn attributes(word: u64, features: Features) -> Attributes;
     /// The permission bits of a leaf.
     fn permissions(permissions: Permissions, features: Features) -> Result<u64>;
+    /// A leaf of level 1 as one of `level`.
+    fn sized(word: u64, level: u32) -> u64;
     /// The leaf of the level below at the same address with the same attributes.
     fn smaller_leaf(word: u64, level: u32) -> u64;
 

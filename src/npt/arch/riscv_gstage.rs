@@ -63,6 +63,8 @@ impl Format for RiscvGstage {
     const OCCUPIED: u64 = VALID | KIND;
     const PERMISSIONS: u64 = RWX;
     const OWNED: u64 = OWNED;
+    const OCCUPANCY_SHIFT: u32 = 8;
+    const OCCUPANCY_MAX: u64 = 3;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -127,6 +129,11 @@ impl Format for RiscvGstage {
     fn permissions(permissions: Permissions, _features: Features) -> Result<u64> {
         readable_if_writable(permissions)?;
         Ok(u64::from(permissions.bits()) << 1)
+    }
+
+    #[inline(always)]
+    fn sized(word: u64, _level: u32) -> u64 {
+        word
     }
 
     #[inline(always)]

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How far a call may go that has a budget of entries. Slices end on the boundaries of entries, so that
+//! a range done in slices comes out as if it had been done at once.
+
+use super::NestedPageTable;
+use super::arch::Format;
+use super::content::Content;
+use super::sweep::{Run, Sweep};
+use super::table::Broken;
+use super::units::{Gpa, GpaRange, Level};
+use super::work::Work;
+use crate::error::{Error, Result};
+
+/// Entries that may still be visited or written.
+pub(crate) struct Budget(pub(crate) u64);
+
+impl Budget {
+    fn take(&mut self, most: u64) -> u64 {
+        let taken = self.0.min(most);
+        self.0 = self.0.wrapping_sub(taken);
+        taken
+    }
+}
+
+/// What a visited entry costs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cost {
+    /// One, whatever it is.
+    Entry,
+    /// A reservation costs the frames that take its place.
+    Frames,
+}
+
+/// Where the budget ends if a range is filled with the largest whole entries up to level `most`.
+#[inline(never)]
+fn reach_filling(range: GpaRange, most: Level, budget: &mut Budget) -> Gpa {
+    let mut at = range.start;
+    while at < range.end && budget.0 != 0 {
+        let mut level = Level::dividing_address(at, most);
+        while level > Level::PAGE && range.end.minus(at) < level.size() {
+            level = level.down();
+        }
+        let stop = if level == most { range.end } else { range.end.min(at.end(level.up())) };
+        let whole = stop.minus(at).wrapping_shr(level.shift());
+        at = at.plus(budget.take(whole).wrapping_shl(level.shift()));
+    }
+    at
+}
+
+impl NestedPageTable {
+    /// Where a slice of a map ends. All of the rest is looked at, so that an overlap stops it before it
+    /// begins.
+    #[inline(never)]
+    pub(crate) fn reach_map<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+        budget: &mut Budget,
+    ) -> Result<Gpa> {
+        self.survey(&mut work.edges, content, range)?;
+        Ok(reach_filling(range, content.largest().min(self.levels), budget))
+    }
+
+    /// Where a slice of a map ends that takes frames up to a level.
+    #[inline(never)]
+    pub(crate) fn reach_populated<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        largest: Level,
+        range: GpaRange,
+        budget: &mut Budget,
+    ) -> Result<Gpa> {
+        self.survey(&mut work.edges, content, range)?;
+        Ok(reach_filling(range, largest, budget))
+    }
+
+    /// Where the budget ends if the entries of a range are visited one by one.
+    #[inline(never)]
+    pub(crate) fn reach_visiting<F: Format>(
+        &self,
+        sweep: &mut Sweep,
+        range: GpaRange,
+        cost: Cost,
+        budget: &mut Budget,
+    ) -> Option<Gpa> {
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            let run = sweep.run;
+            let stop = if cost == Cost::Entry {
+                let count = run.span.count() as u64;
+                match budget.take(count) {
+                    0 => Some(run.gpa),
+                    visited if visited < count => {
+                        let bytes = visited.wrapping_shl(run.level.shift());
+                        Some(run.gpa.base(run.level).plus(bytes))
+                    }
+                    _ => None,
+                }
+            } else {
+                self.reach_frames::<F>(&run, range, budget)?
+            };
+            if stop.is_some() {
+                return stop;
+            }
+        }
+        Some(range.end)
+    }
+
+    /// Where the budget ends in a run, if it does.
+    #[inline(never)]
+    fn reach_frames<F: Format>(
+        &self,
+        run: &Run,
+        range: GpaRange,
+        budget: &mut Budget,
+    ) -> Option<Option<Gpa>> {
+        let mut at = run.gpa;
+        for index in run.span.indices() {
+            if budget.0 == 0 {
+                return Some(Some(at));
+            }
+            let part = GpaRange::new(at, at.end(run.level).min(range.end));
+            let entry = self.entry::<F>(run.page, index)?;
+            if entry.is_reserved() {
+                let largest = Level::new(entry.reservation().largest).min(run.level);
+                let reached = reach_filling(part, largest, budget);
+                if reached < part.end {
+                    return Some(Some(reached));
+                }
+            } else {
+                budget.take(1);
+            }
+            at = part.end;
+        }
+        Some(None)
+    }
+
+    /// As [`NestedPageTable::reach_visiting`], for a call that costs as many entries as it visits.
+    pub(crate) fn reach<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+        cost: Cost,
+        budget: &mut Budget,
+    ) -> Result<Gpa> {
+        self.reach_visiting::<F>(&mut work.sweep, range, cost, budget).ok_or(Error::BadState)
+    }
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Every entry of a range, table by table: one walk for whatever looks at all of them.
+
+use super::NestedPageTable;
+use super::arch::Format;
+use super::table::Broken;
+use super::units::{Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
+
+/// Neighbouring entries of one table.
+#[derive(Clone, Copy)]
+pub(crate) struct Run {
+    pub(crate) page: Hpa,
+    pub(crate) level: Level,
+    pub(crate) span: Span,
+    /// The first address of the range that they cover.
+    pub(crate) gpa: Gpa,
+}
+
+impl Run {
+    pub(super) const NOWHERE: Self =
+        Self { page: Hpa::new(0), level: Level::PAGE, span: Span::ALL, gpa: Gpa::new(0) };
+
+    /// The first address that an entry of it covers.
+    #[inline(always)]
+    pub(super) fn gpa_of(&self, index: Index) -> Gpa {
+        let distance = (index.get() as u64).wrapping_sub(self.span.first.get() as u64);
+        self.gpa.base(self.level).plus(distance.wrapping_shl(self.level.shift()))
+    }
+}
+
+/// What a sweep comes to.
+#[derive(Clone, Copy)]
+pub(crate) enum Step {
+    /// Entries that do not point to tables.
+    Entries,
+    /// An entry that points to this table, to be entered or skipped before the next step.
+    Table(Hpa),
+    End,
+}
+
+/// A walk over all entries of a range, in the order of addresses, from table to table and not from the root
+/// to each page. No window is open between two steps.
+pub(crate) struct Sweep {
+    path: PerLevel<Hpa>,
+    level: Level,
+    gpa: Gpa,
+    end: Gpa,
+    followed: u64,
+    /// What the last step came to.
+    pub(crate) run: Run,
+}
+
+impl Sweep {
+    /// To be begun.
+    pub(crate) const fn nowhere() -> Self {
+        Self {
+            path: PerLevel::new(Hpa::new(0)),
+            level: Level::PAGE,
+            gpa: Gpa::new(0),
+            end: Gpa::new(0),
+            followed: 0,
+            run: Run::NOWHERE,
+        }
+    }
+
+    /// Begins anew, over a range of the space.
+    pub(crate) fn begin(&mut self, npt: &NestedPageTable, range: GpaRange) {
+        (self.level, self.gpa, self.end, self.followed) = (npt.levels, range.start, range.end, 0);
+    }
+
+    /// The tables from the root down to that of the last step, if that is not the root.
+    pub(super) fn path(&self) -> &PerLevel<Hpa> {
+        &self.path
+    }
+
+    /// Where the next step begins: behind what the last one came to, unless that was a table.
+    pub(crate) fn gpa(&self) -> Gpa {
+        self.gpa
+    }
+
+    /// Comes to the next entries that do not point to tables; whether there are more. Tables are entered.
+    #[inline(never)]
+    pub(crate) fn next<F: Format>(&mut self, npt: &NestedPageTable, broken: &Broken) -> Option<bool> {
+        loop {
+            match self.step::<F>(npt, broken)? {
+                Step::Entries => return Some(true),
+                Step::Table(table) => self.enter(npt, self.run.gpa, table)?,
+                Step::End => return Some(false),
+            }
+        }
+    }
+
+    /// Comes to the next part of the range.
+    #[inline(never)]
+    pub(crate) fn step<F: Format>(&mut self, npt: &NestedPageTable, broken: &Broken) -> Option<Step> {
+        if self.gpa >= self.end {
+            return Some(Step::End);
+        }
+        let (level, gpa) = (self.level, self.gpa);
+        let page = if level == npt.levels { npt.root_page(gpa) } else { self.path.get(level) };
+        let part = GpaRange::new(gpa, self.end.min(gpa.end(level.up())));
+        let mut span = part.span(level);
+        let first =
+            if level > Level::PAGE { npt.first_table::<F>(page, level, span, broken)? } else { None };
+        let mut next = part.end;
+        if let Some((index, table)) = first {
+            if index == span.first {
+                self.run = Run { page, level, span: Span::one(index), gpa };
+                return Some(Step::Table(table));
+            }
+            span = Span::new(span.first, index.previous()?);
+            let bytes = (span.count() as u64).wrapping_shl(level.shift());
+            next = gpa.base(level).plus(bytes);
+        }
+        self.run = Run { page, level, span, gpa };
+        self.go_on_at(npt, next);
+        Some(Step::Entries)
+    }
+
+    /// Goes on in a table that an entry of the last step points to, which covers an address.
+    #[inline(never)]
+    pub(crate) fn enter(&mut self, npt: &NestedPageTable, gpa: Gpa, table: Hpa) -> Option<()> {
+        self.followed = self.followed.wrapping_add(1);
+        // More tables than there are: damaged tables that point to each other.
+        if self.followed > npt.table_count() {
+            return None;
+        }
+        self.path.set(self.run.level, self.run.page);
+        self.level = self.run.level.down();
+        self.path.set(self.level, table);
+        self.gpa = gpa;
+        Some(())
+    }
+
+    /// Goes on behind the table that the last step came to.
+    pub(crate) fn skip(&mut self, npt: &NestedPageTable) {
+        self.go_on_at(npt, self.run.gpa.end(self.run.level));
+    }
+
+    /// Goes on at an address where entries of the table in work end.
+    fn go_on_at(&mut self, npt: &NestedPageTable, gpa: Gpa) {
+        self.gpa = gpa;
+        while self.level < npt.levels && gpa.is_aligned(self.level.up()) {
+            self.level = self.level.up();
+        }
+    }
+}
