@@ -425,11 +425,15 @@ WRAP(map_alloc, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags)
      (as, gpa, size, flags))
 WRAP(map_trap, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t cookie),
      (as, gpa, size, cookie))
+WRAP(map_trap_flags,
+     (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t cookie, axas_flags_t flags),
+     (as, gpa, size, cookie, flags))
 WRAP(unmap, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(protect, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags),
      (as, gpa, size, flags))
 WRAP(populate, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(discard, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
+WRAP(collect, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP_SOME(map_linear_some,
 	  (axas_t * as, axas_gpa_t gpa, axas_hpa_t hpa, uint64_t size, axas_flags_t flags,
 	   uint64_t budget, uint64_t *done),
@@ -448,6 +452,9 @@ WRAP_SOME(populate_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
 	  (as, gpa, size, budget, done))
 WRAP_SOME(discard_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
+	  (as, gpa, size, budget, done))
+WRAP_SOME(collect_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
 	  (as, gpa, size, budget, done))
 WRAP_LOOK(audit, (const axas_t *as), (as))
@@ -541,7 +548,8 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 	memset(&m, 0xa5, sizeof(m));
 	assert_int_equal(axas_query(as, gpa, &m), AXAS_OK);
 	assert_true(m.gpa <= gpa && gpa - m.gpa < m.size);
-	assert_int_equal(m.reserved[0] | m.reserved[1] | m.reserved[2], 0);
+	assert_int_equal(m.reserved0 | m.reserved[0] | m.reserved[1], 0);
+	assert_int_equal(m.level, r.outcome == WALK_LEAF ? r.level : 0);
 	if (r.outcome == WALK_LEAF) {
 		agree_leaf(s, gpa, &r, &m);
 	} else {

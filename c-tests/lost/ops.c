@@ -359,7 +359,7 @@ axas_fault_result_t guest_access(struct lost *l, axas_gpa_t gpa, axas_flags_t ac
 
 /* --- comparing ------------------------------------------------------------------------------- */
 
-static int continues(const axas_mapping_t *a, const axas_mapping_t *b)
+int run_continues(const axas_mapping_t *a, const axas_mapping_t *b)
 {
 	if (a->gpa + a->size != b->gpa || a->state != b->state || a->flags != b->flags ||
 	    a->cookie != b->cookie)
@@ -367,12 +367,8 @@ static int continues(const axas_mapping_t *a, const axas_mapping_t *b)
 	return a->hpa == AXAS_HPA_INVALID ? b->hpa == a->hpa : a->hpa + a->size == b->hpa;
 }
 
-void runs_add(struct runs *r, const axas_mapping_t *m)
+void runs_append(struct runs *r, const axas_mapping_t *m)
 {
-	if (r->count > 0 && continues(&r->run[r->count - 1], m)) {
-		r->run[r->count - 1].size += m->size;
-		return;
-	}
 	if (r->count == r->room) {
 		r->room = r->room == 0 ? 64 : 2 * r->room;
 		r->run = realloc(r->run, r->room * sizeof(*r->run));
@@ -380,6 +376,14 @@ void runs_add(struct runs *r, const axas_mapping_t *m)
 			abort();
 	}
 	r->run[r->count++] = *m;
+}
+
+void runs_add(struct runs *r, const axas_mapping_t *m)
+{
+	if (r->count > 0 && run_continues(&r->run[r->count - 1], m))
+		r->run[r->count - 1].size += m->size;
+	else
+		runs_append(r, m);
 }
 
 static uint32_t add_run(void *ctx, const axas_mapping_t *m)

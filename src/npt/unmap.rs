@@ -43,6 +43,7 @@ pub(crate) enum Remains {
 pub(crate) struct Releases {
     are_wanted: bool,
     flags: axas_flags_t,
+    level: u32,
     gpa: u64,
     hpa: u64,
     /// Of the run in hand; 0: there is none.
@@ -51,7 +52,7 @@ pub(crate) struct Releases {
 
 impl Releases {
     pub(super) const fn none() -> Self {
-        Self { are_wanted: false, flags: 0, gpa: 0, hpa: 0, size: 0 }
+        Self { are_wanted: false, flags: 0, level: 0, gpa: 0, hpa: 0, size: 0 }
     }
 
     pub(super) fn begin(&mut self, are_wanted: bool) {
@@ -60,16 +61,18 @@ impl Releases {
     }
 
     #[inline(never)]
-    fn push(&mut self, host: &Host, gpa: u64, size: u64, hpa: u64, flags: axas_flags_t) {
+    fn push(&mut self, host: &Host, gpa: u64, level: u32, hpa: u64, flags: axas_flags_t) {
+        let size = entry_size(level);
         let continues = self.gpa.wrapping_add(self.size) == gpa
             && self.hpa.wrapping_add(self.size) == hpa
-            && self.flags == flags;
+            && (self.flags, self.level) == (flags, level);
         if continues && self.size != 0 {
             self.size = self.size.wrapping_add(size);
             return;
         }
         self.flush(host);
-        (self.gpa, self.size, self.hpa, self.flags) = (gpa, size, hpa, flags);
+        (self.gpa, self.size, self.hpa) = (gpa, size, hpa);
+        (self.flags, self.level) = (flags, level);
     }
 
     /// Reports the run in hand. No window is open here.
@@ -82,6 +85,7 @@ impl Releases {
                 hpa: self.hpa,
                 flags: self.flags,
                 state: AXAS_STATE_LINEAR,
+                level: self.level,
                 ..axas_mapping_t::default()
             });
         }
@@ -279,9 +283,9 @@ impl<F: Format> Engine<'_, F> {
         }
         self.ledger.discount_leaves(level, 1);
         if releases.are_wanted {
-            let (size, hpa) = (entry_size(level), entry.address().bits());
+            let hpa = entry.address().bits();
             let flags = entry.attributes(self.features()).flags();
-            releases.push(&self.npt.host, gpa, size, hpa, flags);
+            releases.push(&self.npt.host, gpa, level, hpa, flags);
         }
         Ok(())
     }
