@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "ops.h"
 
+#include "counts.h"
+
 const char *const op_names[OP_KINDS] = {
 	"map_linear", "map_extents", "map_alloc lazy", "map_alloc populated",
 	"map_trap",   "unmap",       "protect",        "populate",
@@ -459,6 +461,11 @@ static int same_word(const struct lost *l, uint32_t level, uint64_t a, uint64_t 
 	if (x.kind == ENTRY_INVALID ||
 	    (x.kind == ENTRY_LEAF && host_at(&l->f.host, x.address) == NULL))
 		return a == b;
+	/* how much is known of a table depends on how it came to what it holds */
+	if (x.kind == ENTRY_TABLE) {
+		a &= ~count_mask((enum walk_format)l->f.cfg.format);
+		b &= ~count_mask((enum walk_format)l->f.cfg.format);
+	}
 	return (a & ~(x.address >> shift)) == (b & ~(y.address >> shift));
 }
 
