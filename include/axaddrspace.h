@@ -247,7 +247,9 @@
 #define AXAS_NO_HUGE_EXEC 1048576u
 
 /**
- * axas_map_linear: replace the mappings of the range.
+ * axas_map_linear, axas_map_alloc, axas_map_trap_flags: replace whatever is mapped, reserved or a trap in the
+ * range, in one operation for everybody: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and axas_query
+ * find the old or the new. Not in slices.
  */
 #define AXAS_REPLACE 2097152u
 
@@ -439,12 +441,29 @@
 #define AXAS_NO_WAIT 16u
 
 /**
+ * Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
+ * addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
+ * Tables that lie in the range of such a call whole go back, as without it. Kept tables count in table_frames
+ * and table_quota, also where a call lacks memory; axas_collect gives them back, axas_clear and axas_destroy
+ * too. To every call they are a hole.
+ */
+#define AXAS_KEEP_TABLES 64u
+
+/**
  * No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
  * on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE
  * is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
  * make a larger page executable is AXAS_ERR_UNSUPPORTED.
  */
 #define AXAS_SMALL_EXEC 128u
+
+/**
+ * EPT: the memory type of write-back pages is write-back whatever the guest's PAT says (IPAT, bit 6 of their
+ * entries); it is not for spaces with devices behind an IOMMU that does not snoop. Pages of another type
+ * still combine with the guest's. Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm,
+ * AXAS_FEATURE_ARM_FWB does the same. Source: Intel SDM vol. 3C, "EPT and Memory Typing".
+ */
+#define AXAS_IGNORE_GUEST_PAT 256u
 
 /**
  * HCR_EL2.FWB must be 1.
@@ -568,6 +587,11 @@
  * instruction fetch.
  */
 #define AXAS_ACCESS_EXECUTE 1024u
+
+/**
+ * The option `AXAS_IGNORE_GUEST_PAT`, which changes leaves as a feature does; no feature has bit 31.
+ */
+#define Features_IGNORE_GUEST_PAT (1 << 31)
 
 /**
  * A guest-physical address space. Opaque: pointers to it come from axas_create or axas_create_in.
@@ -778,16 +802,29 @@ typedef struct axas_mapping_t {
          */
         uint32_t state;
         /**
+         * Of AXAS_STATE_LINEAR and AXAS_STATE_OWNED, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
+         * 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
+         */
+        uint32_t level;
+        /**
          * Zero.
          */
-        uint64_t reserved[3];
+        uint32_t reserved0;
+        /**
+         * Zero.
+         */
+        uint64_t reserved[2];
 } axas_mapping_t;
 
 /**
  * Called after the flush for each run of linear pages that is no longer mapped, as it was mapped: by
- * axas_unmap, axas_clear, axas_destroy, and by axas_map_linear with AXAS_REPLACE for what stood in the range,
- * before the new mapping is there. There it is called also for pages that the same call maps to the same
- * frames again: take the references of the new mapping before the call. Not for memory of the library's,
+ * axas_unmap, axas_clear, axas_destroy, and by calls with AXAS_REPLACE for what they replaced. A page that
+ * such a call maps to the same frame at the same guest-physical address again is not reported, whatever
+ * else of it changed: the host keeps its reference. The same frame at another address of the range is
+ * reported: take references of the new mapping before the call.
+ *
+ * A run is pages side by side in guest and host memory, of one level (axas_mapping_t.level), one memory
+ * type and one set of permissions; runs come in the order of addresses. Not for memory of the library's,
  * which goes to dealloc_frame, and not by axas_protect and axas_discard. Runs with the space's lock held.
  */
 typedef void (*axas_released_fn)(void *ctx, const struct axas_mapping_t *run);
@@ -1231,7 +1268,7 @@ extern "C" {
  *   unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
  *   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
- *   AXAS_FEATURE_RISCV_SVNAPOT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
+ *   AXAS_FEATURE_RISCV_SVNAPOT, AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
  *   or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1;
  *   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
@@ -1259,8 +1296,8 @@ axas_status_t axas_create(const struct axas_config_t *config,
  *     required members, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits
  *     below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
- *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
- *     vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
+ *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
  *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1;
  *   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
@@ -1358,8 +1395,8 @@ AXAS_MUST_USE axas_status_t axas_hw_regs(const struct axas_t *space, struct axas
  *   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, struct_size too short,
  *     unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
- *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
- *     vmid that needs AXAS_FEATURE_ARM_VMID16;
+ *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT ask
@@ -1387,8 +1424,8 @@ axas_status_t axas_config_regs(const struct axas_config_t *config,
  *     two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE, unaligned, size 0,
  *     overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
- *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT, a
- *     vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
+ *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no lock, no callback. Later splits of huge pages take tables of their own.
@@ -1533,7 +1570,7 @@ axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
  *   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
  *   AXAS_REPLACE a frame of the library's that stands in the range;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
@@ -1543,11 +1580,14 @@ axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
  * changes on error. Whether host memory is a table of this space a map cannot know, and a guest that gets
  * one can write its own translation: the host's page allocator answers for that. axas_audit finds it.
  *
- * With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
- * taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map
- * of an empty range, under one hold of the lock: no call that takes it runs between (without it, by
- * AXAS_HAL_TABLES_STAY_READABLE, axas_translate and axas_query may find a hole), and faults meanwhile say
- * AXAS_FAULT_RETRY. What went is flushed (AXAS_FLUSH_UNMAP), then released or freed.
+ * With AXAS_REPLACE whatever stands in the range is replaced, in one operation for everybody: a fault
+ * meanwhile says AXAS_FAULT_RETRY; axas_translate, axas_query and the copies find the old page or the new
+ * one, or wait, with the lock and without it (AXAS_HAL_TABLES_STAY_READABLE). Where a page of the same size
+ * stands, its entry is exchanged: no frame is taken, and a range of such pages cannot fail for memory. Tables
+ * for the rest are taken before anything changes, never more than axas_tables_needed says. What went is
+ * flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm between the old entry and the new one, as
+ * break-before-make asks), then released or freed; nothing is flushed where no valid entry stood. A page
+ * that comes to the same frame again is not released.
  *
  * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt,
  * clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW, on RISC-V without Svvptc; with AXAS_REPLACE also
@@ -1594,20 +1634,26 @@ axas_status_t axas_map_extents(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
- *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC.
+ *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * The guest reads zeroes (unless AXAS_NO_ZERO). A lazy reservation takes no guest frames and only
  * the tables on its two edges, at most 2 * (levels - 1) besides the root, whatever its size. Nothing
- * changes on error; with AXAS_POPULATE a failure may have flushed. Lock class: exclusive. Callbacks:
- * as axas_map_linear.
+ * changes on error; with AXAS_POPULATE a failure may have flushed.
+ *
+ * With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
+ * the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
+ * flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are
+ * taken before the first page is replaced.
+ *
+ * Lock class: exclusive. Callbacks: as axas_map_linear.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_alloc(struct axas_t *space,
@@ -1646,6 +1692,36 @@ axas_status_t axas_map_trap(struct axas_t *space,
                             uint64_t cookie);
 
 /**
+ * axas_map_trap with options.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param cookie As for axas_map_trap.
+ * @param flags AXAS_REPLACE or 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * With AXAS_REPLACE whatever stands in the range becomes the trap, in one operation for everybody as
+ * axas_map_linear says: memory becomes an emulated device while vCPUs run, and an access finds the one or
+ * the other. What went is flushed, then released or freed. Nothing changes on error.
+ *
+ * Takes tables like a lazy reservation. Lock class: exclusive. Callbacks: as axas_map_trap, with
+ * AXAS_REPLACE also those of axas_unmap.
+ */
+AXAS_MUST_USE
+axas_status_t axas_map_trap_flags(struct axas_t *space,
+                                  axas_gpa_t gpa,
+                                  uint64_t size,
+                                  uint64_t cookie,
+                                  axas_flags_t flags);
+
+/**
  * Removes whatever stands in a range. Holes are fine.
  *
  * @param space The space.
@@ -1661,7 +1737,8 @@ axas_status_t axas_map_trap(struct axas_t *space,
  *
  * Cuts split areas and huge pages; what stays keeps its attributes. One tlb_flush (AXAS_FLUSH_UNMAP,
  * AXAS_SCOPE_ALL) if a valid entry changed; only then guest frames and empty tables go back and
- * released is called. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
+ * released is called. With AXAS_KEEP_TABLES an empty table stays if the range covers only a part of what it
+ * can map. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
  * dealloc_frame, released, and where an edge cuts alloc_frame, clean_range; phys_to_virt,
  * release_virt, relax.
  */
@@ -1750,13 +1827,39 @@ axas_status_t axas_discard(struct axas_t *space,
                            uint64_t size);
 
 /**
+ * Gives back tables that AXAS_KEEP_TABLES kept and that are empty.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+ * @return AXAS_OK, also where there is nothing to give back or the space keeps no tables;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Concerns every table that covers a part of the range and in which nothing is mapped, reserved or a trap;
+ * one below which a table stays, because that lies outside the range, stays too. Over all of the space no
+ * empty table is left; after axas_unmap of a range, over the same range, those are left that stood empty
+ * beside it. Takes no frame. Mappings do not change: faults meanwhile say AXAS_FAULT_RETRY, readers find
+ * what they found before. One tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, with tables_removed) if a table
+ * goes, and only then do the frames go back. Nothing changes on error.
+ *
+ * Lock class: exclusive. Callbacks: tlb_flush, dealloc_frame, phys_to_virt, release_virt, clean_range,
+ * relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_collect(struct axas_t *space,
+                           axas_gpa_t gpa,
+                           uint64_t size);
+
+/**
  * axas_map_linear in slices, without AXAS_REPLACE.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param hpa First host-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_map_linear.
+ * @param flags As for axas_map_linear, without AXAS_REPLACE.
  * @param budget Entries to visit or write at most, holes included; at least 1.
  * @param done Takes the bytes from gpa that are done, whatever the status; never null.
  * @return AXAS_OK: all of it is done;
@@ -1790,7 +1893,7 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_map_alloc.
+ * @param flags As for axas_map_alloc, without AXAS_REPLACE.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
@@ -1910,6 +2013,28 @@ axas_status_t axas_populate_some(struct axas_t *space,
  */
 AXAS_MUST_USE
 axas_status_t axas_discard_some(struct axas_t *space,
+                                axas_gpa_t gpa,
+                                uint64_t size,
+                                uint64_t budget,
+                                uint64_t *done);
+
+/**
+ * axas_collect in slices. A table that more than one slice covers goes with the last of them. Otherwise as
+ * axas_unmap_some.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
+ */
+AXAS_MUST_USE
+axas_status_t axas_collect_some(struct axas_t *space,
                                 axas_gpa_t gpa,
                                 uint64_t size,
                                 uint64_t budget,
@@ -2175,7 +2300,8 @@ axas_status_t axas_translate(const struct axas_t *space,
  * @param space The space.
  * @param gpa Any guest-physical address.
  * @param mapping Takes the entry: its first address and size, clipped to the space; a hole is
- *   AXAS_STATE_ABSENT with the size of the empty entry; untouched after an error.
+ *   AXAS_STATE_ABSENT with the size of the empty entry (over a table that AXAS_KEEP_TABLES kept, of one of
+ *   its entries or of all of it); untouched after an error.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: outside the space;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
  *
@@ -2199,7 +2325,8 @@ axas_status_t axas_query(const struct axas_t *space,
  * @return AXAS_OK, also when stopped; AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the
  *   space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
  *
- * Frames of AXAS_STATE_OWNED that happen to lie side by side are one run. Lock class: shared, for
+ * Frames of AXAS_STATE_OWNED that happen to lie side by side are one run; so are leaves of different
+ * levels (axas_mapping_t.level is 0 then). Lock class: shared, for
  * the whole walk. Callbacks: phys_to_virt, release_virt, relax.
  */
 AXAS_MUST_USE
@@ -2246,7 +2373,8 @@ AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_s
  * @param space The space.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
  *   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
- *   outside the space, an empty table, tables that point to each other, a page of the guest that is a table
+ *   outside the space, an empty table (but with AXAS_KEEP_TABLES), an entry that counts the occupied entries
+ *   of its table wrong, tables that point to each other, a page of the guest that is a table
  *   of the space, or counts that differ.
  *
  * Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that

@@ -570,7 +570,8 @@ fn nothing() -> axas_mapping_t {
 
 /// Whether the library writes such a leaf with some choice of features.
 fn is_leaf_of_ours<F: Format>(entry: Entry<F>, level: u32) -> bool {
-    [Features(0), Features(F::FEATURES)].into_iter().any(|features| {
+    let ignoring_pat = F::FEATURES | Features::IGNORE_GUEST_PAT;
+    [0, F::FEATURES, ignoring_pat].map(Features).into_iter().any(|features| {
         let attributes = entry.attributes(features);
         Entry::leaf_template(attributes, features, level, entry.is_owned())
             .is_ok_and(|leaf| leaf.at(entry.address()) == entry)

@@ -147,11 +147,14 @@ static void each_unknown_or_foreign_flag_is_invalid(void **state)
 				   AXAS_NO_HUGE_EXEC | AXAS_REPLACE | AXAS_NEED_LAZY;
 	const axas_extent_t extent = { .hpa = LINEAR_HPA, .size = PAGE };
 	static const axas_status_t bad = AXAS_ERR_INVALID_INPUT;
+	uint64_t done;
 	FIXTURE(f);
 
 	for (uint32_t bit = 0; bit < 32; bit++) {
 		const axas_flags_t flags = RW | 1u << bit;
 
+		if (1u << bit != AXAS_REPLACE)
+			assert_status(bad, axas_map_trap_flags(f->as, 0, PAGE, 0, 1u << bit));
 		if (!(known & 1u << bit)) {
 			assert_status(bad, axas_map_linear(f->as, 0, LINEAR_HPA, PAGE, flags));
 			assert_status(bad, axas_map_extents(f->as, 0, &extent, 1, flags));
@@ -164,7 +167,7 @@ static void each_unknown_or_foreign_flag_is_invalid(void **state)
 	assert_status(bad, axas_map_linear(f->as, 0, LINEAR_HPA, PAGE, RW | AXAS_NEED_LAZY));
 	assert_status(bad, axas_map_extents(f->as, 0, &extent, 1, RW | AXAS_REPLACE));
 	assert_status(bad, axas_map_extents(f->as, 0, &extent, 1, RW | AXAS_POPULATE));
-	assert_status(bad, axas_map_alloc(f->as, 0, PAGE, RW | AXAS_REPLACE));
+	assert_status(bad, axas_map_alloc_some(f->as, 0, PAGE, RW | AXAS_REPLACE, 1, &done));
 	assert_status(bad, axas_map_alloc(f->as, 0, PAGE, RW | AXAS_NEED_LAZY));
 	assert_status(bad, axas_map_alloc(f->as, 0, PAGE, RW | AXAS_HUGE_FRAMES | AXAS_NO_HUGE));
 	assert_status(bad, axas_map_linear(f->as, 0, LINEAR_HPA, PAGE,

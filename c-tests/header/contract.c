@@ -42,10 +42,12 @@ HAS_TYPE(axas_map_extents,
 	 int32_t (*)(axas_t *, uint64_t, const axas_extent_t *, size_t, uint32_t));
 HAS_TYPE(axas_map_alloc, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_map_trap, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t));
+HAS_TYPE(axas_map_trap_flags, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_unmap, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_protect, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_populate, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_discard, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_collect, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_map_linear_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_alloc_some,
@@ -55,6 +57,7 @@ HAS_TYPE(axas_protect_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_populate_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_discard_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_collect_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_tables_needed,
 	 int32_t (*)(const axas_config_t *, uint64_t, uint64_t, uint32_t, uint64_t *));
 HAS_TYPE(axas_audit, int32_t (*)(const axas_t *));
@@ -155,6 +158,9 @@ IS(AXAS_FRAMES_ARE_ZEROED, 2);
 IS(AXAS_NO_ZERO, 4);
 IS(AXAS_NONCOHERENT_WALK, 8);
 IS(AXAS_NO_WAIT, 16);
+IS(AXAS_KEEP_TABLES, 64);
+IS(AXAS_SMALL_EXEC, 128);
+IS(AXAS_IGNORE_GUEST_PAT, 256);
 IS(AXAS_PAGE_SIZE, 4096);
 IS(AXAS_HPA_INVALID, ~0ull);
 IS_UNSIGNED(AXAS_READ);
@@ -224,7 +230,10 @@ AFTER(axas_mapping_t, size, hpa);
 AFTER(axas_mapping_t, hpa, cookie);
 AFTER(axas_mapping_t, cookie, flags);
 AFTER(axas_mapping_t, flags, state);
-AFTER(axas_mapping_t, state, reserved);
+AFTER(axas_mapping_t, state, level);
+AFTER(axas_mapping_t, level, reserved0);
+AFTER(axas_mapping_t, reserved0, reserved);
+IS(offsetof(axas_mapping_t, level), 40);
 IS(sizeof(axas_mapping_t), 64);
 FIRST(axas_hw_regs_t, format);
 AFTER(axas_hw_regs_t, format, levels);

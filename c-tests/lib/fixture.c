@@ -128,3 +128,25 @@ axas_stats_t stats(const struct fixture *f)
 	assert_ok(axas_stats(f->as, &s));
 	return s;
 }
+
+uint64_t *entry_at(const struct fixture *f, uint32_t level, axas_gpa_t gpa)
+{
+	const struct walker w = space_walker(f->as);
+	uint64_t table = w.root, entries = w.root_entries;
+
+	for (uint32_t at = w.levels;; at--) {
+		const uint64_t index = (gpa >> (12 + 9 * (at - 1))) % entries;
+		uint64_t *words = host_at(&f->host, table);
+
+		if (at == level)
+			return &words[index];
+		if (!walker_is_table(&w, at, words[index], &table))
+			return NULL;
+		entries = 512;
+	}
+}
+
+uint64_t root_frames(const struct fixture *f)
+{
+	return 1ull << f->fc->root_order;
+}

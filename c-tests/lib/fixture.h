@@ -78,5 +78,9 @@ void expect_leaf(const struct fixture *f, axas_gpa_t gpa, uint64_t size, axas_hp
 /* The memory that the guest would see at gpa, or null if it is not in the pool. */
 uint8_t *guest_memory(const struct fixture *f, axas_gpa_t gpa);
 axas_stats_t stats(const struct fixture *f);
+/* The entry for gpa in the table of `level`, to be read or spoiled; null if there is no such table. */
+uint64_t *entry_at(const struct fixture *f, uint32_t level, axas_gpa_t gpa);
+/* Frames of the root, in units of 4 KiB. */
+uint64_t root_frames(const struct fixture *f);
 
 #endif

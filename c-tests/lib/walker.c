@@ -111,6 +111,8 @@ static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("EPT: page of a size this CPU has not");
 	if (type < 0)
 		return broken("EPT: memory type is reserved");
+	if (!(e & BIT(6)) != !(w->ignores_pat && type == MEM_WB))
+		return broken("EPT: IPAT is not what the space has");
 	if ((e & (BITS(11, 10) | BITS(62, 57))))
 		return broken("EPT: bits of a leaf outside 52-56 and 63");
 	if ((w->root_register & BIT(6)) && (e & BITS(9, 8)) != BITS(9, 8))
@@ -423,8 +425,15 @@ struct cursor {
 	uint32_t occupied;
 };
 
-/* The word of an entry that holds nothing: what an unused page of a table is filled with. */
-static uint64_t empty_word(const struct walker *w)
+int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table)
+{
+	const struct decoded d = decode(w, level, entry);
+
+	*table = d.address;
+	return d.kind == ENTRY_TABLE;
+}
+
+uint64_t walker_empty_entry(const struct walker *w)
 {
 	return w->format == WALK_EPT ? BIT(63) : 0;
 }
@@ -499,7 +508,7 @@ static void visit(const struct walker *w, const struct visitor *v)
 			continue;
 		}
 		e = read_entry(c->table, c->next++);
-		if (e == empty_word(w))
+		if (e == walker_empty_entry(w))
 			continue;
 		c->occupied = 1;
 		d = decode(w, level, e);

@@ -48,6 +48,7 @@ struct walker {
 	uint32_t npt_levels; /* on AMD the host's own paging mode decides */
 	uint32_t pa_bits;
 	uint32_t cpu;
+	int ignores_pat; /* EPT: write-back leaves have IPAT, and no others */
 	const void *(*at)(const void *ctx, uint64_t pa, uint64_t bytes);
 	const void *ctx;
 	/* derived by walker_start */
@@ -86,6 +87,11 @@ struct sweep {
 const char *walker_start(struct walker *w);
 struct walk walker_walk(const struct walker *w, uint64_t gpa);
 void walker_sweep(const struct walker *w, struct sweep *s);
+
+/* The word of an entry that holds nothing. */
+uint64_t walker_empty_entry(const struct walker *w);
+/* Whether an entry of a table of `level` points to a table, and where that is. */
+int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
 
 /* Each table that the hardware can reach, and each leaf's memory where leaf is not null. */
 typedef void (*walk_table_fn)(void *ctx, uint64_t pa, uint64_t bytes);

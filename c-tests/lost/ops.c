@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "ops.h"
 
+#include "counts.h"
+
 const char *const op_names[OP_KINDS] = {
 	"map_linear", "map_extents", "map_alloc lazy", "map_alloc populated",
 	"map_trap",   "unmap",       "protect",        "populate",
@@ -359,7 +361,7 @@ axas_fault_result_t guest_access(struct lost *l, axas_gpa_t gpa, axas_flags_t ac
 
 /* --- comparing ------------------------------------------------------------------------------- */
 
-static int continues(const axas_mapping_t *a, const axas_mapping_t *b)
+int run_continues(const axas_mapping_t *a, const axas_mapping_t *b)
 {
 	if (a->gpa + a->size != b->gpa || a->state != b->state || a->flags != b->flags ||
 	    a->cookie != b->cookie)
@@ -367,12 +369,8 @@ static int continues(const axas_mapping_t *a, const axas_mapping_t *b)
 	return a->hpa == AXAS_HPA_INVALID ? b->hpa == a->hpa : a->hpa + a->size == b->hpa;
 }
 
-void runs_add(struct runs *r, const axas_mapping_t *m)
+void runs_append(struct runs *r, const axas_mapping_t *m)
 {
-	if (r->count > 0 && continues(&r->run[r->count - 1], m)) {
-		r->run[r->count - 1].size += m->size;
-		return;
-	}
 	if (r->count == r->room) {
 		r->room = r->room == 0 ? 64 : 2 * r->room;
 		r->run = realloc(r->run, r->room * sizeof(*r->run));
@@ -380,6 +378,14 @@ void runs_add(struct runs *r, const axas_mapping_t *m)
 			abort();
 	}
 	r->run[r->count++] = *m;
+}
+
+void runs_add(struct runs *r, const axas_mapping_t *m)
+{
+	if (r->count > 0 && run_continues(&r->run[r->count - 1], m))
+		r->run[r->count - 1].size += m->size;
+	else
+		runs_append(r, m);
 }
 
 static uint32_t add_run(void *ctx, const axas_mapping_t *m)
@@ -455,6 +461,11 @@ static int same_word(const struct lost *l, uint32_t level, uint64_t a, uint64_t 
 	if (x.kind == ENTRY_INVALID ||
 	    (x.kind == ENTRY_LEAF && host_at(&l->f.host, x.address) == NULL))
 		return a == b;
+	/* how much is known of a table depends on how it came to what it holds */
+	if (x.kind == ENTRY_TABLE) {
+		a &= ~count_mask((enum walk_format)l->f.cfg.format);
+		b &= ~count_mask((enum walk_format)l->f.cfg.format);
+	}
 	return (a & ~(x.address >> shift)) == (b & ~(y.address >> shift));
 }
 

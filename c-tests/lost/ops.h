@@ -72,7 +72,10 @@ struct runs {
 };
 
 void runs_take(struct runs *r, const struct lost *l, axas_gpa_t gpa, uint64_t size);
-/* Appends to the last one where it continues that. */
+/* b says of what follows a what a says, the level of the leaves aside. */
+int run_continues(const axas_mapping_t *a, const axas_mapping_t *b);
+void runs_append(struct runs *r, const axas_mapping_t *m);
+/* Adds to the last one where it continues that. */
 void runs_add(struct runs *r, const axas_mapping_t *m);
 void runs_free(struct runs *r);
 /* Fails unless both say the same of a range; owned frames may be others where `any_frame`. */

@@ -170,28 +170,75 @@ static void an_invalid_entry_that_is_cached_is_seen_on_riscv_without_svvptc(void
 
 /* --- what the library does ------------------------------------------------------------------- */
 
-/* The runs that a call has to report: what stood in its range and was the host's. */
+/* Adds [gpa, gpa + size) of a leaf, or of leaves of one level, in the pieces that a cut makes of it. */
+static void add_pieces(struct runs *went, const axas_mapping_t *in, axas_gpa_t gpa,
+		       const uint64_t bytes, uint32_t level)
+{
+	const axas_gpa_t end = gpa + bytes;
+
+	while (gpa < end) {
+		axas_mapping_t m = *in;
+
+		m.level = level;
+		while (m.level > 1 &&
+		       (gpa % entry_size(m.level) != 0 || end - gpa < entry_size(m.level)))
+			m.level--;
+		/* whole ones of the level up to the end, or to where a larger one begins */
+		m.size = (end - gpa) & ~(entry_size(m.level) - 1);
+		if (m.level < level) {
+			const uint64_t larger =
+				entry_size(m.level + 1) - gpa % entry_size(m.level + 1);
+
+			m.size = larger < m.size ? larger : m.size;
+		}
+		m.gpa = gpa;
+		m.hpa = in->hpa + (gpa - in->gpa);
+		if (went->count > 0 && run_continues(&went->run[went->count - 1], &m) &&
+		    went->run[went->count - 1].level == m.level)
+			went->run[went->count - 1].size += m.size;
+		else
+			runs_append(went, &m);
+		gpa += m.size;
+	}
+}
+
+/*
+ * The runs that a call has to report: what stood in its range and was the host's, each of one level of
+ * leaves. A replace is silent of what it maps to the same frame again.
+ */
 static void expect_runs(struct lost *l, const struct op *op, struct runs *went)
 {
-	runs_take(went, l, op->gpa, op->size);
-	for (uint64_t i = 0; i < went->count; i++)
-		if (went->run[i].state != AXAS_STATE_LINEAR)
-			went->run[i--] = went->run[--went->count];
+	const struct walker w = space_walker(l->f.as);
+	struct runs all = { 0 };
+
+	runs_take(&all, l, op->gpa, op->size);
+	went->count = 0;
+	for (uint64_t i = 0; i < all.count; i++) {
+		const axas_mapping_t *m = &all.run[i];
+		const axas_gpa_t end = m->gpa + m->size;
+		axas_gpa_t gpa = m->gpa;
+
+		if (m->state != AXAS_STATE_LINEAR ||
+		    (op->kind == OP_REPLACE && m->hpa - m->gpa == op->value - op->gpa))
+			continue;
+		if (m->level != 0)
+			add_pieces(went, m, m->gpa, m->size, m->level);
+		while (m->level == 0 && gpa < end) {
+			const struct walk leaf = walker_walk(&w, gpa);
+			const axas_gpa_t next = (gpa | (leaf.size - 1)) + 1;
+
+			add_pieces(went, m, gpa, (next < end ? next : end) - gpa, leaf.level);
+			gpa = next;
+		}
+	}
+	runs_free(&all);
 }
 
-static int by_gpa(const void *a, const void *b)
-{
-	const axas_mapping_t *x = a, *y = b;
-
-	return x->gpa < y->gpa ? -1 : x->gpa > y->gpa;
-}
-
-/* Each run once, whole, and no other: as long as it was, not cut where tables end. */
+/* Each run once, whole, in order, and no other: as long as it was, not cut where tables end. */
 static void check_runs(struct lost *l, const struct op *op, struct runs *went)
 {
 	if (op->kind != OP_UNMAP && op->kind != OP_REPLACE)
 		went->count = 0;
-	qsort(went->run, went->count, sizeof(*went->run), by_gpa);
 	if (l->tlb.runs != went->count)
 		fail_msg("%s gpa %#llx size %#llx: %llu runs released, should be %llu",
 			 op_names[op->kind], (unsigned long long)op->gpa,
@@ -204,6 +251,7 @@ static void check_runs(struct lost *l, const struct op *op, struct runs *went)
 		assert_int_equal(is->size, was->size);
 		assert_int_equal(is->hpa, was->hpa);
 		assert_int_equal(is->flags, was->flags);
+		assert_int_equal(is->level, was->level);
 	}
 }
 

@@ -115,7 +115,9 @@ pub const AXAS_HUGE_FRAMES: u32 = 0x8_0000_u32;
 /// Where AXAS_EXECUTE is among the flags, 4 KiB pages only. Concerns this call alone: axas_protect does not
 /// know it and may make a large page executable. Against CVE-2018-12207 take AXAS_SMALL_EXEC.
 pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
-/// axas_map_linear: replace the mappings of the range.
+/// axas_map_linear, axas_map_alloc, axas_map_trap_flags: replace whatever is mapped, reserved or a trap in the
+/// range, in one operation for everybody: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and axas_query
+/// find the old or the new. Not in slices.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
@@ -207,11 +209,22 @@ pub const AXAS_NO_ZERO: u32 = 4_u32;
 pub const AXAS_NONCOHERENT_WALK: u32 = 8_u32;
 /// Calls return AXAS_ERR_AGAIN instead of waiting for the space.
 pub const AXAS_NO_WAIT: u32 = 16_u32;
+/// Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
+/// addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
+/// Tables that lie in the range of such a call whole go back, as without it. Kept tables count in table_frames
+/// and table_quota, also where a call lacks memory; axas_collect gives them back, axas_clear and axas_destroy
+/// too. To every call they are a hole.
+pub const AXAS_KEEP_TABLES: u32 = 64_u32;
 /// No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
 /// on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE
 /// is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
 /// make a larger page executable is AXAS_ERR_UNSUPPORTED.
 pub const AXAS_SMALL_EXEC: u32 = 128_u32;
+/// EPT: the memory type of write-back pages is write-back whatever the guest's PAT says (IPAT, bit 6 of their
+/// entries); it is not for spaces with devices behind an IOMMU that does not snoop. Pages of another type
+/// still combine with the guest's. Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm,
+/// AXAS_FEATURE_ARM_FWB does the same. Source: Intel SDM vol. 3C, "EPT and Memory Typing".
+pub const AXAS_IGNORE_GUEST_PAT: u32 = 256_u32;
 
 /// HCR_EL2.FWB must be 1.
 pub const AXAS_NEEDS_HCR_FWB: u32 = 1_u32;

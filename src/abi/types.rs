@@ -54,9 +54,13 @@ pub type axas_should_yield_fn = Option<unsafe extern "C" fn(ctx: *mut c_void) ->
 /// Called again and again while a call waits for the space's lock.
 pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// Called after the flush for each run of linear pages that is no longer mapped, as it was mapped: by
-/// axas_unmap, axas_clear, axas_destroy, and by axas_map_linear with AXAS_REPLACE for what stood in the range,
-/// before the new mapping is there. There it is called also for pages that the same call maps to the same
-/// frames again: take the references of the new mapping before the call. Not for memory of the library's,
+/// axas_unmap, axas_clear, axas_destroy, and by calls with AXAS_REPLACE for what they replaced. A page that
+/// such a call maps to the same frame at the same guest-physical address again is not reported, whatever
+/// else of it changed: the host keeps its reference. The same frame at another address of the range is
+/// reported: take references of the new mapping before the call.
+///
+/// A run is pages side by side in guest and host memory, of one level (axas_mapping_t.level), one memory
+/// type and one set of permissions; runs come in the order of addresses. Not for memory of the library's,
 /// which goes to dealloc_frame, and not by axas_protect and axas_discard. Runs with the space's lock held.
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
@@ -229,8 +233,13 @@ pub struct axas_mapping_t {
     pub flags: axas_flags_t,
     /// AXAS_STATE_ABSENT and the values that follow it.
     pub state: u32,
+    /// Of AXAS_STATE_LINEAR and AXAS_STATE_OWNED, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
+    /// 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
+    pub level: u32,
     /// Zero.
-    pub reserved: [u64; 3],
+    pub reserved0: u32,
+    /// Zero.
+    pub reserved: [u64; 2],
 }
 
 /// Counters of a space.

@@ -27,7 +27,9 @@ const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_NO_ZERO
     | AXAS_NONCOHERENT_WALK
     | AXAS_NO_WAIT
-    | AXAS_SMALL_EXEC;
+    | AXAS_KEEP_TABLES
+    | AXAS_SMALL_EXEC
+    | AXAS_IGNORE_GUEST_PAT;
 
 /// What a configuration comes to.
 struct Plan {
@@ -268,7 +270,12 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
     if config.features & F::UNSUPPORTED_FEATURES != 0 {
         return Err(Error::Unsupported);
     }
-    let features = Features(config.features);
+    let ignores_guest_pat = config.options & AXAS_IGNORE_GUEST_PAT != 0;
+    if ignores_guest_pat && !F::IGNORES_GUEST_PAT {
+        return Err(Error::Unsupported);
+    }
+    let more = if ignores_guest_pat { Features::IGNORE_GUEST_PAT } else { 0 };
+    let features = Features(config.features | more);
     F::check_vmid(config.vmid, features)?;
     if !is_page_aligned(config.base | config.size) || config.size == 0 {
         return Err(Error::InvalidInput);

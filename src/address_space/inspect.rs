@@ -210,6 +210,9 @@ impl Merge {
             (self.run, self.class) = (*next, class);
         } else if self.class == class && continues(&self.run, next) {
             self.run.size = self.run.size.wrapping_add(next.size);
+            if self.run.level != next.level {
+                self.run.level = 0;
+            }
         } else {
             return false;
         }
@@ -239,6 +242,7 @@ pub(crate) fn describe<F: Format>(
             hpa: entry.address().bits(),
             flags: entry.attributes(features).flags(),
             state: if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR },
+            level,
             ..nothing
         },
         State::Reserved | State::Pending | State::PendingTable => {

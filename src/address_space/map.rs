@@ -3,7 +3,7 @@
 //! promises, then the engine put to work, at once or in slices.
 
 use super::{AddressSpace, with_engine};
-use crate::abi::{axas_extent_t, axas_flags_t};
+use crate::abi::{AXAS_REPLACE, axas_extent_t, axas_flags_t};
 use crate::addr::is_page_aligned;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, Permissions, parse_permissions};
@@ -61,7 +61,8 @@ impl AddressSpace {
 
     /// Maps memory that the library takes from the host.
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        self.change(&self.plan_alloc(gpa, size, flags), gpa, size, None)
+        let operation = self.plan_alloc(gpa, size, flags, MapOptions::REPLACE);
+        self.change(&operation, gpa, size, None)
     }
 
     /// Maps memory that the library takes from the host in slices.
@@ -72,16 +73,24 @@ impl AddressSpace {
         flags: axas_flags_t,
         slices: &mut Slices,
     ) -> Result<()> {
-        let operation = self.plan_alloc(gpa, size, flags);
+        let operation = self.plan_alloc(gpa, size, flags, MapOptions::empty());
         self.change(&operation, gpa, size, Some(slices))
     }
 
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
-        let operation = u32::try_from(cookie)
-            .map_err(|_| Error::Unsupported)
-            .and_then(|cookie| self.plan_for(gpa, size, Operation::Trap { cookie }));
-        self.change(&operation, gpa, size, None)
+        self.map_trap_flags(gpa, size, cookie, 0)
+    }
+
+    /// Marks an emulated device, by a call that knows `AXAS_REPLACE`.
+    pub fn map_trap_flags(
+        &self,
+        gpa: u64,
+        size: u64,
+        cookie: u64,
+        flags: axas_flags_t,
+    ) -> Result<()> {
+        self.change(&self.plan_trap(gpa, size, cookie, flags), gpa, size, None)
     }
 
     /// Removes whatever stands in a range.
@@ -133,6 +142,16 @@ impl AddressSpace {
     pub fn discard_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let operation = self.plan_for(gpa, size, Operation::Discard);
         self.change(&operation, gpa, size, Some(slices))
+    }
+
+    /// Gives back the empty tables that cover a part of a range.
+    pub fn collect(&self, gpa: u64, size: u64) -> Result<()> {
+        self.change(&self.plan_collect(gpa, size), gpa, size, None)
+    }
+
+    /// Gives back the empty tables that cover a part of a range, in slices.
+    pub fn collect_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
+        self.change(&self.plan_collect(gpa, size), gpa, size, Some(slices))
     }
 
     /// Runs an operation until the range is done, the budget is used up or the host wants to do something
@@ -231,8 +250,14 @@ impl AddressSpace {
         Ok(Operation::MapExtents { extents, attributes, most_level })
     }
 
-    fn plan_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<Operation<'static>> {
-        let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES;
+    fn plan_alloc(
+        &self,
+        gpa: u64,
+        size: u64,
+        flags: axas_flags_t,
+        more_options: MapOptions,
+    ) -> Result<Operation<'static>> {
+        let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES | more_options;
         let flags = MapFlags::parse(flags, allowed)?;
         self.check_expressible(flags.attributes)?;
         let largest = if flags.options.contains(MapOptions::HUGE_FRAMES) {
@@ -241,12 +266,32 @@ impl AddressSpace {
             1
         };
         let reservation = Reservation { attributes: flags.attributes, largest };
+        if flags.options.contains(MapOptions::REPLACE) {
+            return self.plan_for(gpa, size, ()).and_then(|()| missing());
+        }
         let operation = if flags.options.contains(MapOptions::POPULATE) {
             Operation::MapPopulated(reservation)
         } else {
             Operation::Reserve(reservation)
         };
         self.plan_for(gpa, size, operation)
+    }
+
+    fn plan_trap(
+        &self,
+        gpa: u64,
+        size: u64,
+        cookie: u64,
+        flags: axas_flags_t,
+    ) -> Result<Operation<'static>> {
+        if flags & !AXAS_REPLACE != 0 {
+            return Err(Error::InvalidInput);
+        }
+        let cookie = u32::try_from(cookie).map_err(|_| Error::Unsupported)?;
+        if flags & AXAS_REPLACE != 0 {
+            return self.plan_for(gpa, size, ()).and_then(|()| missing());
+        }
+        self.plan_for(gpa, size, Operation::Trap { cookie })
     }
 
     fn plan_protection(
@@ -274,7 +319,15 @@ impl AddressSpace {
         self.plan_for(gpa, size, operation)
     }
 
-    fn plan_for<'a>(&self, gpa: u64, size: u64, operation: Operation<'a>) -> Result<Operation<'a>> {
+    fn plan_collect(&self, gpa: u64, size: u64) -> Result<Operation<'static>> {
+        gpa.checked_add(size).ok_or(Error::InvalidInput)?;
+        if size == 0 && is_page_aligned(gpa) {
+            return Ok(Operation::Unmap);
+        }
+        self.plan_for(gpa, size, ()).and_then(|()| missing())
+    }
+
+    fn plan_for<T>(&self, gpa: u64, size: u64, operation: T) -> Result<T> {
         self.checked_range(gpa, size)?;
         Ok(operation)
     }
@@ -297,6 +350,11 @@ impl AddressSpace {
         let most = with_format!(self.npt.format, F => Ok(F::max_leaf_level(features))).unwrap_or(1);
         largest_leaf(flags, most, self.npt.small_exec)
     }
+}
+
+/// What the engine cannot do yet: the operations of AXAS_REPLACE on reservations and traps, and of axas_collect.
+fn missing() -> Result<Operation<'static>> {
+    Err(Error::Unsupported)
 }
 
 /// The largest level of leaf that flags allow of those that a format has, in a space whose executable pages

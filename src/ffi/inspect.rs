@@ -55,7 +55,8 @@ pub unsafe extern "C" fn axas_translate(
 /// @param space The space.
 /// @param gpa Any guest-physical address.
 /// @param mapping Takes the entry: its first address and size, clipped to the space; a hole is
-///   AXAS_STATE_ABSENT with the size of the empty entry; untouched after an error.
+///   AXAS_STATE_ABSENT with the size of the empty entry (over a table that AXAS_KEEP_TABLES kept, of one of
+///   its entries or of all of it); untouched after an error.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: outside the space;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
 ///
@@ -83,7 +84,8 @@ pub unsafe extern "C" fn axas_query(
 /// @return AXAS_OK, also when stopped; AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the
 ///   space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
 ///
-/// Frames of AXAS_STATE_OWNED that happen to lie side by side are one run. Lock class: shared, for
+/// Frames of AXAS_STATE_OWNED that happen to lie side by side are one run; so are leaves of different
+/// levels (axas_mapping_t.level is 0 then). Lock class: shared, for
 /// the whole walk. Callbacks: phys_to_virt, release_virt, relax.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -162,7 +164,8 @@ pub unsafe extern "C" fn axas_stats(
 /// @param space The space.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
 ///   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
-///   outside the space, an empty table, tables that point to each other, a page of the guest that is a table
+///   outside the space, an empty table (but with AXAS_KEEP_TABLES), an entry that counts the occupied entries
+///   of its table wrong, tables that point to each other, a page of the guest that is a table
 ///   of the space, or counts that differ.
 ///
 /// Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 ///   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
 ///   AXAS_REPLACE a frame of the library's that stands in the range;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
-///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
@@ -27,11 +27,14 @@ use crate::error::{Error, Result};
 /// changes on error. Whether host memory is a table of this space a map cannot know, and a guest that gets
 /// one can write its own translation: the host's page allocator answers for that. axas_audit finds it.
 ///
-/// With AXAS_REPLACE whatever stands in the range goes first: all tables that the range could need are
-/// taken before anything changes (as many as axas_tables_needed says), then it is as axas_unmap and a map
-/// of an empty range, under one hold of the lock: no call that takes it runs between (without it, by
-/// AXAS_HAL_TABLES_STAY_READABLE, axas_translate and axas_query may find a hole), and faults meanwhile say
-/// AXAS_FAULT_RETRY. What went is flushed (AXAS_FLUSH_UNMAP), then released or freed.
+/// With AXAS_REPLACE whatever stands in the range is replaced, in one operation for everybody: a fault
+/// meanwhile says AXAS_FAULT_RETRY; axas_translate, axas_query and the copies find the old page or the new
+/// one, or wait, with the lock and without it (AXAS_HAL_TABLES_STAY_READABLE). Where a page of the same size
+/// stands, its entry is exchanged: no frame is taken, and a range of such pages cannot fail for memory. Tables
+/// for the rest are taken before anything changes, never more than axas_tables_needed says. What went is
+/// flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm between the old entry and the new one, as
+/// break-before-make asks), then released or freed; nothing is flushed where no valid entry stood. A page
+/// that comes to the same frame again is not released.
 ///
 /// Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt,
 /// clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW, on RISC-V without Svvptc; with AXAS_REPLACE also
@@ -97,20 +100,26 @@ pub unsafe extern "C" fn axas_map_extents(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
-///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC.
+///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
-///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// The guest reads zeroes (unless AXAS_NO_ZERO). A lazy reservation takes no guest frames and only
 /// the tables on its two edges, at most 2 * (levels - 1) besides the root, whatever its size. Nothing
-/// changes on error; with AXAS_POPULATE a failure may have flushed. Lock class: exclusive. Callbacks:
-/// as axas_map_linear.
+/// changes on error; with AXAS_POPULATE a failure may have flushed.
+///
+/// With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
+/// the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
+/// flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are
+/// taken before the first page is replaced.
+///
+/// Lock class: exclusive. Callbacks: as axas_map_linear.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_alloc(
@@ -159,6 +168,42 @@ pub unsafe extern "C" fn axas_map_trap(
     told("axas_map_trap", [gpa, size, cookie], outcome)
 }
 
+/// axas_map_trap with options.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param cookie As for axas_map_trap.
+/// @param flags AXAS_REPLACE or 0.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// With AXAS_REPLACE whatever stands in the range becomes the trap, in one operation for everybody as
+/// axas_map_linear says: memory becomes an emulated device while vCPUs run, and an access finds the one or
+/// the other. What went is flushed, then released or freed. Nothing changes on error.
+///
+/// Takes tables like a lazy reservation. Lock class: exclusive. Callbacks: as axas_map_trap, with
+/// AXAS_REPLACE also those of axas_unmap.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_map_trap_flags(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    cookie: u64,
+    flags: axas_flags_t,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    let outcome = unsafe { self::space(space) }
+        .and_then(|space| space.map_trap_flags(gpa, size, cookie, flags));
+    told("axas_map_trap_flags", [gpa, size, cookie, flags.into()], outcome)
+}
+
 /// Removes whatever stands in a range. Holes are fine.
 ///
 /// @param space The space.
@@ -174,7 +219,8 @@ pub unsafe extern "C" fn axas_map_trap(
 ///
 /// Cuts split areas and huge pages; what stays keeps its attributes. One tlb_flush (AXAS_FLUSH_UNMAP,
 /// AXAS_SCOPE_ALL) if a valid entry changed; only then guest frames and empty tables go back and
-/// released is called. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
+/// released is called. With AXAS_KEEP_TABLES an empty table stays if the range covers only a part of what it
+/// can map. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
 /// dealloc_frame, released, and where an edge cuts alloc_frame, clean_range; phys_to_virt,
 /// release_virt, relax.
 #[unsafe(no_mangle)]
@@ -283,6 +329,37 @@ pub unsafe extern "C" fn axas_discard(
     told("axas_discard", [gpa, size], outcome)
 }
 
+/// Gives back tables that AXAS_KEEP_TABLES kept and that are empty.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+/// @return AXAS_OK, also where there is nothing to give back or the space keeps no tables;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
+///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Concerns every table that covers a part of the range and in which nothing is mapped, reserved or a trap;
+/// one below which a table stays, because that lies outside the range, stays too. Over all of the space no
+/// empty table is left; after axas_unmap of a range, over the same range, those are left that stood empty
+/// beside it. Takes no frame. Mappings do not change: faults meanwhile say AXAS_FAULT_RETRY, readers find
+/// what they found before. One tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, with tables_removed) if a table
+/// goes, and only then do the frames go back. Nothing changes on error.
+///
+/// Lock class: exclusive. Callbacks: tlb_flush, dealloc_frame, phys_to_virt, release_virt, clean_range,
+/// relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_collect(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.collect(gpa, size));
+    told("axas_collect", [gpa, size], outcome)
+}
+
 /// Runs the budgeted form of a call.
 ///
 /// # Safety
@@ -315,7 +392,7 @@ unsafe fn some<const N: usize>(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param hpa First host-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags As for axas_map_linear.
+/// @param flags As for axas_map_linear, without AXAS_REPLACE.
 /// @param budget Entries to visit or write at most, holes included; at least 1.
 /// @param done Takes the bytes from gpa that are done, whatever the status; never null.
 /// @return AXAS_OK: all of it is done;
@@ -362,7 +439,7 @@ pub unsafe extern "C" fn axas_map_linear_some(
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags As for axas_map_alloc.
+/// @param flags As for axas_map_alloc, without AXAS_REPLACE.
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
@@ -398,7 +475,8 @@ pub unsafe extern "C" fn axas_map_alloc_some(
 }
 
 /// axas_unmap in slices: over all of a space it takes the space down while faults go on; axas_clear and
-/// axas_destroy then find nothing below the root. Each slice of 512 entries (all of the budget without
+/// axas_destroy then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that
+/// a slice cuts stay). Each slice of 512 entries (all of the budget without
 /// should_yield) is flushed once. Otherwise as axas_map_linear_some.
 ///
 /// @param space The space.
@@ -549,6 +627,41 @@ pub unsafe extern "C" fn axas_discard_some(
             budget,
             done,
             |space, slices| space.discard_some(gpa, size, slices),
+        )
+    }
+}
+
+/// axas_collect in slices. A table that more than one slice covers goes with the last of them. Otherwise as
+/// axas_unmap_some.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
+///   AXAS_ERR_BAD_STATE: corrupt table.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_collect_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(
+            "axas_collect_some",
+            |left| [gpa, size, left],
+            space,
+            budget,
+            done,
+            |space, slices| space.collect_some(gpa, size, slices),
         )
     }
 }

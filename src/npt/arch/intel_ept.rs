@@ -33,6 +33,8 @@ const TYPE_UC: u64 = 0;
 const TYPE_WC: u64 = 1 << TYPE_SHIFT;
 const TYPE_WT: u64 = 4 << TYPE_SHIFT;
 const TYPE_WB: u64 = 6 << TYPE_SHIFT;
+/// IPAT: the guest's PAT does not combine with the memory type.
+const IGNORE_PAT: u64 = 1 << 6;
 const PAGE: u64 = 1 << 7;
 const ACCESSED: u64 = 1 << 8;
 const DIRTY: u64 = 1 << 9;
@@ -51,6 +53,7 @@ impl Format for IntelEpt {
     const ID: FormatId = FormatId::Ept;
     const FEATURES: u32 =
         AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_EXECUTE_ONLY | AXAS_FEATURE_EPT_AD;
+    const IGNORES_GUEST_PAT: bool = true;
     const MIN_LEVELS: u32 = 4;
     const MAX_LEVELS: u32 = 5;
     const MAX_PA_BITS: u32 = 52;
@@ -96,6 +99,9 @@ impl Format for IntelEpt {
 
     fn leaf(attributes: Attributes, features: Features, level: u32) -> Result<u64> {
         let memory = match attributes.memory {
+            MemoryType::WriteBack if features.has(Features::IGNORE_GUEST_PAT) => {
+                TYPE_WB | IGNORE_PAT
+            }
             MemoryType::WriteBack => TYPE_WB,
             MemoryType::Device => TYPE_UC | SOFT_DEVICE,
             MemoryType::Uncached => TYPE_UC,

@@ -43,11 +43,14 @@ pub enum FormatId {
     RiscvGstage = crate::abi::AXAS_FORMAT_RISCV_GSTAGE,
 }
 
-/// Features that the host declared, as in `axas_config_t`.
+/// Features that the host declared, as in `axas_config_t`, and [`Features::IGNORE_GUEST_PAT`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(pub u32);
 
 impl Features {
+    /// The option `AXAS_IGNORE_GUEST_PAT`, which changes leaves as a feature does; no feature has bit 31.
+    pub const IGNORE_GUEST_PAT: u32 = 1 << 31;
+
     /// Whether a feature of `axas_config_t` was declared.
     pub const fn has(self, feature: u32) -> bool {
         self.0 & feature != 0
@@ -141,6 +144,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const FEATURES: u32;
     /// Those of them that would change nothing.
     const UNSUPPORTED_FEATURES: u32 = 0;
+    /// Leaves can overrule the guest's memory type.
+    const IGNORES_GUEST_PAT: bool = false;
     /// Fewest levels.
     const MIN_LEVELS: u32;
     /// Most levels.
