@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::npt::arch::with_format;
 use crate::npt::arch::{Features, Format, FormatId, Shape, ShapeRequest};
 use crate::npt::entry::{Entry, State};
-use crate::npt::geometry::{entry_size, pages, table_size};
+use crate::npt::units::Level;
 
 /// The words of one page of a table.
 pub type Page = [u64; 512];
@@ -291,7 +291,7 @@ impl Position {
             entry: Entry::from_word(*word),
             address: self.address.wrapping_add(index.wrapping_mul(size_of::<u64>() as u64)),
             level: self.level,
-            gpa: self.gpa.wrapping_add(index.wrapping_mul(entry_size(self.level))),
+            gpa: self.gpa.wrapping_add(index.wrapping_mul(Level::new(self.level).size())),
         })
     }
 }
@@ -369,7 +369,7 @@ impl<'a, F: Format> Reader<'a, F> {
         let Shape { levels, root_order, .. } = self.tables.shape;
         for page in 0..1_u64.wrapping_shl(root_order) {
             let address = self.tables.root.wrapping_add(page.wrapping_mul(PAGE_SIZE));
-            let gpa = page.wrapping_mul(table_size(levels));
+            let gpa = page.wrapping_mul(Level::new(levels).table_size());
             let mut path = Vec::from_iter(self.enter(address, levels, gpa));
             while let Some(position) = path.last_mut() {
                 match position.next() {
@@ -384,7 +384,7 @@ impl<'a, F: Format> Reader<'a, F> {
     /// Begins a table that was not begun before, if it is there.
     fn enter(&mut self, address: u64, level: u32, gpa: u64) -> Option<Position> {
         let mut note = |cause| {
-            let size = table_size(level);
+            let size = Level::new(level).table_size();
             let damage = Damage { cause, gpa, size, level, address, word: 0 };
             self.contents.note(damage, self.limits);
         };
@@ -430,7 +430,7 @@ impl<'a, F: Format> Reader<'a, F> {
     /// Notes what is wrong with an entry that is neither empty nor points to a table.
     fn check(&mut self, place: &Place<F>, state: State) {
         let Place { entry, level, gpa, .. } = *place;
-        let size = entry_size(level);
+        let size = Level::new(level).size();
         let Range { start, end } = self.tables.range;
         let is_inside = gpa >= start && gpa.wrapping_add(size) <= end;
         self.expect(place, Cause::OutsideSpace, is_inside);
@@ -457,7 +457,7 @@ impl<'a, F: Format> Reader<'a, F> {
             let damage = Damage {
                 cause,
                 gpa: place.gpa,
-                size: entry_size(place.level),
+                size: Level::new(place.level).size(),
                 level: place.level,
                 address: place.address,
                 word: place.entry.word(),
@@ -474,7 +474,7 @@ impl<'a, F: Format> Reader<'a, F> {
     /// Adds what an entry says, as far as it lies in the space.
     fn add(&mut self, place: &Place<F>, found: axas_mapping_t) {
         let Range { start, end } = self.tables.range;
-        let stop = place.gpa.wrapping_add(entry_size(place.level)).min(end);
+        let stop = place.gpa.wrapping_add(Level::new(place.level).size()).min(end);
         let gpa = place.gpa.max(start);
         if gpa >= stop {
             return;
@@ -491,7 +491,7 @@ impl<'a, F: Format> Reader<'a, F> {
             *leaves = leaves.wrapping_add(1);
         }
         if found.state == AXAS_STATE_OWNED {
-            stats.guest_frames = stats.guest_frames.wrapping_add(pages(place.level));
+            stats.guest_frames = stats.guest_frames.wrapping_add(Level::new(place.level).pages());
         }
         let level = page_level(&found, place.level);
         if !self.merge.adds(&found, level) {

@@ -8,19 +8,17 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use super::AddressSpace;
 use super::map::largest_leaf;
 use crate::abi::*;
-use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned, next_page};
+use crate::addr::{GuestRange, HostPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions};
-use crate::hal::{Counts, Host, Purpose, native_format, native_levels, native_pa_bits};
+use crate::hal::{DirectMap, Host, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
 use crate::npt::arch::{Features, Format, FormatId, RootState, Shape, ShapeRequest, with_format};
 use crate::npt::entry::Entry;
-use crate::npt::geometry::{Span, fresh_tables};
-use crate::npt::lock::Lock;
-use crate::npt::operation::Operation;
-use crate::npt::table::{Memory, Table};
+use crate::npt::lock::{Lock, Shard};
+use crate::npt::units::{Level, fresh_tables};
 use crate::npt::work::Work;
-use crate::npt::{NestedPageTable, registers};
+use crate::npt::{Counts, NestedPageTable, registers};
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
@@ -84,15 +82,18 @@ impl AddressSpace {
         let host_here = host.as_mut().map_err(|error| *error)?;
         let plan = plan_for(config, host_here);
         let plan = plan.as_ref().map_err(|error| *error)?;
-        let (place, handle) = match storage {
-            Some(place) => (place, None),
-            None => handle_of(host_here).map(|(place, handle)| (place, Some(handle)))?,
+        let (place, bytes, handle) = match storage {
+            Some((place, bytes)) => (place, bytes, None),
+            None => {
+                let (place, handle) = handle_of(host_here)?;
+                (place, PAGE_SIZE as usize, Some(handle))
+            }
         };
         // SAFETY: 1. large enough and aligned, checked in both cases; 2. ours, by the caller's promise or as
         // a frame just taken, reachable until it goes back (the host then has no windows that would close);
         // 3. the host is forgotten.
         let space = unsafe {
-            Self::place(place, plan, config, host_here, handle);
+            Self::place(place, bytes, plan, config, host_here, handle);
             place.as_ref()
         };
         core::mem::forget(host);
@@ -120,7 +121,7 @@ impl AddressSpace {
     pub unsafe fn destroy(place: NonNull<Self>) {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
-        if space.change(&Ok(Operation::Destroy), space.base(), space.size(), None).is_err() {
+        if space.remove_all(false).is_err() {
             logging::error(
                 c"axaddrspace::space",
                 "destroy: corrupt tables, frames are lost",
@@ -138,19 +139,19 @@ impl AddressSpace {
     /// Takes the root and empties it.
     #[inline(never)]
     fn take_root(&self) -> Result<HostPhysAddr> {
-        let ledger = self.ledger_alone();
         let order = self.npt.shape.root_order;
-        let root = ledger.take_root(order)?;
-        let memory = Memory { host: &self.npt.host, noncoherent: self.npt.noncoherent_walk };
-        let mut page = root.address();
-        for _ in 0..1_u64.wrapping_shl(order) {
-            with_format!(self.npt.format, F => {
-                Table::<F>::open(memory, page)
-                    .map(|table| table.fill_unseen(Span::ALL, Entry::EMPTY))
-            })?;
-            page = next_page(page);
+        let root = self.npt.take_root()?;
+        for page in 0..self.npt.root_pages() {
+            let filled = with_format!(self.npt.format, F => {
+                let page = root.page(page);
+                self.npt.fill_unseen(page, Entry::<F>::EMPTY).ok_or(Error::BadState)
+            });
+            if filled.is_err() {
+                self.npt.host.give(root, order, Purpose::Root);
+                return filled.map(|()| root);
+            }
         }
-        Ok(root.keep())
+        Ok(root)
     }
 
     /// Writes a new space, without a root, where it is to live.
@@ -161,39 +162,53 @@ impl AddressSpace {
     #[inline(never)]
     unsafe fn place(
         place: NonNull<Self>,
+        bytes: usize,
         plan: &Plan,
         config: &axas_config_t,
         host: &Host,
         handle: Option<HostPhysAddr>,
     ) {
         let has = |option| config.options & option != 0;
-        let direct_reads = host.direct_map().filter(|_| host.tables_stay_readable());
+        let direct = host.direct_map();
+        let is_direct = direct.is_some();
+        let noncoherent_walk = has(AXAS_NONCOHERENT_WALK);
         let space = place.as_ptr();
+        // SAFETY: the lines of the lock are behind the space in the same storage.
+        let lines = unsafe { place.add(1).cast() };
+        let room = bytes.saturating_sub(size_of::<Self>()) / size_of::<Shard>();
         // Member by member: whole, the space would be too large for the stacks of many hosts.
         // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
         // was initialised; 2. the lock writes all of itself; 3. nobody uses the host any more.
         unsafe {
-            Lock::place(&raw mut (*space).lock, has(AXAS_CALLER_LOCKED));
+            (&raw mut (*space).lock).write(Lock::over(lines, room, has(AXAS_CALLER_LOCKED)));
             (&raw mut (*space).npt).write(NestedPageTable {
-                host: core::ptr::read(host),
-                format: plan.format,
-                shape: plan.shape,
-                features: plan.features,
                 root: HostPhysAddr::from_usize(0),
-                vmid: AtomicU32::new(config.vmid),
-                tables: AtomicU64::new(0),
+                offset: direct.map_or(0, DirectMap::offset),
+                range: plan.range,
                 generation: crate::sync::AtomicU64::new(0),
-                direct_reads,
-                table_quota: plan.quota,
-                noncoherent_walk: has(AXAS_NONCOHERENT_WALK),
+                features: plan.features,
+                levels: Level::new(plan.shape.levels),
+                is_direct,
+                reads_unlocked: is_direct && host.tables_stay_readable(),
+                is_plain: !host.has_windows() && !noncoherent_walk,
+                noncoherent_walk,
                 small_exec: has(AXAS_SMALL_EXEC),
                 zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
+                keeps_tables: has(AXAS_KEEP_TABLES),
+                format: plan.format,
+                tables: AtomicU64::new(0),
+                table_quota: plan.quota,
+                root_entries: AtomicU64::new(0),
+                counts: Counts {
+                    allocated: AtomicU64::new(u64::from(handle.is_some())),
+                    ..Counts::default()
+                },
+                vmid: AtomicU32::new(config.vmid),
+                shape: plan.shape,
+                host: core::ptr::read(host),
             });
-            (&raw mut (*space).range).write(plan.range);
             (&raw mut (*space).options).write(config.options);
             (&raw mut (*space).handle).write(handle);
-            let allocated = AtomicU64::new(u64::from(handle.is_some()));
-            (&raw mut (*space).counts).write(Counts { allocated, ..Counts::default() });
             (&raw mut (*space).work).write(UnsafeCell::new(Work::new()));
         }
     }
@@ -211,13 +226,13 @@ unsafe fn give_handle(place: NonNull<AddressSpace>, handle: HostPhysAddr) {
 }
 
 /// Where a space may live in storage of the caller.
-fn checked_storage(storage: *mut u8, bytes: usize) -> Result<NonNull<AddressSpace>> {
+fn checked_storage(storage: *mut u8, bytes: usize) -> Result<(NonNull<AddressSpace>, usize)> {
     let place = NonNull::new(storage.cast::<AddressSpace>()).ok_or(Error::InvalidInput)?;
     let misaligned = place.addr().get() & (AXAS_STORAGE_ALIGN as usize).wrapping_sub(1) != 0;
     if misaligned || bytes < AXAS_STORAGE_SIZE as usize {
         return Err(Error::InvalidInput);
     }
-    Ok(place)
+    Ok((place, bytes))
 }
 
 /// Takes a frame for a handle, which [`AddressSpace::place`] counts.
@@ -335,7 +350,7 @@ pub fn tables_needed(
     if !is_page_aligned(gpa | size) || size == 0 || !is_inside {
         return Err(Error::InvalidInput);
     }
-    let below = fresh_tables(plan.shape.levels, gpa, range.end.bits(), leaf_level);
+    let below = fresh_tables(Level::new(plan.shape.levels), range, Level::new(leaf_level));
     Ok(below.saturating_add(1_u64.wrapping_shl(plan.shape.root_order)))
 }
 

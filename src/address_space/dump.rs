@@ -78,8 +78,8 @@ fn hex_digits(value: u64) -> u32 {
 impl AddressSpace {
     /// Prints the space, a line for each run of pages of equal state and size.
     pub fn dump(&self, write: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let (start, end) = (self.range.start.bits(), self.range.end.bits());
-        self.for_each_run(start, end, true, &mut |run, level| {
+        let end = self.npt.range.end.bits();
+        self.for_each_run(self.npt.range, true, &mut |run, level| {
             write(line(run, level, end).as_bytes());
             true
         })

@@ -4,62 +4,54 @@
 use core::sync::atomic::Ordering;
 
 use super::dump::page_level;
-use super::{AddressSpace, with_engine};
+use super::AddressSpace;
 use crate::abi::*;
-use crate::addr::{Bits, GuestPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
+use crate::addr::{Bits, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::npt::Engine;
+use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, with_format};
 use crate::npt::audit::Census;
 use crate::npt::entry::{Entry, State, Way};
-use crate::npt::geometry::{Index, entry_size, pages};
 use crate::npt::lock::FaultCounter;
-use crate::npt::walk::{Cursor, Found, Run};
+use crate::npt::look::Found;
+use crate::npt::sweep::{Run, Sweep};
+use crate::npt::table::Broken;
+use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 
 impl AddressSpace {
     /// Where an address is in host memory, and how many bytes lie side by side from there.
     #[inline(always)]
     pub fn translate(&self, gpa: u64) -> Result<(u64, u64)> {
-        if !self.has(gpa) {
-            return Err(Error::NotMapped);
-        }
+        let gpa = self.inside(gpa)?;
         let unlocked =
             with_format!(self.npt.format, F => Ok(self.npt.translate_unlocked::<F>(gpa)));
         let (hpa, level) = match unlocked {
-            Ok((hpa, level)) if level != 0 => (hpa, level),
+            Ok((hpa, level)) if level != 0 => (hpa, Level::new(level)),
             _ => self.translate_again(gpa)?,
         };
-        let size = entry_size(level);
-        Ok((hpa, size.wrapping_sub(gpa & size.wrapping_sub(1))))
+        Ok((hpa, gpa.end(level).minus(gpa)))
     }
 
     /// The address and the level of the leaf, where a walk without the lock found none.
     #[inline(never)]
-    fn translate_again(&self, gpa: u64) -> Result<(u64, u32)> {
+    fn translate_again(&self, gpa: Gpa) -> Result<(u64, Level)> {
         with_format!(self.npt.format, F => {
-            let found = self.find::<F>(gpa)?;
-            if !found.entry.is_hardware_visible() {
+            let Found { entry, level } = self.find::<F>(gpa)?;
+            if !entry.is_hardware_visible() {
                 return Err(Error::NotMapped);
             }
-            let offset = gpa.wrapping_sub(found.base(gpa));
-            Ok((found.entry.address().bits().wrapping_add(offset), found.level))
+            Ok((entry.address().plus(gpa.offset(level)).bits(), level))
         })
     }
 
     /// The entry that covers an address.
     pub fn query(&self, gpa: u64) -> Result<axas_mapping_t> {
-        if !self.has(gpa) {
-            return Err(Error::NotMapped);
-        }
-        self.look(gpa)
+        self.look(self.inside(gpa)?)
     }
 
     /// The cookie of the trap at an address.
     pub fn trap_cookie(&self, gpa: u64) -> Result<u64> {
-        if !self.has(gpa) {
-            return Err(Error::NotMapped);
-        }
-        match self.look(gpa)? {
+        match self.look(self.inside(gpa)?)? {
             found if found.state == AXAS_STATE_TRAP => Ok(found.cookie),
             _ => Err(Error::NotMapped),
         }
@@ -74,12 +66,12 @@ impl AddressSpace {
     /// Adds the counters up, with the lock held.
     fn count(&self) -> axas_stats_t {
         let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let counters = &self.counts;
+        let counters = &self.npt.counts;
         let [small, medium, large] = &counters.leaves;
         let resolved = self.lock.resolved();
         let huge = self.lock.sum(FaultCounter::Huge);
         let single = resolved.wrapping_sub(huge);
-        let from_faults = single.wrapping_add(huge.wrapping_mul(pages(2)));
+        let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
         let extra = self.lock.sum(FaultCounter::ExtraAllocated);
         let mut stats = axas_stats_t {
             table_frames: load(&self.npt.tables),
@@ -100,11 +92,11 @@ impl AddressSpace {
 
     /// Whether the tables are what this library wrote and the counters are right.
     pub fn audit(&self) -> Result<()> {
-        let (start, end) = (self.range.start.bits(), self.range.end.bits());
         let _guard = self.exclusive(true)?;
-        let ledger = self.ledger_alone();
         let mut census = Census::default();
-        with_engine!(self, &ledger, engine => engine.audit(start, end, &mut census))?;
+        with_format!(self.npt.format, F => {
+            self.npt.audit::<F>(self.npt.range, &mut census).ok_or(Error::BadState)
+        })?;
         if self.lock.is_caller_locked() || self.counts_agree(&census) {
             Ok(())
         } else {
@@ -132,7 +124,7 @@ impl AddressSpace {
         if !is_page_aligned(gpa | size) || !self.contains(range) {
             return Err(Error::InvalidInput);
         }
-        self.for_each_run(gpa, range.end.bits(), false, &mut |run, _| report(run))
+        self.for_each_run(range, false, &mut |run, _| report(run))
     }
 
     /// As [`AddressSpace::for_each`]; with `by_page` runs are also parted where the size of their pages
@@ -140,46 +132,45 @@ impl AddressSpace {
     #[inline(never)]
     pub(super) fn for_each_run(
         &self,
-        start: u64,
-        end: u64,
+        range: GpaRange,
         by_page: bool,
         report: &mut dyn FnMut(&axas_mapping_t, u32) -> bool,
     ) -> Result<()> {
         let _guard = self.shared()?;
-        // Who looks takes nothing: these counts stay as they are.
-        let ledger = self.ledger(&self.counts);
-        let cursor = with_engine!(self, &ledger, engine => Ok(Cursor::over(&engine, start, end)))?;
+        let mut sweep = Sweep::nowhere();
+        sweep.begin(&self.npt, range);
         let merge = Merge::default();
-        let mut runs = Runs { cursor, gpa: start, ended_by: None, by_page, merge };
-        while with_engine!(self, &ledger, engine => runs.next(&engine))?
-            && report(&runs.merge.run, runs.merge.class)
+        let mut runs = Runs { sweep, gpa: range.start, ended_by: None, by_page, merge };
+        while with_format!(self.npt.format, F => {
+            runs.next::<F>(&self.npt).ok_or(Error::BadState)
+        })? && report(&runs.merge.run, runs.merge.class)
         {}
         Ok(())
     }
 
-    fn has(&self, gpa: u64) -> bool {
-        self.range.contains(GuestPhysAddr::from_bits(gpa))
+    /// An address of the space.
+    #[inline(always)]
+    fn inside(&self, gpa: u64) -> Result<Gpa> {
+        let gpa = Gpa::new(gpa);
+        if self.npt.range.contains(gpa) { Ok(gpa) } else { Err(Error::NotMapped) }
     }
 
     /// The entry that covers an address of the space, clipped to the space.
-    fn look(&self, gpa: u64) -> Result<axas_mapping_t> {
+    fn look(&self, gpa: Gpa) -> Result<axas_mapping_t> {
         with_format!(self.npt.format, F => {
-            let found = self.find::<F>(gpa)?;
-            let base = found.base(gpa);
-            let end = base.wrapping_add(entry_size(found.level)).min(self.range.end.bits());
-            let start = base.max(self.range.start.bits());
-            let size = end.wrapping_sub(start);
-            let mapping = describe(found.entry, found.level, self.npt.features);
-            Ok(axas_mapping_t { gpa: start, size, ..mapping })
+            let Found { entry, level } = self.find::<F>(gpa)?;
+            let part = self.npt.range.part(gpa, level);
+            let mapping = describe(entry, level.get(), self.npt.features);
+            Ok(axas_mapping_t { gpa: part.start.bits(), size: part.size(), ..mapping })
         })
     }
 
     /// The entry that covers an address of the space: without the lock where the host's tables allow it,
     /// unless something changes too often or just there.
     #[inline(never)]
-    fn find<F: Format>(&self, gpa: u64) -> Result<Found<F>> {
+    fn find<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
         const ATTEMPTS: usize = 8;
-        if self.npt.direct_reads.is_some() {
+        if self.npt.reads_unlocked {
             for _ in 0..ATTEMPTS {
                 if let Some(found) = self.npt.walk_unlocked(gpa) {
                     return Ok(found);
@@ -187,7 +178,7 @@ impl AddressSpace {
             }
         }
         let _guard = self.shared()?;
-        self.npt.walk(gpa)
+        self.npt.walk(gpa).ok_or(Error::BadState)
     }
 }
 
@@ -264,9 +255,9 @@ pub(crate) fn describe<F: Format>(
 
 /// The runs of a range, one after the other, so that what is done with them is not done below the walk.
 struct Runs {
-    cursor: Cursor,
+    sweep: Sweep,
     /// Where the next entry begins.
-    gpa: u64,
+    gpa: Gpa,
     /// That entry, if it was looked at and the run ends with it.
     ended_by: Option<u64>,
     by_page: bool,
@@ -276,34 +267,33 @@ struct Runs {
 impl Runs {
     /// Comes to the next run, if there is one.
     #[inline(never)]
-    fn next<F: Format>(&mut self, engine: &Engine<'_, F>) -> Result<bool> {
+    fn next<F: Format>(&mut self, npt: &NestedPageTable) -> Option<bool> {
         self.merge = Merge::default();
-        while self.gpa < self.cursor.gpa() || self.cursor.next(engine)? {
-            let Run { page, level, .. } = self.cursor.run;
+        while self.gpa < self.sweep.gpa() || self.sweep.next::<F>(npt, &Broken::NONE)? {
+            let Run { page, level, .. } = self.sweep.run;
             let entry = match self.ended_by.take() {
                 Some(word) => Entry::from_word(word),
-                None => engine.entry(page, Index::of(self.gpa, level))?,
+                None => npt.entry::<F>(page, self.gpa.index(level))?,
             };
-            if let Way::Down(table) = entry.way(level) {
-                // A fault put it in the place of a reservation since the cursor came by.
-                self.cursor.enter_at(engine, self.gpa, table)?;
+            if let Way::Down(table) = entry.way(level.get()) {
+                // A fault put it in the place of a reservation since the sweep came by.
+                self.sweep.enter(npt, self.gpa, table)?;
                 continue;
             }
-            let base = self.gpa & !entry_size(level).wrapping_sub(1);
-            let end = base.wrapping_add(entry_size(level)).min(self.cursor.gpa());
-            let mut next = describe(entry, level, engine.features());
+            let end = self.gpa.end(level).min(self.sweep.gpa());
+            let mut next = describe(entry, level.get(), npt.features);
             if next.hpa != AXAS_HPA_INVALID {
-                next.hpa = next.hpa.wrapping_add(self.gpa.wrapping_sub(base));
+                next.hpa = Hpa::new(next.hpa).plus(self.gpa.offset(level)).bits();
             }
-            (next.gpa, next.size) = (self.gpa, end.wrapping_sub(self.gpa));
-            let class = if self.by_page { page_level(&next, level) } else { 0 };
+            (next.gpa, next.size) = (self.gpa.bits(), end.minus(self.gpa));
+            let class = if self.by_page { page_level(&next, level.get()) } else { 0 };
             if !self.merge.adds(&next, class) {
                 self.ended_by = Some(entry.word());
-                return Ok(true);
+                return Some(true);
             }
             self.gpa = end;
         }
-        Ok(self.merge.is_begun())
+        Some(self.merge.is_begun())
     }
 }
 

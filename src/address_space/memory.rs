@@ -4,7 +4,7 @@
 
 use super::{AddressSpace, Verdict};
 use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST};
-use crate::addr::{Bits, GuestPhysAddr};
+use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
@@ -12,7 +12,7 @@ use crate::npt::arch::{Format, with_format};
 use crate::npt::entry::State;
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
-use crate::npt::geometry::entry_size;
+use crate::npt::units::{Gpa, Hpa};
 
 /// The lock is given up after at most so many bytes.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -103,7 +103,7 @@ impl AddressSpace {
         access: Access,
         visit: &mut Visit<'_>,
     ) -> Result<()> {
-        if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
+        if !self.npt.range.contains(Gpa::new(gpa)) {
             return Err(Error::InvalidInput);
         }
         self.visit_next(gpa, bytes, access, &mut 0, visit).map(|_| ())
@@ -174,16 +174,17 @@ impl AddressSpace {
     /// What lies side by side from an address on, as far as one look goes; none in a reservation.
     #[inline(always)]
     fn piece<F: Format>(&self, gpa: u64, most: u64, needs: Permissions) -> Result<Option<Piece>> {
-        let (found, bytes) = self.npt.walk_run::<F>(gpa, most)?;
+        let gpa = Gpa::new(gpa);
+        let (found, bytes) = self.npt.walk_run::<F>(gpa, most).ok_or(Error::BadState)?;
         let entry = found.entry;
-        match entry.state(found.level) {
+        match entry.state(found.level.get()) {
             State::Leaf => {}
             State::Reserved => return Ok(None),
             _ => return Err(Error::NotMapped),
         }
-        let address = F::address(entry.word());
-        // What a table pointer looks like that somebody made a leaf of.
-        if address & entry_size(found.level).wrapping_sub(1) != 0 {
+        let address = Hpa::new(F::address(entry.word()));
+        // What a table pointer looks like that was made a leaf.
+        if address.offset(found.level) != 0 {
             return Err(Error::BadState);
         }
         let attributes = entry.attributes(self.npt.features);
@@ -194,8 +195,8 @@ impl AddressSpace {
         if owner == Owner::Host && attributes.memory.is_device() {
             return Err(Error::Unsupported);
         }
-        let offset = gpa.wrapping_sub(found.base(gpa));
-        Ok(Some(Piece { address: address.wrapping_add(offset), bytes, owner }))
+        let address = address.plus(gpa.offset(found.level)).bits();
+        Ok(Some(Piece { address, bytes, owner }))
     }
 
     /// A frame for the reservation at an address, filled with what goes there (`filled` bytes), or the verdict
@@ -209,8 +210,8 @@ impl AddressSpace {
         visit: &mut Visit<'_>,
         filled: &mut u64,
     ) -> core::result::Result<Prepared, Verdict> {
-        let end = gpa.wrapping_add(left);
-        let mut filling = Filling::new(gpa, end, access.needs, access.cleans, visit);
+        let start = Gpa::new(gpa);
+        let mut filling = Filling::new(start, start.plus(left), access.needs, access.cleans, visit);
         self.prepare_frame(&mut filling, filled)
     }
 

@@ -20,84 +20,45 @@ pub use memory::Access;
 use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t};
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::hal::{Counts, Host, Ledger};
+use crate::hal::Host;
 use crate::npt::arch::with_format;
-use crate::npt::lock::{ExclusiveGuard, Lock, SharedGuard};
-use crate::npt::operation::Operation;
+use crate::npt::lock::{ExclusiveGuard, LEAST_SHARDS, Lock, Shard, SharedGuard};
 use crate::npt::work::Work;
 use crate::npt::{NestedPageTable, registers};
-
-/// Runs code with the engine of the space's format.
-macro_rules! with_engine {
-    ($space:expr, $ledger:expr, $engine:ident => $body:expr) => {
-        match $space.npt.format {
-            #[cfg(feature = "intel-ept")]
-            $crate::npt::arch::FormatId::Ept => {
-                let $engine =
-                    $crate::npt::Engine::<$crate::npt::arch::IntelEpt>::new(&$space.npt, $ledger);
-                $body
-            }
-            #[cfg(feature = "amd-npt")]
-            $crate::npt::arch::FormatId::Npt => {
-                let $engine =
-                    $crate::npt::Engine::<$crate::npt::arch::AmdNpt>::new(&$space.npt, $ledger);
-                $body
-            }
-            #[cfg(feature = "arm-stage2")]
-            $crate::npt::arch::FormatId::ArmStage2 => {
-                let $engine =
-                    $crate::npt::Engine::<$crate::npt::arch::ArmStage2>::new(&$space.npt, $ledger);
-                $body
-            }
-            #[cfg(feature = "riscv-gstage")]
-            $crate::npt::arch::FormatId::RiscvGstage => {
-                let $engine = $crate::npt::Engine::<$crate::npt::arch::RiscvGstage>::new(
-                    &$space.npt,
-                    $ledger,
-                );
-                $body
-            }
-            #[allow(unreachable_patterns)] // Formats that are not built in: no space has one.
-            _ => Err($crate::error::Error::Unsupported),
-        }
-    };
-}
-pub(crate) use with_engine;
 
 /// A guest-physical address space. Lives where the host wants it; after creation there are only shared
 /// references to it, exclusiveness is a guard of its lock.
 #[repr(C, align(128))]
 pub struct AddressSpace {
-    lock: Lock,
     npt: NestedPageTable,
-    range: GuestRange,
+    lock: Lock,
     /// `AXAS_CALLER_LOCKED` and the values that follow it.
     options: u32,
     /// The frame that the handle lives in, if it is one of the host's.
     handle: Option<HostPhysAddr>,
-    /// What exclusive calls took and gave; the shards of the lock have what faults did.
-    counts: Counts,
     /// For whoever holds the lock alone.
     work: UnsafeCell<Work>,
 }
 
-const _: () = assert!(size_of::<AddressSpace>() <= AXAS_STORAGE_SIZE as usize);
+/// Bytes of a space with as few lines of its lock as there may be.
+const LEAST_BYTES: usize = size_of::<AddressSpace>() + LEAST_SHARDS * size_of::<Shard>();
+const _: () = assert!(LEAST_BYTES <= AXAS_STORAGE_SIZE as usize);
 const _: () = assert!(align_of::<AddressSpace>() <= AXAS_STORAGE_ALIGN as usize);
 
 impl AddressSpace {
     /// The guest-physical addresses of the space.
     pub fn range(&self) -> GuestRange {
-        self.range
+        self.npt.range
     }
 
     /// First address of the space.
     pub fn base(&self) -> u64 {
-        self.range.start.bits()
+        self.npt.range.start.bits()
     }
 
     /// Bytes of the space.
     pub fn size(&self) -> u64 {
-        self.range.end.bits().wrapping_sub(self.range.start.bits())
+        self.npt.range.end.bits().wrapping_sub(self.npt.range.start.bits())
     }
 
     /// Levels of tables.
@@ -128,13 +89,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Removes everything; the space is as new, counters go on.
-    pub fn clear(&self) -> Result<()> {
-        self.change(&Ok(Operation::Clear), self.base(), self.size(), None)
-    }
-
     fn contains(&self, range: GuestRange) -> bool {
-        range.start >= self.range.start && range.end <= self.range.end
+        range.start >= self.npt.range.start && range.end <= self.npt.range.end
     }
 
     /// A range of the space, in the order of checks that the interface promises.
@@ -167,16 +123,6 @@ impl AddressSpace {
         let host = &self.npt.host;
         let guard = self.lock.shared(self.no_wait(), || host.relax())?;
         Ok(Held { _guard: guard, host })
-    }
-
-    /// The ledger of a call that runs beside others and has counts of its own.
-    fn ledger<'a>(&'a self, counts: &'a Counts) -> Ledger<'a> {
-        Ledger::new(&self.npt.host, &self.npt.tables, self.npt.table_quota, counts)
-    }
-
-    /// The ledger of a call that runs alone.
-    fn ledger_alone(&self) -> Ledger<'_> {
-        Ledger::alone(&self.npt.host, &self.npt.tables, self.npt.table_quota, &self.counts)
     }
 }
 

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Page faults: verdicts, and the counters that cost the fewest operations.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use log::Level;
 
-use super::{AddressSpace, Verdict, with_engine};
+use super::{AddressSpace, Verdict};
 use crate::abi::axas_flags_t;
-use crate::addr::{Bits, GuestPhysAddr};
 use crate::error::Error;
 use crate::flags::Permissions;
-use crate::hal::Counts;
 use crate::logging;
-use crate::npt::fault::{Outcome, Prepared};
+use crate::npt::arch::with_format;
+use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
-use crate::npt::lock::{FaultCounter, Shard, SharedGuard};
+use crate::npt::lock::{FaultCounter, Shard};
+use crate::npt::units::Gpa;
 
 const CALL: &str = "axas_handle_page_fault";
 
@@ -48,21 +46,24 @@ impl AddressSpace {
         access: Permissions,
         prepared: Prepared,
     ) -> Verdict {
-        if !self.range.contains(GuestPhysAddr::from_bits(gpa)) {
+        let gpa = Gpa::new(gpa);
+        if !self.npt.range.contains(gpa) {
             return self.counted(Verdict::Unmapped);
         }
         let Some(guard) = self.lock.try_shared() else {
-            self.give_back(prepared);
+            self.give_back(gpa, prepared);
             return self.counted(Verdict::Retry);
         };
-        let counts = Counts::default();
-        let ledger = self.ledger(&counts);
-        let outcome =
-            with_engine!(self, &ledger, engine => Ok(engine.page_fault(gpa, access, prepared)))
-                .unwrap_or(Outcome { verdict: Verdict::Error, level: 1 });
-        self.leave(guard, &counts, outcome);
+        let mut fault = Fault::new(&self.npt, guard.shard(), gpa, access, prepared);
+        let verdict = with_format!(self.npt.format, F => Ok(fault.handle::<F>()))
+            .unwrap_or(Verdict::Error);
+        if verdict == Verdict::Resolved {
+            guard.leave_resolved();
+        } else {
+            count(guard.shard(), verdict);
+        }
         self.npt.host.report();
-        outcome.verdict
+        verdict
     }
 
     /// A filled frame for the fault at an address of the space, or the verdict where there is none to be had.
@@ -75,12 +76,11 @@ impl AddressSpace {
         let Some(guard) = self.lock.try_shared() else {
             return Err(self.counted(Verdict::Retry));
         };
-        let counts = Counts::default();
-        let ledger = self.ledger(&counts);
-        let prepared =
-            with_engine!(self, &ledger, engine => Ok(engine.filled_frame(filling, done)))
-                .unwrap_or(Err(Verdict::Error));
-        self.count_frames(guard.shard(), &counts, 0);
+        let nothing = Permissions::empty();
+        let start = filling.start();
+        let fault = Fault::new(&self.npt, guard.shard(), start, nothing, Prepared::NONE);
+        let prepared = with_format!(self.npt.format, F => Ok(fault.filled_frame::<F>(filling, done)))
+            .unwrap_or(Err(Verdict::Error));
         drop(guard);
         prepared.map_err(|verdict| {
             self.npt.host.report();
@@ -91,43 +91,13 @@ impl AddressSpace {
     /// Gives a frame back that was not installed.
     #[cold]
     #[inline(never)]
-    fn give_back(&self, prepared: Prepared) {
-        if let Some(frame) = prepared.frame() {
-            let counts = Counts::default();
-            drop(self.ledger(&counts).adopt(frame));
-            self.count_frames(self.lock.shard(), &counts, 0);
-        }
+    fn give_back(&self, gpa: Gpa, prepared: Prepared) {
+        Fault::new(&self.npt, self.lock.shard(), gpa, Permissions::empty(), prepared).give_back();
     }
 
-    /// Adds up what faults took and gave; a resolved one is counted with one page elsewhere.
-    #[inline(always)]
-    fn count_frames(&self, shard: &Shard, counts: &Counts, resolved: u64) {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        shard.add(FaultCounter::ExtraAllocated, load(&counts.allocated).wrapping_sub(resolved));
-        shard.add(FaultCounter::Released, load(&counts.released));
-        shard.add(FaultCounter::Flushes, load(&counts.flushes));
-    }
-
-    /// Counts a verdict where no reader entered.
-    #[inline(never)]
     fn counted(&self, verdict: Verdict) -> Verdict {
         count(self.lock.shard(), verdict);
         verdict
-    }
-
-    /// Leaves the shared side. A fault that took one page and nothing else costs no operation but the
-    /// one that leaves.
-    #[inline(always)]
-    fn leave(&self, guard: SharedGuard<'_>, counts: &Counts, outcome: Outcome) {
-        let shard = guard.shard();
-        let resolved = outcome.verdict == Verdict::Resolved;
-        self.count_frames(shard, counts, resolved.into());
-        if !resolved {
-            count(shard, outcome.verdict);
-            return;
-        }
-        shard.add(FaultCounter::Huge, u64::from(outcome.level > 1));
-        guard.leave_resolved();
     }
 }
 

@@ -7,7 +7,6 @@
 pub mod arena;
 mod callback;
 mod cpu;
-mod frames;
 pub(crate) mod host_frame;
 mod tlb;
 
@@ -16,7 +15,6 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 pub(crate) use cpu::{native_format, native_levels, native_pa_bits, publish_tables};
-pub(crate) use frames::{Counts, Frame, FrameList, Ledger, OwnedFrame};
 pub(crate) use tlb::FlushRequest;
 
 use arena::Arena;
@@ -64,6 +62,11 @@ pub(crate) struct DirectMap {
 }
 
 impl DirectMap {
+    /// Virtual less physical addresses.
+    pub(crate) fn offset(self) -> u64 {
+        self.offset
+    }
+
     /// Where a frame is.
     #[inline(always)]
     pub(crate) fn place(self, address: HostPhysAddr) -> *mut u8 {

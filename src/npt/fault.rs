@@ -113,6 +113,13 @@ impl<'a> Fault<'a> {
         Self { npt, shard, gpa, access, prepared, spare: prepared.frame(), level: npt.levels }
     }
 
+    /// Gives back the frame that was to be installed.
+    pub(crate) fn give_back(self) {
+        if let Some(frame) = self.spare {
+            self.give_guest(frame);
+        }
+    }
+
     /// Handles it.
     #[inline(never)]
     pub(crate) fn handle<F: Format>(&mut self) -> Verdict {

@@ -26,6 +26,11 @@ pub(crate) struct Filling<'f, 'v> {
 }
 
 impl<'f, 'v> Filling<'f, 'v> {
+    /// Where it starts.
+    pub(crate) fn start(&self) -> Gpa {
+        self.start
+    }
+
     /// Fills `[start, end)`.
     pub(crate) fn new(
         start: Gpa,

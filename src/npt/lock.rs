@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The reader-writer lock of a space.
 //!
-//! Many readers, each in one of eight cache lines, chosen by the stack it runs on; one writer, who
+//! Many readers, each in one of at least eight cache lines, chosen by the stack it runs on; one writer, who
 //! announces himself first and then waits for each line to drain, so that a stream of readers cannot
 //! starve him. A reader that sees a writer goes away again; whether it waits is up to the caller
 //! (page faults do not).
@@ -18,6 +18,7 @@
 //! Either the reader sees the writer or the writer sees the reader. A shard's word holds the readers in
 //! its low 16 bits and the faults they resolved above, so that a fault leaves with one operation.
 
+use core::ptr::NonNull;
 use core::sync::atomic;
 
 use crate::abi::axas_stats_t;
@@ -26,7 +27,10 @@ use crate::sync::{
     AtomicU32, AtomicU64, Defect, Ordering, chosen_lane, fence, planted, spin_loop, unless,
 };
 
-const SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
+/// Fewest lines.
+pub(crate) const LEAST_SHARDS: usize = if cfg!(loom) { 2 } else { 8 };
+/// Most lines that are of use.
+const MOST_SHARDS: usize = if cfg!(loom) { 2 } else { 256 };
 const READERS: u64 = 0xffff;
 const RESOLVED_SHIFT: u32 = 16;
 
@@ -87,13 +91,20 @@ impl FaultCounter {
     const COUNT: usize = Self::Flushes as usize + 1;
 }
 
-/// The lock; `caller_locked` spaces leave it open.
+/// The lock; `caller_locked` spaces leave it open. Its lines are behind the space, as many as there is room for.
 #[repr(C)]
 pub(crate) struct Lock {
     writer: AtomicU32,
     caller_locked: bool,
-    shards: [Shard; SHARDS],
+    /// The number of lines is a power of two; how far a hash of 64 bits is shifted for one of them.
+    hash_shift: u8,
+    first: NonNull<Shard>,
 }
+
+// SAFETY: 1. the lines are the lock's own for as long as it lives; 2. they are atomics.
+unsafe impl Send for Lock {}
+// SAFETY: as above.
+unsafe impl Sync for Lock {}
 
 /// Full barrier between an own store and a following load. On x86 the locked instruction before it
 /// is one; loom takes no account of it.
@@ -105,31 +116,28 @@ fn full_barrier(defect: Defect) {
 }
 
 impl Lock {
-    /// Writes an open lock.
+    /// An open lock whose lines are in memory with room for so many of them, at least [`LEAST_SHARDS`].
     ///
     /// # Safety
-    /// `place` is valid for writes, aligned, and nobody else's.
-    pub(crate) unsafe fn place(place: *mut Self, caller_locked: bool) {
-        // SAFETY: 1. by the caller's promise; 2. every member is written.
-        unsafe {
-            (&raw mut (*place).writer).write(AtomicU32::new(0));
-            (&raw mut (*place).caller_locked).write(caller_locked);
-            let shards = (&raw mut (*place).shards).cast::<Shard>();
-            for number in 0..SHARDS {
-                Shard::place(shards.add(number));
-            }
+    /// The memory is valid for writes, aligned, and nobody else's for as long as the lock lives.
+    pub(crate) unsafe fn over(first: NonNull<Shard>, room: usize, caller_locked: bool) -> Self {
+        let most = room.min(MOST_SHARDS) as u64;
+        let log = 63_u32.saturating_sub(most.leading_zeros());
+        for number in 0..1_usize.wrapping_shl(log) {
+            // SAFETY: by the caller's promise.
+            unsafe { Shard::place(first.as_ptr().add(number)) };
         }
+        let hash_shift = 64_u32.wrapping_sub(log) as u8;
+        Self { writer: AtomicU32::new(0), caller_locked, hash_shift, first }
     }
 
     /// An open lock.
     #[cfg(all(loom, test))]
     pub(crate) fn new(caller_locked: bool) -> Self {
-        let mut lock = core::mem::MaybeUninit::uninit();
-        // SAFETY: 1. the place is ours; 2. `place` writes every member.
-        unsafe {
-            Self::place(lock.as_mut_ptr(), caller_locked);
-            lock.assume_init()
-        }
+        let lines = std::boxed::Box::new([const { core::mem::MaybeUninit::<Shard>::uninit() }; MOST_SHARDS]);
+        let first = NonNull::from(std::boxed::Box::leak(lines)).cast();
+        // SAFETY: leaked, with room for so many.
+        unsafe { Self::over(first, MOST_SHARDS, caller_locked) }
     }
 
     /// Whether the host holds a lock of its own.
@@ -137,16 +145,23 @@ impl Lock {
         self.caller_locked
     }
 
+    /// All lines.
+    fn shards(&self) -> &[Shard] {
+        let count = 1_usize.wrapping_shl(64_u32.wrapping_sub(self.hash_shift.into()));
+        // SAFETY: as many as `over` wrote; they live as long as the lock.
+        unsafe { core::slice::from_raw_parts(self.first.as_ptr(), count) }
+    }
+
     /// The line of this CPU: vCPU threads and CPUs have stacks of their own.
     #[inline(always)]
     pub(crate) fn shard(&self) -> &Shard {
         let on_stack = 0_u8;
         let stack = ((&raw const on_stack).addr() as u64) >> 14;
-        let hash = chosen_lane().unwrap_or(stack.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 61);
-        match self.shards.get(hash as usize) {
-            Some(shard) => shard,
-            None => &self.shards[0],
-        }
+        let hash = stack.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_shr(self.hash_shift.into());
+        let number = chosen_lane().unwrap_or(hash);
+        // SAFETY: 1. what is left of the hash is less than the number of lines, as is every lane that a model
+        // chooses; 2. the lines live as long as the lock.
+        unsafe { self.first.add(number as usize).as_ref() }
     }
 
     /// Enters beside other readers, unless a writer is there.
@@ -202,7 +217,7 @@ impl Lock {
         if planted(Defect::ReadersNotAwaited) {
             return Ok(guard);
         }
-        for shard in &self.shards {
+        for shard in self.shards() {
             while shard.word.load(Ordering::SeqCst) & READERS != 0 {
                 if no_wait {
                     if planted(Defect::RefusedStaysAnnounced) {
@@ -224,7 +239,7 @@ impl Lock {
 
     /// Faults that were resolved ever.
     pub(crate) fn resolved(&self) -> u64 {
-        self.shards.iter().fold(0, |sum, shard| {
+        self.shards().iter().fold(0, |sum, shard| {
             sum.wrapping_add(shard.word.load(Ordering::Relaxed) >> RESOLVED_SHIFT)
         })
     }
@@ -245,7 +260,7 @@ impl Lock {
     #[inline(never)]
     pub(crate) fn sum(&self, counter: FaultCounter) -> u64 {
         let mut sum = 0_u64;
-        for shard in &self.shards {
+        for shard in self.shards() {
             if let Some(counter) = shard.counters.get(counter as usize) {
                 sum = sum.wrapping_add(counter.load(Ordering::Relaxed));
             }

@@ -44,7 +44,7 @@ mod reap;
 pub(crate) mod replace;
 pub(crate) mod slices;
 mod split;
-mod stock;
+pub(crate) mod stock;
 pub(crate) mod sweep;
 pub(crate) mod table;
 pub(crate) mod units;
@@ -196,6 +196,18 @@ impl NestedPageTable {
     #[inline(never)]
     fn root_register<F: Format>(&self) -> u64 {
         F::registers(self.root_state()).root_register
+    }
+
+    /// Takes the root of a new space, within the quota.
+    pub(crate) fn take_root(&self) -> Result<Hpa> {
+        let pages = self.root_pages();
+        if pages > self.table_quota {
+            return Err(Error::NoMemory);
+        }
+        let root = self.host.take(self.shape.root_order, Purpose::Root)?;
+        add(&self.counts.allocated, pages);
+        add(&self.tables, pages);
+        Ok(root)
     }
 
     /// Takes the frame of a table, within the quota.

@@ -11,6 +11,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
+use super::content::Content;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
@@ -50,6 +51,22 @@ impl NestedPageTable {
             self.announce::<F>(range);
         }
         Ok(())
+    }
+
+    /// Fills an empty range with reservations, and takes frames for them: both or nothing.
+    #[inline(never)]
+    pub(crate) fn map_populated<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Result<()> {
+        self.map(work, content, range)?;
+        let populated = self.populate::<F>(work, range);
+        if populated.is_err() {
+            self.undo_map::<F>(work, range);
+        }
+        populated
     }
 
     /// Puts what is pending in its place.
@@ -241,7 +258,7 @@ impl NestedPageTable {
             Err(Error::NoMemory) if level > Level::PAGE => return Ok(false),
             Err(error) => return Err(error),
         };
-        let entry = if place.is_hidden {
+        let entry: Entry<F> = if place.is_hidden {
             Entry::leaf_template(attributes, self.features, level.get(), true)?.at(frame)
         } else {
             Entry::pending(frame, reservation)
@@ -259,7 +276,7 @@ impl NestedPageTable {
     #[inline(never)]
     fn put_table<F: Format>(&self, place: &Place<F>) -> Result<Hpa> {
         let table = self.take_table()?;
-        let entry = if place.is_hidden {
+        let entry: Entry<F> = if place.is_hidden {
             Entry::full_table(table)
         } else {
             Entry::pending_table(table, place.entry.reservation())

@@ -38,8 +38,7 @@ pub(super) struct Releases {
 impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
-        const NOTHING: axas_mapping_t = axas_mapping_t::new();
-        Self { are_wanted: false, kept_distance: None, attributes: 0, run: NOTHING }
+        Self { are_wanted: false, kept_distance: None, attributes: 0, run: axas_mapping_t::NOTHING }
     }
 
     /// Begins anew.
@@ -140,7 +139,7 @@ impl NestedPageTable {
         while let Some(span) = rest {
             let Some(index) = table.first_occupied(span, level) else { break };
             let entry = table.load(index);
-            let left = match (entry.state(level.get()), remains) {
+            let left: Entry<F> = match (entry.state(level.get()), remains) {
                 (State::DeadLeaf | State::DeadTable, Remains::Nothing) => Entry::EMPTY,
                 (
                     State::DeadLeaf | State::DeadTable | State::Pending | State::PendingTable,

@@ -27,12 +27,16 @@ pub(super) struct Old {
     word: u64,
     gpa: Gpa,
     level: Level,
-    count: u64,
+    /// At most as many as a table has entries.
+    count: u32,
 }
+
+/// As many are remembered until a flush.
+const MOST: usize = 6;
 
 /// What was replaced since the last flush.
 pub(super) struct Replaced {
-    olds: [Old; 16],
+    olds: [Old; MOST],
     count: usize,
 }
 
@@ -40,7 +44,7 @@ impl Replaced {
     /// Nothing.
     pub(super) const fn nothing() -> Self {
         const NOTHING: Old = Old { word: 0, gpa: Gpa::new(0), level: Level::PAGE, count: 0 };
-        Self { olds: [NOTHING; 16], count: 0 }
+        Self { olds: [NOTHING; MOST], count: 0 }
     }
 
     fn push(&mut self, old: Old) {
@@ -364,7 +368,7 @@ impl NestedPageTable {
                     let all = GpaRange::new(old.gpa, old.gpa.end(old.level));
                     self.release_below::<F>(work, table, old.level.down(), all)
                 }
-                _ => self.release_leaves(work, entry, old.level, old.gpa, old.count),
+                _ => self.release_leaves(work, entry, old.level, old.gpa, old.count.into()),
             };
             outcome = outcome.and(released);
         }
@@ -382,8 +386,9 @@ impl Replaced {
             && entry.way(level.get()) == Way::Ends
             && last.level == level
         {
-            let bytes = last.count.wrapping_shl(level.shift());
-            let step = entry.address_step(level.size()).wrapping_mul(last.count);
+            let count = u64::from(last.count);
+            let bytes = count.wrapping_shl(level.shift());
+            let step = entry.address_step(level.size()).wrapping_mul(count);
             if last.gpa.plus(bytes) == gpa && last.word.wrapping_add(step) == entry.word() {
                 last.count = last.count.wrapping_add(1);
                 return;

@@ -106,7 +106,7 @@ impl NestedPageTable {
             let breaks = is_leaf
                 && F::breaks_before_make(self.features)
                 && !self.is_below_broken(work, level);
-            let now = if breaks { Entry::busy() } else { Entry::full_table(table) };
+            let now: Entry<F> = if breaks { Entry::busy() } else { Entry::full_table(table) };
             if self.set(page, index, now).is_none() {
                 self.give_table(table);
                 return None;

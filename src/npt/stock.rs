@@ -72,7 +72,7 @@ impl Stock {
 
     /// Gives back what is left.
     #[inline(always)]
-    pub(super) fn give_back(&mut self, npt: &NestedPageTable) {
+    pub(crate) fn give_back(&mut self, npt: &NestedPageTable) {
         if self.count != 0 {
             self.give_all_back(npt);
         }

@@ -235,7 +235,7 @@ impl NestedPageTable {
 
     /// An entry, with everything that was written before it was.
     #[inline(never)]
-    pub(super) fn entry<F: Format>(&self, page: Hpa, index: Index) -> Option<Entry<F>> {
+    pub(crate) fn entry<F: Format>(&self, page: Hpa, index: Index) -> Option<Entry<F>> {
         Some(Table::open(self, page)?.load_acquire(index))
     }
 

@@ -373,26 +373,31 @@ pub(crate) fn fresh_tables(level: Level, range: GpaRange, largest: Level) -> u64
 
 /// A value for each level, 1 to 5.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PerLevel<T>([T; 8]);
+pub(crate) struct PerLevel<T>([T; 5]);
 
 impl<T: Copy> PerLevel<T> {
     /// The same value for each.
     #[inline(always)]
     pub(crate) const fn new(value: T) -> Self {
-        Self([value; 8])
+        Self([value; 5])
     }
 
     /// The value of a level.
     #[inline(always)]
-    #[allow(clippy::indexing_slicing)] // Three bits of eight places.
-    pub(crate) const fn get(&self, level: Level) -> T {
-        self.0[(level.0 & 7) as usize]
+    pub(crate) fn get(&self, level: Level) -> T {
+        debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
+        match self.0.get(level.down().0 as usize) {
+            Some(value) => *value,
+            None => self.0[0],
+        }
     }
 
     /// Sets it.
     #[inline(always)]
-    #[allow(clippy::indexing_slicing)] // As above.
-    pub(crate) const fn set(&mut self, level: Level, value: T) {
-        self.0[(level.0 & 7) as usize] = value;
+    pub(crate) fn set(&mut self, level: Level, value: T) {
+        debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
+        if let Some(slot) = self.0.get_mut(level.down().0 as usize) {
+            *slot = value;
+        }
     }
 }

@@ -67,6 +67,23 @@ impl NestedPageTable {
         self.detach_and_reap::<F>(work, range, request, always, false).ok_or(Error::BadState)
     }
 
+    /// Removes everything from the space, after a count of the tables unless it is empty.
+    #[inline(never)]
+    pub(crate) fn remove_all<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
+        let is_empty = self.root_entries.load(Ordering::Relaxed) == 0
+            && self.table_count() == self.root_pages();
+        if is_empty {
+            self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+            return Ok(());
+        }
+        self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
+        self.unmap::<F>(work, range, true)?;
+        if self.table_count() > self.root_pages() {
+            self.drop_kept::<F>(work, range, false).ok_or(Error::BadState)?;
+        }
+        Ok(())
+    }
+
     /// Removes what a map that failed put into a range.
     #[cold]
     #[inline(never)]

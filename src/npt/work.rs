@@ -17,7 +17,7 @@ pub(crate) struct Work {
     pub(super) sweep: Sweep,
     pub(super) path: PerLevel<Hpa>,
     pub(super) broken: Broken,
-    pub(super) stock: Stock,
+    pub(crate) stock: Stock,
     pub(super) releases: Releases,
     pub(super) batch: Batch,
     pub(super) replaced: Replaced,
