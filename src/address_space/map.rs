@@ -208,7 +208,7 @@ impl AddressSpace {
     pub fn unmap(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_format!(self.npt.format, F => {
-            self.alone(range, &mut |work, range| self.npt.unmap::<F>(work, range, false))
+            self.alone(range, &mut |work, range| self.npt.unmap::<F>(work, range))
         })
     }
 
@@ -221,7 +221,7 @@ impl AddressSpace {
                 range,
                 slices,
                 &mut |work, range, budget| npt.reach::<F>(work, range, Cost::Entry, budget),
-                &mut |work, range| npt.unmap::<F>(work, range, false),
+                &mut |work, range| npt.unmap::<F>(work, range),
             )
         })
     }

@@ -126,6 +126,13 @@ pub(super) struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
+    /// Whether one entry goes in the place of an entry of a level that begins at an address of a range.
+    #[inline(always)]
+    pub(super) fn covers(&mut self, range: GpaRange, gpa: Gpa, level: Level) -> bool {
+        let piece = self.at(gpa);
+        level <= piece.largest && range.holds_entry(gpa, level) && piece.end.minus(gpa) >= level.size()
+    }
+
     /// The part that an address lies in, which is the one in work or behind it.
     #[inline(always)]
     pub(super) fn at(&mut self, gpa: Gpa) -> Piece {

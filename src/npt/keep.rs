@@ -3,10 +3,11 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
+use super::content::Content;
 use super::reap::Remains;
-use super::sweep::Step;
-use super::table::Broken;
-use super::units::GpaRange;
+use super::sweep::{Run, Step};
+use super::table::{Broken, Table};
+use super::units::{GpaRange, Hpa, Level, Span};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
@@ -16,20 +17,60 @@ impl NestedPageTable {
     /// Gives back the tables that are kept for a part of a range.
     #[inline(never)]
     pub(crate) fn collect<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
-        self.drop_kept::<F>(work, range, false).ok_or(Error::BadState)
+        self.drop_kept::<F>(work, range, &mut |_| true).ok_or(Error::BadState)
     }
 
-    /// Gives back the tables that are kept for a range: those that lie in it, or also those of which a part
-    /// does.
+    /// How many of the tables that are kept for a range a content of it uses: those where it needs smaller
+    /// entries.
+    #[inline(never)]
+    pub(super) fn count_kept<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Option<u64> {
+        let mut pieces = content.pieces();
+        let mut used = 0_u64;
+        work.sweep.begin(self, range);
+        loop {
+            match work.sweep.step::<F>(self, &Broken::NONE)? {
+                Step::End => return Some(used),
+                Step::Entries => {}
+                Step::Table(table) => {
+                    let Run { level, gpa, .. } = work.sweep.run;
+                    if pieces.covers(range, gpa, level) {
+                        work.sweep.skip(self);
+                    } else {
+                        used = used.wrapping_add(u64::from(range.holds_entry(gpa, level)));
+                        work.sweep.enter(self, gpa, table)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives back the tables that are kept where a content of a range puts a larger entry.
+    #[inline(never)]
+    pub(super) fn drop_covered<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Option<()> {
+        let mut pieces = content.pieces();
+        self.drop_kept::<F>(work, range, &mut |run| pieces.covers(range, run.gpa, run.level))
+    }
+
+    /// Gives back those of the tables that are kept for a part of a range that are to go.
     #[inline(never)]
     pub(super) fn drop_kept<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
-        inside_only: bool,
+        goes: &mut dyn FnMut(&Run) -> bool,
     ) -> Option<()> {
         let mut request = FlushRequest::new(range);
-        let detached = self.detach_kept::<F>(work, range, inside_only, &mut request);
+        let detached = self.detach_kept::<F>(work, range, goes, &mut request);
         let is_needed = request.is_needed();
         self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
         if is_needed {
@@ -41,33 +82,50 @@ impl NestedPageTable {
         detached
     }
 
+    /// Detaches kept tables that are to go, lower ones first: one below which a table stays, stays too.
     #[inline(never)]
     fn detach_kept<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
-        inside_only: bool,
+        goes: &mut dyn FnMut(&Run) -> bool,
         request: &mut FlushRequest,
     ) -> Option<()> {
-        work.sweep.begin(self, range);
+        let mut level = Level::LARGE;
+        while level <= self.levels {
+            work.sweep.begin(self, range);
+            while let Some(table) = self.next_table_at::<F>(work, level)? {
+                let Run { page, span, .. } = work.sweep.run;
+                let entry = self.entry::<F>(page, span.first)?;
+                let is_kept = entry.is_kept_table(level.get()) && goes(&work.sweep.run);
+                if is_kept && !self.has_valid::<F>(table)? {
+                    request.add_table();
+                    self.set(page, span.first, entry.dead_table())?;
+                }
+                work.sweep.skip(self);
+            }
+            level = level.up();
+        }
+        Some(())
+    }
+
+    /// The next table in the sweep that an entry of a level points to.
+    fn next_table_at<F: Format>(&self, work: &mut Work, level: Level) -> Option<Option<Hpa>> {
         loop {
             match work.sweep.step::<F>(self, &Broken::NONE)? {
-                Step::End => return Some(()),
+                Step::End => return Some(None),
                 Step::Entries => {}
-                Step::Table(table) => {
-                    let run = work.sweep.run;
-                    let entry = self.entry::<F>(run.page, run.span.first)?;
-                    let goes = entry.is_kept_table(run.level.get())
-                        && (!inside_only || range.holds_entry(run.gpa, run.level));
-                    if goes {
-                        request.add_table();
-                        self.set(run.page, run.span.first, entry.dead_table())?;
-                        work.sweep.skip(self);
-                    } else {
-                        work.sweep.enter(self, run.gpa, table)?;
-                    }
-                }
+                Step::Table(table) if work.sweep.run.level == level => return Some(Some(table)),
+                Step::Table(table) => work.sweep.enter(self, work.sweep.run.gpa, table)?,
             }
         }
+    }
+
+    /// Whether a table has an entry that walkers use.
+    fn has_valid<F: Format>(&self, page: Hpa) -> Option<bool> {
+        let mut has_valid = false;
+        Table::<F>::open(self, page)?
+            .for_each(Span::ALL, |entry| has_valid |= entry.is_hardware_visible());
+        Some(has_valid)
     }
 }

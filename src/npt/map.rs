@@ -17,7 +17,7 @@ use crate::hal::{FlushRequest, publish_tables};
 /// What a map of an empty range takes.
 pub(super) struct Survey {
     tables: u64,
-    /// Kept tables are where larger entries or new tables are to be.
+    /// Kept tables are in the range.
     has_kept: bool,
 }
 
@@ -30,10 +30,14 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<()> {
-        let survey = self.survey(&mut work.edges, content, range)?;
-        work.stock.fill(self, survey.tables)?;
-        if survey.has_kept {
-            self.drop_kept::<F>(work, range, true).ok_or(Error::BadState)?;
+        let Survey { mut tables, has_kept } = self.survey(&mut work.edges, content, range)?;
+        if has_kept {
+            let used = self.count_kept(work, content, range).ok_or(Error::BadState)?;
+            tables = tables.wrapping_sub(used);
+        }
+        work.stock.fill(self, tables)?;
+        if has_kept {
+            self.drop_covered(work, content, range).ok_or(Error::BadState)?;
         }
         if self.fill_range(work, content, range).is_none() {
             self.undo_map::<F>(work, range);
@@ -152,6 +156,13 @@ impl NestedPageTable {
             } else {
                 let below = level.down();
                 let child = part.from(gpa).part(gpa, level);
+                if let Some(kept) = self.kept_at::<F>(page, index, level)? {
+                    let touched = Entry::<F>::occupancy_of(child.span(below).count() as u64);
+                    self.set(page, index, kept.with_occupancy(touched))?;
+                    path.set(below, kept.address());
+                    level = below;
+                    continue;
+                }
                 let table = stock.pop(self)?;
                 let is_whole = below <= piece.largest
                     && child.size() == below.table_size()
@@ -185,6 +196,15 @@ impl NestedPageTable {
                 level = level.up();
             }
         }
+    }
+
+    /// The entry that points to a kept table, if there is one at a place.
+    #[inline(always)]
+    fn kept_at<F: Format>(&self, page: Hpa, index: Index, level: Level) -> Option<Option<Entry<F>>> {
+        if !self.keeps_tables {
+            return Some(None);
+        }
+        Some(Some(self.entry::<F>(page, index)?).filter(|entry| entry.is_kept_table(level.get())))
     }
 
     /// Initialises a new table and points an entry to it.

@@ -320,7 +320,7 @@ impl NestedPageTable {
 /// The last of the neighbouring leaves, from the first of a span on, that name what follows in host memory with
 /// the same attributes.
 #[inline(never)]
-fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Level) -> Index {
+pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Level) -> Index {
     let first = table.load(span.first);
     let step = first.address_step(level.size());
     let mut expected = first.word();

@@ -2,17 +2,20 @@
 //! Cutting an entry that covers more than a call is about: a table that says the same in smaller entries takes
 //! its place, before the call changes anything.
 //!
-//! Where the architecture asks for break-before-make, the entry is busy (invalid) until the call's one flush is
-//! done ([`NestedPageTable::mend`]); meanwhile the call finds the table in [`super::table::Broken`]. What is
-//! below a busy entry no walker sees, so that it can be cut further at once.
+//! The tables are built off-line, then linked. Where the architecture asks for break-before-make, the entry is
+//! busy (invalid) until the call's one flush is done ([`NestedPageTable::mend`]); meanwhile the call finds the
+//! table in [`super::table::Broken`].
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{EncodedPermissions, Entry};
+use super::entry::{EncodedPermissions, Entry, Way};
+use super::reap::Batch;
+use super::stock::Stock;
 use super::table::Broken;
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Level, PerLevel, Span};
 use super::work::Work;
-use crate::abi::AXAS_FLUSH_BREAK;
+use crate::abi::{AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL};
+use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::FlushRequest;
 
@@ -36,9 +39,29 @@ impl Cut {
     }
 }
 
+/// An entry that an end of a range cuts.
+#[derive(Clone, Copy)]
+struct CutEntry<F> {
+    /// The table that has the entry.
+    page: Hpa,
+    level: Level,
+    entry: Entry<F>,
+    /// An address that it covers.
+    gpa: Gpa,
+}
+
+/// The tables of the cuts while they are built: at most one for each level below each end of the range.
+struct Made<'w> {
+    stock: &'w mut Stock,
+    /// Those that were built, to go back if not all can be.
+    pages: &'w mut Batch,
+    count: usize,
+    /// Leaves of levels 2 and 3 that are cut.
+    leaves: [u64; 2],
+}
+
 impl NestedPageTable {
-    /// Makes both ends of a range boundaries of entries, where entries have to be cut. If that fails all is as
-    /// it was, but that one of two entries may be a table that says the same.
+    /// Makes both ends of a range boundaries of entries, where entries have to be cut. Nothing changes on error.
     #[inline(never)]
     pub(super) fn split<F: Format>(
         &self,
@@ -48,92 +71,177 @@ impl NestedPageTable {
         request: &mut FlushRequest,
     ) -> Result<()> {
         work.broken = Broken::NONE;
-        let start = self.cut_level::<F>(&mut work.path, range.start, cut).ok_or(Error::BadState)?;
-        let end = self.cut_level::<F>(&mut work.path, range.end, cut).ok_or(Error::BadState)?;
-        let tables = split_tables(range, start, end);
+        let GpaRange { start, end } = range;
+        let head = self.cut_at::<F>(&mut work.path, start, cut).ok_or(Error::BadState)?;
+        let mut tail = self.cut_at::<F>(&mut work.path, end, cut).ok_or(Error::BadState)?;
+        let level_of = |cut: &Option<CutEntry<F>>| cut.map_or(0, |cut| cut.level.get());
+        let tables = split_tables(range, level_of(&head), level_of(&tail));
         if tables == 0 {
             return Ok(());
         }
         let spare = work.stock.count();
         work.stock.fill(self, spare.wrapping_add(tables))?;
+        if let (Some(first), Some(second)) = (&head, &tail)
+            && (first.page, first.entry) == (second.page, second.entry)
+            && first.gpa.base(first.level) == second.gpa.base(second.level)
+        {
+            tail = None;
+        }
+        let mut made =
+            Made { stock: &mut work.stock, pages: &mut work.batch, count: 0, leaves: [0; 2] };
+        let mut tables = [None; 2];
         let mut outcome = Some(());
-        for gpa in [range.start, range.end] {
-            outcome = outcome.and_then(|()| self.split_at::<F>(work, gpa, cut, request));
+        for (cut, table) in [head, tail].iter().zip(&mut tables) {
+            if let Some(cut) = cut {
+                *table = outcome.and_then(|()| self.build_cut(&mut made, cut, range));
+                outcome = table.map(|_| ());
+            }
+        }
+        let Made { count, leaves, .. } = made;
+        for (cut, table) in [head, tail].iter().zip(tables) {
+            if let (Some(cut), Some(table)) = (cut, table) {
+                outcome = outcome.and_then(|()| self.link_cut(&mut work.broken, cut, table, request));
+            }
         }
         if outcome.is_none() {
-            self.give_up_split::<F>(work, range);
+            self.unlink_cuts(work, [head, tail], count, range);
+            return Err(Error::BadState);
         }
-        outcome.ok_or(Error::BadState)
+        let mut level = Level::LARGE;
+        for cut in leaves {
+            self.discount_leaves(level, cut);
+            self.count_leaves(level.down(), cut.wrapping_mul(ENTRIES as u64));
+            level = level.up();
+        }
+        Ok(())
     }
 
-    /// The level of the entry that an address cuts; 0 where none has to be cut.
+    /// The entry that an address cuts, if it has to be cut.
     #[inline(never)]
-    fn cut_level<F: Format>(
+    fn cut_at<F: Format>(
         &self,
         path: &mut PerLevel<Hpa>,
         gpa: Gpa,
         cut: &Cut,
-    ) -> Option<u32> {
-        Some(match self.find_cut::<F>(path, &Broken::NONE, gpa)? {
-            Some((level, entry)) if cut.applies(entry) => level.get(),
-            _ => 0,
-        })
+    ) -> Option<Option<CutEntry<F>>> {
+        let found = self.find_cut::<F>(path, &Broken::NONE, gpa)?;
+        Some(found.filter(|(_, entry)| cut.applies(*entry)).map(|(level, entry)| CutEntry {
+            page: path.get(level),
+            level,
+            entry,
+            gpa,
+        }))
     }
 
-    /// Cuts entries down to one of which an address is a boundary.
+    /// Builds the tables that take the place of an entry; the uppermost.
     #[inline(never)]
-    fn split_at<F: Format>(
+    fn build_cut<F: Format>(
         &self,
-        work: &mut Work,
+        made: &mut Made<'_>,
+        cut: &CutEntry<F>,
+        range: GpaRange,
+    ) -> Option<Hpa> {
+        let table = self.pieces(made, cut.entry, cut.level)?;
+        let (first, behind) = (cut.gpa.base(cut.level), cut.gpa.end(cut.level));
+        for gpa in [range.start, range.end] {
+            if gpa > first && gpa < behind {
+                self.refine::<F>(made, table, cut.level.down(), gpa)?;
+            }
+        }
+        Some(table)
+    }
+
+    /// Cuts the pieces in a new table of a level down to where an address is a boundary.
+    fn refine<F: Format>(
+        &self,
+        made: &mut Made<'_>,
+        table: Hpa,
+        level: Level,
         gpa: Gpa,
-        cut: &Cut,
-        request: &mut FlushRequest,
     ) -> Option<()> {
-        while let Some((level, entry)) = self.find_cut::<F>(&mut work.path, &work.broken, gpa)? {
-            if !cut.applies(entry) {
-                break;
-            }
-            let (page, index) = (work.path.get(level), gpa.index(level));
-            let below = level.down();
-            let table = work.stock.pop(self)?;
-            let step = entry.step(below.size());
-            if self.fill(table, Span::ALL, entry.first_piece(level.get()), step).is_none() {
-                self.give_table(table);
-                return None;
-            }
-            let is_leaf = entry.is_hardware_visible();
-            // What is below a broken entry no walker sees.
-            let breaks = is_leaf
-                && F::breaks_before_make(self.features)
-                && !self.is_below_broken(work, level);
-            let now: Entry<F> = if breaks { Entry::busy() } else { Entry::full_table(table) };
-            if self.set(page, index, now).is_none() {
-                self.give_table(table);
-                return None;
-            }
-            if breaks {
-                work.broken.add(page, index, table);
-            }
-            if is_leaf {
-                self.discount_leaves(level, 1);
-                self.count_leaves(below, ENTRIES as u64);
-                request.cover_leaf(gpa, level);
-            }
+        let (mut page, mut level) = (table, level);
+        while !gpa.is_aligned(level) {
+            let index = gpa.index(level);
+            let entry = self.entry::<F>(page, index)?;
+            page = match entry.way(level.get()) {
+                Way::Down(below) => below,
+                _ => {
+                    let below = self.pieces(made, entry, level)?;
+                    self.set(page, index, Entry::<F>::full_table(below))?;
+                    below
+                }
+            };
+            level = level.down();
         }
         Some(())
     }
 
-    /// Whether the table of a level on the path hangs on a broken entry.
-    fn is_below_broken(&self, work: &Work, level: Level) -> bool {
-        let mut above = level.up();
-        while above <= self.levels {
-            let below = work.path.get(above.down());
-            if work.broken.has_table(below) {
-                return true;
-            }
-            above = above.up();
+    /// A table that says what an entry of a level says.
+    #[inline(never)]
+    fn pieces<F: Format>(
+        &self,
+        made: &mut Made<'_>,
+        entry: Entry<F>,
+        level: Level,
+    ) -> Option<Hpa> {
+        let table = made.stock.pop(self)?;
+        if let Some(page) = made.pages.get_mut(made.count) {
+            *page = table.bits();
+            made.count = made.count.wrapping_add(1);
         }
-        false
+        if entry.is_hardware_visible()
+            && let Some(leaves) = made.leaves.get_mut(level.down().down().get() as usize)
+        {
+            *leaves = leaves.wrapping_add(1);
+        }
+        let step = entry.step(level.down().size());
+        self.fill(table, Span::ALL, entry.first_piece(level.get()), step)?;
+        Some(table)
+    }
+
+    /// Puts entries back in their places, and gives back the tables that were built for nothing.
+    #[cold]
+    #[inline(never)]
+    fn unlink_cuts<F: Format>(
+        &self,
+        work: &mut Work,
+        cuts: [Option<CutEntry<F>>; 2],
+        count: usize,
+        range: GpaRange,
+    ) {
+        for cut in cuts.iter().flatten() {
+            // What cannot be reached now was not reached before.
+            let _ = self.set(cut.page, cut.gpa.index(cut.level), cut.entry);
+        }
+        work.broken = Broken::NONE;
+        self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
+        for page in work.batch.iter().take(count) {
+            self.give_table(Hpa::new(*page));
+        }
+    }
+
+    /// Puts the tables in the place of an entry, or the first half of that where it must be broken before it is
+    /// made.
+    #[inline(never)]
+    fn link_cut<F: Format>(
+        &self,
+        broken: &mut Broken,
+        cut: &CutEntry<F>,
+        table: Hpa,
+        request: &mut FlushRequest,
+    ) -> Option<()> {
+        let index = cut.gpa.index(cut.level);
+        let is_leaf = cut.entry.is_hardware_visible();
+        let breaks = is_leaf && F::breaks_before_make(self.features);
+        let now: Entry<F> = if breaks { Entry::busy() } else { Entry::full_table(table) };
+        self.set(cut.page, index, now)?;
+        if breaks {
+            broken.add(cut.page, index, table);
+        }
+        if is_leaf {
+            request.cover_leaf(cut.gpa, cut.level);
+        }
+        Some(())
     }
 
     /// Makes what is broken, after the flush. What the table of such an entry lost meanwhile is not counted.
@@ -144,17 +252,6 @@ impl NestedPageTable {
             outcome = outcome.and(self.set(page, index, Entry::<F>::table(table)));
         }
         outcome
-    }
-
-    /// Puts what was cut in its place when the second cut failed.
-    #[cold]
-    #[inline(never)]
-    fn give_up_split<F: Format>(&self, work: &mut Work, range: GpaRange) {
-        let mut request = FlushRequest::new(range);
-        request.add_table();
-        self.issue_if::<F>(request, false, AXAS_FLUSH_BREAK);
-        // Where the table cannot be reached, its entry stays busy.
-        let _ = self.mend::<F>(&mut work.broken);
     }
 }
 

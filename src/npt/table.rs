@@ -318,7 +318,7 @@ impl NestedPageTable {
         Some(neighbours(&Table::<F>::open(self, page)?, level, span))
     }
 
-    /// How many entries of a span are occupied.
+    /// How many entries of a span are occupied, without those that are dead.
     #[inline(never)]
     pub(super) fn count_occupied<F: Format>(
         &self,
@@ -329,7 +329,8 @@ impl NestedPageTable {
         let table = Table::<F>::open(self, page)?;
         let mut count = 0_u64;
         table.for_each(span, |entry| {
-            count = count.wrapping_add(u64::from(!table.is_absent(entry, level)));
+            let counts = !table.is_absent(entry, level) && entry.is_settled();
+            count = count.wrapping_add(u64::from(counts));
         });
         Some(count)
     }

@@ -16,10 +16,10 @@ use super::edges::{Arm, Edges};
 use super::entry::{Entry, Way};
 use super::reap::Remains;
 use super::split::Cut;
-use super::table::Table;
+use super::table::{Broken, Table};
 use super::units::{GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
-use super::{add, subtract};
+use super::subtract;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -34,6 +34,16 @@ struct Fates {
     kept: u32,
 }
 
+/// No table is new.
+const NONE_NEW: [Level; 2] = [Level::PAGE; 2];
+
+impl How {
+    fn keeps_table(&self, arm: Arm, level: Level) -> bool {
+        let [left, right] = self.new_below;
+        self.keeps && level >= if arm == Arm::Right { right } else { left }
+    }
+}
+
 /// A detachment in work.
 struct Detachment<'w> {
     edges: &'w Edges,
@@ -42,8 +52,19 @@ struct Detachment<'w> {
     right: Fates,
     /// Entries are dead now.
     has_dead: bool,
-    /// What entries say of the occupancy of tables cannot be relied on.
-    is_undo: bool,
+    how: How,
+}
+
+/// How a range is detached.
+#[derive(Clone, Copy)]
+struct How {
+    /// What entries say of the occupancy of tables can be relied on.
+    trusts_counts: bool,
+    /// Tables that become empty stay, but for those on the arms at lower levels than these: they are new.
+    keeps: bool,
+    new_below: [Level; 2],
+    /// Linear pages are reported.
+    reports: bool,
 }
 
 impl Detachment<'_> {
@@ -53,21 +74,19 @@ impl Detachment<'_> {
 }
 
 impl NestedPageTable {
-    /// Removes whatever is in a range; hardware is told even if nothing was, if it is told `always`.
+    /// Removes whatever is in a range.
     #[inline(never)]
-    pub(crate) fn unmap<F: Format>(
-        &self,
-        work: &mut Work,
-        range: GpaRange,
-        always: bool,
-    ) -> Result<()> {
+    pub(crate) fn unmap<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, &mut request)?;
-        work.releases.begin(self.host.wants_released(), None);
-        self.detach_and_reap::<F>(work, range, request, always, false).ok_or(Error::BadState)
+        let keeps = self.keeps_tables;
+        let reports = self.host.wants_released();
+        let how = How { trusts_counts: true, keeps, new_below: NONE_NEW, reports };
+        self.detach_and_reap::<F>(work, range, request, false, how).ok_or(Error::BadState)
     }
 
-    /// Removes everything from the space, after a count of the tables unless it is empty.
+    /// Removes everything from the space, kept tables included, after a count of the tables unless it is empty.
+    /// Hardware is told even if nothing was there.
     #[inline(never)]
     pub(crate) fn remove_all<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let is_empty = self.root_entries.load(Ordering::Relaxed) == 0
@@ -77,21 +96,32 @@ impl NestedPageTable {
             return Ok(());
         }
         self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
-        self.unmap::<F>(work, range, true)?;
-        if self.table_count() > self.root_pages() {
-            self.drop_kept::<F>(work, range, false).ok_or(Error::BadState)?;
+        work.broken = Broken::NONE;
+        let reports = self.host.wants_released();
+        let how =
+            How { trusts_counts: !self.keeps_tables, keeps: false, new_below: NONE_NEW, reports };
+        let request = FlushRequest::new(range);
+        let removed = self.detach_and_reap::<F>(work, range, request, true, how);
+        if removed.is_some() {
+            self.root_entries.store(0, Ordering::Relaxed);
         }
-        Ok(())
+        removed.ok_or(Error::BadState)
     }
 
-    /// Removes what a map that failed put into a range.
+    /// Removes what a map put into a range that was empty; the edges in work are those from before.
     #[cold]
     #[inline(never)]
     pub(super) fn undo_map<F: Format>(&self, work: &mut Work, range: GpaRange) {
-        work.releases.begin(false, None);
         let request = FlushRequest::new(range);
+        let new_below = if work.edges.range == range {
+            [Arm::Left, Arm::Right].map(|arm| work.edges.lowest(arm))
+        } else {
+            NONE_NEW
+        };
+        let how =
+            How { trusts_counts: false, keeps: self.keeps_tables, new_below, reports: false };
         // Where a table cannot be read, what hangs on it stays.
-        let _ = self.detach_and_reap::<F>(work, range, request, false, true);
+        let _ = self.detach_and_reap::<F>(work, range, request, false, how);
         let mut entries = 0_u64;
         for page in 0..self.root_pages() {
             let page = self.root.page(page);
@@ -108,9 +138,10 @@ impl NestedPageTable {
         range: GpaRange,
         mut request: FlushRequest,
         always: bool,
-        is_undo: bool,
+        how: How,
     ) -> Option<()> {
-        let detached = self.detach::<F>(work, range, &mut request, is_undo);
+        work.releases.begin(how.reports, None);
+        let detached = self.detach::<F>(work, range, &mut request, how);
         self.issue_if::<F>(request, always, AXAS_FLUSH_UNMAP);
         self.mend::<F>(&mut work.broken)?;
         let (outcome, has_dead) = detached;
@@ -152,7 +183,7 @@ impl NestedPageTable {
         work: &mut Work,
         range: GpaRange,
         request: &mut FlushRequest,
-        is_undo: bool,
+        how: How,
     ) -> (Option<()>, bool) {
         let Work { edges, broken, .. } = work;
         let mut has_dead = false;
@@ -168,7 +199,7 @@ impl NestedPageTable {
                 left: Fates::default(),
                 right: Fates::default(),
                 has_dead,
-                is_undo,
+                how,
             };
             let outcome = self.detach_edges::<F>(&mut detachment);
             has_dead = detachment.has_dead;
@@ -227,7 +258,7 @@ impl NestedPageTable {
             let occupancy = self.occupancy_of::<F>(detachment, arm, level)?;
             becomes_empty =
                 self.becomes_empty::<F>(page, level, touched, whole, gone, occupancy)?;
-            if becomes_empty && !self.keeps_tables {
+            if becomes_empty && !detachment.how.keeps_table(arm, level) {
                 detachment.fates(arm).dead |= level.bit();
                 return Some(());
             }
@@ -261,7 +292,7 @@ impl NestedPageTable {
     ) -> Option<u64> {
         let (page, index) = detachment.edges.parent(arm, level);
         let entry = self.entry::<F>(page, index)?;
-        let is_known = entry.is_hardware_visible() && !detachment.is_undo;
+        let is_known = entry.is_hardware_visible() && detachment.how.trusts_counts;
         Some(if is_known { entry.occupancy() } else { Entry::<F>::UNKNOWN })
     }
 
@@ -330,7 +361,11 @@ impl NestedPageTable {
         let before = entry.occupancy();
         let after = if before == Entry::<F>::KEPT {
             before
-        } else if before == Entry::<F>::UNKNOWN || detachment.is_undo {
+        } else if !detachment.how.trusts_counts {
+            let table = detachment.edges.page(arm, level);
+            let left = self.count_occupied::<F>(table, level, Span::ALL)?;
+            if left <= Entry::<F>::MOST { left } else { Entry::<F>::UNKNOWN }
+        } else if before == Entry::<F>::UNKNOWN {
             Entry::<F>::UNKNOWN
         } else if before == Entry::<F>::RUN {
             // What is left on one side of what went is a run.
@@ -352,7 +387,7 @@ impl NestedPageTable {
         level: Level,
         span: Span,
     ) -> Option<u64> {
-        let reports = self.host.wants_released() && !detachment.is_undo;
+        let reports = detachment.how.reports;
         let (mut occupied, mut linear) = (0_u64, 0_u64);
         let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
         let table = Table::<F>::open(self, page)?;

@@ -4,7 +4,6 @@
 
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
-use super::replace::Replaced;
 use super::stock::Stock;
 use super::sweep::Sweep;
 use super::table::Broken;
@@ -20,7 +19,6 @@ pub(crate) struct Work {
     pub(crate) stock: Stock,
     pub(super) releases: Releases,
     pub(super) batch: Batch,
-    pub(super) replaced: Replaced,
 }
 
 impl Work {
@@ -34,7 +32,6 @@ impl Work {
             stock: Stock::empty(),
             releases: Releases::none(),
             batch: [0; 8],
-            replaced: Replaced::nothing(),
         }
     }
 }

@@ -431,7 +431,7 @@ impl Twin {
         // Reservations that differ in their options only are one for the model.
         let mut runs = Vec::new();
         for run in reported {
-            append(&mut runs, axas_mapping_t { flags: run.flags & ATTRIBUTES, ..run });
+            append(&mut runs, axas_mapping_t { flags: run.flags & ATTRIBUTES, level: 0, ..run });
         }
         assert_eq!(runs, self.model.runs(start, end));
     }
@@ -439,7 +439,7 @@ impl Twin {
     fn check_at(&self, gpa: u64) {
         let expected = self.model.entry(gpa);
         let found = self.space.query(gpa).unwrap();
-        assert_eq!(axas_mapping_t { flags: found.flags & ATTRIBUTES, ..found }, expected);
+        assert_eq!(axas_mapping_t { flags: found.flags & ATTRIBUTES, level: 0, ..found }, expected);
         match (self.space.translate(gpa), self.model.at(gpa).and_then(|(kind, _)| kind.hpa())) {
             (Ok((hpa, run)), Some(expected_hpa)) => {
                 assert_eq!(hpa, expected_hpa);
