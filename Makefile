@@ -126,11 +126,9 @@ exhaust: ## every call in every state of a tiny space, every allocation failing:
 	@scripts/build-lib.sh host
 	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
 
-budgets: ## code size, stack and instructions of the calls, against the golden figures
+budgets: ## code size and instructions beside golden figures and goals, in one table; the stack of the calls
 	@scripts/setup.sh lib bench
-	@scripts/check-size.py
-	@scripts/check-stack.py
-	@scripts/check-instructions.py
+	@scripts/budgets.py
 
 bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 to see that it runs
 	@scripts/setup.sh lib bench
