@@ -134,6 +134,10 @@ bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 
 	@scripts/setup.sh lib bench
 	@scripts/bench.sh
 
+ab: ## time two archives in turn: OLD=file or OLD_COMMIT=commit (the first engine), NEW=, ROUNDS= (minutes)
+	@scripts/setup.sh x86_64
+	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' ROUNDS='$(ROUNDS)' scripts/ab.sh
+
 docs: ## make the documentation site: build/docs/html/index.html
 	@scripts/setup.sh docs
 	@scripts/docs.sh build
