@@ -126,15 +126,17 @@ exhaust: ## every call in every state of a tiny space, every allocation failing:
 	@scripts/build-lib.sh host
 	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
 
-budgets: ## code size, stack and instructions of the calls, against the golden figures
+budgets: ## code size and instructions beside golden figures and goals, in one table; the stack of the calls
 	@scripts/setup.sh lib bench
-	@scripts/check-size.py
-	@scripts/check-stack.py
-	@scripts/check-instructions.py
+	@scripts/budgets.py
 
 bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 to see that it runs
 	@scripts/setup.sh lib bench
 	@scripts/bench.sh
+
+ab: ## time two archives in turn: OLD=file or OLD_COMMIT=commit (the first engine), NEW=, ROUNDS= (minutes)
+	@scripts/setup.sh x86_64
+	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' ROUNDS='$(ROUNDS)' scripts/ab.sh
 
 docs: ## make the documentation site: build/docs/html/index.html
 	@scripts/setup.sh docs

@@ -51,8 +51,8 @@ measure benches/peers --rounds 5 "$ROOT/docs/bench/peers"
 
 # Code, stack and instructions, beside the times.
 cd "$ROOT"
-for script in size stack instructions; do
-	printf '\n```text\n$ scripts/check-%s.py\n' $script
-	scripts/check-$script.py || true
+{
+	printf '\n```text\n$ scripts/budgets.py --all\n'
+	scripts/budgets.py --all || true
 	echo '```'
-done | tee docs/bench/budgets.md
+} | tee docs/bench/budgets.md
