@@ -10,10 +10,12 @@ use super::map::largest_leaf;
 use crate::abi::*;
 use crate::addr::{GuestRange, HostPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::flags::{MapFlags, MapOptions};
+use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions};
 use crate::hal::{DirectMap, Host, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
-use crate::npt::arch::{Features, Format, FormatId, RootState, Shape, ShapeRequest, with_format};
+use crate::npt::arch::{
+    Features, Format, FormatId, RootState, Shape, ShapeRequest, with_format, with_space_format,
+};
 use crate::npt::entry::Entry;
 use crate::npt::lock::{Lock, Shard};
 use crate::npt::units::{Level, fresh_tables};
@@ -37,6 +39,8 @@ struct Plan {
     features: Features,
     quota: u64,
     builtin_flush: bool,
+    /// A page of write-back memory, without address and permissions.
+    write_back: u64,
 }
 
 /// Whether the format can have a VMID.
@@ -142,7 +146,7 @@ impl AddressSpace {
         let order = self.npt.shape.root_order;
         let root = self.npt.take_root()?;
         for page in 0..self.npt.root_pages() {
-            let filled = with_format!(self.npt.format, F => {
+            let filled = with_space_format!(self.npt.format, F => {
                 let page = root.page(page);
                 self.npt.fill_unseen(page, Entry::<F>::EMPTY).ok_or(Error::BadState)
             });
@@ -186,6 +190,7 @@ impl AddressSpace {
                 offset: direct.map_or(0, DirectMap::offset),
                 range: plan.range,
                 generation: crate::sync::AtomicU64::new(0),
+                write_back: plan.write_back,
                 features: plan.features,
                 levels: Level::new(plan.shape.levels),
                 is_direct,
@@ -319,7 +324,9 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
         quota => quota,
     };
     let builtin_flush = F::BUILTIN_FLUSH;
-    Ok(Plan { format: F::ID, range, shape, features, quota, builtin_flush })
+    let attributes = Attributes { permissions: Permissions::READ, memory: MemoryType::WriteBack };
+    let write_back = F::leaf(attributes, features, 1)? & !F::PERMISSIONS;
+    Ok(Plan { format: F::ID, range, shape, features, quota, builtin_flush, write_back })
 }
 
 /// What to load into the hardware for a space that does not exist yet: its root is at 0.

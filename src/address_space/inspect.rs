@@ -3,13 +3,13 @@
 
 use core::sync::atomic::Ordering;
 
-use super::dump::page_level;
 use super::AddressSpace;
+use super::dump::page_level;
 use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::npt::NestedPageTable;
-use crate::npt::arch::{Features, Format, with_format};
+use crate::npt::arch::{Features, Format, with_space_format};
 use crate::npt::audit::Census;
 use crate::npt::entry::{Entry, State, Way};
 use crate::npt::lock::FaultCounter;
@@ -24,7 +24,7 @@ impl AddressSpace {
     pub fn translate(&self, gpa: u64) -> Result<(u64, u64)> {
         let gpa = self.inside(gpa)?;
         let unlocked =
-            with_format!(self.npt.format, F => Ok(self.npt.translate_unlocked::<F>(gpa)));
+            with_space_format!(self.npt.format, F => Ok(self.npt.translate_unlocked::<F>(gpa)));
         let (hpa, level) = match unlocked {
             Ok((hpa, level)) if level != 0 => (hpa, Level::new(level)),
             _ => self.translate_again(gpa)?,
@@ -35,7 +35,7 @@ impl AddressSpace {
     /// The address and the level of the leaf, where a walk without the lock found none.
     #[inline(never)]
     fn translate_again(&self, gpa: Gpa) -> Result<(u64, Level)> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let Found { entry, level } = self.find::<F>(gpa)?;
             if !entry.is_hardware_visible() {
                 return Err(Error::NotMapped);
@@ -94,7 +94,7 @@ impl AddressSpace {
     pub fn audit(&self) -> Result<()> {
         let _guard = self.exclusive(true)?;
         let mut census = Census::default();
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             self.npt.audit::<F>(self.npt.range, &mut census).ok_or(Error::BadState)
         })?;
         if self.lock.is_caller_locked() || self.counts_agree(&census) {
@@ -141,7 +141,7 @@ impl AddressSpace {
         sweep.begin(&self.npt, range);
         let merge = Merge::default();
         let mut runs = Runs { sweep, gpa: range.start, ended_by: None, by_page, merge };
-        while with_format!(self.npt.format, F => {
+        while with_space_format!(self.npt.format, F => {
             runs.next::<F>(&self.npt).ok_or(Error::BadState)
         })? && report(&runs.merge.run, runs.merge.class)
         {}
@@ -157,7 +157,7 @@ impl AddressSpace {
 
     /// The entry that covers an address of the space, clipped to the space.
     fn look(&self, gpa: Gpa) -> Result<axas_mapping_t> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let Found { entry, level } = self.find::<F>(gpa)?;
             let part = self.npt.range.part(gpa, level);
             let mapping = describe(entry, level.get(), self.npt.features);

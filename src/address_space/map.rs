@@ -4,16 +4,18 @@
 //!
 //! Each call names what it does by a function of its own, so that a host links what it calls and nothing else.
 
-use super::AddressSpace;
+use super::{AddressSpace, Held};
 use crate::abi::{AXAS_REPLACE, axas_extent_t, axas_flags_t};
-use crate::addr::is_page_aligned;
+use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions, Permissions, parse_permissions};
-use crate::npt::arch::{Format, with_format};
+use crate::hal::Host;
+use crate::npt::arch::{Format, with_space_format};
 use crate::npt::content::Content;
 use crate::npt::entry::{EncodedPermissions, Entry, Reservation};
+use crate::npt::lock::ExclusiveGuard;
 use crate::npt::slices::{Budget, Cost};
-use crate::npt::units::{Gpa, GpaRange, Level};
+use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 use crate::npt::work::Work;
 
 const PAGE_SIZES: MapOptions =
@@ -30,11 +32,26 @@ pub struct Slices {
     pub done: u64,
 }
 
-/// What a call does to a range, under the lock.
-type Act<'f> = dyn FnMut(&mut Work, GpaRange) -> Result<()> + 'f;
-
-/// Where a slice of a range ends, under the lock.
-type Reach<'f> = dyn FnMut(&mut Work, GpaRange, &mut Budget) -> Result<Gpa> + 'f;
+/// Runs a slice after the other, each under the lock: `$reach` says where one ends, `$act` does it.
+macro_rules! in_slices {
+    ($space:ident, $range:expr, $slices:ident, $work:ident, $rest:ident, $budget:ident,
+     $reach:expr, $part:ident, $act:expr) => {{
+        let mut slicing = Slicing::new($range, $slices)?;
+        while slicing.goes_on() {
+            let mut alone = $space.alone(true)?;
+            let $work = alone.work();
+            let ($rest, $budget) = slicing.begin(&$space.npt.host);
+            let end = $reach?;
+            if end > $rest.start {
+                let $part = GpaRange::new($rest.start, end);
+                $act?;
+            }
+            drop(alone);
+            slicing.finish(end, &$space.npt.host)?;
+        }
+        Ok(())
+    }};
+}
 
 /// A linear map, with its arguments checked.
 struct Linear<F> {
@@ -67,13 +84,18 @@ impl Lazy {
 impl AddressSpace {
     /// Maps frames of the host.
     pub fn map_linear(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
+            if size == PAGE_SIZE
+                && let Some(outcome) = self.map_linear_page::<F>(gpa, hpa, flags)
+            {
+                return outcome;
+            }
             let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::REPLACE)?;
             let content = linear.content();
             if linear.replaces {
-                self.alone(linear.range, &mut |work, range| self.npt.replace(work, &content, range))
+                self.npt.replace(self.alone(true)?.work(), &content, linear.range)
             } else {
-                self.alone(linear.range, &mut |work, range| self.npt.map(work, &content, range))
+                self.npt.map(self.alone(true)?.work(), &content, linear.range)
             }
         })
     }
@@ -87,15 +109,10 @@ impl AddressSpace {
         flags: axas_flags_t,
         slices: &mut Slices,
     ) -> Result<()> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::empty())?;
             let content = linear.content();
-            self.in_slices(
-                linear.range,
-                slices,
-                &mut |work, range, budget| self.npt.reach_map(work, &content, range, budget),
-                &mut |work, range| self.npt.map(work, &content, range),
-            )
+            in_slices!(self, linear.range, slices, work, rest, budget, self.npt.reach_map(work, &content, rest, budget), part, self.npt.map(work, &content, part))
         })
     }
 
@@ -107,7 +124,7 @@ impl AddressSpace {
         flags: axas_flags_t,
     ) -> Result<()> {
         let size = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.size));
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let flags = MapFlags::parse(flags, PAGE_SIZES)?;
             let template = Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, false)?;
             for extent in extents {
@@ -122,23 +139,21 @@ impl AddressSpace {
             }
             let most = self.largest_leaf::<F>(flags);
             let content = Content::frames(template, range.start, extents, most);
-            self.alone(range, &mut |work, range| self.npt.map(work, &content, range))
+            self.npt.map(self.alone(true)?.work(), &content, range)
         })
     }
 
     /// Maps memory that the library takes from the host.
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE)?;
             let content = lazy.content::<F>();
             if lazy.options.contains(MapOptions::REPLACE) {
-                self.alone(lazy.range, &mut |work, range| self.npt.replace(work, &content, range))
+                self.npt.replace(self.alone(true)?.work(), &content, lazy.range)
             } else if lazy.options.contains(MapOptions::POPULATE) {
-                self.alone(lazy.range, &mut |work, range| {
-                    self.npt.map_populated(work, &content, range)
-                })
+                self.npt.map_populated(self.alone(true)?.work(), &content, lazy.range)
             } else {
-                self.alone(lazy.range, &mut |work, range| self.npt.map(work, &content, range))
+                self.npt.map(self.alone(true)?.work(), &content, lazy.range)
             }
         })
     }
@@ -151,37 +166,25 @@ impl AddressSpace {
         flags: axas_flags_t,
         slices: &mut Slices,
     ) -> Result<()> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::empty())?;
             let content = lazy.content::<F>();
             let npt = &self.npt;
             if lazy.options.contains(MapOptions::POPULATE) {
                 let largest = Level::new(lazy.reservation.largest);
-                self.in_slices(
-                    lazy.range,
-                    slices,
-                    &mut |work, range, budget| {
-                        npt.reach_populated(work, &content, largest, range, budget)
-                    },
-                    &mut |work, range| npt.map_populated(work, &content, range),
-                )
+                in_slices!(self, lazy.range, slices, work, rest, budget, npt.reach_populated(work, &content, largest, rest, budget), part, npt.map_populated(work, &content, part))
             } else {
-                self.in_slices(
-                    lazy.range,
-                    slices,
-                    &mut |work, range, budget| npt.reach_map(work, &content, range, budget),
-                    &mut |work, range| npt.map(work, &content, range),
-                )
+                in_slices!(self, lazy.range, slices, work, rest, budget, npt.reach_map(work, &content, rest, budget), part, npt.map(work, &content, part))
             }
         })
     }
 
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let content = trap::<F>(cookie)?;
             let range = self.checked_range(gpa, size)?;
-            self.alone(range, &mut |work, range| self.npt.map(work, &content, range))
+            self.npt.map(self.alone(true)?.work(), &content, range)
         })
     }
 
@@ -195,10 +198,10 @@ impl AddressSpace {
     ) -> Result<()> {
         match flags {
             0 => self.map_trap(gpa, size, cookie),
-            AXAS_REPLACE => with_format!(self.npt.format, F => {
+            AXAS_REPLACE => with_space_format!(self.npt.format, F => {
                 let content = trap::<F>(cookie)?;
                 let range = self.checked_range(gpa, size)?;
-                self.alone(range, &mut |work, range| self.npt.replace(work, &content, range))
+                self.npt.replace(self.alone(true)?.work(), &content, range)
             }),
             _ => Err(Error::InvalidInput),
         }
@@ -207,53 +210,54 @@ impl AddressSpace {
     /// Removes whatever is in a range.
     pub fn unmap(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
-        with_format!(self.npt.format, F => {
-            self.alone(range, &mut |work, range| self.npt.unmap::<F>(work, range))
+        with_space_format!(self.npt.format, F => {
+            if size == PAGE_SIZE
+                && self.npt.is_plain
+                && !self.npt.host.wants_released()
+            {
+                let guard = self.exclusive(true)?;
+                let is_done = self.npt.unmap_page::<F>(range.start).is_some();
+                drop(guard);
+                if is_done {
+                    return Ok(());
+                }
+            }
+            self.npt.unmap::<F>(self.alone(true)?.work(), range)
         })
     }
 
     /// Removes whatever is in a range in slices.
     pub fn unmap_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
-        let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.nothing() };
-        with_format!(self.npt.format, F => {
+        let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
+        with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(
-                range,
-                slices,
-                &mut |work, range, budget| npt.reach::<F>(work, range, Cost::Entry, budget),
-                &mut |work, range| npt.unmap::<F>(work, range),
-            )
+            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.unmap::<F>(work, part))
         })
     }
 
     /// Gives back the empty tables that cover a part of a range.
     pub fn collect(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
-        with_format!(self.npt.format, F => {
-            self.alone(range, &mut |work, range| self.npt.collect::<F>(work, range))
+        with_space_format!(self.npt.format, F => {
+            self.npt.collect::<F>(self.alone(true)?.work(), range)
         })
     }
 
     /// Gives back the empty tables that cover a part of a range, in slices.
     pub fn collect_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
-        let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.nothing() };
-        with_format!(self.npt.format, F => {
+        let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
+        with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(
-                range,
-                slices,
-                &mut |work, range, budget| npt.reach::<F>(work, range, Cost::Entry, budget),
-                &mut |work, range| npt.collect::<F>(work, range),
-            )
+            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.collect::<F>(work, part))
         })
     }
 
     /// Gives what is mapped or reserved in a range new permissions.
     pub fn protect(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let (to, encoded) = self.permissions::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
-            self.alone(range, &mut |work, range| self.npt.protect::<F>(work, range, to, encoded))
+            self.npt.protect::<F>(self.alone(true)?.work(), range, to, encoded)
         })
     }
 
@@ -265,60 +269,45 @@ impl AddressSpace {
         flags: axas_flags_t,
         slices: &mut Slices,
     ) -> Result<()> {
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let (to, encoded) = self.permissions::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
             let npt = &self.npt;
-            self.in_slices(
-                range,
-                slices,
-                &mut |work, range, budget| npt.reach::<F>(work, range, Cost::Entry, budget),
-                &mut |work, range| npt.protect::<F>(work, range, to, encoded),
-            )
+            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.protect::<F>(work, part, to, encoded))
         })
     }
 
     /// Takes frames for everything that is reserved in a range.
     pub fn populate(&self, gpa: u64, size: u64) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        with_format!(self.npt.format, F => {
-            self.alone(range, &mut |work, range| self.npt.populate::<F>(work, range))
+        with_space_format!(self.npt.format, F => {
+            self.npt.populate::<F>(self.alone(true)?.work(), range)
         })
     }
 
     /// Takes frames for everything that is reserved in a range in slices.
     pub fn populate_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(
-                range,
-                slices,
-                &mut |work, range, budget| npt.reach::<F>(work, range, Cost::Frames, budget),
-                &mut |work, range| npt.populate::<F>(work, range),
-            )
+            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Frames, budget), part, npt.populate::<F>(work, part))
         })
     }
 
     /// Gives the frames of a range back; the reservation stays.
     pub fn discard(&self, gpa: u64, size: u64) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        with_format!(self.npt.format, F => {
-            self.alone(range, &mut |work, range| self.npt.discard::<F>(work, range))
+        with_space_format!(self.npt.format, F => {
+            self.npt.discard::<F>(self.alone(true)?.work(), range)
         })
     }
 
     /// Gives the frames of a range back in slices; the reservation stays.
     pub fn discard_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        with_format!(self.npt.format, F => {
+        with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(
-                range,
-                slices,
-                &mut |work, range, budget| npt.reach::<F>(work, range, Cost::Entry, budget),
-                &mut |work, range| npt.discard::<F>(work, range),
-            )
+            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.discard::<F>(work, part))
         })
     }
 
@@ -330,62 +319,43 @@ impl AddressSpace {
     /// Removes everything, and has hardware told even if nothing was there; with `AXAS_NO_WAIT` that may be
     /// refused, if it `may_be`.
     pub(super) fn remove_all(&self, may_be_refused: bool) -> Result<()> {
-        with_format!(self.npt.format, F => {
-            let act = &mut |work: &mut Work, range| self.npt.remove_all::<F>(work, range);
-            self.hold(may_be_refused, self.npt.range, act)
+        with_space_format!(self.npt.format, F => {
+            self.npt.remove_all::<F>(self.alone(may_be_refused)?.work(), self.npt.range)
         })
     }
 
-    /// Does it with the lock held alone.
-    fn alone(&self, range: GpaRange, act: &mut Act<'_>) -> Result<()> {
-        self.hold(true, range, act)
+    /// The lock held alone, and what the holder works with.
+    #[inline(never)]
+    fn alone(&self, may_be_refused: bool) -> Result<Alone<'_>> {
+        Ok(Alone { _guard: self.exclusive(may_be_refused)?, space: self })
     }
 
-    #[inline(never)]
-    fn hold(&self, may_be_refused: bool, range: GpaRange, act: &mut Act<'_>) -> Result<()> {
-        let _guard = self.exclusive(may_be_refused)?;
-        // SAFETY: the guard holds the lock exclusively.
-        let work = unsafe { &mut *self.work.get() };
-        let outcome = act(work, range);
-        work.stock.give_back(&self.npt);
-        outcome
-    }
-
-    /// Does it until the range is done, the budget is used up or the host wants to do something else; each
-    /// slice takes the lock anew.
-    #[inline(never)]
-    fn in_slices(
+    /// Maps a page of write-back memory, or puts it in the place of another, where its table is there; none if
+    /// that was not done here.
+    #[inline(always)]
+    fn map_linear_page<F: Format>(
         &self,
-        range: GpaRange,
-        slices: &mut Slices,
-        reach: &mut Reach<'_>,
-        act: &mut Act<'_>,
-    ) -> Result<()> {
-        slices.nothing()?;
-        let host = &self.npt.host;
-        let mut at = range.start;
-        while at < range.end {
-            let given = if host.may_yield() {
-                slices.budget.min(POLL_INTERVAL)
-            } else {
-                slices.budget
-            };
-            let mut budget = Budget(given);
-            self.hold(true, range.from(at), &mut |work, rest| {
-                let end = reach(work, rest, &mut budget)?;
-                if end > rest.start {
-                    act(work, GpaRange::new(rest.start, end))?;
-                }
-                at = end;
-                Ok(())
-            })?;
-            slices.done = at.minus(range.start);
-            slices.budget = slices.budget.wrapping_sub(given.wrapping_sub(budget.0));
-            if at < range.end && (slices.budget == 0 || host.should_yield()) {
-                return Err(Error::Again);
-            }
+        gpa: u64,
+        hpa: u64,
+        flags: axas_flags_t,
+    ) -> Option<Result<()>> {
+        let permissions = Permissions::from_bits(flags & !AXAS_REPLACE)?;
+        let is_plain = self.npt.is_plain && !permissions.is_empty() && is_page_aligned(gpa | hpa);
+        let (gpa, hpa) = (Gpa::new(gpa), Hpa::new(hpa));
+        let range = self.npt.range;
+        if !is_plain || gpa < range.start || gpa >= range.end || !self.npt.host.is_page(hpa) {
+            return None;
         }
-        Ok(())
+        let leaf = self.npt.write_back_page::<F>(permissions, false)?.at(hpa);
+        let _guard = match self.exclusive(true) {
+            Ok(guard) => guard,
+            Err(error) => return Some(Err(error)),
+        };
+        if flags & AXAS_REPLACE == 0 {
+            self.npt.map_page(gpa, leaf)
+        } else {
+            self.npt.replace_page(gpa, leaf)
+        }
     }
 
     #[inline(always)]
@@ -468,10 +438,72 @@ impl AddressSpace {
     }
 }
 
+/// The lock of a space, held alone. Tables that were taken for nothing go back at the end.
+struct Alone<'a> {
+    space: &'a AddressSpace,
+    _guard: Held<'a, ExclusiveGuard<'a>>,
+}
+
+impl Alone<'_> {
+    fn work(&mut self) -> &mut Work {
+        // SAFETY: the guard holds the lock exclusively, and there is one of these for each guard.
+        unsafe { &mut *self.space.work.get() }
+    }
+}
+
+impl Drop for Alone<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let npt = &self.space.npt;
+        self.work().stock.give_back(npt);
+    }
+}
+
 impl Slices {
     /// That there is a budget.
-    fn nothing(&self) -> Result<()> {
+    fn check(&self) -> Result<()> {
         if self.budget == 0 { Err(Error::InvalidInput) } else { Ok(()) }
+    }
+}
+
+/// A range that is done in slices.
+struct Slicing<'a> {
+    range: GpaRange,
+    at: Gpa,
+    slices: &'a mut Slices,
+    given: u64,
+    budget: Budget,
+}
+
+impl<'a> Slicing<'a> {
+    fn new(range: GpaRange, slices: &'a mut Slices) -> Result<Self> {
+        slices.check()?;
+        Ok(Self { range, at: range.start, slices, given: 0, budget: Budget(0) })
+    }
+
+    fn goes_on(&self) -> bool {
+        self.at < self.range.end
+    }
+
+    /// What is left of the range, and the budget of the next slice.
+    fn begin(&mut self, host: &Host) -> (GpaRange, &mut Budget) {
+        let most = self.slices.budget;
+        self.given = if host.may_yield() { most.min(POLL_INTERVAL) } else { most };
+        self.budget = Budget(self.given);
+        (self.range.from(self.at), &mut self.budget)
+    }
+
+    /// A slice is done; whether the next may follow.
+    #[inline(never)]
+    fn finish(&mut self, end: Gpa, host: &Host) -> Result<()> {
+        self.at = end;
+        let used = self.given.wrapping_sub(self.budget.0);
+        self.slices.done = end.minus(self.range.start);
+        self.slices.budget = self.slices.budget.wrapping_sub(used);
+        if self.goes_on() && (self.slices.budget == 0 || host.should_yield()) {
+            return Err(Error::Again);
+        }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
-use crate::npt::arch::{Format, with_format};
+use crate::npt::arch::{Format, with_space_format};
 use crate::npt::entry::State;
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
@@ -157,7 +157,8 @@ impl AddressSpace {
         let asked = left.min(MOST_BYTES);
         let _guard = self.shared()?;
         let most = if self.npt.host.is_flat() { asked } else { 0 };
-        let piece = with_format!(self.npt.format, F => self.piece::<F>(gpa, most, access.needs))?;
+        let piece =
+            with_space_format!(self.npt.format, F => self.piece::<F>(gpa, most, access.needs))?;
         let Some(Piece { address, bytes, owner }) = piece else {
             return Ok(Visited::Reservation);
         };

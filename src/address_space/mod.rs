@@ -21,7 +21,7 @@ use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_re
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Host;
-use crate::npt::arch::with_format;
+use crate::npt::arch::with_space_format;
 use crate::npt::lock::{ExclusiveGuard, LEAST_SHARDS, Lock, Shard, SharedGuard};
 use crate::npt::work::Work;
 use crate::npt::{NestedPageTable, registers};
@@ -83,7 +83,7 @@ impl AddressSpace {
 
     /// Changes the VMID; flushes nothing.
     pub fn set_vmid(&self, vmid: u32) -> Result<()> {
-        with_format!(self.npt.format, F => create::check_vmid::<F>(vmid, self.npt.features))?;
+        with_space_format!(self.npt.format, F => create::check_vmid::<F>(vmid, self.npt.features))?;
         let _guard = self.exclusive(true)?;
         self.npt.vmid.store(vmid, Ordering::Relaxed);
         Ok(())

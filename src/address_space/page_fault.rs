@@ -8,7 +8,7 @@ use crate::abi::axas_flags_t;
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::logging;
-use crate::npt::arch::with_format;
+use crate::npt::arch::with_space_format;
 use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
 use crate::npt::lock::{FaultCounter, Shard};
@@ -50,12 +50,15 @@ impl AddressSpace {
         if !self.npt.range.contains(gpa) {
             return self.counted(Verdict::Unmapped);
         }
+        if let Some(verdict) = self.take_usual_page_in(gpa, access, prepared) {
+            return verdict;
+        }
         let Some(guard) = self.lock.try_shared() else {
             self.give_back(gpa, prepared);
             return self.counted(Verdict::Retry);
         };
         let mut fault = Fault::new(&self.npt, guard.shard(), gpa, access, prepared);
-        let verdict = with_format!(self.npt.format, F => Ok(fault.handle::<F>()))
+        let verdict = with_space_format!(self.npt.format, F => Ok(fault.handle::<F>()))
             .unwrap_or(Verdict::Error);
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
@@ -64,6 +67,37 @@ impl AddressSpace {
         }
         self.npt.host.report();
         verdict
+    }
+
+    /// The usual fault: a page of 4 KiB is reserved in a table that is there and can be reached without a window,
+    /// and its frame need not be zeroed. None if it is not that.
+    #[inline(always)]
+    fn take_usual_page_in(
+        &self,
+        gpa: Gpa,
+        access: Permissions,
+        prepared: Prepared,
+    ) -> Option<Verdict> {
+        if !self.npt.is_plain || self.npt.zeroes_frames || prepared.is_one() {
+            return None;
+        }
+        let guard = self.lock.try_shared()?;
+        let resolved = with_space_format!(self.npt.format, F => {
+            Ok(self.npt.resolve_page::<F>(guard.shard(), gpa, access))
+        });
+        match resolved {
+            Ok(Some(Verdict::Resolved)) => {
+                guard.leave_resolved();
+                self.npt.host.report();
+                Some(Verdict::Resolved)
+            }
+            Ok(Some(verdict)) => {
+                count(guard.shard(), verdict);
+                self.npt.host.report();
+                Some(verdict)
+            }
+            _ => None,
+        }
     }
 
     /// A filled frame for the fault at an address of the space, or the verdict where there is none to be had.
@@ -79,8 +113,9 @@ impl AddressSpace {
         let nothing = Permissions::empty();
         let start = filling.start();
         let fault = Fault::new(&self.npt, guard.shard(), start, nothing, Prepared::NONE);
-        let prepared = with_format!(self.npt.format, F => Ok(fault.filled_frame::<F>(filling, done)))
-            .unwrap_or(Err(Verdict::Error));
+        let prepared =
+            with_space_format!(self.npt.format, F => Ok(fault.filled_frame::<F>(filling, done)))
+                .unwrap_or(Err(Verdict::Error));
         drop(guard);
         prepared.map_err(|verdict| {
             self.npt.host.report();

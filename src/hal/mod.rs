@@ -229,6 +229,12 @@ impl Host {
         }
     }
 
+    /// Whether a page at an aligned address is host-physical memory as far as its width goes.
+    #[inline(always)]
+    pub(crate) fn is_page(&self, page: HostPhysAddr) -> bool {
+        page.bits() & self.beyond == 0
+    }
+
     /// Takes a frame of `4096 << order` bytes. An address that cannot be one goes back.
     pub(crate) fn take(&self, order: u32, purpose: Purpose) -> Result<HostPhysAddr> {
         let frame = match self.arena_for(purpose) {

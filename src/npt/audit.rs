@@ -152,7 +152,8 @@ impl NestedPageTable {
             State::Leaf => {
                 let attributes = entry.attributes(self.features);
                 let (owned, address) = (entry.is_owned(), entry.address());
-                let leaf = Entry::leaf_template(attributes, self.features, level.get(), owned).ok()?;
+                let leaf =
+                    Entry::leaf_template(attributes, self.features, level.get(), owned).ok()?;
                 if address.offset(level) != 0
                     || !self.host.is_in_width(address.bits(), level.size())
                 {

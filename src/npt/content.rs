@@ -107,7 +107,8 @@ impl<'a, F: Format> Content<'a, F> {
         while at < part.end {
             let piece = pieces.at(at);
             let end = piece.end.min(part.end);
-            tables = tables.wrapping_add(fresh_tables(level, GpaRange::new(at, end), piece.largest));
+            tables =
+                tables.wrapping_add(fresh_tables(level, GpaRange::new(at, end), piece.largest));
             if at > part.start {
                 let shared = level.get().wrapping_sub(Level::dividing_address(at, level).get());
                 tables = tables.wrapping_sub(u64::from(shared));
@@ -130,7 +131,9 @@ impl Pieces<'_> {
     #[inline(always)]
     pub(super) fn covers(&mut self, range: GpaRange, gpa: Gpa, level: Level) -> bool {
         let piece = self.at(gpa);
-        level <= piece.largest && range.holds_entry(gpa, level) && piece.end.minus(gpa) >= level.size()
+        level <= piece.largest
+            && range.holds_entry(gpa, level)
+            && piece.end.minus(gpa) >= level.size()
     }
 
     /// The part that an address lies in, which is the one in work or behind it.

@@ -16,7 +16,7 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
 use crate::hal::{FlushRequest, Purpose, publish_tables};
-use crate::sync::{Defect, Ordering, planted};
+use crate::sync::{Defect, Ordering, planted, unless};
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,11 @@ impl Prepared {
     pub(super) fn new(frame: Frame, attributes: Attributes) -> Self {
         let payload = Reservation { attributes, largest: frame.level.get() }.payload();
         Self(frame.address.bits() | u64::from(payload))
+    }
+
+    /// Whether there is a frame.
+    pub(crate) fn is_one(self) -> bool {
+        self.0 != 0
     }
 
     fn reservation(self) -> Reservation {
@@ -373,6 +378,57 @@ struct Chain<F> {
 }
 
 impl NestedPageTable {
+    /// Puts a frame in the place of a reservation of a page of write-back memory, in a space that is plain and
+    /// whose frames need not be zeroed; none if that was not done here.
+    #[inline(always)]
+    pub(crate) fn resolve_page<F: Format>(
+        &self,
+        shard: &Shard,
+        gpa: Gpa,
+        access: Permissions,
+    ) -> Option<Verdict> {
+        let way = self.page_way::<F>(gpa)?;
+        let slot = way.slot();
+        let entry =
+            Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
+        let permissions = entry.reserved_write_back()?;
+        if !permissions.contains(access) {
+            return None;
+        }
+        let leaf = self.write_back_page::<F>(permissions, true)?;
+        let frame = match self.host.take(0, Purpose::Guest) {
+            Ok(frame) => frame,
+            Err(error) => {
+                return self.no_page(shard, error, slot.load(Ordering::Acquire) == entry.word());
+            }
+        };
+        let order = unless(Defect::Publication, Ordering::AcqRel);
+        let word = leaf.at(frame).word();
+        if slot.compare_exchange(entry.word(), word, order, Ordering::Acquire).is_err() {
+            Fault::new(self, shard, gpa, access, Prepared::NONE)
+                .give_guest(Frame { address: frame, level: Level::PAGE });
+            return None;
+        }
+        publish_tables();
+        if F::caches_invalid(self.features) {
+            self.repair::<F>(shard, gpa, Level::PAGE, AXAS_FLUSH_NEW);
+        }
+        Some(Verdict::Resolved)
+    }
+
+    /// The verdict where there is no frame for a page; none if its entry changed, as another call may have
+    /// brought what is missing.
+    #[cold]
+    #[inline(never)]
+    fn no_page(&self, shard: &Shard, error: Error, is_same: bool) -> Option<Verdict> {
+        if error == Error::BadState {
+            // What came was no frame and went back.
+            shard.add(FaultCounter::ExtraAllocated, 1);
+            shard.add(FaultCounter::Released, 1);
+        }
+        is_same.then_some(Verdict::NoMemory)
+    }
+
     /// Counts table frames that are about to be taken, beside other faults: all of them, or none where the quota
     /// has no room. The count never passes the quota, so that no fault is refused because of one that is refused.
     #[inline(never)]

@@ -17,7 +17,7 @@ impl NestedPageTable {
     /// Gives back the tables that are kept for a part of a range.
     #[inline(never)]
     pub(crate) fn collect<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
-        self.drop_kept::<F>(work, range, &mut |_| true).ok_or(Error::BadState)
+        self.drop_kept::<F>(work, range, None).ok_or(Error::BadState)
     }
 
     /// How many of the tables that are kept for a range a content of it uses: those where it needs smaller
@@ -57,20 +57,20 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Option<()> {
-        let mut pieces = content.pieces();
-        self.drop_kept::<F>(work, range, &mut |run| pieces.covers(range, run.gpa, run.level))
+        self.drop_kept::<F>(work, range, Some(content))
     }
 
-    /// Gives back those of the tables that are kept for a part of a range that are to go.
+    /// Gives back tables that are kept for a part of a range, all or those over which a content puts a larger
+    /// entry.
     #[inline(never)]
     pub(super) fn drop_kept<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
-        goes: &mut dyn FnMut(&Run) -> bool,
+        over: Option<&Content<'_, F>>,
     ) -> Option<()> {
         let mut request = FlushRequest::new(range);
-        let detached = self.detach_kept::<F>(work, range, goes, &mut request);
+        let detached = self.detach_kept::<F>(work, range, over, &mut request);
         let is_needed = request.is_needed();
         self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
         if is_needed {
@@ -88,17 +88,18 @@ impl NestedPageTable {
         &self,
         work: &mut Work,
         range: GpaRange,
-        goes: &mut dyn FnMut(&Run) -> bool,
+        over: Option<&Content<'_, F>>,
         request: &mut FlushRequest,
     ) -> Option<()> {
         let mut level = Level::LARGE;
         while level <= self.levels {
+            let mut pieces = over.map(Content::pieces);
             work.sweep.begin(self, range);
             while let Some(table) = self.next_table_at::<F>(work, level)? {
-                let Run { page, span, .. } = work.sweep.run;
+                let Run { page, span, gpa, .. } = work.sweep.run;
                 let entry = self.entry::<F>(page, span.first)?;
-                let is_kept = entry.is_kept_table(level.get()) && goes(&work.sweep.run);
-                if is_kept && !self.has_valid::<F>(table)? {
+                let goes = pieces.as_mut().is_none_or(|pieces| pieces.covers(range, gpa, level));
+                if goes && entry.is_kept_table(level.get()) && !self.has_valid::<F>(table)? {
                     request.add_table();
                     self.set(page, span.first, entry.dead_table())?;
                 }

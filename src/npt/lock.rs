@@ -134,7 +134,9 @@ impl Lock {
     /// An open lock.
     #[cfg(all(loom, test))]
     pub(crate) fn new(caller_locked: bool) -> Self {
-        let lines = std::boxed::Box::new([const { core::mem::MaybeUninit::<Shard>::uninit() }; MOST_SHARDS]);
+        let lines = std::boxed::Box::new(
+            [const { core::mem::MaybeUninit::<Shard>::uninit() }; MOST_SHARDS],
+        );
         let first = NonNull::from(std::boxed::Box::leak(lines)).cast();
         // SAFETY: leaked, with room for so many.
         unsafe { Self::over(first, MOST_SHARDS, caller_locked) }

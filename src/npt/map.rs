@@ -81,7 +81,8 @@ impl NestedPageTable {
                     }
                     if level > Level::PAGE {
                         survey.tables = survey.tables.saturating_add(content.tables(level, part));
-                        survey.has_kept |= self.keeps_tables && self.has_table::<F>(page, level, span)?;
+                        survey.has_kept |=
+                            self.keeps_tables && self.has_table::<F>(page, level, span)?;
                     }
                 }
                 place = edges.after((arm, level));
@@ -200,7 +201,12 @@ impl NestedPageTable {
 
     /// The entry that points to a kept table, if there is one at a place.
     #[inline(always)]
-    fn kept_at<F: Format>(&self, page: Hpa, index: Index, level: Level) -> Option<Option<Entry<F>>> {
+    fn kept_at<F: Format>(
+        &self,
+        page: Hpa,
+        index: Index,
+        level: Level,
+    ) -> Option<Option<Entry<F>>> {
         if !self.keeps_tables {
             return Some(None);
         }

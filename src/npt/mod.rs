@@ -59,7 +59,7 @@ use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Host, Purpose};
 use arch::{Features, Format, FormatId, RootState, Shape, with_format};
-use entry::Reservation;
+use entry::{Entry, Reservation};
 use units::{Gpa, GpaRange, Hpa, Level};
 
 /// The tables of one space and what they depend on. What every walk needs comes first.
@@ -72,6 +72,8 @@ pub(crate) struct NestedPageTable {
     pub(crate) range: GpaRange,
     /// Changes between the detaching of tables and their going back, for readers without the lock.
     pub(crate) generation: crate::sync::AtomicU64,
+    /// A leaf of level 1 of write-back memory, without address and permissions.
+    pub(crate) write_back: u64,
     pub(crate) features: Features,
     pub(crate) levels: Level,
     /// Tables are in a direct map.
@@ -175,6 +177,18 @@ impl NestedPageTable {
         }
     }
 
+    /// A leaf of level 1 of write-back memory without its address, if the format can say the permissions.
+    #[inline(always)]
+    pub(crate) fn write_back_page<F: Format>(
+        &self,
+        permissions: Permissions,
+        owned: bool,
+    ) -> Option<Entry<F>> {
+        let owned = if owned { F::OWNED } else { 0 };
+        let word = F::permissions(permissions, self.features).ok()? | self.write_back | owned;
+        Some(Entry::from_word(word))
+    }
+
     /// Has translations of the space invalidated.
     #[inline(never)]
     fn issue<F: Format>(&self, request: FlushRequest, reason: u32, scope: u32) {
@@ -186,8 +200,7 @@ impl NestedPageTable {
     #[inline(always)]
     fn flush_now<F: Format>(&self, request: FlushRequest, reason: u32, scope: u32) {
         let request = request.to_host(self.vmid.load(Ordering::Relaxed), reason, scope);
-        let register =
-            if self.host.flushes_builtin() { self.root_register::<F>() } else { 0 };
+        let register = if self.host.flushes_builtin() { self.root_register::<F>() } else { 0 };
         self.host.flush(&request, register);
     }
 

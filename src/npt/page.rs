@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One page at a time, where the table that holds it is there and stays: a walk and a store.
+//! One page at a time, where its table is there and can be reached without a window: a walk and a store.
 //!
 //! What these do not do, the ways for ranges do.
 
@@ -7,18 +7,44 @@ use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, Way};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
-use crate::abi::{AXAS_FLUSH_NEW, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, AXAS_SCOPE_LOCAL};
-use crate::addr::{Bits, PAGE_SIZE};
+use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
+use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
 use crate::sync::{AtomicU64, Ordering};
 
-/// The entry of level 1 that covers an address, and the one that points to its table.
-pub(super) struct Slots<'a, F> {
-    above: &'a AtomicU64,
-    above_entry: Entry<F>,
+/// An entry that points to a table on the way to a page.
+type Step<'a> = Option<&'a AtomicU64>;
+
+/// The way to a page: the entries that point to its tables, from that of level 2 up, and its own.
+pub(crate) struct PageWay<'a> {
+    above: [Step<'a>; 4],
     table: *const AtomicU64,
     index: Index,
+}
+
+impl PageWay<'_> {
+    /// The page's entry.
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> &AtomicU64 {
+        // SAFETY: 1. the page of a table, 512 words aligned for 64-bit accesses, reached without a window that
+        // would close; 2. an `Index` is below 512; 3. every access to it is atomic.
+        unsafe { &*self.table.add(self.index.get()) }
+    }
+
+    #[inline(always)]
+    fn is_occupied<F: Format>(&self, index: Option<Index>) -> u32 {
+        // SAFETY: as for `slot`.
+        let load = |index: Index| unsafe { (*self.table.add(index.get())).load(Ordering::Relaxed) };
+        u32::from(index.is_some_and(|index| load(index) & F::OCCUPIED != 0))
+    }
+
+    /// How many of the two entries beside the page's are occupied.
+    #[inline(always)]
+    fn neighbours<F: Format>(&self) -> u32 {
+        self.is_occupied::<F>(self.index.previous())
+            .wrapping_add(self.is_occupied::<F>(self.index.next()))
+    }
 }
 
 impl NestedPageTable {
@@ -31,21 +57,22 @@ impl NestedPageTable {
         self.host.open_page(page).map(|base| base.as_ptr().cast_const().cast())
     }
 
-    /// The slots of a page, in a space that is plain; none where there is no table of level 1.
+    /// The way to a page in a space that is plain; none where there is no table of level 1.
     #[inline(always)]
-    pub(super) fn slots<F: Format>(&self, gpa: Gpa) -> Option<Slots<'_, F>> {
+    #[allow(clippy::indexing_slicing)] // Four places, and levels from 2 to 5.
+    pub(crate) fn page_way<F: Format>(&self, gpa: Gpa) -> Option<PageWay<'_>> {
         let mut page = self.root_page(gpa);
         let levels = self.levels.get();
+        let mut above = [None; 4];
         macro_rules! step {
             ($level:literal) => {{
                 let table = self.place(page)?;
-                // SAFETY: 1. the page of a table, 512 words aligned for 64-bit accesses, reached without a
-                // window that would close; 2. an `Index` is below 512; 3. every access to it is atomic.
+                // SAFETY: as for `PageWay::slot`.
                 let slot = unsafe { &*table.add(gpa.index(Level::new($level)).get()) };
                 let entry = Entry::<F>::from_word(slot.load(Ordering::Acquire));
                 let Way::Down(below) = entry.way($level) else { return None };
                 page = below;
-                (slot, entry)
+                above[$level - 2] = Some(slot);
             }};
         }
         if F::MAX_LEVELS >= 5 && levels >= 5 {
@@ -55,8 +82,154 @@ impl NestedPageTable {
             step!(4);
         }
         step!(3);
-        let (above, above_entry) = step!(2);
+        step!(2);
         let table = self.place(page)?;
-        Some(Slots { above, above_entry, table, index: gpa.index(Level::PAGE) })
+        Some(PageWay { above, table, index: gpa.index(Level::PAGE) })
+    }
+
+    /// Maps a page; none if that was not done here.
+    #[inline(always)]
+    pub(crate) fn map_page<F: Format>(&self, gpa: Gpa, leaf: Entry<F>) -> Option<Result<()>> {
+        let way = self.page_way::<F>(gpa)?;
+        let slot = way.slot();
+        if slot.load(Ordering::Relaxed) & F::OCCUPIED != 0 {
+            return Some(Err(Error::AlreadyExists));
+        }
+        self.occupy_page::<F>(&way);
+        slot.store(leaf.word(), Ordering::Release);
+        self.count_leaves(Level::PAGE, 1);
+        publish_tables();
+        self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
+        Some(Ok(()))
+    }
+
+    /// Counts a page's entry, which becomes occupied, where its table is pointed to.
+    #[inline(always)]
+    fn occupy_page<F: Format>(&self, way: &PageWay<'_>) {
+        for (number, slot) in way.above.iter().enumerate() {
+            let Some(slot) = slot else { break };
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            let before = entry.occupancy();
+            let after = if before == Entry::<F>::KEPT {
+                1
+            } else if before == Entry::<F>::UNKNOWN
+                || before == Entry::<F>::RUN && number == 0 && way.neighbours::<F>() != 0
+            {
+                return;
+            } else if before >= Entry::<F>::MOST {
+                Entry::<F>::UNKNOWN
+            } else {
+                before.wrapping_add(1)
+            };
+            slot.store(entry.with_occupancy(after).word(), Ordering::Relaxed);
+            if before != Entry::<F>::KEPT {
+                return;
+            }
+        }
+        super::add(&self.root_entries, 1);
+    }
+
+    /// Unmaps a linear page; none if that was not done here.
+    #[inline(always)]
+    pub(crate) fn unmap_page<F: Format>(&self, gpa: Gpa) -> Option<()> {
+        let way = self.page_way::<F>(gpa)?;
+        let slot = way.slot();
+        let leaf = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+        if !leaf.is_linear_leaf(1) {
+            return None;
+        }
+        self.vacate_page::<F>(&way)?;
+        slot.store(F::EMPTY, Ordering::Release);
+        self.discount_leaves(Level::PAGE, 1);
+        self.flush_page::<F>(gpa);
+        Some(())
+    }
+
+    /// Counts off a page's entry where its table is pointed to; none if a table would go, or may.
+    #[inline(always)]
+    fn vacate_page<F: Format>(&self, way: &PageWay<'_>) -> Option<()> {
+        let [Some(first), ..] = way.above else { return None };
+        let entry = Entry::<F>::from_word(first.load(Ordering::Relaxed));
+        let before = entry.occupancy();
+        let after = if before > 1 && before <= Entry::<F>::MOST {
+            before.wrapping_sub(1)
+        } else if before == 1 {
+            return self.empty_tables::<F>(way);
+        } else {
+            match way.neighbours::<F>() {
+                0 => return None,
+                1 => before,
+                _ => Entry::<F>::UNKNOWN,
+            }
+        };
+        if after != before {
+            first.store(entry.with_occupancy(after).word(), Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    /// Marks the tables kept that become empty with a page's entry; none if they would go, or may stay.
+    #[inline(never)]
+    fn empty_tables<F: Format>(&self, way: &PageWay<'_>) -> Option<()> {
+        if !self.keeps_tables {
+            return None;
+        }
+        let load = |slot: &AtomicU64| Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+        let steps = || way.above.iter().flatten();
+        let stays = steps().map(|slot| load(slot).occupancy()).find(|count| *count != 1);
+        if stays.is_some_and(|count| count == 0 || count > Entry::<F>::MOST) {
+            return None;
+        }
+        for slot in steps() {
+            let entry = load(slot);
+            let count = entry.occupancy();
+            let left = if count == 1 { Entry::<F>::KEPT } else { count.wrapping_sub(1) };
+            slot.store(entry.with_occupancy(left).word(), Ordering::Relaxed);
+            if count != 1 {
+                return Some(());
+            }
+        }
+        super::subtract(&self.root_entries, 1);
+        Some(())
+    }
+
+    /// Puts a page in the place of another; none if that was not done here.
+    #[inline(always)]
+    pub(crate) fn replace_page<F: Format>(&self, gpa: Gpa, leaf: Entry<F>) -> Option<Result<()>> {
+        let way = self.page_way::<F>(gpa)?;
+        let slot = way.slot();
+        let old = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+        if !old.is_hardware_visible() || old.way(1) != Way::Ends {
+            return None;
+        }
+        let is_owned = old.is_owned();
+        if old.address() == leaf.address() {
+            if is_owned {
+                return Some(Err(Error::InvalidInput));
+            }
+        } else if !is_owned && self.host.wants_released() {
+            return None;
+        }
+        if F::breaks_before_make(self.features) {
+            slot.store(Entry::<F>::busy().word(), Ordering::Release);
+            self.flush_page::<F>(gpa);
+            slot.store(leaf.word(), Ordering::Release);
+            publish_tables();
+        } else {
+            slot.store(leaf.word(), Ordering::Release);
+            self.flush_page::<F>(gpa);
+        }
+        if is_owned {
+            super::subtract(&self.counts.guest, 1);
+            self.give_guest(old.address(), Level::PAGE);
+        }
+        Some(Ok(()))
+    }
+
+    #[inline(always)]
+    fn flush_page<F: Format>(&self, gpa: Gpa) {
+        let mut request = FlushRequest::new(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
+        request.add_leaf(Level::PAGE);
+        self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
     }
 }

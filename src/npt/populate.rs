@@ -10,6 +10,7 @@
 //! reservation goes whole, unwritten, and the reservation takes its place.
 
 use super::NestedPageTable;
+use super::add;
 use super::arch::Format;
 use super::content::Content;
 use super::entry::{Entry, Reservation, State};
@@ -19,7 +20,6 @@ use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
-use super::add;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;

@@ -3,7 +3,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::EncodedPermissions;
+use super::entry::{EncodedPermissions, Entry};
 use super::split::Cut;
 use super::sweep::{Run, Sweep};
 use super::table::{Broken, Table};
@@ -43,7 +43,13 @@ impl NestedPageTable {
         let mut changes = Changes::default();
         let Work { sweep, broken, .. } = work;
         let changed = self.change_permissions::<F>(
-            sweep, broken, range, to, encoded, &mut changes, &mut request,
+            sweep,
+            broken,
+            range,
+            to,
+            encoded,
+            &mut changes,
+            &mut request,
         );
         if changes.lost {
             self.issue::<F>(request, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL);
@@ -92,22 +98,22 @@ impl NestedPageTable {
         changes: &mut Changes,
     ) -> Option<bool> {
         let mut has_leaf = false;
-        let mut seen = None;
+        let (mut seen, mut change) = (None, 0);
         Table::<F>::open(self, run.page)?.update(run.span, |entry| {
             // What is valid in a run is a leaf.
             if entry.is_hardware_visible() {
-                let permissions = entry.word() & F::PERMISSIONS;
+                let permissions = entry.word() & (F::PERMISSIONS | F::DIRTY);
                 if seen != Some(permissions) {
                     seen = Some(permissions);
+                    change = entry.word() ^ entry.with_permissions(encoded).word();
                     let from = entry.attributes(self.features).permissions;
                     has_leaf = true;
                     changes.lost |= !to.contains(from);
                     changes.gained |= !from.contains(to);
                 }
-            } else if !entry.is_reserved() {
-                return entry;
+                return Entry::from_word(entry.word() ^ change);
             }
-            entry.with_permissions(encoded)
+            if entry.is_reserved() { entry.with_permissions(encoded) } else { entry }
         });
         Some(has_leaf)
     }
@@ -165,4 +171,3 @@ impl NestedPageTable {
         Some(keeps_large)
     }
 }
-

@@ -65,7 +65,8 @@ impl Releases {
         let run = &mut self.run;
         if attributes == self.attributes && run.size != 0 && run.level == level.get() {
             let (size, next) = (run.size, run.size.wrapping_add(bytes));
-            if run.gpa.wrapping_add(size) == gpa.bits() && run.hpa.wrapping_add(size) == hpa.bits() {
+            if run.gpa.wrapping_add(size) == gpa.bits() && run.hpa.wrapping_add(size) == hpa.bits()
+            {
                 run.size = next;
                 return;
             }
@@ -107,7 +108,8 @@ impl NestedPageTable {
             let run = work.sweep.run;
             let mut rest = Some(run.span);
             while let Some(span) = rest
-                && let Some((dead, entry)) = self.take_dead::<F>(run.page, run.level, span, remains)?
+                && let Some((dead, entry)) =
+                    self.take_dead::<F>(run.page, run.level, span, remains)?
             {
                 let gpa = run.gpa_of(dead.first);
                 let level = run.level;
@@ -209,7 +211,11 @@ impl NestedPageTable {
             match self.next_named::<F>(&run, work.releases.are_wanted)? {
                 None => gpa = part.end,
                 Some((found, entry)) if level == Level::PAGE && entry.is_owned_page() => {
-                    let run = Run { span: run.span.from(found.first), gpa: run.gpa_of(found.first), ..run };
+                    let run = Run {
+                        span: run.span.from(found.first),
+                        gpa: run.gpa_of(found.first),
+                        ..run
+                    };
                     gpa = run.gpa.plus(self.release_pages::<F>(&run, &mut work.batch)?);
                 }
                 Some((found, entry)) => {
@@ -347,4 +353,3 @@ fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
     }
     (difference == 0).then_some(expected)
 }
-

@@ -136,8 +136,7 @@ impl NestedPageTable {
                 Step::End => return Some(()),
                 Step::Table(table) if pieces.covers(range, run.gpa, run.level) => {
                     let Run { page, level, span, gpa } = run;
-                    let is_kept =
-                        self.entry::<F>(page, span.first)?.is_kept_table(level.get());
+                    let is_kept = self.entry::<F>(page, span.first)?.is_kept_table(level.get());
                     self.set(page, span.first, Entry::<F>::table(table).dead_table())?;
                     if is_kept {
                         self.occupy::<F>(sweep.path(), gpa, level, span, 1)?;

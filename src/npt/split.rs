@@ -100,7 +100,8 @@ impl NestedPageTable {
         let Made { count, leaves, .. } = made;
         for (cut, table) in [head, tail].iter().zip(tables) {
             if let (Some(cut), Some(table)) = (cut, table) {
-                outcome = outcome.and_then(|()| self.link_cut(&mut work.broken, cut, table, request));
+                outcome =
+                    outcome.and_then(|()| self.link_cut(&mut work.broken, cut, table, request));
             }
         }
         if outcome.is_none() {
@@ -178,12 +179,7 @@ impl NestedPageTable {
 
     /// A table that says what an entry of a level says.
     #[inline(never)]
-    fn pieces<F: Format>(
-        &self,
-        made: &mut Made<'_>,
-        entry: Entry<F>,
-        level: Level,
-    ) -> Option<Hpa> {
+    fn pieces<F: Format>(&self, made: &mut Made<'_>, entry: Entry<F>, level: Level) -> Option<Hpa> {
         let table = made.stock.pop(self)?;
         if let Some(page) = made.pages.get_mut(made.count) {
             *page = table.bits();

@@ -80,7 +80,11 @@ impl Sweep {
 
     /// Comes to the next entries that do not point to tables; whether there are more. Tables are entered.
     #[inline(never)]
-    pub(crate) fn next<F: Format>(&mut self, npt: &NestedPageTable, broken: &Broken) -> Option<bool> {
+    pub(crate) fn next<F: Format>(
+        &mut self,
+        npt: &NestedPageTable,
+        broken: &Broken,
+    ) -> Option<bool> {
         loop {
             match self.step::<F>(npt, broken)? {
                 Step::Entries => return Some(true),
@@ -92,7 +96,11 @@ impl Sweep {
 
     /// Comes to the next part of the range.
     #[inline(never)]
-    pub(crate) fn step<F: Format>(&mut self, npt: &NestedPageTable, broken: &Broken) -> Option<Step> {
+    pub(crate) fn step<F: Format>(
+        &mut self,
+        npt: &NestedPageTable,
+        broken: &Broken,
+    ) -> Option<Step> {
         if self.gpa >= self.end {
             return Some(Step::End);
         }
@@ -100,8 +108,11 @@ impl Sweep {
         let page = if level == npt.levels { npt.root_page(gpa) } else { self.path.get(level) };
         let part = GpaRange::new(gpa, self.end.min(gpa.end(level.up())));
         let mut span = part.span(level);
-        let first =
-            if level > Level::PAGE { npt.first_table::<F>(page, level, span, broken)? } else { None };
+        let first = if level > Level::PAGE {
+            npt.first_table::<F>(page, level, span, broken)?
+        } else {
+            None
+        };
         let mut next = part.end;
         if let Some((index, table)) = first {
             if index == span.first {

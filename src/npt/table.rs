@@ -309,12 +309,7 @@ impl NestedPageTable {
 
     /// How many of the two entries beside a span are occupied.
     #[inline(never)]
-    pub(super) fn neighbours<F: Format>(
-        &self,
-        page: Hpa,
-        level: Level,
-        span: Span,
-    ) -> Option<u32> {
+    pub(super) fn neighbours<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<u32> {
         Some(neighbours(&Table::<F>::open(self, page)?, level, span))
     }
 

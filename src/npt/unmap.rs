@@ -16,10 +16,10 @@ use super::edges::{Arm, Edges};
 use super::entry::{Entry, Way};
 use super::reap::Remains;
 use super::split::Cut;
+use super::subtract;
 use super::table::{Broken, Table};
 use super::units::{GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
-use super::subtract;
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -118,8 +118,7 @@ impl NestedPageTable {
         } else {
             NONE_NEW
         };
-        let how =
-            How { trusts_counts: false, keeps: self.keeps_tables, new_below, reports: false };
+        let how = How { trusts_counts: false, keeps: self.keeps_tables, new_below, reports: false };
         // Where a table cannot be read, what hangs on it stays.
         let _ = self.detach_and_reap::<F>(work, range, request, false, how);
         let mut entries = 0_u64;
@@ -244,10 +243,10 @@ impl NestedPageTable {
         let whole = if level > edges.fork { None } else { edges.span(arm, level) };
         let below = level.down().bit();
         let is_gone = |fates: Fates| (fates.dead | fates.kept) & below != 0;
-        let left = (arm == Arm::Left && is_gone(detachment.left)).then(|| edges.cut(Arm::Left, level));
+        let left =
+            (arm == Arm::Left && is_gone(detachment.left)).then(|| edges.cut(Arm::Left, level));
         let has_right = arm == Arm::Right || level == edges.fork;
-        let right =
-            (has_right && is_gone(detachment.right)).then(|| edges.cut(Arm::Right, level));
+        let right = (has_right && is_gone(detachment.right)).then(|| edges.cut(Arm::Right, level));
         let first = left.or(whole.map(|whole| whole.first)).or(right);
         let last = right.or(whole.map(|whole| whole.last)).or(left);
         let (Some(first), Some(last)) = (first, last) else { return Some(()) };
@@ -447,4 +446,3 @@ impl<F: Format> Dying<F> {
         self.like.moved_to(leaf.address())
     }
 }
-
