@@ -397,6 +397,12 @@ impl<F: Format> Entry<F> {
         HostPhysAddr::from_bits(bits)
     }
 
+    /// The address of a table, in an entry that points to one.
+    #[inline(always)]
+    pub fn table_address(self) -> HostPhysAddr {
+        HostPhysAddr::from_bits(F::address(self.word))
+    }
+
     /// Whether the frame of a leaf (or what was one) is the library's to free.
     #[inline(always)]
     pub fn is_owned(self) -> bool {
