@@ -358,6 +358,12 @@ impl<F: Format> Entry<F> {
             && F::is_leaf(self.word, 1) == Some(true)
     }
 
+    /// Whether the entry, which is one of level 1, maps a frame.
+    #[inline(always)]
+    pub fn is_page(self) -> bool {
+        F::is_valid(self.word) && F::is_leaf(self.word, 1) == Some(true)
+    }
+
     /// Whether the entry is a lazy reservation.
     #[inline(always)]
     pub fn is_reserved(self) -> bool {

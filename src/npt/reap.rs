@@ -29,8 +29,9 @@ pub(super) struct Releases {
     are_wanted: bool,
     /// Host address less guest address of pages that are mapped again: of those the host is told nothing.
     kept_distance: Option<u64>,
-    /// What the flags below are the flags of.
+    /// A leaf without its address that was reported last, and its flags.
     attributes: u64,
+    flags: axas_flags_t,
     /// The run in hand; of size 0: there is none.
     run: axas_mapping_t,
 }
@@ -38,7 +39,13 @@ pub(super) struct Releases {
 impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
-        Self { are_wanted: false, kept_distance: None, attributes: 0, run: axas_mapping_t::NOTHING }
+        Self {
+            are_wanted: false,
+            kept_distance: None,
+            attributes: 0,
+            flags: 0,
+            run: axas_mapping_t::NOTHING,
+        }
     }
 
     /// Begins anew.
@@ -61,24 +68,25 @@ impl Releases {
             return;
         }
         let attributes = first.word_without_address();
+        if attributes != self.attributes {
+            self.attributes = attributes;
+            self.flags = first.attributes(npt.features).flags();
+        }
         let bytes = count.wrapping_shl(level.shift());
         let run = &mut self.run;
-        if attributes == self.attributes && run.size != 0 && run.level == level.get() {
-            let (size, next) = (run.size, run.size.wrapping_add(bytes));
-            if run.gpa.wrapping_add(size) == gpa.bits() && run.hpa.wrapping_add(size) == hpa.bits()
-            {
-                run.size = next;
-                return;
-            }
+        let size = run.size;
+        if size != 0
+            && run.gpa.wrapping_add(size) == gpa.bits()
+            && run.hpa.wrapping_add(size) == hpa.bits()
+            && (run.flags, run.level) == (self.flags, level.get())
+        {
+            run.size = size.wrapping_add(bytes);
+            return;
         }
         self.report(&npt.host);
         let run = &mut self.run;
-        if attributes != self.attributes || run.flags == 0 {
-            self.attributes = attributes;
-            run.flags = first.attributes(npt.features).flags();
-        }
-        (run.gpa, run.hpa, run.size, run.level) = (gpa.bits(), hpa.bits(), bytes, level.get());
-        run.state = AXAS_STATE_LINEAR;
+        (run.gpa, run.hpa, run.size) = (gpa.bits(), hpa.bits(), bytes);
+        (run.flags, run.level, run.state) = (self.flags, level.get(), AXAS_STATE_LINEAR);
     }
 
     /// Reports the run in hand. No window is open here.
@@ -210,13 +218,18 @@ impl NestedPageTable {
             let run = Run { page, level, span: part.span(level), gpa };
             match self.next_named::<F>(&run, work.releases.are_wanted)? {
                 None => gpa = part.end,
-                Some((index, entry)) if level == Level::PAGE && entry.names_frame(1) => {
+                Some((index, entry)) if level == Level::PAGE && entry.is_page() => {
                     let run = Run { span: run.span.from(index), gpa: run.gpa_of(index), ..run };
-                    gpa = run.gpa.plus(if entry.is_owned() {
+                    let bytes = if entry.is_owned() {
                         self.release_pages::<F>(&run, &mut work.batch)?
                     } else {
                         self.report_pages::<F>(work, &run)?
-                    });
+                    };
+                    if bytes == 0 {
+                        // It was changed since it was read.
+                        return None;
+                    }
+                    gpa = run.gpa.plus(bytes);
                 }
                 Some((index, entry)) => {
                     let base = run.gpa_of(index);
