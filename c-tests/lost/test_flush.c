@@ -237,7 +237,7 @@ static void expect_runs(struct lost *l, const struct op *op, struct runs *went)
 /* Each run once, whole, in order, and no other: as long as it was, not cut where tables end. */
 static void check_runs(struct lost *l, const struct op *op, struct runs *went)
 {
-	if (op->kind != OP_UNMAP && op->kind != OP_REPLACE)
+	if (op->kind != OP_UNMAP && !op_replaces(op->kind))
 		went->count = 0;
 	if (l->tlb.runs != went->count)
 		fail_msg("%s gpa %#llx size %#llx: %llu runs released, should be %llu",

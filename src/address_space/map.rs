@@ -267,7 +267,7 @@ impl AddressSpace {
         };
         let reservation = Reservation { attributes: flags.attributes, largest };
         if flags.options.contains(MapOptions::REPLACE) {
-            return self.plan_for(gpa, size, ()).and_then(|()| missing());
+            return missing();
         }
         let operation = if flags.options.contains(MapOptions::POPULATE) {
             Operation::MapPopulated(reservation)
@@ -289,7 +289,7 @@ impl AddressSpace {
         }
         let cookie = u32::try_from(cookie).map_err(|_| Error::Unsupported)?;
         if flags & AXAS_REPLACE != 0 {
-            return self.plan_for(gpa, size, ()).and_then(|()| missing());
+            return missing();
         }
         self.plan_for(gpa, size, Operation::Trap { cookie })
     }
@@ -320,11 +320,12 @@ impl AddressSpace {
     }
 
     fn plan_collect(&self, gpa: u64, size: u64) -> Result<Operation<'static>> {
+        let operation = missing()?;
         gpa.checked_add(size).ok_or(Error::InvalidInput)?;
         if size == 0 && is_page_aligned(gpa) {
-            return Ok(Operation::Unmap);
+            return Ok(operation);
         }
-        self.plan_for(gpa, size, ()).and_then(|()| missing())
+        self.plan_for(gpa, size, operation)
     }
 
     fn plan_for<T>(&self, gpa: u64, size: u64, operation: T) -> Result<T> {
