@@ -219,7 +219,8 @@ static void expect_runs(struct lost *l, const struct op *op, struct runs *went)
 		axas_gpa_t gpa = m->gpa;
 
 		if (m->state != AXAS_STATE_LINEAR ||
-		    (op->kind == OP_REPLACE && m->hpa - m->gpa == op->value - op->gpa))
+		    (op->kind == OP_REPLACE && space_replaces(l->f.as) &&
+		     m->hpa - m->gpa == op->value - op->gpa))
 			continue;
 		if (m->level != 0)
 			add_pieces(went, m, m->gpa, m->size, m->level);

@@ -65,13 +65,14 @@ static void lay(struct lost *l, const struct ground *g)
 }
 
 /* Of what stood there: what the host is told of, for it does not come to the same frame again. */
-static uint64_t bytes_to_tell(const struct runs *r, const struct op *op)
+static uint64_t bytes_to_tell(const struct lost *l, const struct runs *r, const struct op *op)
 {
 	uint64_t bytes = 0;
 
 	for (uint64_t i = 0; i < r->count; i++)
 		if (r->run[i].state == AXAS_STATE_LINEAR &&
-		    r->run[i].hpa - r->run[i].gpa != op->value - op->gpa)
+		    (r->run[i].hpa - r->run[i].gpa != op->value - op->gpa ||
+		     !space_replaces(l->f.as)))
 			bytes += r->run[i].size;
 	return bytes;
 }
@@ -118,7 +119,7 @@ static void replace(struct lost *l, const struct ground *g, const struct op *op)
 	lay(l, g);
 	runs_take(&before, l, l->window, l->window_bytes);
 	runs_take(&went, l, op->gpa, op->size);
-	host_bytes = bytes_to_tell(&went, op);
+	host_bytes = bytes_to_tell(l, &went, op);
 	own_bytes = bytes_of(&went, AXAS_STATE_OWNED);
 	for (uint64_t k = 1; status != AXAS_OK; k++) {
 		tlb_forget_log(&l->tlb);

@@ -45,7 +45,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             required_state, reserved
         }
         axas_extent_t { hpa, size }
-        axas_mapping_t { gpa, size, hpa, cookie, flags, state, reserved }
+        axas_mapping_t { gpa, size, hpa, cookie, flags, state, level, reserved0, reserved }
         axas_stats_t {
             table_frames, guest_frames, mapped_4k, mapped_2m, mapped_1g, faults_resolved,
             faults_spurious, faults_retry, faults_trap, faults_unmapped, faults_denied,
