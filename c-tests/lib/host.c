@@ -81,7 +81,6 @@ const axas_tlb_request_t *host_last_flush(const struct host *h)
 void host_forget_log(struct host *h)
 {
 	h->flushes = 0;
-	h->flushes_all = 0;
 	h->runs = 0;
 	h->cleans[AXAS_FRAME_TABLE] = 0;
 	h->cleans[AXAS_FRAME_GUEST] = 0;
