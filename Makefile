@@ -126,15 +126,21 @@ exhaust: ## every call in every state of a tiny space, every allocation failing:
 	@scripts/build-lib.sh host
 	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
 
-budgets: ## code size, stack and instructions of the calls, against the golden figures
-	@scripts/setup.sh lib bench
-	@scripts/check-size.py
-	@scripts/check-stack.py
-	@scripts/check-instructions.py
+mutants: ## plant defects in the engine, judge each by the host tests: N=150 SEED=1 JOBS= FILES= AGAIN=missed (hours)
+	@scripts/setup.sh test mutants
+	@N='$(N)' SEED='$(SEED)' JOBS='$(JOBS)' FILES='$(FILES)' AGAIN='$(AGAIN)' scripts/mutants.py
 
-bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 to see that it runs
+budgets: ## code size and instructions beside golden figures and goals, in one table; the stack of the calls
 	@scripts/setup.sh lib bench
-	@scripts/bench.sh
+	@scripts/budgets.py
+
+bench: ## measure against peers and limits: docs/bench (minutes); RUNS=5 for the median of so many; BENCH_QUICK=1 to see that it runs
+	@scripts/setup.sh lib bench
+	@RUNS='$(RUNS)' scripts/bench.sh
+
+ab: ## time two archives in turn: OLD=file or OLD_COMMIT=commit (the first engine), NEW=, ROUNDS= (minutes)
+	@scripts/setup.sh x86_64
+	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' ROUNDS='$(ROUNDS)' scripts/ab.sh
 
 docs: ## make the documentation site: build/docs/html/index.html
 	@scripts/setup.sh docs

@@ -144,3 +144,19 @@ bare_cargo() {
 	[ -n "$BARE_CARGO" ] || die "no Rust for bare metal was chosen yet; run: scripts/setup.sh lib"
 	run $BARE_CARGO --locked "$@"
 }
+
+# archive_of_commit COMMIT ARCH: the archive of a commit, built in a copy of its tree.
+archive_of_commit() {
+	local commit tree out
+	commit=$(git -C "$ROOT" rev-parse --verify "$1^{commit}")
+	tree=$BUILD/commits/$commit
+	out=$tree/build/$2/libaxaddrspace.a
+	if [ ! -f "$out" ]; then
+		mkdir -p "$tree/build"
+		git -C "$ROOT" archive "$commit" | tar -x -C "$tree"
+		cp "$TOOLCHAIN_ENV" "$tree/build/"
+		env -u FORMATS -u CALLS -u LOG "$tree/scripts/build-lib.sh" "$2" >&2
+		rm -rf "$tree/target"
+	fi
+	echo "$out"
+}

@@ -16,27 +16,10 @@ need cmake objcopy nm
 new=$(realpath "${NEW:-build/host/libaxaddrspace.a}")
 old=${OLD:-}
 
-# old_archive COMMIT: the archive of a commit, built in a copy of its tree.
-old_archive() {
-	local commit tree out
-	commit=$(git rev-parse --verify "$1^{commit}")
-	tree=$BUILD/differential/$commit
-	out=$tree/build/old/libaxaddrspace.a
-	if [ ! -f "$out" ]; then
-		rm -rf "$tree"
-		mkdir -p "$tree/build"
-		git archive "$commit" | tar -x -C "$tree"
-		cp "$TOOLCHAIN_ENV" "$tree/build/"
-		env -u FORMATS -u LOG "$tree/scripts/build-lib.sh" host build/old >&2
-		rm -rf "$tree/target"
-	fi
-	echo "$out"
-}
-
 if [ -z "$old" ]; then
 	[ -n "${OLD_COMMIT:-}" ] ||
 		die "say which archive is the old one: OLD=path/libaxaddrspace.a or OLD_COMMIT=commit"
-	old=$(old_archive "$OLD_COMMIT")
+	old=$(archive_of_commit "$OLD_COMMIT" host)
 fi
 old=$(realpath "$old")
 

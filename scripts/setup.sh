@@ -10,6 +10,7 @@
 #   docs     Doxygen, Graphviz                    bench    Valgrind
 #   abi      x86 compiler, abidiff                test     all of these but check, and clang, lld, g++
 #   shots    Chromium, for `scripts/docs.sh shots`; never without its name
+#   mutants  cargo-mutants, compiled for minutes, for `make mutants`; never without its name
 #
 # Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
 # is left in build/toolchain.env for the other scripts. With SETUP=0 nothing is installed: what is
@@ -124,6 +125,7 @@ want_packages_of() {
 		want python3 have python3
 		;;
 	shots) want chromium have chromium ;;
+	mutants) want patch have patch ;;
 	esac
 }
 
@@ -207,6 +209,19 @@ find_rust_checkers() {
 		die "clippy is missing; it comes with the Rust of https://rustup.rs: rustup component add clippy"
 }
 
+# For one target only, and pinned: the sample of a seed depends on it.
+CARGO_MUTANTS=27.1.0
+
+install_cargo_mutants() {
+	[ "$("$BUILD/tools/bin/cargo-mutants" mutants --version 2>/dev/null)" != "cargo-mutants $CARGO_MUTANTS" ] || return 0
+	local command="$HOST_CARGO install --locked --root $BUILD/tools --version =$CARGO_MUTANTS cargo-mutants"
+	[ "$SETUP" != 0 ] || die "missing: cargo-mutants. SETUP=0 installs nothing; run: $command"
+	say "missing: cargo-mutants; it is compiled now, which takes minutes"
+	# shellcheck disable=SC2086  # HOST_CARGO is a list
+	CARGO_TARGET_DIR=$BUILD/tools/cargo-mutants-target run $command
+	rm -rf "$BUILD/tools/cargo-mutants-target"
+}
+
 # describe_rust CARGO FLAGS: the compiler, and where it is from.
 describe_rust() {
 	local rustc=/usr/bin/rustc
@@ -246,16 +261,17 @@ for group in "${@:-all}"; do
 	test) groups+="${all_groups% check} " ;;
 	lib) groups+="host $BARE_ARCHITECTURES " ;;
 	x86_64 | aarch64 | riscv64 | licenses | quick | check) groups+="host $group " ;;
+	mutants) groups+="host mutants " ;;
 	host | arm | riscv | amd | intel | docs | bench | abi | shots) groups+="$group " ;;
 	-h | --help)
 		usage
 		exit
 		;;
-	*) misuse "no group '$group'; one of: $all_groups lib shots all" ;;
+	*) misuse "no group '$group'; one of: $all_groups lib shots mutants all" ;;
 	esac
 done
 
-for group in $all_groups shots; do
+for group in $all_groups shots mutants; do
 	! has_group "$group" || want_packages_of "$group"
 done
 if [ ${#wanted[@]} -gt 0 ]; then
@@ -273,4 +289,5 @@ if has_group host; then
 	[ ${#targets[@]} -eq 0 ] || choose_bare_rust "${targets[@]}"
 	remember
 	! has_group check || find_rust_checkers
+	! has_group mutants || install_cargo_mutants
 fi

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What check-size.py and check-stack.py look at: archives as they are shipped, linked to an image."""
+"""What check-size.py, check-stack.py and check-instructions.py look at: archives as they are shipped, linked to an image."""
 
 import os
 import re
@@ -118,7 +118,7 @@ def figures():
     rows = [["", *ARCHITECTURES], ["---"] * 4,
             ["Code as `make lib` builds it", *(kib(arch, "all", "yes", "all") for arch in ARCHITECTURES)],
             ["Code with one format and `LOG=0`", *formats("all")],
-            ["... of which ten calls link (`SPLIT_SECTIONS=1`, `--gc-sections`)", *formats("few")],
+            ["... of which a core of 18 calls links (`SPLIT_SECTIONS=1`, `--gc-sections`)", *formats("core")],
             ["Stack of a page fault", *(f"{stack['axas_handle_page_fault'][arch]} B"
                                         for arch in ARCHITECTURES)],
             ["Stack of the deepest call", *(worst(arch) for arch in ARCHITECTURES)]]

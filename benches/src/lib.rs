@@ -76,9 +76,40 @@ fn measure(bench: &mut Bench, peers: &[(Subject, Calls)]) {
             bench.reserve_little(peer, || Opaque::new(calls));
         }
         each!(churn);
+        changes_of_pages(bench, peers);
         each!(create);
         bench.copies();
         bench.table_memory();
+    }
+}
+
+/// Single pages that are replaced, come and go, are reported.
+fn changes_of_pages(bench: &mut Bench, peers: &[(Subject, Calls)]) {
+    let telling = [(Subject::Ptm, ptm::TELLING), (Subject::X86, x86::TELLING)];
+    // The newest crate has no calls for it.
+    let peers = || peers.iter().filter(|(peer, _)| *peer != Subject::Upstream);
+    macro_rules! each {
+        ($work:ident) => {
+            bench.$work(Subject::Ours, || Opaque::new(ours::CALLS));
+            bench.$work(Subject::OursRust, Native::new);
+            for &(peer, calls) in peers() {
+                bench.$work(peer, || Opaque::new(calls));
+            }
+        };
+    }
+    each!(replace);
+    each!(grant);
+    // Only tables that stay are there before; those of the peers do in any case.
+    if ours::keeps_tables() {
+        bench.kept(Subject::Ours, || Opaque::new(ours::KEEPING));
+    }
+    for &(peer, calls) in peers() {
+        bench.kept(peer, || Opaque::new(calls));
+    }
+    bench.released(Subject::Ours, || Opaque::new(ours::TELLING));
+    bench.released(Subject::OursRust, Native::telling);
+    for (peer, calls) in telling {
+        bench.released(peer, || Opaque::new(calls));
     }
 }
 

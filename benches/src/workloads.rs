@@ -8,7 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use axaddrspace::abi::{AXAS_FAULT_RESOLVED, AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_OK};
+use axaddrspace::abi::{AXAS_FAULT_RESOLVED, AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_OK, AXAS_REPLACE};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock::{computed, in_turn};
@@ -42,6 +42,7 @@ pub const MAP_1G: Workload = workload(25, "map 64 GiB in 1 GiB pages", "ns/page"
 pub const UNMAP_1G: Workload = workload(26, "unmap it (1 GiB pages)", "ns/page");
 pub const MAP_EACH: Workload = workload(27, "map, one page per call, in sequence", "ns/call");
 pub const UNMAP_EACH: Workload = workload(28, "unmap, one page per call, in sequence", "ns/call");
+pub const REPLACE: Workload = workload(29, "replace one page, random", "ns/call");
 pub const DEPENDENT: Workload =
     workload(30, "translate, random, each depends on the last", "ns/call");
 pub const INDEPENDENT: Workload = workload(31, "translate, random, independent", "ns/call");
@@ -70,6 +71,14 @@ pub const CHURN: [Workload; 3] = [
 ];
 pub const NEIGHBOURS: [usize; 3] = [0, 64, 1024];
 pub const CHURN_LEFT: Workload = workload(63, "tables that stay behind", "tables");
+pub const GRANT: Workload =
+    workload(64, "map + unmap one page beside one that stays (a grant)", "ns/pair");
+pub const KEPT: Workload =
+    workload(65, "map + unmap one page at random, its tables there before", "ns/pair");
+pub const RELEASED: [Workload; 2] = [
+    workload(66, "unmap 1 GiB, every page reported, contiguous frames", "ns/page"),
+    workload(67, "unmap 1 GiB, every page reported, scattered frames", "ns/page"),
+];
 pub const CREATE: Workload = workload(70, "create + destroy", "ns/pair");
 pub const COPY: [Workload; 3] = [
     workload(80, "copy 4 KiB from guest memory", "ns/call"),
@@ -421,6 +430,84 @@ impl Bench {
             self.settle(subject);
         }
         self.series.add(CHURN_LEFT, subject, left as f64);
+    }
+
+    /// Linear pages, each replaced by another one, among pages that stay.
+    pub fn replace<T: Tables>(&mut self, subject: Subject, new: impl Fn() -> T) {
+        let tables = new();
+        assert_eq!(tables.map(BASE, BASE + DISTANCE, self.bytes(), RWX | AXAS_NO_HUGE), 0);
+        let calls = self.order.len() / 16;
+        let replace = |page: &u64| {
+            let gpa = BASE + page * PAGE;
+            let status = tables.map(gpa, gpa + 2 * DISTANCE, PAGE, RWX | AXAS_REPLACE);
+            assert_eq!(status, 0);
+        };
+        let time = computed(|| self.order[..calls].iter().for_each(replace));
+        self.series.add(REPLACE, subject, time / calls as f64);
+        let (mut hpa, mut run) = (0, 0);
+        let gpa = BASE + self.order[0] * PAGE;
+        assert_eq!(tables.translate(gpa, &mut hpa, &mut run), 0);
+        assert_eq!(hpa, gpa + 2 * DISTANCE, "{} replaces", subject.name());
+        assert_eq!(tables.unmap(BASE, self.bytes()), 0);
+        drop(tables);
+        self.settle(subject);
+    }
+
+    /// Pages of another guest's that come and go one at a time, in 2 MiB whose first page stays.
+    pub fn grant<T: Tables>(&mut self, subject: Subject, new: impl Fn() -> T) {
+        let tables = new();
+        assert_eq!(tables.map(BASE, BASE + DISTANCE, PAGE, RWX), 0);
+        let pairs = || {
+            for &page in &self.order[..self.order.len() / 16] {
+                let gpa = BASE + (1 + page % 511) * PAGE;
+                assert_eq!(tables.map(gpa, BASE + DISTANCE + page * PAGE, PAGE, RWX), 0);
+                assert_eq!(tables.unmap(gpa, PAGE), 0);
+            }
+        };
+        let time = computed(pairs);
+        self.series.add(GRANT, subject, time / (self.order.len() / 16) as f64);
+        assert_eq!(tables.unmap(BASE, PAGE), 0);
+        drop(tables);
+        self.settle(subject);
+    }
+
+    /// As [`Bench::churn`] with tables that stay: the second time at the same addresses, in 64 GiB.
+    pub fn kept<T: Tables>(&mut self, subject: Subject, new: impl Fn() -> T) {
+        let tables = new();
+        let pairs = || {
+            let mut random = Random(SEED);
+            for _ in 0..self.effort.churn {
+                let gpa = random.page() % (64 * GIB);
+                assert_eq!(tables.map(gpa, gpa + DISTANCE, PAGE, RWX), 0);
+                assert_eq!(tables.unmap(gpa, PAGE), 0);
+            }
+        };
+        pairs();
+        let time = computed(pairs);
+        self.series.add(KEPT, subject, time / self.effort.churn as f64);
+        drop(tables);
+        self.settle(subject);
+    }
+
+    /// Unmaps where the host wants to know each frame that is no longer mapped.
+    pub fn released<T: Tables>(&mut self, subject: Subject, new: impl Fn() -> T) {
+        for (workload, scattered) in RELEASED.into_iter().zip([false, true]) {
+            let tables = new();
+            if scattered {
+                for (page, place) in (0..).zip(&self.order) {
+                    let (gpa, hpa) = (BASE + page * PAGE, BASE + DISTANCE + place * PAGE);
+                    assert_eq!(tables.map(gpa, hpa, PAGE, RWX), 0);
+                }
+            } else {
+                let (size, flags) = (self.bytes(), RWX | AXAS_NO_HUGE);
+                assert_eq!(tables.map(BASE, BASE + DISTANCE, size, flags), 0);
+            }
+            let time = computed(|| assert_eq!(tables.unmap(BASE, self.bytes()), 0));
+            self.per_page(workload, subject, time);
+            assert_eq!(ours::take_released(), self.bytes(), "{} reports", subject.name());
+            drop(tables);
+            self.settle(subject);
+        }
     }
 
     pub fn create<T: Tables>(&mut self, subject: Subject, new: impl Fn() -> T) {

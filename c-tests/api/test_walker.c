@@ -72,20 +72,20 @@ static struct by_hand *make(enum walk_format format)
 		h->w.root_register |= 6 | 3 << 3 | 1 << 6;
 		h->w.cpu = CPU_1G_PAGES;
 		h->link = 7 | 1 << 8;
-		h->leaf[1] = 7 | 6 << 3 | 3 << 8;
+		h->leaf[1] = 7 | 6 << 3 | 3 << 8 | 1ull << 53;
 		h->leaf[2] = h->leaf[3] = h->leaf[1] | 1 << 7;
 		break;
 	case WALK_NPT:
 		h->w.npt_levels = 4;
 		h->w.cpu = CPU_1G_PAGES;
 		h->link = 0x27;
-		h->leaf[1] = 0x67;
-		h->leaf[2] = h->leaf[3] = 0xe7;
+		h->leaf[1] = 0x67 | 1ull << 53;
+		h->leaf[2] = h->leaf[3] = 0xe7 | 1ull << 53;
 		break;
 	case WALK_ARM:
 		h->w.control_register = 0x80023558;
 		h->link = 3;
-		h->leaf[1] = 3 | 15 << 2 | 3 << 6 | 3 << 8 | 1 << 10;
+		h->leaf[1] = 3 | 15 << 2 | 3 << 6 | 3 << 8 | 1 << 10 | 1ull << 55 | 1ull << 57;
 		h->leaf[2] = h->leaf[3] = h->leaf[1] & ~2ull;
 		break;
 	case WALK_RISCV:
@@ -99,22 +99,27 @@ static struct by_hand *make(enum walk_format format)
 	return h;
 }
 
-/* Bits of a leaf or a table entry that may be flipped without the entry becoming illegal. */
+/*
+ * Bits of a leaf or a table entry that may be flipped without the entry becoming illegal; and bits of a
+ * leaf that allow writes, which go together.
+ */
 struct free_bits {
-	uint64_t leaf, link;
+	uint64_t leaf, link, write;
 };
 
 #define RANGE(high, low) ((1ull << ((high) + 1)) - (1ull << (low)))
 
 static const struct free_bits free_bits[] = {
-	/* W, X, WB to WT, IPAT, software, suppress #VE; bit 7 of a 4 KiB leaf is ignored */
-	[WALK_EPT] = { 3 << 1 | 1 << 4 | 1 << 6 | RANGE(56, 52) | 1ull << 63, RANGE(56, 52) },
-	/* W, XD, software; the dirty bit of a table entry is ignored */
-	[WALK_NPT] = { 1 << 1 | RANGE(58, 52) | 1ull << 63, 1 << 6 | RANGE(58, 52) },
-	/* S2AP, execute-never, software */
-	[WALK_ARM] = { 3 << 6 | 1ull << 54 | 3ull << 56, RANGE(58, 51) | RANGE(9, 2) | 1 << 11 },
+	/* X, WB to WT, software, suppress #VE; bit 7 of a 4 KiB leaf is ignored */
+	[WALK_EPT] = { 1 << 2 | 1 << 4 | 5ull << 52 | 1ull << 63, RANGE(56, 52),
+		       1 << 1 | 1ull << 53 },
+	/* XD, software; the dirty bit of a table entry is ignored */
+	[WALK_NPT] = { 5ull << 52 | 1ull << 63, 1 << 6 | RANGE(58, 52), 1 << 1 | 1ull << 53 },
+	/* S2AP[0], execute-never, software */
+	[WALK_ARM] = { 1 << 6 | 1ull << 54 | 1ull << 56, RANGE(58, 51) | RANGE(9, 2) | 1 << 11,
+		       1 << 7 | 1ull << 57 },
 	/* W, X, RSW; R goes where W stays: illegal */
-	[WALK_RISCV] = { 1 << 2 | 1 << 3 | 3 << 8, 3 << 8 },
+	[WALK_RISCV] = { 1 << 2 | 1 << 3 | 3 << 8, 3 << 8, 1 << 2 },
 };
 
 /* Flipping one bit of a legal entry: still legal only where software may. */
@@ -143,6 +148,8 @@ static void flip_each_bit(struct by_hand *h, uint32_t level)
 			fail_msg("format %d level %u bit %u: %s", (int)h->w.format, level, bit,
 				 legal ? r.why : "accepted");
 	}
+	*entry = good ^ free_bits[h->w.format].write;
+	assert_int_equal(walker_walk(&h->w, 0).access, WALK_R | WALK_X);
 	*entry = good;
 }
 

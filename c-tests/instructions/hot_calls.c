@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * hot_calls.c FORMAT - the calls that have to be fast, for scripts/check-instructions.py: it runs this
- * under callgrind, which counts what runs inside of axas_ functions while a count_ function runs.
- * Prints how often each count_ function did its piece of work.
+ * under callgrind, which counts what runs inside of axas_ functions while a count_ function runs. What a
+ * prepare_ function does is not counted, nor is the callback note_released.
+ * Prints how often each count_ function did its piece of work; 0 where the library refuses the option that
+ * the piece is about.
  */
 
 #include <inttypes.h>
@@ -18,9 +20,15 @@
 #define BASE   (2 * GIB)
 #define PAGES  4096
 #define CALLS  256
+#define MANY   16384
 #define FRAMES 12288
 /* Host-physical address of the first frame. */
 #define FIRST  (UINT64_C(4) << 30)
+
+/* Of headers that do not have it yet. */
+#ifndef AXAS_KEEP_TABLES
+#define AXAS_KEEP_TABLES 64u
+#endif
 
 static const axas_flags_t rwx = AXAS_READ | AXAS_WRITE | AXAS_EXECUTE;
 
@@ -30,6 +38,9 @@ static size_t free_count;
 static axas_config_t config = { .struct_size = sizeof(config), .size = UINT64_C(256) << 30 };
 static axas_hal_t hal;
 static axas_t *space;
+/* With AXAS_KEEP_TABLES, or null; with `released`. */
+static axas_t *keeping, *telling;
+static uint64_t told;
 
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
@@ -61,6 +72,12 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 	(void)request;
 }
 
+static void note_released(void *ctx, const axas_mapping_t *run)
+{
+	(void)ctx;
+	told += run->size;
+}
+
 /* What must hold, or the counts mean nothing. */
 static void must(int holds, const char *what)
 {
@@ -76,6 +93,28 @@ static void must(int holds, const char *what)
 static axas_gpa_t scattered(uint64_t number)
 {
 	return BASE + number * 2654435761u % PAGES * PAGE;
+}
+
+/* A space with an option of later versions; null where it is refused. */
+static axas_t *create_if_known(uint32_t option)
+{
+	axas_config_t with = config;
+	axas_t *created = NULL;
+	int32_t status;
+
+	with.options |= option;
+	status = axas_create(&with, &hal, &created);
+	must(status == AXAS_OK || status == AXAS_ERR_INVALID_INPUT, "option known or refused");
+	return created;
+}
+
+static void prepare_map(void)
+{
+	MUST(axas_create(&config, &hal, &space));
+	keeping = create_if_known(AXAS_KEEP_TABLES);
+	hal.released = note_released;
+	MUST(axas_create(&config, &hal, &telling));
+	hal.released = NULL;
 }
 
 static uint64_t count_map(void)
@@ -162,6 +201,94 @@ static uint64_t count_map_and_unmap_far_page(void)
 	return CALLS;
 }
 
+/* The same where the tables stay: the pages are those of prepare_pair_with_kept_tables or beside them. */
+static void pair_with_kept_tables(void)
+{
+	for (uint64_t call = 0; call < CALLS; call++) {
+		const axas_gpa_t gpa = call * 37 % 128 * GIB + call * PAGE;
+
+		MUST(axas_map_linear(keeping, gpa, 8 * GIB, PAGE, rwx));
+		MUST(axas_unmap(keeping, gpa, PAGE));
+	}
+}
+
+static void prepare_pair_with_kept_tables(void)
+{
+	if (keeping)
+		pair_with_kept_tables();
+}
+
+static uint64_t count_pair_with_kept_tables(void)
+{
+	if (!keeping)
+		return 0;
+	pair_with_kept_tables();
+	return CALLS;
+}
+
+/* Pages with neighbours, and pages that are alone in their tables. */
+static void prepare_replace_linear_page(void)
+{
+	MUST(axas_map_linear(space, BASE, 8 * GIB + PAGE, PAGES * PAGE, rwx | AXAS_NO_HUGE));
+}
+
+static uint64_t replace(axas_gpa_t gpa, uint64_t call)
+{
+	MUST(axas_map_linear(space, gpa, 9 * GIB + call * 2 * PAGE, PAGE, rwx | AXAS_REPLACE));
+	return call + 1;
+}
+
+static uint64_t replace_scattered(void)
+{
+	uint64_t call = 0;
+
+	while (call < CALLS)
+		call = replace(scattered(call), call);
+	return call;
+}
+
+static uint64_t count_replace_linear_page(void)
+{
+	return replace_scattered();
+}
+
+static axas_gpa_t alone(uint64_t number)
+{
+	return number * 37 % 128 * GIB + number * 3 * MIB;
+}
+
+static void prepare_replace_lone_page(void)
+{
+	MUST(axas_unmap(space, BASE, PAGES * PAGE));
+	for (uint64_t call = 0; call < CALLS; call++)
+		MUST(axas_map_linear(space, alone(call), 8 * GIB, PAGE, rwx));
+}
+
+static uint64_t count_replace_lone_page(void)
+{
+	uint64_t call = 0;
+
+	while (call < CALLS)
+		call = replace(alone(call), call);
+	return call;
+}
+
+static void prepare_replace_owned_page(void)
+{
+	MUST(axas_clear(space));
+	MUST(axas_map_alloc(space, BASE, PAGES * PAGE, rwx | AXAS_POPULATE | AXAS_NO_HUGE));
+}
+
+static uint64_t count_replace_owned_page(void)
+{
+	return replace_scattered();
+}
+
+static void prepare_reserve(void)
+{
+	MUST(axas_unmap(space, BASE, PAGES * PAGE));
+}
+
 static uint64_t count_reserve(void)
 {
 	MUST(axas_map_alloc(space, BASE, PAGES * PAGE, rwx));
@@ -225,6 +352,65 @@ static uint64_t count_give_back_64g_unaligned(void)
 	return 1;
 }
 
+/* Neighbours in the guest that are neighbours in the host; or are not. */
+static void map_many(axas_t *where, int contiguous)
+{
+	for (uint64_t page = 0; page < MANY; page++) {
+		const uint64_t place = contiguous ? page : page * 2654435761u % MANY;
+
+		MUST(axas_map_linear(where, BASE + page * PAGE, 8 * GIB + PAGE + place * PAGE, PAGE,
+				     rwx));
+	}
+}
+
+static uint64_t unmap_many(axas_t *where)
+{
+	told = 0;
+	MUST(axas_unmap(where, BASE, MANY * PAGE));
+	must(told == (where == telling ? MANY * PAGE : 0), "every page is released");
+	return MANY;
+}
+
+static void prepare_unmap_contiguous(void)
+{
+	map_many(space, 1);
+}
+
+static uint64_t count_unmap_contiguous(void)
+{
+	return unmap_many(space);
+}
+
+static void prepare_unmap_contiguous_released(void)
+{
+	map_many(telling, 1);
+}
+
+static uint64_t count_unmap_contiguous_released(void)
+{
+	return unmap_many(telling);
+}
+
+static void prepare_unmap_scattered(void)
+{
+	map_many(space, 0);
+}
+
+static uint64_t count_unmap_scattered(void)
+{
+	return unmap_many(space);
+}
+
+static void prepare_unmap_scattered_released(void)
+{
+	map_many(telling, 0);
+}
+
+static uint64_t count_unmap_scattered_released(void)
+{
+	return unmap_many(telling);
+}
+
 static uint64_t count_create_and_destroy(void)
 {
 	axas_t *other;
@@ -237,13 +423,18 @@ static uint64_t count_create_and_destroy(void)
 /* In the order in which they leave the space as the next one wants it. */
 static const struct {
 	const char *name;
+	void (*prepare)(void);
 	uint64_t (*count)(void);
 } pieces[] = {
-#define PIECE(name)                 \
-	{                           \
-#name, count_##name \
+#define PIECE(name)                       \
+	{                                 \
+#name, NULL, count_##name \
 	}
-	PIECE(map),
+#define PREPARED(name)                              \
+	{                                           \
+#name, prepare_##name, count_##name \
+	}
+	PREPARED(map),
 	PIECE(translate),
 	PIECE(query),
 	PIECE(spurious_fault),
@@ -254,7 +445,11 @@ static const struct {
 	PIECE(map_one_page),
 	PIECE(unmap_one_page),
 	PIECE(map_and_unmap_far_page),
-	PIECE(reserve),
+	PREPARED(pair_with_kept_tables),
+	PREPARED(replace_linear_page),
+	PREPARED(replace_lone_page),
+	PREPARED(replace_owned_page),
+	PREPARED(reserve),
 	PIECE(fault),
 	PIECE(read_4k),
 	PIECE(read_u64),
@@ -263,6 +458,10 @@ static const struct {
 	PIECE(give_back_64g_aligned),
 	PIECE(reserve_64g_unaligned),
 	PIECE(give_back_64g_unaligned),
+	PREPARED(unmap_contiguous),
+	PREPARED(unmap_contiguous_released),
+	PREPARED(unmap_scattered),
+	PREPARED(unmap_scattered_released),
 	PIECE(create_and_destroy),
 };
 
@@ -297,12 +496,17 @@ int main(int argc, char **argv)
 		.tlb_flush = tlb_flush,
 	};
 	config.options = AXAS_NO_ZERO;
-	MUST(axas_create(&config, &hal, &space));
 	for (size_t piece = 0; piece < sizeof(pieces) / sizeof(pieces[0]); piece++) {
-		const uint64_t times = pieces[piece].count();
+		uint64_t times;
 
+		if (pieces[piece].prepare)
+			pieces[piece].prepare();
+		times = pieces[piece].count();
 		printf("%s %" PRIu64 "\n", pieces[piece].name, times);
 	}
+	axas_destroy(telling);
+	if (keeping)
+		axas_destroy(keeping);
 	axas_destroy(space);
 	free(memory);
 	return 0;

@@ -113,10 +113,12 @@ static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("EPT: memory type is reserved");
 	if (!(e & BIT(6)) != !(w->ignores_pat && type == MEM_WB))
 		return broken("EPT: IPAT is not what the space has");
-	if ((e & (BITS(11, 10) | BITS(62, 57))))
-		return broken("EPT: bits of a leaf outside 52-56 and 63");
-	if ((w->root_register & BIT(6)) && (e & BITS(9, 8)) != BITS(9, 8))
+	if ((e & (BITS(11, 10) | BITS(62, 55))))
+		return broken("EPT: bits of a leaf outside 52-54 and 63");
+	if ((e & BITS(9, 8)) != BITS(9, 8))
 		return broken("EPT: accessed and dirty not preset");
+	if ((e >> 53 & 1) != (e >> 1 & 1))
+		return broken("EPT: bit 53 is not W");
 	return leaf(w, level, e & BITS(51, 12), (uint32_t)(e & 7), (enum walk_memory)type);
 }
 
@@ -152,7 +154,7 @@ static struct decoded npt_decode(const struct walker *w, uint32_t level, uint64_
 	if (!(e & BIT(5)))
 		return broken("NPT: accessed bit not preset");
 	if (e & (BITS(11, 8) | BITS(62, 59)))
-		return broken("NPT: bits outside 52-58");
+		return broken("NPT: bits of an entry outside 52-58");
 	if (level > 1 && !(e & BIT(7))) {
 		if ((e & (BIT(1) | BIT(63) | BITS(4, 3))) != BIT(1))
 			return broken("NPT: a table entry takes permissions away or is uncached");
@@ -160,8 +162,12 @@ static struct decoded npt_decode(const struct walker *w, uint32_t level, uint64_
 	}
 	if (level > 3 || (level == 3 && !(w->cpu & CPU_1G_PAGES)))
 		return broken("NPT: page of a size this CPU has not");
+	if (e & BITS(58, 55))
+		return broken("NPT: software bits of a leaf outside 52-54");
 	if (!(e & BIT(6)))
 		return broken("NPT: dirty bit not preset");
+	if ((e >> 53 & 1) != (e >> 1 & 1))
+		return broken("NPT: bit 53 is not W");
 	if ((level == 1 && (e & BIT(7))) || (level > 1 && (e & BIT(12))))
 		return broken("NPT: PAT bit set");
 	/* With the PAT of reset, entry 0 is WB and entry 3 is UC. */
@@ -237,9 +243,14 @@ static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("stage 2: shareability is reserved");
 	if ((memory == MEM_WB || memory == MEM_WT) && share != 3)
 		return broken("stage 2: cacheable memory is not inner shareable");
-	/* 11 FnXS, 48-50 reserved, 51 DBM, 52 contiguous, 55 NS in realms, 58 AssuredOnly, 59-62 PBHA */
-	if (e & (BIT(11) | BITS(52, 48) | BIT(55) | BITS(63, 58)))
-		return broken("stage 2: bits of a leaf outside 56 and 57");
+	/* 11 FnXS, 48-50 reserved, 51 DBM, 52 contiguous, 58 AssuredOnly, 59-62 PBHA */
+	if (e & (BIT(11) | BITS(52, 48) | BITS(63, 58)))
+		return broken("stage 2: bits of a leaf outside 55-57");
+	/* 55 is NS in Realms alone */
+	if (!(e & BIT(55)))
+		return broken("stage 2: bit 55 is not set");
+	if ((e >> 57 & 1) != (e >> 7 & 1))
+		return broken("stage 2: bit 57 is not S2AP[1]");
 	if (xn & 1)
 		return broken("stage 2: execute differs between EL0 and EL1");
 	if (xn == 0)

@@ -151,19 +151,22 @@ impl<F: Format> Engine<'_, F> {
         protection: &Protection,
     ) -> Result<Edited> {
         let mut edited = Edited::default();
-        let mut seen = None;
+        let (mut seen, mut change) = (None, 0);
         self.open(page)?.update(span, |entry| {
             // Permissions change in runs only, where what is valid is a leaf.
             if entry.is_hardware_visible() {
-                let permissions = entry.word() & F::PERMISSIONS;
+                let permissions = entry.word() & (F::PERMISSIONS | F::DIRTY);
                 if seen != Some(permissions) {
                     seen = Some(permissions);
+                    change = entry.word() ^ entry.with_permissions(protection.encoded).word();
                     let from = entry.attributes(self.features()).permissions;
                     edited.leaf = true;
                     edited.lost |= !protection.to.contains(from);
                     edited.gained |= !from.contains(protection.to);
                 }
-            } else if !entry.is_reserved() {
+                return Entry::from_word(entry.word() ^ change);
+            }
+            if !entry.is_reserved() {
                 return entry;
             }
             entry.with_permissions(protection.encoded)

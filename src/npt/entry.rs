@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | Empty | invalid | nothing |
 //! | Reserved | invalid | a reservation; at any level, for the whole region of the entry |
-//! | Trap | invalid | a cookie; at any level |
+//! | Trap | invalid | a mark, the cookie of a device; at any level |
 //! | Busy | invalid | nothing: a leaf between break and make |
 //! | Pending | invalid | a frame and a reservation: taken, not published yet |
 //! | PendingTable | invalid | a table in the place of a reservation, not published yet |
@@ -15,7 +15,12 @@
 //! | Table | valid | address of a table with at least one entry that is not empty |
 //! | Corrupt | either | nothing that this library writes |
 //!
-//! Busy, the pending and the dead ones exist only while an exclusive call runs.
+//! Busy, the pending and the dead ones exist only while an exclusive call runs. A pending and a dead entry
+//! of a frame are of one kind, and so are those of a table: a bit of the payload tells them apart.
+//!
+//! A leaf says apart whether its mapping allows writes, which is a permission, and whether the hardware may
+//! write now, which is its gate. A clean page has its gate shut, or the hardware sets a dirty bit at the first
+//! write. Leaves are made dirty and young, and a change of permissions changes neither.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -102,9 +107,13 @@ pub struct Reservation {
 
 const PERMISSIONS: u16 = 7;
 const MEMORY_SHIFT: u32 = 3;
+/// The eight memory types.
+const MEMORY: u16 = 7;
 const LARGEST_SHIFT: u32 = 7;
-/// In the payload of a dead leaf: its frame is the library's to free.
+/// In the payload of a moving leaf: its frame is the library's to free.
 const OWNED: u16 = 1 << 10;
+/// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
+const PENDING: u16 = 1 << 15;
 
 impl Reservation {
     pub(super) fn payload(self) -> u16 {
@@ -115,9 +124,9 @@ impl Reservation {
 
     pub(super) fn from_payload(payload: u16) -> Self {
         let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
-        // All eight values of three bits are memory types; the fourth bit is never written.
+        // All eight values are memory types.
         let memory =
-            MemoryType::from_value(payload >> MEMORY_SHIFT & 0xf).unwrap_or(MemoryType::Device);
+            MemoryType::from_value(payload >> MEMORY_SHIFT & MEMORY).unwrap_or(MemoryType::Device);
         let largest = u32::from(payload >> LARGEST_SHIFT & 3).max(1);
         Self { attributes: Attributes { permissions, memory }, largest }
     }
@@ -139,7 +148,7 @@ impl<F: Format> Entry<F> {
         self.word
     }
 
-    /// A leaf without its address.
+    /// A leaf without its address, young and dirty.
     pub fn leaf_template(
         attributes: Attributes,
         features: Features,
@@ -170,7 +179,7 @@ impl<F: Format> Entry<F> {
     /// An emulated device: the low half of the cookie is payload, the high half stands in the address
     /// field from bit 12 on.
     pub fn trap(cookie: u32) -> Self {
-        Self::from_word(F::invalid(InvalidKind::Trap, cookie as u16, u64::from(cookie >> 16) << 12))
+        Self::from_word(F::invalid(InvalidKind::Mark, cookie as u16, u64::from(cookie >> 16) << 12))
     }
 
     /// Between break and make.
@@ -180,14 +189,14 @@ impl<F: Format> Entry<F> {
 
     /// A frame that is not published yet.
     pub fn pending(address: HostPhysAddr, reservation: Reservation) -> Self {
-        let payload = reservation.payload();
-        Self::from_word(F::invalid(InvalidKind::Pending, payload, address.bits()))
+        let payload = reservation.payload() | OWNED | PENDING;
+        Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, address.bits()))
     }
 
     /// A table that is not published yet, in the place of a reservation.
     pub fn pending_table(address: HostPhysAddr, reservation: Reservation) -> Self {
-        let payload = reservation.payload();
-        Self::from_word(F::invalid(InvalidKind::PendingTable, payload, address.bits()))
+        let payload = reservation.payload() | PENDING;
+        Self::from_word(F::invalid(InvalidKind::MovingTable, payload, address.bits()))
     }
 
     /// What a leaf or a pending entry becomes between detach and reap.
@@ -196,7 +205,7 @@ impl<F: Format> Entry<F> {
         let owned = if self.is_owned() { OWNED } else { 0 };
         let reservation = Reservation { attributes: self.attributes(features), largest: 1 };
         let address = self.address().bits();
-        Self::from_word(F::invalid(InvalidKind::DeadLeaf, reservation.payload() | owned, address))
+        Self::from_word(F::invalid(InvalidKind::MovingLeaf, reservation.payload() | owned, address))
     }
 
     /// What an owned leaf of `level` becomes between detach and reap if a reservation is to take its
@@ -205,19 +214,19 @@ impl<F: Format> Entry<F> {
     pub fn discarded(self, features: Features, level: u32) -> Self {
         let reservation = Reservation { attributes: self.attributes(features), largest: level };
         let payload = reservation.payload() | OWNED;
-        Self::from_word(F::invalid(InvalidKind::DeadLeaf, payload, self.address().bits()))
+        Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, self.address().bits()))
     }
 
     /// What an entry that points to a table becomes between detach and reap.
     pub fn dead_table(self) -> Self {
-        Self::from_word(F::invalid(InvalidKind::DeadTable, 0, self.address().bits()))
+        Self::from_word(F::invalid(InvalidKind::MovingTable, 0, self.address().bits()))
     }
 
     /// What an entry that points to a table becomes between detach and reap if a reservation is to take
     /// its place.
     pub fn folded(self, reservation: Reservation) -> Self {
         let payload = reservation.payload();
-        Self::from_word(F::invalid(InvalidKind::DeadTable, payload, self.address().bits()))
+        Self::from_word(F::invalid(InvalidKind::MovingTable, payload, self.address().bits()))
     }
 
     /// Where a walk goes from the entry, seen in a table of `level`.
@@ -246,14 +255,30 @@ impl<F: Format> Entry<F> {
         match F::invalid_kind(self.word) {
             InvalidKind::Empty => State::Empty,
             InvalidKind::Reserved => State::Reserved,
-            InvalidKind::Trap => State::Trap,
+            InvalidKind::Mark => State::Trap,
             InvalidKind::Busy => State::Busy,
-            InvalidKind::Pending if level <= 3 => State::Pending,
-            InvalidKind::PendingTable if level > 1 => State::PendingTable,
-            InvalidKind::DeadLeaf if level <= 3 => State::DeadLeaf,
-            InvalidKind::DeadTable if level > 1 => State::DeadTable,
+            InvalidKind::MovingLeaf if level <= 3 => {
+                if self.is_pending() {
+                    State::Pending
+                } else {
+                    State::DeadLeaf
+                }
+            }
+            InvalidKind::MovingTable if level > 1 => {
+                if self.is_pending() {
+                    State::PendingTable
+                } else {
+                    State::DeadTable
+                }
+            }
             _ => State::Corrupt,
         }
+    }
+
+    /// Whether what a moving entry names is not published yet.
+    #[inline(always)]
+    fn is_pending(self) -> bool {
+        F::payload(self.word) & PENDING != 0
     }
 
     /// Whether the entry is not in transition and names nothing.
@@ -290,7 +315,7 @@ impl<F: Format> Entry<F> {
         F::is_valid(self.word)
             || matches!(
                 F::invalid_kind(self.word),
-                InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Trap
+                InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Mark
             )
     }
 
@@ -323,11 +348,7 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) {
             return self.word & F::OWNED != 0;
         }
-        match F::invalid_kind(self.word) {
-            InvalidKind::Pending => true,
-            InvalidKind::DeadLeaf => F::payload(self.word) & OWNED != 0,
-            _ => false,
-        }
+        F::invalid_kind(self.word) == InvalidKind::MovingLeaf && F::payload(self.word) & OWNED != 0
     }
 
     /// Attributes of a leaf, a reservation, or what was one.
@@ -368,11 +389,24 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) { F::address_field(bytes) } else { 0 }
     }
 
-    /// The entry with new permissions.
+    /// Whether two leaves map the same in the same way; one may be clean and one dirty, one old and one young.
+    #[inline(always)]
+    pub fn same_as(self, other: Self) -> bool {
+        (self.word ^ other.word) & !(F::YOUNG | F::DIRTY | F::GATE) == 0
+    }
+
+    /// The entry with new permissions. A page that is clean stays clean, its gate shut.
     #[inline(always)]
     pub fn with_permissions(self, permissions: EncodedPermissions) -> Self {
         if F::is_valid(self.word) {
-            Self::from_word(self.word & !F::PERMISSIONS | permissions.leaf)
+            // A page without permission to write has no gate to say that it is dirty.
+            let dirty = F::DIRTY & !F::GATE;
+            let permissions = if self.word & F::DIRTY != 0 {
+                permissions.leaf | dirty
+            } else {
+                permissions.leaf & !F::GATE
+            };
+            Self::from_word(self.word & !(F::PERMISSIONS | dirty) | permissions)
         } else {
             Self::from_word(self.word & !permissions.payload_mask | permissions.payload)
         }

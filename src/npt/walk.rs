@@ -87,7 +87,7 @@ impl NestedPageTable {
             && bytes < most
         {
             expected = Entry::from_word(expected.word().wrapping_add(expected.step(size)));
-            if table.load_neighbour(index) != expected {
+            if !table.load_neighbour(index).same_as(expected) {
                 break;
             }
             bytes = bytes.wrapping_add(size);

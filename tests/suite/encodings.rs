@@ -18,11 +18,14 @@ in_every_format! {
     leaves_obey_the_rules_of_the_hardware
     leaf_addresses_reach_the_whole_width
     permissions_change_alone
+    permissions_change_and_pages_stay_clean_or_dirty
+    leaves_are_the_same_clean_or_dirty_old_or_young
     reservations_say_what_they_were_made_of
     traps_keep_any_cookie
     pending_entries_keep_frame_and_reservation
     dead_entries_keep_what_they_were
     invalid_entries_are_invisible_and_occupied
+    kinds_that_are_not_written_are_corrupt
     pieces_say_what_the_whole_said
     multiarch_entries_keep_address_and_flags
     multiarch_entries_are_replaced_in_parts
@@ -137,17 +140,24 @@ fn leaves_obey_the_rules_of_the_hardware<F: Format>() {
                 assert_eq!(bit(7) == 1, level > 1, "page size: {leaf:?}");
                 assert_eq!(bit(63), 1, "suppress #VE: {leaf:?}");
                 assert_eq!(bit(8) & bit(9), 1, "accessed and dirty: {leaf:?}");
+                assert_eq!(bit(53), w, "may write: {leaf:?}");
+                assert_eq!(field(55, 8), 0, "software's, none written: {leaf:?}");
             }
             FormatId::Npt => {
                 assert_eq!(bit(0) & bit(2), 1, "present and user: {leaf:?}");
                 assert_eq!(bit(5) & bit(6), 1, "accessed and dirty: {leaf:?}");
                 assert_eq!(bit(7) == 1, level > 1, "page size: {leaf:?}");
                 assert_eq!(bit(12), 0, "PAT of large pages: {leaf:?}");
+                assert_eq!(bit(53), bit(1), "may write: {leaf:?}");
+                assert_eq!(field(55, 8), 0, "software's, none written: {leaf:?}");
             }
             FormatId::ArmStage2 => {
                 assert_eq!(field(0, 2), if level == 1 { 3 } else { 1 }, "type: {leaf:?}");
                 assert_eq!(bit(10), 1, "access flag: {leaf:?}");
                 assert_eq!(bit(51) | bit(52), 0, "DBM and contiguous: {leaf:?}");
+                assert_eq!(bit(55), 1, "dirty, where it may not be written: {leaf:?}");
+                assert_eq!(bit(57), bit(7), "may write: {leaf:?}");
+                assert_eq!(field(58, 6), 0, "software's, none written: {leaf:?}");
                 assert_eq!(bit(53), 0, "XN[0] is RES0 without FEAT_XNX: {leaf:?}");
                 assert_ne!(field(8, 2), 1, "SH 01 is reserved: {leaf:?}");
                 let has_fwb = features.has(AXAS_FEATURE_ARM_FWB);
@@ -207,6 +217,78 @@ fn permissions_change_alone<F: Format>() {
             let expected = Reservation { attributes: changed, ..reservation };
             let reserved = Entry::<F>::reserved(reservation).with_permissions(encoded);
             assert_eq!(reserved, Entry::reserved(expected));
+        }
+    });
+}
+
+/// Bits that are all set in a leaf whose page is dirty; the first is what lets a page that may be written be
+/// written.
+fn dirty_bits(format: FormatId, writes: bool) -> &'static [u32] {
+    match (format, writes) {
+        (FormatId::Ept, true) => &[1, 9],
+        (FormatId::Ept, false) => &[9],
+        (FormatId::Npt, true) => &[1, 6],
+        (FormatId::Npt, false) => &[6],
+        (FormatId::ArmStage2, true) => &[7],
+        (FormatId::ArmStage2, false) => &[55],
+        (FormatId::RiscvGstage, _) => &[7],
+    }
+}
+
+fn mask(bits: &[u32]) -> u64 {
+    bits.iter().map(|bit| 1 << bit).sum()
+}
+
+/// What a leaf is made clean by, with and without the help of hardware.
+fn clean_bits(format: FormatId) -> Vec<u64> {
+    let all = mask(dirty_bits(format, true)) | mask(dirty_bits(format, false));
+    match format {
+        FormatId::Ept | FormatId::Npt => vec![all, mask(dirty_bits(format, false))],
+        FormatId::ArmStage2 | FormatId::RiscvGstage => vec![all],
+    }
+}
+
+fn permissions_change_and_pages_stay_clean_or_dirty<F: Format>() {
+    for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
+        let was = mask(dirty_bits(F::ID, attributes.permissions.contains(WRITE)));
+        for permissions in all_permissions() {
+            let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features) else { continue };
+            let writes = permissions.contains(WRITE);
+            let is = mask(dirty_bits(F::ID, writes));
+            let gate = if writes { 1 << dirty_bits(F::ID, true)[0] } else { 0 };
+            let changed = Attributes { permissions, ..attributes };
+            let whole = Entry::leaf_template(changed, features, level, owned).unwrap();
+            for clean in clean_bits(F::ID) {
+                let clean = Entry::<F>::from_word(leaf.word() & !clean);
+                let new = clean.with_permissions(encoded);
+                assert_eq!(new.attributes(features), changed, "{clean:?} {new:?}");
+                assert_eq!(new.word() & gate, 0, "a clean page can be written: {clean:?} {new:?}");
+                assert_ne!(new.word() & is, is, "a clean page is dirty: {clean:?} {new:?}");
+                assert!(new.same_as(whole), "{clean:?} {new:?}");
+
+                let dirtied = Entry::<F>::from_word(clean.word() | was);
+                let new = dirtied.with_permissions(encoded);
+                assert_eq!(new.word() & is, is, "a dirty page is clean: {dirtied:?} {new:?}");
+                assert_eq!(new, whole, "{dirtied:?}");
+            }
+        }
+    });
+}
+
+fn leaves_are_the_same_clean_or_dirty_old_or_young<F: Format>() {
+    let young = match F::ID {
+        FormatId::Ept => 8,
+        FormatId::Npt => 5,
+        FormatId::ArmStage2 => 10,
+        FormatId::RiscvGstage => 6,
+    };
+    let all = mask(dirty_bits(F::ID, true)) | mask(dirty_bits(F::ID, false)) | 1 << young;
+    for_each_leaf::<F>(|leaf, _, _, _, _| {
+        let leaf = leaf.at(hpa(0x4000_0000));
+        for bit in 0..64 {
+            let other = Entry::<F>::from_word(leaf.word() ^ 1 << bit);
+            let is_the_same = all >> bit & 1 == 1;
+            assert_eq!(leaf.same_as(other), is_the_same, "{leaf:?} {other:?}");
         }
     });
 }
@@ -296,6 +378,18 @@ fn invalid_entries_are_invisible_and_occupied<F: Format>() {
     }
     assert!(Entry::<F>::EMPTY.is_empty());
     assert!(!Entry::<F>::EMPTY.is_hardware_visible());
+}
+
+fn kinds_that_are_not_written_are_corrupt<F: Format>() {
+    let shift = if F::ID == FormatId::Ept { 3 } else { 1 };
+    let kinds = Entry::<F>::busy().word() & !(7 << shift);
+    for kind in [5, 7] {
+        let entry = Entry::<F>::from_word(kinds | kind << shift);
+        for level in LEVELS {
+            assert_eq!(entry.state(level), State::Corrupt, "{entry:?}");
+        }
+        assert!(!entry.is_settled() && !entry.is_owned() && !entry.is_empty(), "{entry:?}");
+    }
 }
 
 fn pieces_say_what_the_whole_said<F: Format>() {

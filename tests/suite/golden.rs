@@ -30,23 +30,23 @@ fn leaf_with<F: Format>(
 fn intel_ept_words() {
     use MemoryType::*;
     let leaf = leaf::<IntelEpt>;
-    // RWX 7, WB 6 << 3, A 1 << 8, D 1 << 9, suppress #VE 1 << 63.
-    assert_eq!(leaf(RWX, WriteBack, 1, 0x1234_5000), 0x8000_0000_1234_5337);
+    // RWX 7, WB 6 << 3, A 1 << 8, D 1 << 9, may write 1 << 53, suppress #VE 1 << 63.
+    assert_eq!(leaf(RWX, WriteBack, 1, 0x1234_5000), 0x8020_0000_1234_5337);
     // RW 3, PS 1 << 7.
-    assert_eq!(leaf(READ | WRITE, WriteBack, 2, 0x4000_0000), 0x8000_0000_4000_03b3);
+    assert_eq!(leaf(READ | WRITE, WriteBack, 2, 0x4000_0000), 0x8020_0000_4000_03b3);
     assert_eq!(leaf(READ, WriteThrough, 3, 0x4000_0000), 0x8000_0000_4000_03a1);
     assert_eq!(leaf(READ | EXECUTE, WriteCombine, 1, 0x1000), 0x8000_0000_0000_130d);
-    assert_eq!(leaf(READ | WRITE, Uncached, 1, 0x1000), 0x8000_0000_0000_1303);
+    assert_eq!(leaf(READ | WRITE, Uncached, 1, 0x1000), 0x8020_0000_0000_1303);
     // UC too; what tells it from uncached memory is software bit 54.
-    assert_eq!(leaf(READ | WRITE, Device, 1, 0x1000), 0x8040_0000_0000_1303);
+    assert_eq!(leaf(READ | WRITE, Device, 1, 0x1000), 0x8060_0000_0000_1303);
     let execute_only = AXAS_FEATURE_EPT_EXECUTE_ONLY;
     let word = leaf_with::<IntelEpt>(execute_only, EXECUTE, WriteBack, 1, 0x1000);
     assert_eq!(word, 0x8000_0000_0000_1334);
     // IPAT 1 << 6 of write-back memory only.
     let ignore_pat =
         |memory| leaf_with::<IntelEpt>(Features::IGNORE_GUEST_PAT, RWX, memory, 1, 0x1000);
-    assert_eq!(ignore_pat(WriteBack), 0x8000_0000_0000_1377);
-    assert_eq!(ignore_pat(Uncached), 0x8000_0000_0000_1307);
+    assert_eq!(ignore_pat(WriteBack), 0x8020_0000_0000_1377);
+    assert_eq!(ignore_pat(Uncached), 0x8020_0000_0000_1307);
     assert_eq!(Entry::<IntelEpt>::table(hpa(0x6000)).word(), 0x6107);
     assert_eq!(Entry::<IntelEpt>::EMPTY.word(), 1 << 63);
 }
@@ -55,16 +55,16 @@ fn intel_ept_words() {
 fn amd_npt_words() {
     use MemoryType::*;
     let leaf = leaf::<AmdNpt>;
-    // P 1, W 2, U 4, A 0x20, D 0x40.
-    assert_eq!(leaf(RWX, WriteBack, 1, 0x1234_5000), 0x0000_0000_1234_5067);
+    // P 1, W 2, U 4, A 0x20, D 0x40, may write 1 << 53.
+    assert_eq!(leaf(RWX, WriteBack, 1, 0x1234_5000), 0x0020_0000_1234_5067);
     // NX 1 << 63.
     assert_eq!(leaf(READ, WriteBack, 1, 0x1234_5000), 0x8000_0000_1234_5065);
     // PS 0x80.
-    assert_eq!(leaf(RWX, WriteBack, 2, 0x4000_0000), 0x0000_0000_4000_00e7);
+    assert_eq!(leaf(RWX, WriteBack, 2, 0x4000_0000), 0x0020_0000_4000_00e7);
     assert_eq!(leaf(READ | EXECUTE, WriteBack, 3, 0x4000_0000), 0x0000_0000_4000_00e5);
     // PWT 8, PCD 0x10: entry 3 of the PAT, UC after reset.
-    assert_eq!(leaf(READ | WRITE, Uncached, 1, 0x1000), 0x8000_0000_0000_107f);
-    assert_eq!(leaf(READ | WRITE, Device, 1, 0x1000), 0x8040_0000_0000_107f);
+    assert_eq!(leaf(READ | WRITE, Uncached, 1, 0x1000), 0x8020_0000_0000_107f);
+    assert_eq!(leaf(READ | WRITE, Device, 1, 0x1000), 0x8060_0000_0000_107f);
     assert_eq!(Entry::<AmdNpt>::table(hpa(0x6000)).word(), 0x6027);
     assert_eq!(Entry::<AmdNpt>::EMPTY.word(), 0);
 }
@@ -73,29 +73,29 @@ fn amd_npt_words() {
 fn arm_stage2_words() {
     use MemoryType::*;
     let leaf = leaf::<ArmStage2>;
-    // Page 3, MemAttr 1111 << 2, S2AP 11 << 6, SH 11 << 8, AF 1 << 10.
-    assert_eq!(leaf(RWX, WriteBack, 1, 0x4000_0000), 0x0000_0000_4000_07ff);
+    // Page 3, MemAttr 1111 << 2, S2AP 11 << 6, SH 11 << 8, AF 1 << 10, dirty 1 << 55, may write 1 << 57.
+    assert_eq!(leaf(RWX, WriteBack, 1, 0x4000_0000), 0x0280_0000_4000_07ff);
     // Block 1.
-    assert_eq!(leaf(RWX, WriteBack, 2, 0x4000_0000), 0x0000_0000_4000_07fd);
-    assert_eq!(leaf(RWX, WriteBack, 3, 0x4000_0000), 0x0000_0000_4000_07fd);
+    assert_eq!(leaf(RWX, WriteBack, 2, 0x4000_0000), 0x0280_0000_4000_07fd);
+    assert_eq!(leaf(RWX, WriteBack, 3, 0x4000_0000), 0x0280_0000_4000_07fd);
     // S2AP 01.
-    assert_eq!(leaf(READ | EXECUTE, WriteBack, 1, 0x4000_0000), 0x0000_0000_4000_077f);
+    assert_eq!(leaf(READ | EXECUTE, WriteBack, 1, 0x4000_0000), 0x0080_0000_4000_077f);
     // S2AP 10 and 00; XN 10 << 53.
-    assert_eq!(leaf(WRITE, WriteBack, 1, 0x4000_0000), 0x0040_0000_4000_07bf);
-    assert_eq!(leaf(EXECUTE, WriteBack, 1, 0x4000_0000), 0x0000_0000_4000_073f);
+    assert_eq!(leaf(WRITE, WriteBack, 1, 0x4000_0000), 0x02c0_0000_4000_07bf);
+    assert_eq!(leaf(EXECUTE, WriteBack, 1, 0x4000_0000), 0x0080_0000_4000_073f);
     // MemAttr 0001 << 2, SH 10 << 8.
-    assert_eq!(leaf(READ | WRITE, Device, 1, 0x0900_0000), 0x0040_0000_0900_06c7);
-    assert_eq!(leaf(READ | WRITE, DeviceNgnrne, 1, 0x0900_0000), 0x0040_0000_0900_06c3);
-    assert_eq!(leaf(READ | WRITE, DeviceNgre, 1, 0x0900_0000), 0x0040_0000_0900_06cb);
-    assert_eq!(leaf(READ | WRITE, DeviceGre, 1, 0x0900_0000), 0x0040_0000_0900_06cf);
+    assert_eq!(leaf(READ | WRITE, Device, 1, 0x0900_0000), 0x02c0_0000_0900_06c7);
+    assert_eq!(leaf(READ | WRITE, DeviceNgnrne, 1, 0x0900_0000), 0x02c0_0000_0900_06c3);
+    assert_eq!(leaf(READ | WRITE, DeviceNgre, 1, 0x0900_0000), 0x02c0_0000_0900_06cb);
+    assert_eq!(leaf(READ | WRITE, DeviceGre, 1, 0x0900_0000), 0x02c0_0000_0900_06cf);
     // MemAttr 0101 and 1010.
-    assert_eq!(leaf(READ | WRITE, Uncached, 1, 0x0900_0000), 0x0040_0000_0900_06d7);
-    assert_eq!(leaf(READ | WRITE, WriteThrough, 1, 0x0900_0000), 0x0040_0000_0900_07eb);
+    assert_eq!(leaf(READ | WRITE, Uncached, 1, 0x0900_0000), 0x02c0_0000_0900_06d7);
+    assert_eq!(leaf(READ | WRITE, WriteThrough, 1, 0x0900_0000), 0x02c0_0000_0900_07eb);
     // With S2FWB: 0110 forces write-back, x101 is non-cacheable, 0001 nGnRE.
     let fwb = |memory| leaf_with::<ArmStage2>(AXAS_FEATURE_ARM_FWB, RWX, memory, 1, 0x4000_0000);
-    assert_eq!(fwb(WriteBack), 0x0000_0000_4000_07db);
-    assert_eq!(fwb(Uncached), 0x0000_0000_4000_06d7);
-    assert_eq!(fwb(Device), 0x0000_0000_4000_06c7);
+    assert_eq!(fwb(WriteBack), 0x0280_0000_4000_07db);
+    assert_eq!(fwb(Uncached), 0x0280_0000_4000_06d7);
+    assert_eq!(fwb(Device), 0x0280_0000_4000_06c7);
     assert_eq!(Entry::<ArmStage2>::table(hpa(0x6000)).word(), 0x6003);
     assert_eq!(Entry::<ArmStage2>::EMPTY.word(), 0);
 }
@@ -143,6 +143,43 @@ fn traps_look_like_this() {
     assert_eq!(Entry::<AmdNpt>::trap(cookie).word(), 0x0560_0000_0123_4784);
     assert_eq!(Entry::<ArmStage2>::trap(cookie).word(), 0x5600_0000_0123_4784);
     assert_eq!(Entry::<RiscvGstage>::trap(cookie).word(), 0x5640_0000_0048_d384);
+}
+
+#[test]
+fn moving_frames_look_like_this() {
+    fn words<F: Format>() -> [u64; 2] {
+        let attributes = Attributes { permissions: READ | WRITE, memory: MemoryType::WriteBack };
+        let template = Entry::<F>::leaf_template(attributes, Features(0), 1, true).unwrap();
+        let leaf = template.at(hpa(0x1234_5000));
+        let reservation = Reservation { attributes, largest: 2 };
+        let pending = Entry::<F>::pending(leaf.address(), reservation);
+        [pending.word(), leaf.dead(Features(0)).word()]
+    }
+    // Kind 4. Payload: permissions 3, largest page 2 << 7 or 1 << 7, owned 1 << 10, pending 1 << 15.
+    assert_eq!(words::<IntelEpt>(), [0xc28f_ffff_edcb_a0e0, 0x824f_ffff_edcb_a0e0]);
+    assert_eq!(words::<AmdNpt>(), [0x0850_0000_1234_5038, 0x0040_0000_1234_5838]);
+    assert_eq!(words::<ArmStage2>(), [0x8500_0000_1234_5038, 0x0400_0000_1234_5838]);
+    assert_eq!(words::<RiscvGstage>(), [0x8500_0000_048d_1438, 0x0480_0000_048d_1438]);
+}
+
+#[test]
+fn moving_tables_look_like_this() {
+    fn words<F: Format>() -> [u64; 3] {
+        let attributes = Attributes { permissions: READ, memory: MemoryType::WriteBack };
+        let reservation = Reservation { attributes, largest: 1 };
+        let table = Entry::<F>::table(hpa(0x6000));
+        let pending = Entry::<F>::pending_table(table.address(), reservation);
+        [pending.word(), table.folded(reservation).word(), table.dead_table().word()]
+    }
+    // Kind 6. Payload: permissions 1, largest page 1 << 7, pending 1 << 15.
+    let ept = [0xc04f_ffff_ffff_9070, 0x804f_ffff_ffff_9070, 0x800f_ffff_ffff_9030];
+    let npt = [0x0800_0000_0000_681c, 0x0000_0000_0000_681c, 0x0000_0000_0000_600c];
+    let arm = [0x8000_0000_0000_681c, 0x0000_0000_0000_681c, 0x0000_0000_0000_600c];
+    let riscv = [0x8080_0000_0000_181c, 0x0080_0000_0000_181c, 0x0000_0000_0000_180c];
+    assert_eq!(words::<IntelEpt>(), ept);
+    assert_eq!(words::<AmdNpt>(), npt);
+    assert_eq!(words::<ArmStage2>(), arm);
+    assert_eq!(words::<RiscvGstage>(), riscv);
 }
 
 fn registers<F: Format>(

@@ -16,6 +16,12 @@ impl Native {
         Self(space.unwrap_or_else(|error| panic!("no space: {error:?}")))
     }
 
+    /// Its host is told of every run of linear pages that goes.
+    pub fn telling() -> Self {
+        let space = AddressSpace::create(&ours::config(0), &ours::telling_hal());
+        Self(space.unwrap_or_else(|error| panic!("no space: {error:?}")))
+    }
+
     #[inline(always)]
     fn space(&self) -> &AddressSpace {
         // SAFETY: live until `drop`.

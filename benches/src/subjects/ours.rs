@@ -6,7 +6,7 @@
 use std::ffi::c_void;
 use std::mem::size_of;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use axaddrspace::abi::*;
 
@@ -125,6 +125,63 @@ unsafe extern "C" fn create_caller_locked() -> Handle {
     create(AXAS_CALLER_LOCKED, &pool_hal())
 }
 
+/// Of the header, once it is there: empty tables stay for the next map.
+const AXAS_KEEP_TABLES: u32 = 64;
+
+/// Whether the library has [`AXAS_KEEP_TABLES`].
+pub fn keeps_tables() -> bool {
+    let mut handle = ptr::null_mut();
+    // SAFETY: as in `create`.
+    match unsafe { axas_create(&config(AXAS_KEEP_TABLES), &pool_hal(), &mut handle) } {
+        // SAFETY: live until here.
+        AXAS_OK => unsafe { axas_destroy(handle) },
+        AXAS_ERR_INVALID_INPUT => return false,
+        status => panic!("axas_create: {status}"),
+    }
+    true
+}
+
+unsafe extern "C" fn create_keeping() -> Handle {
+    create(AXAS_KEEP_TABLES, &pool_hal())
+}
+
+/// Bytes of which [`note_released`] was told.
+static RELEASED: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes released since the last call.
+pub fn take_released() -> u64 {
+    RELEASED.swap(0, Ordering::Relaxed)
+}
+
+/// The `released` of every subject.
+///
+/// # Safety
+/// `run` points to a mapping.
+#[inline(never)]
+pub unsafe extern "C" fn note_released(_: *mut c_void, run: *const axas_mapping_t) {
+    // SAFETY: by the caller's promise.
+    let size = unsafe { (*run).size };
+    // One thread calls: a load and a store do.
+    RELEASED.store(RELEASED.load(Ordering::Relaxed) + size, Ordering::Relaxed);
+}
+
+/// What a peer does with a page that is no longer mapped.
+#[inline(always)]
+pub fn tell(gpa: u64, hpa: u64) {
+    let run = axas_mapping_t { gpa, hpa, size: pool::FRAME, ..Default::default() };
+    // SAFETY: a mapping.
+    unsafe { note_released(ptr::null_mut(), &run) }
+}
+
+/// The host that is told of every run of linear pages that goes.
+pub fn telling_hal() -> axas_hal_t {
+    axas_hal_t { released: Some(note_released), ..pool_hal() }
+}
+
+unsafe extern "C" fn create_telling() -> Handle {
+    create(0, &telling_hal())
+}
+
 unsafe extern "C" fn create_of_threads() -> Handle {
     create(0, &hal(ptr::null_mut(), Some(pool::alloc_own), Some(pool::dealloc_own)))
 }
@@ -141,6 +198,12 @@ pub const CALLS: Calls = Calls {
 };
 
 pub const CALLER_LOCKED: Calls = Calls { create: create_caller_locked, ..CALLS };
+
+/// Empty tables stay.
+pub const KEEPING: Calls = Calls { create: create_keeping, ..CALLS };
+
+/// Runs that go are reported.
+pub const TELLING: Calls = Calls { create: create_telling, ..CALLS };
 
 /// Frames come from the thread that calls.
 pub const OF_THREADS: Calls = Calls { create: create_of_threads, ..CALLS };

@@ -3,14 +3,14 @@
 
 use std::ffi::c_void;
 
-use axaddrspace::abi::{AXAS_HPA_INVALID, AXAS_NO_HUGE};
+use axaddrspace::abi::{AXAS_HPA_INVALID, AXAS_NO_HUGE, AXAS_REPLACE};
 use memory_addr::{PhysAddr, VirtAddr};
 use page_table_entry::{GenericPTE, MappingFlags};
 use page_table_multiarch::{PageSize, PageTable64, PagingHandler, PagingMetaData};
 
 use super::{Calls, Handle};
 use crate::pool;
-use crate::subjects::ours::pool_context;
+use crate::subjects::ours::{pool_context, tell};
 
 /// A plain EPT entry: permissions in 2:0, write-back, accessed and dirty set, as ours.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +132,10 @@ unsafe extern "C" fn map(handle: Handle, gpa: u64, hpa: u64, size: u64, flags: u
     let huge = flags & AXAS_NO_HUGE == 0;
     let mut cursor = unsafe { table(handle) }.cursor();
     // What a caller with one page would call.
-    let mapped = if size == pool::FRAME {
+    let mapped = if flags & AXAS_REPLACE != 0 {
+        let target = PhysAddr::from_usize(hpa as usize);
+        cursor.remap(Gpa(gpa as usize), target, permissions(flags)).map(drop)
+    } else if size == pool::FRAME {
         let target = PhysAddr::from_usize(hpa as usize);
         cursor.map(Gpa(gpa as usize), target, PageSize::Size4K, permissions(flags))
     } else {
@@ -149,6 +152,18 @@ unsafe extern "C" fn unmap(handle: Handle, gpa: u64, size: u64) -> i32 {
         cursor.unmap_region(Gpa(gpa as usize), size as usize)
     };
     if unmapped.is_ok() { 0 } else { -1 }
+}
+
+/// Page by page, for the addresses: the call for a range says none.
+unsafe extern "C" fn unmap_telling(handle: Handle, gpa: u64, size: u64) -> i32 {
+    let mut cursor = unsafe { table(handle) }.cursor();
+    for page in (gpa..gpa + size).step_by(pool::FRAME as usize) {
+        match cursor.unmap(Gpa(page as usize)) {
+            Ok((hpa, ..)) => tell(page, hpa.as_usize() as u64),
+            Err(_) => return -1,
+        }
+    }
+    0
 }
 
 unsafe extern "C" fn protect(handle: Handle, gpa: u64, size: u64, flags: u32) -> i32 {
@@ -192,3 +207,6 @@ unsafe extern "C" fn fault(handle: Handle, gpa: u64, _access: u32) -> u32 {
 }
 
 pub const CALLS: Calls = Calls { create, destroy, map, unmap, protect, translate, reserve, fault };
+
+/// Pages that go are reported.
+pub const TELLING: Calls = Calls { unmap: unmap_telling, ..CALLS };

@@ -4,7 +4,7 @@
 
 use std::ffi::c_void;
 
-use axaddrspace::abi::{AXAS_HPA_INVALID, AXAS_MAX_2M, AXAS_NO_HUGE};
+use axaddrspace::abi::{AXAS_HPA_INVALID, AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_REPLACE};
 use x86_64::structures::paging::mapper::{TranslateResult, UnmapError};
 use x86_64::structures::paging::{
     FrameAllocator, Mapper, OffsetPageTable, Page, PageSize, PageTable, PageTableFlags, PhysFrame,
@@ -14,7 +14,7 @@ use x86_64::{PhysAddr, VirtAddr};
 
 use super::{Calls, Handle};
 use crate::pool;
-use crate::subjects::ours::pool_context;
+use crate::subjects::ours::{pool_context, tell};
 
 struct Pool;
 
@@ -82,6 +82,10 @@ where
 
 unsafe extern "C" fn map(handle: Handle, gpa: u64, hpa: u64, size: u64, flags: u32) -> i32 {
     let granules = gpa | hpa | size;
+    // It has no call for it: out, and in again.
+    if flags & AXAS_REPLACE != 0 && unmap_pages::<Size4KiB>(handle, gpa, size).is_err() {
+        return -1;
+    }
     if flags & AXAS_NO_HUGE != 0 || granules & (Size2MiB::SIZE - 1) != 0 {
         map_pages::<Size4KiB>(handle, gpa, hpa, size, flags)
     } else if flags & AXAS_MAX_2M != 0 || granules & (Size1GiB::SIZE - 1) != 0 {
@@ -108,6 +112,20 @@ unsafe extern "C" fn unmap(handle: Handle, gpa: u64, size: u64) -> i32 {
         .or_else(|_| unmap_pages::<Size2MiB>(handle, gpa, size))
         .or_else(|_| unmap_pages::<Size1GiB>(handle, gpa, size));
     if unmapped.is_ok() { 0 } else { -1 }
+}
+
+unsafe extern "C" fn unmap_telling(handle: Handle, gpa: u64, size: u64) -> i32 {
+    let mut mapper = unsafe { mapper(handle) };
+    for page in pages::<Size4KiB>(gpa, size) {
+        match mapper.unmap(page) {
+            Ok((frame, flush)) => {
+                flush.ignore();
+                tell(page.start_address().as_u64(), frame.start_address().as_u64());
+            }
+            Err(_) => return -1,
+        }
+    }
+    0
 }
 
 unsafe extern "C" fn protect(handle: Handle, gpa: u64, size: u64, flags: u32) -> i32 {
@@ -152,3 +170,6 @@ unsafe extern "C" fn fault(handle: Handle, gpa: u64, _access: u32) -> u32 {
 }
 
 pub const CALLS: Calls = Calls { create, destroy, map, unmap, protect, translate, reserve, fault };
+
+/// Pages that go are reported.
+pub const TELLING: Calls = Calls { unmap: unmap_telling, ..CALLS };

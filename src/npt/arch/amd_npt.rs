@@ -4,8 +4,9 @@
 //! Sources: AMD APM vol. 2, "Nested Paging" and "Long-Mode Page Translation". Nested walks are user
 //! accesses: U/S is 1 at every level. A page that is present is readable.
 //!
-//! Software bits: 52 (owned) and 54 (the mapping is of a device: UC alone does not say). Invalid
-//! entries (bit 0 zero) carry their kind in 3:1, a payload in 11:4 and 59:52 and an address in 51:12.
+//! Software bits: 52 (owned), 53 (the mapping allows writes; W says that the hardware may write now) and
+//! 54 (the mapping is of a device: UC alone does not say). Invalid entries (bit 0 zero) carry their kind
+//! in 3:1, a payload in 11:4 and 59:52 and an address in 51:12.
 
 use super::{
     Features, Format, FormatId, InvalidKind, RootState, deposit, extract, readable_if_writable,
@@ -27,6 +28,7 @@ const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
 const PAGE: u64 = 1 << 7;
 const OWNED: u64 = 1 << 52;
+const MAY_WRITE: u64 = 1 << 53;
 const SOFT_DEVICE: u64 = 1 << 54;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -43,8 +45,11 @@ impl Format for AmdNpt {
     const ALWAYS_1G: bool = false;
     const EMPTY: u64 = 0;
     const OCCUPIED: u64 = PRESENT | KIND;
-    const PERMISSIONS: u64 = WRITE | NO_EXECUTE;
+    const PERMISSIONS: u64 = WRITE | MAY_WRITE | NO_EXECUTE;
     const OWNED: u64 = OWNED;
+    const GATE: u64 = WRITE;
+    const DIRTY: u64 = DIRTY;
+    const YOUNG: u64 = ACCESSED;
     const BUILTIN_FLUSH: bool = false;
 
     #[inline(always)]
@@ -95,7 +100,7 @@ impl Format for AmdNpt {
 
     fn attributes(word: u64, _features: Features) -> Attributes {
         let mut permissions = Permissions::READ;
-        permissions.set(Permissions::WRITE, word & WRITE != 0);
+        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
         permissions.set(Permissions::EXECUTE, word & NO_EXECUTE == 0);
         let memory = match (word & UNCACHEABLE != 0, word & SOFT_DEVICE != 0) {
             (false, _) => MemoryType::WriteBack,
@@ -110,7 +115,7 @@ impl Format for AmdNpt {
         if !permissions.contains(Permissions::READ) {
             return Err(Error::Unsupported);
         }
-        let write = if permissions.contains(Permissions::WRITE) { WRITE } else { 0 };
+        let write = if permissions.contains(Permissions::WRITE) { WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { NO_EXECUTE };
         Ok(write | execute)
     }

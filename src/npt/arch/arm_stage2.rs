@@ -5,8 +5,10 @@
 //! format descriptors, stage 2 memory attributes, stage 2 access permissions, "Using break-before-make
 //! when updating translation table entries", concatenated translation tables; VTCR_EL2, VTTBR_EL2.
 //!
-//! Software bits: 56 (owned). Invalid entries (bit 0 zero) carry their kind in 3:1, a payload in 11:4
-//! and 63:56 and an address in 47:12. The access flag is always 1 and DBM 0: hardware writes no entry.
+//! Software bits: 55 (dirty, where the mapping allows no writes; set in every leaf), 56 (owned) and 57 (the
+//! mapping allows writes; S2AP[1] says that the hardware may write now). In a Realm bit 55 would be NS.
+//! Invalid entries (bit 0 zero) carry their kind in 3:1, a payload in 11:4 and
+//! 63:56 and an address in 47:12. The access flag is always 1 and DBM 0: hardware writes no entry.
 
 use super::{
     Features, Format, FormatId, InvalidKind, RootState, Shape, ShapeRequest, deposit, extract,
@@ -33,7 +35,9 @@ const ACCESS_FLAG: u64 = 1 << 10;
 /// XN[1:0] is 54:53. 00 allows fetches at EL1 and EL0, 10 at neither, with and without FEAT_XNX.
 const XN: u64 = 3 << 53;
 const XN_NONE: u64 = 2 << 53;
+const DIRTY: u64 = 1 << 55;
 const OWNED: u64 = 1 << 56;
+const MAY_WRITE: u64 = 1 << 57;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 const KIND_SHIFT: u32 = 1;
 const KIND: u64 = 7 << KIND_SHIFT;
@@ -112,8 +116,11 @@ impl Format for ArmStage2 {
     const ALWAYS_1G: bool = true;
     const EMPTY: u64 = 0;
     const OCCUPIED: u64 = VALID | KIND;
-    const PERMISSIONS: u64 = S2AP_READ | S2AP_WRITE | XN;
+    const PERMISSIONS: u64 = S2AP_READ | S2AP_WRITE | MAY_WRITE | XN;
     const OWNED: u64 = OWNED;
+    const GATE: u64 = S2AP_WRITE;
+    const DIRTY: u64 = S2AP_WRITE | DIRTY;
+    const YOUNG: u64 = ACCESS_FLAG;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -152,13 +159,13 @@ impl Format for ArmStage2 {
         let kind = if level == 1 { TABLE_OR_PAGE | VALID } else { VALID };
         let memory = Self::memory(attributes.memory, features)?;
         let permissions = Self::permissions(attributes.permissions, features)?;
-        Ok(kind | memory | permissions | ACCESS_FLAG)
+        Ok(kind | memory | permissions | ACCESS_FLAG | DIRTY)
     }
 
     fn attributes(word: u64, features: Features) -> Attributes {
         let mut permissions = Permissions::empty();
         permissions.set(Permissions::READ, word & S2AP_READ != 0);
-        permissions.set(Permissions::WRITE, word & S2AP_WRITE != 0);
+        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
         permissions.set(Permissions::EXECUTE, word & XN == 0);
         let memory = match (word & MEMATTR) >> MEMATTR_SHIFT {
             DEVICE_NGNRNE => MemoryType::DeviceNgnrne,
@@ -174,7 +181,8 @@ impl Format for ArmStage2 {
 
     fn permissions(permissions: Permissions, _features: Features) -> Result<u64> {
         let read = if permissions.contains(Permissions::READ) { S2AP_READ } else { 0 };
-        let write = if permissions.contains(Permissions::WRITE) { S2AP_WRITE } else { 0 };
+        let write =
+            if permissions.contains(Permissions::WRITE) { S2AP_WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { XN_NONE };
         Ok(read | write | execute)
     }

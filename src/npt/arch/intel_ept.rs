@@ -4,9 +4,12 @@
 //! Sources: Intel SDM vol. 3C, "The Extended Page Table Mechanism (EPT)": formats of EPT
 //! paging-structure entries, memory typing, "Extended-Page-Table Pointer (EPTP)".
 //!
-//! Software bits: 52 (owned) and 54 (the mapping is of a device: UC alone does not say). Invalid
-//! entries (bits 2:0 zero) carry their kind in 5:3 and a payload in 9:6, 11 and 62:52; bit 10 stays 0 for
-//! mode-based execute control. Bit 63 (suppress #VE) is 1 in every entry but those that point to
+//! Software bits: 52 (owned), 53 (the mapping allows writes; W says that the hardware may write now) and
+//! 54 (the mapping is of a device: UC alone does not say). Where accessed and dirty flags are off, hardware
+//! ignores bits 8 and 9: they are software bits of the same meaning then.
+//!
+//! Invalid entries (bits 2:0 zero) carry their kind in 5:3 and a payload in 9:6, 11 and 62:52; bit 10 stays
+//! 0 for mode-based execute control. Bit 63 (suppress #VE) is 1 in every entry but those that point to
 //! tables, so that a host may enable #VE. An address in an invalid entry is inverted, and an entry that
 //! has none holds ones there: payload bit 7 is the page-size bit, and on parts with the L1 terminal fault
 //! a plausible address behind it could be read speculatively. The empty entry alone has no such bits and
@@ -39,6 +42,7 @@ const PAGE: u64 = 1 << 7;
 const ACCESSED: u64 = 1 << 8;
 const DIRTY: u64 = 1 << 9;
 const OWNED: u64 = 1 << 52;
+const MAY_WRITE: u64 = 1 << 53;
 const SOFT_DEVICE: u64 = 1 << 54;
 const SUPPRESS_VE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
@@ -61,8 +65,11 @@ impl Format for IntelEpt {
     const ALWAYS_1G: bool = false;
     const EMPTY: u64 = SUPPRESS_VE;
     const OCCUPIED: u64 = RWX | KIND;
-    const PERMISSIONS: u64 = RWX;
+    const PERMISSIONS: u64 = RWX | MAY_WRITE;
     const OWNED: u64 = OWNED;
+    const GATE: u64 = WRITE;
+    const DIRTY: u64 = DIRTY;
+    const YOUNG: u64 = ACCESSED;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -122,7 +129,9 @@ impl Format for IntelEpt {
             _ if word & SOFT_DEVICE != 0 => MemoryType::Device,
             _ => MemoryType::Uncached,
         };
-        Attributes { permissions: Permissions::from_bits_truncate((word & RWX) as u32), memory }
+        let mut permissions = Permissions::from_bits_truncate((word & RWX) as u32);
+        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
+        Attributes { permissions, memory }
     }
 
     fn permissions(permissions: Permissions, features: Features) -> Result<u64> {
@@ -131,7 +140,8 @@ impl Format for IntelEpt {
         if !readable && !features.has(AXAS_FEATURE_EPT_EXECUTE_ONLY) {
             return Err(Error::Unsupported);
         }
-        Ok(u64::from(permissions.bits()))
+        let may_write = if permissions.contains(Permissions::WRITE) { MAY_WRITE } else { 0 };
+        Ok(u64::from(permissions.bits()) | may_write)
     }
 
     #[inline(always)]

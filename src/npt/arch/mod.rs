@@ -106,18 +106,19 @@ pub enum InvalidKind {
     Empty = 0,
     /// A lazy reservation; the payload is its reservation.
     Reserved = 1,
-    /// An emulated device; payload and address hold the cookie.
-    Trap = 2,
+    /// A word of the host's, the cookie of an emulated device; payload and address hold it.
+    Mark = 2,
     /// In transition; waits for the exclusive call that made it so.
     Busy = 3,
-    /// A frame that is not published yet.
-    Pending = 4,
-    /// A leaf that is gone but not flushed yet.
-    DeadLeaf = 5,
-    /// A table that is gone but not flushed yet.
-    DeadTable = 6,
-    /// A table that is not published yet; the payload is the reservation it takes the place of.
-    PendingTable = 7,
+    /// A frame between detach and reap, or not published yet; the payload says which.
+    MovingLeaf = 4,
+    /// Set apart for leaves that no walker is to see; not written yet.
+    Hidden = 5,
+    /// A table between detach and reap, or not published yet; the payload says which, and the reservation
+    /// whose place it takes or that takes its place.
+    MovingTable = 6,
+    /// Set apart for tables that no walker is to see; not written yet.
+    HiddenTable = 7,
 }
 
 impl InvalidKind {
@@ -126,12 +127,12 @@ impl InvalidKind {
         match bits & 7 {
             0 => Self::Empty,
             1 => Self::Reserved,
-            2 => Self::Trap,
+            2 => Self::Mark,
             3 => Self::Busy,
-            4 => Self::Pending,
-            5 => Self::DeadLeaf,
-            6 => Self::DeadTable,
-            _ => Self::PendingTable,
+            4 => Self::MovingLeaf,
+            5 => Self::Hidden,
+            6 => Self::MovingTable,
+            _ => Self::HiddenTable,
         }
     }
 }
@@ -165,6 +166,13 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const PERMISSIONS: u64;
     /// Set in a leaf whose frame is the library's to free.
     const OWNED: u64;
+    /// Lets the hardware write to the page of a leaf now; without it a write faults, also where the mapping
+    /// allows it.
+    const GATE: u64;
+    /// A leaf is dirty, its page written since it was last made clean, if one of these is set.
+    const DIRTY: u64;
+    /// Set in a leaf whose page was used since it was last made old.
+    const YOUNG: u64;
 
     /// Whether a walker uses the entry.
     fn is_valid(word: u64) -> bool;
@@ -176,7 +184,7 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     fn address_field(address: u64) -> u64;
     /// An entry that points to a table.
     fn table(address: u64) -> u64;
-    /// A leaf without its address.
+    /// A leaf without its address, young and dirty.
     fn leaf(attributes: Attributes, features: Features, level: u32) -> Result<u64>;
     /// What a leaf says.
     fn attributes(word: u64, features: Features) -> Attributes;

@@ -6,6 +6,8 @@
 //! accesses), A and D are preset (without Svadu a clear one faults), a root has 16 KiB.
 //!
 //! Software bits (RSW): 8 (owned), 9 (the mapping is of a device; without Svpbmt nothing else says so).
+//! W says that the mapping allows writes, D that the page is dirty and the hardware may write now: with D
+//! clear a store faults, or with Svadu sets it.
 //! Invalid entries (V zero) carry their kind in 3:1, a payload in 9:4 and 63:54 and an address in 53:10.
 
 use super::{
@@ -63,6 +65,9 @@ impl Format for RiscvGstage {
     const OCCUPIED: u64 = VALID | KIND;
     const PERMISSIONS: u64 = RWX;
     const OWNED: u64 = OWNED;
+    const GATE: u64 = DIRTY;
+    const DIRTY: u64 = DIRTY;
+    const YOUNG: u64 = ACCESSED;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]

@@ -49,7 +49,7 @@ const TABLES: u64 = 2048;
 const PAGE: u64 = 4096;
 /// A table of EPT; a leaf of 4 KiB, write-back, rwx; the library's frame.
 const TABLE: u64 = 0x107;
-const LEAF: u64 = 7 | 6 << 3 | 3 << 8 | 1 << 63;
+const LEAF: u64 = 7 | 6 << 3 | 3 << 8 | 1 << 53 | 1 << 63;
 const OWNED: u64 = 1 << 52;
 
 /// 8 MiB of tables: a root, tables of the levels 3 and 2, and all others of level 1 with `entry` of each

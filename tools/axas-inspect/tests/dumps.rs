@@ -190,8 +190,8 @@ fn nobody_reads_our_output_and_we_do_not_mind() {
 
 #[test]
 fn damage_is_named_and_the_rest_is_printed() {
-    // EPT: bits 2:0 rwx, 7 a large page, 51:12 the address.
-    const LEAF: u64 = 7 | 6 << 3 | 3 << 8 | 1 << 63;
+    // EPT: bits 2:0 rwx, 7 a large page, 51:12 the address, 53 may be written.
+    const LEAF: u64 = 7 | 6 << 3 | 3 << 8 | 1 << 53 | 1 << 63;
     let dump = Dump::make("ept");
     let lines = dump.read("table.txt").lines().count();
     let pdpt = dump.table(dump.root(), 0);
@@ -204,6 +204,8 @@ fn damage_is_named_and_the_rest_is_printed() {
         (pdpt + 8 * 9, dump.word(pdpt), "was reached before"),
         (dump.root() + 8, 0x1000_0087, "means nothing"),
         (pt + 8 * 9, 1 << 12 | 7, "has bits that this library does not write"),
+        // The hardware lets it be written, and the mapping does not.
+        (pt + 8 * 9, LEAF ^ 1 << 53, "has bits that this library does not write"),
         (pt + 8 * 9, 3 << 3, "is in transition"),
         (pdpt + 8 * 9, LEAF | 1 << 7 | 1 << 12, "too wide or not aligned"),
         (pt + 8 * 9, LEAF | 1 << 51, "too wide or not aligned"),
