@@ -98,7 +98,7 @@ impl AddressSpace {
             let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::REPLACE)?;
             let content = linear.content();
             if linear.replaces {
-                self.npt.replace(self.alone(true)?.work(), &content, linear.range)
+                self.npt.replace(self.alone(true)?.work(), &content, linear.range, 0)
             } else {
                 self.npt.map(self.alone(true)?.work(), &content, linear.range)
             }
@@ -165,9 +165,18 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE)?;
             let content = lazy.content::<F>();
+            let populates = lazy.options.contains(MapOptions::POPULATE);
             if lazy.options.contains(MapOptions::REPLACE) {
-                self.npt.replace(self.alone(true)?.work(), &content, lazy.range)
-            } else if lazy.options.contains(MapOptions::POPULATE) {
+                let mut alone = self.alone(true)?;
+                if populates {
+                    let outcome = self.npt.replace_populated(
+                        alone.work(), &content, lazy.reservation, lazy.range);
+                    alone.give_pages_back();
+                    outcome
+                } else {
+                    self.npt.replace(alone.work(), &content, lazy.range, 0)
+                }
+            } else if populates {
                 self.npt.map_populated(self.alone(true)?.work(), &content, lazy.range)
             } else {
                 self.npt.map(self.alone(true)?.work(), &content, lazy.range)
@@ -218,7 +227,7 @@ impl AddressSpace {
             AXAS_REPLACE => with_space_format!(self.npt.format, F => {
                 let content = trap::<F>(cookie)?;
                 let range = self.checked_range(gpa, size)?;
-                self.npt.replace(self.alone(true)?.work(), &content, range)
+                self.npt.replace(self.alone(true)?.work(), &content, range, 0)
             }),
             _ => Err(Error::InvalidInput),
         }
@@ -422,9 +431,6 @@ impl AddressSpace {
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
         F::leaf(flags.attributes, self.npt.features, 1)?;
-        if options.contains(MapOptions::REPLACE | MapOptions::POPULATE) {
-            return Err(Error::InvalidInput);
-        }
         let largest = if options.contains(MapOptions::HUGE_FRAMES) {
             self.largest_leaf::<F>(flags).get()
         } else {
@@ -475,6 +481,16 @@ impl Alone<'_> {
     fn work(&mut self) -> &mut Work {
         // SAFETY: the guard holds the lock exclusively, and there is one of these for each guard.
         unsafe { &mut *self.space.work.get() }
+    }
+}
+
+impl Alone<'_> {
+    /// Gives back guest frames that were taken for nothing.
+    fn give_pages_back(&mut self) {
+        let npt = &self.space.npt;
+        let work = self.work();
+        work.pages.give_back(npt);
+        work.large_pages.give_back(npt);
     }
 }
 

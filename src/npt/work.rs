@@ -4,10 +4,10 @@
 
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
-use super::stock::Stock;
+use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
-use super::units::{Hpa, PerLevel};
+use super::units::{Hpa, Level, PerLevel};
 
 /// The memory of one exclusive call; what an earlier one left in it means nothing, but for the stock and
 /// broken entries: there are none between calls.
@@ -17,11 +17,19 @@ pub(crate) struct Work {
     pub(super) path: PerLevel<Hpa>,
     pub(super) broken: Broken,
     pub(crate) stock: Stock,
+    /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
+    pub(crate) pages: Stock,
+    pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) batch: Batch,
 }
 
 impl Work {
+    /// The frames of the size of a leaf of a level; there are none for 1 GiB.
+    pub(super) fn pages_of(&mut self, level: Level) -> &mut Stock {
+        if level == Level::PAGE { &mut self.pages } else { &mut self.large_pages }
+    }
+
     /// Nothing yet.
     pub(crate) const fn new() -> Self {
         Self {
@@ -29,7 +37,9 @@ impl Work {
             sweep: Sweep::nowhere(),
             path: PerLevel::new(Hpa::new(0)),
             broken: Broken::NONE,
-            stock: Stock::empty(),
+            stock: Stock::empty(Kind::Table),
+            pages: Stock::empty(Kind::Guest(Level::PAGE)),
+            large_pages: Stock::empty(Kind::Guest(Level::LARGE)),
             releases: Releases::none(),
             batch: [0; 8],
         }
