@@ -94,12 +94,18 @@ impl AddressSpace {
     }
 
     /// A range of the space, in the order of checks that the interface promises.
+    #[inline(always)]
     fn checked_range(&self, gpa: u64, size: u64) -> Result<GuestRange> {
-        let range = guest_range(gpa, size)?;
-        if !is_page_aligned(gpa | size) || size == 0 || !self.contains(range) {
+        if !self.has_range(gpa, size) {
             return Err(Error::InvalidInput);
         }
-        Ok(range)
+        guest_range(gpa, size)
+    }
+
+    #[inline(never)]
+    fn has_range(&self, gpa: u64, size: u64) -> bool {
+        let is_aligned = is_page_aligned(gpa | size) && size != 0;
+        is_aligned && guest_range(gpa, size).is_ok_and(|range| self.contains(range))
     }
 
     fn no_wait(&self) -> bool {
@@ -109,14 +115,14 @@ impl AddressSpace {
     /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
     #[inline(always)]
     fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        self.hold_alone(may_be && self.no_wait()).ok_or(Error::Again)
+        let guard = self.enter_alone(may_be).ok_or(Error::Again)?;
+        Ok(Held { _guard: guard, host: &self.npt.host })
     }
 
     #[inline(never)]
-    fn hold_alone(&self, no_wait: bool) -> Option<Held<'_, ExclusiveGuard<'_>>> {
-        let host = &self.npt.host;
-        let guard = self.lock.exclusive(no_wait, || host.relax()).ok()?;
-        Some(Held { _guard: guard, host })
+    fn enter_alone(&self, may_be_refused: bool) -> Option<ExclusiveGuard<'_>> {
+        let no_wait = may_be_refused && self.no_wait();
+        self.lock.exclusive(no_wait, || self.npt.host.relax()).ok()
     }
 
     fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {

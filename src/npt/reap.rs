@@ -136,7 +136,7 @@ impl NestedPageTable {
         span: Span,
         remains: Remains,
     ) -> Option<Option<(Span, Entry<F>)>> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut rest = Some(span);
         while let Some(span) = rest {
             let Some(index) = table.first_occupied(span, level) else { break };
@@ -251,7 +251,7 @@ impl NestedPageTable {
         let mut pages = 0_u64;
         let mut rest = Some(run.span);
         while let Some(span) = rest {
-            let table = Table::<F>::open(self, run.page)?;
+            let table = Table::<F>::reach(self, run.page)?;
             let mut read = 0_usize;
             for (word, slot) in batch.iter_mut().zip(table.slots(span)) {
                 *word = slot.load(Ordering::Relaxed);
@@ -285,7 +285,7 @@ impl NestedPageTable {
     #[inline(never)]
     fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Span, Entry<F>)>> {
         let level = run.level;
-        let table = Table::<F>::open(self, run.page)?;
+        let table = Table::<F>::reach(self, run.page)?;
         let leaf_step = F::address_field(level.size());
         let mut leaves = 0_u64;
         let mut found = None;

@@ -389,7 +389,7 @@ impl NestedPageTable {
         let reports = detachment.how.reports;
         let (mut occupied, mut linear) = (0_u64, 0_u64);
         let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut dying = Dying::new();
         table.update(span, |entry| {
             if entry.is_empty() {
