@@ -4,7 +4,7 @@
 //!
 //! Each call names what it does by a function of its own, so that a host links what it calls and nothing else.
 
-use super::AddressSpace;
+use super::{AddressSpace, Held};
 use crate::abi::{AXAS_REPLACE, axas_extent_t, axas_flags_t};
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
@@ -305,19 +305,17 @@ impl AddressSpace {
     /// Does something with the lock held alone; tables that were taken for nothing go back at the end.
     #[inline(always)]
     fn alone(&self, may_be_refused: bool, act: impl FnOnce(&mut Work) -> Result<()>) -> Result<()> {
-        let guard = self.enter_alone(may_be_refused).ok_or(Error::Again)?;
+        let held = self.exclusive(may_be_refused)?;
         // SAFETY: the guard holds the lock exclusively, and this is the one place where it gives the memory.
         let outcome = act(unsafe { &mut *self.work.get() });
-        self.leave_alone(guard);
+        self.leave_alone(held);
         outcome
     }
 
     #[inline(never)]
-    fn leave_alone(&self, guard: ExclusiveGuard<'_>) {
-        // SAFETY: the guard holds the lock exclusively; what had the memory before is done.
+    fn leave_alone(&self, _held: Held<'_, ExclusiveGuard<'_>>) {
+        // SAFETY: the lock is held exclusively; what had the memory before is done.
         unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
-        self.npt.host.report();
-        drop(guard);
     }
 
     /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.

@@ -115,14 +115,14 @@ impl AddressSpace {
     /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
     #[inline(always)]
     fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        let guard = self.enter_alone(may_be).ok_or(Error::Again)?;
-        Ok(Held { _guard: guard, host: &self.npt.host })
+        self.hold_alone(may_be && self.no_wait()).ok_or(Error::Again)
     }
 
     #[inline(never)]
-    fn enter_alone(&self, may_be_refused: bool) -> Option<ExclusiveGuard<'_>> {
-        let no_wait = may_be_refused && self.no_wait();
-        self.lock.exclusive(no_wait, || self.npt.host.relax()).ok()
+    fn hold_alone(&self, no_wait: bool) -> Option<Held<'_, ExclusiveGuard<'_>>> {
+        let host = &self.npt.host;
+        let guard = self.lock.exclusive(no_wait, || host.relax()).ok()?;
+        Some(Held { _guard: guard, host })
     }
 
     fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {

@@ -36,6 +36,11 @@ impl Broken {
     /// None.
     pub(crate) const NONE: Self = Self { entries: [Self::NOWHERE; 2], count: 0 };
 
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+    }
+
     /// Adds one.
     pub(super) fn add(&mut self, page: Hpa, index: Index, table: Hpa) {
         if let Some(entry) = self.entries.get_mut(self.count as usize) {

@@ -96,7 +96,7 @@ impl NestedPageTable {
             return Ok(());
         }
         self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
-        work.broken = Broken::NONE;
+        work.broken.clear();
         let reports = self.host.wants_released();
         let how =
             How { trusts_counts: !self.keeps_tables, keeps: false, new_below: NONE_NEW, reports };

@@ -4,6 +4,7 @@
 
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
+use super::split::Cuts;
 use super::stock::Stock;
 use super::sweep::Sweep;
 use super::table::Broken;
@@ -15,6 +16,7 @@ pub(crate) struct Work {
     pub(super) edges: Edges,
     pub(super) sweep: Sweep,
     pub(super) path: PerLevel<Hpa>,
+    pub(super) cuts: Cuts,
     pub(super) broken: Broken,
     pub(crate) stock: Stock,
     pub(super) releases: Releases,
@@ -22,16 +24,15 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Nothing yet.
-    pub(crate) const fn new() -> Self {
-        Self {
-            edges: Edges::none(),
-            sweep: Sweep::nowhere(),
-            path: PerLevel::new(Hpa::new(0)),
-            broken: Broken::NONE,
-            stock: Stock::empty(),
-            releases: Releases::none(),
-            batch: [0; 8],
+    /// Makes zeroes one in which there is nothing yet.
+    ///
+    /// # Safety
+    /// The place is valid for a write, zeroed and aligned.
+    pub(crate) unsafe fn begin(place: *mut Self) {
+        // SAFETY: by the caller's promise; what is not written here may be zeroes.
+        unsafe {
+            (&raw mut (*place).stock).write(Stock::empty());
+            (&raw mut (*place).releases).write(Releases::none());
         }
     }
 }
