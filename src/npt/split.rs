@@ -47,8 +47,6 @@ pub(super) struct CutEntry {
     /// Its level; none if nothing is cut.
     level: Option<Level>,
     word: u64,
-    /// An address that it covers.
-    gpa: Gpa,
     /// What takes its place.
     table: Hpa,
 }
@@ -95,7 +93,7 @@ impl NestedPageTable {
             return Ok(());
         }
         if let (Some(level), true) = (head.level, head.page == tail.page)
-            && head.gpa.index(level) == tail.gpa.index(level)
+            && range.start.index(level) == range.end.index(level)
         {
             tail.level = None;
         }
@@ -103,14 +101,14 @@ impl NestedPageTable {
         work.stock.fill(self, spare.wrapping_add(tables))?;
         let Work { cuts, stock, batch, broken, .. } = work;
         let mut made = Made { stock, pages: batch, count: 0, leaves: [0; 2] };
-        let mut outcome = Some(());
-        for cut in cuts.iter_mut() {
-            outcome = outcome.and_then(|()| self.build_cut::<F>(&mut made, cut, range));
-        }
+        let [head, tail] = cuts;
+        let (start, end) = (range.start, range.end);
+        let outcome = self
+            .build_cut::<F>(&mut made, head, start, range)
+            .and_then(|()| self.build_cut::<F>(&mut made, tail, end, range))
+            .and_then(|()| self.link_cut::<F>(broken, head, start, request))
+            .and_then(|()| self.link_cut::<F>(broken, tail, end, request));
         let Made { count, leaves, .. } = made;
-        for cut in cuts.iter() {
-            outcome = outcome.and_then(|()| self.link_cut::<F>(broken, cut, request));
-        }
         if outcome.is_none() {
             self.unlink_cuts::<F>(work, count, range);
             return Err(Error::BadState);
@@ -133,7 +131,7 @@ impl NestedPageTable {
         cut: &Cut,
         found: &mut CutEntry,
     ) -> Option<()> {
-        (found.level, found.gpa, found.page) = (None, gpa, Hpa::new(0));
+        (found.level, found.page) = (None, Hpa::new(0));
         if let Some((level, entry)) = self.find_cut::<F>(path, &Broken::NONE, gpa)?
             && cut.applies(entry)
         {
@@ -148,12 +146,13 @@ impl NestedPageTable {
         &self,
         made: &mut Made<'_>,
         cut: &mut CutEntry,
+        at: Gpa,
         range: GpaRange,
     ) -> Option<()> {
         let Some(level) = cut.level else { return Some(()) };
         let table = self.pieces(made, Entry::<F>::from_word(cut.word), level)?;
         cut.table = table;
-        let (first, behind) = (cut.gpa.base(level), cut.gpa.end(level));
+        let (first, behind) = (at.base(level), at.end(level));
         for gpa in [range.start, range.end] {
             if gpa > first && gpa < behind {
                 self.refine::<F>(made, table, level.down(), gpa)?;
@@ -209,11 +208,11 @@ impl NestedPageTable {
     #[cold]
     #[inline(never)]
     fn unlink_cuts<F: Format>(&self, work: &mut Work, count: usize, range: GpaRange) {
-        for cut in work.cuts {
+        for (cut, gpa) in work.cuts.iter().zip([range.start, range.end]) {
             if let Some(level) = cut.level {
                 // What cannot be reached now was not reached before.
                 let entry = Entry::<F>::from_word(cut.word);
-                let _ = self.set(cut.page, cut.gpa.index(level), entry);
+                let _ = self.set(cut.page, gpa.index(level), entry);
             }
         }
         work.broken.clear();
@@ -230,10 +229,11 @@ impl NestedPageTable {
         &self,
         broken: &mut Broken,
         cut: &CutEntry,
+        gpa: Gpa,
         request: &mut FlushRequest,
     ) -> Option<()> {
         let Some(level) = cut.level else { return Some(()) };
-        let index = cut.gpa.index(level);
+        let index = gpa.index(level);
         let is_leaf = Entry::<F>::from_word(cut.word).is_hardware_visible();
         let breaks = is_leaf && F::breaks_before_make(self.features);
         let now: Entry<F> = if breaks { Entry::busy() } else { Entry::full_table(cut.table) };
@@ -242,7 +242,7 @@ impl NestedPageTable {
             broken.add(cut.page, index, cut.table);
         }
         if is_leaf {
-            request.cover_leaf(cut.gpa, level);
+            request.cover_leaf(gpa, level);
         }
         Some(())
     }
