@@ -165,7 +165,7 @@ impl NestedPageTable {
         let mut gpa = run.gpa;
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             let piece = pieces.at(gpa);
-            let stays = level <= piece.largest && content.entry(&piece, gpa, level) == entry;
+            let stays = level <= piece.largest && content.entry(piece, gpa, level) == entry;
             gpa = gpa.end(level);
             if stays || !entry.is_hardware_visible() {
                 return entry;
@@ -220,7 +220,7 @@ impl NestedPageTable {
             let most = part.end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
             let fits = level <= piece.largest && gpa.is_aligned(level) && most != 0;
             let (first, step, most) = if fits {
-                (content.entry(&piece, gpa, level), content.step(level), most)
+                (content.entry(piece, gpa, level), content.step(level), most)
             } else {
                 let child = part.from(gpa).part(gpa, level);
                 (self.build(work, content, pieces, level.down(), child)?, 0, 1)
