@@ -207,7 +207,7 @@ impl<'a, F: Format> Table<'a, F> {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn first_not_empty(&self, span: Span) -> Option<Index> {
         let (eights, rest) = self.slots(span).as_chunks::<8>();
         let load = |slot: &AtomicU64| slot.load(Ordering::Relaxed);
