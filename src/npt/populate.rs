@@ -166,7 +166,7 @@ impl NestedPageTable {
         sweep.begin(self, range);
         while sweep.next::<F>(self, &Broken::NONE)? {
             let Run { page, level, span, .. } = sweep.run;
-            Table::<F>::open(self, page)?.update(span, |entry| match entry.state(level.get()) {
+            Table::<F>::reach(self, page)?.update(span, |entry| match entry.state(level.get()) {
                 State::PendingTable => Entry::full_table(entry.address()),
                 State::Pending => {
                     let attributes = entry.reservation().attributes;
@@ -226,7 +226,7 @@ impl NestedPageTable {
     fn discard_run<F: Format>(&self, run: &Run, request: &mut FlushRequest) -> Option<()> {
         let level = run.level.get();
         let mut has_leaf = false;
-        Table::<F>::open(self, run.page)?.update(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             if entry.is_hardware_visible() && entry.is_owned() {
                 has_leaf = true;
                 entry.discarded(self.features, level)
@@ -263,7 +263,7 @@ impl NestedPageTable {
     fn folding<F: Format>(&self, page: Hpa) -> Option<Option<Reservation>> {
         let mut common: Option<Reservation> = None;
         let mut is_uniform = true;
-        Table::<F>::open(self, page)?.for_each(Span::ALL, |entry| {
+        Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
             let reservation = if entry.is_owned_page() {
                 Reservation { attributes: entry.attributes(self.features), largest: 1 }
             } else if entry.is_reserved() {

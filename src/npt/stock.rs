@@ -10,55 +10,67 @@ use crate::sync;
 
 /// What frames are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Kind {
     Table,
-    /// The guest, for leaves of a level.
-    Guest(Level),
+    /// A guest's page of 4 KiB.
+    Page,
+    /// A guest's page of 2 MiB.
+    LargePage,
 }
+
+impl Kind {
+    fn level(self) -> Level {
+        if self == Self::LargePage { Level::LARGE } else { Level::PAGE }
+    }
+}
+
+/// In the place of an address: it is not known.
+const UNKNOWN: Hpa = Hpa::new(u64::MAX);
 
 /// Frames in a list that runs through themselves. Each names the two behind it, and two are named here: if the
 /// host does not reach one of them for once, the others are not lost.
 ///
 /// No walker has ever seen these frames, so that a link cannot be taken for an entry.
 pub(crate) struct Stock {
-    kind: Kind,
-    count: u64,
     first: Hpa,
-    /// None where it is not known, because the frame that names it could not be read.
-    second: Option<Hpa>,
+    /// Not known where the frame that names it could not be read.
+    second: Hpa,
+    count: u32,
+    kind: Kind,
 }
 
 impl Stock {
     /// No frames.
     pub(crate) const fn empty(kind: Kind) -> Self {
-        Self { kind, count: 0, first: Hpa::new(0), second: None }
+        Self { first: UNKNOWN, second: UNKNOWN, count: 0, kind }
     }
 
     fn take(&self, npt: &NestedPageTable) -> Result<Hpa> {
         match self.kind {
             Kind::Table => npt.take_table(),
-            Kind::Guest(level) => npt.take_frame(level, Purpose::Guest),
+            kind => npt.take_frame(kind.level(), Purpose::Guest),
         }
     }
 
     fn give(&self, npt: &NestedPageTable, frame: Hpa) {
         match self.kind {
             Kind::Table => npt.give_table(frame),
-            Kind::Guest(level) => npt.give_guest(frame, level),
+            kind => npt.give_guest(frame, kind.level()),
         }
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.count.into()
     }
 
     /// Takes frames until there are `count`.
     #[inline(never)]
     pub(super) fn fill(&mut self, npt: &NestedPageTable, count: u64) -> Result<()> {
-        while self.count < count {
+        while self.count() < count {
             let page = self.take(npt)?;
-            let links = [self.first, self.second.unwrap_or(self.first)].map(Hpa::bits);
+            let links = [self.first, self.second].map(Hpa::bits);
             let Ok(window) = npt.host.window(page) else {
                 self.give(npt, page);
                 return Err(Error::BadState);
@@ -67,7 +79,7 @@ impl Stock {
             // for 64-bit accesses.
             unsafe { sync::write_links(window.base(), links) };
             drop(window);
-            (self.second, self.first) = (Some(self.first), page);
+            (self.second, self.first) = (self.first, page);
             self.count = self.count.wrapping_add(1);
         }
         Ok(())
@@ -87,13 +99,13 @@ impl Stock {
                     // SAFETY: as above.
                     unsafe { sync::write_links(window.base(), [0; 2]) };
                 }
-                (self.first, self.second) = (next, Some(behind));
+                (self.first, self.second) = (next, behind);
                 return Some(page);
             }
             self.give(npt, page);
-            match self.second.take() {
-                Some(next) => self.first = next,
-                None => self.count = 0,
+            (self.first, self.second) = (self.second, UNKNOWN);
+            if self.first == UNKNOWN {
+                self.count = 0;
             }
         }
         None

@@ -96,7 +96,7 @@ impl NestedPageTable {
             return Ok(());
         }
         self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
-        work.broken = Broken::NONE;
+        work.broken.clear();
         let reports = self.host.wants_released();
         let how =
             How { trusts_counts: !self.keeps_tables, keeps: false, new_below: NONE_NEW, reports };
@@ -391,7 +391,7 @@ impl NestedPageTable {
         let reports = detachment.how.reports;
         let (mut occupied, mut linear) = (0_u64, 0_u64);
         let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut dying = Dying::new();
         table.update(span, |entry| {
             if entry.is_empty() {

@@ -2,8 +2,10 @@
 //! What exclusive calls work with. It is in the space and not on the stack, for the stacks of many hosts are
 //! small; whoever holds the lock alone has it.
 
+use super::NestedPageTable;
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
+use super::split::Cuts;
 use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
@@ -15,6 +17,7 @@ pub(crate) struct Work {
     pub(super) edges: Edges,
     pub(super) sweep: Sweep,
     pub(super) path: PerLevel<Hpa>,
+    pub(super) cuts: Cuts,
     pub(super) broken: Broken,
     pub(crate) stock: Stock,
     /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
@@ -30,18 +33,23 @@ impl Work {
         if level == Level::PAGE { &mut self.pages } else { &mut self.large_pages }
     }
 
-    /// Nothing yet.
-    pub(crate) const fn new() -> Self {
-        Self {
-            edges: Edges::none(),
-            sweep: Sweep::nowhere(),
-            path: PerLevel::new(Hpa::new(0)),
-            broken: Broken::NONE,
-            stock: Stock::empty(Kind::Table),
-            pages: Stock::empty(Kind::Guest(Level::PAGE)),
-            large_pages: Stock::empty(Kind::Guest(Level::LARGE)),
-            releases: Releases::none(),
-            batch: [0; 8],
+    /// Gives back guest frames that were taken for nothing.
+    pub(crate) fn give_pages_back(&mut self, npt: &NestedPageTable) {
+        self.pages.give_back(npt);
+        self.large_pages.give_back(npt);
+    }
+
+    /// Makes zeroes one in which there is nothing yet.
+    ///
+    /// # Safety
+    /// The place is valid for a write, zeroed and aligned.
+    pub(crate) unsafe fn begin(place: *mut Self) {
+        // SAFETY: by the caller's promise; what is not written here may be zeroes.
+        unsafe {
+            (&raw mut (*place).stock).write(Stock::empty(Kind::Table));
+            (&raw mut (*place).pages).write(Stock::empty(Kind::Page));
+            (&raw mut (*place).large_pages).write(Stock::empty(Kind::LargePage));
+            (&raw mut (*place).releases).write(Releases::none());
         }
     }
 }
