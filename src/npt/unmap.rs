@@ -279,7 +279,11 @@ impl NestedPageTable {
         if becomes_empty {
             detachment.fates(arm).kept |= level.bit();
         }
-        if gone == 0 { Some(()) } else { self.vacate::<F>(detachment, arm, level, touched, gone) }
+        // Where counts cannot be relied on, entries may have gone before.
+        if gone == 0 && detachment.how.trusts_counts {
+            return Some(());
+        }
+        self.vacate::<F>(detachment, arm, level, touched, gone)
     }
 
     /// What is known of the occupancy of an edge table below the root.
