@@ -1916,7 +1916,8 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
 
 /**
  * axas_unmap in slices: over all of a space it takes the space down while faults go on; axas_clear and
- * axas_destroy then find nothing below the root. Each slice of 512 entries (all of the budget without
+ * axas_destroy then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that
+ * a slice cuts stay). Each slice of 512 entries (all of the budget without
  * should_yield) is flushed once. Otherwise as axas_map_linear_some.
  *
  * @param space The space.
