@@ -127,8 +127,8 @@ static void replace_between(struct fixture *f, size_t old, size_t new, uint64_t 
 
 	assert_ok(olds[old].make(f, gpa - PAGE, size + 2 * PAGE));
 	guest_out = (uint32_t)f->host.guest_out;
-	flushes = f->host.flushes_all;
 	host_forget_log(&f->host);
+	flushes = f->host.flushes_all;
 	assert_ok(news[new].make(f, gpa, size));
 	flushes = f->host.flushes_all - flushes;
 	if (was_mapped)
@@ -283,8 +283,8 @@ static void a_large_page_takes_the_place_of_a_table(void **state)
 
 	assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA + PAGE, 2 * MIB, RW));
 	before = stats(f);
-	flushes = f->host.flushes_all;
 	host_forget_log(&f->host);
+	flushes = f->host.flushes_all;
 	assert_ok(to_linear(f, AT, 2 * MIB));
 	expect_leaf(f, AT, 2 * MIB, new_hpa(AT), RX);
 	assert_int_equal(stats(f).table_frames, before.table_frames - 1);

@@ -81,6 +81,7 @@ const axas_tlb_request_t *host_last_flush(const struct host *h)
 void host_forget_log(struct host *h)
 {
 	h->flushes = 0;
+	h->flushes_all = 0;
 	h->runs = 0;
 	h->cleans[AXAS_FRAME_TABLE] = 0;
 	h->cleans[AXAS_FRAME_GUEST] = 0;
@@ -249,7 +250,7 @@ static void check_flushed(struct host *h, axas_hpa_t pa, const struct host_frame
 		return;
 	if (space_call_flushes() == 0)
 		host_violation(h, "frame %#llx came back without a flush", (unsigned long long)pa);
-	else if (f->reach == h->flushes_all)
+	else if (f->reach == h->epoch)
 		host_violation(h, "frame %#llx was still linked when the flush ran",
 			       (unsigned long long)pa);
 }
@@ -428,7 +429,7 @@ static void mark_reachable(void *ctx, axas_hpa_t pa, uint64_t bytes)
 
 		if (f == NULL)
 			return;
-		f->reach = h->flushes_all;
+		f->reach = h->epoch;
 	}
 }
 
@@ -457,8 +458,10 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 	pthread_mutex_lock(&h->lock);
 	h->tlb[h->flushes % HOST_TLB_LOG] = *request;
 	h->flushes++;
-	if (request->scope == AXAS_SCOPE_ALL)
+	if (request->scope == AXAS_SCOPE_ALL) {
 		h->flushes_all++;
+		h->epoch++;
+	}
 	pthread_mutex_unlock(&h->lock);
 	space_note_flush(h, request);
 	if (request->scope == AXAS_SCOPE_ALL && !h->quick)

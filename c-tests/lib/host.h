@@ -92,7 +92,8 @@ struct host {
 
 	/* what the host was told */
 	uint32_t flushes; /* all requests */
-	uint32_t flushes_all; /* those with scope ALL, ever: frames are marked with it */
+	uint32_t flushes_all; /* those with scope ALL */
+	uint32_t epoch; /* as flushes_all, never forgotten */
 	axas_tlb_request_t tlb[HOST_TLB_LOG];
 	uint32_t runs;
 	axas_mapping_t run[HOST_RUN_LOG];

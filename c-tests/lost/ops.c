@@ -288,7 +288,10 @@ static axas_status_t dispatch(axas_t *as, const struct op *op)
 /* What a call may leave behind and still be right. */
 static void after(struct lost *l, const struct op *op, uint64_t done)
 {
-	tlb_settle(&l->tlb, op->gpa, op->kind == OP_FAULT ? 0 : done);
+	if (op->kind == OP_POPULATE || op->kind == OP_DISCARD)
+		tlb_settle_taken_in(&l->tlb, op->gpa, done);
+	else
+		tlb_settle(&l->tlb, op->gpa, op->kind == OP_FAULT ? 0 : done);
 	host_check(&l->f.host);
 	if (done != 0)
 		l->last[lost_below(l, 8)] = *op;
