@@ -358,6 +358,12 @@ impl<F: Format> Entry<F> {
             && F::is_leaf(self.word, 1) == Some(true)
     }
 
+    /// Whether the entry, which is one of level 1, maps a frame.
+    #[inline(always)]
+    pub fn is_page(self) -> bool {
+        F::is_valid(self.word) && F::is_leaf(self.word, 1) == Some(true)
+    }
+
     /// Whether the entry is a lazy reservation.
     #[inline(always)]
     pub fn is_reserved(self) -> bool {
@@ -395,6 +401,12 @@ impl<F: Format> Entry<F> {
             F::invalid_address(self.word)
         };
         HostPhysAddr::from_bits(bits)
+    }
+
+    /// The address of a table, in an entry that points to one.
+    #[inline(always)]
+    pub fn table_address(self) -> HostPhysAddr {
+        HostPhysAddr::from_bits(F::address(self.word))
     }
 
     /// Whether the frame of a leaf (or what was one) is the library's to free.

@@ -143,7 +143,7 @@ impl<'a> Fault<'a> {
 
     /// A frame that was taken for nothing is left in `spare`.
     fn install_or_judge<F: Format>(&mut self) -> Verdict {
-        let mut page = self.npt.root_page(self.gpa);
+        let mut page = self.npt.root_page::<F>(self.gpa);
         loop {
             let Some(table) = Table::<F>::open(self.npt, page) else { return Verdict::Error };
             let index = self.gpa.index(self.level);

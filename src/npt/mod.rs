@@ -137,8 +137,8 @@ impl NestedPageTable {
     /// The page of the root that covers an address of the space. A root of several pages takes the
     /// address bits above the index; the space ends where the root does.
     #[inline(always)]
-    fn root_page(&self, gpa: Gpa) -> Hpa {
-        self.root.page(gpa.number(self.levels.up()))
+    fn root_page<F: Format>(&self, gpa: Gpa) -> Hpa {
+        if F::WIDE_ROOT { self.root.page(gpa.number(self.levels.up())) } else { self.root }
     }
 
     /// Pages of the root.

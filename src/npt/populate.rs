@@ -13,6 +13,7 @@ use super::NestedPageTable;
 use super::add;
 use super::arch::Format;
 use super::content::Content;
+use super::edges::Edges;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
@@ -61,12 +62,44 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<()> {
+        self.survey(&mut work.edges, content, range)?;
+        let counts = self.edge_counts::<F>(&work.edges);
         self.map(work, content, range)?;
         let populated = self.populate::<F>(work, range);
         if populated.is_err() {
             self.undo_map::<F>(work, range);
+            if self.find_edges::<F>(&mut work.edges, &Broken::NONE, range) == Some(range.end) {
+                self.set_edge_counts::<F>(&work.edges, counts);
+            }
         }
         populated
+    }
+
+    /// What the entries say that point to edge tables of the occupancy of these.
+    fn edge_counts<F: Format>(&self, edges: &Edges) -> [u64; 8] {
+        let mut counts = [0; 8];
+        let mut place = Some(edges.first());
+        for count in &mut counts {
+            let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
+            let (page, index) = edges.parent(arm, level);
+            *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy);
+            place = edges.after((arm, level));
+        }
+        counts
+    }
+
+    /// Says the same again, of tables that have the same entries again.
+    fn set_edge_counts<F: Format>(&self, edges: &Edges, counts: [u64; 8]) {
+        let mut place = Some(edges.first());
+        for count in counts {
+            let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
+            let (page, index) = edges.parent(arm, level);
+            if let Some(entry) = self.entry::<F>(page, index) {
+                // Where it cannot be said, less is known.
+                let _ = self.set(page, index, entry.with_occupancy(count));
+            }
+            place = edges.after((arm, level));
+        }
     }
 
     /// Puts what is pending in its place.

@@ -29,8 +29,9 @@ pub(super) struct Releases {
     are_wanted: bool,
     /// Host address less guest address of pages that are mapped again: of those the host is told nothing.
     kept_distance: Option<u64>,
-    /// What the flags below are the flags of.
+    /// A leaf without its address that was reported last, and its flags.
     attributes: u64,
+    flags: axas_flags_t,
     /// The run in hand; of size 0: there is none.
     run: axas_mapping_t,
 }
@@ -38,7 +39,13 @@ pub(super) struct Releases {
 impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
-        Self { are_wanted: false, kept_distance: None, attributes: 0, run: axas_mapping_t::NOTHING }
+        Self {
+            are_wanted: false,
+            kept_distance: None,
+            attributes: 0,
+            flags: 0,
+            run: axas_mapping_t::NOTHING,
+        }
     }
 
     /// Begins anew.
@@ -61,24 +68,25 @@ impl Releases {
             return;
         }
         let attributes = first.word_without_address();
+        if attributes != self.attributes {
+            self.attributes = attributes;
+            self.flags = first.attributes(npt.features).flags();
+        }
         let bytes = count.wrapping_shl(level.shift());
         let run = &mut self.run;
-        if attributes == self.attributes && run.size != 0 && run.level == level.get() {
-            let (size, next) = (run.size, run.size.wrapping_add(bytes));
-            if run.gpa.wrapping_add(size) == gpa.bits() && run.hpa.wrapping_add(size) == hpa.bits()
-            {
-                run.size = next;
-                return;
-            }
+        let size = run.size;
+        if size != 0
+            && run.gpa.wrapping_add(size) == gpa.bits()
+            && run.hpa.wrapping_add(size) == hpa.bits()
+            && (run.flags, run.level) == (self.flags, level.get())
+        {
+            run.size = size.wrapping_add(bytes);
+            return;
         }
         self.report(&npt.host);
         let run = &mut self.run;
-        if attributes != self.attributes || run.flags == 0 {
-            self.attributes = attributes;
-            run.flags = first.attributes(npt.features).flags();
-        }
-        (run.gpa, run.hpa, run.size, run.level) = (gpa.bits(), hpa.bits(), bytes, level.get());
-        run.state = AXAS_STATE_LINEAR;
+        (run.gpa, run.hpa, run.size) = (gpa.bits(), hpa.bits(), bytes);
+        (run.flags, run.level, run.state) = (self.flags, level.get(), AXAS_STATE_LINEAR);
     }
 
     /// Reports the run in hand. No window is open here.
@@ -210,25 +218,29 @@ impl NestedPageTable {
             let run = Run { page, level, span: part.span(level), gpa };
             match self.next_named::<F>(&run, work.releases.are_wanted)? {
                 None => gpa = part.end,
-                Some((found, entry)) if level == Level::PAGE && entry.is_owned_page() => {
-                    let run = Run {
-                        span: run.span.from(found.first),
-                        gpa: run.gpa_of(found.first),
-                        ..run
+                Some((index, entry)) if level == Level::PAGE && entry.is_page() => {
+                    let run = Run { span: run.span.from(index), gpa: run.gpa_of(index), ..run };
+                    let bytes = if entry.is_owned() {
+                        self.release_pages::<F>(&run, &mut work.batch)?
+                    } else {
+                        self.report_pages::<F>(work, &run)?
                     };
-                    gpa = run.gpa.plus(self.release_pages::<F>(&run, &mut work.batch)?);
+                    if bytes == 0 {
+                        // It was changed since it was read.
+                        return None;
+                    }
+                    gpa = run.gpa.plus(bytes);
                 }
-                Some((found, entry)) => {
-                    let base = run.gpa_of(found.first);
+                Some((index, entry)) => {
+                    let base = run.gpa_of(index);
                     if let State::Table | State::DeadTable = entry.state(level.get()) {
                         level = level.down();
                         work.path.set(level, entry.address());
                         gpa = base.max(range.start);
                         continue;
                     }
-                    let count = found.count() as u64;
-                    self.release_leaves(work, entry, level, base, count)?;
-                    gpa = base.plus(count.wrapping_shl(level.shift()));
+                    self.release_leaves(work, entry, level, base, 1)?;
+                    gpa = base.end(level);
                 }
             }
             while gpa >= range.end || gpa.is_aligned(level.up()) {
@@ -276,51 +288,117 @@ impl NestedPageTable {
         Some(pages.wrapping_mul(Level::PAGE.size()))
     }
 
-    /// Goes over the entries of a run that no walker sees to the first that names a table or something to
-    /// give back, or any leaf if linear ones are to be reported; with the leaves behind it that name what
-    /// follows in host memory. Linear leaves that are not reported are discounted.
-    ///
-    /// Most tables hold runs, so that entries are looked at eight at a time: whether they go on as the entry
-    /// before them did.
+    /// Reports linear pages at the beginning of a run of level 1, as many as can be read at a time; how many
+    /// bytes that is.
     #[inline(never)]
-    fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Span, Entry<F>)>> {
+    fn report_pages<F: Format>(&self, work: &mut Work, run: &Run) -> Option<u64> {
+        let Work { batch, releases, .. } = work;
+        let step = F::address_field(Level::PAGE.size());
+        let mut counts = [0_u64; 8];
+        let mut pages = 0_u64;
+        let table = Table::<F>::open(self, run.page)?;
+        let mut slots = table.slots(run.span);
+        for (first, count) in batch.iter_mut().zip(&mut counts) {
+            let [slot, behind @ ..] = slots else { break };
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            if !entry.is_linear_leaf(1) {
+                break;
+            }
+            let followers = following(behind, entry.word().wrapping_add(step), step);
+            *first = entry.word();
+            *count = (followers as u64).wrapping_add(1);
+            pages = pages.wrapping_add(*count);
+            slots = behind.get(followers..).unwrap_or(&[]);
+        }
+        drop(table);
+        self.discount_leaves(Level::PAGE, pages);
+        let mut gpa = run.gpa;
+        for (first, count) in batch.iter().zip(counts) {
+            if count == 0 {
+                break;
+            }
+            releases.push(self, Entry::<F>::from_word(*first), Level::PAGE, gpa, count);
+            gpa = gpa.plus(count.wrapping_mul(Level::PAGE.size()));
+        }
+        Some(pages.wrapping_mul(Level::PAGE.size()))
+    }
+
+    /// Goes over the entries of a run that no walker sees to the first that names a table or something to
+    /// give back, or any leaf if linear ones are to be reported. Linear leaves that are not reported are
+    /// discounted.
+    ///
+    /// Most tables hold runs, so that entries are looked at eight at a time: whether they go on as the eight
+    /// before them, or follow from the first of them.
+    #[inline(never)]
+    fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Index, Entry<F>)>> {
         let level = run.level;
         let table = Table::<F>::open(self, run.page)?;
         let leaf_step = F::address_field(level.size());
+        let counts = |entry: Entry<F>| !reports && entry.is_linear_leaf(level.get());
         let mut leaves = 0_u64;
         let mut found = None;
-        let mut slots = table.slots(run.span);
         let (mut expected, mut step, mut leaves_of_eight) = (F::EMPTY, 0, 0_u64);
-        while let [slot, behind @ ..] = slots {
-            if let Some((eight, rest)) = slots.split_first_chunk::<8>()
+        let mut slots = table.slots(run.span);
+        while let Some((part, behind)) = first_eight(slots) {
+            if let Ok(eight) = <&[AtomicU64; 8]>::try_from(part)
                 && let Some(next) = follows(eight, expected, step)
             {
                 expected = next;
                 leaves = leaves.wrapping_add(leaves_of_eight);
-                slots = rest;
+                slots = behind;
                 continue;
             }
-            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            let is_counted = !reports && entry.is_linear_leaf(level.get());
-            if !is_counted && !entry.is_plain() {
-                let index = run.span.last.before(behind.len());
-                let last = if entry.is_linear_leaf(level.get()) {
-                    followers(&table, run.span.from(index), level)
-                } else {
-                    index
-                };
-                found = Some((Span::new(index, last), entry));
+            for (number, slot) in part.iter().enumerate() {
+                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+                let is_counted = counts(entry);
+                if !is_counted && !entry.is_plain() {
+                    let behind = slots.len().wrapping_sub(number).wrapping_sub(1);
+                    found = Some((run.span.last.before(behind), entry));
+                    break;
+                }
+                leaves = leaves.wrapping_add(u64::from(is_counted));
+                step = if is_counted { leaf_step } else { 0 };
+                leaves_of_eight = if is_counted { 8 } else { 0 };
+                expected = entry.word().wrapping_add(step);
+            }
+            if found.is_some() {
                 break;
             }
-            leaves = leaves.wrapping_add(u64::from(is_counted));
-            step = if is_counted { leaf_step } else { 0 };
-            leaves_of_eight = if is_counted { 8 } else { 0 };
-            expected = entry.word().wrapping_add(step);
             slots = behind;
         }
         self.discount_leaves(level, leaves);
         Some(found)
     }
+}
+
+/// The first eight slots, or all where there are fewer, and those behind.
+#[inline(always)]
+fn first_eight(slots: &[AtomicU64]) -> Option<(&[AtomicU64], &[AtomicU64])> {
+    match slots.split_first_chunk::<8>() {
+        Some((eight, behind)) => Some((eight, behind)),
+        None if slots.is_empty() => None,
+        None => Some((slots, &[])),
+    }
+}
+
+/// How many slots go on with `first`, each at a distance of `step` from the one before.
+#[inline(always)]
+fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
+    let (mut rest, mut expected, mut count) = (slots, first, 0_usize);
+    while let [slot, behind @ ..] = rest {
+        if slot.load(Ordering::Relaxed) != expected {
+            break;
+        }
+        if let Some((eight, behind)) = rest.split_first_chunk::<8>()
+            && let Some(next) = follows(eight, expected, step)
+        {
+            (rest, expected, count) = (behind, next, count.wrapping_add(8));
+        } else {
+            (rest, expected) = (behind, expected.wrapping_add(step));
+            count = count.wrapping_add(1);
+        }
+    }
+    count
 }
 
 /// The last of the neighbouring leaves, from the first of a span on, that name what follows in host memory with
@@ -329,16 +407,9 @@ impl NestedPageTable {
 pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Level) -> Index {
     let first = table.load(span.first);
     let step = first.address_step(level.size());
-    let mut expected = first.word();
-    let mut last = span.first;
-    for index in span.behind(span.first).into_iter().flat_map(Span::indices) {
-        expected = expected.wrapping_add(step);
-        if table.load(index).word() != expected {
-            break;
-        }
-        last = index;
-    }
-    last
+    let Some(behind) = span.behind(span.first) else { return span.first };
+    let count = following(table.slots(behind), first.word().wrapping_add(step), step);
+    span.first.after(count).unwrap_or(span.last)
 }
 
 /// What comes after eight words at a distance of `step` from each other, if they are that, beginning with

@@ -313,6 +313,26 @@ impl NestedPageTable {
         Some(neighbours(&Table::<F>::open(self, page)?, level, span))
     }
 
+    /// Whether so many entries of a span are occupied, or more.
+    #[inline(never)]
+    pub(super) fn has_occupied<F: Format>(
+        &self,
+        page: Hpa,
+        level: Level,
+        span: Span,
+        least: u64,
+    ) -> Option<bool> {
+        let table = Table::<F>::open(self, page)?;
+        let mut rest = Some(span);
+        for _ in 0..least {
+            let Some(index) = rest.and_then(|span| table.first_occupied(span, level)) else {
+                return Some(false);
+            };
+            rest = span.behind(index);
+        }
+        Some(true)
+    }
+
     /// How many entries of a span are occupied, without those that are dead.
     #[inline(never)]
     pub(super) fn count_occupied<F: Format>(

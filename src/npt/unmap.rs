@@ -313,15 +313,17 @@ impl NestedPageTable {
         if occupancy == Entry::<F>::UNKNOWN {
             return self.is_empty_outside::<F>(page, level, touched);
         }
-        let inside = match whole {
-            Some(whole) => self.count_occupied::<F>(page, level, whole)?,
-            None => 0,
-        };
-        let sum = gone.wrapping_add(inside);
-        if occupancy != Entry::<F>::RUN {
-            return Some(sum == occupancy);
+        let is_run = occupancy == Entry::<F>::RUN;
+        if is_run && self.neighbours::<F>(page, level, touched)? != 0 {
+            return Some(false);
         }
-        Some(sum != 0 && self.neighbours::<F>(page, level, touched)? == 0)
+        // All that are occupied are among those that go.
+        let least = if is_run { 1 } else { occupancy };
+        match whole {
+            _ if gone >= least => Some(true),
+            Some(whole) => self.has_occupied::<F>(page, level, whole, least.wrapping_sub(gone)),
+            None => Some(false),
+        }
     }
 
     /// Takes an entry that points to an edge table that became empty.
