@@ -138,7 +138,7 @@ bench: ## measure against peers and limits: docs/bench (minutes); RUNS=5 for the
 	@scripts/setup.sh lib bench
 	@RUNS='$(RUNS)' scripts/bench.sh
 
-ab: ## time two archives in turn: OLD=file or OLD_COMMIT=commit (the first engine), NEW=, ROUNDS= (minutes)
+ab: ## time two archives in turn: OLD=file or OLD_COMMIT=commit (a63ae8e), NEW=, ROUNDS= (minutes)
 	@scripts/setup.sh x86_64
 	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' ROUNDS='$(ROUNDS)' scripts/ab.sh
 

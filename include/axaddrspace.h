@@ -557,7 +557,8 @@
 #define AXAS_IS_TABLE_WALK 8u
 
 /**
- * Bytes that axas_create_in needs.
+ * Bytes that axas_create_in needs. More become more reader lines of the space's lock: with
+ * AXAS_STORAGE_SIZE + (n - 8) * 128 bytes there are n, a power of two up to 256; 8 are in these bytes.
  */
 #define AXAS_STORAGE_SIZE 2048u
 
@@ -1257,7 +1258,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE).
+ * Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE), all of which it
+ * uses: what the handle leaves becomes reader lines of its lock, as for axas_create_in.
  *
  * @param config What the space is to be; copied.
  * @param hal What the host gives; copied.
@@ -1286,7 +1288,9 @@ axas_status_t axas_create(const struct axas_config_t *config,
  *
  * @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, the space's until
  *   axas_destroy; its contents do not matter.
- * @param bytes Size of the storage.
+ * @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
+ *   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
+ *   exclusive call looks at each line.
  * @param config As for axas_create.
  * @param hal As for axas_create; release_virt may be there.
  * @param space Takes the handle; null after an error.
@@ -1636,10 +1640,11 @@ axas_status_t axas_map_extents(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
- *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
+ *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE (not with
+ *   AXAS_POPULATE).
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
- *     apply, unaligned, size 0, overflow, outside the space;
+ *     apply, AXAS_REPLACE with AXAS_POPULATE, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
@@ -1652,8 +1657,8 @@ axas_status_t axas_map_extents(struct axas_t *space,
  *
  * With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
  * the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
- * flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are
- * taken before the first page is replaced.
+ * flush, so that the guest finds zeroes; those of the host are released. Not together with AXAS_POPULATE:
+ * replace, then axas_populate; a vCPU that comes between takes a fault and gets its page.
  *
  * Lock class: exclusive. Callbacks: as axas_map_linear.
  */
@@ -2376,9 +2381,9 @@ AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_s
  * @param space The space.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
  *   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
- *   outside the space, an empty table (but with AXAS_KEEP_TABLES), an entry that counts the occupied entries
- *   of its table wrong, tables that point to each other, a page of the guest that is a table
- *   of the space, or counts that differ.
+ *   outside the space, an empty table (but one that is kept with AXAS_KEEP_TABLES, whose entry says so), an
+ *   entry that counts the occupied entries of its table wrong, tables that point to each other, a page of the
+ *   guest that is a table of the space, or counts that differ.
  *
  * Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
  * do not stand side by side in host memory. The library's own lock is held exclusively; with

@@ -12,7 +12,7 @@
 //! | DeadLeaf | invalid | address, attributes and owner of a leaf between detach and reap |
 //! | DeadTable | invalid | address of a table between detach and reap |
 //! | Leaf | valid | address, attributes, owner |
-//! | Table | valid | address of a table with at least one entry that is not empty |
+//! | Table | valid | address of a table, and how many of its entries are occupied |
 //! | Corrupt | either | nothing that this library writes |
 //!
 //! Busy, the pending and the dead ones exist only while an exclusive call runs. A pending and a dead entry

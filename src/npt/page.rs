@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One page at a time, where its table is there and can be reached without a window: a walk and a store.
+//! The short way for one page whose table is there and can be reached without a window: a walk and a store.
 //!
-//! What these do not do, the ways for ranges do.
+//! A function that says none has changed nothing: the caller takes the way for ranges.
 
 use super::NestedPageTable;
 use super::arch::Format;

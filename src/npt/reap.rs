@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Giving back what no CPU can reach any more: frames, tables, and word of linear pages to the host.
+//! What no CPU can reach any more: frames and tables go back to the host, linear pages are reported to it.
 
 use super::arch::Format;
 use super::entry::{Entry, State};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What exclusive calls work with. It is in the space and not on the stack, for the stacks of many hosts are
-//! small; whoever holds the lock alone has it.
+//! small; it belongs to the call that holds the lock alone.
 
 use super::NestedPageTable;
 use super::edges::Edges;
@@ -11,8 +11,8 @@ use super::sweep::Sweep;
 use super::table::Broken;
 use super::units::{Hpa, Level, PerLevel};
 
-/// The memory of one exclusive call; what an earlier one left in it means nothing, but for the stock and
-/// broken entries: there are none between calls.
+/// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
+/// broken entries.
 pub(crate) struct Work {
     pub(super) edges: Edges,
     pub(super) sweep: Sweep,
