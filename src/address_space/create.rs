@@ -17,9 +17,9 @@ use crate::npt::arch::{
 };
 use crate::npt::entry::Entry;
 use crate::npt::lock::{Lock, Shard};
+use crate::npt::registers;
 use crate::npt::units::{Level, fresh_tables};
 use crate::npt::work::Work;
-use crate::npt::registers;
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED

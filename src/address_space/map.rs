@@ -70,11 +70,13 @@ impl AddressSpace {
             }
             let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::REPLACE)?;
             let content = linear.content();
-            if linear.replaces {
-                self.alone(true, |work| self.npt.replace(work, &content, linear.range))
-            } else {
-                self.alone(true, |work| self.npt.map(work, &content, linear.range))
-            }
+            self.alone(true, |work| {
+                if linear.replaces {
+                    self.npt.replace(work, &content, linear.range)
+                } else {
+                    self.npt.map(work, &content, linear.range)
+                }
+            })
         })
     }
 
@@ -90,7 +92,8 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::empty())?;
             let content = linear.content();
-            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, &content, rest, budget), |work, part| self.npt.map(work, &content, part))
+            let largest = content.largest().min(self.npt.levels);
+            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget), |work, part| self.npt.map(work, &content, part))
         })
     }
 
@@ -126,13 +129,15 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE)?;
             let content = lazy.content::<F>();
-            if lazy.options.contains(MapOptions::REPLACE) {
-                self.alone(true, |work| self.npt.replace(work, &content, lazy.range))
-            } else if lazy.options.contains(MapOptions::POPULATE) {
-                self.alone(true, |work| self.npt.map_populated(work, &content, lazy.range))
-            } else {
-                self.alone(true, |work| self.npt.map(work, &content, lazy.range))
-            }
+            self.alone(true, |work| {
+                if lazy.options.contains(MapOptions::REPLACE) {
+                    self.npt.replace(work, &content, lazy.range)
+                } else if lazy.options.contains(MapOptions::POPULATE) {
+                    self.npt.map_populated(work, &content, lazy.range)
+                } else {
+                    self.npt.map(work, &content, lazy.range)
+                }
+            })
         })
     }
 
@@ -147,13 +152,21 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::empty())?;
             let content = lazy.content::<F>();
-            let npt = &self.npt;
-            if lazy.options.contains(MapOptions::POPULATE) {
-                let largest = Level::new(lazy.reservation.largest);
-                self.in_slices(lazy.range, slices, |work, rest, budget| npt.reach_populated(work, &content, largest, rest, budget), |work, part| npt.map_populated(work, &content, part))
-            } else {
-                self.in_slices(lazy.range, slices, |work, rest, budget| npt.reach_map(work, &content, rest, budget), |work, part| npt.map(work, &content, part))
-            }
+            let populates = lazy.options.contains(MapOptions::POPULATE);
+            let largest =
+                if populates { Level::new(lazy.reservation.largest) } else { self.npt.levels };
+            self.in_slices(
+                lazy.range,
+                slices,
+                |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget),
+                |work, part| {
+                    if populates {
+                        self.npt.map_populated(work, &content, part)
+                    } else {
+                        self.npt.map(work, &content, part)
+                    }
+                },
+            )
         })
     }
 
@@ -367,7 +380,7 @@ impl AddressSpace {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn linear<F: Format>(
         &self,
         gpa: u64,
@@ -392,7 +405,7 @@ impl AddressSpace {
         })
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn lazy<F: Format>(
         &self,
         gpa: u64,
@@ -403,7 +416,7 @@ impl AddressSpace {
         let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES | more_options;
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
-        F::leaf(flags.attributes, self.npt.features, 1)?;
+        Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
         if options.contains(MapOptions::REPLACE | MapOptions::POPULATE) {
             return Err(Error::InvalidInput);
         }

@@ -69,7 +69,7 @@ impl<'a, F: Format> Content<'a, F> {
 
     /// The largest level of what is written in the first part.
     #[inline(always)]
-    pub(super) fn largest(&self) -> Level {
+    pub(crate) fn largest(&self) -> Level {
         self.pieces().at(self.start).largest
     }
 
