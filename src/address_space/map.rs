@@ -222,7 +222,7 @@ impl AddressSpace {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.unmap::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.unmap::<F>(work, part))
         })
     }
 
@@ -239,7 +239,7 @@ impl AddressSpace {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.collect::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.collect::<F>(work, part))
         })
     }
 
@@ -264,7 +264,7 @@ impl AddressSpace {
             let (to, encoded) = self.permissions::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.protect::<F>(work, part, to, encoded))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.protect::<F>(work, part, to, encoded))
         })
     }
 
@@ -281,7 +281,7 @@ impl AddressSpace {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Frames, budget), |work, part| npt.populate::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Frames, |work, part| npt.populate::<F>(work, part))
         })
     }
 
@@ -298,7 +298,7 @@ impl AddressSpace {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.discard::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.discard::<F>(work, part))
         })
     }
 
@@ -318,17 +318,22 @@ impl AddressSpace {
     /// Does something with the lock held alone; tables that were taken for nothing go back at the end.
     #[inline(always)]
     fn alone(&self, may_be_refused: bool, act: impl FnOnce(&mut Work) -> Result<()>) -> Result<()> {
-        let held = self.exclusive(may_be_refused)?;
-        // SAFETY: the guard holds the lock exclusively, and this is the one place where it gives the memory.
-        let outcome = act(unsafe { &mut *self.work.get() });
+        let mut held = self.exclusive(may_be_refused)?;
+        let outcome = act(self.work(&mut held));
         self.leave_alone(held);
         outcome
     }
 
+    /// What the holder of the lock works with.
+    #[inline(always)]
+    fn work<'a>(&'a self, _held: &'a mut Held<'_, ExclusiveGuard<'_>>) -> &'a mut Work {
+        // SAFETY: the lock is held exclusively, and this borrows the proof of it.
+        unsafe { &mut *self.work.get() }
+    }
+
     #[inline(never)]
-    fn leave_alone(&self, _held: Held<'_, ExclusiveGuard<'_>>) {
-        // SAFETY: the lock is held exclusively; what had the memory before is done.
-        unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
+    fn leave_alone(&self, mut held: Held<'_, ExclusiveGuard<'_>>) {
+        self.work(&mut held).stock.give_back(&self.npt);
     }
 
     /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.
@@ -341,13 +346,30 @@ impl AddressSpace {
         act: impl Fn(&mut Work, GpaRange) -> Result<()>,
     ) -> Result<()> {
         let mut slicing = Slicing::new(self, range, slices);
-        while slicing.begin() {
-            let outcome = self.alone(true, |work| {
-                reach(work, slicing.rest, &mut slicing.budget)?;
-                let part = GpaRange::new(slicing.rest.start, slicing.budget.reached);
-                if part.start < part.end { act(work, part) } else { Ok(()) }
-            });
-            slicing.finish(outcome);
+        while let Some(mut held) = slicing.enter() {
+            let work = self.work(&mut held);
+            let mut outcome = reach(work, slicing.rest, &mut slicing.budget);
+            if outcome.is_ok() && slicing.goes_on() {
+                outcome = act(work, slicing.part());
+            }
+            slicing.leave(held, outcome);
+        }
+        slicing.outcome
+    }
+
+    /// As [`AddressSpace::in_slices`], where a slice ends when it has visited as many entries as it may.
+    #[inline(always)]
+    fn in_visits<F: Format>(
+        &self,
+        range: GpaRange,
+        slices: &mut Slices,
+        cost: Cost,
+        act: impl Fn(&mut Work, GpaRange) -> Result<()>,
+    ) -> Result<()> {
+        let mut slicing = Slicing::new(self, range, slices);
+        while let Some(mut held) = slicing.enter_visiting::<F>(cost) {
+            let outcome = act(self.work(&mut held), slicing.part());
+            slicing.leave(held, outcome);
         }
         slicing.outcome
     }
@@ -486,19 +508,51 @@ impl<'a> Slicing<'a> {
         Self { space, start: range.start, rest: range, slices, given: 0, budget, outcome }
     }
 
-    /// Whether there is another slice, and how far it may go.
+    /// Enters the space for the next slice, if there is one.
     #[inline(never)]
-    fn begin(&mut self) -> bool {
+    fn enter(&mut self) -> Option<Held<'a, ExclusiveGuard<'a>>> {
+        if self.outcome.is_err() || self.rest.start >= self.rest.end {
+            return None;
+        }
         let most = self.slices.budget;
         let may_yield = self.space.npt.host.may_yield();
         self.given = if may_yield { most.min(POLL_INTERVAL) } else { most };
         self.budget.left = self.given;
-        self.outcome.is_ok() && self.rest.start < self.rest.end
+        let held = self.space.exclusive(true);
+        if held.is_err() {
+            self.outcome = Err(Error::Again);
+        }
+        held.ok()
+    }
+
+    /// As [`Slicing::enter`], up to where the slice ends if it visits entries.
+    #[inline(never)]
+    fn enter_visiting<F: Format>(&mut self, cost: Cost) -> Option<Held<'a, ExclusiveGuard<'a>>> {
+        loop {
+            let mut held = self.enter()?;
+            let (npt, work) = (&self.space.npt, self.space.work(&mut held));
+            let outcome = npt.reach::<F>(work, self.rest, cost, &mut self.budget);
+            if outcome.is_ok() && self.goes_on() {
+                return Some(held);
+            }
+            self.leave(held, outcome);
+        }
+    }
+
+    /// Whether the slice has something to do.
+    fn goes_on(&self) -> bool {
+        self.budget.reached > self.rest.start
+    }
+
+    /// The slice.
+    fn part(&self) -> GpaRange {
+        GpaRange::new(self.rest.start, self.budget.reached)
     }
 
     /// A slice is done; the next may follow, if there is no error.
     #[inline(never)]
-    fn finish(&mut self, outcome: Result<()>) {
+    fn leave(&mut self, held: Held<'_, ExclusiveGuard<'_>>, outcome: Result<()>) {
+        self.space.leave_alone(held);
         self.outcome = outcome;
         if outcome.is_err() {
             return;
