@@ -31,19 +31,11 @@ pub struct Slices {
     pub done: u64,
 }
 
-/// A linear map, with its arguments checked.
-struct Linear<F> {
+/// A map of frames of the host, with its arguments checked.
+struct Linear<'a, F> {
     range: GpaRange,
-    extent: [axas_extent_t; 1],
-    template: Entry<F>,
-    most: Level,
+    content: Content<'a, F>,
     replaces: bool,
-}
-
-impl<F: Format> Linear<F> {
-    fn content(&self) -> Content<'_, F> {
-        Content::frames(self.template, self.range.start, &self.extent, self.most)
-    }
 }
 
 /// A reservation, with its arguments checked.
@@ -68,8 +60,9 @@ impl AddressSpace {
             {
                 return outcome;
             }
-            let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::REPLACE)?;
-            let content = linear.content();
+            let extents = [axas_extent_t { hpa, size }];
+            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE)?;
+            let content = linear.content;
             self.alone(true, |work| {
                 if linear.replaces {
                     self.npt.replace(work, &content, linear.range)
@@ -90,8 +83,9 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::empty())?;
-            let content = linear.content();
+            let extents = [axas_extent_t { hpa, size }];
+            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::empty())?;
+            let content = linear.content;
             let largest = content.largest().min(self.npt.levels);
             self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget), |work, part| self.npt.map(work, &content, part))
         })
@@ -104,23 +98,9 @@ impl AddressSpace {
         extents: &[axas_extent_t],
         flags: axas_flags_t,
     ) -> Result<()> {
-        let size = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.size));
         with_space_format!(self.npt.format, F => {
-            let flags = MapFlags::parse(flags, PAGE_SIZES)?;
-            let template = Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, false)?;
-            for extent in extents {
-                extent.hpa.checked_add(extent.size).ok_or(Error::InvalidInput)?;
-                if !is_page_aligned(extent.hpa | extent.size) || extent.size == 0 {
-                    return Err(Error::InvalidInput);
-                }
-            }
-            let range = self.checked_range(gpa, size)?;
-            for extent in extents {
-                self.check_width(extent.hpa, extent.size)?;
-            }
-            let most = self.largest_leaf::<F>(flags);
-            let content = Content::frames(template, range.start, extents, most);
-            self.alone(true, |work| self.npt.map(work, &content, range))
+            let linear = self.linear::<F>(gpa, extents, flags, MapOptions::empty())?;
+            self.alone(true, |work| self.npt.map(work, &linear.content, linear.range))
         })
     }
 
@@ -128,16 +108,15 @@ impl AddressSpace {
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE)?;
-            let content = lazy.content::<F>();
-            self.alone(true, |work| {
-                if lazy.options.contains(MapOptions::REPLACE) {
-                    self.npt.replace(work, &content, lazy.range)
-                } else if lazy.options.contains(MapOptions::POPULATE) {
-                    self.npt.map_populated(work, &content, lazy.range)
-                } else {
-                    self.npt.map(work, &content, lazy.range)
-                }
-            })
+            let entry = Entry::<F>::reserved(lazy.reservation);
+            if lazy.options.contains(MapOptions::REPLACE) {
+                self.replace_same(lazy.range, entry)
+            } else if lazy.options.contains(MapOptions::POPULATE) {
+                let content = Content::same(entry);
+                self.alone(true, |work| self.npt.map_populated(work, &content, lazy.range))
+            } else {
+                self.map_same(lazy.range, entry)
+            }
         })
     }
 
@@ -173,9 +152,8 @@ impl AddressSpace {
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let content = trap::<F>(cookie)?;
-            let range = self.checked_range(gpa, size)?;
-            self.alone(true, |work| self.npt.map(work, &content, range))
+            let entry = trap::<F>(cookie)?;
+            self.map_same(self.checked_range(gpa, size)?, entry)
         })
     }
 
@@ -190,9 +168,8 @@ impl AddressSpace {
         match flags {
             0 => self.map_trap(gpa, size, cookie),
             AXAS_REPLACE => with_space_format!(self.npt.format, F => {
-                let content = trap::<F>(cookie)?;
-                let range = self.checked_range(gpa, size)?;
-                self.alone(true, |work| self.npt.replace(work, &content, range))
+                let entry = trap::<F>(cookie)?;
+                self.replace_same(self.checked_range(gpa, size)?, entry)
             }),
             _ => Err(Error::InvalidInput),
         }
@@ -402,29 +379,42 @@ impl AddressSpace {
         }
     }
 
+    /// Fills an empty range with the same entry.
     #[inline(never)]
-    fn linear<F: Format>(
+    fn map_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
+        let content = Content::same(entry);
+        self.alone(true, |work| self.npt.map(work, &content, range))
+    }
+
+    /// Puts the same entry in the place of whatever is in a range.
+    #[inline(never)]
+    fn replace_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
+        let content = Content::same(entry);
+        self.alone(true, |work| self.npt.replace(work, &content, range))
+    }
+
+    #[inline(never)]
+    fn linear<'a, F: Format>(
         &self,
         gpa: u64,
-        hpa: u64,
-        size: u64,
+        extents: &'a [axas_extent_t],
         flags: axas_flags_t,
         more_options: MapOptions,
-    ) -> Result<Linear<F>> {
+    ) -> Result<Linear<'a, F>> {
         let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
         let template = Entry::leaf_template(flags.attributes, self.npt.features, 1, false)?;
-        if !is_page_aligned(hpa) {
-            return Err(Error::InvalidInput);
+        let mut size = 0_u64;
+        for extent in extents {
+            let is_aligned = is_page_aligned(extent.hpa | extent.size) && extent.size != 0;
+            if !is_aligned || !self.npt.host.is_in_width(extent.hpa, extent.size) {
+                return Err(Error::InvalidInput);
+            }
+            size = size.saturating_add(extent.size);
         }
         let range = self.checked_range(gpa, size)?;
-        self.check_width(hpa, size)?;
-        Ok(Linear {
-            range,
-            extent: [axas_extent_t { hpa, size }],
-            template,
-            most: self.largest_leaf::<F>(flags),
-            replaces: flags.options.contains(MapOptions::REPLACE),
-        })
+        let most = self.largest_leaf::<F>(flags);
+        let content = Content::frames(template, range.start, extents, most);
+        Ok(Linear { range, content, replaces: flags.options.contains(MapOptions::REPLACE) })
     }
 
     #[inline(never)]
@@ -468,10 +458,6 @@ impl AddressSpace {
             return Ok(None);
         }
         self.checked_range(gpa, size).map(Some)
-    }
-
-    fn check_width(&self, hpa: u64, size: u64) -> Result<()> {
-        if self.npt.host.is_in_width(hpa, size) { Ok(()) } else { Err(Error::InvalidInput) }
     }
 
     /// The largest level of leaf that flags allow in this space.
@@ -569,9 +555,9 @@ impl<'a> Slicing<'a> {
     }
 }
 
-fn trap<F: Format>(cookie: u64) -> Result<Content<'static, F>> {
+fn trap<F: Format>(cookie: u64) -> Result<Entry<F>> {
     let cookie = u32::try_from(cookie).map_err(|_| Error::Unsupported)?;
-    Ok(Content::same(Entry::trap(cookie)))
+    Ok(Entry::trap(cookie))
 }
 
 /// The largest level of leaf that flags allow of those that a format has, in a space whose executable pages
