@@ -382,6 +382,12 @@ impl<F: Format> Entry<F> {
             )
     }
 
+    /// The kind of an invalid entry; none of a valid one.
+    #[inline(always)]
+    pub(super) fn kind(self) -> Option<InvalidKind> {
+        if F::is_valid(self.word) { None } else { Some(F::invalid_kind(self.word)) }
+    }
+
     /// Whether the entry is empty.
     #[inline(always)]
     pub fn is_empty(self) -> bool {
