@@ -74,7 +74,8 @@ impl NestedPageTable {
                 .ok_or(Error::BadState)?;
             let mut place = Some(edges.first());
             while let Some((arm, level)) = place {
-                if let Some(part) = edges.part(arm, level) {
+                let part = edges.part(arm, level);
+                if !part.is_empty() {
                     let (page, span) = (edges.page(arm, level), part.span(level));
                     if !self.is_empty::<F>(page, level, span).ok_or(Error::BadState)? {
                         return Err(Error::AlreadyExists);
@@ -115,7 +116,8 @@ impl NestedPageTable {
             at = edges.range.end;
             let mut place = Some(edges.first());
             while let Some((arm, level)) = place {
-                if let Some(part) = edges.part(arm, level) {
+                let part = edges.part(arm, level);
+                if !part.is_empty() {
                     path.set(level, edges.page(arm, level));
                     self.put(path, stock, content, &mut pieces, level, part)?;
                     let span = part.span(level);
