@@ -5,7 +5,7 @@ use super::NestedPageTable;
 use super::arch::Format;
 use super::content::{Content, Pieces};
 use super::edges::Edges;
-use super::entry::Entry;
+use super::entry::{Entry, Way};
 use super::stock::Stock;
 use super::table::Broken;
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
@@ -93,8 +93,11 @@ impl NestedPageTable {
     }
 
     fn has_table<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Result<bool> {
-        let first = self.first_table::<F>(page, level, span, &Broken::NONE);
-        first.map(|first| first.is_some()).ok_or(Error::BadState)
+        match self.first_table::<F>(page, level, span, &Broken::NONE, &mut Index::FIRST) {
+            Way::Down(_) => Ok(true),
+            Way::Ends => Ok(false),
+            Way::Corrupt => Err(Error::BadState),
+        }
     }
 
     /// Fills a range in which no entry is occupied.
