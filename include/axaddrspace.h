@@ -1591,7 +1591,7 @@ axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
  * one, or wait, with the lock and without it (AXAS_HAL_TABLES_STAY_READABLE). Where a page of the same size
  * stands, its entry is exchanged: no frame is taken, and a range of such pages cannot fail for memory. Tables
  * for the rest are taken before anything changes, never more than axas_tables_needed says. What went is
- * flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm between the old entry and the new one, as
+ * flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm always between the old entry and the new one, as
  * break-before-make asks), then released or freed; nothing is flushed where no valid entry stood. A page
  * that comes to the same frame again is not released.
  *
