@@ -441,7 +441,7 @@ static void map_alloc(struct random *r, int injected, axas_flags_t replace)
 {
 	static const axas_flags_t sizes[] = { 0, AXAS_NO_HUGE, AXAS_HUGE_FRAMES,
 					      AXAS_HUGE_FRAMES | AXAS_MAX_2M };
-	const int populate = below(r, 4) == 0 && replace == 0;
+	const int populate = below(r, 4) == 0;
 	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 4)];
 	const struct range at = pick_range(r, populate ? 4 * MIB : 4 * GIB);
 	const axas_status_t expected = replace || model_all_absent(&r->m, at.gpa, at.size) ?

@@ -32,6 +32,11 @@ static axas_status_t to_reserved(struct fixture *f, axas_gpa_t gpa, uint64_t siz
 	return axas_map_alloc(f->as, gpa, size, RX | AXAS_REPLACE);
 }
 
+static axas_status_t to_populated(struct fixture *f, axas_gpa_t gpa, uint64_t size)
+{
+	return axas_map_alloc(f->as, gpa, size, RX | AXAS_REPLACE | AXAS_POPULATE);
+}
+
 static axas_status_t to_trap(struct fixture *f, axas_gpa_t gpa, uint64_t size)
 {
 	return axas_map_trap_flags(f->as, gpa, size, 0x87654321, AXAS_REPLACE);
@@ -77,6 +82,7 @@ static const struct {
 }, news[] = {
 	{ to_linear, AXAS_STATE_LINEAR },
 	{ to_reserved, AXAS_STATE_RESERVED },
+	{ to_populated, AXAS_STATE_OWNED },
 	{ to_trap, AXAS_STATE_TRAP },
 };
 
@@ -167,8 +173,7 @@ static void memory_that_was_replaced_by_memory_reads_zero(void **state)
 	assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_READ), AXAS_FAULT_RESOLVED);
 	assert_int_equal(guest_memory(f, AT)[5], 0);
 	guest_memory(f, AT)[5] = 0x77;
-	assert_ok(axas_map_alloc(f->as, AT, 2 * PAGE, RW | AXAS_REPLACE));
-	assert_ok(axas_populate(f->as, AT, 2 * PAGE));
+	assert_ok(axas_map_alloc(f->as, AT, 2 * PAGE, RW | AXAS_REPLACE | AXAS_POPULATE));
 	assert_int_equal(guest_memory(f, AT)[5], 0);
 	assert_int_equal(guest_memory(f, AT + PAGE)[5], 0);
 }
@@ -711,8 +716,6 @@ static void the_order_of_checks_is_that_of_other_calls(void **state)
 	assert_status(AXAS_ERR_ALREADY_EXISTS, axas_map_trap_flags(f->as, AT, PAGE, 1, 0));
 	assert_status(AXAS_ERR_INVALID_INPUT, axas_map_alloc(f->as, AT + 1, PAGE, RW | replace));
 	assert_status(AXAS_ERR_INVALID_INPUT, axas_map_alloc(f->as, AT, PAGE, replace));
-	assert_status(AXAS_ERR_INVALID_INPUT,
-		      axas_map_alloc(f->as, AT, PAGE, RW | replace | AXAS_POPULATE));
 	expect_leaf(f, AT, PAGE, old_hpa(AT), RW);
 	assert_ok(axas_map_trap_flags(f->as, AT + PAGE, PAGE, 1, 0));
 	expect_state(f, AT + PAGE, AXAS_STATE_TRAP);

@@ -113,7 +113,7 @@ static void add_replacing(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	add(a, REPLACE, gpa, size, AXAS_READ | AXAS_REPLACE);
 	a->letter[a->count - 1].value = LINEAR_PA + gpa;
 	add(a, REPLACE_ALLOC, gpa, size, RX | AXAS_REPLACE);
-	add(a, REPLACE_ALLOC, gpa, size, RW | AXAS_REPLACE | huge);
+	add(a, REPLACE_ALLOC, gpa, size, RW | AXAS_REPLACE | AXAS_POPULATE | huge);
 	add(a, REPLACE_TRAP, gpa, size, AXAS_REPLACE);
 }
 

@@ -4,10 +4,10 @@
 #include "counts.h"
 
 const char *const op_names[OP_KINDS] = {
-	"map_linear", "map_extents", "map_alloc lazy", "map_alloc populated",
-	"map_trap",   "unmap",       "protect",        "populate",
-	"discard",    "replace",     "replace lazy",   "replace trap",
-	"fault",
+	"map_linear",   "map_extents", "map_alloc lazy", "map_alloc populated",
+	"map_trap",     "unmap",       "protect",        "populate",
+	"discard",      "replace",     "replace lazy",   "replace populated",
+	"replace trap", "fault",
 };
 
 int lost_setup(void **state)
@@ -153,10 +153,10 @@ static void draw_memory(struct lost *l, struct op *op)
 		limit(l, op, 3 * MIB);
 	} else {
 		op->flags |= own[lost_below(l, 3)];
-		if (op->kind == OP_POPULATED)
+		if (op->kind == OP_POPULATED || op->kind == OP_REPLACE_POPULATED)
 			limit(l, op, (op->flags & AXAS_HUGE_FRAMES) ? 5 * MIB : 40 * PAGE);
 	}
-	if (op->kind == OP_POPULATED)
+	if (op->kind == OP_POPULATED || op->kind == OP_REPLACE_POPULATED)
 		op->flags |= AXAS_POPULATE;
 	if (op_replaces(op->kind))
 		op->flags |= AXAS_REPLACE;
@@ -206,7 +206,8 @@ struct op op_draw_any(struct lost *l)
 		OP_TRAP,   OP_UNMAP,    OP_UNMAP,   OP_FAULT, OP_PROTECT, OP_PROTECT,
 		OP_FAULT,  OP_POPULATE, OP_DISCARD, OP_FAULT, OP_REPLACE,
 	};
-	static const enum op_kind more[] = { OP_REPLACE_LAZY, OP_REPLACE_TRAP, OP_REPLACE };
+	static const enum op_kind more[] = { OP_REPLACE_LAZY, OP_REPLACE_POPULATED, OP_REPLACE_TRAP,
+					     OP_REPLACE };
 
 	if (lost_below(l, 10) == 0 && space_replaces(l->f.as))
 		return op_draw(l, more[lost_below(l, sizeof(more) / sizeof(more[0]))]);
@@ -262,6 +263,7 @@ static axas_status_t dispatch(axas_t *as, const struct op *op)
 	case OP_LAZY:
 	case OP_POPULATED:
 	case OP_REPLACE_LAZY:
+	case OP_REPLACE_POPULATED:
 		return axas_map_alloc(as, op->gpa, op->size, op->flags);
 	case OP_TRAP:
 		return axas_map_trap(as, op->gpa, op->size, op->value);

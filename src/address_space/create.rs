@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Making and ending spaces.
 
-use core::cell::UnsafeCell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -18,9 +17,9 @@ use crate::npt::arch::{
 };
 use crate::npt::entry::Entry;
 use crate::npt::lock::{Lock, Shard};
+use crate::npt::registers;
 use crate::npt::units::{Level, fresh_tables};
 use crate::npt::work::Work;
-use crate::npt::{Counts, NestedPageTable, registers};
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
@@ -182,39 +181,33 @@ impl AddressSpace {
         let room = bytes.saturating_sub(size_of::<Self>()) / size_of::<Shard>();
         // Member by member: whole, the space would be too large for the stacks of many hosts.
         // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
-        // was initialised; 2. the lock writes all of itself; 3. nobody uses the host any more.
+        // was initialised; 2. numbers, flags and work may be zeroes, everything else is written below; 3. the
+        // lock writes all of itself; 4. nobody uses the host any more.
         unsafe {
+            space.write_bytes(0, 1);
             (&raw mut (*space).lock).write(Lock::over(lines, room, has(AXAS_CALLER_LOCKED)));
-            (&raw mut (*space).npt).write(NestedPageTable {
-                root: HostPhysAddr::from_usize(0),
-                offset: direct.map_or(0, DirectMap::offset),
-                range: plan.range,
-                generation: crate::sync::AtomicU64::new(0),
-                write_back: plan.write_back,
-                features: plan.features,
-                levels: Level::new(plan.shape.levels),
-                is_direct,
-                reads_unlocked: is_direct && host.tables_stay_readable(),
-                is_plain: !host.has_windows() && !noncoherent_walk,
-                noncoherent_walk,
-                small_exec: has(AXAS_SMALL_EXEC),
-                zeroes_frames: !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO),
-                keeps_tables: has(AXAS_KEEP_TABLES),
-                format: plan.format,
-                tables: AtomicU64::new(0),
-                table_quota: plan.quota,
-                root_entries: AtomicU64::new(0),
-                counts: Counts {
-                    allocated: AtomicU64::new(u64::from(handle.is_some())),
-                    ..Counts::default()
-                },
-                vmid: AtomicU32::new(config.vmid),
-                shape: plan.shape,
-                host: core::ptr::read(host),
-            });
-            (&raw mut (*space).options).write(config.options);
+            let npt = &raw mut (*space).npt;
+            (*npt).offset = direct.map_or(0, DirectMap::offset);
+            (*npt).range = plan.range;
+            (*npt).write_back = plan.write_back;
+            (*npt).features = plan.features;
+            (*npt).levels = Level::new(plan.shape.levels);
+            (*npt).is_direct = is_direct;
+            (*npt).reads_unlocked = is_direct && host.tables_stay_readable();
+            (*npt).is_plain = !host.has_windows() && !noncoherent_walk;
+            (*npt).noncoherent_walk = noncoherent_walk;
+            (*npt).small_exec = has(AXAS_SMALL_EXEC);
+            (*npt).zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
+            (*npt).keeps_tables = has(AXAS_KEEP_TABLES);
+            (&raw mut (*npt).format).write(plan.format);
+            (*npt).table_quota = plan.quota;
+            (*npt).counts.allocated = AtomicU64::new(u64::from(handle.is_some()));
+            (*npt).vmid = AtomicU32::new(config.vmid);
+            (*npt).shape = plan.shape;
+            (&raw mut (*npt).host).copy_from_nonoverlapping(host, 1);
+            (*space).options = config.options;
             (&raw mut (*space).handle).write(handle);
-            (&raw mut (*space).work).write(UnsafeCell::new(Work::new()));
+            Work::begin((&raw mut (*space).work).cast());
         }
     }
 }

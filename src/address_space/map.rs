@@ -9,7 +9,6 @@ use crate::abi::{AXAS_REPLACE, axas_extent_t, axas_flags_t};
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::flags::{MapFlags, MapOptions, Permissions, parse_permissions};
-use crate::hal::Host;
 use crate::npt::arch::{Format, with_space_format};
 use crate::npt::content::Content;
 use crate::npt::entry::{EncodedPermissions, Entry, Reservation};
@@ -30,27 +29,6 @@ pub struct Slices {
     pub budget: u64,
     /// Bytes done.
     pub done: u64,
-}
-
-/// Runs a slice after the other, each under the lock: `$reach` says where one ends, `$act` does it.
-macro_rules! in_slices {
-    ($space:ident, $range:expr, $slices:ident, $work:ident, $rest:ident, $budget:ident,
-     $reach:expr, $part:ident, $act:expr) => {{
-        let mut slicing = Slicing::new($range, $slices)?;
-        while slicing.goes_on() {
-            let mut alone = $space.alone(true)?;
-            let $work = alone.work();
-            let ($rest, $budget) = slicing.begin(&$space.npt.host);
-            let end = $reach?;
-            if end > $rest.start {
-                let $part = GpaRange::new($rest.start, end);
-                $act?;
-            }
-            drop(alone);
-            slicing.finish(end, &$space.npt.host)?;
-        }
-        Ok(())
-    }};
 }
 
 /// A linear map, with its arguments checked.
@@ -98,9 +76,9 @@ impl AddressSpace {
             let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::REPLACE)?;
             let content = linear.content();
             if linear.replaces {
-                self.npt.replace(self.alone(true)?.work(), &content, linear.range)
+                self.alone(true, |work| self.npt.replace(work, &content, linear.range, 0))
             } else {
-                self.npt.map(self.alone(true)?.work(), &content, linear.range)
+                self.alone(true, |work| self.npt.map(work, &content, linear.range))
             }
         })
     }
@@ -129,7 +107,7 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::empty())?;
             let content = linear.content();
-            in_slices!(self, linear.range, slices, work, rest, budget, self.npt.reach_map(work, &content, rest, budget), part, self.npt.map(work, &content, part))
+            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, &content, rest, budget), |work, part| self.npt.map(work, &content, part))
         })
     }
 
@@ -156,7 +134,7 @@ impl AddressSpace {
             }
             let most = self.largest_leaf::<F>(flags);
             let content = Content::frames(template, range.start, extents, most);
-            self.npt.map(self.alone(true)?.work(), &content, range)
+            self.alone(true, |work| self.npt.map(work, &content, range))
         })
     }
 
@@ -165,12 +143,26 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE)?;
             let content = lazy.content::<F>();
+            let populates = lazy.options.contains(MapOptions::POPULATE);
             if lazy.options.contains(MapOptions::REPLACE) {
-                self.npt.replace(self.alone(true)?.work(), &content, lazy.range)
-            } else if lazy.options.contains(MapOptions::POPULATE) {
-                self.npt.map_populated(self.alone(true)?.work(), &content, lazy.range)
+                if populates {
+                    self.alone(true, |work| {
+                        let outcome = self.npt.replace_populated(
+                            work,
+                            &content,
+                            lazy.reservation,
+                            lazy.range,
+                        );
+                        work.give_pages_back(&self.npt);
+                        outcome
+                    })
+                } else {
+                    self.alone(true, |work| self.npt.replace(work, &content, lazy.range, 0))
+                }
+            } else if populates {
+                self.alone(true, |work| self.npt.map_populated(work, &content, lazy.range))
             } else {
-                self.npt.map(self.alone(true)?.work(), &content, lazy.range)
+                self.alone(true, |work| self.npt.map(work, &content, lazy.range))
             }
         })
     }
@@ -189,9 +181,9 @@ impl AddressSpace {
             let npt = &self.npt;
             if lazy.options.contains(MapOptions::POPULATE) {
                 let largest = Level::new(lazy.reservation.largest);
-                in_slices!(self, lazy.range, slices, work, rest, budget, npt.reach_populated(work, &content, largest, rest, budget), part, npt.map_populated(work, &content, part))
+                self.in_slices(lazy.range, slices, |work, rest, budget| npt.reach_populated(work, &content, largest, rest, budget), |work, part| npt.map_populated(work, &content, part))
             } else {
-                in_slices!(self, lazy.range, slices, work, rest, budget, npt.reach_map(work, &content, rest, budget), part, npt.map(work, &content, part))
+                self.in_slices(lazy.range, slices, |work, rest, budget| npt.reach_map(work, &content, rest, budget), |work, part| npt.map(work, &content, part))
             }
         })
     }
@@ -201,7 +193,7 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let content = trap::<F>(cookie)?;
             let range = self.checked_range(gpa, size)?;
-            self.npt.map(self.alone(true)?.work(), &content, range)
+            self.alone(true, |work| self.npt.map(work, &content, range))
         })
     }
 
@@ -218,7 +210,7 @@ impl AddressSpace {
             AXAS_REPLACE => with_space_format!(self.npt.format, F => {
                 let content = trap::<F>(cookie)?;
                 let range = self.checked_range(gpa, size)?;
-                self.npt.replace(self.alone(true)?.work(), &content, range)
+                self.alone(true, |work| self.npt.replace(work, &content, range, 0))
             }),
             _ => Err(Error::InvalidInput),
         }
@@ -234,7 +226,7 @@ impl AddressSpace {
     fn unmap_range(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_space_format!(self.npt.format, F => {
-            self.npt.unmap::<F>(self.alone(true)?.work(), range)
+            self.alone(true, |work| self.npt.unmap::<F>(work, range))
         })
     }
 
@@ -259,7 +251,7 @@ impl AddressSpace {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.unmap::<F>(work, part))
+            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.unmap::<F>(work, part))
         })
     }
 
@@ -267,7 +259,7 @@ impl AddressSpace {
     pub fn collect(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_space_format!(self.npt.format, F => {
-            self.npt.collect::<F>(self.alone(true)?.work(), range)
+            self.alone(true, |work| self.npt.collect::<F>(work, range))
         })
     }
 
@@ -276,7 +268,7 @@ impl AddressSpace {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.collect::<F>(work, part))
+            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.collect::<F>(work, part))
         })
     }
 
@@ -285,7 +277,7 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let (to, encoded) = self.permissions::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
-            self.npt.protect::<F>(self.alone(true)?.work(), range, to, encoded)
+            self.alone(true, |work| self.npt.protect::<F>(work, range, to, encoded))
         })
     }
 
@@ -301,7 +293,7 @@ impl AddressSpace {
             let (to, encoded) = self.permissions::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
             let npt = &self.npt;
-            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.protect::<F>(work, part, to, encoded))
+            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.protect::<F>(work, part, to, encoded))
         })
     }
 
@@ -309,7 +301,7 @@ impl AddressSpace {
     pub fn populate(&self, gpa: u64, size: u64) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
-            self.npt.populate::<F>(self.alone(true)?.work(), range)
+            self.alone(true, |work| self.npt.populate::<F>(work, range))
         })
     }
 
@@ -318,7 +310,7 @@ impl AddressSpace {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Frames, budget), part, npt.populate::<F>(work, part))
+            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Frames, budget), |work, part| npt.populate::<F>(work, part))
         })
     }
 
@@ -326,7 +318,7 @@ impl AddressSpace {
     pub fn discard(&self, gpa: u64, size: u64) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
-            self.npt.discard::<F>(self.alone(true)?.work(), range)
+            self.alone(true, |work| self.npt.discard::<F>(work, range))
         })
     }
 
@@ -335,7 +327,7 @@ impl AddressSpace {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            in_slices!(self, range, slices, work, rest, budget, npt.reach::<F>(work, rest, Cost::Entry, budget), part, npt.discard::<F>(work, part))
+            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.discard::<F>(work, part))
         })
     }
 
@@ -348,14 +340,45 @@ impl AddressSpace {
     /// refused, if it `may_be`.
     pub(super) fn remove_all(&self, may_be_refused: bool) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            self.npt.remove_all::<F>(self.alone(may_be_refused)?.work(), self.npt.range)
+            self.alone(may_be_refused, |work| self.npt.remove_all::<F>(work, self.npt.range))
         })
     }
 
-    /// The lock held alone, and what the holder works with.
+    /// Does something with the lock held alone; tables that were taken for nothing go back at the end.
+    #[inline(always)]
+    fn alone(&self, may_be_refused: bool, act: impl FnOnce(&mut Work) -> Result<()>) -> Result<()> {
+        let held = self.exclusive(may_be_refused)?;
+        // SAFETY: the guard holds the lock exclusively, and this is the one place where it gives the memory.
+        let outcome = act(unsafe { &mut *self.work.get() });
+        self.leave_alone(held);
+        outcome
+    }
+
     #[inline(never)]
-    fn alone(&self, may_be_refused: bool) -> Result<Alone<'_>> {
-        Ok(Alone { _guard: self.exclusive(may_be_refused)?, space: self })
+    fn leave_alone(&self, _held: Held<'_, ExclusiveGuard<'_>>) {
+        // SAFETY: the lock is held exclusively; what had the memory before is done.
+        unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
+    }
+
+    /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.
+    #[inline(always)]
+    fn in_slices(
+        &self,
+        range: GpaRange,
+        slices: &mut Slices,
+        reach: impl Fn(&mut Work, GpaRange, &mut Budget) -> Result<()>,
+        act: impl Fn(&mut Work, GpaRange) -> Result<()>,
+    ) -> Result<()> {
+        let mut slicing = Slicing::new(self, range, slices);
+        while slicing.begin() {
+            let outcome = self.alone(true, |work| {
+                reach(work, slicing.rest, &mut slicing.budget)?;
+                let part = GpaRange::new(slicing.rest.start, slicing.budget.reached);
+                if part.start < part.end { act(work, part) } else { Ok(()) }
+            });
+            slicing.finish(outcome);
+        }
+        slicing.outcome
     }
 
     /// Maps a page of write-back memory, or puts it in the place of another, where its table is there; none if
@@ -422,9 +445,6 @@ impl AddressSpace {
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
         F::leaf(flags.attributes, self.npt.features, 1)?;
-        if options.contains(MapOptions::REPLACE | MapOptions::POPULATE) {
-            return Err(Error::InvalidInput);
-        }
         let largest = if options.contains(MapOptions::HUGE_FRAMES) {
             self.largest_leaf::<F>(flags).get()
         } else {
@@ -465,27 +485,6 @@ impl AddressSpace {
     }
 }
 
-/// The lock of a space, held alone. Tables that were taken for nothing go back at the end.
-struct Alone<'a> {
-    space: &'a AddressSpace,
-    _guard: Held<'a, ExclusiveGuard<'a>>,
-}
-
-impl Alone<'_> {
-    fn work(&mut self) -> &mut Work {
-        // SAFETY: the guard holds the lock exclusively, and there is one of these for each guard.
-        unsafe { &mut *self.space.work.get() }
-    }
-}
-
-impl Drop for Alone<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        let npt = &self.space.npt;
-        self.work().stock.give_back(npt);
-    }
-}
-
 impl Slices {
     /// That there is a budget.
     fn check(&self) -> Result<()> {
@@ -495,42 +494,49 @@ impl Slices {
 
 /// A range that is done in slices.
 struct Slicing<'a> {
-    range: GpaRange,
-    at: Gpa,
+    space: &'a AddressSpace,
+    start: Gpa,
+    /// What is left of the range.
+    rest: GpaRange,
     slices: &'a mut Slices,
     given: u64,
     budget: Budget,
+    outcome: Result<()>,
 }
 
 impl<'a> Slicing<'a> {
-    fn new(range: GpaRange, slices: &'a mut Slices) -> Result<Self> {
-        slices.check()?;
-        Ok(Self { range, at: range.start, slices, given: 0, budget: Budget(0) })
+    fn new(space: &'a AddressSpace, range: GpaRange, slices: &'a mut Slices) -> Self {
+        let outcome = slices.check();
+        let budget = Budget { left: 0, reached: range.start };
+        Self { space, start: range.start, rest: range, slices, given: 0, budget, outcome }
     }
 
-    fn goes_on(&self) -> bool {
-        self.at < self.range.end
-    }
-
-    /// What is left of the range, and the budget of the next slice.
-    fn begin(&mut self, host: &Host) -> (GpaRange, &mut Budget) {
-        let most = self.slices.budget;
-        self.given = if host.may_yield() { most.min(POLL_INTERVAL) } else { most };
-        self.budget = Budget(self.given);
-        (self.range.from(self.at), &mut self.budget)
-    }
-
-    /// A slice is done; whether the next may follow.
+    /// Whether there is another slice, and how far it may go.
     #[inline(never)]
-    fn finish(&mut self, end: Gpa, host: &Host) -> Result<()> {
-        self.at = end;
-        let used = self.given.wrapping_sub(self.budget.0);
-        self.slices.done = end.minus(self.range.start);
-        self.slices.budget = self.slices.budget.wrapping_sub(used);
-        if self.goes_on() && (self.slices.budget == 0 || host.should_yield()) {
-            return Err(Error::Again);
+    fn begin(&mut self) -> bool {
+        let most = self.slices.budget;
+        let may_yield = self.space.npt.host.may_yield();
+        self.given = if may_yield { most.min(POLL_INTERVAL) } else { most };
+        self.budget.left = self.given;
+        self.outcome.is_ok() && self.rest.start < self.rest.end
+    }
+
+    /// A slice is done; the next may follow, if there is no error.
+    #[inline(never)]
+    fn finish(&mut self, outcome: Result<()>) {
+        self.outcome = outcome;
+        if outcome.is_err() {
+            return;
         }
-        Ok(())
+        let end = self.budget.reached;
+        self.rest = self.rest.from(end);
+        let used = self.given.wrapping_sub(self.budget.left);
+        self.slices.done = end.minus(self.start);
+        self.slices.budget = self.slices.budget.wrapping_sub(used);
+        let goes_on = end < self.rest.end;
+        if goes_on && (self.slices.budget == 0 || self.space.npt.host.should_yield()) {
+            self.outcome = Err(Error::Again);
+        }
     }
 }
 

@@ -94,12 +94,18 @@ impl AddressSpace {
     }
 
     /// A range of the space, in the order of checks that the interface promises.
+    #[inline(always)]
     fn checked_range(&self, gpa: u64, size: u64) -> Result<GuestRange> {
-        let range = guest_range(gpa, size)?;
-        if !is_page_aligned(gpa | size) || size == 0 || !self.contains(range) {
+        if !self.has_range(gpa, size) {
             return Err(Error::InvalidInput);
         }
-        Ok(range)
+        guest_range(gpa, size)
+    }
+
+    #[inline(never)]
+    fn has_range(&self, gpa: u64, size: u64) -> bool {
+        let is_aligned = is_page_aligned(gpa | size) && size != 0;
+        is_aligned && guest_range(gpa, size).is_ok_and(|range| self.contains(range))
     }
 
     fn no_wait(&self) -> bool {

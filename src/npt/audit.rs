@@ -97,7 +97,7 @@ impl NestedPageTable {
     fn check_occupancy<F: Format>(&self, place: &Run, page: Hpa) -> Option<()> {
         let below = place.level.down();
         let said = self.entry::<F>(place.page, place.span.first)?.occupancy();
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let (mut count, mut runs, mut is_in_run) = (0_u64, 0_u64, false);
         table.for_each(Span::ALL, |entry| {
             let is_occupied = !table.is_absent(entry, below);
@@ -124,7 +124,7 @@ impl NestedPageTable {
     ) -> Option<()> {
         let mut rest = Some(run.span);
         while let Some(span) = rest {
-            let table = Table::<F>::open(self, run.page)?;
+            let table = Table::<F>::reach(self, run.page)?;
             let Some(index) = table.first_not_empty(span) else { break };
             let entry = table.load(index);
             drop(table);

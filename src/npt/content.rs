@@ -128,7 +128,7 @@ pub(super) struct Pieces<'a> {
 
 impl Pieces<'_> {
     /// Whether one entry goes in the place of an entry of a level that begins at an address of a range.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn covers(&mut self, range: GpaRange, gpa: Gpa, level: Level) -> bool {
         let piece = self.at(gpa);
         level <= piece.largest
@@ -138,7 +138,15 @@ impl Pieces<'_> {
 
     /// The part that an address lies in, which is the one in work or behind it.
     #[inline(always)]
-    pub(super) fn at(&mut self, gpa: Gpa) -> Piece {
+    pub(super) fn at(&mut self, gpa: Gpa) -> &Piece {
+        if gpa >= self.now.end {
+            self.go_on_to(gpa);
+        }
+        &self.now
+    }
+
+    #[inline(never)]
+    fn go_on_to(&mut self, gpa: Gpa) {
         while gpa >= self.now.end {
             let [extent, rest @ ..] = self.rest else { break };
             let start = self.now.end;
@@ -147,6 +155,5 @@ impl Pieces<'_> {
             self.now = Piece { distance, largest, end: start.plus(extent.size) };
             self.rest = rest;
         }
-        self.now
     }
 }

@@ -31,19 +31,6 @@ pub(super) struct Edges {
 }
 
 impl Edges {
-    /// To be found.
-    pub(super) const fn none() -> Self {
-        let pages = PerLevel::new(Hpa::new(0));
-        Self {
-            range: GpaRange::new(Gpa::new(0), Gpa::new(0)),
-            fork: Level::PAGE,
-            left: pages,
-            right: pages,
-            left_low: Level::PAGE,
-            right_low: Level::PAGE,
-        }
-    }
-
     /// The tables of an arm, those from the fork up included.
     #[inline(always)]
     pub(super) fn pages(&self, arm: Arm) -> &PerLevel<Hpa> {

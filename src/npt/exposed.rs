@@ -167,7 +167,7 @@ impl NestedPageTable {
     /// Whether a leaf of a run covers a table.
     fn exposes<F: Format>(&self, run: &Run, gathered: &Gathered) -> Option<bool> {
         let mut exposes = false;
-        Table::<F>::open(self, run.page)?.for_each(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
             // A fault may have put a table there since the sweep came by.
             let is_leaf = entry.is_hardware_visible() && entry.way(run.level.get()) == Way::Ends;
             exposes |= is_leaf && gathered.is_in(entry.address().bits(), run.level.size());

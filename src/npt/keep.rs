@@ -125,7 +125,7 @@ impl NestedPageTable {
     /// Whether a table has an entry that walkers use.
     fn has_valid<F: Format>(&self, page: Hpa) -> Option<bool> {
         let mut has_valid = false;
-        Table::<F>::open(self, page)?
+        Table::<F>::reach(self, page)?
             .for_each(Span::ALL, |entry| has_valid |= entry.is_hardware_visible());
         Some(has_valid)
     }

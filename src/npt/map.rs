@@ -148,7 +148,7 @@ impl NestedPageTable {
             let fits = level <= piece.largest && gpa.is_aligned(level);
             let count = if fits { left.min(index.rest()) } else { 0 };
             if count != 0 {
-                let entry = content.entry(&piece, gpa, level);
+                let entry = content.entry(piece, gpa, level);
                 self.fill(page, Span::of(index, count), entry, content.step(level))?;
                 if content.has_frames() {
                     self.count_leaves(level, count);
@@ -169,7 +169,7 @@ impl NestedPageTable {
                     && child.size() == below.table_size()
                     && child.end <= piece.end;
                 let (occupancy, first, step) = if is_whole {
-                    (Entry::<F>::RUN, content.entry(&piece, gpa, below), content.step(below))
+                    (Entry::<F>::RUN, content.entry(piece, gpa, below), content.step(below))
                 } else {
                     let touched = child.span(below).count() as u64;
                     (Entry::<F>::occupancy_of(touched), Entry::EMPTY, 0)

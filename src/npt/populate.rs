@@ -17,14 +17,23 @@ use super::edges::Edges;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
+use super::stock::Stock;
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
-use super::units::{GpaRange, Hpa, Index, Level, Span};
+use super::units::{GpaRange, Hpa, Index, Level, Span, fresh_tables};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
+
+/// Where frames come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Host,
+    /// They were taken before.
+    Stock,
+}
 
 /// A reservation in its table.
 struct Place<F> {
@@ -41,8 +50,18 @@ impl NestedPageTable {
     #[inline(never)]
     pub(crate) fn populate<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         self.check_mapped::<F>(&mut work.sweep, range)?;
+        self.populate_from::<F>(work, range, Source::Host)
+    }
+
+    #[inline(never)]
+    fn populate_from<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+        source: Source,
+    ) -> Result<()> {
         let mut has_taken = false;
-        if let Err(error) = self.take_frames::<F>(&mut work.sweep, range, &mut has_taken) {
+        if let Err(error) = self.take_frames::<F>(work, range, source, &mut has_taken) {
             work.releases.begin(false, None);
             self.reap::<F>(work, range, Remains::Reservation, false).ok_or(Error::BadState)?;
             return Err(error);
@@ -73,6 +92,45 @@ impl NestedPageTable {
             }
         }
         populated
+    }
+
+    /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is
+    /// replaced.
+    #[inline(never)]
+    pub(crate) fn replace_populated<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        reservation: Reservation,
+        range: GpaRange,
+    ) -> Result<()> {
+        let whole = Level::LARGE;
+        let mut at = range.start;
+        while at < range.end {
+            let is_large = self.largest_frame(reservation, whole) == whole
+                && range.holds_entry(at, whole)
+                && self.add_page(&mut work.large_pages);
+            let level = if is_large { whole } else { Level::PAGE };
+            let part = GpaRange::new(
+                at,
+                if is_large { at.end(whole) } else { range.end.min(at.end(whole)) },
+            );
+            if !is_large {
+                let missing = part.size().wrapping_shr(level.shift());
+                let count = work.pages.count().wrapping_add(missing);
+                work.pages.fill(self, count)?;
+            }
+            at = part.end;
+        }
+        let tables = fresh_tables(self.levels, range, Level::PAGE);
+        self.replace(work, content, range, tables)?;
+        self.populate_from::<F>(work, range, Source::Stock)
+    }
+
+    /// Takes one more frame, if the host has one.
+    fn add_page(&self, stock: &mut Stock) -> bool {
+        let count = stock.count().wrapping_add(1);
+        stock.fill(self, count).is_ok()
     }
 
     /// What the entries say that point to edge tables of the occupancy of these.
@@ -108,7 +166,7 @@ impl NestedPageTable {
         sweep.begin(self, range);
         while sweep.next::<F>(self, &Broken::NONE)? {
             let Run { page, level, span, .. } = sweep.run;
-            Table::<F>::open(self, page)?.update(span, |entry| match entry.state(level.get()) {
+            Table::<F>::reach(self, page)?.update(span, |entry| match entry.state(level.get()) {
                 State::PendingTable => Entry::full_table(entry.address()),
                 State::Pending => {
                     let attributes = entry.reservation().attributes;
@@ -168,7 +226,7 @@ impl NestedPageTable {
     fn discard_run<F: Format>(&self, run: &Run, request: &mut FlushRequest) -> Option<()> {
         let level = run.level.get();
         let mut has_leaf = false;
-        Table::<F>::open(self, run.page)?.update(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             if entry.is_hardware_visible() && entry.is_owned() {
                 has_leaf = true;
                 entry.discarded(self.features, level)
@@ -205,7 +263,7 @@ impl NestedPageTable {
     fn folding<F: Format>(&self, page: Hpa) -> Option<Option<Reservation>> {
         let mut common: Option<Reservation> = None;
         let mut is_uniform = true;
-        Table::<F>::open(self, page)?.for_each(Span::ALL, |entry| {
+        Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
             let reservation = if entry.is_owned_page() {
                 Reservation { attributes: entry.attributes(self.features), largest: 1 }
             } else if entry.is_reserved() {
@@ -237,8 +295,17 @@ impl NestedPageTable {
     }
 
     /// A frame for a leaf of a level, as the guest is to find it.
-    fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Result<Hpa> {
-        let frame = self.take_frame(level, Purpose::Guest)?;
+    fn guest_frame<F: Format>(
+        &self,
+        work: &mut Work,
+        source: Source,
+        level: Level,
+        attributes: Attributes,
+    ) -> Result<Hpa> {
+        let frame = match source {
+            Source::Host => self.take_frame(level, Purpose::Guest)?,
+            Source::Stock => work.pages_of(level).pop(self).ok_or(Error::NoMemory)?,
+        };
         if let Err(error) = self.prepare_frame::<F>(frame, level, attributes) {
             self.give_guest(frame, level);
             return Err(error);
@@ -251,24 +318,25 @@ impl NestedPageTable {
     #[inline(never)]
     fn take_frames<F: Format>(
         &self,
-        sweep: &mut Sweep,
+        work: &mut Work,
         range: GpaRange,
+        source: Source,
         has_taken: &mut bool,
     ) -> Result<()> {
         let mut hidden_until = range.start;
-        sweep.begin(self, range);
-        while sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
-            let Run { page, level, span, mut gpa } = sweep.run;
+        work.sweep.begin(self, range);
+        while work.sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
+            let Run { page, level, span, mut gpa } = work.sweep.run;
             for index in span.indices() {
                 let stop = gpa.end(level);
                 let entry = self.entry::<F>(page, index).ok_or(Error::BadState)?;
                 if entry.is_reserved() {
                     *has_taken = true;
                     let place = Place { page, level, index, entry, is_hidden: gpa < hidden_until };
-                    if !range.holds_entry(gpa, level) || !self.put_frame(&place)? {
-                        let table = self.put_table(&place)?;
+                    if !range.holds_entry(gpa, level) || !self.put_frame(work, source, &place)? {
+                        let table = self.put_table(work, source, &place)?;
                         hidden_until = hidden_until.max(stop);
-                        sweep.enter(self, gpa, table).ok_or(Error::BadState)?;
+                        work.sweep.enter(self, gpa, table).ok_or(Error::BadState)?;
                         break;
                     }
                 }
@@ -280,13 +348,19 @@ impl NestedPageTable {
 
     /// Puts a frame into the place of a reservation; false where that takes smaller ones.
     #[inline(never)]
-    fn put_frame<F: Format>(&self, place: &Place<F>) -> Result<bool> {
+    fn put_frame<F: Format>(
+        &self,
+        work: &mut Work,
+        source: Source,
+        place: &Place<F>,
+    ) -> Result<bool> {
         let (level, reservation) = (place.level, place.entry.reservation());
-        if level > self.largest_frame(reservation, level) {
+        let most = if source == Source::Stock { Level::LARGE } else { level };
+        if level > self.largest_frame(reservation, most) {
             return Ok(false);
         }
         let attributes = reservation.attributes;
-        let frame = match self.guest_frame::<F>(level, attributes) {
+        let frame = match self.guest_frame::<F>(work, source, level, attributes) {
             Ok(frame) => frame,
             Err(Error::NoMemory) if level > Level::PAGE => return Ok(false),
             Err(error) => return Err(error),
@@ -307,8 +381,16 @@ impl NestedPageTable {
 
     /// Puts a table that says the same into the place of a reservation.
     #[inline(never)]
-    fn put_table<F: Format>(&self, place: &Place<F>) -> Result<Hpa> {
-        let table = self.take_table()?;
+    fn put_table<F: Format>(
+        &self,
+        work: &mut Work,
+        source: Source,
+        place: &Place<F>,
+    ) -> Result<Hpa> {
+        let table = match source {
+            Source::Host => self.take_table()?,
+            Source::Stock => work.stock.pop(self).ok_or(Error::NoMemory)?,
+        };
         let entry: Entry<F> = if place.is_hidden {
             Entry::full_table(table)
         } else {

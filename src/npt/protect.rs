@@ -99,7 +99,7 @@ impl NestedPageTable {
     ) -> Option<bool> {
         let (mut has_leaf, mut lost, mut gained) = (false, false, false);
         let (mut seen, mut change) = (None, 0);
-        Table::<F>::open(self, run.page)?.update(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             // What is valid in a run is a leaf.
             if entry.is_hardware_visible() {
                 let permissions = entry.word() & (F::PERMISSIONS | F::DIRTY);
@@ -135,7 +135,7 @@ impl NestedPageTable {
     #[inline(never)]
     fn is_mapped<F: Format>(&self, run: &Run) -> Option<bool> {
         let mut is_mapped = true;
-        Table::<F>::open(self, run.page)?.for_each(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
             // What is valid in a run is a leaf.
             is_mapped &= entry.is_hardware_visible() || entry.is_reserved();
         });
@@ -162,7 +162,7 @@ impl NestedPageTable {
         let large = Level::LARGE;
         let mut keeps_large = false;
         let mut gpa = run.gpa;
-        Table::<F>::open(self, run.page)?.for_each(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
             let stop = gpa.end(run.level);
             let piece = if gpa.is_aligned(large) { gpa } else { gpa.end(large) };
             let is_whole = piece.plus(large.size()) <= stop.min(end);

@@ -26,31 +26,40 @@ pub(super) type Batch = [u64; 8];
 
 /// Linear pages that are gone, reported to `released` in merged runs.
 pub(super) struct Releases {
-    are_wanted: bool,
     /// Host address less guest address of pages that are mapped again: of those the host is told nothing.
-    kept_distance: Option<u64>,
+    kept_distance: u64,
     /// A leaf without its address that was reported last, and its flags.
     attributes: u64,
     flags: axas_flags_t,
+    are_wanted: bool,
     /// The run in hand; of size 0: there is none.
-    run: axas_mapping_t,
+    run: ReleasedRun,
 }
+
+#[derive(Clone, Copy)]
+struct ReleasedRun {
+    gpa: u64,
+    hpa: u64,
+    size: u64,
+    flags: axas_flags_t,
+    level: u32,
+}
+
+/// What no distance is between pages.
+const NO_DISTANCE: u64 = 1;
 
 impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
-        Self {
-            are_wanted: false,
-            kept_distance: None,
-            attributes: 0,
-            flags: 0,
-            run: axas_mapping_t::NOTHING,
-        }
+        let run = ReleasedRun { gpa: 0, hpa: 0, size: 0, flags: 0, level: 0 };
+        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted: false, run }
     }
 
     /// Begins anew.
     pub(super) fn begin(&mut self, are_wanted: bool, kept_distance: Option<u64>) {
-        (self.are_wanted, self.kept_distance, self.run.size) = (are_wanted, kept_distance, 0);
+        self.are_wanted = are_wanted;
+        self.kept_distance = kept_distance.unwrap_or(NO_DISTANCE);
+        self.run.size = 0;
     }
 
     /// Reports neighbouring leaves of a level, of which this is the first.
@@ -64,7 +73,7 @@ impl Releases {
         count: u64,
     ) {
         let hpa = first.address();
-        if !self.are_wanted || self.kept_distance == Some(gpa.distance_to(hpa)) {
+        if !self.are_wanted || self.kept_distance == gpa.distance_to(hpa) {
             return;
         }
         let attributes = first.word_without_address();
@@ -72,30 +81,42 @@ impl Releases {
             self.attributes = attributes;
             self.flags = first.attributes(npt.features).flags();
         }
-        let bytes = count.wrapping_shl(level.shift());
+        let size = count.wrapping_shl(level.shift());
         let run = &mut self.run;
-        let size = run.size;
-        if size != 0
-            && run.gpa.wrapping_add(size) == gpa.bits()
-            && run.hpa.wrapping_add(size) == hpa.bits()
+        if run.size != 0
+            && run.gpa.wrapping_add(run.size) == gpa.bits()
+            && run.hpa.wrapping_add(run.size) == hpa.bits()
             && (run.flags, run.level) == (self.flags, level.get())
         {
-            run.size = size.wrapping_add(bytes);
+            run.size = run.size.wrapping_add(size);
             return;
         }
         self.report(&npt.host);
-        let run = &mut self.run;
-        (run.gpa, run.hpa, run.size) = (gpa.bits(), hpa.bits(), bytes);
-        (run.flags, run.level, run.state) = (self.flags, level.get(), AXAS_STATE_LINEAR);
+        let (gpa, hpa) = (gpa.bits(), hpa.bits());
+        self.run = ReleasedRun { gpa, hpa, size, flags: self.flags, level: level.get() };
     }
 
     /// Reports the run in hand. No window is open here.
     #[inline(always)]
     pub(super) fn report(&mut self, host: &Host) {
         if self.run.size != 0 {
-            host.released(&self.run);
-            self.run.size = 0;
+            self.report_run(host);
         }
+    }
+
+    #[inline(never)]
+    fn report_run(&mut self, host: &Host) {
+        let ReleasedRun { gpa, hpa, size, flags, level } = self.run;
+        self.run.size = 0;
+        host.released(&axas_mapping_t {
+            gpa,
+            size,
+            hpa,
+            flags,
+            state: AXAS_STATE_LINEAR,
+            level,
+            ..axas_mapping_t::default()
+        });
     }
 }
 
@@ -144,7 +165,7 @@ impl NestedPageTable {
         span: Span,
         remains: Remains,
     ) -> Option<Option<(Span, Entry<F>)>> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut rest = Some(span);
         while let Some(span) = rest {
             let Some(index) = table.first_occupied(span, level) else { break };
@@ -263,7 +284,7 @@ impl NestedPageTable {
         let mut pages = 0_u64;
         let mut rest = Some(run.span);
         while let Some(span) = rest {
-            let table = Table::<F>::open(self, run.page)?;
+            let table = Table::<F>::reach(self, run.page)?;
             let mut read = 0_usize;
             for (word, slot) in batch.iter_mut().zip(table.slots(span)) {
                 *word = slot.load(Ordering::Relaxed);
@@ -332,7 +353,7 @@ impl NestedPageTable {
     #[inline(never)]
     fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Index, Entry<F>)>> {
         let level = run.level;
-        let table = Table::<F>::open(self, run.page)?;
+        let table = Table::<F>::reach(self, run.page)?;
         let leaf_step = F::address_field(level.size());
         let counts = |entry: Entry<F>| !reports && entry.is_linear_leaf(level.get());
         let mut leaves = 0_u64;

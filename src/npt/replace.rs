@@ -22,16 +22,17 @@ use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
 
 impl NestedPageTable {
-    /// Puts a content in the place of whatever is in a range.
+    /// Puts a content in the place of whatever is in a range; `spare` tables are taken besides.
     #[inline(never)]
     pub(crate) fn replace<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
+        spare: u64,
     ) -> Result<()> {
         let tables = self.plan_replacement(work, content, range)?;
-        work.stock.fill(self, tables)?;
+        work.stock.fill(self, tables.saturating_add(spare))?;
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
@@ -109,7 +110,7 @@ impl NestedPageTable {
         range: GpaRange,
     ) -> Option<bool> {
         let mut is_one = false;
-        Table::<F>::open(self, run.page)?.for_each(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
             is_one |= entry.is_hardware_visible()
                 && entry.is_owned()
                 && content.meets(range, entry.address(), run.level);
@@ -163,9 +164,9 @@ impl NestedPageTable {
         let mut dying = Dying::new();
         let mut has_leaf = false;
         let mut gpa = run.gpa;
-        Table::<F>::open(self, run.page)?.update(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             let piece = pieces.at(gpa);
-            let stays = level <= piece.largest && content.entry(&piece, gpa, level) == entry;
+            let stays = level <= piece.largest && content.entry(piece, gpa, level) == entry;
             gpa = gpa.end(level);
             if stays || !entry.is_hardware_visible() {
                 return entry;
@@ -220,7 +221,7 @@ impl NestedPageTable {
             let most = part.end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
             let fits = level <= piece.largest && gpa.is_aligned(level) && most != 0;
             let (first, step, most) = if fits {
-                (content.entry(&piece, gpa, level), content.step(level), most)
+                (content.entry(piece, gpa, level), content.step(level), most)
             } else {
                 let child = part.from(gpa).part(gpa, level);
                 (self.build(work, content, pieces, level.down(), child)?, 0, 1)
@@ -241,7 +242,7 @@ impl NestedPageTable {
     /// Neighbouring entries at the beginning of a span that go in one step, and the first of them.
     #[inline(never)]
     fn next_old<F: Format>(&self, run: &Run, span: Span) -> Option<(Span, Entry<F>)> {
-        let table = Table::<F>::open(self, run.page)?;
+        let table = Table::<F>::reach(self, run.page)?;
         let first = table.load(span.first);
         if first.is_dead_leaf() {
             let last = super::reap::followers(&table, span, run.level);

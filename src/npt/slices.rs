@@ -12,12 +12,16 @@ use super::work::Work;
 use crate::error::{Error, Result};
 
 /// Entries that may still be visited or written.
-pub(crate) struct Budget(pub(crate) u64);
+pub(crate) struct Budget {
+    pub(crate) left: u64,
+    /// Where it ends.
+    pub(crate) reached: Gpa,
+}
 
 impl Budget {
     fn take(&mut self, most: u64) -> u64 {
-        let taken = self.0.min(most);
-        self.0 = self.0.wrapping_sub(taken);
+        let taken = self.left.min(most);
+        self.left = self.left.wrapping_sub(taken);
         taken
     }
 }
@@ -35,7 +39,7 @@ pub(crate) enum Cost {
 #[inline(never)]
 fn reach_filling(range: GpaRange, most: Level, budget: &mut Budget) -> Gpa {
     let mut at = range.start;
-    while at < range.end && budget.0 != 0 {
+    while at < range.end && budget.left != 0 {
         let mut level = Level::dividing_address(at, most);
         while level > Level::PAGE && range.end.minus(at) < level.size() {
             level = level.down();
@@ -57,9 +61,10 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
         budget: &mut Budget,
-    ) -> Result<Gpa> {
+    ) -> Result<()> {
         self.survey(&mut work.edges, content, range)?;
-        Ok(reach_filling(range, content.largest().min(self.levels), budget))
+        budget.reached = reach_filling(range, content.largest().min(self.levels), budget);
+        Ok(())
     }
 
     /// Where a slice of a map ends that takes frames up to a level.
@@ -71,9 +76,10 @@ impl NestedPageTable {
         largest: Level,
         range: GpaRange,
         budget: &mut Budget,
-    ) -> Result<Gpa> {
+    ) -> Result<()> {
         self.survey(&mut work.edges, content, range)?;
-        Ok(reach_filling(range, largest, budget))
+        budget.reached = reach_filling(range, largest, budget);
+        Ok(())
     }
 
     /// Where the budget ends if the entries of a range are visited one by one.
@@ -118,7 +124,7 @@ impl NestedPageTable {
     ) -> Option<Option<Gpa>> {
         let mut at = run.gpa;
         for index in run.span.indices() {
-            if budget.0 == 0 {
+            if budget.left == 0 {
                 return Some(Some(at));
             }
             let part = GpaRange::new(at, at.end(run.level).min(range.end));
@@ -144,7 +150,10 @@ impl NestedPageTable {
         range: GpaRange,
         cost: Cost,
         budget: &mut Budget,
-    ) -> Result<Gpa> {
-        self.reach_visiting::<F>(&mut work.sweep, range, cost, budget).ok_or(Error::BadState)
+    ) -> Result<()> {
+        budget.reached = self
+            .reach_visiting::<F>(&mut work.sweep, range, cost, budget)
+            .ok_or(Error::BadState)?;
+        Ok(())
     }
 }

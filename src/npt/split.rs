@@ -41,14 +41,27 @@ impl Cut {
 
 /// An entry that an end of a range cuts.
 #[derive(Clone, Copy)]
-struct CutEntry<F> {
+pub(super) struct CutEntry {
     /// The table that has the entry.
     page: Hpa,
-    level: Level,
-    entry: Entry<F>,
-    /// An address that it covers.
-    gpa: Gpa,
+    /// Its level; none if nothing is cut.
+    level: Option<Level>,
+    word: u64,
+    /// What takes its place.
+    table: Hpa,
 }
+
+impl CutEntry {
+    const fn number(&self) -> u32 {
+        match self.level {
+            Some(level) => level.get(),
+            None => 0,
+        }
+    }
+}
+
+/// The cuts of both ends.
+pub(super) type Cuts = [CutEntry; 2];
 
 /// The tables of the cuts while they are built: at most one for each level below each end of the range.
 struct Made<'w> {
@@ -70,42 +83,34 @@ impl NestedPageTable {
         cut: &Cut,
         request: &mut FlushRequest,
     ) -> Result<()> {
-        work.broken = Broken::NONE;
-        let GpaRange { start, end } = range;
-        let head = self.cut_at::<F>(&mut work.path, start, cut).ok_or(Error::BadState)?;
-        let mut tail = self.cut_at::<F>(&mut work.path, end, cut).ok_or(Error::BadState)?;
-        let level_of = |cut: &Option<CutEntry<F>>| cut.map_or(0, |cut| cut.level.get());
-        let tables = split_tables(range, level_of(&head), level_of(&tail));
+        work.broken.clear();
+        let Work { cuts, path, .. } = work;
+        let [head, tail] = cuts;
+        self.cut_at::<F>(path, range.start, cut, head).ok_or(Error::BadState)?;
+        self.cut_at::<F>(path, range.end, cut, tail).ok_or(Error::BadState)?;
+        let tables = split_tables(range, head.number(), tail.number());
         if tables == 0 {
             return Ok(());
         }
+        if let (Some(level), true) = (head.level, head.page == tail.page)
+            && range.start.index(level) == range.end.index(level)
+        {
+            tail.level = None;
+        }
         let spare = work.stock.count();
         work.stock.fill(self, spare.wrapping_add(tables))?;
-        if let (Some(first), Some(second)) = (&head, &tail)
-            && (first.page, first.entry) == (second.page, second.entry)
-            && first.gpa.base(first.level) == second.gpa.base(second.level)
-        {
-            tail = None;
-        }
-        let mut made =
-            Made { stock: &mut work.stock, pages: &mut work.batch, count: 0, leaves: [0; 2] };
-        let mut tables = [None; 2];
-        let mut outcome = Some(());
-        for (cut, table) in [head, tail].iter().zip(&mut tables) {
-            if let Some(cut) = cut {
-                *table = outcome.and_then(|()| self.build_cut(&mut made, cut, range));
-                outcome = table.map(|_| ());
-            }
-        }
+        let Work { cuts, stock, batch, broken, .. } = work;
+        let mut made = Made { stock, pages: batch, count: 0, leaves: [0; 2] };
+        let [head, tail] = cuts;
+        let (start, end) = (range.start, range.end);
+        let outcome = self
+            .build_cut::<F>(&mut made, head, start, range)
+            .and_then(|()| self.build_cut::<F>(&mut made, tail, end, range))
+            .and_then(|()| self.link_cut::<F>(broken, head, start, request))
+            .and_then(|()| self.link_cut::<F>(broken, tail, end, request));
         let Made { count, leaves, .. } = made;
-        for (cut, table) in [head, tail].iter().zip(tables) {
-            if let (Some(cut), Some(table)) = (cut, table) {
-                outcome =
-                    outcome.and_then(|()| self.link_cut(&mut work.broken, cut, table, request));
-            }
-        }
         if outcome.is_none() {
-            self.unlink_cuts(work, [head, tail], count, range);
+            self.unlink_cuts::<F>(work, count, range);
             return Err(Error::BadState);
         }
         let mut level = Level::LARGE;
@@ -124,32 +129,36 @@ impl NestedPageTable {
         path: &mut PerLevel<Hpa>,
         gpa: Gpa,
         cut: &Cut,
-    ) -> Option<Option<CutEntry<F>>> {
-        let found = self.find_cut::<F>(path, &Broken::NONE, gpa)?;
-        Some(found.filter(|(_, entry)| cut.applies(*entry)).map(|(level, entry)| CutEntry {
-            page: path.get(level),
-            level,
-            entry,
-            gpa,
-        }))
+        found: &mut CutEntry,
+    ) -> Option<()> {
+        (found.level, found.page) = (None, Hpa::new(0));
+        if let Some((level, entry)) = self.find_cut::<F>(path, &Broken::NONE, gpa)?
+            && cut.applies(entry)
+        {
+            (found.level, found.word, found.page) = (Some(level), entry.word(), path.get(level));
+        }
+        Some(())
     }
 
-    /// Builds the tables that take the place of an entry; the uppermost.
+    /// Builds the tables that take the place of an entry.
     #[inline(never)]
     fn build_cut<F: Format>(
         &self,
         made: &mut Made<'_>,
-        cut: &CutEntry<F>,
+        cut: &mut CutEntry,
+        at: Gpa,
         range: GpaRange,
-    ) -> Option<Hpa> {
-        let table = self.pieces(made, cut.entry, cut.level)?;
-        let (first, behind) = (cut.gpa.base(cut.level), cut.gpa.end(cut.level));
+    ) -> Option<()> {
+        let Some(level) = cut.level else { return Some(()) };
+        let table = self.pieces(made, Entry::<F>::from_word(cut.word), level)?;
+        cut.table = table;
+        let (first, behind) = (at.base(level), at.end(level));
         for gpa in [range.start, range.end] {
             if gpa > first && gpa < behind {
-                self.refine::<F>(made, table, cut.level.down(), gpa)?;
+                self.refine::<F>(made, table, level.down(), gpa)?;
             }
         }
-        Some(table)
+        Some(())
     }
 
     /// Cuts the pieces in a new table of a level down to where an address is a boundary.
@@ -198,18 +207,15 @@ impl NestedPageTable {
     /// Puts entries back in their places, and gives back the tables that were built for nothing.
     #[cold]
     #[inline(never)]
-    fn unlink_cuts<F: Format>(
-        &self,
-        work: &mut Work,
-        cuts: [Option<CutEntry<F>>; 2],
-        count: usize,
-        range: GpaRange,
-    ) {
-        for cut in cuts.iter().flatten() {
-            // What cannot be reached now was not reached before.
-            let _ = self.set(cut.page, cut.gpa.index(cut.level), cut.entry);
+    fn unlink_cuts<F: Format>(&self, work: &mut Work, count: usize, range: GpaRange) {
+        for (cut, gpa) in work.cuts.iter().zip([range.start, range.end]) {
+            if let Some(level) = cut.level {
+                // What cannot be reached now was not reached before.
+                let entry = Entry::<F>::from_word(cut.word);
+                let _ = self.set(cut.page, gpa.index(level), entry);
+            }
         }
-        work.broken = Broken::NONE;
+        work.broken.clear();
         self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
         for page in work.batch.iter().take(count) {
             self.give_table(Hpa::new(*page));
@@ -222,20 +228,21 @@ impl NestedPageTable {
     fn link_cut<F: Format>(
         &self,
         broken: &mut Broken,
-        cut: &CutEntry<F>,
-        table: Hpa,
+        cut: &CutEntry,
+        gpa: Gpa,
         request: &mut FlushRequest,
     ) -> Option<()> {
-        let index = cut.gpa.index(cut.level);
-        let is_leaf = cut.entry.is_hardware_visible();
+        let Some(level) = cut.level else { return Some(()) };
+        let index = gpa.index(level);
+        let is_leaf = Entry::<F>::from_word(cut.word).is_hardware_visible();
         let breaks = is_leaf && F::breaks_before_make(self.features);
-        let now: Entry<F> = if breaks { Entry::busy() } else { Entry::full_table(table) };
+        let now: Entry<F> = if breaks { Entry::busy() } else { Entry::full_table(cut.table) };
         self.set(cut.page, index, now)?;
         if breaks {
-            broken.add(cut.page, index, table);
+            broken.add(cut.page, index, cut.table);
         }
         if is_leaf {
-            request.cover_leaf(cut.gpa, cut.level);
+            request.cover_leaf(gpa, level);
         }
         Some(())
     }

@@ -36,6 +36,11 @@ impl Broken {
     /// None.
     pub(crate) const NONE: Self = Self { entries: [Self::NOWHERE; 2], count: 0 };
 
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
+    }
+
     /// Adds one.
     pub(super) fn add(&mut self, page: Hpa, index: Index, table: Hpa) {
         if let Some(entry) = self.entries.get_mut(self.count as usize) {
@@ -80,9 +85,7 @@ pub(crate) struct Table<'a, F> {
 impl<F> Drop for Table<'_, F> {
     #[inline(always)]
     fn drop(&mut self) {
-        if !self.npt.is_direct {
-            self.npt.host.close_page(self.base.cast());
-        }
+        self.npt.close(self.base.cast());
     }
 }
 
@@ -96,6 +99,12 @@ impl<'a, F: Format> Table<'a, F> {
             npt.host.open_page(page).map(NonNull::cast)
         };
         base.map(|base| Self { base, npt, format: PhantomData })
+    }
+
+    /// As [`Table::open`], by a call: for what is not done for a single page.
+    #[inline(always)]
+    pub(crate) fn reach(npt: &'a NestedPageTable, page: Hpa) -> Option<Self> {
+        npt.open_far(page).map(|base| Self { base: base.cast(), npt, format: PhantomData })
     }
 
     #[inline(always)]
@@ -198,7 +207,7 @@ impl<'a, F: Format> Table<'a, F> {
         }
     }
 
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn first_not_empty(&self, span: Span) -> Option<Index> {
         let (eights, rest) = self.slots(span).as_chunks::<8>();
         let load = |slot: &AtomicU64| slot.load(Ordering::Relaxed);
@@ -226,6 +235,23 @@ impl<'a, F: Format> Table<'a, F> {
 }
 
 impl NestedPageTable {
+    /// Where this CPU reaches the page of a table.
+    #[inline(never)]
+    fn open_far(&self, page: Hpa) -> Option<NonNull<u8>> {
+        if self.is_direct {
+            NonNull::new(page.bits().wrapping_add(self.offset) as *mut u8)
+        } else {
+            self.host.open_page(page)
+        }
+    }
+
+    #[inline(never)]
+    fn close(&self, base: NonNull<u8>) {
+        if !self.is_direct {
+            self.host.close_page(base);
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn clean_lines(&self, slots: &[AtomicU64]) {
@@ -236,13 +262,13 @@ impl NestedPageTable {
     /// An entry, with everything that was written before it was.
     #[inline(never)]
     pub(crate) fn entry<F: Format>(&self, page: Hpa, index: Index) -> Option<Entry<F>> {
-        Some(Table::open(self, page)?.load_acquire(index))
+        Some(Table::reach(self, page)?.load_acquire(index))
     }
 
     /// Writes an entry, after everything that was written before.
     #[inline(never)]
     pub(super) fn set<F: Format>(&self, page: Hpa, index: Index, entry: Entry<F>) -> Option<()> {
-        Table::open(self, page)?.store(index, entry);
+        Table::reach(self, page)?.store(index, entry);
         Some(())
     }
 
@@ -256,7 +282,7 @@ impl NestedPageTable {
         first: Entry<F>,
         step: u64,
     ) -> Option<()> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         fence(Ordering::Release);
         let mut word = first.word();
         let mut put = |slot: &AtomicU64| {
@@ -278,7 +304,7 @@ impl NestedPageTable {
     /// Writes the same entry everywhere in a page of a table that no walker sees yet.
     #[inline(never)]
     pub(crate) fn fill_unseen<F: Format>(&self, page: Hpa, entry: Entry<F>) -> Option<()> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         repeat(table.slots(Span::ALL), entry.word());
         table.clean(Span::ALL);
         Some(())
@@ -287,7 +313,7 @@ impl NestedPageTable {
     /// Whether no entry of a span is occupied.
     #[inline(never)]
     pub(super) fn is_empty<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<bool> {
-        Some(Table::<F>::open(self, page)?.first_occupied(span, level).is_none())
+        Some(Table::<F>::reach(self, page)?.first_occupied(span, level).is_none())
     }
 
     /// Whether no entry outside a span is occupied; its neighbours answer first, most often.
@@ -298,7 +324,7 @@ impl NestedPageTable {
         level: Level,
         span: Span,
     ) -> Option<bool> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let before = span.first.previous().map(|last| Span::new(Index::FIRST, last));
         let after = span.last.next().map(|first| Span::new(first, Index::LAST));
         let has = |span: Option<Span>| {
@@ -310,7 +336,7 @@ impl NestedPageTable {
     /// How many of the two entries beside a span are occupied.
     #[inline(never)]
     pub(super) fn neighbours<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<u32> {
-        Some(neighbours(&Table::<F>::open(self, page)?, level, span))
+        Some(neighbours(&Table::<F>::reach(self, page)?, level, span))
     }
 
     /// Whether so many entries of a span are occupied, or more.
@@ -341,7 +367,7 @@ impl NestedPageTable {
         level: Level,
         span: Span,
     ) -> Option<u64> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut count = 0_u64;
         table.for_each(span, |entry| {
             let counts = !table.is_absent(entry, level) && entry.is_settled();
@@ -360,7 +386,7 @@ impl NestedPageTable {
         span: Span,
         broken: &Broken,
     ) -> Option<Option<(Index, Hpa)>> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut rest = Some(span);
         while let Some(index) = rest.and_then(|span| table.first_not_empty(span)) {
             match table.load_acquire(index).way(level.get()) {

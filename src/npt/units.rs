@@ -371,33 +371,28 @@ pub(crate) fn fresh_tables(level: Level, range: GpaRange, largest: Level) -> u64
     tables
 }
 
-/// A value for each level, 1 to 5.
+/// A value for each level, 1 to 5, at its number; a mask in the place of a check.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct PerLevel<T>([T; 5]);
+pub(crate) struct PerLevel<T>([T; 8]);
 
 impl<T: Copy> PerLevel<T> {
     /// The same value for each.
     #[inline(always)]
     pub(crate) const fn new(value: T) -> Self {
-        Self([value; 5])
+        Self([value; 8])
     }
 
     /// The value of a level.
     #[inline(always)]
     pub(crate) fn get(&self, level: Level) -> T {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
-        match self.0.get(level.down().0 as usize) {
-            Some(value) => *value,
-            None => self.0[0],
-        }
+        self.0[level.0 as usize & 7]
     }
 
     /// Sets it.
     #[inline(always)]
     pub(crate) fn set(&mut self, level: Level, value: T) {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
-        if let Some(slot) = self.0.get_mut(level.down().0 as usize) {
-            *slot = value;
-        }
+        self.0[level.0 as usize & 7] = value;
     }
 }

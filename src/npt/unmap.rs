@@ -96,7 +96,7 @@ impl NestedPageTable {
             return Ok(());
         }
         self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
-        work.broken = Broken::NONE;
+        work.broken.clear();
         let reports = self.host.wants_released();
         let how =
             How { trusts_counts: !self.keeps_tables, keeps: false, new_below: NONE_NEW, reports };
@@ -279,7 +279,11 @@ impl NestedPageTable {
         if becomes_empty {
             detachment.fates(arm).kept |= level.bit();
         }
-        if gone == 0 { Some(()) } else { self.vacate::<F>(detachment, arm, level, touched, gone) }
+        // Where counts cannot be relied on, entries may have gone before.
+        if gone == 0 && detachment.how.trusts_counts {
+            return Some(());
+        }
+        self.vacate::<F>(detachment, arm, level, touched, gone)
     }
 
     /// What is known of the occupancy of an edge table below the root.
@@ -391,7 +395,7 @@ impl NestedPageTable {
         let reports = detachment.how.reports;
         let (mut occupied, mut linear) = (0_u64, 0_u64);
         let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut dying = Dying::new();
         table.update(span, |entry| {
             if entry.is_empty() {

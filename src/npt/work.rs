@@ -2,12 +2,14 @@
 //! What exclusive calls work with. It is in the space and not on the stack, for the stacks of many hosts are
 //! small; it belongs to the call that holds the lock alone.
 
+use super::NestedPageTable;
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
-use super::stock::Stock;
+use super::split::Cuts;
+use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
-use super::units::{Hpa, PerLevel};
+use super::units::{Hpa, Level, PerLevel};
 
 /// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
 /// broken entries.
@@ -15,23 +17,39 @@ pub(crate) struct Work {
     pub(super) edges: Edges,
     pub(super) sweep: Sweep,
     pub(super) path: PerLevel<Hpa>,
+    pub(super) cuts: Cuts,
     pub(super) broken: Broken,
     pub(crate) stock: Stock,
+    /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
+    pub(crate) pages: Stock,
+    pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) batch: Batch,
 }
 
 impl Work {
-    /// Nothing yet.
-    pub(crate) const fn new() -> Self {
-        Self {
-            edges: Edges::none(),
-            sweep: Sweep::nowhere(),
-            path: PerLevel::new(Hpa::new(0)),
-            broken: Broken::NONE,
-            stock: Stock::empty(),
-            releases: Releases::none(),
-            batch: [0; 8],
+    /// The frames of the size of a leaf of a level; there are none for 1 GiB.
+    pub(super) fn pages_of(&mut self, level: Level) -> &mut Stock {
+        if level == Level::PAGE { &mut self.pages } else { &mut self.large_pages }
+    }
+
+    /// Gives back guest frames that were taken for nothing.
+    pub(crate) fn give_pages_back(&mut self, npt: &NestedPageTable) {
+        self.pages.give_back(npt);
+        self.large_pages.give_back(npt);
+    }
+
+    /// Makes zeroes one in which there is nothing yet.
+    ///
+    /// # Safety
+    /// The place is valid for a write, zeroed and aligned.
+    pub(crate) unsafe fn begin(place: *mut Self) {
+        // SAFETY: by the caller's promise; what is not written here may be zeroes.
+        unsafe {
+            (&raw mut (*place).stock).write(Stock::empty(Kind::Table));
+            (&raw mut (*place).pages).write(Stock::empty(Kind::Page));
+            (&raw mut (*place).large_pages).write(Stock::empty(Kind::LargePage));
+            (&raw mut (*place).releases).write(Releases::none());
         }
     }
 }

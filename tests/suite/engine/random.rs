@@ -108,11 +108,13 @@ fn replaces() -> impl Strategy<Value = u32> {
 
 fn populate() -> impl Strategy<Value = Call> {
     let options = vec![0, AXAS_HUGE_FRAMES, AXAS_HUGE_FRAMES, AXAS_HUGE_FRAMES | AXAS_NO_HUGE_EXEC];
-    (range(), attributes(), select(options)).prop_map(|((at, size), flags, options)| {
-        let is_huge = options & AXAS_HUGE_FRAMES != 0 && !is_small(flags | options);
-        let size = size.min(if is_huge { 2 * MIB_2 + KIB_4 } else { 24 * KIB_4 });
-        Call::Alloc { at, size, flags: flags | options | AXAS_POPULATE }
-    })
+    (range(), attributes(), select(options), replaces()).prop_map(
+        |((at, size), flags, options, replaces)| {
+            let is_huge = options & AXAS_HUGE_FRAMES != 0 && !is_small(flags | options);
+            let size = size.min(if is_huge { 2 * MIB_2 + KIB_4 } else { 24 * KIB_4 });
+            Call::Alloc { at, size, flags: flags | options | replaces | AXAS_POPULATE }
+        },
+    )
 }
 
 /// A few pages, for which the host has frames.
