@@ -100,11 +100,10 @@ pub unsafe extern "C" fn axas_map_extents(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
-///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE (not with
-///   AXAS_POPULATE).
+///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
-///     apply, AXAS_REPLACE with AXAS_POPULATE, unaligned, size 0, overflow, outside the space;
+///     apply, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
@@ -117,8 +116,8 @@ pub unsafe extern "C" fn axas_map_extents(
 ///
 /// With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
 /// the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
-/// flush, so that the guest finds zeroes; those of the host are released. Not together with AXAS_POPULATE:
-/// replace, then axas_populate; a vCPU that comes between takes a fault and gets its page.
+/// flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are
+/// taken before the first page is replaced.
 ///
 /// Lock class: exclusive. Callbacks: as axas_map_linear.
 #[unsafe(no_mangle)]
