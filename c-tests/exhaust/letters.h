@@ -62,7 +62,7 @@ struct scope {
 #define SCOPES 6u
 
 struct scope scope_make(uint32_t i, uint32_t format);
-/* The second engine's calls are there. */
+/* The archive has these calls: an older one may be gone through, too. */
 int letters_replace(void);
 int letters_collect(void);
 uint32_t letters_make(const struct scope *s, struct letter *letters);

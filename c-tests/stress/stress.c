@@ -177,9 +177,8 @@ static void change_something(struct stress *stress, axas_gpa_t gpa, uint64_t ran
 	lock(stress, 1);
 	status = change(stress, (uint32_t)(random % 11), gpa, bytes);
 	unlock(stress);
-	/* AXAS_ERR_UNSUPPORTED until the second engine is there */
 	expect(stress, status == AXAS_OK || status == AXAS_ERR_ALREADY_EXISTS ||
-			       status == AXAS_ERR_NOT_MAPPED || status == AXAS_ERR_UNSUPPORTED);
+			       status == AXAS_ERR_NOT_MAPPED);
 }
 
 static void *work(void *argument)

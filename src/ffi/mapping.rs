@@ -116,8 +116,8 @@ pub unsafe extern "C" fn axas_map_extents(
 ///
 /// With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
 /// the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
-/// flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are
-/// taken before the first page is replaced.
+/// flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all
+/// frames are taken before the first page is replaced, none larger than 2 MiB.
 ///
 /// Lock class: exclusive. Callbacks: as axas_map_linear.
 #[unsafe(no_mangle)]

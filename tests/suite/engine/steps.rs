@@ -36,12 +36,6 @@ fn replaces(call: &Call) -> bool {
     }
 }
 
-/// Whether a call came with the second engine.
-fn is_new(call: &Call) -> bool {
-    let is_linear = matches!(call, Call::Linear { .. });
-    replaces(call) && !is_linear || matches!(call, Call::Collect { .. })
-}
-
 /// A call, and the frames that the host refuses meanwhile.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -56,8 +50,6 @@ pub struct Twin {
     machine: Machine,
     /// Largest leaves of the format with these features.
     most_leaf_level: u32,
-    /// The engine replaces by reservations and traps, and collects: until the second one is there.
-    has_all_calls: bool,
 }
 
 impl Twin {
@@ -68,13 +60,12 @@ impl Twin {
         let root_pages = u64::from(registers.root_bytes) / 4096;
         let always = [AXAS_FORMAT_ARM_S2, AXAS_FORMAT_RISCV_GSTAGE].contains(&machine.format);
         let has_1g = always || machine.features & AXAS_FEATURE_1G_PAGES != 0;
-        let has_all_calls = space.map_trap_flags(0, 0, 0, AXAS_REPLACE) != Err(Error::Unsupported);
         let mut model = Model::new(machine.base, end, registers.levels, root_pages);
-        if machine.options & AXAS_KEEP_TABLES != 0 && has_all_calls {
+        if machine.options & AXAS_KEEP_TABLES != 0 {
             model.keep_tables();
         }
         let most_leaf_level = if has_1g { 3 } else { 2 };
-        Self { model, space, machine, most_leaf_level, has_all_calls }
+        Self { model, space, machine, most_leaf_level }
     }
 
     pub fn space(&self) -> &Space {
@@ -88,9 +79,6 @@ impl Twin {
     /// Runs a call on both and compares them. Says whether the call succeeded.
     pub fn step(&mut self, step: &Step) -> bool {
         let at = self.range(&step.call);
-        if !self.has_all_calls && is_new(&step.call) {
-            return false;
-        }
         self.load_tlb();
         let before = self.host().live();
         self.host().begin(step.refusal);
@@ -374,9 +362,7 @@ impl Twin {
         assert!(!unmaps || log.given_before_flush == 0, "{call:?}");
         if (unmaps || replaces) && self.machine.wants_released {
             let stays = match call {
-                Call::Linear { hpa, .. } if replaces && self.has_all_calls => {
-                    Some(hpa.wrapping_sub(start))
-                }
+                Call::Linear { hpa, .. } if replaces => Some(hpa.wrapping_sub(start)),
                 _ => None,
             };
             gone = self.model.released(start, end, stays);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What test_cost.c counts the instructions of: everything that runs inside of counted().
- *   cost_work unmap|unmap_and_tell FORMAT
+ *   unmap_work unmap|unmap_and_tell FORMAT
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static uint64_t reported;
 static void must(int holds, const char *what)
 {
 	if (!holds) {
-		fprintf(stderr, "cost_work: %s\n", what);
+		fprintf(stderr, "unmap_work: %s\n", what);
 		exit(1);
 	}
 }
