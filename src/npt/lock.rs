@@ -253,12 +253,12 @@ impl Lock {
     /// seen without readers gets one.
     #[inline(always)]
     fn has_readers(&self) -> bool {
-        let (chunks, _) = self.shards().as_chunks::<LEAST_SHARDS>();
-        let mut words = 0;
-        for chunk in chunks {
-            for shard in chunk {
-                words |= shard.word.load(Ordering::SeqCst);
-            }
+        let load = |shard: &Shard| shard.word.load(Ordering::SeqCst);
+        let (eights, rest) = self.shards().as_chunks::<8>();
+        let mut words = rest.iter().fold(0, |words, shard| words | load(shard));
+        for [a, b, c, d, e, f, g, h] in eights {
+            words |= load(a) | load(b) | load(c) | load(d);
+            words |= load(e) | load(f) | load(g) | load(h);
         }
         words & READERS != 0
     }

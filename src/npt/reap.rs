@@ -438,10 +438,19 @@ pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Leve
 #[inline(always)]
 fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
     let mut expected = first;
-    let mut difference = 0;
-    for slot in eight {
-        difference |= slot.load(Ordering::Relaxed) ^ expected;
+    let mut differs = |slot: &AtomicU64| {
+        let difference = slot.load(Ordering::Relaxed) ^ expected;
         expected = expected.wrapping_add(step);
-    }
+        difference
+    };
+    let [a, b, c, d, e, f, g, h] = eight;
+    let difference = differs(a)
+        | differs(b)
+        | differs(c)
+        | differs(d)
+        | differs(e)
+        | differs(f)
+        | differs(g)
+        | differs(h);
     (difference == 0).then_some(expected)
 }
