@@ -58,6 +58,7 @@ pub fn from_arm(esr: u64, far_el2: u64, hpfar: u64) -> Result<axas_fault_t> {
 
 /// Kind and level of a fault status code, IFSC or DFSC. Arm's level 3 is ours 1, and its highest, -2,
 /// ours 6.
+#[inline(never)] // Inlined, what follows would be there once for each kind.
 fn arm_cause(status: u64, is_fetch: bool) -> (u32, u32) {
     let level = 4_u32.wrapping_sub((status & 3) as u32);
     match status {
@@ -83,6 +84,7 @@ fn arm_cause(status: u64, is_fetch: bool) -> (u32, u32) {
 }
 
 /// The access, and whether it is certain.
+#[inline(never)]
 fn arm_access(esr: u64, kind: u32, is_fetch: bool, is_walk: bool) -> (u32, bool) {
     const WRITE: u64 = 1 << 6;
     const CACHE_MAINTENANCE: u64 = 1 << 8;

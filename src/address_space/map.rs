@@ -31,19 +31,11 @@ pub struct Slices {
     pub done: u64,
 }
 
-/// A linear map, with its arguments checked.
-struct Linear<F> {
+/// A map of frames of the host, with its arguments checked.
+struct Linear<'a, F> {
     range: GpaRange,
-    extent: [axas_extent_t; 1],
-    template: Entry<F>,
-    most: Level,
+    content: Content<'a, F>,
     replaces: bool,
-}
-
-impl<F: Format> Linear<F> {
-    fn content(&self) -> Content<'_, F> {
-        Content::frames(self.template, self.range.start, &self.extent, self.most)
-    }
 }
 
 /// A reservation, with its arguments checked.
@@ -73,13 +65,16 @@ impl AddressSpace {
     #[inline(never)]
     fn map_linear_range(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::REPLACE)?;
-            let content = linear.content();
-            if linear.replaces {
-                self.alone(true, |work| self.npt.replace(work, &content, linear.range, 0))
-            } else {
-                self.alone(true, |work| self.npt.map(work, &content, linear.range))
-            }
+            let extents = [axas_extent_t { hpa, size }];
+            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE)?;
+            let content = linear.content;
+            self.alone(true, |work| {
+                if linear.replaces {
+                    self.npt.replace(work, &content, linear.range, 0)
+                } else {
+                    self.npt.map(work, &content, linear.range)
+                }
+            })
         })
     }
 
@@ -105,9 +100,11 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let linear = self.linear::<F>(gpa, hpa, size, flags, MapOptions::empty())?;
-            let content = linear.content();
-            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, &content, rest, budget), |work, part| self.npt.map(work, &content, part))
+            let extents = [axas_extent_t { hpa, size }];
+            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::empty())?;
+            let content = linear.content;
+            let largest = content.largest().min(self.npt.levels);
+            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget), |work, part| self.npt.map(work, &content, part))
         })
     }
 
@@ -118,23 +115,9 @@ impl AddressSpace {
         extents: &[axas_extent_t],
         flags: axas_flags_t,
     ) -> Result<()> {
-        let size = extents.iter().fold(0, |sum: u64, extent| sum.saturating_add(extent.size));
         with_space_format!(self.npt.format, F => {
-            let flags = MapFlags::parse(flags, PAGE_SIZES)?;
-            let template = Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, false)?;
-            for extent in extents {
-                extent.hpa.checked_add(extent.size).ok_or(Error::InvalidInput)?;
-                if !is_page_aligned(extent.hpa | extent.size) || extent.size == 0 {
-                    return Err(Error::InvalidInput);
-                }
-            }
-            let range = self.checked_range(gpa, size)?;
-            for extent in extents {
-                self.check_width(extent.hpa, extent.size)?;
-            }
-            let most = self.largest_leaf::<F>(flags);
-            let content = Content::frames(template, range.start, extents, most);
-            self.alone(true, |work| self.npt.map(work, &content, range))
+            let linear = self.linear::<F>(gpa, extents, flags, MapOptions::empty())?;
+            self.alone(true, |work| self.npt.map(work, &linear.content, linear.range))
         })
     }
 
@@ -142,27 +125,24 @@ impl AddressSpace {
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE)?;
-            let content = lazy.content::<F>();
+            let entry = Entry::<F>::reserved(lazy.reservation);
+            let content = Content::same(entry);
             let populates = lazy.options.contains(MapOptions::POPULATE);
             if lazy.options.contains(MapOptions::REPLACE) {
-                if populates {
-                    self.alone(true, |work| {
-                        let outcome = self.npt.replace_populated(
-                            work,
-                            &content,
-                            lazy.reservation,
-                            lazy.range,
-                        );
-                        work.give_pages_back(&self.npt);
-                        outcome
-                    })
-                } else {
-                    self.alone(true, |work| self.npt.replace(work, &content, lazy.range, 0))
+                if !populates {
+                    return self.replace_same(lazy.range, entry);
                 }
+                self.alone(true, |work| {
+                    let npt = &self.npt;
+                    let (reservation, range) = (lazy.reservation, lazy.range);
+                    let outcome = npt.replace_populated(work, &content, reservation, range);
+                    work.give_pages_back(npt);
+                    outcome
+                })
             } else if populates {
                 self.alone(true, |work| self.npt.map_populated(work, &content, lazy.range))
             } else {
-                self.alone(true, |work| self.npt.map(work, &content, lazy.range))
+                self.map_same(lazy.range, entry)
             }
         })
     }
@@ -178,22 +158,29 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::empty())?;
             let content = lazy.content::<F>();
-            let npt = &self.npt;
-            if lazy.options.contains(MapOptions::POPULATE) {
-                let largest = Level::new(lazy.reservation.largest);
-                self.in_slices(lazy.range, slices, |work, rest, budget| npt.reach_populated(work, &content, largest, rest, budget), |work, part| npt.map_populated(work, &content, part))
-            } else {
-                self.in_slices(lazy.range, slices, |work, rest, budget| npt.reach_map(work, &content, rest, budget), |work, part| npt.map(work, &content, part))
-            }
+            let populates = lazy.options.contains(MapOptions::POPULATE);
+            let largest =
+                if populates { Level::new(lazy.reservation.largest) } else { self.npt.levels };
+            self.in_slices(
+                lazy.range,
+                slices,
+                |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget),
+                |work, part| {
+                    if populates {
+                        self.npt.map_populated(work, &content, part)
+                    } else {
+                        self.npt.map(work, &content, part)
+                    }
+                },
+            )
         })
     }
 
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let content = trap::<F>(cookie)?;
-            let range = self.checked_range(gpa, size)?;
-            self.alone(true, |work| self.npt.map(work, &content, range))
+            let entry = trap::<F>(cookie)?;
+            self.map_same(self.checked_range(gpa, size)?, entry)
         })
     }
 
@@ -208,9 +195,8 @@ impl AddressSpace {
         match flags {
             0 => self.map_trap(gpa, size, cookie),
             AXAS_REPLACE => with_space_format!(self.npt.format, F => {
-                let content = trap::<F>(cookie)?;
-                let range = self.checked_range(gpa, size)?;
-                self.alone(true, |work| self.npt.replace(work, &content, range, 0))
+                let entry = trap::<F>(cookie)?;
+                self.replace_same(self.checked_range(gpa, size)?, entry)
             }),
             _ => Err(Error::InvalidInput),
         }
@@ -251,7 +237,7 @@ impl AddressSpace {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.unmap::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.unmap::<F>(work, part))
         })
     }
 
@@ -268,7 +254,7 @@ impl AddressSpace {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.collect::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.collect::<F>(work, part))
         })
     }
 
@@ -293,7 +279,7 @@ impl AddressSpace {
             let (to, encoded) = self.permissions::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.protect::<F>(work, part, to, encoded))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.protect::<F>(work, part, to, encoded))
         })
     }
 
@@ -310,7 +296,7 @@ impl AddressSpace {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Frames, budget), |work, part| npt.populate::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Frames, |work, part| npt.populate::<F>(work, part))
         })
     }
 
@@ -327,7 +313,7 @@ impl AddressSpace {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
-            self.in_slices(range, slices, |work, rest, budget| npt.reach::<F>(work, rest, Cost::Entry, budget), |work, part| npt.discard::<F>(work, part))
+            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.discard::<F>(work, part))
         })
     }
 
@@ -347,17 +333,22 @@ impl AddressSpace {
     /// Does something with the lock held alone; tables that were taken for nothing go back at the end.
     #[inline(always)]
     fn alone(&self, may_be_refused: bool, act: impl FnOnce(&mut Work) -> Result<()>) -> Result<()> {
-        let held = self.exclusive(may_be_refused)?;
-        // SAFETY: the guard holds the lock exclusively, and this is the one place where it gives the memory.
-        let outcome = act(unsafe { &mut *self.work.get() });
+        let mut held = self.exclusive(may_be_refused)?;
+        let outcome = act(self.work(&mut held));
         self.leave_alone(held);
         outcome
     }
 
+    /// What the holder of the lock works with.
+    #[inline(always)]
+    fn work<'a>(&'a self, _held: &'a mut Held<'_, ExclusiveGuard<'_>>) -> &'a mut Work {
+        // SAFETY: the lock is held exclusively, and this borrows the proof of it.
+        unsafe { &mut *self.work.get() }
+    }
+
     #[inline(never)]
-    fn leave_alone(&self, _held: Held<'_, ExclusiveGuard<'_>>) {
-        // SAFETY: the lock is held exclusively; what had the memory before is done.
-        unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
+    fn leave_alone(&self, mut held: Held<'_, ExclusiveGuard<'_>>) {
+        self.work(&mut held).stock.give_back(&self.npt);
     }
 
     /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.
@@ -370,13 +361,30 @@ impl AddressSpace {
         act: impl Fn(&mut Work, GpaRange) -> Result<()>,
     ) -> Result<()> {
         let mut slicing = Slicing::new(self, range, slices);
-        while slicing.begin() {
-            let outcome = self.alone(true, |work| {
-                reach(work, slicing.rest, &mut slicing.budget)?;
-                let part = GpaRange::new(slicing.rest.start, slicing.budget.reached);
-                if part.start < part.end { act(work, part) } else { Ok(()) }
-            });
-            slicing.finish(outcome);
+        while let Some(mut held) = slicing.enter() {
+            let work = self.work(&mut held);
+            let mut outcome = reach(work, slicing.rest, &mut slicing.budget);
+            if outcome.is_ok() && slicing.goes_on() {
+                outcome = act(work, slicing.part());
+            }
+            slicing.leave(held, outcome);
+        }
+        slicing.outcome
+    }
+
+    /// As [`AddressSpace::in_slices`], where a slice ends when it has visited as many entries as it may.
+    #[inline(always)]
+    fn in_visits<F: Format>(
+        &self,
+        range: GpaRange,
+        slices: &mut Slices,
+        cost: Cost,
+        act: impl Fn(&mut Work, GpaRange) -> Result<()>,
+    ) -> Result<()> {
+        let mut slicing = Slicing::new(self, range, slices);
+        while let Some(mut held) = slicing.enter_visiting::<F>(cost) {
+            let outcome = act(self.work(&mut held), slicing.part());
+            slicing.leave(held, outcome);
         }
         slicing.outcome
     }
@@ -408,32 +416,45 @@ impl AddressSpace {
         }
     }
 
-    #[inline(always)]
-    fn linear<F: Format>(
-        &self,
-        gpa: u64,
-        hpa: u64,
-        size: u64,
-        flags: axas_flags_t,
-        more_options: MapOptions,
-    ) -> Result<Linear<F>> {
-        let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
-        let template = Entry::leaf_template(flags.attributes, self.npt.features, 1, false)?;
-        if !is_page_aligned(hpa) {
-            return Err(Error::InvalidInput);
-        }
-        let range = self.checked_range(gpa, size)?;
-        self.check_width(hpa, size)?;
-        Ok(Linear {
-            range,
-            extent: [axas_extent_t { hpa, size }],
-            template,
-            most: self.largest_leaf::<F>(flags),
-            replaces: flags.options.contains(MapOptions::REPLACE),
-        })
+    /// Fills an empty range with the same entry.
+    #[inline(never)]
+    fn map_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
+        let content = Content::same(entry);
+        self.alone(true, |work| self.npt.map(work, &content, range))
     }
 
-    #[inline(always)]
+    /// Puts the same entry in the place of whatever is in a range.
+    #[inline(never)]
+    fn replace_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
+        let content = Content::same(entry);
+        self.alone(true, |work| self.npt.replace(work, &content, range, 0))
+    }
+
+    #[inline(never)]
+    fn linear<'a, F: Format>(
+        &self,
+        gpa: u64,
+        extents: &'a [axas_extent_t],
+        flags: axas_flags_t,
+        more_options: MapOptions,
+    ) -> Result<Linear<'a, F>> {
+        let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
+        let template = Entry::leaf_template(flags.attributes, self.npt.features, 1, false)?;
+        let mut size = 0_u64;
+        for extent in extents {
+            let is_aligned = is_page_aligned(extent.hpa | extent.size) && extent.size != 0;
+            if !is_aligned || !self.npt.host.is_in_width(extent.hpa, extent.size) {
+                return Err(Error::InvalidInput);
+            }
+            size = size.saturating_add(extent.size);
+        }
+        let range = self.checked_range(gpa, size)?;
+        let most = self.largest_leaf::<F>(flags);
+        let content = Content::frames(template, range.start, extents, most);
+        Ok(Linear { range, content, replaces: flags.options.contains(MapOptions::REPLACE) })
+    }
+
+    #[inline(never)]
     fn lazy<F: Format>(
         &self,
         gpa: u64,
@@ -444,7 +465,7 @@ impl AddressSpace {
         let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES | more_options;
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
-        F::leaf(flags.attributes, self.npt.features, 1)?;
+        Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
         let largest = if options.contains(MapOptions::HUGE_FRAMES) {
             self.largest_leaf::<F>(flags).get()
         } else {
@@ -471,10 +492,6 @@ impl AddressSpace {
             return Ok(None);
         }
         self.checked_range(gpa, size).map(Some)
-    }
-
-    fn check_width(&self, hpa: u64, size: u64) -> Result<()> {
-        if self.npt.host.is_in_width(hpa, size) { Ok(()) } else { Err(Error::InvalidInput) }
     }
 
     /// The largest level of leaf that flags allow in this space.
@@ -511,19 +528,51 @@ impl<'a> Slicing<'a> {
         Self { space, start: range.start, rest: range, slices, given: 0, budget, outcome }
     }
 
-    /// Whether there is another slice, and how far it may go.
+    /// Enters the space for the next slice, if there is one.
     #[inline(never)]
-    fn begin(&mut self) -> bool {
+    fn enter(&mut self) -> Option<Held<'a, ExclusiveGuard<'a>>> {
+        if self.outcome.is_err() || self.rest.start >= self.rest.end {
+            return None;
+        }
         let most = self.slices.budget;
         let may_yield = self.space.npt.host.may_yield();
         self.given = if may_yield { most.min(POLL_INTERVAL) } else { most };
         self.budget.left = self.given;
-        self.outcome.is_ok() && self.rest.start < self.rest.end
+        let held = self.space.exclusive(true);
+        if held.is_err() {
+            self.outcome = Err(Error::Again);
+        }
+        held.ok()
+    }
+
+    /// As [`Slicing::enter`], up to where the slice ends if it visits entries.
+    #[inline(never)]
+    fn enter_visiting<F: Format>(&mut self, cost: Cost) -> Option<Held<'a, ExclusiveGuard<'a>>> {
+        loop {
+            let mut held = self.enter()?;
+            let (npt, work) = (&self.space.npt, self.space.work(&mut held));
+            let outcome = npt.reach::<F>(work, self.rest, cost, &mut self.budget);
+            if outcome.is_ok() && self.goes_on() {
+                return Some(held);
+            }
+            self.leave(held, outcome);
+        }
+    }
+
+    /// Whether the slice has something to do.
+    fn goes_on(&self) -> bool {
+        self.budget.reached > self.rest.start
+    }
+
+    /// The slice.
+    fn part(&self) -> GpaRange {
+        GpaRange::new(self.rest.start, self.budget.reached)
     }
 
     /// A slice is done; the next may follow, if there is no error.
     #[inline(never)]
-    fn finish(&mut self, outcome: Result<()>) {
+    fn leave(&mut self, held: Held<'_, ExclusiveGuard<'_>>, outcome: Result<()>) {
+        self.space.leave_alone(held);
         self.outcome = outcome;
         if outcome.is_err() {
             return;
@@ -540,9 +589,9 @@ impl<'a> Slicing<'a> {
     }
 }
 
-fn trap<F: Format>(cookie: u64) -> Result<Content<'static, F>> {
+fn trap<F: Format>(cookie: u64) -> Result<Entry<F>> {
     let cookie = u32::try_from(cookie).map_err(|_| Error::Unsupported)?;
-    Ok(Content::same(Entry::trap(cookie)))
+    Ok(Entry::trap(cookie))
 }
 
 /// The largest level of leaf that flags allow of those that a format has, in a space whose executable pages

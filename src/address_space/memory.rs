@@ -74,6 +74,7 @@ enum Visited {
 impl AddressSpace {
     /// Calls `visit` with one chunk after the other of `[gpa, gpa + len)`, until it says no; `done` tells how
     /// many bytes were visited, whatever the result.
+    #[inline(never)]
     pub fn for_each_chunk(
         &self,
         gpa: u64,
@@ -93,20 +94,6 @@ impl AddressSpace {
             }
         }
         Ok(())
-    }
-
-    /// Calls `visit` with `bytes` bytes that lie in one page.
-    pub fn visit_within_page(
-        &self,
-        gpa: u64,
-        bytes: u64,
-        access: Access,
-        visit: &mut Visit<'_>,
-    ) -> Result<()> {
-        if !self.npt.range.contains(Gpa::new(gpa)) {
-            return Err(Error::InvalidInput);
-        }
-        self.visit_next(gpa, bytes, access, &mut 0, visit).map(|_| ())
     }
 
     /// Visits the chunk at an address, takes it in first if need be; whether to go on. While a fault is

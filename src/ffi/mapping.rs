@@ -360,6 +360,16 @@ pub unsafe extern "C" fn axas_collect(
     told("axas_collect", [gpa, size], outcome)
 }
 
+/// The space of a call in slices that has done nothing yet.
+///
+/// # Safety
+/// The handle is null or live; `done` is null or valid for a write.
+#[inline(never)]
+unsafe fn sliced<'a>(space: *mut axas_t, done: *mut u64) -> Option<&'a AddressSpace> {
+    // SAFETY: 1. `done` is null or valid for a write; 2. the handle is null or live.
+    unsafe { put(done, 0).and_then(|()| self::space(space)).ok() }
+}
+
 /// Runs the budgeted form of a call.
 ///
 /// # Safety
@@ -375,12 +385,15 @@ unsafe fn some<const N: usize>(
 ) -> axas_status_t {
     let mut slices = Slices { budget, done: 0 };
     // SAFETY: 1. `done` is null or valid for a write; 2. the handle is null or live.
-    let outcome =
-        unsafe { put(done, 0) }.and_then(|()| unsafe { self::space(space) }).and_then(|space| {
+    let outcome = match unsafe { sliced(space, done) } {
+        Some(space) => {
             let outcome = call(space, &mut slices);
-            // SAFETY: as above.
-            outcome.and(unsafe { put(done, slices.done) })
-        });
+            // SAFETY: as above; not null, aligned.
+            unsafe { done.write(slices.done) };
+            outcome
+        }
+        None => Err(Error::InvalidInput),
+    };
     // What is left of the budget, which is in memory anyway: each argument that has to survive the call
     // costs stack.
     told(name, arguments(slices.budget), outcome)

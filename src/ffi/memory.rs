@@ -287,7 +287,9 @@ unsafe fn transfer(from: *mut u8, to: *mut u8, bytes: usize) {
 /// # Safety
 /// The handle is null or live; `value` is null or has `bytes` bytes and their alignment, and may be written if
 /// the guest's memory is read.
-unsafe fn single<const WRITES: bool>(
+#[inline(never)]
+unsafe fn single(
+    writes: bool,
     handle: *const axas_t,
     gpa: u64,
     access: u32,
@@ -296,7 +298,7 @@ unsafe fn single<const WRITES: bool>(
 ) -> axas_status_t {
     let is_aligned = move |address: u64| address & (bytes as u64).wrapping_sub(1) == 0;
     let given = match is_usable(value, bytes) {
-        true if WRITES => Access::filling(access),
+        true if writes => Access::filling(access),
         true => Access::new(Permissions::READ, access),
         false => Err(Error::InvalidInput),
     };
@@ -304,16 +306,16 @@ unsafe fn single<const WRITES: bool>(
     let checked = given.and_then(|access| unsafe { Ok((space(handle)?, access)) });
     let (space, checked_access) = match checked {
         Ok(checked) => checked,
-        Err(error) => return refused(name::<WRITES>(bytes), [gpa, access.into()], error),
+        Err(error) => return refused(name(writes, bytes), [gpa, access.into()], error),
     };
     let outcome = if is_aligned(gpa) {
-        space.visit_within_page(gpa, bytes as u64, checked_access, &mut move |chunk| {
+        space.for_each_chunk(gpa, bytes as u64, checked_access, &mut 0, &mut move |chunk| {
             let host = chunk.host();
             // A host whose pointers do not keep the alignment of physical addresses broke its promise.
             if !is_aligned(host.addr() as u64) {
                 return Err(Error::BadState);
             }
-            let (from, to) = if WRITES { (value, host) } else { (host, value) };
+            let (from, to) = if writes { (value, host) } else { (host, value) };
             // SAFETY: 1. the chunk may be accessed while it is visited, its alignment is checked; 2. so may the
             // value, by the caller's promise.
             unsafe { transfer(from, to, bytes) };
@@ -324,7 +326,7 @@ unsafe fn single<const WRITES: bool>(
     };
     match outcome {
         Ok(()) => AXAS_OK,
-        Err(error) => missed(name::<WRITES>(bytes), [gpa, access.into()], error),
+        Err(error) => missed(name(writes, bytes), [gpa, access.into()], error),
     }
 }
 
@@ -335,8 +337,8 @@ fn is_usable(value: *mut u8, bytes: usize) -> bool {
 
 /// The function that makes an access of so many bytes.
 #[cold]
-fn name<const WRITES: bool>(bytes: usize) -> &'static str {
-    match (WRITES, bytes) {
+fn name(writes: bool, bytes: usize) -> &'static str {
+    match (writes, bytes) {
         (false, 1) => "axas_read_u8",
         (false, 2) => "axas_read_u16",
         (false, 4) => "axas_read_u32",
@@ -357,7 +359,7 @@ unsafe fn read_scalar<T>(
     value: *mut T,
 ) -> axas_status_t {
     // SAFETY: 1. the handle is null or live; 2. `value` is null or valid for a write.
-    unsafe { single::<false>(handle, gpa, access, value.cast(), size_of::<T>()) }
+    unsafe { single(false, handle, gpa, access, value.cast(), size_of::<T>()) }
 }
 
 /// # Safety
@@ -370,7 +372,7 @@ unsafe fn write_scalar<T>(
 ) -> axas_status_t {
     let place = (&raw mut value).cast();
     // SAFETY: 1. the handle is null or live; 2. the place is aligned and readable.
-    unsafe { single::<true>(handle, gpa, access, place, size_of::<T>()) }
+    unsafe { single(true, handle, gpa, access, place, size_of::<T>()) }
 }
 
 /// Reads 8 bits of a guest's memory in one single access.

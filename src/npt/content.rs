@@ -50,15 +50,13 @@ impl<'a, F: Format> Content<'a, F> {
     /// Host address less guest address, mod 2^64, of the frames of the first part, if frames go into the range.
     #[inline(always)]
     pub(super) fn distance(&self) -> Option<u64> {
-        self.has_frames().then(|| self.pieces().at(self.start).distance)
+        self.has_frames().then(|| self.start.distance_to(self.first_frame()))
     }
 
-    /// Whether a frame that a leaf of a level maps is one of those that go into a range.
+    /// The first of the frames that go into the range.
     #[inline(always)]
-    pub(super) fn meets(&self, range: GpaRange, frame: Hpa, level: Level) -> bool {
-        let first = range.start.at_distance(self.pieces().at(self.start).distance).bits();
-        let frame = frame.bits();
-        frame.wrapping_sub(first) < range.size() || first.wrapping_sub(frame) < level.size()
+    pub(super) fn first_frame(&self) -> Hpa {
+        self.extents.first().map_or(Hpa::new(0), |extent| Hpa::new(extent.hpa))
     }
 
     /// Whether frames of the host go into the range.
@@ -69,8 +67,11 @@ impl<'a, F: Format> Content<'a, F> {
 
     /// The largest level of what is written in the first part.
     #[inline(always)]
-    pub(super) fn largest(&self) -> Level {
-        self.pieces().at(self.start).largest
+    pub(crate) fn largest(&self) -> Level {
+        match self.distance() {
+            Some(distance) => Level::dividing(distance, self.most),
+            None => self.most,
+        }
     }
 
     /// The entry at an address in a table of a level.

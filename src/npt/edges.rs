@@ -68,9 +68,10 @@ impl Edges {
         if arm == Arm::Right { self.right_low } else { self.left_low }
     }
 
-    /// The part of the range in the entries of an edge table up to the fork that no lower edge table covers.
-    #[inline(always)]
-    pub(super) fn part(&self, arm: Arm, level: Level) -> Option<GpaRange> {
+    /// The part of the range in the entries of an edge table up to the fork that no lower edge table covers; it
+    /// may be empty.
+    #[inline(never)]
+    pub(super) fn part(&self, arm: Arm, level: Level) -> GpaRange {
         let GpaRange { start, end } = self.range;
         let first = if arm == Arm::Right {
             self.range.last().base(level.up())
@@ -86,13 +87,14 @@ impl Edges {
         } else {
             self.range.last().base(level)
         };
-        if first < behind { Some(GpaRange::new(first, behind)) } else { None }
+        GpaRange::new(first, first.max(behind))
     }
 
     /// The entries of that part.
     #[inline(always)]
     pub(super) fn span(&self, arm: Arm, level: Level) -> Option<Span> {
-        self.part(arm, level).map(|part| part.span(level))
+        let part = self.part(arm, level);
+        if part.is_empty() { None } else { Some(part.span(level)) }
     }
 
     /// The first edge table in the order of addresses.

@@ -154,6 +154,7 @@ impl<F: Format> Entry<F> {
     }
 
     /// A leaf without its address, young and dirty.
+    #[inline(always)]
     pub fn leaf_template(
         attributes: Attributes,
         features: Features,
@@ -161,7 +162,14 @@ impl<F: Format> Entry<F> {
         owned: bool,
     ) -> crate::error::Result<Self> {
         let owned = if owned { F::OWNED } else { 0 };
-        Ok(Self::from_word(F::leaf(attributes, features, level)? | owned))
+        let word = Self::leaf_word(attributes, features, level);
+        word.map(|word| Self::from_word(word | owned)).ok_or(crate::error::Error::Unsupported)
+    }
+
+    /// A leaf, in registers; none if the format cannot say the attributes.
+    #[inline(never)]
+    fn leaf_word(attributes: Attributes, features: Features, level: u32) -> Option<u64> {
+        F::leaf(attributes, features, level).ok()
     }
 
     /// A leaf template of level 1 as one of `level`.
@@ -378,6 +386,12 @@ impl<F: Format> Entry<F> {
                 F::invalid_kind(self.word),
                 InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Mark
             )
+    }
+
+    /// The kind of an invalid entry; none of a valid one.
+    #[inline(always)]
+    pub(super) fn kind(self) -> Option<InvalidKind> {
+        if F::is_valid(self.word) { None } else { Some(F::invalid_kind(self.word)) }
     }
 
     /// Whether the entry is empty.

@@ -84,32 +84,29 @@ impl Fault<'_> {
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
     ) -> Result<Prepared> {
-        let large = if level > Level::PAGE { self.take_guest(level).ok() } else { None };
-        let frame = match large {
-            Some(frame) => frame,
-            None => self.take_guest(Level::PAGE)?,
-        };
-        match self.npt.fill_taken::<F>(frame, attributes, filling) {
-            Ok(bytes) => {
-                *done = done.wrapping_add(bytes);
-                Ok(Prepared::new(frame, attributes))
-            }
-            Err(error) => {
-                self.give_guest(frame);
-                Err(error)
-            }
+        let mut taken = self.take_guest(level);
+        if taken.is_err() && level > Level::PAGE {
+            taken = self.take_guest(Level::PAGE);
         }
+        let frame = taken?;
+        let filled = self.npt.fill_taken::<F>(frame, attributes, filling, done);
+        if filled.is_err() {
+            self.give_guest(frame);
+        }
+        filled.map(|()| Prepared::new(frame, attributes))
     }
 }
 
 impl NestedPageTable {
-    /// Writes to a frame that was taken what is to be written there; how many bytes.
+    /// Writes to a frame that was taken what is to be written there, and adds its bytes to `done`.
+    #[inline(never)]
     fn fill_taken<F: Format>(
         &self,
         frame: Frame,
         attributes: Attributes,
         filling: &mut Filling<'_, '_>,
-    ) -> Result<u64> {
+        done: &mut u64,
+    ) -> Result<()> {
         let (gpa, level) = (filling.start, frame.level);
         let bytes = filling.end.min(gpa.end(level)).minus(gpa);
         let zeroes = self.zeroes_frames;
@@ -122,7 +119,8 @@ impl NestedPageTable {
         if cleans_frame {
             self.host.clean_frame(frame.address, level.order())?;
         }
-        Ok(bytes)
+        *done = done.wrapping_add(bytes);
+        Ok(())
     }
 
     /// Writes to a frame, from a host-physical address on, by as many windows as the host wants.

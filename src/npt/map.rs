@@ -5,7 +5,7 @@ use super::NestedPageTable;
 use super::arch::Format;
 use super::content::{Content, Pieces};
 use super::edges::Edges;
-use super::entry::Entry;
+use super::entry::{Entry, Way};
 use super::stock::Stock;
 use super::table::Broken;
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
@@ -74,7 +74,8 @@ impl NestedPageTable {
                 .ok_or(Error::BadState)?;
             let mut place = Some(edges.first());
             while let Some((arm, level)) = place {
-                if let Some(part) = edges.part(arm, level) {
+                let part = edges.part(arm, level);
+                if !part.is_empty() {
                     let (page, span) = (edges.page(arm, level), part.span(level));
                     if !self.is_empty::<F>(page, level, span).ok_or(Error::BadState)? {
                         return Err(Error::AlreadyExists);
@@ -92,8 +93,11 @@ impl NestedPageTable {
     }
 
     fn has_table<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Result<bool> {
-        let first = self.first_table::<F>(page, level, span, &Broken::NONE);
-        first.map(|first| first.is_some()).ok_or(Error::BadState)
+        match self.first_table::<F>(page, level, span, &Broken::NONE, &mut Index::FIRST) {
+            Way::Down(_) => Ok(true),
+            Way::Ends => Ok(false),
+            Way::Corrupt => Err(Error::BadState),
+        }
     }
 
     /// Fills a range in which no entry is occupied.
@@ -115,7 +119,8 @@ impl NestedPageTable {
             at = edges.range.end;
             let mut place = Some(edges.first());
             while let Some((arm, level)) = place {
-                if let Some(part) = edges.part(arm, level) {
+                let part = edges.part(arm, level);
+                if !part.is_empty() {
                     path.set(level, edges.page(arm, level));
                     self.put(path, stock, content, &mut pieces, level, part)?;
                     let span = part.span(level);

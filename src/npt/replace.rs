@@ -18,8 +18,10 @@ use super::units::{Gpa, GpaRange, Level, Span};
 use super::unmap::Dying;
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
+use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
+use crate::sync::Ordering;
 
 impl NestedPageTable {
     /// Puts a content in the place of whatever is in a range; `spare` tables are taken besides.
@@ -71,51 +73,52 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<u64> {
+        let sweep = &mut work.sweep;
         let mut pieces = content.pieces();
         let mut tables = 0_u64;
         // Up to here a larger entry takes the place of tables.
         let mut covered = range.start;
-        work.sweep.begin(self, range);
+        sweep.begin(self, range);
         loop {
-            let step = work.sweep.step::<F>(self, &Broken::NONE).ok_or(Error::BadState)?;
-            let run = work.sweep.run;
+            let step = sweep.step::<F>(self, &Broken::NONE).ok_or(Error::BadState)?;
+            let Run { level, gpa, .. } = sweep.run;
             match step {
                 Step::End => return Ok(tables),
                 Step::Table(table) => {
-                    if run.gpa >= covered && pieces.covers(range, run.gpa, run.level) {
-                        covered = run.gpa.end(run.level);
+                    if gpa >= covered && pieces.covers(range, gpa, level) {
+                        covered = gpa.end(level);
                     }
-                    work.sweep.enter(self, run.gpa, table).ok_or(Error::BadState)?;
+                    sweep.enter(self, gpa, table).ok_or(Error::BadState)?;
                 }
                 Step::Entries => {
-                    if content.has_frames()
-                        && self.has_owned_of(&run, content, range).ok_or(Error::BadState)?
-                    {
-                        return Err(Error::InvalidInput);
+                    if content.has_frames() {
+                        self.check_owned_of(&sweep.run, content, range)?;
                     }
-                    if run.gpa >= covered {
-                        let part = GpaRange::new(run.gpa, range.end.min(work.sweep.gpa()));
-                        tables = tables.saturating_add(content.tables(run.level, part));
+                    if gpa >= covered {
+                        let part = GpaRange::new(gpa, range.end.min(sweep.gpa()));
+                        tables = tables.saturating_add(content.tables(level, part));
                     }
                 }
             }
         }
     }
 
-    /// Whether a run has a frame of the library that is one of those which are to be mapped.
-    fn has_owned_of<F: Format>(
+    /// That a run has no frame of the library that is one of those which are to be mapped.
+    #[inline(never)]
+    fn check_owned_of<F: Format>(
         &self,
         run: &Run,
         content: &Content<'_, F>,
         range: GpaRange,
-    ) -> Option<bool> {
+    ) -> Result<()> {
+        let (first, size) = (content.first_frame(), run.level.size());
         let mut is_one = false;
-        Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
-            is_one |= entry.is_hardware_visible()
-                && entry.is_owned()
-                && content.meets(range, entry.address(), run.level);
+        Table::<F>::reach(self, run.page).ok_or(Error::BadState)?.for_each(run.span, |entry| {
+            let distance = entry.address().bits().wrapping_sub(first.bits());
+            let meets = distance < range.size() || distance.wrapping_neg() < size;
+            is_one |= entry.is_hardware_visible() && entry.is_owned() && meets;
         });
-        Some(is_one)
+        if is_one { Err(Error::InvalidInput) } else { Ok(()) }
     }
 
     /// Makes dead what hardware may hold, where it changes.
@@ -190,18 +193,12 @@ impl NestedPageTable {
     ) -> Option<()> {
         let mut pieces = content.pieces();
         work.sweep.begin(self, range);
-        loop {
-            let step = work.sweep.step::<F>(self, &Broken::NONE)?;
+        while work.sweep.next::<F>(self, &Broken::NONE)? {
             let run = work.sweep.run;
-            match step {
-                Step::End => return Some(()),
-                Step::Table(table) => work.sweep.enter(self, run.gpa, table)?,
-                Step::Entries => {
-                    let part = GpaRange::new(run.gpa, range.end.min(work.sweep.gpa()));
-                    self.make_run(work, content, &mut pieces, &run, part)?;
-                }
-            }
+            let part = GpaRange::new(run.gpa, range.end.min(work.sweep.gpa()));
+            self.make_run(work, content, &mut pieces, &run, part)?;
         }
+        Some(())
     }
 
     /// Replaces the entries of a run.
@@ -251,19 +248,15 @@ impl NestedPageTable {
         if !first.is_settled() {
             return Some((Span::one(span.first), first));
         }
-        let is_absent = first.is_empty();
-        let is_leaf = first.is_hardware_visible();
-        let mut last = span.first;
-        for index in span.behind(span.first).into_iter().flat_map(Span::indices) {
-            let entry = table.load(index);
-            if !entry.is_settled()
-                || (entry.is_empty(), entry.is_hardware_visible()) != (is_absent, is_leaf)
-            {
+        let kind = first.kind();
+        let mut alike = 0_u64;
+        for slot in table.slots(span) {
+            if Entry::<F>::from_word(slot.load(Ordering::Relaxed)).kind() != kind {
                 break;
             }
-            last = index;
+            alike = alike.wrapping_add(1);
         }
-        Some((Span::new(span.first, last), first))
+        Some((Span::of(span.first, alike), first))
     }
 
     /// Gives back what replaced entries named, or counts them where they are new.

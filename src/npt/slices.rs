@@ -52,24 +52,10 @@ fn reach_filling(range: GpaRange, most: Level, budget: &mut Budget) -> Gpa {
 }
 
 impl NestedPageTable {
-    /// Where a slice of a map ends. All of the rest is looked at, so that an overlap stops it before it
+    /// Where a slice of a map ends that writes entries, or takes frames, up to a level. All of the rest is looked at, so that an overlap stops it before it
     /// begins.
     #[inline(never)]
     pub(crate) fn reach_map<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        range: GpaRange,
-        budget: &mut Budget,
-    ) -> Result<()> {
-        self.survey(&mut work.edges, content, range)?;
-        budget.reached = reach_filling(range, content.largest().min(self.levels), budget);
-        Ok(())
-    }
-
-    /// Where a slice of a map ends that takes frames up to a level.
-    #[inline(never)]
-    pub(crate) fn reach_populated<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,

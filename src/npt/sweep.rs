@@ -3,6 +3,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
+use super::entry::Way;
 use super::table::Broken;
 use super::units::{Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
 
@@ -108,20 +109,22 @@ impl Sweep {
         let page = if level == npt.levels { npt.root_page::<F>(gpa) } else { self.path.get(level) };
         let part = GpaRange::new(gpa, self.end.min(gpa.end(level.up())));
         let mut span = part.span(level);
-        let first = if level > Level::PAGE {
-            npt.first_table::<F>(page, level, span, broken)?
-        } else {
-            None
-        };
         let mut next = part.end;
-        if let Some((index, table)) = first {
-            if index == span.first {
-                self.run = Run { page, level, span: Span::one(index), gpa };
-                return Some(Step::Table(table));
+        if level > Level::PAGE {
+            let mut index = span.first;
+            match npt.first_table::<F>(page, level, span, broken, &mut index) {
+                Way::Down(table) if index == span.first => {
+                    self.run = Run { page, level, span: Span::one(index), gpa };
+                    return Some(Step::Table(table));
+                }
+                Way::Down(_) => {
+                    span = Span::new(span.first, index.previous()?);
+                    let bytes = (span.count() as u64).wrapping_shl(level.shift());
+                    next = gpa.base(level).plus(bytes);
+                }
+                Way::Ends => {}
+                Way::Corrupt => return None,
             }
-            span = Span::new(span.first, index.previous()?);
-            let bytes = (span.count() as u64).wrapping_shl(level.shift());
-            next = gpa.base(level).plus(bytes);
         }
         self.run = Run { page, level, span, gpa };
         self.go_on_at(npt, next);

@@ -376,8 +376,8 @@ impl NestedPageTable {
         Some(count)
     }
 
-    /// The first entry of a span that leads to a table, and that table's page; none if the span has no such
-    /// entry.
+    /// The way from the first entry of a span that leads to a table, which `found` is set to; it ends if the span
+    /// has no such entry.
     #[inline(never)]
     pub(super) fn first_table<F: Format>(
         &self,
@@ -385,22 +385,22 @@ impl NestedPageTable {
         level: Level,
         span: Span,
         broken: &Broken,
-    ) -> Option<Option<(Index, Hpa)>> {
-        let table = Table::<F>::reach(self, page)?;
+        found: &mut Index,
+    ) -> Way {
+        let Some(table) = Table::<F>::reach(self, page) else { return Way::Corrupt };
         let mut rest = Some(span);
         while let Some(index) = rest.and_then(|span| table.first_not_empty(span)) {
-            match table.load_acquire(index).way(level.get()) {
-                Way::Down(below) => return Some(Some((index, below))),
-                Way::Ends => {
-                    if let Some(below) = broken.table_at(page, index) {
-                        return Some(Some((index, below)));
-                    }
-                }
-                Way::Corrupt => return None,
+            let way = match table.load_acquire(index).way(level.get()) {
+                Way::Ends => broken.table_at(page, index).map_or(Way::Ends, Way::Down),
+                way => way,
+            };
+            if way != Way::Ends {
+                *found = index;
+                return way;
             }
             rest = span.behind(index);
         }
-        Some(None)
+        Way::Ends
     }
 }
 

@@ -199,6 +199,12 @@ impl GpaRange {
         Self { start, end }
     }
 
+    /// Whether nothing is in it.
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.start >= self.end
+    }
+
     /// Its bytes.
     #[inline(always)]
     pub(crate) const fn size(self) -> u64 {
