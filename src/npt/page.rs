@@ -4,7 +4,7 @@
 //! A function that says none has changed nothing: the caller takes the way for ranges.
 
 use super::NestedPageTable;
-use super::arch::Format;
+use super::arch::{Features, Format};
 use super::entry::{Entry, Way};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
@@ -230,7 +230,8 @@ impl NestedPageTable {
         } else if !is_owned && self.host.wants_released() {
             return None;
         }
-        if F::breaks_before_make(self.features) {
+        // Level 2 of FEAT_BBM allows another size of entries, not another address.
+        if F::breaks_before_make(Features(0)) {
             slot.store(Entry::<F>::busy().word(), Ordering::Release);
             self.flush_page::<F>(gpa);
             slot.store(leaf.word(), Ordering::Release);
