@@ -66,13 +66,15 @@ impl AddressSpace {
     fn map_linear_range(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let extents = [axas_extent_t { hpa, size }];
-            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE)?;
-            let content = linear.content;
+            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE);
+            // By reference: a move is a copy on the stack.
+            let linear = linear.as_ref().map_err(|error| *error)?;
+            let content = &linear.content;
             self.alone(true, |work| {
                 if linear.replaces {
-                    self.npt.replace(work, &content, linear.range, 0)
+                    self.npt.replace(work, content, linear.range, 0)
                 } else {
-                    self.npt.map(work, &content, linear.range)
+                    self.npt.map(work, content, linear.range)
                 }
             })
         })
@@ -101,10 +103,12 @@ impl AddressSpace {
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let extents = [axas_extent_t { hpa, size }];
-            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::empty())?;
-            let content = linear.content;
+            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::empty());
+            // By reference: a move is a copy on the stack.
+            let linear = linear.as_ref().map_err(|error| *error)?;
+            let content = &linear.content;
             let largest = content.largest().min(self.npt.levels);
-            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget), |work, part| self.npt.map(work, &content, part))
+            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, content, largest, rest, budget), |work, part| self.npt.map(work, content, part))
         })
     }
 
@@ -116,7 +120,9 @@ impl AddressSpace {
         flags: axas_flags_t,
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let linear = self.linear::<F>(gpa, extents, flags, MapOptions::empty())?;
+            let linear = self.linear::<F>(gpa, extents, flags, MapOptions::empty());
+            // By reference: a move is a copy on the stack.
+            let linear = linear.as_ref().map_err(|error| *error)?;
             self.alone(true, |work| self.npt.map(work, &linear.content, linear.range))
         })
     }
@@ -124,7 +130,8 @@ impl AddressSpace {
     /// Maps memory that the library takes from the host.
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE)?;
+            let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE);
+            let lazy = lazy.as_ref().map_err(|error| *error)?;
             let entry = Entry::<F>::reserved(lazy.reservation);
             let content = Content::same(entry);
             let populates = lazy.options.contains(MapOptions::POPULATE);
@@ -156,7 +163,8 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::empty())?;
+            let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::empty());
+            let lazy = lazy.as_ref().map_err(|error| *error)?;
             let content = lazy.content::<F>();
             let populates = lazy.options.contains(MapOptions::POPULATE);
             let largest =
