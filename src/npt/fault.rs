@@ -40,14 +40,7 @@ pub enum Verdict {
     Error = AXAS_FAULT_ERROR,
 }
 
-/// A verdict, and for a resolved fault the level of the leaf that was installed.
-#[derive(Clone, Copy)]
-pub(crate) struct Outcome {
-    pub(crate) verdict: Verdict,
-    pub(crate) level: u32,
-}
-
-/// A frame of the guest's size of leaf.
+/// A guest's frame, for a leaf of a level.
 #[derive(Clone, Copy)]
 pub(super) struct Frame {
     pub(super) address: Hpa,

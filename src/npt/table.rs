@@ -63,11 +63,6 @@ impl Broken {
         entries.rev().find(is_it).map(|entry| entry.table)
     }
 
-    /// Whether a table takes the place of a broken entry.
-    pub(super) fn has_table(&self, table: Hpa) -> bool {
-        self.entries.iter().take(self.count as usize).any(|entry| entry.table == table)
-    }
-
     /// Takes one that is to be made: its table, its place in it, the new table.
     pub(super) fn take(&mut self) -> Option<(Hpa, Index, Hpa)> {
         self.count = self.count.checked_sub(1)?;
