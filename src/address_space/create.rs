@@ -4,8 +4,8 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use super::AddressSpace;
 use super::map::largest_leaf;
+use super::{AddressSpace, NO_FRAME};
 use crate::abi::*;
 use crate::addr::{GuestRange, HostPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
@@ -133,9 +133,9 @@ impl AddressSpace {
             );
         }
         space.npt.host.give(space.npt.root, space.npt.shape.root_order, Purpose::Root);
-        if let Some(handle) = space.handle {
+        if space.handle != NO_FRAME {
             // SAFETY: nobody uses the space any more.
-            unsafe { give_handle(place, handle) };
+            unsafe { give_handle(place, space.handle) };
         }
     }
 
@@ -207,7 +207,7 @@ impl AddressSpace {
             (*npt).shape = plan.shape;
             (&raw mut (*npt).host).copy_from_nonoverlapping(host, 1);
             (*space).options = config.options;
-            (&raw mut (*space).handle).write(handle);
+            (&raw mut (*space).handle).write(handle.unwrap_or(NO_FRAME));
             Work::begin((&raw mut (*space).work).cast());
         }
     }

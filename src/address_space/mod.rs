@@ -17,7 +17,9 @@ pub use create::{config_regs, tables_needed};
 pub use map::Slices;
 pub use memory::Access;
 
-use crate::abi::{AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t};
+use crate::abi::{
+    AXAS_HPA_INVALID, AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t,
+};
 use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Host;
@@ -34,11 +36,14 @@ pub struct AddressSpace {
     lock: Lock,
     /// `AXAS_CALLER_LOCKED` and the values that follow it.
     options: u32,
-    /// The frame that the handle lives in, if it is one of the host's.
-    handle: Option<HostPhysAddr>,
+    /// The frame that the handle lives in if it is one of the host's, else [`NO_FRAME`].
+    handle: HostPhysAddr,
     /// For whoever holds the lock alone.
     work: UnsafeCell<Work>,
 }
+
+/// In the place of a frame: there is none.
+const NO_FRAME: HostPhysAddr = HostPhysAddr::new(AXAS_HPA_INVALID);
 
 /// Bytes of a space with as few lines of its lock as there may be.
 const LEAST_BYTES: usize = size_of::<AddressSpace>() + LEAST_SHARDS * size_of::<Shard>();

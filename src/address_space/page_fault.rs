@@ -20,7 +20,10 @@ impl AddressSpace {
     /// Handles a second-stage fault of a guest.
     pub fn page_fault(&self, gpa: u64, access: axas_flags_t) -> Verdict {
         let verdict = match Permissions::from_bits(access) {
-            Some(access) if !access.is_empty() => self.take_page_in(gpa, access, Prepared::NONE),
+            Some(access) if !access.is_empty() => match self.take_usual_page_in(gpa, access) {
+                Some(verdict) => verdict,
+                None => self.take_page_in(gpa, access, Prepared::NONE),
+            },
             _ => {
                 let refusal = Err(Error::InvalidInput);
                 logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
@@ -40,6 +43,7 @@ impl AddressSpace {
 
     /// As [`AddressSpace::page_fault`]; an empty access is always allowed. A prepared frame is installed,
     /// or goes back.
+    #[inline(never)]
     pub(super) fn take_page_in(
         &self,
         gpa: u64,
@@ -49,9 +53,6 @@ impl AddressSpace {
         let gpa = Gpa::new(gpa);
         if !self.npt.range.contains(gpa) {
             return self.counted(Verdict::Unmapped);
-        }
-        if let Some(verdict) = self.take_usual_page_in(gpa, access, prepared) {
-            return verdict;
         }
         let Some(guard) = self.lock.try_shared() else {
             self.give_back(gpa, prepared);
@@ -72,13 +73,10 @@ impl AddressSpace {
     /// The usual fault: a page of 4 KiB is reserved in a table that is there and can be reached without a window,
     /// and its frame need not be zeroed. None if it is not that.
     #[inline(always)]
-    fn take_usual_page_in(
-        &self,
-        gpa: Gpa,
-        access: Permissions,
-        prepared: Prepared,
-    ) -> Option<Verdict> {
-        if !self.npt.is_plain || self.npt.zeroes_frames || prepared.is_one() {
+    fn take_usual_page_in(&self, gpa: u64, access: Permissions) -> Option<Verdict> {
+        let gpa = Gpa::new(gpa);
+        let is_usual = self.npt.is_plain && !self.npt.zeroes_frames;
+        if !is_usual || !self.npt.range.contains(gpa) {
             return None;
         }
         let guard = self.lock.try_shared()?;

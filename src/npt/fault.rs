@@ -62,11 +62,6 @@ impl Prepared {
         Self(frame.address.bits() | u64::from(payload))
     }
 
-    /// Whether there is a frame.
-    pub(crate) fn is_one(self) -> bool {
-        self.0 != 0
-    }
-
     fn reservation(self) -> Reservation {
         Reservation::from_payload((self.0 & (PAGE_SIZE - 1)) as u16)
     }

@@ -23,31 +23,38 @@ pub(super) struct Survey {
 
 impl NestedPageTable {
     /// Looks that the range is empty, takes all tables that it needs, fills it.
-    #[inline(never)]
+    #[inline(always)] // The steps are not on the stack of each other.
     pub(crate) fn map<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<()> {
-        let Survey { mut tables, has_kept } = self.survey(&mut work.edges, content, range)?;
-        if has_kept {
-            let used = self.count_kept(work, content, range).ok_or(Error::BadState)?;
-            tables = tables.wrapping_sub(used);
-        }
-        work.stock.fill(self, tables)?;
-        if has_kept {
+        if self.prepare_map(work, content, range)? {
             self.drop_covered(work, content, range).ok_or(Error::BadState)?;
         }
         if self.fill_range(work, content, range).is_none() {
             self.undo_map::<F>(work, range);
             return Err(Error::BadState);
         }
-        publish_tables();
-        if content.has_frames() {
-            self.announce::<F>(range);
-        }
         Ok(())
+    }
+
+    /// Looks that the range is empty, and takes all tables that it needs; whether it has kept tables.
+    #[inline(never)]
+    fn prepare_map<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Result<bool> {
+        let Survey { mut tables, has_kept } = self.survey(&mut work.edges, content, range)?;
+        if has_kept {
+            let used = self.count_kept(work, content, range).ok_or(Error::BadState)?;
+            tables = tables.wrapping_sub(used);
+        }
+        work.stock.fill(self, tables)?;
+        Ok(has_kept)
     }
 
     /// Flushes invalid entries that walkers may have cached.
@@ -130,6 +137,10 @@ impl NestedPageTable {
                 }
                 place = edges.after((arm, level));
             }
+        }
+        publish_tables();
+        if content.has_frames() {
+            self.announce::<F>(range);
         }
         Some(())
     }

@@ -211,7 +211,7 @@ impl NestedPageTable {
     #[cold]
     #[inline(never)]
     fn root_register<F: Format>(&self) -> u64 {
-        F::registers(self.root_state()).root_register
+        F::root_register(&self.root_state())
     }
 
     /// Takes the root of a new space, within the quota.
@@ -294,6 +294,10 @@ pub(crate) fn registers(format: FormatId, state: RootState) -> axas_hw_regs_t {
         gpa_bits: shape.gpa_bits,
         pa_bits: shape.pa_bits,
         root_bytes: (PAGE_SIZE as u32).wrapping_shl(shape.root_order),
-        ..with_format!(format, F => Ok(F::registers(state))).unwrap_or_default()
+        ..with_format!(format, F => {
+            let root_register = F::root_register(&state);
+            Ok(axas_hw_regs_t { root_register, ..F::registers(state) })
+        })
+        .unwrap_or_default()
     }
 }

@@ -74,7 +74,7 @@ impl NestedPageTable {
     }
 
     /// Fills an empty range with reservations, and takes frames for them: both or nothing.
-    #[inline(never)]
+    #[inline(always)] // As `map`.
     pub(crate) fn map_populated<F: Format>(
         &self,
         work: &mut Work,
@@ -134,27 +134,27 @@ impl NestedPageTable {
     }
 
     /// What the entries say that point to edge tables of the occupancy of these.
-    fn edge_counts<F: Format>(&self, edges: &Edges) -> [u64; 8] {
+    fn edge_counts<F: Format>(&self, edges: &Edges) -> [u8; 8] {
         let mut counts = [0; 8];
         let mut place = Some(edges.first());
         for count in &mut counts {
             let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
             let (page, index) = edges.parent(arm, level);
-            *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy);
+            *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy) as u8;
             place = edges.after((arm, level));
         }
         counts
     }
 
     /// Says the same again, of tables that have the same entries again.
-    fn set_edge_counts<F: Format>(&self, edges: &Edges, counts: [u64; 8]) {
+    fn set_edge_counts<F: Format>(&self, edges: &Edges, counts: [u8; 8]) {
         let mut place = Some(edges.first());
         for count in counts {
             let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
             let (page, index) = edges.parent(arm, level);
             if let Some(entry) = self.entry::<F>(page, index) {
                 // Where it cannot be said, less is known.
-                let _ = self.set(page, index, entry.with_occupancy(count));
+                let _ = self.set(page, index, entry.with_occupancy(count.into()));
             }
             place = edges.after((arm, level));
         }

@@ -21,6 +21,16 @@ pub(crate) enum Remains {
     Reservation,
 }
 
+/// What was taken from a table that stays.
+struct Dead<F> {
+    entry: Entry<F>,
+    level: Level,
+    /// The first address that it covered.
+    gpa: Gpa,
+    /// Leaves: how many there are, side by side.
+    count: u64,
+}
+
 /// Entries that are read while a window is open and dealt with after it closed.
 pub(super) type Batch = [u64; 8];
 
@@ -79,7 +89,7 @@ impl Releases {
         let attributes = first.word_without_address();
         if attributes != self.attributes {
             self.attributes = attributes;
-            self.flags = first.attributes(npt.features).flags();
+            self.flags = flags_of(npt, first);
         }
         let size = count.wrapping_shl(level.shift());
         let run = &mut self.run;
@@ -120,6 +130,13 @@ impl Releases {
     }
 }
 
+/// The flags of a leaf.
+#[cold]
+#[inline(never)]
+fn flags_of<F: Format>(npt: &NestedPageTable, leaf: Entry<F>) -> axas_flags_t {
+    leaf.attributes(npt.features).flags()
+}
+
 impl NestedPageTable {
     /// Takes the entries of a range that are dead (or pending, where reservations remain) and gives back what
     /// they name, in the order of addresses. A table that goes has nothing outside of the range, unless it goes
@@ -133,26 +150,41 @@ impl NestedPageTable {
         whole: bool,
     ) -> Option<()> {
         work.sweep.begin(self, range);
-        while work.sweep.next::<F>(self, &Broken::NONE)? {
-            let run = work.sweep.run;
-            let mut rest = Some(run.span);
-            while let Some(span) = rest
-                && let Some((dead, entry)) =
-                    self.take_dead::<F>(run.page, run.level, span, remains)?
-            {
-                let gpa = run.gpa_of(dead.first);
-                let level = run.level;
-                if let State::DeadTable | State::PendingTable = entry.state(level.get()) {
-                    let all = GpaRange::new(gpa, gpa.end(level));
-                    let part = if whole { all } else { range.part(gpa, level) };
-                    self.release_below::<F>(work, entry.address(), level.down(), part)?;
-                } else {
-                    self.release_leaves(work, entry, level, gpa, dead.count() as u64)?;
-                }
-                rest = span.behind(dead.last);
+        work.rest = None;
+        while let Some(dead) = self.next_dead::<F>(work, remains)? {
+            let Dead { entry, level, gpa, count } = dead;
+            if let State::DeadTable | State::PendingTable = entry.state(level.get()) {
+                let all = GpaRange::new(gpa, gpa.end(level));
+                let part = if whole { all } else { range.part(gpa, level) };
+                self.release_below::<F>(work, entry.address(), level.down(), part)?;
+            } else {
+                self.release_leaves(work, entry, level, gpa, count)?;
             }
         }
         Some(())
+    }
+
+    /// Takes what is dead next in a sweep; the work says what is left of the sweep's run.
+    #[inline(always)] // For the stack.
+    fn next_dead<F: Format>(&self, work: &mut Work, remains: Remains) -> Option<Option<Dead<F>>> {
+        loop {
+            let Some(span) = work.rest else {
+                if !work.sweep.next::<F>(self, &Broken::NONE)? {
+                    return Some(None);
+                }
+                work.rest = Some(work.sweep.run.span);
+                continue;
+            };
+            let run = &work.sweep.run;
+            let taken = self.take_dead::<F>(run.page, run.level, span, remains)?;
+            let Some((dead, entry)) = taken else {
+                work.rest = None;
+                continue;
+            };
+            work.rest = span.behind(dead.last);
+            let (level, gpa, count) = (run.level, run.gpa_of(dead.first), dead.count() as u64);
+            return Some(Some(Dead { entry, level, gpa, count }));
+        }
     }
 
     /// Takes the first dead entry of a span, with those behind it that name what follows in host memory; what
@@ -244,7 +276,9 @@ impl NestedPageTable {
                     let bytes = if entry.is_owned() {
                         self.release_pages::<F>(&run, &mut work.batch)?
                     } else {
-                        self.report_pages::<F>(work, &run)?
+                        let pages = self.read_pages::<F>(&run, &mut work.batch)?;
+                        self.report_pages::<F>(work, run.gpa);
+                        pages.wrapping_mul(Level::PAGE.size())
                     };
                     if bytes == 0 {
                         // It was changed since it was read.
@@ -309,39 +343,45 @@ impl NestedPageTable {
         Some(pages.wrapping_mul(Level::PAGE.size()))
     }
 
-    /// Reports linear pages at the beginning of a run of level 1, as many as can be read at a time; how many
-    /// bytes that is.
+    /// Reads linear pages at the beginning of a run of level 1, in runs of their own: the first entry of each, and
+    /// how many there are. As many runs as there is room for, then 0; how many pages that is.
     #[inline(never)]
-    fn report_pages<F: Format>(&self, work: &mut Work, run: &Run) -> Option<u64> {
-        let Work { batch, releases, .. } = work;
+    fn read_pages<F: Format>(&self, run: &Run, batch: &mut Batch) -> Option<u64> {
         let step = F::address_field(Level::PAGE.size());
-        let mut counts = [0_u64; 8];
         let mut pages = 0_u64;
         let table = Table::<F>::open(self, run.page)?;
         let mut slots = table.slots(run.span);
-        for (first, count) in batch.iter_mut().zip(&mut counts) {
+        let (pairs, _) = batch.as_chunks_mut::<2>();
+        for [first, count] in pairs {
+            *count = 0;
             let [slot, behind @ ..] = slots else { break };
             let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
             if !entry.is_linear_leaf(1) {
                 break;
             }
             let followers = following(behind, entry.word().wrapping_add(step), step);
-            *first = entry.word();
-            *count = (followers as u64).wrapping_add(1);
+            (*first, *count) = (entry.word(), (followers as u64).wrapping_add(1));
             pages = pages.wrapping_add(*count);
             slots = behind.get(followers..).unwrap_or(&[]);
         }
         drop(table);
         self.discount_leaves(Level::PAGE, pages);
-        let mut gpa = run.gpa;
-        for (first, count) in batch.iter().zip(counts) {
-            if count == 0 {
+        Some(pages)
+    }
+
+    /// Reports the pages that were read, from an address on.
+    #[inline(never)]
+    fn report_pages<F: Format>(&self, work: &mut Work, gpa: Gpa) {
+        let Work { batch, releases, .. } = work;
+        let mut gpa = gpa;
+        let (pairs, _) = batch.as_chunks::<2>();
+        for [first, count] in pairs {
+            if *count == 0 {
                 break;
             }
-            releases.push(self, Entry::<F>::from_word(*first), Level::PAGE, gpa, count);
+            releases.push(self, Entry::<F>::from_word(*first), Level::PAGE, gpa, *count);
             gpa = gpa.plus(count.wrapping_mul(Level::PAGE.size()));
         }
-        Some(pages.wrapping_mul(Level::PAGE.size()))
     }
 
     /// Goes over the entries of a run that no walker sees to the first that names a table or something to

@@ -25,7 +25,7 @@ use crate::sync::Ordering;
 
 impl NestedPageTable {
     /// Puts a content in the place of whatever is in a range; `spare` tables are taken besides.
-    #[inline(never)]
+    #[inline(always)] // The steps are not on the stack of each other.
     pub(crate) fn replace<F: Format>(
         &self,
         work: &mut Work,
@@ -35,6 +35,24 @@ impl NestedPageTable {
     ) -> Result<()> {
         let tables = self.plan_replacement(work, content, range)?;
         work.stock.fill(self, tables.saturating_add(spare))?;
+        let broken = self.break_whole_range(work, content, range)?;
+        let made = broken.and_then(|()| self.make_range(work, content, range));
+        if made.is_none() {
+            self.give_up_replacement::<F>(work, range);
+        }
+        work.releases.report(&self.host);
+        made.ok_or(Error::BadState)
+    }
+
+    /// Makes both ends of the range boundaries of entries, makes dead what changes, and flushes it. If the cuts
+    /// fail nothing has changed.
+    #[inline(never)]
+    fn break_whole_range<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Result<Option<()>> {
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
@@ -43,16 +61,7 @@ impl NestedPageTable {
         let mended = self.mend::<F>(&mut work.broken);
         publish_tables();
         self.end_generation();
-        let made = broken.and(mended).and_then(|()| self.make_range(work, content, range));
-        if made.is_none() {
-            self.give_up_replacement::<F>(work, range);
-        }
-        work.releases.report(&self.host);
-        publish_tables();
-        if content.has_frames() {
-            self.announce::<F>(range);
-        }
-        made.ok_or(Error::BadState)
+        Ok(broken.and(mended))
     }
 
     /// Empties a range in which a replacement failed, because the host did not reach a table.
@@ -198,11 +207,15 @@ impl NestedPageTable {
             let part = GpaRange::new(run.gpa, range.end.min(work.sweep.gpa()));
             self.make_run(work, content, &mut pieces, &run, part)?;
         }
+        publish_tables();
+        if content.has_frames() {
+            self.announce::<F>(range);
+        }
         Some(())
     }
 
     /// Replaces the entries of a run.
-    #[inline(never)]
+    #[inline(always)] // As `replace`.
     fn make_run<F: Format>(
         &self,
         work: &mut Work,
@@ -217,11 +230,12 @@ impl NestedPageTable {
             let piece = pieces.at(gpa);
             let most = part.end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
             let fits = level <= piece.largest && gpa.is_aligned(level) && most != 0;
+            let mut is_built = true;
             let (first, step, most) = if fits {
                 (content.entry(piece, gpa, level), content.step(level), most)
             } else {
                 let child = part.from(gpa).part(gpa, level);
-                (self.build(work, content, pieces, level.down(), child)?, 0, 1)
+                (self.build(work, content, pieces, level.down(), child, &mut is_built)?, 0, 1)
             };
             let span = Span::of(gpa.index(level), most);
             let (span, old) = self.next_old::<F>(run, span)?;
@@ -231,6 +245,9 @@ impl NestedPageTable {
                 self.count_leaves(level, count);
             }
             self.let_go(work, old, run, span, gpa)?;
+            if !is_built {
+                return None;
+            }
             gpa = gpa.base(level).plus(count.wrapping_shl(level.shift()));
         }
         Some(())
@@ -288,8 +305,9 @@ impl NestedPageTable {
         self.release_below::<F>(work, old.address(), level.down(), all)
     }
 
-    /// A table of a level for a part of the range that no walker sees yet; the entry that points to it.
-    #[inline(never)]
+    /// A table of a level for a part of the range that no walker sees yet; the entry that points to it. What could
+    /// not be built in it is empty.
+    #[inline(always)] // As `replace`.
     fn build<F: Format>(
         &self,
         work: &mut Work,
@@ -297,16 +315,16 @@ impl NestedPageTable {
         pieces: &mut Pieces<'_>,
         level: Level,
         part: GpaRange,
+        is_built: &mut bool,
     ) -> Option<Entry<F>> {
         let table = work.stock.pop(self)?;
         let Work { path, stock, .. } = work;
         path.set(level, table);
-        let filled = self.fill_unseen(table, Entry::<F>::EMPTY);
-        if filled.and_then(|()| self.put(path, stock, content, pieces, level, part)).is_none() {
-            // What was put there are entries without frames of the library.
-            self.release_below::<F>(work, table, level, part)?;
+        if self.fill_unseen(table, Entry::<F>::EMPTY).is_none() {
+            self.give_table(table);
             return None;
         }
+        *is_built = self.put(path, stock, content, pieces, level, part).is_some();
         let count = part.span(level).count() as u64;
         Some(Entry::table(table).with_occupancy(Entry::<F>::occupancy_of(count)))
     }

@@ -130,7 +130,7 @@ impl NestedPageTable {
         self.root_entries.store(entries, Ordering::Relaxed);
     }
 
-    #[inline(never)]
+    #[inline(always)] // The steps are not on the stack of each other.
     fn detach_and_reap<F: Format>(
         &self,
         work: &mut Work,
@@ -211,7 +211,7 @@ impl NestedPageTable {
 
     /// From the edges upward: the right arm, the left one, and on towards the root as long as tables become
     /// empty.
-    #[inline(never)]
+    #[inline(always)] // For the stack.
     fn detach_edges<F: Format>(&self, detachment: &mut Detachment<'_>) -> Option<()> {
         let Edges { fork, .. } = *detachment.edges;
         let mut level = detachment.edges.lowest(Arm::Right);

@@ -9,7 +9,7 @@ use super::split::Cuts;
 use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
-use super::units::{Hpa, Level, PerLevel};
+use super::units::{Hpa, Level, PerLevel, Span};
 
 /// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
 /// broken entries.
@@ -25,6 +25,8 @@ pub(crate) struct Work {
     pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) batch: Batch,
+    /// What is left of a run of the sweep.
+    pub(super) rest: Option<Span>,
 }
 
 impl Work {

@@ -165,11 +165,11 @@ impl Format for AmdNpt {
         if levels == 5 { 57 } else { 48 }
     }
 
+    fn root_register(state: &RootState) -> u64 {
+        state.root
+    }
+
     fn registers(state: RootState) -> axas_hw_regs_t {
-        axas_hw_regs_t {
-            root_register: state.root,
-            required_state: AXAS_NEEDS_EFER_NXE,
-            ..axas_hw_regs_t::default()
-        }
+        axas_hw_regs_t { required_state: AXAS_NEEDS_EFER_NXE, ..axas_hw_regs_t::default() }
     }
 }

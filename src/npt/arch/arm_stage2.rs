@@ -284,6 +284,10 @@ impl Format for ArmStage2 {
         }
     }
 
+    fn root_register(state: &RootState) -> u64 {
+        state.root | u64::from(state.vmid) << VTTBR_VMID_SHIFT
+    }
+
     fn registers(state: RootState) -> axas_hw_regs_t {
         let shape = state.shape;
         let has = |feature, bits| if state.features.has(feature) { bits } else { 0 };
@@ -306,7 +310,6 @@ impl Format for ArmStage2 {
             | has(AXAS_FEATURE_ARM_VMID16, VTCR_VS)
             | has(AXAS_FEATURE_ARM_HAFDBS, VTCR_HA | VTCR_HD);
         axas_hw_regs_t {
-            root_register: state.root | u64::from(state.vmid) << VTTBR_VMID_SHIFT,
             control_register: control,
             required_state: has(AXAS_FEATURE_ARM_FWB, u64::from(AXAS_NEEDS_HCR_FWB)) as u32
                 | has(AXAS_FEATURE_ARM_HAFDBS, u64::from(AXAS_NEEDS_VTCR_HA_HD)) as u32,

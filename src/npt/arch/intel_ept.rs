@@ -194,12 +194,13 @@ impl Format for IntelEpt {
         if levels == 5 { 57 } else { 48 }
     }
 
-    fn registers(state: RootState) -> axas_hw_regs_t {
+    fn root_register(state: &RootState) -> u64 {
         let length = u64::from(state.shape.levels.wrapping_sub(1)) << EPTP_LENGTH_SHIFT;
         let flags = if state.features.has(AXAS_FEATURE_EPT_AD) { EPTP_AD } else { 0 };
-        axas_hw_regs_t {
-            root_register: state.root | EPTP_WRITE_BACK | length | flags,
-            ..axas_hw_regs_t::default()
-        }
+        state.root | EPTP_WRITE_BACK | length | flags
+    }
+
+    fn registers(_state: RootState) -> axas_hw_regs_t {
+        axas_hw_regs_t::default()
     }
 }

@@ -233,8 +233,11 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
         Ok(())
     }
 
-    /// What to load into the hardware.
+    /// What to load into the hardware, but for the root's register.
     fn registers(state: RootState) -> axas_hw_regs_t;
+
+    /// The register that names the root.
+    fn root_register(state: &RootState) -> u64;
 
     /// Whether a live leaf must be invalid and flushed before it becomes a table.
     fn breaks_before_make(features: Features) -> bool {

@@ -191,14 +191,15 @@ impl Format for RiscvGstage {
         if vmid > MAX_VMID { Err(Error::InvalidInput) } else { Ok(()) }
     }
 
-    fn registers(state: RootState) -> axas_hw_regs_t {
+    fn root_register(state: &RootState) -> u64 {
         let mode = u64::from(state.shape.levels.wrapping_add(HGATP_MODE_LESS_LEVELS));
         let page_number = state.root >> 12;
+        mode << HGATP_MODE_SHIFT | u64::from(state.vmid) << HGATP_VMID_SHIFT | page_number
+    }
+
+    fn registers(state: RootState) -> axas_hw_regs_t {
         let has = |feature, bit| if state.features.has(feature) { bit } else { 0 };
         axas_hw_regs_t {
-            root_register: mode << HGATP_MODE_SHIFT
-                | u64::from(state.vmid) << HGATP_VMID_SHIFT
-                | page_number,
             required_state: has(AXAS_FEATURE_RISCV_SVPBMT, AXAS_NEEDS_MENVCFG_PBMTE)
                 | has(AXAS_FEATURE_RISCV_SVADU, AXAS_NEEDS_MENVCFG_ADUE),
             ..axas_hw_regs_t::default()
