@@ -347,9 +347,14 @@ pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Leve
 fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
     let mut expected = first;
     let mut difference = 0;
-    for slot in eight {
-        difference |= slot.load(Ordering::Relaxed) ^ expected;
-        expected = expected.wrapping_add(step);
+    // Not a loop: the compiler unrolls none where it looks for size.
+    macro_rules! look_at {
+        ($($slot:ident)*) => {$(
+            difference |= $slot.load(Ordering::Relaxed) ^ expected;
+            expected = expected.wrapping_add(step);
+        )*};
     }
+    let [a, b, c, d, e, f, g, h] = eight;
+    look_at!(a b c d e f g h);
     (difference == 0).then_some(expected)
 }
