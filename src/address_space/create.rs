@@ -252,12 +252,14 @@ fn handle_of(host: &Host) -> Result<(NonNull<AddressSpace>, HostPhysAddr)> {
 /// Checks everything else that can be checked before the first frame is taken.
 #[inline(never)]
 fn plan_for(config: &axas_config_t, host: &mut Host) -> Result<Plan> {
-    let plan = plan(config)?;
-    if host.flushes_builtin() && !plan.builtin_flush {
-        return Err(Error::Unsupported);
+    let plan = plan(config);
+    if let Ok(plan) = &plan {
+        if host.flushes_builtin() && !plan.builtin_flush {
+            return Err(Error::Unsupported);
+        }
+        host.set_pa_bits(plan.shape.pa_bits);
     }
-    host.set_pa_bits(plan.shape.pa_bits);
-    Ok(plan)
+    plan
 }
 
 fn format(number: u32) -> Result<FormatId> {
@@ -325,10 +327,12 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
 /// What to load into the hardware for a space that does not exist yet: its root is at 0.
 pub fn config_regs(config: &axas_config_t) -> Result<axas_hw_regs_t> {
     check_config(config)?;
-    let Plan { format, shape, features, .. } = plan(config)?;
+    let plan = plan(config);
+    let Plan { format, shape, features, .. } = plan.as_ref().map_err(|error| *error)?;
     let noncoherent_walk = config.options & AXAS_NONCOHERENT_WALK != 0;
+    let (shape, features) = (*shape, *features);
     let state = RootState { root: 0, vmid: config.vmid, shape, features, noncoherent_walk };
-    Ok(registers(format, state))
+    Ok(registers(*format, state))
 }
 
 /// Table frames that a mapping needs in a space of its own, the root's included; never fewer than it
@@ -340,7 +344,8 @@ pub fn tables_needed(
     flags: axas_flags_t,
 ) -> Result<u64> {
     check_config(config)?;
-    let plan = plan(config)?;
+    let plan = plan(config);
+    let plan = plan.as_ref().map_err(|error| *error)?;
     let small_exec = config.options & AXAS_SMALL_EXEC != 0;
     let leaf_level =
         with_format!(plan.format, F => leaf_level_of::<F>(flags, plan.features, small_exec))?;

@@ -60,34 +60,34 @@ impl AddressSpace {
     /// Counters of the space.
     pub fn stats(&self) -> Result<axas_stats_t> {
         let _guard = self.shared()?;
-        Ok(self.count())
+        let mut stats = axas_stats_t::default();
+        self.count(&mut stats);
+        Ok(stats)
     }
 
     /// Adds the counters up, with the lock held.
-    fn count(&self) -> axas_stats_t {
+    #[inline(never)]
+    fn count(&self, stats: &mut axas_stats_t) {
         let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        self.lock.count_verdicts(stats);
         let counters = &self.npt.counts;
         let [small, medium, large] = &counters.leaves;
-        let resolved = self.lock.resolved();
         let huge = self.lock.sum(FaultCounter::Huge);
+        let extra = self.lock.sum(FaultCounter::ExtraAllocated);
+        let flushes = self.lock.sum(FaultCounter::Flushes);
+        let released = self.lock.sum(FaultCounter::Released);
+        let resolved = stats.faults_resolved;
         let single = resolved.wrapping_sub(huge);
         let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
-        let extra = self.lock.sum(FaultCounter::ExtraAllocated);
-        let mut stats = axas_stats_t {
-            table_frames: load(&self.npt.tables),
-            guest_frames: load(&counters.guest).wrapping_add(from_faults),
-            mapped_4k: load(small).wrapping_add(single),
-            mapped_2m: load(medium).wrapping_add(huge),
-            mapped_1g: load(large),
-            tlb_requests: load(&counters.flushes)
-                .wrapping_add(self.lock.sum(FaultCounter::Flushes)),
-            frames_allocated: load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra),
-            frames_released: load(&counters.released)
-                .wrapping_add(self.lock.sum(FaultCounter::Released)),
-            ..axas_stats_t::default()
-        };
-        self.lock.count_verdicts(&mut stats);
-        stats
+        stats.table_frames = load(&self.npt.tables);
+        stats.guest_frames = load(&counters.guest).wrapping_add(from_faults);
+        stats.mapped_4k = load(small).wrapping_add(single);
+        stats.mapped_2m = load(medium).wrapping_add(huge);
+        stats.mapped_1g = load(large);
+        stats.tlb_requests = load(&counters.flushes).wrapping_add(flushes);
+        stats.frames_allocated =
+            load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra);
+        stats.frames_released = load(&counters.released).wrapping_add(released);
     }
 
     /// Whether the tables are what this library wrote and the counters are right.
@@ -107,7 +107,8 @@ impl AddressSpace {
     /// Apart from [`AddressSpace::audit`]: the counters are not on the stack while the tables are walked.
     #[inline(never)]
     fn counts_agree(&self, census: &Census) -> bool {
-        let counted = self.count();
+        let mut counted = axas_stats_t::default();
+        self.count(&mut counted);
         let [small, medium, large] = census.leaves;
         (census.tables, census.guest) == (counted.table_frames, counted.guest_frames)
             && (small, medium, large) == (counted.mapped_4k, counted.mapped_2m, counted.mapped_1g)
