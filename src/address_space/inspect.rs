@@ -161,8 +161,9 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let Found { entry, level } = self.find::<F>(gpa)?;
             let part = self.npt.range.part(gpa, level);
-            let mapping = describe(entry, level.get(), self.npt.features);
-            Ok(axas_mapping_t { gpa: part.start.bits(), size: part.size(), ..mapping })
+            let mut mapping = describe(entry, level.get(), self.npt.features);
+            (mapping.gpa, mapping.size) = (part.start.bits(), part.size());
+            Ok(mapping)
         })
     }
 
@@ -228,15 +229,14 @@ pub(crate) fn describe<F: Format>(
     level: u32,
     features: Features,
 ) -> axas_mapping_t {
-    let nothing = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
+    let mut mapping = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
     match entry.state(level) {
-        State::Leaf => axas_mapping_t {
-            hpa: entry.address().bits(),
-            flags: entry.attributes(features).flags(),
-            state: if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR },
-            level,
-            ..nothing
-        },
+        State::Leaf => {
+            mapping.hpa = entry.address().bits();
+            mapping.flags = entry.attributes(features).flags();
+            mapping.state = if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR };
+            mapping.level = level;
+        }
         State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();
             let options = match reservation.largest {
@@ -244,14 +244,16 @@ pub(crate) fn describe<F: Format>(
                 2 => AXAS_HUGE_FRAMES | AXAS_MAX_2M,
                 _ => AXAS_HUGE_FRAMES,
             };
-            let flags = reservation.attributes.flags() | options;
-            axas_mapping_t { flags, state: AXAS_STATE_RESERVED, ..nothing }
+            mapping.flags = reservation.attributes.flags() | options;
+            mapping.state = AXAS_STATE_RESERVED;
         }
         State::Trap => {
-            axas_mapping_t { cookie: u64::from(entry.cookie()), state: AXAS_STATE_TRAP, ..nothing }
+            mapping.cookie = u64::from(entry.cookie());
+            mapping.state = AXAS_STATE_TRAP;
         }
-        _ => nothing,
+        _ => {}
     }
+    mapping
 }
 
 /// The runs of a range, one after the other, so that what is done with them is not done below the walk.
