@@ -181,7 +181,7 @@ impl AddressSpace {
         let room = bytes.saturating_sub(size_of::<Self>()) / size_of::<Shard>();
         // Member by member: whole, the space would be too large for the stacks of many hosts.
         // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
-        // was initialised; 2. numbers, flags and work may be zeroes, everything else is written below; 3. the
+        // was initialised; 2. numbers, flags and what the work is may be zeroes, everything else is written below; 3. the
         // lock writes all of itself; 4. nobody uses the host any more.
         unsafe {
             space.write_bytes(0, 1);
@@ -189,6 +189,7 @@ impl AddressSpace {
             let npt = &raw mut (*space).npt;
             (*npt).offset = direct.map_or(0, DirectMap::offset);
             (*npt).range = plan.range;
+            (&raw mut (*npt).generation).write(crate::sync::AtomicU64::new(0));
             (*npt).write_back = plan.write_back;
             (*npt).features = plan.features;
             (*npt).levels = Level::new(plan.shape.levels);

@@ -234,12 +234,7 @@ impl NestedPageTable {
 
     /// Neighbouring entries at the beginning of a span that go in one step, and the first of them.
     #[inline(never)]
-    fn next_old<F: Format>(
-        &self,
-        page: Hpa,
-        level: Level,
-        span: Span,
-    ) -> Option<(Span, Entry<F>)> {
+    fn next_old<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<(Span, Entry<F>)> {
         let table = Table::<F>::reach(self, page)?;
         let first = table.load(span.first);
         if first.is_dead_leaf() {

@@ -12,14 +12,15 @@ use super::units::{Hpa, PerLevel};
 
 /// The memory of one exclusive call; what an earlier one left in it means nothing, but for the stock and
 /// broken entries: there are none between calls.
+#[repr(C)] // What is used most is near.
 pub(crate) struct Work {
-    pub(super) edges: Edges,
-    pub(super) sweep: Sweep,
-    pub(super) path: PerLevel<Hpa>,
-    pub(super) cuts: Cuts,
-    pub(super) broken: Broken,
     pub(crate) stock: Stock,
+    pub(super) sweep: Sweep,
+    pub(super) edges: Edges,
+    pub(super) broken: Broken,
+    pub(super) cuts: Cuts,
     pub(super) releases: Releases,
+    pub(super) path: PerLevel<Hpa>,
     pub(super) batch: Batch,
 }
 
