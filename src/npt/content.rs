@@ -5,7 +5,6 @@ use super::arch::Format;
 use super::entry::Entry;
 use super::units::{Gpa, GpaRange, Hpa, Level, fresh_tables};
 use crate::abi::axas_extent_t;
-use crate::addr::Bits;
 
 /// What goes into a range.
 #[derive(Clone, Copy)]

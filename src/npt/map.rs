@@ -93,7 +93,8 @@ impl NestedPageTable {
     }
 
     fn has_table<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Result<bool> {
-        match self.first_table::<F>(page, level, span, &Broken::NONE, &mut Index::FIRST) {
+        let mut index = span.first;
+        match self.first_table::<F>(page, level, span, &Broken::NONE, &mut index) {
             Way::Down(_) => Ok(true),
             Way::Ends => Ok(false),
             Way::Corrupt => Err(Error::BadState),

@@ -392,13 +392,18 @@ impl<T: Copy> PerLevel<T> {
     #[inline(always)]
     pub(crate) fn get(&self, level: Level) -> T {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
-        self.0[level.0 as usize & 7]
+        match self.0.get(level.0 as usize & 7) {
+            Some(value) => *value,
+            None => self.0[0],
+        }
     }
 
     /// Sets it.
     #[inline(always)]
     pub(crate) fn set(&mut self, level: Level, value: T) {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
-        self.0[level.0 as usize & 7] = value;
+        if let Some(slot) = self.0.get_mut(level.0 as usize & 7) {
+            *slot = value;
+        }
     }
 }

@@ -17,7 +17,7 @@ use super::entry::{Entry, Way};
 use super::reap::Remains;
 use super::split::Cut;
 use super::subtract;
-use super::table::{Broken, Table};
+use super::table::Table;
 use super::units::{GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
 use crate::abi::*;
