@@ -134,11 +134,11 @@ budgets: ## code size and instructions beside golden figures and goals, in one t
 	@scripts/setup.sh lib bench
 	@scripts/budgets.py
 
-bench: ## measure against peers and limits: docs/bench (minutes); BENCH_QUICK=1 to see that it runs
+bench: ## measure against peers and limits: docs/bench (minutes); RUNS=5 for the median of so many; BENCH_QUICK=1 to see that it runs
 	@scripts/setup.sh lib bench
-	@scripts/bench.sh
+	@RUNS='$(RUNS)' scripts/bench.sh
 
-ab: ## time two archives in turn: OLD=file or OLD_COMMIT=commit (the first engine), NEW=, ROUNDS= (minutes)
+ab: ## time two archives in turn: OLD=file or OLD_COMMIT=commit (a63ae8e), NEW=, ROUNDS= (minutes)
 	@scripts/setup.sh x86_64
 	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' ROUNDS='$(ROUNDS)' scripts/ab.sh
 

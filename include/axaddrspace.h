@@ -557,7 +557,8 @@
 #define AXAS_IS_TABLE_WALK 8u
 
 /**
- * Bytes that axas_create_in needs.
+ * Bytes that axas_create_in needs. More become more reader lines of the space's lock: with
+ * AXAS_STORAGE_SIZE + (n - 8) * 128 bytes there are n, a power of two up to 256; 8 are in these bytes.
  */
 #define AXAS_STORAGE_SIZE 2048u
 
@@ -1257,7 +1258,8 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE).
+ * Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE), all of which it
+ * uses: what the handle leaves becomes reader lines of its lock, as for axas_create_in.
  *
  * @param config What the space is to be; copied.
  * @param hal What the host gives; copied.
@@ -1286,7 +1288,9 @@ axas_status_t axas_create(const struct axas_config_t *config,
  *
  * @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, the space's until
  *   axas_destroy; its contents do not matter.
- * @param bytes Size of the storage.
+ * @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
+ *   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
+ *   exclusive call looks at each line.
  * @param config As for axas_create.
  * @param hal As for axas_create; release_virt may be there.
  * @param space Takes the handle; null after an error.
@@ -1452,7 +1456,7 @@ AXAS_MUST_USE axas_status_t axas_arena_init(struct axas_arena_t *arena);
  * @param pa The region's host-physical address; a multiple of 4096.
  * @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
  *   frame can be handed out.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow;
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
  *   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
  *   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it).
  */
@@ -1469,6 +1473,8 @@ axas_status_t axas_arena_add(struct axas_arena_t *arena,
  * @param hal The HAL to complete.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
  *   STATIC_HAL=1 and calls the host's functions by name.
+ *
+ * Frames have up to 1 GiB; one is refused if no aligned run of its size is free in one region.
  *
  * phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
  * reachable for the library. The arena has a spin lock of its own: where faults are handled in
@@ -1585,7 +1591,7 @@ axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
  * one, or wait, with the lock and without it (AXAS_HAL_TABLES_STAY_READABLE). Where a page of the same size
  * stands, its entry is exchanged: no frame is taken, and a range of such pages cannot fail for memory. Tables
  * for the rest are taken before anything changes, never more than axas_tables_needed says. What went is
- * flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm between the old entry and the new one, as
+ * flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm always between the old entry and the new one, as
  * break-before-make asks), then released or freed; nothing is flushed where no valid entry stood. A page
  * that comes to the same frame again is not released.
  *
@@ -1650,8 +1656,8 @@ axas_status_t axas_map_extents(struct axas_t *space,
  *
  * With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
  * the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
- * flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are
- * taken before the first page is replaced.
+ * flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all
+ * frames are taken before the first page is replaced, none larger than 2 MiB.
  *
  * Lock class: exclusive. Callbacks: as axas_map_linear.
  */
@@ -1916,7 +1922,8 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
 
 /**
  * axas_unmap in slices: over all of a space it takes the space down while faults go on; axas_clear and
- * axas_destroy then find nothing below the root. Each slice of 512 entries (all of the budget without
+ * axas_destroy then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that
+ * a slice cuts stay). Each slice of 512 entries (all of the budget without
  * should_yield) is flushed once. Otherwise as axas_map_linear_some.
  *
  * @param space The space.
@@ -2373,9 +2380,9 @@ AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_s
  * @param space The space.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
  *   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
- *   outside the space, an empty table (but with AXAS_KEEP_TABLES), an entry that counts the occupied entries
- *   of its table wrong, tables that point to each other, a page of the guest that is a table
- *   of the space, or counts that differ.
+ *   outside the space, an empty table (but one that is kept with AXAS_KEEP_TABLES, whose entry says so), an
+ *   entry that counts the occupied entries of its table wrong, tables that point to each other, a page of the
+ *   guest that is a table of the space, or counts that differ.
  *
  * Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
  * do not stand side by side in host memory. The library's own lock is held exclusively; with

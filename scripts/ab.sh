@@ -4,7 +4,7 @@
 # nothing. From the environment:
 #
 #   OLD=FILE NEW=FILE    the archives, for x86-64; otherwise NEW is built here as it ships
-#   OLD_COMMIT=COMMIT    build the old archive from that commit of this repository (a63ae8e: the first engine)
+#   OLD_COMMIT=COMMIT    build the old archive from that commit of this repository (a63ae8e: the last before entries said how full tables are)
 #   ROUNDS=N             of which the median is taken (11)
 set -euo pipefail
 . "$(dirname "$0")/common.sh"

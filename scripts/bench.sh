@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # bench.sh [build]: measure the library beside its peers and the limits of the memory; the report goes to the
 # terminal and, with CSV and SVG, to docs/bench. A second run with the crate axaddrspace 0.6 of crates.io as
-# one peer more (benches/peers) goes to docs/bench/peers. With BENCH_QUICK=1 the first run is done in small, to
+# one peer more (benches/peers) goes to docs/bench/peers. RUNS=5: the first run so many
+# times, each in docs/bench/runs, and which targets the median of them meets. With BENCH_QUICK=1 the first run is done in small, to
 # see that it works: the figures say nothing and go to build/bench/quick. `build` compiles for that and runs nothing.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -45,7 +46,17 @@ if [ -n "${BENCH_QUICK:-}" ]; then
 	measure benches --quick "$ROOT/build/bench/quick"
 	exit
 fi
-measure benches "$ROOT/docs/bench"
+if [ "${RUNS:-1}" -gt 1 ]; then
+	rm -rf docs/bench/runs
+	for ((number = 1; number <= RUNS; number++)); do
+		(measure benches "$ROOT/docs/bench")
+		mkdir -p docs/bench/runs/$number
+		cp docs/bench/{report.md,targets.csv,figures.csv} docs/bench/runs/$number
+	done
+	scripts/bench-runs.py docs/bench/runs/* | tee docs/bench/runs.md
+else
+	(measure benches "$ROOT/docs/bench")
+fi
 # The one peer more takes its time.
 measure benches/peers --rounds 5 "$ROOT/docs/bench/peers"
 

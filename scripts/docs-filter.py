@@ -42,14 +42,14 @@ TOPICS = [
      r"(?i)axas_(mmio|port|sysreg|width)"),
     ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age)"),
     ("mapping", "Mapping", "What stands in a space: frames of the host, memory of the library's, traps.",
-     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_merge|axas_extent_t|axas_flags_t"
+     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_merge|axas_extent_t|axas_flags_t"
      r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
      r"|REPLACE|NEED_LAZY)$"),
     ("life", "Life cycle", "Making a space, what to load into the hardware, taking it down.",
      r"axas_create|axas_destroy|axas_clear|axas_set_vmid|axas_(base|size|levels|root|contains_range)$"
      r"|axas_hw_regs|axas_config_regs|axas_tables_needed|axas_config_t|axas_t$|axas_[gh]pa_t|AXAS_HPA_INVALID|AXAS_PAGE_SIZE"
      r"|AXAS_FORMAT_|AXAS_FEATURE_|AXAS_NEEDS_|AXAS_STORAGE_"
-     r"|AXAS_(CALLER_LOCKED|SMALL_EXEC|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|NO_WAIT)$"),
+     r"|AXAS_(CALLER_LOCKED|SMALL_EXEC|KEEP_TABLES|IGNORE_GUEST_PAT|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|NO_WAIT)$"),
 ]
 
 # Order of the topics in the site.

@@ -36,13 +36,6 @@ macro_rules! address {
                 debug_assert!(self.0.checked_add(bytes as usize).is_some());
                 Self(self.0.wrapping_add(bytes as usize))
             }
-
-            /// The bytes from a lower address to this one.
-            #[inline(always)]
-            pub(crate) const fn minus(self, lower: Self) -> u64 {
-                debug_assert!(lower.0 <= self.0);
-                self.0.wrapping_sub(lower.0) as u64
-            }
         }
 
         impl fmt::Debug for $name {
@@ -106,11 +99,6 @@ pub(crate) trait Bits: Copy {
 }
 
 const _: () = assert!(usize::BITS == 64, "64-bit hosts only");
-
-/// The page behind the page at an address.
-pub(crate) fn next_page(page: HostPhysAddr) -> HostPhysAddr {
-    HostPhysAddr::from_bits(page.bits().wrapping_add(PAGE_SIZE))
-}
 
 /// Whether an address or a size is a multiple of the smallest page.
 pub(crate) const fn is_page_aligned(bits: u64) -> bool {

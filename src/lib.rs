@@ -10,7 +10,7 @@
 //! 4. A fault has a verdict, the host never dies: no argument and no guest reaches a panic, an endless
 //!    loop or a wild access.
 //! 5. The cost is a walk, not a search: range operations move over entries, not from the root to each
-//!    page.
+//!    page, and a table's entry says how full the table is.
 //! 6. Formats are data: all of one format is in one file behind one trait.
 //!
 //! # The house
@@ -18,8 +18,10 @@
 //! ```text
 //! ffi            the C boundary: the only `extern "C"`
 //! tables         tables read from a dump, for tools on a host (feature std)
-//!  address_space the operations: arguments checked, lock taken, verdicts counted
-//!   npt          nested page tables: entry states, edges, map, split, unmap, protect, fault, lock
+//!  address_space the calls: arguments checked, lock taken, one act of the engine, verdicts counted
+//!   npt          the engine. Exclusive acts: map, unmap, replace, protect, populate, keep, in slices; `page` is
+//!                the short way for one page. Beside each other: fault, fill, look. Below them, each
+//!                on those behind it: split, reap; content; edges, sweep; stock; table; entry; units
 //!    npt::arch   one file for each format
 //! hal            what the host gives, made safe: frames, windows, flush requests, arena
 //! fault          decoders of guest aborts
@@ -29,9 +31,10 @@
 //! ```
 //!
 //! Calls go down only; `hal` is reached through what the space holds. `unsafe` is in `ffi` (pointers of
-//! the caller), `hal` (callbacks, frames, instructions), `npt::table` (entries), where a space is placed
-//! into its storage (`address_space::create`, `npt::lock`) and where a call that holds it alone takes its
-//! work memory (`address_space::map`).
+//! the caller), `hal` and `logging` (callbacks, frames, instructions), `npt::table` and `npt::page` (entries),
+//! `npt::stock` with `sync` (links in frames that are no tables yet), where a space is placed into its storage
+//! (`address_space::create`, `npt::lock`) and where a call that holds it alone takes its work memory
+//! (`address_space::map`).
 
 #![no_std]
 #![allow(non_camel_case_types)]

@@ -152,6 +152,122 @@ static void a_host_blind_for_a_moment_leaves_no_cut_half_made(void **state)
 	}
 }
 
+/* Two pages in two tables, of the four at the end of a GiB and behind it. */
+#define TWO_PAGES (5 * GIB - PAGE)
+
+static axas_status_t replace_two_pages(axas_t *as)
+{
+	return axas_map_linear(as, TWO_PAGES, LINEAR_HPA + 8 * GIB + PAGE, 2 * PAGE,
+			       RW | AXAS_REPLACE);
+}
+
+static axas_status_t reserve_two_pages(axas_t *as)
+{
+	return axas_map_alloc(as, TWO_PAGES, 2 * PAGE, RW | AXAS_REPLACE);
+}
+
+static axas_status_t trap_two_pages(axas_t *as)
+{
+	return axas_map_trap_flags(as, TWO_PAGES, 2 * PAGE, 7, AXAS_REPLACE);
+}
+
+static uint32_t state_at(const struct fixture *f, axas_gpa_t gpa)
+{
+	axas_mapping_t m;
+
+	assert_ok(axas_query(f->as, gpa, &m));
+	return m.state;
+}
+
+/* All of it is replaced, or the range is as it was, or empty; beside it nothing changes. */
+static void expect_all_or_nothing(const struct fixture *f, axas_status_t status, uint32_t state)
+{
+	const uint32_t first = state_at(f, TWO_PAGES), second = state_at(f, TWO_PAGES + PAGE);
+
+	assert_int_equal(first, second);
+	if (status == AXAS_OK) {
+		assert_int_equal(first, state);
+	} else {
+		assert_status(AXAS_ERR_BAD_STATE, status);
+		assert_true(first == AXAS_STATE_LINEAR || first == AXAS_STATE_ABSENT);
+	}
+	if (first == AXAS_STATE_LINEAR && status != AXAS_OK)
+		expect_leaf(f, TWO_PAGES, PAGE, LINEAR_HPA + PAGE, RW);
+	expect_leaf(f, TWO_PAGES - PAGE, PAGE, LINEAR_HPA, RW);
+	expect_leaf(f, TWO_PAGES + 2 * PAGE, PAGE, LINEAR_HPA + 3 * PAGE, RW);
+}
+
+/* Tables that are out, the handle left aside, are those that hang below the root, and are counted. */
+static void expect_no_table_lost(const struct fixture *f)
+{
+	const struct walker w = space_walker(f->as);
+	struct sweep s;
+
+	walker_sweep(&w, &s);
+	assert_int_equal(f->host.tables_out - 1, s.table_frames);
+	assert_int_equal(stats(f).table_frames, s.table_frames);
+	assert_ok(axas_audit(f->as));
+}
+
+static void a_host_blind_for_a_moment_replaces_all_or_leaves_the_range_empty(void **state)
+{
+	static const struct {
+		axas_status_t (*call)(axas_t *);
+		uint32_t state;
+	} calls[] = {
+		{ replace_two_pages, AXAS_STATE_LINEAR },
+		{ reserve_two_pages, AXAS_STATE_RESERVED },
+		{ trap_two_pages, AXAS_STATE_TRAP },
+	};
+	FIXTURE(f);
+
+	f->host.quick = 1;
+	f->host.hal.released = NULL;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		uint64_t looks = 0, refused = 0, left;
+
+		do {
+			axas_status_t status;
+
+			fixture_create(f);
+			assert_ok(
+				axas_map_linear(f->as, TWO_PAGES - PAGE, LINEAR_HPA, 4 * PAGE, RW));
+			f->host.blind_at = ++looks;
+			status = calls[i].call(f->as);
+			left = f->host.blind_at;
+			f->host.blind_at = 0;
+			expect_all_or_nothing(f, status, calls[i].state);
+			expect_no_table_lost(f);
+			fixture_destroy(f);
+			refused += status != AXAS_OK;
+			assert_true(looks < 400);
+		} while (left == 0);
+		assert_true(refused > 10);
+	}
+}
+
+/* A map that met its quota gives the tables back that it took. */
+static void a_host_blind_for_a_moment_loses_no_table_of_a_map_at_its_quota(void **state)
+{
+	FIXTURE(f);
+	uint64_t looks = 0, left;
+
+	f->host.quick = 1;
+	f->cfg.table_quota = (1u << f->fc->root_order) + 6;
+	do {
+		fixture_create(f);
+		assert_ok(axas_map_linear(f->as, 5 * GIB - 2 * PAGE, LINEAR_HPA, 4 * PAGE, RW));
+		f->host.blind_at = ++looks;
+		assert_true(map_scattered_afar(f->as) != AXAS_OK);
+		left = f->host.blind_at;
+		f->host.blind_at = 0;
+		expect_no_table_lost(f);
+		fixture_destroy(f);
+		assert_true(looks < 400);
+	} while (left == 0);
+	assert_true(looks > 4);
+}
+
 /* The root's entry for GIB, in the host's memory. */
 static uint64_t *root_entry(struct fixture *f)
 {
@@ -246,6 +362,10 @@ int main(void)
 		EACH_FORMAT_CALLBACK(a_host_gone_blind_is_a_bad_state_and_nothing_changes),
 		EACH_FORMAT_CALLBACK(a_host_blind_for_a_moment_leaves_no_map_half_done),
 		EACH_FORMAT_CALLBACK(a_host_blind_for_a_moment_leaves_no_cut_half_made),
+		EACH_FORMAT_CALLBACK(
+			a_host_blind_for_a_moment_replaces_all_or_leaves_the_range_empty),
+		EACH_FORMAT_CALLBACK(
+			a_host_blind_for_a_moment_loses_no_table_of_a_map_at_its_quota),
 		EACH_FORMAT_CALLBACK(a_table_that_leads_nowhere_is_a_bad_state),
 		EACH_FORMAT_CALLBACK(random_words_in_an_entry_get_an_answer),
 	};

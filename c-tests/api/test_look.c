@@ -169,6 +169,26 @@ static void for_each_merges_equal_neighbours_and_leaves_out_holes(void **state)
 	assert_int_equal(r.run[2].cookie, 7);
 	assert_int_equal(r.run[3].cookie, 8);
 	assert_int_equal(r.run[3].size, PAGE);
+	for (uint32_t i = 0; i < r.count; i++)
+		assert_int_equal(r.run[i].level, 0);
+}
+
+static void a_run_says_the_level_that_its_leaves_have_in_common(void **state)
+{
+	FIXTURE(f);
+	struct runs r = { .most = 8 };
+
+	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, GIB, RW));
+	assert_ok(axas_map_linear(f->as, 3 * GIB, LINEAR_HPA, 4 * MIB, RW));
+	assert_ok(axas_map_linear(f->as, 4 * GIB, LINEAR_HPA, 4 * MIB, RW | AXAS_NO_HUGE));
+	assert_ok(axas_map_linear(f->as, 5 * GIB, LINEAR_HPA, 2 * MIB + PAGE, RW));
+	/* of a large page a part */
+	assert_ok(axas_for_each(f->as, GIB + PAGE, 9 * GIB, take_run, &r));
+	assert_int_equal(r.count, 4);
+	assert_int_equal(r.run[0].level, 3);
+	assert_int_equal(r.run[1].level, 2);
+	assert_int_equal(r.run[2].level, 1);
+	assert_int_equal(r.run[3].level, 0);
 }
 
 static void for_each_is_clipped_to_its_range_and_can_be_stopped(void **state)
@@ -238,6 +258,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(a_hole_is_the_empty_entry_clipped_to_the_space),
 		EACH_FORMAT_NO_SPACE(outside_the_space_nothing_is_mapped),
 		EACH_FORMAT(for_each_merges_equal_neighbours_and_leaves_out_holes),
+		EACH_FORMAT(a_run_says_the_level_that_its_leaves_have_in_common),
 		EACH_FORMAT(for_each_is_clipped_to_its_range_and_can_be_stopped),
 		EACH_FORMAT(a_dump_has_a_line_for_each_run),
 	};

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "kept.h"
 #include "model.h"
 #include "tlb.h"
 
@@ -36,6 +37,9 @@ struct random {
 	uint32_t step;
 	int finished;
 	struct tlb tlb; /* what CPUs may still hold */
+	int replaces, collects; /* what the engine has */
+	struct kept kept; /* the tables, with AXAS_KEEP_TABLES */
+	uint32_t runs; /* reported before the call */
 	char trace[TRACE][160];
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
@@ -177,7 +181,7 @@ static int happened(struct random *r, axas_status_t got, axas_status_t expected,
 	return got == AXAS_OK;
 }
 
-enum what { MAP_LINEAR, MAP_ALLOC, UNMAP, PROTECT, POPULATE, DISCARD };
+enum what { MAP_LINEAR, MAP_ALLOC, MAP_TRAP, UNMAP, PROTECT, POPULATE, DISCARD, COLLECT };
 
 /* A call that there is whole and in slices. */
 struct call {
@@ -187,21 +191,98 @@ struct call {
 	axas_flags_t flags;
 };
 
+/* Where a page stays that stood there, by the host's frame. */
+static int stays(const struct random *r, const struct call *c, axas_gpa_t gpa)
+{
+	return c->what == MAP_LINEAR && model_at(&r->m, gpa)->value - gpa == c->hpa - c->at.gpa;
+}
+
+/*
+ * Each of the host's pages that went is in one run, as it was; runs come in order and do not go on where the
+ * one before ends. The model is the space before the call.
+ */
+static void check_released(const struct random *r, const struct call *c, uint64_t size)
+{
+	const struct host *h = &r->f.host;
+	const int removes = c->what == UNMAP || (c->flags & AXAS_REPLACE);
+	const uint64_t first = r->runs;
+	uint64_t told = 0, expected = 0;
+
+	if (h->runs - first > HOST_RUN_LOG || !r->replaces)
+		return;
+	for (uint64_t i = first; i < h->runs; i++) {
+		const axas_mapping_t *run = &h->run[i % HOST_RUN_LOG];
+		const axas_mapping_t *last = i > first ? &h->run[(i - 1) % HOST_RUN_LOG] : NULL;
+
+		assert_in_range(run->level, 1, 3);
+		assert_int_equal(run->size % (PAGE << 9 * (run->level - 1)), 0);
+		assert_int_equal(run->gpa % (PAGE << 9 * (run->level - 1)), 0);
+		assert_true(run->gpa >= c->at.gpa && run->gpa + run->size <= c->at.gpa + size);
+		if (last != NULL) {
+			assert_true(last->gpa + last->size <= run->gpa);
+			assert_false(last->gpa + last->size == run->gpa &&
+				     last->hpa + last->size == run->hpa &&
+				     last->flags == run->flags && last->level == run->level);
+		}
+		for (uint64_t at = 0; at < run->size; at += PAGE) {
+			const struct model_page *p = model_at(&r->m, run->gpa + at);
+
+			assert_int_equal(p->state, AXAS_STATE_LINEAR);
+			assert_int_equal(p->value, run->hpa + at);
+			assert_int_equal(space_access(p->flags), space_access(run->flags));
+			assert_false((c->flags & AXAS_REPLACE) && stays(r, c, run->gpa + at));
+		}
+		told += run->size;
+	}
+	for (axas_gpa_t gpa = c->at.gpa; removes && gpa < c->at.gpa + size; gpa += PAGE)
+		expected += model_at(&r->m, gpa)->state == AXAS_STATE_LINEAR &&
+					    !((c->flags & AXAS_REPLACE) && stays(r, c, gpa)) ?
+				    PAGE :
+				    0;
+	assert_int_equal(told, expected);
+}
+
 /* Pages that were valid and lost something must have been named in a flush. */
 static void check_flush(const struct random *r, const struct call *c, uint64_t size)
 {
 	const axas_flags_t kept = c->what == PROTECT ? c->flags : 0;
 
-	if (c->what == POPULATE || c->what == MAP_ALLOC)
+	if (c->what == POPULATE || c->what == COLLECT ||
+	    (c->what <= MAP_TRAP && !(c->flags & AXAS_REPLACE)))
 		return;
 	for (axas_gpa_t gpa = c->at.gpa; gpa < c->at.gpa + size; gpa += PAGE) {
 		const struct model_page *p = model_at(&r->m, gpa);
 		const int valid = p->state == AXAS_STATE_OWNED ||
 				  (p->state == AXAS_STATE_LINEAR && c->what != DISCARD);
 
+		if (c->what == MAP_LINEAR && valid && stays(r, c, gpa))
+			continue; /* what it lost is seen by what CPUs hold */
 		if (valid && (space_access(p->flags) & ~kept) && !space_flush_covered(gpa, PAGE))
 			fail_msg("step %u: no flush for %#llx", r->step, (unsigned long long)gpa);
 	}
+}
+
+/* What became of the tables, with AXAS_KEEP_TABLES; how many the statistics count is in space_sweep. */
+static void check_kept(struct random *r, const struct call *c, uint64_t size)
+{
+	struct kept now = { 0 };
+	const char *why = NULL;
+	struct walker w;
+
+	if (!(r->f.cfg.options & AXAS_KEEP_TABLES) || size == 0)
+		return;
+	w = space_walker(r->f.as);
+	kept_read(&now, &w);
+	if (c->what == UNMAP)
+		why = kept_removed(&r->kept, &now, c->at.gpa, size);
+	else if (c->what == COLLECT)
+		why = kept_collected(&r->kept, &now, c->at.gpa, size);
+	else
+		why = kept_changed(&r->kept, &now, c->at.gpa, size);
+	if (why != NULL)
+		fail_msg("step %u: %s", r->step, why);
+	kept_free(&r->kept);
+	r->kept = now;
 }
 
 static axas_status_t call_whole(struct random *r, const struct call *c)
@@ -213,6 +294,8 @@ static axas_status_t call_whole(struct random *r, const struct call *c)
 		return axas_map_linear(as, c->at.gpa, c->hpa, c->at.size, c->flags);
 	case MAP_ALLOC:
 		return axas_map_alloc(as, c->at.gpa, c->at.size, c->flags);
+	case MAP_TRAP:
+		return axas_map_trap_flags(as, c->at.gpa, c->at.size, c->hpa, c->flags);
 	case UNMAP:
 		return axas_unmap(as, c->at.gpa, c->at.size);
 	case PROTECT:
@@ -221,6 +304,8 @@ static axas_status_t call_whole(struct random *r, const struct call *c)
 		return axas_populate(as, c->at.gpa, c->at.size);
 	case DISCARD:
 		return axas_discard(as, c->at.gpa, c->at.size);
+	case COLLECT:
+		return axas_collect(as, c->at.gpa, c->at.size);
 	}
 	return AXAS_ERR_BAD_STATE;
 }
@@ -245,6 +330,10 @@ static axas_status_t call_slice(struct random *r, const struct call *c, uint64_t
 		return axas_populate_some(as, gpa, size, budget, done);
 	case DISCARD:
 		return axas_discard_some(as, gpa, size, budget, done);
+	case COLLECT:
+		return axas_collect_some(as, gpa, size, budget, done);
+	case MAP_TRAP:
+		break;
 	}
 	return AXAS_ERR_BAD_STATE;
 }
@@ -258,10 +347,15 @@ static axas_status_t call_in_slices(struct random *r, const struct call *whole)
 
 	for (uint32_t slices = 0; slices < 100000; slices++) {
 		uint64_t done = ~0ull;
-		const axas_status_t status = call_slice(r, &c, budget, &done);
+		axas_status_t status;
+
+		r->runs = r->f.host.runs;
+		status = call_slice(r, &c, budget, &done);
 
 		assert_true(done % PAGE == 0 && done <= c.at.size);
 		check_flush(r, &c, done);
+		check_released(r, &c, done);
+		check_kept(r, &c, done);
 		if (status != AXAS_ERR_AGAIN) {
 			if (status == AXAS_OK)
 				assert_int_equal(done, c.at.size);
@@ -279,9 +373,11 @@ static axas_status_t call_in_slices(struct random *r, const struct call *whole)
 /* Whole or, where the model expects success, in slices. */
 static int call(struct random *r, const struct call *c, axas_status_t expected, int injected)
 {
-	const int in_slices =
-		expected == AXAS_OK && !injected && !(c->flags & AXAS_REPLACE) && below(r, 3) == 0;
+	const int in_slices = expected == AXAS_OK && !injected && !(c->flags & AXAS_REPLACE) &&
+			      c->what != MAP_TRAP && below(r, 3) == 0;
 	axas_status_t got;
+
+	r->runs = r->f.host.runs;
 
 	if (in_slices)
 		got = call_in_slices(r, c);
@@ -289,8 +385,11 @@ static int call(struct random *r, const struct call *c, axas_status_t expected, 
 		got = call_whole(r, c);
 	if (!happened(r, got, expected, injected))
 		return 0;
-	if (!in_slices)
+	if (!in_slices) {
 		check_flush(r, c, c->at.size);
+		check_released(r, c, c->at.size);
+		check_kept(r, c, c->at.size);
+	}
 	return 1;
 }
 
@@ -338,18 +437,20 @@ static void learn_all(struct random *r, struct range at)
 			model_learn(&r->m, &r->f, gpa);
 }
 
-static void do_map_alloc(struct random *r, int injected)
+static void map_alloc(struct random *r, int injected, axas_flags_t replace)
 {
 	static const axas_flags_t sizes[] = { 0, AXAS_NO_HUGE, AXAS_HUGE_FRAMES,
 					      AXAS_HUGE_FRAMES | AXAS_MAX_2M };
 	const int populate = below(r, 4) == 0;
 	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 4)];
 	const struct range at = pick_range(r, populate ? 4 * MIB : 4 * GIB);
-	const axas_status_t expected =
-		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
-	const struct call c = { MAP_ALLOC, at, 0, flags | (populate ? AXAS_POPULATE : 0) };
+	const axas_status_t expected = replace || model_all_absent(&r->m, at.gpa, at.size) ?
+					       AXAS_OK :
+					       AXAS_ERR_ALREADY_EXISTS;
+	const struct call c = { MAP_ALLOC, at, 0,
+				flags | replace | (populate ? AXAS_POPULATE : 0) };
 
-	trace(r, populate ? "map_alloc populated" : "map_alloc", at, 0, flags);
+	trace(r, populate ? "map_alloc populated" : "map_alloc", at, 0, flags | replace);
 	if (!call(r, &c, expected, injected))
 		return;
 	remember(r, at);
@@ -359,19 +460,53 @@ static void do_map_alloc(struct random *r, int injected)
 		learn_all(r, at);
 }
 
-static void do_map_trap(struct random *r, int injected)
+static void do_map_alloc(struct random *r, int injected)
+{
+	map_alloc(r, injected, 0);
+}
+
+static void map_trap(struct random *r, int injected, axas_flags_t replace)
 {
 	const struct range at = pick_range(r, 4 * GIB);
 	const uint64_t cookie = below(r, 1ull << 32);
-	const axas_status_t expected =
-		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
+	const axas_status_t expected = replace || model_all_absent(&r->m, at.gpa, at.size) ?
+					       AXAS_OK :
+					       AXAS_ERR_ALREADY_EXISTS;
+	const struct call c = { MAP_TRAP, at, cookie, replace };
 
-	trace(r, "map_trap", at, cookie, 0);
-	if (!happened(r, axas_map_trap(r->f.as, at.gpa, at.size, cookie), expected, injected))
+	trace(r, "map_trap", at, cookie, replace);
+	if (!call(r, &c, expected, injected))
 		return;
 	if (below(r, 4) == 0)
 		remember(r, at);
 	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_TRAP, 0, cookie });
+}
+
+static void do_map_trap(struct random *r, int injected)
+{
+	map_trap(r, injected, 0);
+}
+
+/* Memory becomes other memory, or a device. */
+static void do_replace_otherwise(struct random *r, int injected)
+{
+	if (!r->replaces)
+		do_replace(r, injected);
+	else if (below(r, 3) == 0)
+		map_trap(r, injected, AXAS_REPLACE);
+	else
+		map_alloc(r, injected, AXAS_REPLACE);
+}
+
+static void do_collect(struct random *r, int injected)
+{
+	const struct range at = below(r, 4) == 0 ? pick_range(r, 4 * GIB) : pick_mapped(r);
+	const struct call c = { COLLECT, at, 0, 0 };
+
+	if (!r->collects)
+		return;
+	trace(r, "collect", at, 0, 0);
+	call(r, &c, AXAS_OK, injected);
 }
 
 static void do_unmap(struct random *r, int injected)
@@ -440,16 +575,34 @@ static void do_fault(struct random *r, int injected)
 	}
 	if (got != expected)
 		fail_msg("step %u: verdict %u, should be %u", r->step, got, expected);
-	if (got == AXAS_FAULT_RESOLVED)
-		model_learn(&r->m, &r->f, gpa);
+	if (got != AXAS_FAULT_RESOLVED)
+		return;
+	model_learn(&r->m, &r->f, gpa);
+	check_kept(r, &(struct call){ POPULATE, { gpa & ~(PAGE - 1), PAGE }, 0, 0 }, PAGE);
 }
 
 static void one_step(struct random *r)
 {
 	static void (*const operation[])(struct random *, int) = {
-		do_map_linear, do_map_linear, do_map_alloc, do_map_alloc, do_map_alloc, do_populate,
-		do_discard,    do_replace,    do_map_trap,  do_unmap,     do_unmap,     do_protect,
-		do_protect,    do_fault,      do_fault,     do_fault,
+		do_map_linear,
+		do_map_linear,
+		do_map_alloc,
+		do_map_alloc,
+		do_map_alloc,
+		do_populate,
+		do_discard,
+		do_replace,
+		do_map_trap,
+		do_unmap,
+		do_unmap,
+		do_protect,
+		do_protect,
+		do_fault,
+		do_fault,
+		do_fault,
+		do_collect,
+		do_replace_otherwise,
+		do_replace_otherwise,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
 	const int injected = below(r, 8) == 0;
@@ -459,6 +612,10 @@ static void one_step(struct random *r)
 		assert_ok(axas_clear(r->f.as));
 		model_set(&r->m, &(struct model_change){ r->m.base, r->m.pages * PAGE,
 							 AXAS_STATE_ABSENT, 0, 0 });
+		r->kept.count = 0;
+		if (r->f.cfg.options & AXAS_KEEP_TABLES)
+			assert_int_equal(stats(&r->f).table_frames,
+					 space_sweep(r->f.as).table_frames);
 	}
 	r->f.host.fail_at = injected ? 1 + below(r, 3) : 0;
 	operation[below(r, sizeof(operation) / sizeof(operation[0]))](r, injected);
@@ -481,13 +638,15 @@ static void one_step(struct random *r)
 /* The host that does least: it scrubs its frames itself and its walkers do not snoop caches. */
 #define BARE (AXAS_NO_ZERO | AXAS_NONCOHERENT_WALK)
 
-static const struct shape shapes[5][4] = {
+static const struct shape shapes[5][5] = {
 	[AXAS_FORMAT_EPT] = {
 		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
 		{ 5, AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD, AXAS_FRAMES_ARE_ZEROED,
 		  HOST_CALLBACK, 300 * TIB + 7 * PAGE, 2 * GIB + 300 * MIB },
 		{ 4, 0, BARE, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 4, AXAS_FEATURE_EPT_EXECUTE_ONLY, 0, HOST_WINDOWS, GIB, 80 * MIB },
+		{ 4, AXAS_FEATURE_1G_PAGES, AXAS_KEEP_TABLES | AXAS_IGNORE_GUEST_PAT,
+		  HOST_DIRECT_MAP, 510 * GIB + 7 * PAGE, 3 * GIB },
 	},
 	[AXAS_FORMAT_NPT] = {
 		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
@@ -495,6 +654,8 @@ static const struct shape shapes[5][4] = {
 		  300 * TIB + 7 * PAGE, 2 * GIB + 300 * MIB },
 		{ 4, 0, BARE, HOST_DIRECT_MAP, 256 * TIB - 3 * GIB, 3 * GIB },
 		{ 4, 0, 0, HOST_WINDOWS, GIB, 80 * MIB },
+		{ 4, AXAS_FEATURE_1G_PAGES, AXAS_KEEP_TABLES, HOST_DIRECT_MAP,
+		  510 * GIB + 7 * PAGE, 3 * GIB },
 	},
 	[AXAS_FORMAT_ARM_S2] = {
 		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
@@ -503,6 +664,7 @@ static const struct shape shapes[5][4] = {
 		{ 4, AXAS_FEATURE_ARM_HAFDBS, BARE, HOST_DIRECT_MAP,
 		  256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 3, AXAS_FEATURE_ARM_BBM2, 0, HOST_WINDOWS, GIB, 80 * MIB },
+		{ 3, 0, AXAS_KEEP_TABLES, HOST_DIRECT_MAP, 510 * GIB + 7 * PAGE, 3 * GIB },
 	},
 	[AXAS_FORMAT_RISCV_GSTAGE] = {
 		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
@@ -511,6 +673,7 @@ static const struct shape shapes[5][4] = {
 		{ 5, AXAS_FEATURE_RISCV_SVVPTC | AXAS_FEATURE_RISCV_SVADU, BARE,
 		  HOST_DIRECT_MAP, (1ull << 59) - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 3, 0, 0, HOST_WINDOWS, 512 * GIB - 30 * MIB, 80 * MIB },
+		{ 3, 0, AXAS_KEEP_TABLES, HOST_DIRECT_MAP, 510 * GIB + 7 * PAGE, 3 * GIB },
 	},
 };
 
@@ -561,6 +724,10 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 	else
 		fixture_create(f);
 	tlb_watch(&r->tlb, f->as, &f->cfg);
+	r->replaces = space_replaces(f->as);
+	r->collects = space_collects(f->as);
+	if (!r->collects)
+		f->cfg.options &= ~(uint32_t)AXAS_KEEP_TABLES;
 	model_init(&r->m, shape->base, shape->size);
 	r->seed = seed;
 	r->rng = seed * 0x9e3779b97f4a7c15ull + 1;
@@ -575,6 +742,7 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 	model_check_all(&r->m, f);
 	assert_ok(axas_audit(f->as));
 	fixture_destroy(f);
+	kept_free(&r->kept);
 	tlb_unwatch(&r->tlb);
 	tlb_detach(&r->tlb);
 	model_exit(&r->m);
@@ -610,6 +778,11 @@ static void random_sequences_agree_through_windows(void **state)
 	run_shape(state, 3);
 }
 
+static void random_sequences_agree_with_tables_kept(void **state)
+{
+	run_shape(state, 4);
+}
+
 #define EACH_FORMAT_RANDOM(test)                                                    \
 	{ #test " [ept]", test, setup_random, teardown_random, &ept_case },         \
 		{ #test " [npt]", test, setup_random, teardown_random, &npt_case }, \
@@ -625,6 +798,7 @@ int main(void)
 		EACH_FORMAT_RANDOM(random_sequences_agree_over_a_callback),
 		EACH_FORMAT_RANDOM(random_sequences_agree_at_the_ends_of_the_width),
 		EACH_FORMAT_RANDOM(random_sequences_agree_through_windows),
+		EACH_FORMAT_RANDOM(random_sequences_agree_with_tables_kept),
 	};
 
 	return cmocka_run_group_tests_name("random", tests, NULL, NULL);

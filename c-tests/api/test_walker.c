@@ -110,8 +110,8 @@ struct free_bits {
 #define RANGE(high, low) ((1ull << ((high) + 1)) - (1ull << (low)))
 
 static const struct free_bits free_bits[] = {
-	/* X, WB to WT, IPAT, software, suppress #VE; bit 7 of a 4 KiB leaf is ignored */
-	[WALK_EPT] = { 1 << 2 | 1 << 4 | 1 << 6 | 5ull << 52 | 1ull << 63, RANGE(56, 52),
+	/* X, WB to WT, software, suppress #VE; bit 7 of a 4 KiB leaf is ignored */
+	[WALK_EPT] = { 1 << 2 | 1 << 4 | 5ull << 52 | 1ull << 63, RANGE(56, 52),
 		       1 << 1 | 1ull << 53 },
 	/* XD, software; the dirty bit of a table entry is ignored */
 	[WALK_NPT] = { 5ull << 52 | 1ull << 63, 1 << 6 | RANGE(58, 52), 1 << 1 | 1ull << 53 },

@@ -219,6 +219,12 @@ static void run_scope(const struct scope *s, uint64_t limit)
 	run.cfg.base = s->point[0];
 	run.cfg.size = s->point[s->points - 1] - s->point[0];
 	run.cfg.features = features(run.cfg.format, s->is_plain);
+	run.cfg.options = AXAS_NO_ZERO | (s->keeps_tables ? (uint32_t)AXAS_KEEP_TABLES : 0);
+	world_create(&run.cfg, !s->is_plain);
+	if (s->keeps_tables && !letters_collect()) {
+		run.transitions = 0;
+		return;
+	}
 	run.letters = letters_make(s, run.letter);
 	memset(run.succeeded, 0, sizeof(run.succeeded));
 	run.nodes = 0;

@@ -16,7 +16,8 @@ static const char *judge_slice(const struct letter *l, const struct outcome *o,
 		return "done is no part of the range";
 	if (maps && expected != AXAS_OK)
 		return o->status == expected && o->done == 0 ? NULL : "an overlap was not noticed";
-	if (l->kind != UNMAP_SOME && !maps && o->done != 0 && !pages_all_memory(p, l->gpa, o->done))
+	if (l->kind != UNMAP_SOME && l->kind != COLLECT_SOME && !maps && o->done != 0 &&
+	    !pages_all_memory(p, l->gpa, o->done))
 		return "something was done to a hole or a trap";
 	switch (o->status) {
 	case AXAS_OK:
@@ -265,9 +266,29 @@ static uint64_t released_of(const struct piece *p)
 	return bytes;
 }
 
+/* Each run of pages is of one level, and as long as it can be. */
+static const char *judge_runs(void)
+{
+	for (uint32_t k = 0; k < seen.released_count; k++) {
+		const axas_mapping_t *m = &seen.released[k], *last = m - 1;
+
+		if (m->level < 1 || m->level > 3 ||
+		    ((m->gpa | m->hpa | m->size) & ((PAGE << 9 * (m->level - 1)) - 1)))
+			return "a released run that has no such level";
+		if (k == 0)
+			continue;
+		if (last->gpa + last->size > m->gpa)
+			return "released runs out of order";
+		if (last->gpa + last->size == m->gpa && last->hpa + last->size == m->hpa &&
+		    last->flags == m->flags && last->level == m->level)
+			return "a released run that goes on where the last one ends";
+	}
+	return NULL;
+}
+
 /*
  * What CPUs may hold and is not so any more was named to all of them; linear pages that went were
- * released once. What a replace maps again where it was may be released, too.
+ * released once, those that a replace maps again where they were not at all.
  */
 static const char *judge_lost(const struct scope *s, const struct letter *l,
 			      const struct tables *before, const struct tables *after)
@@ -290,14 +311,36 @@ static const char *judge_lost(const struct scope *s, const struct letter *l,
 				continue;
 			told = released_of(&p);
 			known += told;
-			if (is_same(&p) ? told != 0 && l->kind != REPLACE :
+			if (is_same(&p) ? told != 0 && (l->kind != REPLACE || letters_replace()) :
 					  !s->is_plain && told != p.end - p.gpa)
 				return "pages of the host are released when they go, and once";
 		}
 	}
 	for (uint32_t k = 0; k < seen.released_count; k++)
 		released += seen.released[k].size;
-	return released == known ? NULL : "released what was not mapped";
+	return released == known ? judge_runs() : "released what was not mapped";
+}
+
+/* What became of the tables where they stay. */
+static const char *judge_kept(const struct letter *l, const struct outcome *o,
+			      const struct tables *before, const struct tables *after)
+{
+	if (!world_keeps_tables)
+		return NULL;
+	switch (l->kind) {
+	case CLEAR:
+		return after->kept.count == 0 ? NULL : "clear leaves a table";
+	case UNMAP:
+	case UNMAP_SOME:
+		return kept_removed(&before->kept, &after->kept, l->gpa, o->done);
+	case COLLECT:
+	case COLLECT_SOME:
+		return kept_collected(&before->kept, &after->kept, l->gpa, o->done);
+	case FAULT:
+		return kept_changed(&before->kept, &after->kept, l->gpa, PAGE);
+	default:
+		return kept_changed(&before->kept, &after->kept, l->gpa, o->done);
+	}
 }
 
 /* Parts that cache invalid entries, or permissions that grow, hear of it on this CPU at least. */
@@ -362,6 +405,8 @@ static const char *judge_change(const struct scope *s, const struct letter *l,
 		why = judge_lost(s, l, before, after);
 	if (why == NULL)
 		why = judge_gained(s, before, after);
+	if (why == NULL)
+		why = judge_kept(l, o, before, after);
 	return why;
 }
 

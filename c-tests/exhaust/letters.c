@@ -20,11 +20,19 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "pages, no released",
-		.share = 3,
+		.share = 2,
 		.is_plain = 1,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
 			   BOUNDARY + 2 * PAGE },
+	},
+	{
+		.name = "pages, tables kept",
+		.share = 1,
+		.keeps_tables = 1,
+		.points = 5,
+		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
+			   BOUNDARY + 2 * MIB },
 	},
 	{
 		.name = "2 MiB",
@@ -93,8 +101,20 @@ static void add(struct alphabet *a, enum letter_kind kind, axas_gpa_t gpa, uint6
 		l->value = LINEAR_PA + gpa;
 	else if (kind == REPLACE)
 		l->value = OTHER_PA + gpa;
-	else if (kind == MAP_TRAP)
+	else if (kind == MAP_TRAP || kind == REPLACE_TRAP)
 		l->value = COOKIE;
+}
+
+static void add_replacing(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
+{
+	const axas_flags_t huge = size <= 4 * PAGE ? 0 : AXAS_HUGE_FRAMES;
+
+	/* the same frames with other permissions */
+	add(a, REPLACE, gpa, size, AXAS_READ | AXAS_REPLACE);
+	a->letter[a->count - 1].value = LINEAR_PA + gpa;
+	add(a, REPLACE_ALLOC, gpa, size, RX | AXAS_REPLACE);
+	add(a, REPLACE_ALLOC, gpa, size, RW | AXAS_REPLACE | AXAS_POPULATE | huge);
+	add(a, REPLACE_TRAP, gpa, size, AXAS_REPLACE);
 }
 
 static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
@@ -108,6 +128,10 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	else
 		add(a, MAP_LINEAR, gpa, size, RW | (medium ? AXAS_NO_HUGE : AXAS_MAX_2M));
 	add(a, REPLACE, gpa, size, RW | AXAS_REPLACE);
+	if (letters_replace())
+		add_replacing(a, gpa, size);
+	if (letters_collect())
+		add(a, COLLECT, gpa, size, 0);
 	add(a, MAP_ALLOC, gpa, size, RW);
 	add(a, MAP_ALLOC, gpa, size, small ? RX : RW | AXAS_HUGE_FRAMES);
 	if (small)
@@ -129,6 +153,8 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	add(a, PROTECT_SOME, gpa, size, AXAS_READ);
 	add(a, POPULATE_SOME, gpa, size, 0);
 	add(a, DISCARD_SOME, gpa, size, 0);
+	if (letters_collect())
+		add(a, COLLECT_SOME, gpa, size, 0);
 }
 
 uint32_t letters_make(const struct scope *s, struct letter *letters)
@@ -150,7 +176,17 @@ uint32_t letters_make(const struct scope *s, struct letter *letters)
 
 int letter_is_some(const struct letter *l)
 {
-	return l->kind >= MAP_LINEAR_SOME && l->kind <= DISCARD_SOME;
+	return l->kind >= MAP_LINEAR_SOME && l->kind <= COLLECT_SOME;
+}
+
+int letters_replace(void)
+{
+	return axas_map_trap_flags(space, 0, 0, 0, AXAS_REPLACE) != AXAS_ERR_UNSUPPORTED;
+}
+
+int letters_collect(void)
+{
+	return axas_collect(space, 1, 0) != AXAS_ERR_UNSUPPORTED;
 }
 
 /* --- the calls ------------------------------------------------------------------------------- */
@@ -168,6 +204,8 @@ static axas_status_t run_some(const struct letter *l, uint64_t *done)
 		return axas_protect_some(space, l->gpa, l->size, l->flags, 1, done);
 	case POPULATE_SOME:
 		return axas_populate_some(space, l->gpa, l->size, 1, done);
+	case COLLECT_SOME:
+		return axas_collect_some(space, l->gpa, l->size, 1, done);
 	default:
 		return axas_discard_some(space, l->gpa, l->size, 1, done);
 	}
@@ -187,9 +225,14 @@ static int64_t run_whole(const struct letter *l)
 	case REPLACE:
 		return axas_map_linear(space, l->gpa, l->value, l->size, l->flags);
 	case MAP_ALLOC:
+	case REPLACE_ALLOC:
 		return axas_map_alloc(space, l->gpa, l->size, l->flags);
 	case MAP_TRAP:
 		return axas_map_trap(space, l->gpa, l->size, l->value);
+	case REPLACE_TRAP:
+		return axas_map_trap_flags(space, l->gpa, l->size, l->value, l->flags);
+	case COLLECT:
+		return axas_collect(space, l->gpa, l->size);
 	case UNMAP:
 		return axas_unmap(space, l->gpa, l->size);
 	case PROTECT:
@@ -275,10 +318,13 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 		break;
 	case MAP_ALLOC:
 	case MAP_ALLOC_SOME:
+	case REPLACE_ALLOC:
 		r.state = AXAS_STATE_RESERVED;
 		pages_set(p, &r);
 		break;
 	case MAP_TRAP:
+	case REPLACE_TRAP:
+		r.flags = 0;
 		r.state = AXAS_STATE_TRAP;
 		r.value = l->value;
 		pages_set(p, &r);
@@ -304,12 +350,27 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 void letter_print(const struct letter *l)
 {
 	static const char *const names[] = {
-		"map_linear",   "map_extents",       "map_linear (replace)",
-		"map_alloc",    "map_trap",          "unmap",
-		"protect",      "populate",          "discard",
-		"clear",        "map_linear_some",   "map_alloc_some",
-		"unmap_some",   "protect_some",      "populate_some",
-		"discard_some", "handle_page_fault",
+		"map_linear",
+		"map_extents",
+		"map_linear (replace)",
+		"map_alloc (replace)",
+		"map_trap (replace)",
+		"map_alloc",
+		"map_trap",
+		"unmap",
+		"protect",
+		"populate",
+		"discard",
+		"collect",
+		"clear",
+		"map_linear_some",
+		"map_alloc_some",
+		"unmap_some",
+		"protect_some",
+		"populate_some",
+		"discard_some",
+		"collect_some",
+		"handle_page_fault",
 	};
 
 	printf("%-20s gpa %#" PRIx64 " size %#" PRIx64 " flags %#x value %#" PRIx64, names[l->kind],

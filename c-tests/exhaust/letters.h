@@ -15,12 +15,15 @@ enum letter_kind {
 	MAP_LINEAR,
 	MAP_EXTENTS, /* the first page, and the rest, that follows it */
 	REPLACE,
+	REPLACE_ALLOC,
+	REPLACE_TRAP,
 	MAP_ALLOC,
 	MAP_TRAP,
 	UNMAP,
 	PROTECT,
 	POPULATE,
 	DISCARD,
+	COLLECT,
 	CLEAR,
 	MAP_LINEAR_SOME,
 	MAP_ALLOC_SOME,
@@ -28,6 +31,7 @@ enum letter_kind {
 	PROTECT_SOME,
 	POPULATE_SOME,
 	DISCARD_SOME,
+	COLLECT_SOME,
 	FAULT,
 };
 
@@ -50,13 +54,17 @@ struct scope {
 	const char *name;
 	uint32_t share; /* of the transitions, in tenths, and what those before it left */
 	int is_plain; /* a host without `released`, on a CPU with every feature */
+	int keeps_tables;
 	uint32_t points;
 	axas_gpa_t point[MOST_POINTS];
 };
 
-#define SCOPES 5u
+#define SCOPES 6u
 
 struct scope scope_make(uint32_t i, uint32_t format);
+/* The archive has these calls: an older one may be gone through, too. */
+int letters_replace(void);
+int letters_collect(void);
 uint32_t letters_make(const struct scope *s, struct letter *letters);
 struct outcome letter_run(const struct letter *l);
 int letter_is_some(const struct letter *l);

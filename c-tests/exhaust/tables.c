@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "tables.h"
 
+#include "counts.h"
+
 #include <string.h>
 
 #define BIT(n)          (1ull << (n))
@@ -129,6 +131,14 @@ static uint32_t read_invalid(struct tables *t, struct place *p, uint32_t i)
 	return end;
 }
 
+static void check_counts(struct tables *t)
+{
+	const struct wrong_count wrong = counts_check(&walker, world_keeps_tables);
+
+	if (wrong.why != NULL)
+		broken(t, wrong.gpa, wrong.why);
+}
+
 void tables_read(struct tables *t)
 {
 	const struct format *f = &formats[walker.format];
@@ -147,7 +157,7 @@ void tables_read(struct tables *t)
 		uint64_t word;
 
 		if (p->next == p->entries) {
-			if (!p->occupied && level != walker.levels)
+			if (!p->occupied && level != walker.levels && !world_keeps_tables)
 				broken(t, p->gpa, "an empty table");
 			t->digest = mix(t->digest, level);
 			level++;
@@ -168,4 +178,8 @@ void tables_read(struct tables *t)
 		level--;
 		stack[level] = enter(t, (word & f->address) << f->shift, gpa, 512);
 	}
+	if (t->broken == NULL)
+		check_counts(t);
+	if (t->broken == NULL && world_keeps_tables)
+		kept_read(&t->kept, &walker);
 }

@@ -3,6 +3,7 @@
 #ifndef EXHAUST_TABLES_H
 #define EXHAUST_TABLES_H
 
+#include "kept.h"
 #include "world.h"
 
 #define MOST_LEAF_RUNS 1400u
@@ -25,6 +26,7 @@ struct tables {
 	uint64_t leaves[4]; /* by level */
 	/* of all words, without the addresses of frames */
 	uint64_t digest;
+	struct kept kept; /* where they stay, which there are */
 	const char *broken;
 	axas_gpa_t broken_gpa;
 };

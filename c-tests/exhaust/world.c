@@ -9,6 +9,7 @@ struct world world;
 struct seen seen;
 axas_t *space;
 struct walker walker;
+int world_keeps_tables;
 
 static struct world saved;
 static uint32_t fail_at;
@@ -277,6 +278,7 @@ void world_create(const axas_config_t *cfg, int has_released)
 	axas_hw_regs_t regs;
 	const char *why = "create";
 
+	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
 	memset(&world.frames, 0, sizeof(world.frames));
 	memset(&saved.frames, 0, sizeof(saved.frames));
 	world_begin(0);

@@ -62,6 +62,7 @@ extern struct world world;
 extern struct seen seen;
 extern axas_t *space;
 extern struct walker walker;
+extern int world_keeps_tables;
 
 void world_create(const axas_config_t *cfg, int has_released);
 /* Forgets what was seen. The n-th allocation of the next call fails; 0: none. */

@@ -458,8 +458,7 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 	pthread_mutex_lock(&h->lock);
 	h->tlb[h->flushes % HOST_TLB_LOG] = *request;
 	h->flushes++;
-	if (request->scope == AXAS_SCOPE_ALL)
-		{
+	if (request->scope == AXAS_SCOPE_ALL) {
 		h->flushes_all++;
 		h->epoch++;
 	}

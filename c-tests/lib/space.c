@@ -514,6 +514,16 @@ axas_fault_result_t __wrap_axas_handle_page_fault(axas_t *as, axas_gpa_t gpa, ax
 	return verdict;
 }
 
+int space_replaces(axas_t *as)
+{
+	return __real_axas_map_trap_flags(as, 0, 0, 0, AXAS_REPLACE) != AXAS_ERR_UNSUPPORTED;
+}
+
+int space_collects(axas_t *as)
+{
+	return __real_axas_collect(as, 1, 0) != AXAS_ERR_UNSUPPORTED;
+}
+
 /* --- agreement ------------------------------------------------------------------------------- */
 
 enum walk_memory space_memory(uint32_t format, uint32_t features, axas_flags_t flags)

@@ -38,6 +38,10 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa);
 /* The whole table is legal and as small as it has to be, and the statistics count what is there. */
 struct sweep space_sweep(const axas_t *as);
 
+/* Whether the engine has AXAS_REPLACE for all maps, and axas_collect: until the second one is there. */
+int space_replaces(axas_t *as);
+int space_collects(axas_t *as);
+
 /* What a flag word means on this format: the attributes a leaf must have. */
 enum walk_memory space_memory(uint32_t format, uint32_t features, axas_flags_t flags);
 uint32_t space_access(axas_flags_t flags);

@@ -4,9 +4,10 @@
 #include "counts.h"
 
 const char *const op_names[OP_KINDS] = {
-	"map_linear", "map_extents", "map_alloc lazy", "map_alloc populated",
-	"map_trap",   "unmap",       "protect",        "populate",
-	"discard",    "replace",     "fault",
+	"map_linear",   "map_extents", "map_alloc lazy", "map_alloc populated",
+	"map_trap",     "unmap",       "protect",        "populate",
+	"discard",      "replace",     "replace lazy",   "replace populated",
+	"replace trap", "fault",
 };
 
 int lost_setup(void **state)
@@ -152,12 +153,12 @@ static void draw_memory(struct lost *l, struct op *op)
 		limit(l, op, 3 * MIB);
 	} else {
 		op->flags |= own[lost_below(l, 3)];
-		if (op->kind == OP_POPULATED)
+		if (op->kind == OP_POPULATED || op->kind == OP_REPLACE_POPULATED)
 			limit(l, op, (op->flags & AXAS_HUGE_FRAMES) ? 5 * MIB : 40 * PAGE);
 	}
-	if (op->kind == OP_POPULATED)
+	if (op->kind == OP_POPULATED || op->kind == OP_REPLACE_POPULATED)
 		op->flags |= AXAS_POPULATE;
-	if (op->kind == OP_REPLACE)
+	if (op_replaces(op->kind))
 		op->flags |= AXAS_REPLACE;
 }
 
@@ -173,6 +174,10 @@ struct op op_draw(struct lost *l, enum op_kind kind)
 	switch (kind) {
 	case OP_TRAP:
 		op.value = lost_below(l, 1ull << 32);
+		break;
+	case OP_REPLACE_TRAP:
+		op.value = lost_below(l, 1ull << 32);
+		op.flags = AXAS_REPLACE;
 		break;
 	case OP_PROTECT:
 		op.flags = draw_access(l);
@@ -201,7 +206,11 @@ struct op op_draw_any(struct lost *l)
 		OP_TRAP,   OP_UNMAP,    OP_UNMAP,   OP_FAULT, OP_PROTECT, OP_PROTECT,
 		OP_FAULT,  OP_POPULATE, OP_DISCARD, OP_FAULT, OP_REPLACE,
 	};
+	static const enum op_kind more[] = { OP_REPLACE_LAZY, OP_REPLACE_POPULATED, OP_REPLACE_TRAP,
+					     OP_REPLACE };
 
+	if (lost_below(l, 10) == 0 && space_replaces(l->f.as))
+		return op_draw(l, more[lost_below(l, sizeof(more) / sizeof(more[0]))]);
 	return op_draw(l, kinds[lost_below(l, sizeof(kinds) / sizeof(kinds[0]))]);
 }
 
@@ -253,9 +262,13 @@ static axas_status_t dispatch(axas_t *as, const struct op *op)
 		return run_extents(as, op);
 	case OP_LAZY:
 	case OP_POPULATED:
+	case OP_REPLACE_LAZY:
+	case OP_REPLACE_POPULATED:
 		return axas_map_alloc(as, op->gpa, op->size, op->flags);
 	case OP_TRAP:
 		return axas_map_trap(as, op->gpa, op->size, op->value);
+	case OP_REPLACE_TRAP:
+		return axas_map_trap_flags(as, op->gpa, op->size, op->value, op->flags);
 	case OP_UNMAP:
 		return axas_unmap(as, op->gpa, op->size);
 	case OP_PROTECT:
@@ -275,7 +288,10 @@ static axas_status_t dispatch(axas_t *as, const struct op *op)
 /* What a call may leave behind and still be right. */
 static void after(struct lost *l, const struct op *op, uint64_t done)
 {
-	tlb_settle(&l->tlb, op->gpa, op->kind == OP_FAULT ? 0 : done);
+	if (op->kind == OP_POPULATE || op->kind == OP_DISCARD)
+		tlb_settle_taken_in(&l->tlb, op->gpa, done);
+	else
+		tlb_settle(&l->tlb, op->gpa, op->kind == OP_FAULT ? 0 : done);
 	host_check(&l->f.host);
 	if (done != 0)
 		l->last[lost_below(l, 8)] = *op;
@@ -296,9 +312,19 @@ axas_status_t op_run(struct lost *l, const struct op *op)
 	return status;
 }
 
+int op_replaces(enum op_kind kind)
+{
+	return kind >= OP_REPLACE && kind <= OP_REPLACE_TRAP;
+}
+
+int op_is_there(struct lost *l, enum op_kind kind)
+{
+	return kind == OP_REPLACE || !op_replaces(kind) || space_replaces(l->f.as);
+}
+
 int op_has_slices(enum op_kind kind)
 {
-	return kind != OP_EXTENTS && kind != OP_TRAP && kind != OP_REPLACE && kind != OP_FAULT;
+	return kind != OP_EXTENTS && kind != OP_TRAP && !op_replaces(kind) && kind != OP_FAULT;
 }
 
 axas_status_t op_run_some(struct lost *l, const struct op *op, uint64_t budget, uint64_t *done)

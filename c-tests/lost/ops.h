@@ -16,6 +16,9 @@ enum op_kind {
 	OP_POPULATE,
 	OP_DISCARD,
 	OP_REPLACE,
+	OP_REPLACE_LAZY,
+	OP_REPLACE_POPULATED,
+	OP_REPLACE_TRAP,
 	OP_FAULT,
 	OP_KINDS,
 };
@@ -56,6 +59,9 @@ struct op op_draw_any(struct lost *l);
 
 /* Runs it; then no CPU holds what is not so any more, and the host has seen no violation. */
 axas_status_t op_run(struct lost *l, const struct op *op);
+/* Whether it can be done at all. */
+int op_is_there(struct lost *l, enum op_kind kind);
+int op_replaces(enum op_kind kind);
 /* The same in one slice, for those that have one. */
 int op_has_slices(enum op_kind kind);
 axas_status_t op_run_some(struct lost *l, const struct op *op, uint64_t budget, uint64_t *done);

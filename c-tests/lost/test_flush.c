@@ -219,7 +219,8 @@ static void expect_runs(struct lost *l, const struct op *op, struct runs *went)
 		axas_gpa_t gpa = m->gpa;
 
 		if (m->state != AXAS_STATE_LINEAR ||
-		    (op->kind == OP_REPLACE && m->hpa - m->gpa == op->value - op->gpa))
+		    (op->kind == OP_REPLACE && space_replaces(l->f.as) &&
+		     m->hpa - m->gpa == op->value - op->gpa))
 			continue;
 		if (m->level != 0)
 			add_pieces(went, m, m->gpa, m->size, m->level);
@@ -237,7 +238,7 @@ static void expect_runs(struct lost *l, const struct op *op, struct runs *went)
 /* Each run once, whole, in order, and no other: as long as it was, not cut where tables end. */
 static void check_runs(struct lost *l, const struct op *op, struct runs *went)
 {
-	if (op->kind != OP_UNMAP && op->kind != OP_REPLACE)
+	if (op->kind != OP_UNMAP && !op_replaces(op->kind))
 		went->count = 0;
 	if (l->tlb.runs != went->count)
 		fail_msg("%s gpa %#llx size %#llx: %llu runs released, should be %llu",

@@ -78,7 +78,8 @@ static void fail_every_kind(struct lost *l, uint32_t *scenarios, uint64_t *failu
 	uint64_t seed = 0;
 
 	for (uint32_t kind = 0; kind < OP_KINDS; kind++)
-		for (uint32_t found = 0; found < EVERY_KIND; seed++) {
+		for (uint32_t found = 0; found < EVERY_KIND && op_is_there(l, (enum op_kind)kind);
+		     seed++) {
 			const uint64_t failed = fail_each(l, seed, (enum op_kind)kind);
 
 			if (failed == 0)

@@ -64,6 +64,19 @@ static void lay(struct lost *l, const struct ground *g)
 		assert_ok(op_run(l, &(struct op){ OP_FAULT, g->fault, PAGE, 0, AXAS_WRITE }));
 }
 
+/* Of what stood there: what the host is told of, for it does not come to the same frame again. */
+static uint64_t bytes_to_tell(const struct lost *l, const struct runs *r, const struct op *op)
+{
+	uint64_t bytes = 0;
+
+	for (uint64_t i = 0; i < r->count; i++)
+		if (r->run[i].state == AXAS_STATE_LINEAR &&
+		    (r->run[i].hpa - r->run[i].gpa != op->value - op->gpa ||
+		     !space_replaces(l->f.as)))
+			bytes += r->run[i].size;
+	return bytes;
+}
+
 static uint64_t bytes_of(const struct runs *r, uint32_t state)
 {
 	uint64_t bytes = 0;
@@ -106,7 +119,7 @@ static void replace(struct lost *l, const struct ground *g, const struct op *op)
 	lay(l, g);
 	runs_take(&before, l, l->window, l->window_bytes);
 	runs_take(&went, l, op->gpa, op->size);
-	host_bytes = bytes_of(&went, AXAS_STATE_LINEAR);
+	host_bytes = bytes_to_tell(l, &went, op);
 	own_bytes = bytes_of(&went, AXAS_STATE_OWNED);
 	for (uint64_t k = 1; status != AXAS_OK; k++) {
 		tlb_forget_log(&l->tlb);

@@ -444,7 +444,7 @@ static void released(void *ctx, const axas_mapping_t *run)
 
 struct settled {
 	axas_gpa_t gpa, last;
-	int has_range;
+	int has_range, may_grant;
 	uint32_t cpu;
 };
 
@@ -486,7 +486,7 @@ static void check_cached_leaf(const struct tlb *t, const struct settled *s, axas
 				       (unsigned long long)at, s->cpu);
 			return;
 		}
-		if (local && !repairs_itself && at >= s->gpa && at <= s->last &&
+		if (local && s->may_grant && !repairs_itself && at >= s->gpa && at <= s->last &&
 		    r.access != e->access)
 			host_violation(t->host, "gpa %#llx: this CPU may miss a permission",
 				       (unsigned long long)at);
@@ -565,9 +565,9 @@ static void settle_table(const struct tlb *t, const struct settled *s, struct tl
 	}
 }
 
-void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size)
+static void settle(struct tlb *t, axas_gpa_t gpa, uint64_t size, int may_grant)
 {
-	struct settled s = { gpa, size == 0 ? gpa : gpa + (size - 1), size != 0, 0 };
+	struct settled s = { gpa, size == 0 ? gpa : gpa + (size - 1), size != 0, may_grant, 0 };
 
 	pthread_mutex_lock(&t->lock);
 	look(t);
@@ -577,6 +577,16 @@ void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size)
 				settle_table(t, &s, t->cpu[s.cpu].table[i]);
 	t->looked = 0;
 	pthread_mutex_unlock(&t->lock);
+}
+
+void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size)
+{
+	settle(t, gpa, size, 1);
+}
+
+void tlb_settle_taken_in(struct tlb *t, axas_gpa_t gpa, uint64_t size)
+{
+	settle(t, gpa, size, 0);
 }
 
 int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access)

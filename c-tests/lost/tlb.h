@@ -77,6 +77,8 @@ void tlb_detach(struct tlb *t);
 
 /* A call for this range has returned on this CPU. size 0: of no range. */
 void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size);
+/* The same of one that gives no permission to what was mapped: another CPU's protect may have, lately. */
+void tlb_settle_taken_in(struct tlb *t, axas_gpa_t gpa, uint64_t size);
 /* This CPU may use something for the access that makes it fault. */
 int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access);
 /* What x86 does of itself when it faults: it forgets the address on this CPU. */

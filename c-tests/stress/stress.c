@@ -21,6 +21,7 @@
 #define PAGES       1024u
 #define SPACE_BYTES ((uint64_t)PAGES * AXAS_PAGE_SIZE)
 #define LINEAR_HPA  0x100000000u
+#define OTHER_HPA   (2 * LINEAR_HPA)
 #define MAX_THREADS 16
 #define RW          (AXAS_READ | AXAS_WRITE)
 
@@ -152,8 +153,17 @@ static axas_status_t change(struct stress *stress, uint32_t what, axas_gpa_t gpa
 		return axas_protect(stress->space, gpa, bytes, RW);
 	case 5:
 		return axas_populate(stress->space, gpa, bytes);
-	default:
+	case 6:
 		return axas_discard(stress->space, gpa, bytes);
+	case 7:
+		return axas_map_alloc(stress->space, gpa, bytes, RW | AXAS_REPLACE);
+	case 8:
+		return axas_map_linear(stress->space, gpa, OTHER_HPA + gpa, bytes,
+				       RW | AXAS_REPLACE);
+	case 9:
+		return axas_map_trap_flags(stress->space, gpa, bytes, 7, AXAS_REPLACE);
+	default:
+		return axas_collect(stress->space, gpa, bytes);
 	}
 }
 
@@ -165,7 +175,7 @@ static void change_something(struct stress *stress, axas_gpa_t gpa, uint64_t ran
 	if (bytes > SPACE_BYTES - gpa)
 		bytes = SPACE_BYTES - gpa;
 	lock(stress, 1);
-	status = change(stress, (uint32_t)(random % 7), gpa, bytes);
+	status = change(stress, (uint32_t)(random % 11), gpa, bytes);
 	unlock(stress);
 	expect(stress, status == AXAS_OK || status == AXAS_ERR_ALREADY_EXISTS ||
 			       status == AXAS_ERR_NOT_MAPPED);
@@ -207,7 +217,7 @@ static axas_status_t create(struct stress *stress)
 		.format = AXAS_FORMAT_EPT,
 		.pa_bits = 48,
 		.size = SPACE_BYTES,
-		.options = stress->mode == LOCK_OWN ? 0 : AXAS_CALLER_LOCKED,
+		.options = stress->mode == LOCK_OWN ? AXAS_KEEP_TABLES : AXAS_CALLER_LOCKED,
 	};
 
 	return axas_create(&config, &hal, &stress->space);

@@ -278,7 +278,8 @@ pub const AXAS_WIDTH_32: axas_width_t = 4_u32;
 /// Eight bytes.
 pub const AXAS_WIDTH_64: axas_width_t = 8_u32;
 
-/// Bytes that axas_create_in needs.
+/// Bytes that axas_create_in needs. More become more reader lines of the space's lock: with
+/// AXAS_STORAGE_SIZE + (n - 8) * 128 bytes there are n, a power of two up to 256; 8 are in these bytes.
 pub const AXAS_STORAGE_SIZE: u32 = 2048_u32;
 /// Alignment of the storage of axas_create_in.
 pub const AXAS_STORAGE_ALIGN: u32 = 128_u32;

@@ -242,21 +242,6 @@ pub struct axas_mapping_t {
     pub reserved: [u64; 2],
 }
 
-impl axas_mapping_t {
-    /// Nothing, of no size.
-    pub(crate) const NOTHING: Self = Self {
-        gpa: 0,
-        size: 0,
-        hpa: 0,
-        cookie: 0,
-        flags: 0,
-        state: 0,
-        level: 0,
-        reserved0: 0,
-        reserved: [0; 2],
-    };
-}
-
 /// Counters of a space.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -178,7 +178,8 @@ impl AddressSpace {
         let space = place.as_ptr();
         // SAFETY: the lines of the lock are behind the space in the same storage.
         let lines = unsafe { place.add(1).cast() };
-        let room = bytes.saturating_sub(size_of::<Self>()) / size_of::<Shard>();
+        let room =
+            bytes.saturating_sub(size_of::<Self>()).checked_div(size_of::<Shard>()).unwrap_or(0);
         // Member by member: whole, the space would be too large for the stacks of many hosts.
         // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
         // was initialised; 2. numbers, flags and what the work is may be zeroes, everything else is written below; 3. the

@@ -53,13 +53,18 @@ impl Lazy {
 
 impl AddressSpace {
     /// Maps frames of the host.
+    #[inline(always)]
     pub fn map_linear(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
+        if size == PAGE_SIZE {
+            self.map_linear_page(gpa, hpa, flags)
+        } else {
+            self.map_linear_range(gpa, hpa, size, flags)
+        }
+    }
+
+    #[inline(never)]
+    fn map_linear_range(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            if size == PAGE_SIZE
-                && let Some(outcome) = self.map_linear_page::<F>(gpa, hpa, flags)
-            {
-                return outcome;
-            }
             let extents = [axas_extent_t { hpa, size }];
             let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE);
             // By reference: a move is a copy on the stack.
@@ -67,12 +72,24 @@ impl AddressSpace {
             let content = &linear.content;
             self.alone(true, |work| {
                 if linear.replaces {
-                    self.npt.replace(work, content, linear.range)
+                    self.npt.replace(work, content, linear.range, 0)
                 } else {
                     self.npt.map(work, content, linear.range)
                 }
             })
         })
+    }
+
+    /// Maps a page, by the short way if it is write-back memory and its table is there.
+    #[inline(never)]
+    fn map_linear_page(&self, gpa: u64, hpa: u64, flags: axas_flags_t) -> Result<()> {
+        let done = with_space_format!(self.npt.format, F => {
+            Ok(self.write_back_page::<F>(gpa, hpa, flags))
+        });
+        match done {
+            Ok(Some(outcome)) => outcome,
+            _ => self.map_linear_range(gpa, hpa, PAGE_SIZE, flags),
+        }
     }
 
     /// Maps frames of the host in slices.
@@ -116,10 +133,20 @@ impl AddressSpace {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE);
             let lazy = lazy.as_ref().map_err(|error| *error)?;
             let entry = Entry::<F>::reserved(lazy.reservation);
+            let content = Content::same(entry);
+            let populates = lazy.options.contains(MapOptions::POPULATE);
             if lazy.options.contains(MapOptions::REPLACE) {
-                self.replace_same(lazy.range, entry)
-            } else if lazy.options.contains(MapOptions::POPULATE) {
-                let content = Content::same(entry);
+                if !populates {
+                    return self.replace_same(lazy.range, entry);
+                }
+                self.alone(true, |work| {
+                    let npt = &self.npt;
+                    let (reservation, range) = (lazy.reservation, lazy.range);
+                    let outcome = npt.replace_populated(work, &content, reservation, range);
+                    work.give_pages_back(npt);
+                    outcome
+                })
+            } else if populates {
                 self.alone(true, |work| self.npt.map_populated(work, &content, lazy.range))
             } else {
                 self.map_same(lazy.range, entry)
@@ -184,22 +211,33 @@ impl AddressSpace {
     }
 
     /// Removes whatever is in a range.
+    #[inline(always)]
     pub fn unmap(&self, gpa: u64, size: u64) -> Result<()> {
+        if size == PAGE_SIZE { self.unmap_page(gpa) } else { self.unmap_range(gpa, size) }
+    }
+
+    #[inline(never)]
+    fn unmap_range(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_space_format!(self.npt.format, F => {
-            if size == PAGE_SIZE
-                && self.npt.is_plain
-                && !self.npt.host.wants_released()
-            {
-                let guard = self.exclusive(true)?;
-                let is_done = self.npt.unmap_page::<F>(range.start).is_some();
-                drop(guard);
-                if is_done {
-                    return Ok(());
-                }
-            }
             self.alone(true, |work| self.npt.unmap::<F>(work, range))
         })
+    }
+
+    /// Removes a page, by the short way if it is linear, not to be reported and its table stays.
+    #[inline(never)]
+    fn unmap_page(&self, gpa: u64) -> Result<()> {
+        let page = Gpa::new(gpa);
+        let is_plain = self.npt.is_plain && !self.npt.host.wants_released();
+        if is_plain && is_page_aligned(gpa) && self.npt.range.contains(page) {
+            let guard = self.exclusive(true)?;
+            let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
+            drop(guard);
+            if let Ok(Some(())) = done {
+                return Ok(());
+            }
+        }
+        self.unmap_range(gpa, PAGE_SIZE)
     }
 
     /// Removes whatever is in a range in slices.
@@ -362,7 +400,7 @@ impl AddressSpace {
     /// Maps a page of write-back memory, or puts it in the place of another, where its table is there; none if
     /// that was not done here.
     #[inline(always)]
-    fn map_linear_page<F: Format>(
+    fn write_back_page<F: Format>(
         &self,
         gpa: u64,
         hpa: u64,
@@ -371,8 +409,7 @@ impl AddressSpace {
         let permissions = Permissions::from_bits(flags & !AXAS_REPLACE)?;
         let is_plain = self.npt.is_plain && !permissions.is_empty() && is_page_aligned(gpa | hpa);
         let (gpa, hpa) = (Gpa::new(gpa), Hpa::new(hpa));
-        let range = self.npt.range;
-        if !is_plain || gpa < range.start || gpa >= range.end || !self.npt.host.is_page(hpa) {
+        if !is_plain || !self.npt.range.contains(gpa) || !self.npt.host.is_page(hpa) {
             return None;
         }
         let leaf = self.npt.write_back_page::<F>(permissions, false)?.at(hpa);
@@ -398,7 +435,7 @@ impl AddressSpace {
     #[inline(never)]
     fn replace_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
         let content = Content::same(entry);
-        self.alone(true, |work| self.npt.replace(work, &content, range))
+        self.alone(true, |work| self.npt.replace(work, &content, range, 0))
     }
 
     #[inline(never)]
@@ -437,9 +474,6 @@ impl AddressSpace {
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
         Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
-        if options.contains(MapOptions::REPLACE | MapOptions::POPULATE) {
-            return Err(Error::InvalidInput);
-        }
         let largest = if options.contains(MapOptions::HUGE_FRAMES) {
             self.largest_leaf::<F>(flags).get()
         } else {

@@ -115,14 +115,9 @@ impl AddressSpace {
     /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
     #[inline(always)]
     fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        self.hold_alone(may_be && self.no_wait()).ok_or(Error::Again)
-    }
-
-    #[inline(never)]
-    fn hold_alone(&self, no_wait: bool) -> Option<Held<'_, ExclusiveGuard<'_>>> {
         let host = &self.npt.host;
-        let guard = self.lock.exclusive(no_wait, || host.relax()).ok()?;
-        Some(Held { _guard: guard, host })
+        let guard = self.lock.exclusive(may_be && self.no_wait(), || host.relax())?;
+        Ok(Held { _guard: guard, host })
     }
 
     fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {

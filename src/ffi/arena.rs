@@ -48,7 +48,7 @@ pub unsafe extern "C" fn axas_arena_init(arena: *mut axas_arena_t) -> axas_statu
 /// @param pa The region's host-physical address; a multiple of 4096.
 /// @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
 ///   frame can be handed out.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow;
+/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
 ///   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
 ///   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it).
 #[unsafe(no_mangle)]
@@ -71,6 +71,8 @@ pub unsafe extern "C" fn axas_arena_add(
 /// @param hal The HAL to complete.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
 ///   STATIC_HAL=1 and calls the host's functions by name.
+///
+/// Frames have up to 1 GiB; one is refused if no aligned run of its size is free in one region.
 ///
 /// phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
 /// reachable for the library. The arena has a spin lock of its own: where faults are handled in

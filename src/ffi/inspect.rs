@@ -164,9 +164,9 @@ pub unsafe extern "C" fn axas_stats(
 /// @param space The space.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
 ///   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
-///   outside the space, an empty table (but with AXAS_KEEP_TABLES), an entry that counts the occupied entries
-///   of its table wrong, tables that point to each other, a page of the guest that is a table
-///   of the space, or counts that differ.
+///   outside the space, an empty table (but one that is kept with AXAS_KEEP_TABLES, whose entry says so), an
+///   entry that counts the occupied entries of its table wrong, tables that point to each other, a page of the
+///   guest that is a table of the space, or counts that differ.
 ///
 /// Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
 /// do not stand side by side in host memory. The library's own lock is held exclusively; with

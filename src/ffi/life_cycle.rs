@@ -120,7 +120,8 @@ unsafe fn create(
     )
 }
 
-/// Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE).
+/// Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE), all of which it
+/// uses: what the handle leaves becomes reader lines of its lock, as for axas_create_in.
 ///
 /// @param config What the space is to be; copied.
 /// @param hal What the host gives; copied.
@@ -153,7 +154,9 @@ pub unsafe extern "C" fn axas_create(
 ///
 /// @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, the space's until
 ///   axas_destroy; its contents do not matter.
-/// @param bytes Size of the storage.
+/// @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
+///   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
+///   exclusive call looks at each line.
 /// @param config As for axas_create.
 /// @param hal As for axas_create; release_virt may be there.
 /// @param space Takes the handle; null after an error.

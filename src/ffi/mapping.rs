@@ -32,7 +32,7 @@ use crate::error::{Error, Result};
 /// one, or wait, with the lock and without it (AXAS_HAL_TABLES_STAY_READABLE). Where a page of the same size
 /// stands, its entry is exchanged: no frame is taken, and a range of such pages cannot fail for memory. Tables
 /// for the rest are taken before anything changes, never more than axas_tables_needed says. What went is
-/// flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm between the old entry and the new one, as
+/// flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm always between the old entry and the new one, as
 /// break-before-make asks), then released or freed; nothing is flushed where no valid entry stood. A page
 /// that comes to the same frame again is not released.
 ///
@@ -116,8 +116,8 @@ pub unsafe extern "C" fn axas_map_extents(
 ///
 /// With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
 /// the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
-/// flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are
-/// taken before the first page is replaced.
+/// flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all
+/// frames are taken before the first page is replaced, none larger than 2 MiB.
 ///
 /// Lock class: exclusive. Callbacks: as axas_map_linear.
 #[unsafe(no_mangle)]

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A source of frames over regions of memory, for hosts that have no allocator.
+//! A source of frames over regions of memory, for hosts that have no allocator: a buddy allocator.
 //!
-//! Free memory is a list of pieces, runs of free frames; a piece's record lies in its first frame, so that
-//! every frame can be handed out. What came back last goes out first. A request for more than one frame
-//! takes the first piece that has an aligned block; if none has, the list is sorted by address,
-//! neighbours are joined, and the search is made once more. Nothing is read from frames that are out.
+//! Free memory is blocks of `4096 << order` bytes, aligned to their size, in a tree for each order. Two
+//! halves of a block are joined as soon as both are free and in one region.
+//!
+//! A block's record lies in its first frame, so that every frame can be handed out. Nothing is read from
+//! frames that are out: whoever has one could forge a record. Therefore a block is looked up by its address
+//! from the root of its order. The path is the bits of the address, the lowest first, so that no path is
+//! longer than an address, and each block on it is free. Both halves of a block have the same path: the
+//! search for one ends where the other belongs.
 
 use core::ffi::c_void;
 use core::mem::{align_of, size_of};
@@ -19,7 +23,9 @@ use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::logging;
 
-/// End of the list: no piece has this address.
+/// Orders of blocks: 4 KiB to 1 GiB.
+const ORDERS: u32 = 19;
+/// No block has this address.
 const NIL: u64 = u64::MAX;
 /// Says that an arena was made ready.
 const MAGIC: u64 = u64::from_le_bytes(*b"axasaren");
@@ -46,8 +52,6 @@ struct Region {
 }
 
 impl Region {
-    const NONE: Self = Self { va: 0, pa: 0, bytes: 0 };
-
     /// The pointer to `bytes` bytes at `pa`, if they are in the region.
     fn reach(&self, pa: u64, bytes: u64) -> Option<*mut u8> {
         let offset = pa.checked_sub(self.pa)?;
@@ -66,23 +70,40 @@ impl Region {
     }
 
     fn is_continued_by(&self, next: &Self) -> bool {
-        self.bytes != 0
-            && self.pa.wrapping_add(self.bytes) == next.pa
+        self.pa.wrapping_add(self.bytes) == next.pa
             && self.va.wrapping_add(self.bytes as usize) == next.va
+    }
+
+    /// Makes the record of the free block at `pa`.
+    fn record(&self, pa: u64) -> Tree {
+        let va: *mut Block = self.reach(pa, PAGE_SIZE)?.cast();
+        // SAFETY: 1. in a region of the arena; 2. page aligned; 3. the frame is free: it is the arena's alone
+        // until `Free::take` has taken the record out of its tree.
+        unsafe {
+            va.write(Block { pa, even: None, odd: None });
+            va.as_mut()
+        }
     }
 }
 
-/// A run of free frames.
-#[derive(Clone, Copy)]
-struct Piece {
+/// The record of a free block.
+struct Block {
     pa: u64,
-    frames: u64,
-    next: u64,
+    /// Blocks whose next bit is 0.
+    even: Tree,
+    /// Blocks whose next bit is 1.
+    odd: Tree,
 }
 
+/// Free blocks of one order whose addresses begin with the same bits.
+type Tree = Option<&'static mut Block>;
+
 struct Free {
-    regions: [Region; AXAS_ARENA_REGIONS as usize],
-    first: u64,
+    places: [(usize, u64); AXAS_ARENA_REGIONS as usize],
+    /// Sizes of the regions, in pages.
+    pages: [u32; AXAS_ARENA_REGIONS as usize],
+    /// By order.
+    trees: [Tree; ORDERS as usize],
 }
 
 impl Arena {
@@ -94,12 +115,17 @@ impl Arena {
         if place.is_null() || !place.is_aligned() {
             return Err(Error::InvalidInput);
         }
-        let regions = [Region::NONE; AXAS_ARENA_REGIONS as usize];
-        let state = SpinMutex::new(Free { regions, first: NIL });
-        let arena = Self { magic: MAGIC, alloc_frame, dealloc_frame, phys_to_virt, state };
+        let arena = place.cast::<Self>();
         // SAFETY: 1. not null, aligned, large enough (asserted above); 2. ours to write by the caller's
-        // promise.
-        unsafe { place.cast::<Self>().write(arena) };
+        // promise; 3. zeroes are a lock that is open, over no region and no block. An arena as a value
+        // would be on the stack first.
+        unsafe {
+            place.write_bytes(0, 1);
+            (&raw mut (*arena).alloc_frame).write(alloc_frame);
+            (&raw mut (*arena).dealloc_frame).write(dealloc_frame);
+            (&raw mut (*arena).phys_to_virt).write(phys_to_virt);
+            (&raw mut (*arena).magic).write(MAGIC);
+        }
         Ok(())
     }
 
@@ -159,184 +185,156 @@ impl Arena {
             return Err(Error::InvalidInput);
         }
         let mut free = self.state.lock();
-        if free.used().any(|other| other.overlaps(&region)) {
+        if free.regions().any(|other| other.overlaps(&region)) {
             return Err(Error::AlreadyExists);
         }
-        if let Some(before) = free.regions.iter_mut().find(|before| before.is_continued_by(&region))
-        {
-            before.bytes = before.bytes.wrapping_add(region.bytes);
-        } else {
-            let unused = free.regions.iter_mut().find(|slot| slot.bytes == 0);
-            *unused.ok_or(Error::NoMemory)? = region;
-        }
-        free.push(pa, region.bytes / PAGE_SIZE);
+        let whole = free.add(&region)?;
+        free.give_run(&whole, pa, region.bytes);
         Ok(())
     }
 }
 
 impl Free {
-    /// The regions that were added; they come first.
-    fn used(&self) -> impl Iterator<Item = &Region> {
-        self.regions.iter().take_while(|region| region.bytes != 0)
+    /// The regions that were added.
+    fn regions(&self) -> impl Iterator<Item = Region> {
+        let all = self.places.iter().zip(&self.pages);
+        all.map(|(&(va, pa), &pages)| Region { va, pa, bytes: bytes_of(pages) })
+            .take_while(|region| region.bytes != 0)
     }
 
     #[inline(never)]
     fn reach(&self, pa: u64, bytes: u64) -> Option<*mut u8> {
-        self.used().find_map(|region| region.reach(pa, bytes))
+        self.regions().find_map(|region| region.reach(pa, bytes))
     }
 
-    /// The record of the free piece at `pa`.
-    fn record(&self, pa: u64) -> Option<*mut [u64; 2]> {
-        self.reach(pa, PAGE_SIZE).map(|va| va.cast())
+    /// The region that `bytes` bytes at `pa` are in.
+    fn region_of(&self, pa: u64, bytes: u64) -> Option<Region> {
+        self.regions().find(|region| region.reach(pa, bytes).is_some())
     }
 
-    fn read(&self, pa: u64) -> Option<Piece> {
-        let record = self.record(pa)?;
-        // SAFETY: 1. in a region of the arena; 2. page aligned; 3. the frame is free, the lock held.
-        let [frames, next] = unsafe { record.read() };
-        Some(Piece { pa, frames, next })
-    }
-
-    fn write(&self, piece: Piece) {
-        if let Some(record) = self.record(piece.pa) {
-            // SAFETY: as in `read`.
-            unsafe { record.write([piece.frames, piece.next]) };
-        }
-    }
-
-    fn push(&mut self, pa: u64, frames: u64) {
-        if frames != 0 {
-            self.write(Piece { pa, frames, next: self.first });
-            self.first = pa;
-        }
-    }
-
-    fn take(&mut self, order: u32) -> Option<u64> {
-        let frames = 1_u64.checked_shl(order)?;
-        if let Some(pa) = self.take_first_fit(frames) {
-            return Some(pa);
-        }
-        if frames > 1 {
-            self.sort();
-            self.join();
-        }
-        self.take_first_fit(frames)
-    }
-
-    /// Takes an aligned block out of the first piece that has one: its last, so that of one frame the
-    /// piece just gets shorter.
-    fn take_first_fit(&mut self, frames: u64) -> Option<u64> {
-        let bytes = frames.checked_mul(PAGE_SIZE)?;
-        let mut before: Option<Piece> = None;
-        let mut at = self.first;
-        while let Some(piece) = self.read(at) {
-            let end = piece.pa.wrapping_add(piece.frames.wrapping_mul(PAGE_SIZE));
-            let block = end.checked_sub(bytes).map(|last| last & !(bytes.wrapping_sub(1)));
-            match block {
-                Some(block) if block >= piece.pa => {
-                    self.cut(piece, before, block, bytes, end);
-                    return Some(block);
-                }
-                _ => {}
+    /// Takes a region down, as part of the one that it continues if there is one; what it is part of.
+    fn add(&mut self, region: &Region) -> Result<Region> {
+        let pages = u32::try_from(region.bytes / PAGE_SIZE).map_err(|_| Error::InvalidInput)?;
+        for (place, before) in self.places.iter_mut().zip(&mut self.pages) {
+            if *before == 0 {
+                *place = (region.va, region.pa);
+                *before = pages;
+                return Ok(*region);
             }
-            before = Some(piece);
-            at = piece.next;
-        }
-        None
-    }
-
-    /// Takes a block out of a piece that ends at `end`.
-    fn cut(&mut self, piece: Piece, before: Option<Piece>, block: u64, bytes: u64, end: u64) {
-        let frames = block.wrapping_sub(piece.pa) / PAGE_SIZE;
-        if frames != 0 {
-            self.write(Piece { frames, ..piece });
-        } else {
-            match before {
-                Some(before) => self.write(Piece { next: piece.next, ..before }),
-                None => self.first = piece.next,
+            let (va, pa) = *place;
+            let other = Region { va, pa, bytes: bytes_of(*before) };
+            if other.is_continued_by(region)
+                && let Some(sum) = before.checked_add(pages)
+            {
+                *before = sum;
+                return Ok(Region { bytes: bytes_of(sum), ..other });
             }
         }
-        let after = block.wrapping_add(bytes);
-        self.push(after, end.wrapping_sub(after) / PAGE_SIZE);
+        Err(Error::NoMemory)
     }
 
-    /// Sorts the list by address: merges runs of 1, 2, 4, ... pieces until one is left.
-    fn sort(&mut self) {
-        let mut width = 1_u64;
-        loop {
-            let mut rest = self.first;
-            let mut tail = NIL;
-            self.first = NIL;
-            let mut merges = 0_u64;
-            while rest != NIL {
-                merges = merges.wrapping_add(1);
-                let (left, after_left) = self.split(rest, width);
-                let (right, after_right) = self.split(after_left, width);
-                rest = after_right;
-                tail = self.merge(left, right, tail);
-            }
-            if merges <= 1 {
+    /// Gives a run of frames of a region to the trees, in blocks as large as they can be.
+    fn give_run(&mut self, region: &Region, pa: u64, bytes: u64) {
+        let mut pa = pa;
+        let end = pa.wrapping_add(bytes);
+        while let Some(most) = (end.wrapping_sub(pa) / PAGE_SIZE).checked_ilog2() {
+            let order = most.min((pa / PAGE_SIZE).trailing_zeros()).min(ORDERS.wrapping_sub(1));
+            self.give(region, pa, order);
+            pa = pa.wrapping_add(size_of_order(order));
+        }
+    }
+
+    /// Gives a block of a region to the trees, joined with its other half if that is free, and so on.
+    fn give(&mut self, region: &Region, pa: u64, order: u32) {
+        let mut pa = pa;
+        let orders = (0_u32..).zip(&mut self.trees);
+        for (order, tree) in orders.skip(order as usize) {
+            let size = size_of_order(order);
+            let both = pa & !size;
+            let may_join = order.wrapping_add(1) < ORDERS
+                && region.reach(both, size.wrapping_mul(2)).is_some();
+            let place = find(tree, order, pa, if may_join { pa ^ size } else { NIL });
+            if place.is_none() {
+                *place = region.record(pa);
                 return;
             }
-            width = width.saturating_mul(2);
+            remove(place);
+            pa = both;
         }
     }
 
-    /// Cuts the list at `from` after `count` pieces: the first of them and what follows.
-    fn split(&self, from: u64, count: u64) -> (u64, u64) {
-        let mut at = from;
-        for place in 1..=count {
-            let Some(piece) = self.read(at) else { break };
-            if place == count {
-                self.write(Piece { next: NIL, ..piece });
-                return (from, piece.next);
-            }
-            at = piece.next;
+    /// Takes a frame back, if it is one of a region.
+    fn take_back(&mut self, frame: u64, order: u32) -> bool {
+        let bytes = size_of_order(order);
+        if order >= ORDERS || frame & bytes.wrapping_sub(1) != 0 {
+            return false;
         }
-        (from, NIL)
+        self.region_of(frame, bytes).map(|region| self.give(&region, frame, order)).is_some()
     }
 
-    /// Appends two sorted lists, merged, behind `tail`; the new tail.
-    fn merge(&mut self, left: u64, right: u64, tail: u64) -> u64 {
-        let (mut left, mut right, mut tail) = (left, right, tail);
-        while left != NIL || right != NIL {
-            let at = left.min(right);
-            let Some(piece) = self.read(at) else {
-                return tail;
-            };
-            if at == left {
-                left = piece.next;
-            } else {
-                right = piece.next;
-            }
-            match self.read(tail) {
-                Some(last) => self.write(Piece { next: at, ..last }),
-                None => self.first = at,
-            }
-            tail = at;
+    /// Takes a block from the smallest order that has one, its upper half as often as it is too large.
+    fn take(&mut self, order: u32) -> Option<u64> {
+        let orders = (0_u32..).zip(&mut self.trees);
+        let (mut found, tree) = orders.skip(order as usize).find(|(_, tree)| tree.is_some())?;
+        let mut pa = take_last(tree)?.pa;
+        let region = self.region_of(pa, PAGE_SIZE)?;
+        while found > order {
+            found = found.wrapping_sub(1);
+            let tree = self.trees.get_mut(found as usize)?;
+            *find(tree, found, pa, NIL) = region.record(pa);
+            pa = pa.wrapping_add(size_of_order(found));
         }
-        tail
+        Some(pa)
     }
+}
 
-    /// Regions may meet in physical addresses and not in virtual ones.
-    fn in_one_region(&self, piece: &Piece, next: &Piece) -> bool {
-        let frames = piece.frames.wrapping_add(next.frames);
-        self.reach(piece.pa, frames.wrapping_mul(PAGE_SIZE)).is_some()
-    }
+fn bytes_of(pages: u32) -> u64 {
+    u64::from(pages).wrapping_mul(PAGE_SIZE)
+}
 
-    /// Joins neighbours of a sorted list.
-    fn join(&mut self) {
-        let mut at = self.first;
-        while let Some(piece) = self.read(at) {
-            let end = piece.pa.wrapping_add(piece.frames.wrapping_mul(PAGE_SIZE));
-            match self.read(piece.next) {
-                Some(next) if next.pa == end && self.in_one_region(&piece, &next) => {
-                    let frames = piece.frames.wrapping_add(next.frames);
-                    self.write(Piece { frames, next: next.next, ..piece });
-                }
-                _ => at = piece.next,
-            }
+fn size_of_order(order: u32) -> u64 {
+    PAGE_SIZE.wrapping_shl(order)
+}
+
+/// Goes down a tree, at each block to the side that `side` says, to the odd one for true. Ends where `side`
+/// says nothing, or no block is.
+fn descend(tree: &mut Tree, mut side: impl FnMut(&Block) -> Option<bool>) -> &mut Tree {
+    let mut place = tree;
+    while let Some(is_odd) = place.as_deref().and_then(&mut side) {
+        if let Some(block) = place {
+            place = if is_odd { &mut block.odd } else { &mut block.even };
         }
+    }
+    place
+}
+
+/// The place of the block at `wanted`; if there is none, the empty one for a block at `pa`. Both are halves
+/// of one block.
+fn find(tree: &mut Tree, order: u32, pa: u64, wanted: u64) -> &mut Tree {
+    let mut bits = (pa / PAGE_SIZE) >> order;
+    descend(tree, |block| {
+        bits >>= 1;
+        (block.pa != wanted).then_some(bits & 1 == 1)
+    })
+}
+
+/// Takes out a block that has none below it.
+fn take_last(tree: &mut Tree) -> Tree {
+    let last = descend(tree, |block| {
+        if block.even.is_some() { Some(false) } else { block.odd.is_some().then_some(true) }
+    });
+    last.take()
+}
+
+/// Takes the first block out of a tree; one that has none below it comes in its place.
+fn remove(tree: &mut Tree) {
+    let Some(last) = take_last(tree) else {
+        return;
+    };
+    if let Some(block) = tree.take() {
+        last.even = block.even.take();
+        last.odd = block.odd.take();
+        *tree = Some(last);
     }
 }
 
@@ -375,16 +373,8 @@ pub(crate) unsafe extern "C" fn dealloc_frame(
     let Some(arena) = (unsafe { of(ctx) }) else {
         return;
     };
-    let mut free = arena.state.lock();
-    let frames = 1_u64.wrapping_shl(order);
-    match free.reach(frame, frames.wrapping_mul(PAGE_SIZE)) {
-        Some(_) if is_page_aligned(frame) => free.push(frame, frames),
-        _ => logging::error(
-            c"axaddrspace::arena",
-            "not a frame of the arena:",
-            frame,
-            u64::from(order),
-        ),
+    if !arena.state.lock().take_back(frame, order) {
+        logging::error(c"axaddrspace::arena", "not a frame of the arena:", frame, u64::from(order));
     }
 }
 

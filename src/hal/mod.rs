@@ -515,12 +515,6 @@ impl Window<'_> {
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
-
-    /// The host that opened the window.
-    #[inline(always)]
-    pub(crate) fn host(&self) -> &Host {
-        self.host
-    }
 }
 
 impl Drop for Window<'_> {

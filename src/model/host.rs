@@ -15,13 +15,13 @@ use std::vec::Vec;
 
 use crate::abi::*;
 use crate::address_space::{AddressSpace, Verdict};
-use crate::npt::geometry::{ENTRIES, entry_size};
+use crate::npt::units::{ENTRIES, Level};
 use crate::sync;
 
 /// Bytes that an entry covers on each level of the model's tables.
-pub(super) const PAGE: u64 = entry_size(1);
-pub(super) const LARGE: u64 = entry_size(2);
-pub(super) const HUGE: u64 = entry_size(3);
+pub(super) const PAGE: u64 = Level::PAGE.size();
+pub(super) const LARGE: u64 = Level::LARGE.size();
+pub(super) const HUGE: u64 = Level::LARGE.up().size();
 /// Two of the four entries of the root.
 pub(super) const SPACE: u64 = 2 * HUGE;
 

@@ -136,7 +136,7 @@ impl NestedPageTable {
         }
         fork = fork.min(top);
         edges.range = range;
-        edges.left.set(top, self.root_page(start));
+        edges.left.set(top, self.root_page::<F>(start));
         let reached = self.descend::<F>(&mut edges.left, broken, top, fork, start)?;
         (edges.fork, edges.left_low, edges.right_low) = (reached, reached, reached);
         if reached == fork {
@@ -191,7 +191,7 @@ impl NestedPageTable {
         if lowest > top {
             return Some(None);
         }
-        path.set(top, self.root_page(gpa));
+        path.set(top, self.root_page::<F>(gpa));
         let level = self.descend::<F>(path, broken, top, lowest, gpa)?;
         if level == lowest {
             return Some(None);

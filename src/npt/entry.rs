@@ -12,7 +12,7 @@
 //! | DeadLeaf | invalid | address, attributes and owner of a leaf between detach and reap |
 //! | DeadTable | invalid | address of a table between detach and reap |
 //! | Leaf | valid | address, attributes, owner |
-//! | Table | valid | address of a table with at least one entry that is not empty |
+//! | Table | valid | address of a table, and how many of its entries are occupied |
 //! | Corrupt | either | nothing that this library writes |
 //!
 //! Busy, the pending and the dead ones exist only while an exclusive call runs. A pending and a dead entry
@@ -366,6 +366,12 @@ impl<F: Format> Entry<F> {
             && F::is_leaf(self.word, 1) == Some(true)
     }
 
+    /// Whether the entry, which is one of level 1, maps a frame.
+    #[inline(always)]
+    pub fn is_page(self) -> bool {
+        F::is_valid(self.word) && F::is_leaf(self.word, 1) == Some(true)
+    }
+
     /// Whether the entry is a lazy reservation.
     #[inline(always)]
     pub fn is_reserved(self) -> bool {
@@ -409,6 +415,12 @@ impl<F: Format> Entry<F> {
             F::invalid_address(self.word)
         };
         HostPhysAddr::from_bits(bits)
+    }
+
+    /// The address of a table, in an entry that points to one.
+    #[inline(always)]
+    pub fn table_address(self) -> HostPhysAddr {
+        HostPhysAddr::from_bits(F::address(self.word))
     }
 
     /// Whether the frame of a leaf (or what was one) is the library's to free.

@@ -40,14 +40,7 @@ pub enum Verdict {
     Error = AXAS_FAULT_ERROR,
 }
 
-/// A verdict, and for a resolved fault the level of the leaf that was installed.
-#[derive(Clone, Copy)]
-pub(crate) struct Outcome {
-    pub(crate) verdict: Verdict,
-    pub(crate) level: u32,
-}
-
-/// A frame of the guest's size of leaf.
+/// A guest's frame, for a leaf of a level.
 #[derive(Clone, Copy)]
 pub(super) struct Frame {
     pub(super) address: Hpa,
@@ -143,7 +136,7 @@ impl<'a> Fault<'a> {
 
     /// A frame that was taken for nothing is left in `spare`.
     fn install_or_judge<F: Format>(&mut self) -> Verdict {
-        let mut page = self.npt.root_page(self.gpa);
+        let mut page = self.npt.root_page::<F>(self.gpa);
         loop {
             let Some(table) = Table::<F>::open(self.npt, page) else { return Verdict::Error };
             let index = self.gpa.index(self.level);

@@ -148,6 +148,7 @@ impl Lock {
     }
 
     /// All lines.
+    #[inline(always)]
     fn shards(&self) -> &[Shard] {
         let count = 1_usize.wrapping_shl(64_u32.wrapping_sub(self.hash_shift.into()));
         // SAFETY: as many as `over` wrote; they live as long as the lock.
@@ -204,27 +205,70 @@ impl Lock {
     }
 
     /// Enters alone; `relax` runs while others are there, unless that is an error.
+    #[inline(always)]
     pub(crate) fn exclusive(&self, no_wait: bool, relax: impl Fn()) -> Result<ExclusiveGuard<'_>> {
         if self.caller_locked {
             return Ok(ExclusiveGuard { lock: None });
         }
-        while self.writer.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
-            if no_wait {
-                return Err(Error::Again);
-            }
-            relax();
+        if !self.announce() {
+            self.announce_later(no_wait, &relax)?;
         }
         let guard = ExclusiveGuard { lock: Some(self) };
         full_barrier(Defect::WriterBarrier);
         if planted(Defect::ReadersNotAwaited) {
             return Ok(guard);
         }
+        if self.has_readers() {
+            let awaited = self.await_readers(no_wait, &relax);
+            if awaited.is_err() && planted(Defect::RefusedStaysAnnounced) {
+                core::mem::forget(guard);
+                return Err(Error::Again);
+            }
+            awaited?;
+        }
+        Ok(guard)
+    }
+
+    /// Announces a writer, unless there is one.
+    #[inline(always)]
+    fn announce(&self) -> bool {
+        self.writer.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn announce_later(&self, no_wait: bool, relax: &impl Fn()) -> Result<()> {
+        loop {
+            if no_wait {
+                return Err(Error::Again);
+            }
+            relax();
+            if self.announce() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether a reader is in one of the lines. The writer is announced: none that is
+    /// seen without readers gets one.
+    #[inline(always)]
+    fn has_readers(&self) -> bool {
+        let load = |shard: &Shard| shard.word.load(Ordering::SeqCst);
+        let (eights, rest) = self.shards().as_chunks::<8>();
+        let mut words = rest.iter().fold(0, |words, shard| words | load(shard));
+        for [a, b, c, d, e, f, g, h] in eights {
+            words |= load(a) | load(b) | load(c) | load(d);
+            words |= load(e) | load(f) | load(g) | load(h);
+        }
+        words & READERS != 0
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn await_readers(&self, no_wait: bool, relax: &impl Fn()) -> Result<()> {
         for shard in self.shards() {
             while shard.word.load(Ordering::SeqCst) & READERS != 0 {
                 if no_wait {
-                    if planted(Defect::RefusedStaysAnnounced) {
-                        core::mem::forget(guard);
-                    }
                     return Err(Error::Again);
                 }
                 if planted(Defect::AnnouncementWithdrawn) {
@@ -236,7 +280,7 @@ impl Lock {
                 }
             }
         }
-        Ok(guard)
+        Ok(())
     }
 
     /// Faults that were resolved ever.

@@ -25,7 +25,7 @@ impl NestedPageTable {
     /// `scripts/check-acquire.py`.
     #[inline(never)]
     fn walk_to<F: Format>(&self, gpa: Gpa) -> Option<(Found<F>, Hpa)> {
-        let mut page = self.root_page(gpa);
+        let mut page = self.root_page::<F>(gpa);
         let mut level = self.levels;
         loop {
             let entry = Table::<F>::open(self, page)?.load_acquire(gpa.index(level));
@@ -118,7 +118,7 @@ impl NestedPageTable {
     #[inline(always)]
     fn walk_direct<F: Format>(&self, gpa: Gpa) -> (Entry<F>, u32) {
         let generation = self.generation.load(Ordering::Acquire);
-        let mut page = self.root_page(gpa);
+        let mut page = self.root_page::<F>(gpa);
         // One level after the other with its number known, which a loop would have to compute with.
         macro_rules! step {
             ($level:literal) => {
@@ -130,10 +130,12 @@ impl NestedPageTable {
                 if !is_same && !planted(Defect::GenerationUnread) {
                     return (entry, NOTHING);
                 }
-                match entry.way($level) {
-                    Way::Down(below) => page = below,
-                    Way::Ends if entry.is_settled() => return (entry, $level),
-                    Way::Ends | Way::Corrupt => return (entry, NOTHING),
+                if $level > 1 && F::is_table(entry.word()) {
+                    page = entry.table_address();
+                } else if entry.is_settled() && entry.way($level) == Way::Ends {
+                    return (entry, $level);
+                } else {
+                    return (entry, NOTHING);
                 }
             };
         }

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Nested page tables: the one record of an address space.
 //!
-//! What a page is, the entry says that covers it ([`entry::State`]); there is nothing beside the tables to keep
-//! in step. The rooms, none of which knows one below it in this list:
+//! The entry that covers a page says what the page is ([`entry::State`]); there is nothing beside the tables to
+//! keep in step. Each room calls those above it in this list and none below:
 //!
 //! - `units`: levels, places, ranges and their arithmetic;
 //! - `arch`, `entry`: the words of each format, and what they say;
-//! - `table`: one page of a table, reached by this CPU; all accesses to entries;
+//! - `table`: one page of a table, reached by this CPU;
 //! - `stock`: table frames taken in advance;
 //! - `edges`: the tables that a range cuts, at most two for each level, found by one descent;
 //!   `sweep`: every entry of a range, table by table;
-//! - `content`: what a call puts into a range; `split`: cutting an entry that covers more than a call is about;
-//! - `map`, `unmap`, `replace`, `protect`, `populate`, `keep`: what exclusive calls do to a range, on memory
-//!   of their own (`work`) and in slices if the host likes (`slices`); `reap`: what goes back to the host;
-//! - beside them `fault` and `fill`, which run beside each other; `look`, which changes nothing; `lock`;
-//!   `audit` and `exposed`.
+//! - `content`: what a call puts into a range;
+//! - `split`: cutting an entry that covers more than a call is about; `reap`: giving back what no CPU reaches;
+//!   `audit` and `exposed`: whether the tables are what the library wrote;
+//! - what exclusive calls do to a range: `unmap`, `keep`, `map`, `protect`, `populate`, `replace`; `slices`: how
+//!   far they get with a budget; `page`: the short way for one page whose table is there;
+//! - what runs beside others: `look`, which changes nothing, `fault` and `fill`.
+//!
+//! `work` is the memory of an exclusive call; `lock` says who runs beside whom.
 //!
 //! An exclusive call prepares, then commits: whatever can fail happens first, off-line. Then entries are
 //! written, or detached, flushed and only then reaped. Hosts have small stacks: a call is a script of steps that
@@ -134,8 +137,8 @@ impl NestedPageTable {
     /// The page of the root that covers an address of the space. A root of several pages takes the
     /// address bits above the index; the space ends where the root does.
     #[inline(always)]
-    fn root_page(&self, gpa: Gpa) -> Hpa {
-        self.root.page(gpa.number(self.levels.up()))
+    fn root_page<F: Format>(&self, gpa: Gpa) -> Hpa {
+        if F::WIDE_ROOT { self.root.page(gpa.number(self.levels.up())) } else { self.root }
     }
 
     /// Pages of the root.

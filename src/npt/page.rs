@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One page at a time, where its table is there and can be reached without a window: a walk and a store.
+//! The short way for one page whose table is there and can be reached without a window: a walk and a store.
 //!
-//! What these do not do, the ways for ranges do.
+//! A function that says none has changed nothing: the caller takes the way for ranges.
 
 use super::NestedPageTable;
-use super::arch::Format;
+use super::arch::{Features, Format};
 use super::entry::{Entry, Way};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
@@ -12,15 +12,15 @@ use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
 use crate::sync::{AtomicU64, Ordering};
+use core::marker::PhantomData;
 
-/// An entry that points to a table on the way to a page.
-type Step<'a> = Option<&'a AtomicU64>;
-
-/// The way to a page: the entries that point to its tables, from that of level 2 up, and its own.
+/// The way to a page: its entry, and those that point to its tables.
 pub(crate) struct PageWay<'a> {
-    above: [Step<'a>; 4],
+    /// From that of level 2 up; null above the root.
+    above: [*const AtomicU64; 4],
     table: *const AtomicU64,
     index: Index,
+    npt: PhantomData<&'a NestedPageTable>,
 }
 
 impl PageWay<'_> {
@@ -32,47 +32,68 @@ impl PageWay<'_> {
         unsafe { &*self.table.add(self.index.get()) }
     }
 
+    /// The entries that point to its tables, from that of level 2 up.
     #[inline(always)]
-    fn is_occupied<F: Format>(&self, index: Option<Index>) -> u32 {
-        // SAFETY: as for `slot`.
-        let load = |index: Index| unsafe { (*self.table.add(index.get())).load(Ordering::Relaxed) };
-        u32::from(index.is_some_and(|index| load(index) & F::OCCUPIED != 0))
+    fn above(&self) -> impl Iterator<Item = &AtomicU64> {
+        // SAFETY: null, or a slot as that of the page.
+        self.above.iter().map_while(|slot| unsafe { slot.as_ref() })
     }
 
     /// How many of the two entries beside the page's are occupied.
     #[inline(always)]
     fn neighbours<F: Format>(&self) -> u32 {
-        self.is_occupied::<F>(self.index.previous())
-            .wrapping_add(self.is_occupied::<F>(self.index.next()))
+        let is_occupied = |index: Option<Index>| {
+            // SAFETY: as for `slot`.
+            let load =
+                |index: Index| unsafe { &*self.table.add(index.get()) }.load(Ordering::Relaxed);
+            u32::from(index.is_some_and(|index| load(index) & F::OCCUPIED != 0))
+        };
+        is_occupied(self.index.previous()).wrapping_add(is_occupied(self.index.next()))
     }
 }
 
 impl NestedPageTable {
-    /// Where a page of a table is, without a window.
-    #[inline(always)]
-    fn place(&self, page: Hpa) -> Option<*const AtomicU64> {
-        if self.is_direct {
-            return Some(page.bits().wrapping_add(self.offset) as *const AtomicU64);
-        }
-        self.host.open_page(page).map(|base| base.as_ptr().cast_const().cast())
-    }
-
     /// The way to a page in a space that is plain; none where there is no table of level 1.
     #[inline(always)]
-    #[allow(clippy::indexing_slicing)] // Four places, and levels from 2 to 5.
     pub(crate) fn page_way<F: Format>(&self, gpa: Gpa) -> Option<PageWay<'_>> {
-        let mut page = self.root_page(gpa);
+        if self.is_direct {
+            let offset = self.offset;
+            return self.walk_way::<F>(gpa, |page| {
+                Some(page.bits().wrapping_add(offset) as *const AtomicU64)
+            });
+        }
+        self.mapped_way::<F>(gpa)
+    }
+
+    /// As [`NestedPageTable::page_way`], by asking the host for each table.
+    #[inline(never)]
+    fn mapped_way<F: Format>(&self, gpa: Gpa) -> Option<PageWay<'_>> {
+        self.walk_way::<F>(gpa, |page| {
+            self.host.open_page(page).map(|base| base.as_ptr().cast_const().cast())
+        })
+    }
+
+    #[inline(always)]
+    #[allow(clippy::indexing_slicing)] // Four places, and levels from 2 to 5.
+    fn walk_way<F: Format>(
+        &self,
+        gpa: Gpa,
+        place: impl Fn(Hpa) -> Option<*const AtomicU64>,
+    ) -> Option<PageWay<'_>> {
+        let mut page = self.root_page::<F>(gpa);
         let levels = self.levels.get();
-        let mut above = [None; 4];
+        let mut above = [core::ptr::null(); 4];
         macro_rules! step {
             ($level:literal) => {{
-                let table = self.place(page)?;
+                let table = place(page)?;
                 // SAFETY: as for `PageWay::slot`.
                 let slot = unsafe { &*table.add(gpa.index(Level::new($level)).get()) };
                 let entry = Entry::<F>::from_word(slot.load(Ordering::Acquire));
-                let Way::Down(below) = entry.way($level) else { return None };
-                page = below;
-                above[$level - 2] = Some(slot);
+                if !F::is_table(entry.word()) {
+                    return None;
+                }
+                page = entry.table_address();
+                above[$level - 2] = &raw const *slot;
             }};
         }
         if F::MAX_LEVELS >= 5 && levels >= 5 {
@@ -83,8 +104,8 @@ impl NestedPageTable {
         }
         step!(3);
         step!(2);
-        let table = self.place(page)?;
-        Some(PageWay { above, table, index: gpa.index(Level::PAGE) })
+        let (table, index) = (place(page)?, gpa.index(Level::PAGE));
+        Some(PageWay { above, table, index, npt: PhantomData })
     }
 
     /// Maps a page; none if that was not done here.
@@ -106,8 +127,7 @@ impl NestedPageTable {
     /// Counts a page's entry, which becomes occupied, where its table is pointed to.
     #[inline(always)]
     fn occupy_page<F: Format>(&self, way: &PageWay<'_>) {
-        for (number, slot) in way.above.iter().enumerate() {
-            let Some(slot) = slot else { break };
+        for (number, slot) in way.above().enumerate() {
             let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
             let before = entry.occupancy();
             let after = if before == Entry::<F>::KEPT {
@@ -148,7 +168,7 @@ impl NestedPageTable {
     /// Counts off a page's entry where its table is pointed to; none if a table would go, or may.
     #[inline(always)]
     fn vacate_page<F: Format>(&self, way: &PageWay<'_>) -> Option<()> {
-        let [Some(first), ..] = way.above else { return None };
+        let first = way.above().next()?;
         let entry = Entry::<F>::from_word(first.load(Ordering::Relaxed));
         let before = entry.occupancy();
         let after = if before > 1 && before <= Entry::<F>::MOST {
@@ -175,7 +195,7 @@ impl NestedPageTable {
             return None;
         }
         let load = |slot: &AtomicU64| Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-        let steps = || way.above.iter().flatten();
+        let steps = || way.above();
         let stays = steps().map(|slot| load(slot).occupancy()).find(|count| *count != 1);
         if stays.is_some_and(|count| count == 0 || count > Entry::<F>::MOST) {
             return None;
@@ -210,7 +230,8 @@ impl NestedPageTable {
         } else if !is_owned && self.host.wants_released() {
             return None;
         }
-        if F::breaks_before_make(self.features) {
+        // Level 2 of FEAT_BBM allows another size of entries, not another address.
+        if F::breaks_before_make(Features(0)) {
             slot.store(Entry::<F>::busy().word(), Ordering::Release);
             self.flush_page::<F>(gpa);
             slot.store(leaf.word(), Ordering::Release);

@@ -13,17 +13,27 @@ use super::NestedPageTable;
 use super::add;
 use super::arch::Format;
 use super::content::Content;
+use super::edges::Edges;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
+use super::stock::Stock;
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
-use super::units::{GpaRange, Hpa, Index, Level, Span};
+use super::units::{GpaRange, Hpa, Index, Level, Span, fresh_tables};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
+
+/// Where frames come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Host,
+    /// They were taken before.
+    Stock,
+}
 
 /// A reservation in its table.
 struct Place<F> {
@@ -40,8 +50,18 @@ impl NestedPageTable {
     #[inline(never)]
     pub(crate) fn populate<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         self.check_mapped::<F>(&mut work.sweep, range)?;
+        self.populate_from::<F>(work, range, Source::Host)
+    }
+
+    #[inline(never)]
+    fn populate_from<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+        source: Source,
+    ) -> Result<()> {
         let mut has_taken = false;
-        if let Err(error) = self.take_frames::<F>(&mut work.sweep, range, &mut has_taken) {
+        if let Err(error) = self.take_frames::<F>(work, range, source, &mut has_taken) {
             work.releases.begin(false, None);
             self.reap::<F>(work, range, Remains::Reservation, false).ok_or(Error::BadState)?;
             return Err(error);
@@ -61,12 +81,83 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<()> {
+        self.survey(&mut work.edges, content, range)?;
+        let counts = self.edge_counts::<F>(&work.edges);
         self.map(work, content, range)?;
         let populated = self.populate::<F>(work, range);
         if populated.is_err() {
             self.undo_map::<F>(work, range);
+            if self.find_edges::<F>(&mut work.edges, &Broken::NONE, range) == Some(range.end) {
+                self.set_edge_counts::<F>(&work.edges, counts);
+            }
         }
         populated
+    }
+
+    /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is
+    /// replaced.
+    #[inline(never)]
+    pub(crate) fn replace_populated<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        reservation: Reservation,
+        range: GpaRange,
+    ) -> Result<()> {
+        let whole = Level::LARGE;
+        let mut at = range.start;
+        while at < range.end {
+            let is_large = self.largest_frame(reservation, whole) == whole
+                && range.holds_entry(at, whole)
+                && self.add_page(&mut work.large_pages);
+            let level = if is_large { whole } else { Level::PAGE };
+            let part = GpaRange::new(
+                at,
+                if is_large { at.end(whole) } else { range.end.min(at.end(whole)) },
+            );
+            if !is_large {
+                let missing = part.size().wrapping_shr(level.shift());
+                let count = work.pages.count().wrapping_add(missing);
+                work.pages.fill(self, count)?;
+            }
+            at = part.end;
+        }
+        let tables = fresh_tables(self.levels, range, Level::PAGE);
+        self.replace(work, content, range, tables)?;
+        self.populate_from::<F>(work, range, Source::Stock)
+    }
+
+    /// Takes one more frame, if the host has one.
+    fn add_page(&self, stock: &mut Stock) -> bool {
+        let count = stock.count().wrapping_add(1);
+        stock.fill(self, count).is_ok()
+    }
+
+    /// What the entries say that point to edge tables of the occupancy of these.
+    fn edge_counts<F: Format>(&self, edges: &Edges) -> [u64; 8] {
+        let mut counts = [0; 8];
+        let mut place = Some(edges.first());
+        for count in &mut counts {
+            let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
+            let (page, index) = edges.parent(arm, level);
+            *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy);
+            place = edges.after((arm, level));
+        }
+        counts
+    }
+
+    /// Says the same again, of tables that have the same entries again.
+    fn set_edge_counts<F: Format>(&self, edges: &Edges, counts: [u64; 8]) {
+        let mut place = Some(edges.first());
+        for count in counts {
+            let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
+            let (page, index) = edges.parent(arm, level);
+            if let Some(entry) = self.entry::<F>(page, index) {
+                // Where it cannot be said, less is known.
+                let _ = self.set(page, index, entry.with_occupancy(count));
+            }
+            place = edges.after((arm, level));
+        }
     }
 
     /// Puts what is pending in its place.
@@ -204,8 +295,17 @@ impl NestedPageTable {
     }
 
     /// A frame for a leaf of a level, as the guest is to find it.
-    fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Result<Hpa> {
-        let frame = self.take_frame(level, Purpose::Guest)?;
+    fn guest_frame<F: Format>(
+        &self,
+        work: &mut Work,
+        source: Source,
+        level: Level,
+        attributes: Attributes,
+    ) -> Result<Hpa> {
+        let frame = match source {
+            Source::Host => self.take_frame(level, Purpose::Guest)?,
+            Source::Stock => work.pages_of(level).pop(self).ok_or(Error::NoMemory)?,
+        };
         if let Err(error) = self.prepare_frame::<F>(frame, level, attributes) {
             self.give_guest(frame, level);
             return Err(error);
@@ -218,24 +318,25 @@ impl NestedPageTable {
     #[inline(never)]
     fn take_frames<F: Format>(
         &self,
-        sweep: &mut Sweep,
+        work: &mut Work,
         range: GpaRange,
+        source: Source,
         has_taken: &mut bool,
     ) -> Result<()> {
         let mut hidden_until = range.start;
-        sweep.begin(self, range);
-        while sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
-            let Run { page, level, span, mut gpa } = sweep.run;
+        work.sweep.begin(self, range);
+        while work.sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
+            let Run { page, level, span, mut gpa } = work.sweep.run;
             for index in span.indices() {
                 let stop = gpa.end(level);
                 let entry = self.entry::<F>(page, index).ok_or(Error::BadState)?;
                 if entry.is_reserved() {
                     *has_taken = true;
                     let place = Place { page, level, index, entry, is_hidden: gpa < hidden_until };
-                    if !range.holds_entry(gpa, level) || !self.put_frame(&place)? {
-                        let table = self.put_table(&place)?;
+                    if !range.holds_entry(gpa, level) || !self.put_frame(work, source, &place)? {
+                        let table = self.put_table(work, source, &place)?;
                         hidden_until = hidden_until.max(stop);
-                        sweep.enter(self, gpa, table).ok_or(Error::BadState)?;
+                        work.sweep.enter(self, gpa, table).ok_or(Error::BadState)?;
                         break;
                     }
                 }
@@ -247,13 +348,19 @@ impl NestedPageTable {
 
     /// Puts a frame into the place of a reservation; false where that takes smaller ones.
     #[inline(never)]
-    fn put_frame<F: Format>(&self, place: &Place<F>) -> Result<bool> {
+    fn put_frame<F: Format>(
+        &self,
+        work: &mut Work,
+        source: Source,
+        place: &Place<F>,
+    ) -> Result<bool> {
         let (level, reservation) = (place.level, place.entry.reservation());
-        if level > self.largest_frame(reservation, level) {
+        let most = if source == Source::Stock { Level::LARGE } else { level };
+        if level > self.largest_frame(reservation, most) {
             return Ok(false);
         }
         let attributes = reservation.attributes;
-        let frame = match self.guest_frame::<F>(level, attributes) {
+        let frame = match self.guest_frame::<F>(work, source, level, attributes) {
             Ok(frame) => frame,
             Err(Error::NoMemory) if level > Level::PAGE => return Ok(false),
             Err(error) => return Err(error),
@@ -274,8 +381,16 @@ impl NestedPageTable {
 
     /// Puts a table that says the same into the place of a reservation.
     #[inline(never)]
-    fn put_table<F: Format>(&self, place: &Place<F>) -> Result<Hpa> {
-        let table = self.take_table()?;
+    fn put_table<F: Format>(
+        &self,
+        work: &mut Work,
+        source: Source,
+        place: &Place<F>,
+    ) -> Result<Hpa> {
+        let table = match source {
+            Source::Host => self.take_table()?,
+            Source::Stock => work.stock.pop(self).ok_or(Error::NoMemory)?,
+        };
         let entry: Entry<F> = if place.is_hidden {
             Entry::full_table(table)
         } else {

@@ -97,7 +97,7 @@ impl NestedPageTable {
         encoded: EncodedPermissions,
         changes: &mut Changes,
     ) -> Option<bool> {
-        let mut has_leaf = false;
+        let (mut has_leaf, mut lost, mut gained) = (false, false, false);
         let (mut seen, mut change) = (None, 0);
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             // What is valid in a run is a leaf.
@@ -108,13 +108,15 @@ impl NestedPageTable {
                     change = entry.word() ^ entry.with_permissions(encoded).word();
                     let from = entry.attributes(self.features).permissions;
                     has_leaf = true;
-                    changes.lost |= !to.contains(from);
-                    changes.gained |= !from.contains(to);
+                    lost |= !to.contains(from);
+                    gained |= !from.contains(to);
                 }
                 return Entry::from_word(entry.word() ^ change);
             }
             if entry.is_reserved() { entry.with_permissions(encoded) } else { entry }
         });
+        changes.lost |= lost;
+        changes.gained |= gained;
         Some(has_leaf)
     }
 
@@ -135,7 +137,7 @@ impl NestedPageTable {
         let mut is_mapped = true;
         Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
             // What is valid in a run is a leaf.
-            is_mapped &= entry.is_hardware_visible() | entry.is_reserved();
+            is_mapped &= entry.is_hardware_visible() || entry.is_reserved();
         });
         Some(is_mapped)
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Giving back what no CPU can reach any more: frames, tables, and word of linear pages to the host.
+//! What no CPU can reach any more: frames and tables go back to the host, linear pages are reported to it.
 
 use super::arch::Format;
 use super::entry::{Entry, State};
@@ -26,24 +26,40 @@ pub(super) type Batch = [u64; 8];
 
 /// Linear pages that are gone, reported to `released` in merged runs.
 pub(super) struct Releases {
-    are_wanted: bool,
     /// Host address less guest address of pages that are mapped again: of those the host is told nothing.
-    kept_distance: Option<u64>,
-    /// What the flags below are the flags of.
+    kept_distance: u64,
+    /// A leaf without its address that was reported last, and its flags.
     attributes: u64,
+    flags: axas_flags_t,
+    are_wanted: bool,
     /// The run in hand; of size 0: there is none.
-    run: axas_mapping_t,
+    run: ReleasedRun,
 }
+
+#[derive(Clone, Copy)]
+struct ReleasedRun {
+    gpa: u64,
+    hpa: u64,
+    size: u64,
+    flags: axas_flags_t,
+    level: u32,
+}
+
+/// What no distance is between pages.
+const NO_DISTANCE: u64 = 1;
 
 impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
-        Self { are_wanted: false, kept_distance: None, attributes: 0, run: axas_mapping_t::NOTHING }
+        let run = ReleasedRun { gpa: 0, hpa: 0, size: 0, flags: 0, level: 0 };
+        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted: false, run }
     }
 
     /// Begins anew.
     pub(super) fn begin(&mut self, are_wanted: bool, kept_distance: Option<u64>) {
-        (self.are_wanted, self.kept_distance, self.run.size) = (are_wanted, kept_distance, 0);
+        self.are_wanted = are_wanted;
+        self.kept_distance = kept_distance.unwrap_or(NO_DISTANCE);
+        self.run.size = 0;
     }
 
     /// Reports neighbouring leaves of a level, of which this is the first.
@@ -57,37 +73,50 @@ impl Releases {
         count: u64,
     ) {
         let hpa = first.address();
-        if !self.are_wanted || self.kept_distance == Some(gpa.distance_to(hpa)) {
+        if !self.are_wanted || self.kept_distance == gpa.distance_to(hpa) {
             return;
         }
         let attributes = first.word_without_address();
-        let bytes = count.wrapping_shl(level.shift());
+        if attributes != self.attributes {
+            self.attributes = attributes;
+            self.flags = first.attributes(npt.features).flags();
+        }
+        let size = count.wrapping_shl(level.shift());
         let run = &mut self.run;
-        if attributes == self.attributes && run.size != 0 && run.level == level.get() {
-            let (size, next) = (run.size, run.size.wrapping_add(bytes));
-            if run.gpa.wrapping_add(size) == gpa.bits() && run.hpa.wrapping_add(size) == hpa.bits()
-            {
-                run.size = next;
-                return;
-            }
+        if run.size != 0
+            && run.gpa.wrapping_add(run.size) == gpa.bits()
+            && run.hpa.wrapping_add(run.size) == hpa.bits()
+            && (run.flags, run.level) == (self.flags, level.get())
+        {
+            run.size = run.size.wrapping_add(size);
+            return;
         }
         self.report(&npt.host);
-        let run = &mut self.run;
-        if attributes != self.attributes || run.flags == 0 {
-            self.attributes = attributes;
-            run.flags = first.attributes(npt.features).flags();
-        }
-        (run.gpa, run.hpa, run.size, run.level) = (gpa.bits(), hpa.bits(), bytes, level.get());
-        run.state = AXAS_STATE_LINEAR;
+        let (gpa, hpa) = (gpa.bits(), hpa.bits());
+        self.run = ReleasedRun { gpa, hpa, size, flags: self.flags, level: level.get() };
     }
 
     /// Reports the run in hand. No window is open here.
     #[inline(always)]
     pub(super) fn report(&mut self, host: &Host) {
         if self.run.size != 0 {
-            host.released(&self.run);
-            self.run.size = 0;
+            self.report_run(host);
         }
+    }
+
+    #[inline(never)]
+    fn report_run(&mut self, host: &Host) {
+        let ReleasedRun { gpa, hpa, size, flags, level } = self.run;
+        self.run.size = 0;
+        host.released(&axas_mapping_t {
+            gpa,
+            size,
+            hpa,
+            flags,
+            state: AXAS_STATE_LINEAR,
+            level,
+            ..axas_mapping_t::default()
+        });
     }
 }
 
@@ -210,25 +239,29 @@ impl NestedPageTable {
             let run = Run { page, level, span: part.span(level), gpa };
             match self.next_named::<F>(&run, work.releases.are_wanted)? {
                 None => gpa = part.end,
-                Some((found, entry)) if level == Level::PAGE && entry.is_owned_page() => {
-                    let run = Run {
-                        span: run.span.from(found.first),
-                        gpa: run.gpa_of(found.first),
-                        ..run
+                Some((index, entry)) if level == Level::PAGE && entry.is_page() => {
+                    let run = Run { span: run.span.from(index), gpa: run.gpa_of(index), ..run };
+                    let bytes = if entry.is_owned() {
+                        self.release_pages::<F>(&run, &mut work.batch)?
+                    } else {
+                        self.report_pages::<F>(work, &run)?
                     };
-                    gpa = run.gpa.plus(self.release_pages::<F>(&run, &mut work.batch)?);
+                    if bytes == 0 {
+                        // It was changed since it was read.
+                        return None;
+                    }
+                    gpa = run.gpa.plus(bytes);
                 }
-                Some((found, entry)) => {
-                    let base = run.gpa_of(found.first);
+                Some((index, entry)) => {
+                    let base = run.gpa_of(index);
                     if let State::Table | State::DeadTable = entry.state(level.get()) {
                         level = level.down();
                         work.path.set(level, entry.address());
                         gpa = base.max(range.start);
                         continue;
                     }
-                    let count = found.count() as u64;
-                    self.release_leaves(work, entry, level, base, count)?;
-                    gpa = base.plus(count.wrapping_shl(level.shift()));
+                    self.release_leaves(work, entry, level, base, 1)?;
+                    gpa = base.end(level);
                 }
             }
             while gpa >= range.end || gpa.is_aligned(level.up()) {
@@ -276,51 +309,117 @@ impl NestedPageTable {
         Some(pages.wrapping_mul(Level::PAGE.size()))
     }
 
-    /// Goes over the entries of a run that no walker sees to the first that names a table or something to
-    /// give back, or any leaf if linear ones are to be reported; with the leaves behind it that name what
-    /// follows in host memory. Linear leaves that are not reported are discounted.
-    ///
-    /// Most tables hold runs, so that entries are looked at eight at a time: whether they go on as the entry
-    /// before them did.
+    /// Reports linear pages at the beginning of a run of level 1, as many as can be read at a time; how many
+    /// bytes that is.
     #[inline(never)]
-    fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Span, Entry<F>)>> {
+    fn report_pages<F: Format>(&self, work: &mut Work, run: &Run) -> Option<u64> {
+        let Work { batch, releases, .. } = work;
+        let step = F::address_field(Level::PAGE.size());
+        let mut counts = [0_u64; 8];
+        let mut pages = 0_u64;
+        let table = Table::<F>::open(self, run.page)?;
+        let mut slots = table.slots(run.span);
+        for (first, count) in batch.iter_mut().zip(&mut counts) {
+            let [slot, behind @ ..] = slots else { break };
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            if !entry.is_linear_leaf(1) {
+                break;
+            }
+            let followers = following(behind, entry.word().wrapping_add(step), step);
+            *first = entry.word();
+            *count = (followers as u64).wrapping_add(1);
+            pages = pages.wrapping_add(*count);
+            slots = behind.get(followers..).unwrap_or(&[]);
+        }
+        drop(table);
+        self.discount_leaves(Level::PAGE, pages);
+        let mut gpa = run.gpa;
+        for (first, count) in batch.iter().zip(counts) {
+            if count == 0 {
+                break;
+            }
+            releases.push(self, Entry::<F>::from_word(*first), Level::PAGE, gpa, count);
+            gpa = gpa.plus(count.wrapping_mul(Level::PAGE.size()));
+        }
+        Some(pages.wrapping_mul(Level::PAGE.size()))
+    }
+
+    /// Goes over the entries of a run that no walker sees to the first that names a table or something to
+    /// give back, or any leaf if linear ones are to be reported. Linear leaves that are not reported are
+    /// discounted.
+    ///
+    /// Most tables hold runs, so that entries are looked at eight at a time: whether they go on as the eight
+    /// before them, or follow from the first of them.
+    #[inline(never)]
+    fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Index, Entry<F>)>> {
         let level = run.level;
         let table = Table::<F>::reach(self, run.page)?;
         let leaf_step = F::address_field(level.size());
+        let counts = |entry: Entry<F>| !reports && entry.is_linear_leaf(level.get());
         let mut leaves = 0_u64;
         let mut found = None;
-        let mut slots = table.slots(run.span);
         let (mut expected, mut step, mut leaves_of_eight) = (F::EMPTY, 0, 0_u64);
-        while let [slot, behind @ ..] = slots {
-            if let Some((eight, rest)) = slots.split_first_chunk::<8>()
+        let mut slots = table.slots(run.span);
+        while let Some((part, behind)) = first_eight(slots) {
+            if let Ok(eight) = <&[AtomicU64; 8]>::try_from(part)
                 && let Some(next) = follows(eight, expected, step)
             {
                 expected = next;
                 leaves = leaves.wrapping_add(leaves_of_eight);
-                slots = rest;
+                slots = behind;
                 continue;
             }
-            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            let is_counted = !reports && entry.is_linear_leaf(level.get());
-            if !is_counted && !entry.is_plain() {
-                let index = run.span.last.before(behind.len());
-                let last = if entry.is_linear_leaf(level.get()) {
-                    followers(&table, run.span.from(index), level)
-                } else {
-                    index
-                };
-                found = Some((Span::new(index, last), entry));
+            for (number, slot) in part.iter().enumerate() {
+                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+                let is_counted = counts(entry);
+                if !is_counted && !entry.is_plain() {
+                    let behind = slots.len().wrapping_sub(number).wrapping_sub(1);
+                    found = Some((run.span.last.before(behind), entry));
+                    break;
+                }
+                leaves = leaves.wrapping_add(u64::from(is_counted));
+                step = if is_counted { leaf_step } else { 0 };
+                leaves_of_eight = if is_counted { 8 } else { 0 };
+                expected = entry.word().wrapping_add(step);
+            }
+            if found.is_some() {
                 break;
             }
-            leaves = leaves.wrapping_add(u64::from(is_counted));
-            step = if is_counted { leaf_step } else { 0 };
-            leaves_of_eight = if is_counted { 8 } else { 0 };
-            expected = entry.word().wrapping_add(step);
             slots = behind;
         }
         self.discount_leaves(level, leaves);
         Some(found)
     }
+}
+
+/// The first eight slots, or all where there are fewer, and those behind.
+#[inline(always)]
+fn first_eight(slots: &[AtomicU64]) -> Option<(&[AtomicU64], &[AtomicU64])> {
+    match slots.split_first_chunk::<8>() {
+        Some((eight, behind)) => Some((eight, behind)),
+        None if slots.is_empty() => None,
+        None => Some((slots, &[])),
+    }
+}
+
+/// How many slots go on with `first`, each at a distance of `step` from the one before.
+#[inline(always)]
+fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
+    let (mut rest, mut expected, mut count) = (slots, first, 0_usize);
+    while let [slot, behind @ ..] = rest {
+        if slot.load(Ordering::Relaxed) != expected {
+            break;
+        }
+        if let Some((eight, behind)) = rest.split_first_chunk::<8>()
+            && let Some(next) = follows(eight, expected, step)
+        {
+            (rest, expected, count) = (behind, next, count.wrapping_add(8));
+        } else {
+            (rest, expected) = (behind, expected.wrapping_add(step));
+            count = count.wrapping_add(1);
+        }
+    }
+    count
 }
 
 /// The last of the neighbouring leaves, from the first of a span on, that name what follows in host memory with
@@ -329,16 +428,9 @@ impl NestedPageTable {
 pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Level) -> Index {
     let first = table.load(span.first);
     let step = first.address_step(level.size());
-    let mut expected = first.word();
-    let mut last = span.first;
-    for index in span.behind(span.first).into_iter().flat_map(Span::indices) {
-        expected = expected.wrapping_add(step);
-        if table.load(index).word() != expected {
-            break;
-        }
-        last = index;
-    }
-    last
+    let Some(behind) = span.behind(span.first) else { return span.first };
+    let count = following(table.slots(behind), first.word().wrapping_add(step), step);
+    span.first.after(count).unwrap_or(span.last)
 }
 
 /// What comes after eight words at a distance of `step` from each other, if they are that, beginning with
@@ -346,15 +438,19 @@ pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Leve
 #[inline(always)]
 fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
     let mut expected = first;
-    let mut difference = 0;
-    // Not a loop: the compiler unrolls none where it looks for size.
-    macro_rules! look_at {
-        ($($slot:ident)*) => {$(
-            difference |= $slot.load(Ordering::Relaxed) ^ expected;
-            expected = expected.wrapping_add(step);
-        )*};
-    }
+    let mut differs = |slot: &AtomicU64| {
+        let difference = slot.load(Ordering::Relaxed) ^ expected;
+        expected = expected.wrapping_add(step);
+        difference
+    };
     let [a, b, c, d, e, f, g, h] = eight;
-    look_at!(a b c d e f g h);
+    let difference = differs(a)
+        | differs(b)
+        | differs(c)
+        | differs(d)
+        | differs(e)
+        | differs(f)
+        | differs(g)
+        | differs(h);
     (difference == 0).then_some(expected)
 }

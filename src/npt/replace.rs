@@ -24,16 +24,17 @@ use crate::hal::{FlushRequest, publish_tables};
 use crate::sync::Ordering;
 
 impl NestedPageTable {
-    /// Puts a content in the place of whatever is in a range.
+    /// Puts a content in the place of whatever is in a range; `spare` tables are taken besides.
     #[inline(never)]
     pub(crate) fn replace<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
+        spare: u64,
     ) -> Result<()> {
         let tables = self.plan_replacement(work, content, range)?;
-        work.stock.fill(self, tables)?;
+        work.stock.fill(self, tables.saturating_add(spare))?;
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());

@@ -1,49 +1,85 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Table frames taken in advance, so that what comes after cannot fail for memory.
+//! Frames taken in advance, so that what comes after cannot fail for memory.
 
 use super::NestedPageTable;
-use super::units::Hpa;
+use super::units::{Hpa, Level};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
+use crate::hal::Purpose;
 use crate::sync;
+
+/// What frames are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    Table,
+    /// A guest's page of 4 KiB.
+    Page,
+    /// A guest's page of 2 MiB.
+    LargePage,
+}
+
+impl Kind {
+    fn level(self) -> Level {
+        if self == Self::LargePage { Level::LARGE } else { Level::PAGE }
+    }
+}
+
+/// In the place of an address: it is not known.
+const UNKNOWN: Hpa = Hpa::new(u64::MAX);
 
 /// Frames in a list that runs through themselves. Each names the two behind it, and two are named here: if the
 /// host does not reach one of them for once, the others are not lost.
 ///
 /// No walker has ever seen these frames, so that a link cannot be taken for an entry.
 pub(crate) struct Stock {
-    count: u64,
     first: Hpa,
-    /// None where it is not known, because the frame that names it could not be read.
-    second: Option<Hpa>,
+    /// Not known where the frame that names it could not be read.
+    second: Hpa,
+    count: u32,
+    kind: Kind,
 }
 
 impl Stock {
     /// No frames.
-    pub(crate) const fn empty() -> Self {
-        Self { count: 0, first: Hpa::new(0), second: None }
+    pub(crate) const fn empty(kind: Kind) -> Self {
+        Self { first: UNKNOWN, second: UNKNOWN, count: 0, kind }
+    }
+
+    fn take(&self, npt: &NestedPageTable) -> Result<Hpa> {
+        match self.kind {
+            Kind::Table => npt.take_table(),
+            kind => npt.take_frame(kind.level(), Purpose::Guest),
+        }
+    }
+
+    fn give(&self, npt: &NestedPageTable, frame: Hpa) {
+        match self.kind {
+            Kind::Table => npt.give_table(frame),
+            kind => npt.give_guest(frame, kind.level()),
+        }
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> u64 {
-        self.count
+        self.count.into()
     }
 
     /// Takes frames until there are `count`.
     #[inline(never)]
     pub(super) fn fill(&mut self, npt: &NestedPageTable, count: u64) -> Result<()> {
-        while self.count < count {
-            let page = npt.take_table()?;
-            let links = [self.first, self.second.unwrap_or(self.first)].map(Hpa::bits);
+        while self.count() < count {
+            let page = self.take(npt)?;
+            let links = [self.first, self.second].map(Hpa::bits);
             let Ok(window) = npt.host.window(page) else {
-                npt.give_table(page);
+                self.give(npt, page);
                 return Err(Error::BadState);
             };
             // SAFETY: 1. the window is open on a frame of ours that nobody else reaches; 2. it is aligned
             // for 64-bit accesses.
             unsafe { sync::write_links(window.base(), links) };
             drop(window);
-            (self.second, self.first) = (Some(self.first), page);
+            (self.second, self.first) = (self.first, page);
             self.count = self.count.wrapping_add(1);
         }
         Ok(())
@@ -58,13 +94,18 @@ impl Stock {
             if let Ok(window) = npt.host.window(page) {
                 // SAFETY: as in `fill`, which wrote the words.
                 let [next, behind] = unsafe { sync::read_links(window.base()) }.map(Hpa::new);
-                (self.first, self.second) = (next, Some(behind));
+                if self.kind != Kind::Table {
+                    // The guest reads no addresses of the host.
+                    // SAFETY: as above.
+                    unsafe { sync::write_links(window.base(), [0; 2]) };
+                }
+                (self.first, self.second) = (next, behind);
                 return Some(page);
             }
-            npt.give_table(page);
-            match self.second.take() {
-                Some(next) => self.first = next,
-                None => self.count = 0,
+            self.give(npt, page);
+            (self.first, self.second) = (self.second, UNKNOWN);
+            if self.first == UNKNOWN {
+                self.count = 0;
             }
         }
         None
@@ -81,7 +122,7 @@ impl Stock {
     #[inline(never)]
     fn give_all_back(&mut self, npt: &NestedPageTable) {
         while let Some(page) = self.pop(npt) {
-            npt.give_table(page);
+            self.give(npt, page);
         }
     }
 }

@@ -107,7 +107,7 @@ impl Sweep {
             return Some(Step::End);
         }
         let (level, gpa) = (self.level, self.gpa);
-        let page = if level == npt.levels { npt.root_page(gpa) } else { self.path.get(level) };
+        let page = if level == npt.levels { npt.root_page::<F>(gpa) } else { self.path.get(level) };
         let part = GpaRange::new(gpa, self.end.min(gpa.end(level.up())));
         let mut span = part.span(level);
         let mut next = part.end;

@@ -63,11 +63,6 @@ impl Broken {
         entries.rev().find(is_it).map(|entry| entry.table)
     }
 
-    /// Whether a table takes the place of a broken entry.
-    pub(super) fn has_table(&self, table: Hpa) -> bool {
-        self.entries.iter().take(self.count as usize).any(|entry| entry.table == table)
-    }
-
     /// Takes one that is to be made: its table, its place in it, the new table.
     pub(super) fn take(&mut self) -> Option<(Hpa, Index, Hpa)> {
         self.count = self.count.checked_sub(1)?;
@@ -339,6 +334,26 @@ impl NestedPageTable {
     #[inline(never)]
     pub(super) fn neighbours<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<u32> {
         Some(neighbours(&Table::<F>::reach(self, page)?, level, span))
+    }
+
+    /// Whether so many entries of a span are occupied, or more.
+    #[inline(never)]
+    pub(super) fn has_occupied<F: Format>(
+        &self,
+        page: Hpa,
+        level: Level,
+        span: Span,
+        least: u64,
+    ) -> Option<bool> {
+        let table = Table::<F>::open(self, page)?;
+        let mut rest = Some(span);
+        for _ in 0..least {
+            let Some(index) = rest.and_then(|span| table.first_occupied(span, level)) else {
+                return Some(false);
+            };
+            rest = span.behind(index);
+        }
+        Some(true)
     }
 
     /// How many entries of a span are occupied, without those that are dead.

@@ -102,7 +102,8 @@ impl Level {
     /// The largest level, up to a limit, whose size divides a number.
     #[inline(always)]
     pub(crate) const fn dividing(bits: u64, most: Self) -> Self {
-        let level = bits.trailing_zeros().saturating_sub(PAGE_SHIFT) / INDEX_BITS + 1;
+        let above = bits.trailing_zeros().saturating_sub(PAGE_SHIFT);
+        let level = (above / INDEX_BITS).wrapping_add(1);
         if level < most.0 { Self(level) } else { most }
     }
 
@@ -142,6 +143,13 @@ impl Gpa {
     #[inline(always)]
     pub(crate) const fn is_aligned(self, level: Level) -> bool {
         self.offset(level) == 0
+    }
+
+    /// The bytes from a lower address to this one.
+    #[inline(always)]
+    pub(crate) const fn minus(self, lower: Self) -> u64 {
+        debug_assert!(lower.bits_of() <= self.bits_of());
+        self.bits_of().wrapping_sub(lower.bits_of())
     }
 
     /// The last address before this one.
@@ -390,6 +398,7 @@ impl<T: Copy> PerLevel<T> {
 
     /// The value of a level.
     #[inline(always)]
+    #[allow(clippy::indexing_slicing)] // Three bits of eight places.
     pub(crate) fn get(&self, level: Level) -> T {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
         match self.0.get(level.0 as usize & 7) {
@@ -400,6 +409,7 @@ impl<T: Copy> PerLevel<T> {
 
     /// Sets it.
     #[inline(always)]
+    #[allow(clippy::indexing_slicing)] // As above.
     pub(crate) fn set(&mut self, level: Level, value: T) {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
         if let Some(slot) = self.0.get_mut(level.0 as usize & 7) {

@@ -279,7 +279,11 @@ impl NestedPageTable {
         if becomes_empty {
             detachment.fates(arm).kept |= level.bit();
         }
-        if gone == 0 { Some(()) } else { self.vacate::<F>(detachment, arm, level, touched, gone) }
+        // Where counts cannot be relied on, entries may have gone before.
+        if gone == 0 && detachment.how.trusts_counts {
+            return Some(());
+        }
+        self.vacate::<F>(detachment, arm, level, touched, gone)
     }
 
     /// What is known of the occupancy of an edge table below the root.
@@ -313,15 +317,17 @@ impl NestedPageTable {
         if occupancy == Entry::<F>::UNKNOWN {
             return self.is_empty_outside::<F>(page, level, touched);
         }
-        let inside = match whole {
-            Some(whole) => self.count_occupied::<F>(page, level, whole)?,
-            None => 0,
-        };
-        let sum = gone.wrapping_add(inside);
-        if occupancy != Entry::<F>::RUN {
-            return Some(sum == occupancy);
+        let is_run = occupancy == Entry::<F>::RUN;
+        if is_run && self.neighbours::<F>(page, level, touched)? != 0 {
+            return Some(false);
         }
-        Some(sum != 0 && self.neighbours::<F>(page, level, touched)? == 0)
+        // All that are occupied are among those that go.
+        let least = if is_run { 1 } else { occupancy };
+        match whole {
+            _ if gone >= least => Some(true),
+            Some(whole) => self.has_occupied::<F>(page, level, whole, least.wrapping_sub(gone)),
+            None => Some(false),
+        }
     }
 
     /// Takes an entry that points to an edge table that became empty.

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What exclusive calls work with. It is in the space and not on the stack, for the stacks of many hosts are
-//! small; whoever holds the lock alone has it.
+//! small; it belongs to the call that holds the lock alone.
 
+use super::NestedPageTable;
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
 use super::split::Cuts;
-use super::stock::Stock;
+use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
-use super::units::{Hpa, PerLevel};
+use super::units::{Hpa, Level, PerLevel};
 
-/// The memory of one exclusive call; what an earlier one left in it means nothing, but for the stock and
-/// broken entries: there are none between calls.
+/// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
+/// broken entries.
 #[repr(C)] // What is used most is near.
 pub(crate) struct Work {
     pub(crate) stock: Stock,
@@ -19,12 +20,26 @@ pub(crate) struct Work {
     pub(super) edges: Edges,
     pub(super) broken: Broken,
     pub(super) cuts: Cuts,
+    /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
+    pub(crate) pages: Stock,
+    pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) path: PerLevel<Hpa>,
     pub(super) batch: Batch,
 }
 
 impl Work {
+    /// The frames of the size of a leaf of a level; there are none for 1 GiB.
+    pub(super) fn pages_of(&mut self, level: Level) -> &mut Stock {
+        if level == Level::PAGE { &mut self.pages } else { &mut self.large_pages }
+    }
+
+    /// Gives back guest frames that were taken for nothing.
+    pub(crate) fn give_pages_back(&mut self, npt: &NestedPageTable) {
+        self.pages.give_back(npt);
+        self.large_pages.give_back(npt);
+    }
+
     /// Makes zeroes one in which there is nothing yet.
     ///
     /// # Safety
@@ -32,7 +47,9 @@ impl Work {
     pub(crate) unsafe fn begin(place: *mut Self) {
         // SAFETY: by the caller's promise; what is not written here may be zeroes.
         unsafe {
-            (&raw mut (*place).stock).write(Stock::empty());
+            (&raw mut (*place).stock).write(Stock::empty(Kind::Table));
+            (&raw mut (*place).pages).write(Stock::empty(Kind::Page));
+            (&raw mut (*place).large_pages).write(Stock::empty(Kind::LargePage));
             (&raw mut (*place).releases).write(Releases::none());
         }
     }

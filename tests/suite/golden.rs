@@ -42,6 +42,11 @@ fn intel_ept_words() {
     let execute_only = AXAS_FEATURE_EPT_EXECUTE_ONLY;
     let word = leaf_with::<IntelEpt>(execute_only, EXECUTE, WriteBack, 1, 0x1000);
     assert_eq!(word, 0x8000_0000_0000_1334);
+    // IPAT 1 << 6 of write-back memory only.
+    let ignore_pat =
+        |memory| leaf_with::<IntelEpt>(Features::IGNORE_GUEST_PAT, RWX, memory, 1, 0x1000);
+    assert_eq!(ignore_pat(WriteBack), 0x8020_0000_0000_1377);
+    assert_eq!(ignore_pat(Uncached), 0x8020_0000_0000_1307);
     assert_eq!(Entry::<IntelEpt>::table(hpa(0x6000)).word(), 0x6107);
     assert_eq!(Entry::<IntelEpt>::EMPTY.word(), 1 << 63);
 }

@@ -42,6 +42,7 @@ impl Format for AmdNpt {
     const MAX_LEVELS: u32 = 5;
     const MAX_PA_BITS: u32 = 52;
     const DEFAULT_PA_BITS: u32 = 48;
+    const WIDE_ROOT: bool = false;
     const ALWAYS_1G: bool = false;
     const EMPTY: u64 = 0;
     const OCCUPIED: u64 = PRESENT | KIND;
@@ -67,6 +68,11 @@ impl Format for AmdNpt {
             _ if word & PAGE != 0 => None,
             _ => Some(false),
         }
+    }
+
+    #[inline(always)]
+    fn is_table(word: u64) -> bool {
+        word & (PRESENT | PAGE) == PRESENT
     }
 
     #[inline(always)]

@@ -113,6 +113,7 @@ impl Format for ArmStage2 {
     const MAX_LEVELS: u32 = 4;
     const MAX_PA_BITS: u32 = 48;
     const DEFAULT_PA_BITS: u32 = 40;
+    const WIDE_ROOT: bool = true;
     const ALWAYS_1G: bool = true;
     const EMPTY: u64 = 0;
     const OCCUPIED: u64 = VALID | KIND;
@@ -140,6 +141,11 @@ impl Format for ArmStage2 {
             _ if block => None,
             _ => Some(false),
         }
+    }
+
+    #[inline(always)]
+    fn is_table(word: u64) -> bool {
+        word & (VALID | TABLE_OR_PAGE) == VALID | TABLE_OR_PAGE
     }
 
     #[inline(always)]

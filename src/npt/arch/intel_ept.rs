@@ -62,6 +62,7 @@ impl Format for IntelEpt {
     const MAX_LEVELS: u32 = 5;
     const MAX_PA_BITS: u32 = 52;
     const DEFAULT_PA_BITS: u32 = 48;
+    const WIDE_ROOT: bool = false;
     const ALWAYS_1G: bool = false;
     const EMPTY: u64 = SUPPRESS_VE;
     const OCCUPIED: u64 = RWX | KIND;
@@ -87,6 +88,11 @@ impl Format for IntelEpt {
             _ if word & PAGE != 0 => None,
             _ => Some(false),
         }
+    }
+
+    #[inline(always)]
+    fn is_table(word: u64) -> bool {
+        (word & (RWX | PAGE)).wrapping_sub(1) < RWX
     }
 
     #[inline(always)]

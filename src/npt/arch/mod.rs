@@ -155,6 +155,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const MAX_PA_BITS: u32;
     /// Width of host-physical addresses where neither host nor CPU says.
     const DEFAULT_PA_BITS: u32;
+    /// The root may have several pages.
+    const WIDE_ROOT: bool;
     /// Pages of 1 GiB exist without [`AXAS_FEATURE_1G_PAGES`].
     const ALWAYS_1G: bool;
 
@@ -183,6 +185,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     fn is_valid(word: u64) -> bool;
     /// Whether a valid entry of `level` is a leaf; none when the level cannot have such an entry.
     fn is_leaf(word: u64, level: u32) -> Option<bool>;
+    /// Whether an entry above level 1 points to a table.
+    fn is_table(word: u64) -> bool;
     /// The address in a valid entry.
     fn address(word: u64) -> u64;
     /// An address (or a distance between two) as valid entries hold it.

@@ -60,6 +60,7 @@ impl Format for RiscvGstage {
     const MAX_LEVELS: u32 = 5;
     const MAX_PA_BITS: u32 = 56;
     const DEFAULT_PA_BITS: u32 = 56;
+    const WIDE_ROOT: bool = true;
     const ALWAYS_1G: bool = true;
     const EMPTY: u64 = 0;
     const OCCUPIED: u64 = VALID | KIND;
@@ -86,6 +87,11 @@ impl Format for RiscvGstage {
             _ if leaf => None,
             _ => Some(false),
         }
+    }
+
+    #[inline(always)]
+    fn is_table(word: u64) -> bool {
+        word & (VALID | RWX) == VALID
     }
 
     #[inline(always)]

@@ -145,7 +145,7 @@ fn scenario() -> Vec<Call> {
         Call::Alloc { at: GIB + MIB_2, size: GIB - KIB_4, flags: READ_WRITE },
         Call::Alloc { at: 2 * GIB + 2 * MIB_2, size: 20 * KIB_4, flags: populate },
         Call::Alloc { at: 3 * GIB - KIB_4, size: MIB_2 + 9 * KIB_4, flags: populate | huge },
-        Call::Trap { at: 3 * GIB + 7 * MIB_2, size: KIB_4, cookie: 7 },
+        Call::Trap { at: 3 * GIB + 7 * MIB_2, size: KIB_4, cookie: 7, flags: 0 },
         Call::Extents {
             at: 4 * GIB - MIB_2 - KIB_4,
             extents: vec![(64 * GIB, KIB_4), (65 * GIB, MIB_2), (66 * GIB, 2 * KIB_4)],

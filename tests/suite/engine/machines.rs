@@ -23,6 +23,7 @@ const fn at(base: u64, format: u32) -> Machine {
         gpa_bits: 0,
         pa_bits: 0,
         features: 0,
+        options: 0,
         table_quota: 0,
         wants_released: false,
     }
@@ -56,6 +57,13 @@ pub const RISCV_OF_4_LEVELS: Machine = Machine {
     ..around(48, AXAS_FORMAT_RISCV_GSTAGE)
 };
 pub const RISCV_OF_5_LEVELS: Machine = around(57, AXAS_FORMAT_RISCV_GSTAGE);
+
+/// Tables that became empty stay.
+pub const EPT_KEEPING: Machine =
+    Machine { options: AXAS_KEEP_TABLES | AXAS_IGNORE_GUEST_PAT, wants_released: true, ..EPT };
+pub const NPT_KEEPING: Machine = Machine { options: AXAS_KEEP_TABLES, ..NPT_WITHOUT_1G };
+pub const ARM_KEEPING: Machine = Machine { options: AXAS_KEEP_TABLES, ..ARM };
+pub const RISCV_KEEPING: Machine = Machine { options: AXAS_KEEP_TABLES, ..RISCV };
 
 /// One machine of each format.
 pub const ONE_OF_EACH: [Machine; 4] = [EPT, NPT, ARM, RISCV];

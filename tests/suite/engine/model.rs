@@ -2,7 +2,7 @@
 //! A space as a map of ranges. No tables, no entries: a piece knows how large the entries are that say
 //! it, and from that follows which tables there must be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axaddrspace::abi::*;
 
@@ -69,6 +69,11 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// The level of its leaves; 0 where there are none.
+    fn leaf_level(&self) -> u32 {
+        if self.kind.hpa().is_some() { self.level } else { 0 }
+    }
+
     /// What the piece, which begins at `start`, says of `gpa`.
     fn at(&self, start: u64, gpa: u64) -> Kind {
         self.kind.advanced(gpa - start)
@@ -83,6 +88,8 @@ pub struct Model {
     pub end: u64,
     levels: u32,
     root_pages: u64,
+    /// With `AXAS_KEEP_TABLES`: the tables that there are, by their level and number.
+    standing: Option<BTreeSet<(u32, u64)>>,
 }
 
 /// Permissions and memory types: what the model knows of flags.
@@ -90,11 +97,57 @@ pub const ATTRIBUTES: u32 = 0xff37;
 
 impl Model {
     pub fn new(start: u64, end: u64, levels: u32, root_pages: u64) -> Self {
-        Self { pieces: BTreeMap::new(), start, end, levels, root_pages }
+        Self { pieces: BTreeMap::new(), start, end, levels, root_pages, standing: None }
+    }
+
+    /// From now on tables stay that a range cuts and leaves empty.
+    pub fn keep_tables(&mut self) {
+        self.standing = Some(BTreeSet::new());
+    }
+
+    pub fn keeps_tables(&self) -> bool {
+        self.standing.is_some()
     }
 
     pub fn clear(&mut self) {
         self.pieces.clear();
+        if let Some(standing) = &mut self.standing {
+            standing.clear();
+        }
+    }
+
+    /// After a change of a range: tables that lie in it whole are there if an entry needs them, the others
+    /// stay.
+    pub fn settle_tables(&mut self, start: u64, end: u64) {
+        let needed = self.needed();
+        if let Some(standing) = &mut self.standing {
+            standing.retain(|table| !(start <= first_of(*table) && end_of(*table) <= end));
+            standing.extend(needed);
+        }
+    }
+
+    /// Gives back the tables that no entry needs and that cover a part of a range, unless one stays below.
+    pub fn collect(&mut self, start: u64, end: u64) {
+        let needed = self.needed();
+        let Some(standing) = &mut self.standing else { return };
+        // From the lowest level up: the set is in that order.
+        for table in standing.clone() {
+            let covers = first_of(table) < end && start < end_of(table);
+            let is_above = |other: &(u32, u64)| {
+                other.0 + 1 == table.0
+                    && first_of(table) <= first_of(*other)
+                    && end_of(*other) <= end_of(table)
+            };
+            if covers && !needed.contains(&table) && !standing.iter().any(is_above) {
+                standing.remove(&table);
+            }
+        }
+    }
+
+    /// Tables that a call has to take of which `self` is the outcome, in a space that was as `before`.
+    pub fn new_tables(&self, before: &Self) -> u64 {
+        let there = before.standing.clone().unwrap_or_else(|| before.needed());
+        self.needed().difference(&there).count() as u64
     }
 
     pub fn pieces(&self) -> impl Iterator<Item = (u64, &Piece)> {
@@ -294,9 +347,36 @@ impl Model {
                     cookie: kind.cookie(),
                     flags: piece.flags,
                     state: kind.state(),
+                    level: piece.leaf_level(),
                     ..axas_mapping_t::default()
                 },
             );
+        }
+        runs
+    }
+
+    /// The linear pages of a range that a call takes away, in runs of one level. `stays` is the distance of
+    /// host and guest addresses that a replace maps again.
+    pub fn released(&self, start: u64, end: u64, stays: Option<u64>) -> Vec<axas_mapping_t> {
+        let mut cut = self.clone();
+        cut.cut(start);
+        cut.cut(end);
+        let mut runs = Vec::new();
+        for (gpa, piece) in cut.overlapping(start, end) {
+            let Kind::Linear { hpa } = piece.kind else { continue };
+            if stays == Some(hpa.wrapping_sub(gpa)) {
+                continue;
+            }
+            let run = axas_mapping_t {
+                gpa,
+                size: piece.end - gpa,
+                hpa,
+                flags: piece.flags,
+                state: AXAS_STATE_LINEAR,
+                level: piece.level,
+                ..axas_mapping_t::default()
+            };
+            append_of_level(&mut runs, run);
         }
         runs
     }
@@ -311,7 +391,8 @@ impl Model {
                 let kind = piece.at(start, base);
                 let hpa = kind.hpa().unwrap_or(AXAS_HPA_INVALID);
                 let (flags, state, cookie) = (piece.flags, kind.state(), kind.cookie());
-                (piece.level, axas_mapping_t { hpa, flags, state, cookie, ..nothing })
+                let level = piece.leaf_level();
+                (piece.level, axas_mapping_t { hpa, flags, state, cookie, level, ..nothing })
             }
         };
         let base = gpa & !(entry_size(level) - 1);
@@ -328,20 +409,22 @@ impl Model {
         (1..=self.levels).rev().find(is_empty).unwrap()
     }
 
-    /// Tables that the entries need, the root included: each that has an entry which is not empty.
-    pub fn tables(&self) -> u64 {
-        let mut tables = self.root_pages;
+    /// Tables that the entries need, the root aside: each that has an entry which is not empty.
+    fn needed(&self) -> BTreeSet<(u32, u64)> {
+        let mut tables = BTreeSet::new();
         for table_level in 1..self.levels {
             let size = entry_size(table_level + 1);
-            let mut next = 0;
             for (start, piece) in self.pieces().filter(|(_, piece)| piece.level <= table_level) {
-                let first = next.max(start / size);
-                let end = piece.end.div_ceil(size);
-                tables += end.saturating_sub(first);
-                next = next.max(end);
+                tables.extend((start / size..piece.end.div_ceil(size)).map(|n| (table_level, n)));
             }
         }
         tables
+    }
+
+    /// Tables that there are, the root included.
+    pub fn tables(&self) -> u64 {
+        let below_root = self.standing.as_ref().map_or_else(|| self.needed().len(), BTreeSet::len);
+        self.root_pages + below_root as u64
     }
 
     /// Leaves of level 1, 2 and 3.
@@ -360,18 +443,43 @@ impl Model {
     }
 }
 
+/// The first address that a table can map.
+fn first_of((level, number): (u32, u64)) -> u64 {
+    number * entry_size(level + 1)
+}
+
+/// The first address behind those.
+fn end_of((level, number): (u32, u64)) -> u64 {
+    (number + 1) * entry_size(level + 1)
+}
+
+/// Whether a run says of what follows another what that says, the level of the leaves aside.
+fn continues(last: &axas_mapping_t, run: &axas_mapping_t) -> bool {
+    let hpa = match last.hpa {
+        AXAS_HPA_INVALID => AXAS_HPA_INVALID,
+        hpa => hpa + last.size,
+    };
+    let says = |run: &axas_mapping_t| (run.state, run.flags, run.cookie);
+    last.gpa + last.size == run.gpa && hpa == run.hpa && says(last) == says(run)
+}
+
 /// Adds a run to others, as a part of the last one if it continues that.
 pub fn append(runs: &mut Vec<axas_mapping_t>, run: axas_mapping_t) {
-    if let Some(last) = runs.last_mut() {
-        let hpa = match last.hpa {
-            AXAS_HPA_INVALID => AXAS_HPA_INVALID,
-            hpa => hpa + last.size,
-        };
-        let says = |run: &axas_mapping_t| (run.state, run.flags, run.cookie);
-        if last.gpa + last.size == run.gpa && hpa == run.hpa && says(last) == says(&run) {
+    match runs.last_mut() {
+        Some(last) if continues(last, &run) => {
             last.size += run.size;
-            return;
+            if last.level != run.level {
+                last.level = 0;
+            }
         }
+        _ => runs.push(run),
     }
-    runs.push(run);
+}
+
+/// The same, with levels told apart.
+pub fn append_of_level(runs: &mut Vec<axas_mapping_t>, run: axas_mapping_t) {
+    match runs.last_mut() {
+        Some(last) if continues(last, &run) && last.level == run.level => last.size += run.size,
+        _ => runs.push(run),
+    }
 }

@@ -67,8 +67,7 @@ fn is_small(flags: u32) -> bool {
 
 fn linear() -> impl Strategy<Value = Call> {
     let distances = select(vec![0, 0, GIB, 3 * GIB, MIB_2, GIB - MIB_2, KIB_4, 5 * MIB_2 + KIB_4]);
-    let replaces = select(vec![0, 0, 0, AXAS_REPLACE]);
-    (range(), distances, attributes(), page_sizes(), replaces).prop_map(
+    (range(), distances, attributes(), page_sizes(), replaces()).prop_map(
         |((at, size), distance, flags, sizes, replaces)| {
             let flags = flags | sizes | replaces;
             let size = if is_small(flags) || !distance.is_multiple_of(MIB_2) {
@@ -94,20 +93,28 @@ fn extents() -> impl Strategy<Value = Call> {
 
 fn reserve() -> impl Strategy<Value = Call> {
     let options = vec![0, 0, AXAS_HUGE_FRAMES, AXAS_HUGE_FRAMES | AXAS_MAX_2M, AXAS_NO_HUGE];
-    (range(), attributes(), select(options)).prop_map(|((at, size), flags, options)| Call::Alloc {
-        at,
-        size,
-        flags: flags | options,
-    })
+    (range(), attributes(), select(options), replaces()).prop_map(
+        |((at, size), flags, options, replaces)| Call::Alloc {
+            at,
+            size,
+            flags: flags | options | replaces,
+        },
+    )
+}
+
+fn replaces() -> impl Strategy<Value = u32> {
+    select(vec![0, 0, 0, AXAS_REPLACE])
 }
 
 fn populate() -> impl Strategy<Value = Call> {
     let options = vec![0, AXAS_HUGE_FRAMES, AXAS_HUGE_FRAMES, AXAS_HUGE_FRAMES | AXAS_NO_HUGE_EXEC];
-    (range(), attributes(), select(options)).prop_map(|((at, size), flags, options)| {
-        let is_huge = options & AXAS_HUGE_FRAMES != 0 && !is_small(flags | options);
-        let size = size.min(if is_huge { 2 * MIB_2 + KIB_4 } else { 24 * KIB_4 });
-        Call::Alloc { at, size, flags: flags | options | AXAS_POPULATE }
-    })
+    (range(), attributes(), select(options), replaces()).prop_map(
+        |((at, size), flags, options, replaces)| {
+            let is_huge = options & AXAS_HUGE_FRAMES != 0 && !is_small(flags | options);
+            let size = size.min(if is_huge { 2 * MIB_2 + KIB_4 } else { 24 * KIB_4 });
+            Call::Alloc { at, size, flags: flags | options | replaces | AXAS_POPULATE }
+        },
+    )
 }
 
 /// A few pages, for which the host has frames.
@@ -118,7 +125,12 @@ fn some_pages() -> impl Strategy<Value = (u64, u64)> {
 
 fn trap() -> impl Strategy<Value = Call> {
     let cookies = select(vec![0_u64, 1, 0xffff_ffff, 0x8000_1234]);
-    (range(), cookies).prop_map(|((at, size), cookie)| Call::Trap { at, size, cookie })
+    (range(), cookies, replaces()).prop_map(|((at, size), cookie, flags)| Call::Trap {
+        at,
+        size,
+        cookie,
+        flags,
+    })
 }
 
 fn protect() -> impl Strategy<Value = Call> {
@@ -145,6 +157,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => some_pages().prop_map(|(at, size)| Call::Populate { at, size }),
         3 => range().prop_map(|(at, size)| Call::Discard { at, size }),
         2 => trap(),
+        2 => range().prop_map(|(at, size)| Call::Collect { at, size }),
         8 => range().prop_map(|(at, size)| Call::Unmap { at, size }),
         5 => protect(),
         10 => fault(),
@@ -196,4 +209,8 @@ follow_the_model! {
     riscv_follows_the_model RISCV
     riscv_of_4_levels_follows_the_model RISCV_OF_4_LEVELS
     riscv_of_5_levels_follows_the_model RISCV_OF_5_LEVELS
+    ept_keeping_tables_follows_the_model EPT_KEEPING
+    npt_keeping_tables_follows_the_model NPT_KEEPING
+    arm_keeping_tables_follows_the_model ARM_KEEPING
+    riscv_keeping_tables_follows_the_model RISCV_KEEPING
 }

@@ -20,6 +20,7 @@ pub struct Machine {
     pub base: u64,
     pub size: u64,
     pub features: u32,
+    pub options: u32,
     pub table_quota: u32,
     pub wants_released: bool,
 }
@@ -45,6 +46,7 @@ impl Space {
             base: machine.base,
             size: machine.size,
             features: machine.features,
+            options: machine.options,
             table_quota: machine.table_quota,
             vmid: 9,
             ..axas_config_t::default()

@@ -16,13 +16,24 @@ pub enum Call {
     Linear { at: u64, size: u64, hpa: u64, flags: u32 },
     Extents { at: u64, extents: Vec<(u64, u64)>, flags: u32 },
     Alloc { at: u64, size: u64, flags: u32 },
-    Trap { at: u64, size: u64, cookie: u64 },
+    Trap { at: u64, size: u64, cookie: u64, flags: u32 },
     Unmap { at: u64, size: u64 },
     Protect { at: u64, size: u64, permissions: u32 },
     Populate { at: u64, size: u64 },
     Discard { at: u64, size: u64 },
+    Collect { at: u64, size: u64 },
     Fault { at: u64, access: u32 },
     Clear,
+}
+
+/// Whether a call replaces what stands there.
+fn replaces(call: &Call) -> bool {
+    match call {
+        Call::Linear { flags, .. } | Call::Alloc { flags, .. } | Call::Trap { flags, .. } => {
+            flags & AXAS_REPLACE != 0
+        }
+        _ => false,
+    }
 }
 
 /// A call, and the frames that the host refuses meanwhile.
@@ -49,12 +60,12 @@ impl Twin {
         let root_pages = u64::from(registers.root_bytes) / 4096;
         let always = [AXAS_FORMAT_ARM_S2, AXAS_FORMAT_RISCV_GSTAGE].contains(&machine.format);
         let has_1g = always || machine.features & AXAS_FEATURE_1G_PAGES != 0;
-        Self {
-            model: Model::new(machine.base, end, registers.levels, root_pages),
-            space,
-            machine,
-            most_leaf_level: if has_1g { 3 } else { 2 },
+        let mut model = Model::new(machine.base, end, registers.levels, root_pages);
+        if machine.options & AXAS_KEEP_TABLES != 0 {
+            model.keep_tables();
         }
+        let most_leaf_level = if has_1g { 3 } else { 2 };
+        Self { model, space, machine, most_leaf_level }
     }
 
     pub fn space(&self) -> &Space {
@@ -104,11 +115,18 @@ impl Twin {
             return false;
         }
         self.check_log(call, &log);
-        if self.takes_tables_only(call) {
+        if self.takes_tables_only(call) && !self.model.keeps_tables() {
             let taken = self.host().live().0 - tables;
             assert_eq!(u64::from(log.requests), taken, "more frames than it needs: {call:?}");
         }
+        let before = self.model.clone();
         self.apply(call, &log);
+        if self.takes_tables_only(call) {
+            let taken = self.model.new_tables(&before);
+            assert_eq!(u64::from(log.requests), taken, "tables that are there: {call:?}");
+        }
+        let (start, end) = self.range(call);
+        self.model.settle_tables(start, end);
         true
     }
 
@@ -125,7 +143,10 @@ impl Twin {
                 space.map_extents(base + at, &extents, *flags)
             }
             Call::Alloc { at, size, flags } => space.map_alloc(base + at, *size, *flags),
-            Call::Trap { at, size, cookie } => space.map_trap(base + at, *size, *cookie),
+            Call::Trap { at, size, cookie, flags } => {
+                space.map_trap_flags(base + at, *size, *cookie, *flags)
+            }
+            Call::Collect { at, size } => space.collect(base + at, *size),
             Call::Unmap { at, size } => space.unmap(base + at, *size),
             Call::Protect { at, size, permissions } => {
                 space.protect(base + at, *size, *permissions)
@@ -146,6 +167,7 @@ impl Twin {
             | Call::Unmap { at, size }
             | Call::Populate { at, size }
             | Call::Discard { at, size }
+            | Call::Collect { at, size }
             | Call::Protect { at, size, .. } => (*at, *size),
             Call::Extents { at, extents, .. } => (*at, extents.iter().map(|e| e.1).sum()),
             Call::Fault { at, .. } => (*at, 0),
@@ -162,12 +184,12 @@ impl Twin {
             return Err(Error::InvalidInput);
         }
         match call {
-            Call::Unmap { .. } | Call::Clear => Ok(()),
+            Call::Unmap { .. } | Call::Collect { .. } | Call::Clear => Ok(()),
             _ if start == end => Err(Error::InvalidInput),
             Call::Protect { .. } | Call::Populate { .. } | Call::Discard { .. } => {
                 refused(!self.model.is_mapped(start, end), Error::NotMapped)
             }
-            Call::Linear { flags, .. } if flags & AXAS_REPLACE != 0 => Ok(()),
+            call if replaces(call) => Ok(()),
             _ => refused(!self.model.is_free(start, end), Error::AlreadyExists),
         }
     }
@@ -183,7 +205,7 @@ impl Twin {
                 let is_owned = |(kind, _): (Kind, u32)| kind.state() == AXAS_STATE_OWNED;
                 self.model.cuts_entry(cut) && self.model.at(cut).is_some_and(is_owned)
             }),
-            Call::Clear => false,
+            Call::Collect { .. } | Call::Clear => false,
             _ => true,
         }
     }
@@ -191,9 +213,9 @@ impl Twin {
     /// Whether a call only adds entries, so that it knows how many tables it needs.
     fn takes_tables_only(&self, call: &Call) -> bool {
         match call {
-            Call::Linear { flags, .. } => flags & AXAS_REPLACE == 0,
+            call if replaces(call) => false,
             Call::Alloc { flags, .. } => flags & AXAS_POPULATE == 0,
-            Call::Extents { .. } | Call::Trap { .. } => true,
+            Call::Linear { .. } | Call::Extents { .. } | Call::Trap { .. } => true,
             _ => false,
         }
     }
@@ -233,12 +255,14 @@ impl Twin {
                 let is_huge = flags & AXAS_HUGE_FRAMES != 0;
                 let largest = if is_huge { self.most(*flags) } else { 1 };
                 let kind = Kind::Reserved { largest };
+                self.model.remove(start, end);
                 self.model.fill(start, end, kind, flags & ATTRIBUTES, levels);
                 if flags & AXAS_POPULATE != 0 {
                     self.take_in(start, end, log);
                 }
             }
             Call::Trap { cookie, .. } => {
+                self.model.remove(start, end);
                 self.model.fill(start, end, Kind::Trap { cookie: *cookie }, 0, levels);
             }
             Call::Unmap { .. } if start == end => {}
@@ -250,6 +274,7 @@ impl Twin {
                 }
             }
             Call::Discard { .. } => self.model.discard(start, end),
+            Call::Collect { .. } => self.model.collect(start, end),
             Call::Clear => self.model.clear(),
             Call::Fault { .. } => {}
         }
@@ -313,6 +338,7 @@ impl Twin {
         assert_eq!((page.state, page.size), (AXAS_STATE_OWNED, entry_size(level)));
         self.receive(page.gpa, page.size, page.hpa);
         self.model.install(gpa, level, page.hpa);
+        self.model.settle_tables(page.gpa, page.gpa + page.size);
         true
     }
 
@@ -330,19 +356,18 @@ impl Twin {
     fn check_log(&self, call: &Call, log: &Log) {
         let (start, end) = self.range(call);
         let mut gone = Vec::new();
-        let replaces = matches!(call, Call::Linear { flags, .. } if flags & AXAS_REPLACE != 0);
+        let replaces = replaces(call);
         let unmaps = matches!(call, Call::Unmap { .. } | Call::Clear);
         // What replaces may give tables back that it took and did not need after all.
         assert!(!unmaps || log.given_before_flush == 0, "{call:?}");
-        if unmaps || replaces {
-            let is_linear = |run: &axas_mapping_t| run.state == AXAS_STATE_LINEAR;
-            if self.machine.wants_released {
-                gone = self.model.runs(start, end).into_iter().filter(is_linear).collect();
-            }
+        if (unmaps || replaces) && self.machine.wants_released {
+            let stays = match call {
+                Call::Linear { hpa, .. } if replaces => Some(hpa.wrapping_sub(start)),
+                _ => None,
+            };
+            gone = self.model.released(start, end, stays);
         }
-        let mut released = Vec::new();
-        log.released.iter().for_each(|run| append(&mut released, *run));
-        assert_eq!(released, gone, "{call:?}");
+        assert_eq!(log.released, gone, "{call:?}");
 
         let caches_invalid = self.machine.format == AXAS_FORMAT_RISCV_GSTAGE
             && self.machine.features & AXAS_FEATURE_RISCV_SVVPTC == 0;
@@ -354,7 +379,7 @@ impl Twin {
         };
         if maps {
             assert_eq!(news, usize::from(caches_invalid), "{call:?}");
-            let is_alone = replaces || log.flushes.len() == news;
+            let is_alone = replaces || self.model.keeps_tables() || log.flushes.len() == news;
             assert!(is_alone, "nothing was taken away: {call:?}");
         }
     }
@@ -431,7 +456,7 @@ impl Twin {
         // Reservations that differ in their options only are one for the model.
         let mut runs = Vec::new();
         for run in reported {
-            append(&mut runs, axas_mapping_t { flags: run.flags & ATTRIBUTES, level: 0, ..run });
+            append(&mut runs, axas_mapping_t { flags: run.flags & ATTRIBUTES, ..run });
         }
         assert_eq!(runs, self.model.runs(start, end));
     }
@@ -439,7 +464,14 @@ impl Twin {
     fn check_at(&self, gpa: u64) {
         let expected = self.model.entry(gpa);
         let found = self.space.query(gpa).unwrap();
-        assert_eq!(axas_mapping_t { flags: found.flags & ATTRIBUTES, level: 0, ..found }, expected);
+        let mut found = axas_mapping_t { flags: found.flags & ATTRIBUTES, ..found };
+        if self.model.keeps_tables() && expected.state == AXAS_STATE_ABSENT {
+            // Over a table that was kept, a hole is of one of its entries or of all of it.
+            assert!(found.gpa >= expected.gpa && found.size <= expected.size, "{found:x?}");
+            assert!((found.gpa..found.gpa + found.size).contains(&gpa), "{found:x?}");
+            (found.gpa, found.size) = (expected.gpa, expected.size);
+        }
+        assert_eq!(found, expected);
         match (self.space.translate(gpa), self.model.at(gpa).and_then(|(kind, _)| kind.hpa())) {
             (Ok((hpa, run)), Some(expected_hpa)) => {
                 assert_eq!(hpa, expected_hpa);

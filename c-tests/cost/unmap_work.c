@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * What test_cost.c counts the instructions of: everything that runs inside of counted().
- *   cost_work unmap|unmap_and_tell FORMAT
- *   cost_work PIECES large|none            a frame of 2 MiB of an arena
+ *   unmap_work unmap|unmap_and_tell FORMAT
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,12 +23,10 @@ static uint64_t reported;
 static void must(int holds, const char *what)
 {
 	if (!holds) {
-		fprintf(stderr, "cost_work: %s\n", what);
+		fprintf(stderr, "unmap_work: %s\n", what);
 		exit(1);
 	}
 }
-
-/* --- a space --------------------------------------------------------------------------------- */
 
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
@@ -94,41 +91,6 @@ static int unmap(void)
 	return axas_unmap(space, GIB, PAGES * PAGE) == AXAS_OK;
 }
 
-/* --- an arena -------------------------------------------------------------------------------- */
-
-#define ORDER 9u
-#define LARGE (PAGE << ORDER)
-
-/* Pieces of 4 KiB that came back, in front of one that is large enough or of nothing. */
-static void fill_arena(uint64_t pieces, int has_large)
-{
-	static axas_arena_t arena;
-	static axas_hpa_t frame[PAGES];
-	const size_t bytes = (has_large ? 2 * LARGE : 0) + (size_t)pieces * PAGE;
-
-	memory = aligned_alloc(LARGE, (bytes + LARGE - 1) & ~(LARGE - 1));
-	must(memory != NULL, "memory");
-	hal.struct_size = sizeof(hal);
-	must(axas_arena_init(&arena) == AXAS_OK, "init");
-	must(axas_arena_add(&arena, memory, FIRST, bytes) == AXAS_OK, "add");
-	must(axas_arena_hal(&arena, &hal) == AXAS_OK, "hal");
-	for (uint64_t i = 0; i < pieces; i++)
-		frame[i] = hal.alloc_frame(hal.ctx, 0, AXAS_FRAME_TABLE);
-	/* every other one, so that no two are neighbours */
-	for (uint64_t i = 0; i < pieces; i += 2)
-		hal.dealloc_frame(hal.ctx, frame[i], 0, AXAS_FRAME_TABLE);
-}
-
-static int take_large_frame(void)
-{
-	return hal.alloc_frame(hal.ctx, ORDER, AXAS_FRAME_GUEST) != AXAS_HPA_INVALID;
-}
-
-static int fail_to_take_large_frame(void)
-{
-	return !take_large_frame();
-}
-
 /* Not inlined: its name is where the count begins. */
 int counted(int (*work)(void));
 __attribute__((noinline)) int counted(int (*work)(void))
@@ -138,19 +100,11 @@ __attribute__((noinline)) int counted(int (*work)(void))
 
 int main(int argc, char **argv)
 {
-	must(argc == 3, "two arguments");
-	if (strcmp(argv[1], "unmap") == 0 || strcmp(argv[1], "unmap_and_tell") == 0) {
-		const int is_told = strcmp(argv[1], "unmap_and_tell") == 0;
+	const int is_told = argc == 3 && strcmp(argv[1], "unmap_and_tell") == 0;
 
-		map_small_pages(argv[2], is_told);
-		must(counted(unmap), "unmap");
-		must(reported == (is_told ? PAGES * PAGE : 0), "what was reported");
-	} else {
-		const int has_large = strcmp(argv[2], "large") == 0;
-
-		fill_arena(strtoull(argv[1], NULL, 10), has_large);
-		must(counted(has_large ? take_large_frame : fail_to_take_large_frame),
-		     "a large frame");
-	}
+	must(argc == 3 && (is_told || strcmp(argv[1], "unmap") == 0), "two arguments");
+	map_small_pages(argv[2], is_told);
+	must(counted(unmap), "unmap");
+	must(reported == (is_told ? PAGES * PAGE : 0), "what was reported");
 	return 0;
 }
