@@ -317,7 +317,7 @@ impl NestedPageTable {
         let step = F::address_field(Level::PAGE.size());
         let mut counts = [0_u64; 8];
         let mut pages = 0_u64;
-        let table = Table::<F>::open(self, run.page)?;
+        let table = Table::<F>::reach(self, run.page)?;
         let mut slots = table.slots(run.span);
         for (first, count) in batch.iter_mut().zip(&mut counts) {
             let [slot, behind @ ..] = slots else { break };

@@ -345,7 +345,7 @@ impl NestedPageTable {
         span: Span,
         least: u64,
     ) -> Option<bool> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut rest = Some(span);
         for _ in 0..least {
             let Some(index) = rest.and_then(|span| table.first_occupied(span, level)) else {
