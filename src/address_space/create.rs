@@ -182,7 +182,7 @@ impl AddressSpace {
             bytes.saturating_sub(size_of::<Self>()).checked_div(size_of::<Shard>()).unwrap_or(0);
         // Member by member: whole, the space would be too large for the stacks of many hosts.
         // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
-        // was initialised; 2. numbers, flags and work may be zeroes, everything else is written below; 3. the
+        // was initialised; 2. numbers, flags and what the work is may be zeroes, everything else is written below; 3. the
         // lock writes all of itself; 4. nobody uses the host any more.
         unsafe {
             space.write_bytes(0, 1);
@@ -190,6 +190,7 @@ impl AddressSpace {
             let npt = &raw mut (*space).npt;
             (*npt).offset = direct.map_or(0, DirectMap::offset);
             (*npt).range = plan.range;
+            (&raw mut (*npt).generation).write(crate::sync::AtomicU64::new(0));
             (*npt).write_back = plan.write_back;
             (*npt).features = plan.features;
             (*npt).levels = Level::new(plan.shape.levels);
@@ -253,12 +254,14 @@ fn handle_of(host: &Host) -> Result<(NonNull<AddressSpace>, HostPhysAddr)> {
 /// Checks everything else that can be checked before the first frame is taken.
 #[inline(never)]
 fn plan_for(config: &axas_config_t, host: &mut Host) -> Result<Plan> {
-    let plan = plan(config)?;
-    if host.flushes_builtin() && !plan.builtin_flush {
-        return Err(Error::Unsupported);
+    let plan = plan(config);
+    if let Ok(plan) = &plan {
+        if host.flushes_builtin() && !plan.builtin_flush {
+            return Err(Error::Unsupported);
+        }
+        host.set_pa_bits(plan.shape.pa_bits);
     }
-    host.set_pa_bits(plan.shape.pa_bits);
-    Ok(plan)
+    plan
 }
 
 fn format(number: u32) -> Result<FormatId> {
@@ -326,10 +329,12 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
 /// What to load into the hardware for a space that does not exist yet: its root is at 0.
 pub fn config_regs(config: &axas_config_t) -> Result<axas_hw_regs_t> {
     check_config(config)?;
-    let Plan { format, shape, features, .. } = plan(config)?;
+    let plan = plan(config);
+    let Plan { format, shape, features, .. } = plan.as_ref().map_err(|error| *error)?;
     let noncoherent_walk = config.options & AXAS_NONCOHERENT_WALK != 0;
+    let (shape, features) = (*shape, *features);
     let state = RootState { root: 0, vmid: config.vmid, shape, features, noncoherent_walk };
-    Ok(registers(format, state))
+    Ok(registers(*format, state))
 }
 
 /// Table frames that a mapping needs in a space of its own, the root's included; never fewer than it
@@ -341,7 +346,8 @@ pub fn tables_needed(
     flags: axas_flags_t,
 ) -> Result<u64> {
     check_config(config)?;
-    let plan = plan(config)?;
+    let plan = plan(config);
+    let plan = plan.as_ref().map_err(|error| *error)?;
     let small_exec = config.options & AXAS_SMALL_EXEC != 0;
     let leaf_level =
         with_format!(plan.format, F => leaf_level_of::<F>(flags, plan.features, small_exec))?;

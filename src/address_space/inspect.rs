@@ -60,34 +60,34 @@ impl AddressSpace {
     /// Counters of the space.
     pub fn stats(&self) -> Result<axas_stats_t> {
         let _guard = self.shared()?;
-        Ok(self.count())
+        let mut stats = axas_stats_t::default();
+        self.count(&mut stats);
+        Ok(stats)
     }
 
     /// Adds the counters up, with the lock held.
-    fn count(&self) -> axas_stats_t {
+    #[inline(never)]
+    fn count(&self, stats: &mut axas_stats_t) {
         let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        self.lock.count_verdicts(stats);
         let counters = &self.npt.counts;
         let [small, medium, large] = &counters.leaves;
-        let resolved = self.lock.resolved();
         let huge = self.lock.sum(FaultCounter::Huge);
+        let extra = self.lock.sum(FaultCounter::ExtraAllocated);
+        let flushes = self.lock.sum(FaultCounter::Flushes);
+        let released = self.lock.sum(FaultCounter::Released);
+        let resolved = stats.faults_resolved;
         let single = resolved.wrapping_sub(huge);
         let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
-        let extra = self.lock.sum(FaultCounter::ExtraAllocated);
-        let mut stats = axas_stats_t {
-            table_frames: load(&self.npt.tables),
-            guest_frames: load(&counters.guest).wrapping_add(from_faults),
-            mapped_4k: load(small).wrapping_add(single),
-            mapped_2m: load(medium).wrapping_add(huge),
-            mapped_1g: load(large),
-            tlb_requests: load(&counters.flushes)
-                .wrapping_add(self.lock.sum(FaultCounter::Flushes)),
-            frames_allocated: load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra),
-            frames_released: load(&counters.released)
-                .wrapping_add(self.lock.sum(FaultCounter::Released)),
-            ..axas_stats_t::default()
-        };
-        self.lock.count_verdicts(&mut stats);
-        stats
+        stats.table_frames = load(&self.npt.tables);
+        stats.guest_frames = load(&counters.guest).wrapping_add(from_faults);
+        stats.mapped_4k = load(small).wrapping_add(single);
+        stats.mapped_2m = load(medium).wrapping_add(huge);
+        stats.mapped_1g = load(large);
+        stats.tlb_requests = load(&counters.flushes).wrapping_add(flushes);
+        stats.frames_allocated =
+            load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra);
+        stats.frames_released = load(&counters.released).wrapping_add(released);
     }
 
     /// Whether the tables are what this library wrote and the counters are right.
@@ -107,7 +107,8 @@ impl AddressSpace {
     /// Apart from [`AddressSpace::audit`]: the counters are not on the stack while the tables are walked.
     #[inline(never)]
     fn counts_agree(&self, census: &Census) -> bool {
-        let counted = self.count();
+        let mut counted = axas_stats_t::default();
+        self.count(&mut counted);
         let [small, medium, large] = census.leaves;
         (census.tables, census.guest) == (counted.table_frames, counted.guest_frames)
             && (small, medium, large) == (counted.mapped_4k, counted.mapped_2m, counted.mapped_1g)
@@ -160,8 +161,9 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let Found { entry, level } = self.find::<F>(gpa)?;
             let part = self.npt.range.part(gpa, level);
-            let mapping = describe(entry, level.get(), self.npt.features);
-            Ok(axas_mapping_t { gpa: part.start.bits(), size: part.size(), ..mapping })
+            let mut mapping = describe(entry, level.get(), self.npt.features);
+            (mapping.gpa, mapping.size) = (part.start.bits(), part.size());
+            Ok(mapping)
         })
     }
 
@@ -227,15 +229,14 @@ pub(crate) fn describe<F: Format>(
     level: u32,
     features: Features,
 ) -> axas_mapping_t {
-    let nothing = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
+    let mut mapping = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
     match entry.state(level) {
-        State::Leaf => axas_mapping_t {
-            hpa: entry.address().bits(),
-            flags: entry.attributes(features).flags(),
-            state: if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR },
-            level,
-            ..nothing
-        },
+        State::Leaf => {
+            mapping.hpa = entry.address().bits();
+            mapping.flags = entry.attributes(features).flags();
+            mapping.state = if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR };
+            mapping.level = level;
+        }
         State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();
             let options = match reservation.largest {
@@ -243,14 +244,16 @@ pub(crate) fn describe<F: Format>(
                 2 => AXAS_HUGE_FRAMES | AXAS_MAX_2M,
                 _ => AXAS_HUGE_FRAMES,
             };
-            let flags = reservation.attributes.flags() | options;
-            axas_mapping_t { flags, state: AXAS_STATE_RESERVED, ..nothing }
+            mapping.flags = reservation.attributes.flags() | options;
+            mapping.state = AXAS_STATE_RESERVED;
         }
         State::Trap => {
-            axas_mapping_t { cookie: u64::from(entry.cookie()), state: AXAS_STATE_TRAP, ..nothing }
+            mapping.cookie = u64::from(entry.cookie());
+            mapping.state = AXAS_STATE_TRAP;
         }
-        _ => nothing,
+        _ => {}
     }
+    mapping
 }
 
 /// The runs of a range, one after the other, so that what is done with them is not done below the walk.

@@ -230,7 +230,7 @@ impl AddressSpace {
         let page = Gpa::new(gpa);
         let is_plain = self.npt.is_plain && !self.npt.host.wants_released();
         if is_plain && is_page_aligned(gpa) && self.npt.range.contains(page) {
-            let guard = self.exclusive(true)?;
+            let guard = self.exclusive_at_once(true)?;
             let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
             drop(guard);
             if let Ok(Some(())) = done {
@@ -413,7 +413,7 @@ impl AddressSpace {
             return None;
         }
         let leaf = self.npt.write_back_page::<F>(permissions, false)?.at(hpa);
-        let _guard = match self.exclusive(true) {
+        let _guard = match self.exclusive_at_once(true) {
             Ok(guard) => guard,
             Err(error) => return Some(Err(error)),
         };

@@ -160,7 +160,7 @@ impl AddressSpace {
     }
 
     /// What lies side by side from an address on, as far as one look goes; none in a reservation.
-    #[inline(always)]
+    #[inline(never)]
     fn piece<F: Format>(&self, gpa: u64, most: u64, needs: Permissions) -> Result<Option<Piece>> {
         let gpa = Gpa::new(gpa);
         let (found, bytes) = self.npt.walk_run::<F>(gpa, most).ok_or(Error::BadState)?;

@@ -118,8 +118,14 @@ impl AddressSpace {
     }
 
     /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
-    #[inline(always)]
+    #[inline(never)]
     fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+        self.exclusive_at_once(may_be)
+    }
+
+    /// As [`AddressSpace::exclusive`], without a call: for one page.
+    #[inline(always)]
+    fn exclusive_at_once(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
         let host = &self.npt.host;
         let guard = self.lock.exclusive(may_be && self.no_wait(), || host.relax())?;
         Ok(Held { _guard: guard, host })

@@ -19,15 +19,16 @@ pub(super) enum Arm {
 }
 
 /// The edge tables of the part of a range that one page of the root covers.
+#[repr(C)] // What is used most is near.
 pub(super) struct Edges {
     pub(super) range: GpaRange,
     /// The lowest level with one table for both ends.
     pub(super) fork: Level,
-    left: PerLevel<Hpa>,
-    right: PerLevel<Hpa>,
     /// The lowest level of each arm.
     left_low: Level,
     right_low: Level,
+    left: PerLevel<Hpa>,
+    right: PerLevel<Hpa>,
 }
 
 impl Edges {

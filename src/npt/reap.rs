@@ -349,7 +349,7 @@ impl NestedPageTable {
     fn read_pages<F: Format>(&self, run: &Run, batch: &mut Batch) -> Option<u64> {
         let step = F::address_field(Level::PAGE.size());
         let mut pages = 0_u64;
-        let table = Table::<F>::open(self, run.page)?;
+        let table = Table::<F>::reach(self, run.page)?;
         let mut slots = table.slots(run.span);
         let (pairs, _) = batch.as_chunks_mut::<2>();
         for [first, count] in pairs {

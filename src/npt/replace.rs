@@ -14,7 +14,7 @@ use super::reap::Remains;
 use super::split::Cut;
 use super::sweep::{Run, Step};
 use super::table::{Broken, Table};
-use super::units::{Gpa, GpaRange, Level, Span};
+use super::units::{Gpa, GpaRange, Hpa, Level, Span};
 use super::unmap::Dying;
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
@@ -203,9 +203,7 @@ impl NestedPageTable {
         let mut pieces = content.pieces();
         work.sweep.begin(self, range);
         while work.sweep.next::<F>(self, &Broken::NONE)? {
-            let run = work.sweep.run;
-            let part = GpaRange::new(run.gpa, range.end.min(work.sweep.gpa()));
-            self.make_run(work, content, &mut pieces, &run, part)?;
+            self.make_run(work, content, &mut pieces, range.end)?;
         }
         publish_tables();
         if content.has_frames() {
@@ -214,37 +212,36 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Replaces the entries of a run.
+    /// Replaces the entries that the sweep came to, in a range that ends at `end`.
     #[inline(always)] // As `replace`.
     fn make_run<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         pieces: &mut Pieces<'_>,
-        run: &Run,
-        part: GpaRange,
+        end: Gpa,
     ) -> Option<()> {
-        let level = run.level;
-        let mut gpa = part.start;
-        while gpa < part.end {
+        let Run { page, level, mut gpa, .. } = work.sweep.run;
+        let end = end.min(work.sweep.gpa());
+        while gpa < end {
             let piece = pieces.at(gpa);
-            let most = part.end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
+            let most = end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
             let fits = level <= piece.largest && gpa.is_aligned(level) && most != 0;
             let mut is_built = true;
             let (first, step, most) = if fits {
                 (content.entry(piece, gpa, level), content.step(level), most)
             } else {
-                let child = part.from(gpa).part(gpa, level);
+                let child = GpaRange::new(gpa, end.min(gpa.end(level)));
                 (self.build(work, content, pieces, level.down(), child, &mut is_built)?, 0, 1)
             };
             let span = Span::of(gpa.index(level), most);
-            let (span, old) = self.next_old::<F>(run, span)?;
-            self.fill(run.page, span, first, step)?;
+            let (span, old) = self.next_old::<F>(page, level, span)?;
+            self.fill(page, span, first, step)?;
             let count = span.count() as u64;
             if first.is_hardware_visible() && first.way(level.get()) == Way::Ends {
                 self.count_leaves(level, count);
             }
-            self.let_go(work, old, run, span, gpa)?;
+            self.let_go(work, old, level, span, gpa)?;
             if !is_built {
                 return None;
             }
@@ -255,11 +252,11 @@ impl NestedPageTable {
 
     /// Neighbouring entries at the beginning of a span that go in one step, and the first of them.
     #[inline(never)]
-    fn next_old<F: Format>(&self, run: &Run, span: Span) -> Option<(Span, Entry<F>)> {
-        let table = Table::<F>::reach(self, run.page)?;
+    fn next_old<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<(Span, Entry<F>)> {
+        let table = Table::<F>::reach(self, page)?;
         let first = table.load(span.first);
         if first.is_dead_leaf() {
-            let last = super::reap::followers(&table, span, run.level);
+            let last = super::reap::followers(&table, span, level);
             return Some((Span::new(span.first, last), first));
         }
         if !first.is_settled() {
@@ -282,11 +279,11 @@ impl NestedPageTable {
         &self,
         work: &mut Work,
         old: Entry<F>,
-        run: &Run,
+        level: Level,
         span: Span,
         gpa: Gpa,
     ) -> Option<()> {
-        let (level, count) = (run.level, span.count() as u64);
+        let count = span.count() as u64;
         if old.is_empty() {
             return self.occupy::<F>(work.sweep.path(), gpa, level, span, count);
         }

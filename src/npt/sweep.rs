@@ -41,14 +41,15 @@ pub(crate) enum Step {
 
 /// A walk over all entries of a range, in the order of addresses, from table to table and not from the root
 /// to each page. No window is open between two steps.
+#[repr(C)] // What is used most is near.
 pub(crate) struct Sweep {
-    path: PerLevel<Hpa>,
-    level: Level,
     gpa: Gpa,
     end: Gpa,
-    followed: u64,
     /// What the last step came to.
     pub(crate) run: Run,
+    followed: u64,
+    level: Level,
+    path: PerLevel<Hpa>,
 }
 
 impl Sweep {

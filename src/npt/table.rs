@@ -280,18 +280,20 @@ impl NestedPageTable {
         let table = Table::<F>::reach(self, page)?;
         fence(Ordering::Release);
         let mut word = first.word();
-        let mut put = |slot: &AtomicU64| {
-            slot.store(word, Ordering::Relaxed);
-            word = word.wrapping_add(step);
-        };
-        let (fours, rest) = table.slots(span).as_chunks::<4>();
-        for [a, b, c, d] in fours {
-            put(a);
-            put(b);
-            put(c);
-            put(d);
+        // Not a loop of eight: the compiler unrolls none where it looks for size.
+        macro_rules! put {
+            ($($slot:ident)*) => {$(
+                $slot.store(word, Ordering::Relaxed);
+                word = word.wrapping_add(step);
+            )*};
         }
-        rest.iter().for_each(put);
+        let (eights, rest) = table.slots(span).as_chunks::<8>();
+        for [a, b, c, d, e, f, g, h] in eights {
+            put!(a b c d e f g h);
+        }
+        for slot in rest {
+            put!(slot);
+        }
         table.clean(span);
         Some(())
     }
@@ -343,7 +345,7 @@ impl NestedPageTable {
         span: Span,
         least: u64,
     ) -> Option<bool> {
-        let table = Table::<F>::open(self, page)?;
+        let table = Table::<F>::reach(self, page)?;
         let mut rest = Some(span);
         for _ in 0..least {
             let Some(index) = rest.and_then(|span| table.first_occupied(span, level)) else {

@@ -401,7 +401,10 @@ impl<T: Copy> PerLevel<T> {
     #[allow(clippy::indexing_slicing)] // Three bits of eight places.
     pub(crate) fn get(&self, level: Level) -> T {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
-        self.0[level.0 as usize & 7]
+        match self.0.get(level.0 as usize & 7) {
+            Some(value) => *value,
+            None => self.0[0],
+        }
     }
 
     /// Sets it.
@@ -409,6 +412,8 @@ impl<T: Copy> PerLevel<T> {
     #[allow(clippy::indexing_slicing)] // As above.
     pub(crate) fn set(&mut self, level: Level, value: T) {
         debug_assert!(level >= Level::PAGE && level <= Level::HIGHEST);
-        self.0[level.0 as usize & 7] = value;
+        if let Some(slot) = self.0.get_mut(level.0 as usize & 7) {
+            *slot = value;
+        }
     }
 }

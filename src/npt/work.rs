@@ -13,17 +13,18 @@ use super::units::{Hpa, Level, PerLevel, Span};
 
 /// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
 /// broken entries.
+#[repr(C)] // What is used most is near.
 pub(crate) struct Work {
-    pub(super) edges: Edges,
-    pub(super) sweep: Sweep,
-    pub(super) path: PerLevel<Hpa>,
-    pub(super) cuts: Cuts,
-    pub(super) broken: Broken,
     pub(crate) stock: Stock,
+    pub(super) sweep: Sweep,
+    pub(super) edges: Edges,
+    pub(super) broken: Broken,
+    pub(super) cuts: Cuts,
     /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
     pub(crate) pages: Stock,
     pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
+    pub(super) path: PerLevel<Hpa>,
     pub(super) batch: Batch,
     /// What is left of a run of the sweep.
     pub(super) rest: Option<Span>,
