@@ -217,15 +217,21 @@ impl NestedPageTable {
             let piece = pieces.at(gpa);
             let most = part.end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
             let fits = level <= piece.largest && gpa.is_aligned(level) && most != 0;
-            let (first, step, most) = if fits {
-                (content.entry(piece, gpa, level), content.step(level), most)
+            let span = Span::of(gpa.index(level), if fits { most } else { 1 });
+            let (span, old) = self.next_old::<F>(run, span)?;
+            let first = if fits {
+                let first = content.entry(piece, gpa, level);
+                self.fill(run.page, span, first, content.step(level))?;
+                first
             } else {
                 let child = part.from(gpa).part(gpa, level);
-                (self.build(work, content, pieces, level.down(), child)?, 0, 1)
+                let table = self.build(work, content, pieces, level.down(), child)?;
+                if self.set(run.page, span.first, table).is_none() {
+                    self.release_below::<F>(work, table.address(), level.down(), child)?;
+                    return None;
+                }
+                table
             };
-            let span = Span::of(gpa.index(level), most);
-            let (span, old) = self.next_old::<F>(run, span)?;
-            self.fill(run.page, span, first, step)?;
             let count = span.count() as u64;
             if first.is_hardware_visible() && first.way(level.get()) == Way::Ends {
                 self.count_leaves(level, count);
@@ -301,8 +307,11 @@ impl NestedPageTable {
         let table = work.stock.pop(self)?;
         let Work { path, stock, .. } = work;
         path.set(level, table);
-        let filled = self.fill_unseen(table, Entry::<F>::EMPTY);
-        if filled.and_then(|()| self.put(path, stock, content, pieces, level, part)).is_none() {
+        if self.fill_unseen(table, Entry::<F>::EMPTY).is_none() {
+            self.give_table(table);
+            return None;
+        }
+        if self.put(path, stock, content, pieces, level, part).is_none() {
             // What was put there are entries without frames of the library.
             self.release_below::<F>(work, table, level, part)?;
             return None;
