@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 # Functions that load entries beside faults; they are never inlined.
-READERS = ("walk_to", "followers", "entry", "go_on")
+READERS = ("walk_to", "followers", "entry", "first_table")
 # A load of 64 bits with acquire, as the compiler makes it.
 ACQUIRE = {
     "aarch64": r"ldar\tx\d+, ",

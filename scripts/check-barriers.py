@@ -20,8 +20,8 @@ import subprocess
 import sys
 
 OBJDUMP = "aarch64-linux-gnu-objdump"
-PUBLISHERS = ("change", "map_page", "detach", "change_permissions", "publish", "detach_frames",
-              "take_page_in")
+PUBLISHERS = ("map", "replace", "detach_and_reap", "protect", "discard", "publish", "drop_kept", "handle",
+              "take_page_in", "map_linear_page")
 
 # state -> event -> state; paths begin in "start" and end in "start" (no flush here) or "end".
 ORDER = {"start": {"mask": "masked"}}

@@ -54,13 +54,17 @@ controls() {
 		CountedInTwo faults::two_faults_on_two_pages_of_one_reservation_are_both_resolved assertion `left == right` failed
 		Publication faults::two_faults_below_two_entries_of_a_table_in_the_making_are_both_resolved Causality violation
 		Publication readers::translate_without_the_lock_beside_a_fault_finds_its_frame_or_nothing Causality violation
+		Publication readers::a_copy_beside_a_fault_without_windows_reads_what_the_host_left_in_its_frame Causality violation
 		Acquisition faults::two_faults_on_one_page_take_one_frame Causality violation
+		Acquisition faults::a_fault_without_windows_finds_its_way_through_tables_of_another_fault Causality violation
 		Acquisition readers::a_walk_beside_a_fault_reads_tables_after_they_were_written Causality violation
 		Acquisition readers::an_audit_under_the_hosts_lock_reads_tables_after_they_were_written Causality violation
 		Publication readers::a_page_beside_a_fault_comes_with_what_is_written_to_it Causality violation
 		NeighbourAcquisition readers::a_copy_beside_a_fault_on_the_next_page_reads_zeroes Causality violation
 		BlindReplacement faults::three_faults_on_one_page_take_one_frame Resolved, Spurious, Resolved
 		BlindReplacement faults::two_faults_on_one_page_take_one_frame [Resolved, Resolved]
+		BlindReplacement faults::two_faults_on_one_page_without_windows_take_one_frame [Resolved, Resolved]
+		FrameKept faults::two_faults_on_one_page_without_windows_take_one_frame the loser kept its frame
 		FrameKept faults::two_faults_on_one_page_take_one_frame the loser kept its frame
 		FrameKept faults::two_faults_on_one_large_page_take_one_large_frame assertion `left == right` failed
 		FrameKept faults::a_fault_with_a_large_frame_goes_on_where_a_small_one_won assertion `left == right` failed

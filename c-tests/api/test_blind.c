@@ -21,6 +21,12 @@ static axas_status_t replace_two_pages(axas_t *as)
 			       RW | AXAS_REPLACE);
 }
 
+static axas_status_t replace_a_hole(axas_t *as)
+{
+	return axas_map_linear(as, AT + 8 * GIB, LINEAR_HPA + 8 * GIB, 2 * PAGE,
+			       RW | AXAS_REPLACE);
+}
+
 static axas_status_t map_scattered(axas_t *as)
 {
 	const axas_extent_t extents[] = {
@@ -70,6 +76,13 @@ static void a_replace_loses_no_table(void **state)
 	blind_at_each_look(f, replace_two_pages);
 }
 
+static void a_replace_of_a_hole_loses_no_table(void **state)
+{
+	FIXTURE(f);
+
+	blind_at_each_look(f, replace_a_hole);
+}
+
 static void a_map_at_its_quota_loses_no_table(void **state)
 {
 	FIXTURE(f);
@@ -89,6 +102,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_BLIND(a_replace_loses_no_table),
+		EACH_FORMAT_BLIND(a_replace_of_a_hole_loses_no_table),
 		EACH_FORMAT_BLIND(a_map_at_its_quota_loses_no_table),
 	};
 

@@ -322,15 +322,15 @@ static enum kind kind_of_status(const struct step *t, const struct outcome *a,
 		       KIND_STATUS;
 }
 
-/* All that differs where phys_to_virt failed is one kind. */
-static void blind(struct differences *d)
+/* All that differs is one kind: where phys_to_virt failed, or one side did nothing. */
+static void join(struct differences *d, enum kind kind)
 {
 	char text[sizeof(d->text[0])];
 	const int first = __builtin_ctzll(d->kinds);
 
 	snprintf(text, sizeof(text), "%s: %.150s", kind_names[first], d->text[first]);
 	d->kinds = 0;
-	differ(d, KIND_BLIND, "%s", text);
+	differ(d, kind, "%s", text);
 }
 
 void compare(struct differences *d, const struct step *t, struct side *const side[2],
@@ -356,10 +356,12 @@ void compare(struct differences *d, const struct step *t, struct side *const sid
 	compare_number(d, KIND_POLLS, "polls", x->polls, y->polls);
 	compare_stats(d, a, b);
 	compare_probes(d, a, b);
+	if (d->kinds & (1ull << KIND_STATUS | 1ull << KIND_MEMORY))
+		join(d, kind_of_status(t, a, b));
 	for (int i = 0; i < 2; i++)
 		check_stats(d, side[i], &out[i]);
 	if ((x->blinded || y->blinded) && d->kinds != 0)
-		blind(d);
+		join(d, KIND_BLIND);
 	for (int i = 0; i < 2; i++) {
 		if (side[i]->violation != NULL)
 			differ(d, KIND_HOST, "%s: %s", side[i]->engine->name, side[i]->violation);

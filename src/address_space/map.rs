@@ -25,7 +25,7 @@ const POLL_INTERVAL: u64 = 512;
 
 /// How far a call in slices may go, and how far it went.
 pub struct Slices {
-    /// Entries to visit or write at most.
+    /// Entries to visit or write at most, at least 1.
     pub budget: u64,
     /// Bytes done.
     pub done: u64,
@@ -242,7 +242,7 @@ impl AddressSpace {
 
     /// Removes whatever is in a range in slices.
     pub fn unmap_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
-        let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
+        let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
             self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.unmap::<F>(work, part))
@@ -259,7 +259,7 @@ impl AddressSpace {
 
     /// Gives back the empty tables that cover a part of a range, in slices.
     pub fn collect_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
-        let Some(range) = self.range_or_nothing(gpa, size)? else { return slices.check() };
+        let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_space_format!(self.npt.format, F => {
             let npt = &self.npt;
             self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.collect::<F>(work, part))
@@ -510,13 +510,6 @@ impl AddressSpace {
     }
 }
 
-impl Slices {
-    /// That there is a budget.
-    fn check(&self) -> Result<()> {
-        if self.budget == 0 { Err(Error::InvalidInput) } else { Ok(()) }
-    }
-}
-
 /// A range that is done in slices.
 struct Slicing<'a> {
     space: &'a AddressSpace,
@@ -531,9 +524,8 @@ struct Slicing<'a> {
 
 impl<'a> Slicing<'a> {
     fn new(space: &'a AddressSpace, range: GpaRange, slices: &'a mut Slices) -> Self {
-        let outcome = slices.check();
         let budget = Budget { left: 0, reached: range.start };
-        Self { space, start: range.start, rest: range, slices, given: 0, budget, outcome }
+        Self { space, start: range.start, rest: range, slices, given: 0, budget, outcome: Ok(()) }
     }
 
     /// Enters the space for the next slice, if there is one.

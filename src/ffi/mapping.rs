@@ -360,14 +360,14 @@ pub unsafe extern "C" fn axas_collect(
     told("axas_collect", [gpa, size], outcome)
 }
 
-/// The space of a call in slices that has done nothing yet.
+/// The space of a call in slices that has done nothing yet; none without a budget.
 ///
 /// # Safety
 /// The handle is null or live; `done` is null or valid for a write.
 #[inline(never)]
-unsafe fn sliced<'a>(space: *mut axas_t, done: *mut u64) -> Option<&'a AddressSpace> {
+unsafe fn sliced<'a>(space: *mut axas_t, budget: u64, done: *mut u64) -> Option<&'a AddressSpace> {
     // SAFETY: 1. `done` is null or valid for a write; 2. the handle is null or live.
-    unsafe { put(done, 0).and_then(|()| self::space(space)).ok() }
+    unsafe { put(done, 0).and_then(|()| self::space(space)).ok().filter(|_| budget != 0) }
 }
 
 /// Runs the budgeted form of a call.
@@ -385,7 +385,7 @@ unsafe fn some<const N: usize>(
 ) -> axas_status_t {
     let mut slices = Slices { budget, done: 0 };
     // SAFETY: 1. `done` is null or valid for a write; 2. the handle is null or live.
-    let outcome = match unsafe { sliced(space, done) } {
+    let outcome = match unsafe { sliced(space, budget, done) } {
         Some(space) => {
             let outcome = call(space, &mut slices);
             // SAFETY: as above; not null, aligned.

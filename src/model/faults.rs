@@ -49,6 +49,33 @@ fn two_faults_on_one_page_take_one_frame() {
 }
 
 #[test]
+fn two_faults_on_one_page_without_windows_take_one_frame() {
+    explore(|| {
+        let world = World::direct();
+        // Less than a table holds: the table is there.
+        world.map_alloc(0, 2 * PAGE, RW).expect("reserved");
+        let other = fault_on(&world, 1, 0, AXAS_WRITE);
+        let verdict = world.fault(0, AXAS_READ);
+        assert_one_of([verdict, other.join().unwrap()]);
+        assert_eq!(world.machine.count(AXAS_FRAME_GUEST), 1, "the loser kept its frame");
+        world.close();
+    });
+}
+
+#[test]
+fn a_fault_without_windows_finds_its_way_through_tables_of_another_fault() {
+    explore(|| {
+        let world = World::direct();
+        world.map_alloc(0, HUGE, RW).expect("reserved");
+        let other = fault_on(&world, 1, PAGE, AXAS_WRITE);
+        let verdict = world.fault(0, AXAS_WRITE);
+        assert_eq!([verdict, other.join().unwrap()], [Verdict::Resolved; 2]);
+        assert_eq!(world.machine.count(AXAS_FRAME_TABLE), 3, "the loser kept its tables");
+        world.close();
+    });
+}
+
+#[test]
 fn three_faults_on_one_page_take_one_frame() {
     explore(|| {
         let world = World::watched(0);

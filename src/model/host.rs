@@ -274,6 +274,11 @@ impl World {
         Self::new(0, AXAS_HAL_DIRECT_MAP | AXAS_HAL_DIRECT_MAP_LINEAR, 0)
     }
 
+    /// As [`World::watched`] without windows, so that faults take the short way; copies go through the direct map.
+    pub(super) fn direct() -> Arc<Self> {
+        Self::new(0, AXAS_HAL_DIRECT_MAP | AXAS_HAL_DIRECT_MAP_LINEAR, AXAS_NO_ZERO)
+    }
+
     /// The host has a lock of its own, which those who look share with faults.
     pub(super) fn locked_by_host() -> Arc<Self> {
         Self::new(0, 0, AXAS_NO_ZERO | AXAS_CALLER_LOCKED)

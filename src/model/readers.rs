@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::host::{FOREIGN, HUGE, LARGE, LINEAR, PAGE, RW, World, set_word_of, word_of};
+use super::host::{FOREIGN, HUGE, LARGE, LINEAR, PAGE, RW, SECRET, World, set_word_of, word_of};
 use super::{explore, on_cpu};
 use crate::abi::*;
 use crate::address_space::{Access, Verdict};
@@ -200,6 +200,23 @@ fn a_copy_beside_a_fault_on_the_next_page_reads_zeroes() {
         });
         let verdict = world.fault(PAGE, AXAS_WRITE);
         assert_eq!(copy.join().unwrap(), [0, 0], "another guest's data");
+        assert!(matches!(verdict, Verdict::Resolved | Verdict::Spurious), "{verdict:?}");
+        world.close();
+    });
+}
+
+#[test]
+fn a_copy_beside_a_fault_without_windows_reads_what_the_host_left_in_its_frame() {
+    explore(|| {
+        let world = World::direct();
+        // The table is there.
+        world.map_alloc(0, 2 * PAGE, RW).expect("reserved");
+        let copy = on_cpu(1, {
+            let world = world.clone();
+            move || copy_first_words(&world, 0)
+        });
+        let verdict = world.fault(PAGE, AXAS_WRITE);
+        assert_eq!(copy.join().unwrap(), [SECRET; 2]);
         assert!(matches!(verdict, Verdict::Resolved | Verdict::Spurious), "{verdict:?}");
         world.close();
     });

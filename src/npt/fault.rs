@@ -9,7 +9,7 @@ use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State, Way};
 use super::lock::{FaultCounter, Shard};
-use super::table::Table;
+use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE};
@@ -390,9 +390,7 @@ impl NestedPageTable {
                 return self.no_page(shard, error, slot.load(Ordering::Acquire) == entry.word());
             }
         };
-        let order = unless(Defect::Publication, Ordering::AcqRel);
-        let word = leaf.at(frame).word();
-        if slot.compare_exchange(entry.word(), word, order, Ordering::Acquire).is_err() {
+        if !exchange(slot, entry, leaf.at(frame)) {
             Fault::new(self, shard, gpa, access, Prepared::NONE)
                 .give_guest(Frame { address: frame, level: Level::PAGE });
             return None;

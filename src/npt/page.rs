@@ -11,7 +11,7 @@ use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Defect, Ordering, unless};
 use core::marker::PhantomData;
 
 /// The way to a page: its entry, and those that point to its tables.
@@ -88,7 +88,9 @@ impl NestedPageTable {
                 let table = place(page)?;
                 // SAFETY: as for `PageWay::slot`.
                 let slot = unsafe { &*table.add(gpa.index(Level::new($level)).get()) };
-                let entry = Entry::<F>::from_word(slot.load(Ordering::Acquire));
+                let entry = Entry::<F>::from_word(
+                    slot.load(unless(Defect::Acquisition, Ordering::Acquire)),
+                );
                 if !F::is_table(entry.word()) {
                     return None;
                 }

@@ -228,15 +228,21 @@ impl NestedPageTable {
             let most = end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
             let fits = level <= piece.largest && gpa.is_aligned(level) && most != 0;
             let mut is_built = true;
-            let (first, step, most) = if fits {
-                (content.entry(piece, gpa, level), content.step(level), most)
+            let span = Span::of(gpa.index(level), if fits { most } else { 1 });
+            let (span, old) = self.next_old::<F>(page, level, span)?;
+            let first = if fits {
+                let first = content.entry(piece, gpa, level);
+                self.fill(page, span, first, content.step(level))?;
+                first
             } else {
                 let child = GpaRange::new(gpa, end.min(gpa.end(level)));
-                (self.build(work, content, pieces, level.down(), child, &mut is_built)?, 0, 1)
+                let table =
+                    self.build(work, content, pieces, level.down(), child, &mut is_built)?;
+                // What was built is lost where it cannot be linked, so that the host is asked again.
+                let link = || self.set(page, span.first, table);
+                link().or_else(link)?;
+                table
             };
-            let span = Span::of(gpa.index(level), most);
-            let (span, old) = self.next_old::<F>(page, level, span)?;
-            self.fill(page, span, first, step)?;
             let count = span.count() as u64;
             if first.is_hardware_visible() && first.way(level.get()) == Way::Ends {
                 self.count_leaves(level, count);

@@ -149,14 +149,7 @@ impl<'a, F: Format> Table<'a, F> {
     /// Writes an entry if it is still `current`, after everything that was written before.
     #[inline(always)]
     pub(crate) fn replace(&self, index: Index, current: Entry<F>, new: Entry<F>) -> bool {
-        let slot = self.slot(index);
-        let order = unless(Defect::Publication, Ordering::AcqRel);
-        let done = if planted(Defect::BlindReplacement) {
-            slot.swap(new.word(), order);
-            true
-        } else {
-            slot.compare_exchange(current.word(), new.word(), order, Ordering::Acquire).is_ok()
-        };
+        let done = exchange(self.slot(index), current, new);
         if done {
             self.clean(Span::one(index));
         }
@@ -227,6 +220,17 @@ impl<'a, F: Format> Table<'a, F> {
             self.npt.clean_lines(self.slots(span));
         }
     }
+}
+
+/// Writes an entry if it is still `current`, after everything that was written before.
+#[inline(always)]
+pub(super) fn exchange<F: Format>(slot: &AtomicU64, current: Entry<F>, new: Entry<F>) -> bool {
+    let order = unless(Defect::Publication, Ordering::AcqRel);
+    if planted(Defect::BlindReplacement) {
+        slot.swap(new.word(), order);
+        return true;
+    }
+    slot.compare_exchange(current.word(), new.word(), order, Ordering::Acquire).is_ok()
 }
 
 impl NestedPageTable {

@@ -396,8 +396,10 @@ impl NestedPageTable {
         let (mut occupied, mut linear) = (0_u64, 0_u64);
         let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
         let table = Table::<F>::reach(self, page)?;
+        // Nothing is written where nothing is.
+        let Some(first) = table.first_not_empty(span) else { return Some(0) };
         let mut dying = Dying::new();
-        table.update(span, |entry| {
+        table.update(span.from(first), |entry| {
             if entry.is_empty() {
                 return entry;
             }

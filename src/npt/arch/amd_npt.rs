@@ -169,7 +169,7 @@ impl Format for AmdNpt {
         state.root
     }
 
-    fn registers(state: RootState) -> axas_hw_regs_t {
+    fn registers(_state: RootState) -> axas_hw_regs_t {
         axas_hw_regs_t { required_state: AXAS_NEEDS_EFER_NXE, ..axas_hw_regs_t::default() }
     }
 }
