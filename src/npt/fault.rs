@@ -125,7 +125,7 @@ impl<'a> Fault<'a> {
             Verdict::Spurious => {}
             _ => return verdict,
         }
-        self.repair::<F>(verdict);
+        self.npt.repair_after::<F>(self.shard, self.gpa, self.level, verdict);
         verdict
     }
 
@@ -341,20 +341,6 @@ impl<'a> Fault<'a> {
             self.shard.add(FaultCounter::ExtraAllocated, self.level.pages().wrapping_sub(1));
         }
     }
-
-    /// Makes this CPU see what its walker may have missed; other CPUs fault and come here themselves.
-    #[inline(always)]
-    fn repair<F: Format>(&self, verdict: Verdict) {
-        publish_tables();
-        let reason = if F::caches_invalid(self.npt.features) {
-            AXAS_FLUSH_NEW
-        } else if verdict == Verdict::Spurious && F::caches_denials() {
-            AXAS_FLUSH_RELAX
-        } else {
-            return;
-        };
-        self.npt.repair::<F>(self.shard, self.gpa, self.level, reason);
-    }
 }
 
 /// A leaf with the tables that were built above it.
@@ -379,7 +365,9 @@ impl NestedPageTable {
         let slot = way.slot();
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
-        let permissions = entry.reserved_write_back()?;
+        let Some(permissions) = entry.reserved_write_back() else {
+            return self.judge_page::<F>(shard, gpa, access, entry);
+        };
         if !permissions.contains(access) {
             return None;
         }
@@ -395,11 +383,24 @@ impl NestedPageTable {
                 .give_guest(Frame { address: frame, level: Level::PAGE });
             return None;
         }
-        publish_tables();
-        if F::caches_invalid(self.features) {
-            self.repair::<F>(shard, gpa, Level::PAGE, AXAS_FLUSH_NEW);
-        }
+        self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);
         Some(Verdict::Resolved)
+    }
+
+    /// The verdict on an access that the entry of a page allows; none if it does not, or maps none.
+    #[inline(never)]
+    fn judge_page<F: Format>(
+        &self,
+        shard: &Shard,
+        gpa: Gpa,
+        access: Permissions,
+        entry: Entry<F>,
+    ) -> Option<Verdict> {
+        if !entry.is_page() || !entry.attributes(self.features).permissions.contains(access) {
+            return None;
+        }
+        self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
+        Some(Verdict::Spurious)
     }
 
     /// The verdict where there is no frame for a page; none if its entry changed, as another call may have
@@ -430,6 +431,18 @@ impl NestedPageTable {
                 Ok(_) => return Ok(()),
                 Err(now) => count = now,
             }
+        }
+    }
+
+    /// Makes this CPU see what its walker may have missed of an entry of a level; other CPUs fault and come here
+    /// themselves.
+    #[inline(always)]
+    fn repair_after<F: Format>(&self, shard: &Shard, gpa: Gpa, level: Level, verdict: Verdict) {
+        publish_tables();
+        if F::caches_invalid(self.features) {
+            self.repair::<F>(shard, gpa, level, AXAS_FLUSH_NEW);
+        } else if verdict == Verdict::Spurious && F::caches_denials() {
+            self.repair::<F>(shard, gpa, level, AXAS_FLUSH_RELAX);
         }
     }
 

@@ -13,6 +13,7 @@ use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, publish_tables};
+use crate::sync::{AtomicU64, Ordering};
 
 /// What became of permissions.
 #[derive(Clone, Copy, Default)]
@@ -98,13 +99,14 @@ impl NestedPageTable {
         changes: &mut Changes,
     ) -> Option<bool> {
         let (mut has_leaf, mut lost, mut gained) = (false, false, false);
-        let (mut seen, mut change) = (None, 0);
+        // No leaf has all of these bits.
+        let (mut seen, mut change) = (u64::MAX, 0);
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             // What is valid in a run is a leaf.
             if entry.is_hardware_visible() {
                 let permissions = entry.word() & (F::PERMISSIONS | F::DIRTY);
-                if seen != Some(permissions) {
-                    seen = Some(permissions);
+                if seen != permissions {
+                    seen = permissions;
                     change = entry.word() ^ entry.with_permissions(encoded).word();
                     let from = entry.attributes(self.features).permissions;
                     has_leaf = true;
@@ -134,12 +136,30 @@ impl NestedPageTable {
 
     #[inline(never)]
     fn is_mapped<F: Format>(&self, run: &Run) -> Option<bool> {
-        let mut is_mapped = true;
-        Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
-            // What is valid in a run is a leaf.
-            is_mapped &= entry.is_hardware_visible() || entry.is_reserved();
-        });
-        Some(is_mapped)
+        let table = Table::<F>::open(self, run.page)?;
+        let load = |slot: &AtomicU64| Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+        // What is valid in a run is a leaf.
+        let is_leaf = |slot: &AtomicU64| load(slot).is_hardware_visible();
+        let is_mapped = |slot: &AtomicU64| is_leaf(slot) || load(slot).is_reserved();
+        let (eights, rest) = table.slots(run.span).as_chunks::<8>();
+        for eight in eights {
+            let [a, b, c, d, e, f, g, h] = eight;
+            let are_leaves = is_leaf(a)
+                && is_leaf(b)
+                && is_leaf(c)
+                && is_leaf(d)
+                && is_leaf(e)
+                && is_leaf(f)
+                && is_leaf(g)
+                && is_leaf(h);
+            if !are_leaves && !eight.iter().all(is_mapped) {
+                return Some(false);
+            }
+        }
+        if !rest.iter().all(is_mapped) {
+            return Some(false);
+        }
+        Some(true)
     }
 
     /// That no leaf in a range is, and no piece of one that the range cuts will be, larger than 4 KiB.
