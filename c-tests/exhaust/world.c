@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct world world;
 struct seen seen;
@@ -264,6 +265,23 @@ void world_begin(uint32_t fail)
 	fail_at = fail;
 }
 
+/* Memory for guest frames, as far from their addresses as tables are: the library may link free ones. */
+static void back_guest_frames(void)
+{
+	static int has_memory;
+	uint8_t *place = (uint8_t *)((uintptr_t)world.table + (GUEST_PA - TABLE_PA));
+
+	if (has_memory)
+		return;
+	if (mmap(place, GUEST_END - GUEST_PA, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+		 0) != place) {
+		perror("memory for guest frames");
+		exit(2);
+	}
+	has_memory = 1;
+}
+
 void world_create(const axas_config_t *cfg, int has_released)
 {
 	const axas_hal_t hal = {
@@ -278,6 +296,7 @@ void world_create(const axas_config_t *cfg, int has_released)
 	axas_hw_regs_t regs;
 	const char *why = "create";
 
+	back_guest_frames();
 	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
 	memset(&world.frames, 0, sizeof(world.frames));
 	memset(&saved.frames, 0, sizeof(saved.frames));
