@@ -147,7 +147,7 @@ impl AddressSpace {
                     outcome
                 })
             } else if populates {
-                self.alone(true, |work| self.npt.map_populated(work, &content, lazy.range))
+                self.populate_same(lazy.range, entry)
             } else {
                 self.map_same(lazy.range, entry)
             }
@@ -173,13 +173,7 @@ impl AddressSpace {
                 lazy.range,
                 slices,
                 |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget),
-                |work, part| {
-                    if populates {
-                        self.npt.map_populated(work, &content, part)
-                    } else {
-                        self.npt.map(work, &content, part)
-                    }
-                },
+                |work, part| self.npt.map_reserved(work, &content, part, populates),
             )
         })
     }
@@ -425,6 +419,12 @@ impl AddressSpace {
     }
 
     /// Fills an empty range with the same entry.
+    #[inline(never)]
+    fn populate_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
+        let content = Content::same(entry);
+        self.alone(true, |work| self.npt.map_reserved(work, &content, range, true))
+    }
+
     #[inline(never)]
     fn map_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
         let content = Content::same(entry);

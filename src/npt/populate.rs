@@ -73,25 +73,32 @@ impl NestedPageTable {
         Ok(())
     }
 
-    /// Fills an empty range with reservations, and takes frames for them: both or nothing.
+    /// Fills an empty range with reservations and, if it `populates`, takes frames for them: both or nothing.
     #[inline(always)] // As `map`.
-    pub(crate) fn map_populated<F: Format>(
+    pub(crate) fn map_reserved<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
+        populates: bool,
     ) -> Result<()> {
-        self.survey(&mut work.edges, content, range)?;
-        let counts = self.edge_counts::<F>(&work.edges);
-        self.map(work, content, range)?;
-        let populated = self.populate::<F>(work, range);
-        if populated.is_err() {
+        let mut counts = [0; 8];
+        if populates {
+            self.survey(&mut work.edges, content, range)?;
+            self.edge_counts::<F>(&work.edges, &mut counts);
+        }
+        self.prepare_map(work, content, range)?;
+        let mut outcome = self.fill_range(work, content, range).ok_or(Error::BadState);
+        if populates && outcome.is_ok() {
+            outcome = self.populate::<F>(work, range);
+        }
+        if outcome.is_err() {
             self.undo_map::<F>(work, range);
-            if self.find_edges::<F>(&mut work.edges, &Broken::NONE, range) == Some(range.end) {
-                self.set_edge_counts::<F>(&work.edges, counts);
+            if populates {
+                self.set_edge_counts::<F>(work, range, &counts);
             }
         }
-        populated
+        outcome
     }
 
     /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is
@@ -134,27 +141,32 @@ impl NestedPageTable {
     }
 
     /// What the entries say that point to edge tables of the occupancy of these.
-    fn edge_counts<F: Format>(&self, edges: &Edges) -> [u8; 8] {
-        let mut counts = [0; 8];
+    #[inline(never)]
+    fn edge_counts<F: Format>(&self, edges: &Edges, counts: &mut [u8; 8]) {
         let mut place = Some(edges.first());
-        for count in &mut counts {
+        for count in counts {
             let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
             let (page, index) = edges.parent(arm, level);
             *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy) as u8;
             place = edges.after((arm, level));
         }
-        counts
     }
 
     /// Says the same again, of tables that have the same entries again.
-    fn set_edge_counts<F: Format>(&self, edges: &Edges, counts: [u8; 8]) {
+    #[cold]
+    #[inline(never)]
+    fn set_edge_counts<F: Format>(&self, work: &mut Work, range: GpaRange, counts: &[u8; 8]) {
+        let edges = &mut work.edges;
+        if self.find_edges::<F>(edges, &Broken::NONE, range) != Some(range.end) {
+            return;
+        }
         let mut place = Some(edges.first());
         for count in counts {
             let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
             let (page, index) = edges.parent(arm, level);
             if let Some(entry) = self.entry::<F>(page, index) {
                 // Where it cannot be said, less is known.
-                let _ = self.set(page, index, entry.with_occupancy(count.into()));
+                let _ = self.set(page, index, entry.with_occupancy((*count).into()));
             }
             place = edges.after((arm, level));
         }

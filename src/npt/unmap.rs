@@ -121,6 +121,13 @@ impl NestedPageTable {
         let how = How { trusts_counts: false, keeps: self.keeps_tables, new_below, reports: false };
         // Where a table cannot be read, what hangs on it stays.
         let _ = self.detach_and_reap::<F>(work, range, request, false, how);
+        self.recount_root::<F>();
+    }
+
+    /// Counts the entries of the root that are occupied.
+    #[cold]
+    #[inline(never)]
+    fn recount_root<F: Format>(&self) {
         let mut entries = 0_u64;
         for page in 0..self.root_pages() {
             let page = self.root.page(page);
