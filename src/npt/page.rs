@@ -246,6 +246,7 @@ impl NestedPageTable {
             super::subtract(&self.counts.guest, 1);
             self.give_guest(old.address(), Level::PAGE);
         }
+        self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
         Some(Ok(()))
     }
 
