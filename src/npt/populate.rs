@@ -60,16 +60,14 @@ impl NestedPageTable {
         range: GpaRange,
         source: Source,
     ) -> Result<()> {
-        let mut has_taken = false;
-        if let Err(error) = self.take_frames::<F>(work, range, source, &mut has_taken) {
+        if let Err(error) = self.take_frames::<F>(work, range, source) {
             work.releases.begin(false, None);
             self.reap::<F>(work, range, Remains::Reservation, false).ok_or(Error::BadState)?;
             return Err(error);
         }
         self.publish::<F>(&mut work.sweep, range).ok_or(Error::BadState)?;
-        if has_taken {
-            self.announce::<F>(range);
-        }
+        // This CPU may have cached as invalid what another CPU's fault has mapped.
+        self.announce::<F>(range);
         Ok(())
     }
 
@@ -82,7 +80,7 @@ impl NestedPageTable {
         range: GpaRange,
         populates: bool,
     ) -> Result<()> {
-        let mut counts = [0; 8];
+        let mut counts = [0; 9];
         if populates {
             self.survey(&mut work.edges, content, range)?;
             self.edge_counts::<F>(&work.edges, &mut counts);
@@ -142,12 +140,15 @@ impl NestedPageTable {
 
     /// What the entries say that point to edge tables of the occupancy of these.
     #[inline(never)]
-    fn edge_counts<F: Format>(&self, edges: &Edges, counts: &mut [u8; 8]) {
+    fn edge_counts<F: Format>(&self, edges: &Edges, counts: &mut [u8; 9]) {
         let mut place = Some(edges.first());
         for count in counts {
-            let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
-            let (page, index) = edges.parent(arm, level);
-            *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy) as u8;
+            let Some((arm, level)) = place else { break };
+            // Nothing points to the root.
+            if level < self.levels {
+                let (page, index) = edges.parent(arm, level);
+                *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy) as u8;
+            }
             place = edges.after((arm, level));
         }
     }
@@ -155,18 +156,20 @@ impl NestedPageTable {
     /// Says the same again, of tables that have the same entries again.
     #[cold]
     #[inline(never)]
-    fn set_edge_counts<F: Format>(&self, work: &mut Work, range: GpaRange, counts: &[u8; 8]) {
+    fn set_edge_counts<F: Format>(&self, work: &mut Work, range: GpaRange, counts: &[u8; 9]) {
         let edges = &mut work.edges;
         if self.find_edges::<F>(edges, &Broken::NONE, range) != Some(range.end) {
             return;
         }
         let mut place = Some(edges.first());
         for count in counts {
-            let Some((arm, level)) = place.filter(|(_, level)| *level < self.levels) else { break };
-            let (page, index) = edges.parent(arm, level);
-            if let Some(entry) = self.entry::<F>(page, index) {
-                // Where it cannot be said, less is known.
-                let _ = self.set(page, index, entry.with_occupancy((*count).into()));
+            let Some((arm, level)) = place else { break };
+            if level < self.levels {
+                let (page, index) = edges.parent(arm, level);
+                if let Some(entry) = self.entry::<F>(page, index) {
+                    // Where it cannot be said, less is known.
+                    let _ = self.set(page, index, entry.with_occupancy((*count).into()));
+                }
             }
             place = edges.after((arm, level));
         }
@@ -333,7 +336,6 @@ impl NestedPageTable {
         work: &mut Work,
         range: GpaRange,
         source: Source,
-        has_taken: &mut bool,
     ) -> Result<()> {
         let mut hidden_until = range.start;
         work.sweep.begin(self, range);
@@ -343,7 +345,6 @@ impl NestedPageTable {
                 let stop = gpa.end(level);
                 let entry = self.entry::<F>(page, index).ok_or(Error::BadState)?;
                 if entry.is_reserved() {
-                    *has_taken = true;
                     let place = Place { page, level, index, entry, is_hidden: gpa < hidden_until };
                     if !range.holds_entry(gpa, level) || !self.put_frame(work, source, &place)? {
                         let table = self.put_table(work, source, &place)?;
