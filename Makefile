@@ -170,7 +170,7 @@ install: ## install archives (ARCH: one only), header, pkg-config and CMake file
 uninstall: ## take away what install put below DESTDIR PREFIX
 	@scripts/install.sh '$(PREFIX)' '$(DESTDIR)'
 
-dist: ## make a release: archives of all architectures, axas-inspect: build/dist/axaddrspace-VERSION-SYSTEM.tar.gz
+dist: ## make a release: archives of all architectures, axas-inspect; the sources with their crates: build/dist/*.tar.gz
 	@scripts/setup.sh lib licenses
 	@scripts/header.sh check
 	@scripts/licenses.py check

@@ -53,7 +53,7 @@
 /**
  * Minor version of this header.
  */
-#define AXAS_VERSION_MINOR 1u
+#define AXAS_VERSION_MINOR 2u
 
 /**
  * Patch version of this header.
@@ -590,11 +590,6 @@
 #define AXAS_ACCESS_EXECUTE 1024u
 
 /**
- * The option `AXAS_IGNORE_GUEST_PAT`, which changes leaves as a feature does; no feature has bit 31.
- */
-#define Features_IGNORE_GUEST_PAT (1 << 31)
-
-/**
  * A guest-physical address space. Opaque: pointers to it come from axas_create or axas_create_in.
  */
 typedef struct axas_t axas_t;
@@ -957,30 +952,6 @@ typedef struct axas_hw_regs_t {
 } axas_hw_regs_t;
 
 /**
- * A frame of the host's own: axas_frame_alloc. One that is all zero holds none.
- *
- * Members are for reading. A copy stands for the same frame.
- */
-typedef struct axas_frame_t {
-        /**
-         * Host-physical address, a multiple of bytes; not used while bytes is 0.
-         */
-        axas_hpa_t hpa;
-        /**
-         * 4096 << order, or 0: no frame.
-         */
-        uint64_t bytes;
-        /**
-         * Order, 0 to 18.
-         */
-        uint32_t order;
-        /**
-         * Zero.
-         */
-        uint32_t reserved;
-} axas_frame_t;
-
-/**
  * A piece of host-physical memory.
  */
 typedef struct axas_extent_t {
@@ -1032,53 +1003,6 @@ typedef struct axas_fault_t {
          */
         uint64_t reserved[2];
 } axas_fault_t;
-
-/**
- * Bytes of one access to a device: AXAS_WIDTH_8 and the values that follow it.
- */
-typedef uint32_t axas_width_t;
-
-/**
- * Memory-mapped registers of a device: axas_mmio_range.
- */
-typedef struct axas_mmio_range_t {
-        /**
-         * First guest-physical address.
-         */
-        axas_gpa_t gpa;
-        /**
-         * Bytes, not 0; gpa + size is at most 2^64.
-         */
-        uint64_t size;
-} axas_mmio_range_t;
-
-/**
- * I/O ports of a device: axas_port_range.
- */
-typedef struct axas_port_range_t {
-        /**
-         * First port.
-         */
-        uint16_t first;
-        /**
-         * Last port, included; not below first.
-         */
-        uint16_t last;
-} axas_port_range_t;
-
-/**
- * System registers of a device: axas_sysreg_range.
- */
-typedef struct axas_sysreg_range_t {
-        /**
-         * First encoding.
-         */
-        uint32_t first;
-        /**
-         * Last encoding, included; not below first.
-         */
-        uint32_t last;
-} axas_sysreg_range_t;
 
 /**
  * Takes one run of pages of equal state; returns 0 to stop.
@@ -1173,6 +1097,77 @@ typedef struct axas_stats_t {
 typedef uint32_t (*axas_chunk_fn)(void *ctx, axas_gpa_t gpa, void *host, size_t bytes);
 
 /**
+ * A frame of the host's own: axas_frame_alloc. One that is all zero holds none.
+ *
+ * Members are for reading. A copy stands for the same frame.
+ */
+typedef struct axas_frame_t {
+        /**
+         * Host-physical address, a multiple of bytes; not used while bytes is 0.
+         */
+        axas_hpa_t hpa;
+        /**
+         * 4096 << order, or 0: no frame.
+         */
+        uint64_t bytes;
+        /**
+         * Order, 0 to 18.
+         */
+        uint32_t order;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+} axas_frame_t;
+
+/**
+ * Bytes of one access to a device: AXAS_WIDTH_8 and the values that follow it.
+ */
+typedef uint32_t axas_width_t;
+
+/**
+ * Memory-mapped registers of a device: axas_mmio_range.
+ */
+typedef struct axas_mmio_range_t {
+        /**
+         * First guest-physical address.
+         */
+        axas_gpa_t gpa;
+        /**
+         * Bytes, not 0; gpa + size is at most 2^64.
+         */
+        uint64_t size;
+} axas_mmio_range_t;
+
+/**
+ * I/O ports of a device: axas_port_range.
+ */
+typedef struct axas_port_range_t {
+        /**
+         * First port.
+         */
+        uint16_t first;
+        /**
+         * Last port, included; not below first.
+         */
+        uint16_t last;
+} axas_port_range_t;
+
+/**
+ * System registers of a device: axas_sysreg_range.
+ */
+typedef struct axas_sysreg_range_t {
+        /**
+         * First encoding.
+         */
+        uint32_t first;
+        /**
+         * Last encoding, included; not below first.
+         */
+        uint32_t last;
+} axas_sysreg_range_t;
+
+/**
  * Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
  * during the call only. May run with the space's lock held; may call no axas_ function.
  */
@@ -1258,6 +1253,11 @@ extern "C" {
 #endif // __cplusplus
 
 /**
+ * @defgroup life Life cycle
+ * Making a space, what to load into the hardware, taking it down.
+ */
+
+/**
  * Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE), all of which it
  * uses: what the handle leaves becomes reader lines of its lock, as for axas_create_in.
  *
@@ -1270,8 +1270,9 @@ extern "C" {
  *   unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
  *   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
- *   AXAS_FEATURE_RISCV_SVNAPOT, AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH
- *   or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1;
+ *   AXAS_FEATURE_RISCV_SVNAPOT, AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs
+ *   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with
+ *   release_virt and no arena, an arena with STATIC_HAL=1;
  *   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  *
@@ -1429,7 +1430,8 @@ axas_status_t axas_config_regs(const struct axas_config_t *config,
  *     overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
  *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
- *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory
+ *     type that the format cannot say;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no lock, no callback. Later splits of huge pages take tables of their own.
@@ -1442,125 +1444,9 @@ axas_status_t axas_tables_needed(const struct axas_config_t *config,
                                  uint64_t *frames);
 
 /**
- * Makes an arena ready: empty, unlocked. It stays where it is until its last frame is back.
- *
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null or unaligned.
+ * @defgroup mapping Mapping
+ * Frames of the host, memory of the library's and traps, put into a space and taken out.
  */
-AXAS_MUST_USE axas_status_t axas_arena_init(struct axas_arena_t *arena);
-
-/**
- * Gives a region of memory to an arena, as often as there are regions.
- *
- * @param arena The arena.
- * @param va Where this CPU (and every CPU that uses the arena) reaches the region; a multiple of 4096.
- * @param pa The region's host-physical address; a multiple of 4096.
- * @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
- *   frame can be handed out.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
- *   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
- *   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it).
- */
-AXAS_MUST_USE
-axas_status_t axas_arena_add(struct axas_arena_t *arena,
-                             void *va,
-                             axas_hpa_t pa,
-                             size_t bytes);
-
-/**
- * Lets a HAL draw on an arena: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
- *
- * @param arena The arena; used by the HAL's spaces until they are destroyed.
- * @param hal The HAL to complete.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
- *   STATIC_HAL=1 and calls the host's functions by name.
- *
- * Frames have up to 1 GiB; one is refused if no aligned run of its size is free in one region.
- *
- * phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
- * reachable for the library. The arena has a spin lock of its own: where faults are handled in
- * interrupt handlers, every call that uses the arena on that CPU runs with interrupts masked.
- */
-AXAS_MUST_USE
-axas_status_t axas_arena_hal(struct axas_arena_t *arena,
-                             struct axas_hal_t *hal);
-
-/**
- * Lets a HAL draw on an arena for its tables alone: sets its member `arena`. Frames with AXAS_FRAME_TABLE
- * (the handle of axas_create among them) and AXAS_FRAME_ROOT come from the arena and go back to it, and the
- * arena says where they are; ctx and the callbacks stay as they are and see to the rest: frames with
- * AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear memory, and clean_range for all.
- *
- * @param arena The arena; used by the HAL's spaces until they are destroyed.
- * @param hal The HAL to complete: struct_size says that it has the member.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or a HAL without the member; AXAS_ERR_UNSUPPORTED: the
- *   archive was built with STATIC_HAL=1 and calls the host's functions by name.
- *
- * The callbacks stay required; a host whose spaces own no memory of the guest refuses every frame. With
- * release_virt tables have no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP the regions of the
- * arena are in the direct map too, at direct_map_offset. Its lock is as with axas_arena_hal.
- */
-AXAS_MUST_USE
-axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
-                                    struct axas_hal_t *hal);
-
-/**
- * Takes a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library maps it nowhere.
- *
- * @param hal As for axas_create; tlb_flush is not needed.
- * @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
- * @param zero 1: every byte is zero; 0: the contents are what the host left there.
- * @param frame Takes the frame, whatever it held before; holds none after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing
- *   callback, unknown flags or a wrong struct_size in hal; AXAS_ERR_NO_MEMORY: alloc_frame has none;
- *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or
- *   an unaligned pointer. After an error every frame is back.
- *
- * No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
- * AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The
- * caches are not cleaned: a reader that does not snoop them needs that from the host.
- */
-AXAS_MUST_USE
-axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
-                               uint32_t order,
-                               uint32_t zero,
-                               struct axas_frame_t *frame);
-
-/**
- * Gives a frame of axas_frame_alloc back. It must not be in use.
- *
- * @param hal The one that the frame came from.
- * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
- *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
- *     then.
- *
- * A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
- * Callbacks: dealloc_frame with AXAS_FRAME_HOST.
- */
-AXAS_MUST_USE
-axas_status_t axas_frame_release(const struct axas_hal_t *hal,
-                                 struct axas_frame_t *frame);
-
-/**
- * Writes one value to each byte of a frame of axas_frame_alloc.
- *
- * @param hal The one that the frame came from.
- * @param frame The frame.
- * @param byte The value.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
- *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
- *   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are
- *     filled, the frame stays taken.
- *
- * No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
- * one window open.
- */
-AXAS_MUST_USE
-axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
-                              const struct axas_frame_t *frame,
-                              uint8_t byte);
 
 /**
  * Maps frames of the host: guest address gpa + k is at host address hpa + k.
@@ -1859,6 +1745,11 @@ axas_status_t axas_collect(struct axas_t *space,
                            uint64_t size);
 
 /**
+ * @defgroup slices Long operations in slices
+ * The same operations with a budget, for ranges that take long.
+ */
+
+/**
  * axas_map_linear in slices, without AXAS_REPLACE.
  *
  * @param space The space.
@@ -2048,6 +1939,11 @@ axas_status_t axas_collect_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
+ * @defgroup faults Page faults
+ * From the registers of a fault to a verdict.
+ */
+
+/**
  * Handles a second-stage fault of a guest: installs a frame where one is reserved.
  *
  * @param space The space.
@@ -2190,96 +2086,9 @@ axas_status_t axas_fault_from_riscv(uint64_t scause,
                                     struct axas_fault_t *fault);
 
 /**
- * The width of an access of this many bytes. Pure.
- *
- * @param bytes 1, 2, 4 or 8.
- * @param width Takes the width, whose value is the number of bytes; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another number.
+ * @defgroup looking Looking
+ * What an address maps to, and whether the tables are sound.
  */
-AXAS_MUST_USE axas_status_t axas_width_from_bytes(uint64_t bytes, axas_width_t *width);
-
-/**
- * The bits that an access of this width carries: 0xff for AXAS_WIDTH_8; 0 for an unknown width. Pure.
- */
-uint64_t axas_width_mask(axas_width_t width);
-
-/**
- * Makes the range of a device's memory-mapped registers. Pure.
- *
- * @param gpa First guest-physical address, any alignment.
- * @param size Bytes, not 0. The range may end with the last address, 2^64 - 1.
- * @param range Takes the range; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, size 0, gpa + size above 2^64.
- */
-AXAS_MUST_USE
-axas_status_t axas_mmio_range(axas_gpa_t gpa,
-                              uint64_t size,
-                              struct axas_mmio_range_t *range);
-
-/**
- * Nonzero when every byte of an access lies in the range; 0 for null and for an unknown width. Pure.
- */
-uint32_t axas_mmio_contains(const struct axas_mmio_range_t *range,
-                            axas_gpa_t gpa,
-                            axas_width_t width);
-
-/**
- * Nonzero when the ranges have a byte in common; 0 for null. Pure.
- */
-uint32_t axas_mmio_overlaps(const struct axas_mmio_range_t *range,
-                            const struct axas_mmio_range_t *other);
-
-/**
- * Makes a range of I/O ports. Pure.
- *
- * @param first First port.
- * @param last Last port, included: 0 to 0xffff are all ports.
- * @param range Takes the range; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
- */
-AXAS_MUST_USE
-axas_status_t axas_port_range(uint16_t first,
-                              uint16_t last,
-                              struct axas_port_range_t *range);
-
-/**
- * Nonzero when every port of an access lies in the range: an access of 32 bits takes four. 0 for null,
- * an unknown width, and AXAS_WIDTH_64, which IN and OUT do not have. Pure.
- */
-uint32_t axas_port_contains(const struct axas_port_range_t *range,
-                            uint16_t port,
-                            axas_width_t width);
-
-/**
- * Nonzero when the ranges have a port in common; 0 for null. Pure.
- */
-uint32_t axas_port_overlaps(const struct axas_port_range_t *range,
-                            const struct axas_port_range_t *other);
-
-/**
- * Makes a range of system registers. Pure.
- *
- * @param first First encoding, in whatever numbering the host traps them: an MSR's index, the fields
- *   of an AArch64 MRS syndrome, a CSR's number.
- * @param last Last encoding, included.
- * @param range Takes the range; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
- */
-AXAS_MUST_USE
-axas_status_t axas_sysreg_range(uint32_t first,
-                                uint32_t last,
-                                struct axas_sysreg_range_t *range);
-
-/**
- * Nonzero when the register lies in the range; 0 for null. Pure.
- */
-uint32_t axas_sysreg_contains(const struct axas_sysreg_range_t *range, uint32_t encoding);
-
-/**
- * Nonzero when the ranges have a register in common; 0 for null. Pure.
- */
-uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
-                              const struct axas_sysreg_range_t *other);
 
 /**
  * Where a guest-physical address is in host-physical memory.
@@ -2391,6 +2200,11 @@ AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_s
  */
 AXAS_MUST_USE
 axas_status_t axas_audit(const struct axas_t *space);
+
+/**
+ * @defgroup memory A guest's memory
+ * The host's way to a guest's bytes, page by page and checked.
+ */
 
 /**
  * Copies from a guest's memory.
@@ -2699,6 +2513,239 @@ axas_status_t axas_write_u64(struct axas_t *space,
                              axas_gpa_t gpa,
                              uint32_t access,
                              uint64_t value);
+
+/**
+ * @defgroup arena Arena
+ * Frames for a host that has no allocator.
+ */
+
+/**
+ * Makes an arena ready: empty, unlocked. It stays where it is until its last frame is back.
+ *
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null or unaligned.
+ */
+AXAS_MUST_USE axas_status_t axas_arena_init(struct axas_arena_t *arena);
+
+/**
+ * Gives a region of memory to an arena, as often as there are regions.
+ *
+ * @param arena The arena.
+ * @param va Where this CPU (and every CPU that uses the arena) reaches the region; a multiple of 4096.
+ * @param pa The region's host-physical address; a multiple of 4096.
+ * @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
+ *   frame can be handed out.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
+ *   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
+ *   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it).
+ */
+AXAS_MUST_USE
+axas_status_t axas_arena_add(struct axas_arena_t *arena,
+                             void *va,
+                             axas_hpa_t pa,
+                             size_t bytes);
+
+/**
+ * Lets a HAL draw on an arena: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
+ *
+ * @param arena The arena; used by the HAL's spaces until they are destroyed.
+ * @param hal The HAL to complete.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
+ *   STATIC_HAL=1 and calls the host's functions by name.
+ *
+ * Frames have up to 1 GiB; one is refused if no aligned run of its size is free in one region.
+ *
+ * phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
+ * reachable for the library. The arena has a spin lock of its own: where faults are handled in
+ * interrupt handlers, every call that uses the arena on that CPU runs with interrupts masked.
+ */
+AXAS_MUST_USE
+axas_status_t axas_arena_hal(struct axas_arena_t *arena,
+                             struct axas_hal_t *hal);
+
+/**
+ * Lets a HAL draw on an arena for its tables alone: sets its member `arena`. Frames with AXAS_FRAME_TABLE
+ * (the handle of axas_create among them) and AXAS_FRAME_ROOT come from the arena and go back to it, and the
+ * arena says where they are; ctx and the callbacks stay as they are and see to the rest: frames with
+ * AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear memory, and clean_range for all.
+ *
+ * @param arena The arena; used by the HAL's spaces until they are destroyed.
+ * @param hal The HAL to complete: struct_size says that it has the member.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or a HAL without the member; AXAS_ERR_UNSUPPORTED: the
+ *   archive was built with STATIC_HAL=1 and calls the host's functions by name.
+ *
+ * The callbacks stay required; a host whose spaces own no memory of the guest refuses every frame. With
+ * release_virt tables have no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP the regions of the
+ * arena are in the direct map too, at direct_map_offset. Its lock is as with axas_arena_hal.
+ */
+AXAS_MUST_USE
+axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
+                                    struct axas_hal_t *hal);
+
+/**
+ * @defgroup frames Frames for the host's own use
+ * For vCPU state, bitmaps and rings: taken from the callbacks of a space.
+ */
+
+/**
+ * Takes a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library maps it nowhere.
+ *
+ * @param hal As for axas_create; tlb_flush is not needed.
+ * @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
+ * @param zero 1: every byte is zero; 0: the contents are what the host left there.
+ * @param frame Takes the frame, whatever it held before; holds none after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing
+ *   callback, unknown flags or a wrong struct_size in hal; AXAS_ERR_NO_MEMORY: alloc_frame has none;
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or
+ *   an unaligned pointer. After an error every frame is back.
+ *
+ * No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
+ * AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The
+ * caches are not cleaned: a reader that does not snoop them needs that from the host.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
+                               uint32_t order,
+                               uint32_t zero,
+                               struct axas_frame_t *frame);
+
+/**
+ * Gives a frame of axas_frame_alloc back. It must not be in use.
+ *
+ * @param hal The one that the frame came from.
+ * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+ *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
+ *     then.
+ *
+ * A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
+ * Callbacks: dealloc_frame with AXAS_FRAME_HOST.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_release(const struct axas_hal_t *hal,
+                                 struct axas_frame_t *frame);
+
+/**
+ * Writes one value to each byte of a frame of axas_frame_alloc.
+ *
+ * @param hal The one that the frame came from.
+ * @param frame The frame.
+ * @param byte The value.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+ *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
+ *   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are
+ *     filled, the frame stays taken.
+ *
+ * No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
+ * one window open.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
+                              const struct axas_frame_t *frame,
+                              uint8_t byte);
+
+/**
+ * @defgroup devices Device ranges
+ * MMIO, ports and system registers of emulated devices.
+ */
+
+/**
+ * The width of an access of this many bytes. Pure.
+ *
+ * @param bytes 1, 2, 4 or 8.
+ * @param width Takes the width, whose value is the number of bytes; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another number.
+ */
+AXAS_MUST_USE axas_status_t axas_width_from_bytes(uint64_t bytes, axas_width_t *width);
+
+/**
+ * The bits that an access of this width carries: 0xff for AXAS_WIDTH_8; 0 for an unknown width. Pure.
+ */
+uint64_t axas_width_mask(axas_width_t width);
+
+/**
+ * Makes the range of a device's memory-mapped registers. Pure.
+ *
+ * @param gpa First guest-physical address, any alignment.
+ * @param size Bytes, not 0. The range may end with the last address, 2^64 - 1.
+ * @param range Takes the range; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, size 0, gpa + size above 2^64.
+ */
+AXAS_MUST_USE
+axas_status_t axas_mmio_range(axas_gpa_t gpa,
+                              uint64_t size,
+                              struct axas_mmio_range_t *range);
+
+/**
+ * Nonzero when every byte of an access lies in the range; 0 for null and for an unknown width. Pure.
+ */
+uint32_t axas_mmio_contains(const struct axas_mmio_range_t *range,
+                            axas_gpa_t gpa,
+                            axas_width_t width);
+
+/**
+ * Nonzero when the ranges have a byte in common; 0 for null. Pure.
+ */
+uint32_t axas_mmio_overlaps(const struct axas_mmio_range_t *range,
+                            const struct axas_mmio_range_t *other);
+
+/**
+ * Makes a range of I/O ports. Pure.
+ *
+ * @param first First port.
+ * @param last Last port, included: 0 to 0xffff are all ports.
+ * @param range Takes the range; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
+ */
+AXAS_MUST_USE
+axas_status_t axas_port_range(uint16_t first,
+                              uint16_t last,
+                              struct axas_port_range_t *range);
+
+/**
+ * Nonzero when every port of an access lies in the range: an access of 32 bits takes four. 0 for null,
+ * an unknown width, and AXAS_WIDTH_64, which IN and OUT do not have. Pure.
+ */
+uint32_t axas_port_contains(const struct axas_port_range_t *range,
+                            uint16_t port,
+                            axas_width_t width);
+
+/**
+ * Nonzero when the ranges have a port in common; 0 for null. Pure.
+ */
+uint32_t axas_port_overlaps(const struct axas_port_range_t *range,
+                            const struct axas_port_range_t *other);
+
+/**
+ * Makes a range of system registers. Pure.
+ *
+ * @param first First encoding, in whatever numbering the host traps them: an MSR's index, the fields
+ *   of an AArch64 MRS syndrome, a CSR's number.
+ * @param last Last encoding, included.
+ * @param range Takes the range; untouched after an error.
+ * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
+ */
+AXAS_MUST_USE
+axas_status_t axas_sysreg_range(uint32_t first,
+                                uint32_t last,
+                                struct axas_sysreg_range_t *range);
+
+/**
+ * Nonzero when the register lies in the range; 0 for null. Pure.
+ */
+uint32_t axas_sysreg_contains(const struct axas_sysreg_range_t *range, uint32_t encoding);
+
+/**
+ * Nonzero when the ranges have a register in common; 0 for null. Pure.
+ */
+uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
+                              const struct axas_sysreg_range_t *other);
+
+/**
+ * @defgroup status Statuses, version, log
+ * What every call returns, and what the archive says of itself.
+ */
 
 /**
  * The archive's version: major << 16 | minor << 8 | patch. No lock.

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$ROOT"
 load_toolchain
 
+# Where the crates will be is known when they are there.
+tools_cargo fetch --manifest-path tools/axas-inspect/Cargo.toml
 tools_cargo build --release --manifest-path tools/axas-inspect/Cargo.toml
 mkdir -p build/bin
 install -m 755 "$TOOLS_TARGET/release/axas-inspect" build/bin/axas-inspect

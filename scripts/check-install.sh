@@ -7,8 +7,8 @@
 #   documents          every link of the pages leads somewhere
 #   versions           find_package takes what is compatible and refuses what is not
 #   add_subdirectory ARCH    FetchContent       of these sources
-#   dist               of the release, unpacked; the same sources make the same release in two places, and
-#                      none where something is not committed
+#   dist               of the release, unpacked; its sources make the same release in another place without a network,
+#                      and none where something is not committed
 #   uninstall          nothing stays behind of another installation
 #
 # The paths have spaces in them.
@@ -120,12 +120,9 @@ FetchContent)
 	build_consumer FetchContent -DWAY=FetchContent "-DSOURCE=$out/sources.tar.gz"
 	;;
 dist)
-	# copy PLACE ARCH...: these sources elsewhere, what is not committed too, with archives that were built here.
-	copy() {
+	# bring PLACE ARCH...: archives that were built here.
+	bring() {
 		local place=$1 built
-		rm -rf "$place"
-		mkdir -p "$place"
-		tar --create --exclude=./build --exclude=./target --exclude=./.git . | tar --extract --directory "$place"
 		install -D "$TOOLCHAIN_ENV" "$place/build/toolchain.env"
 		for built in "${@:2}"; do
 			install -D "build/$built/libaxaddrspace.a" "$place/build/$built/libaxaddrspace.a"
@@ -135,21 +132,40 @@ dist)
 	export SOURCE_DATE_EPOCH=1700000000
 	one="$out/some where/sources" other=$out/elsewhere/and/deeper
 	scripts/build-tools.sh
-	copy "$one" host x86_64 aarch64 riscv64
+	# These sources, what is not committed too.
+	rm -rf "$one" "$other"
+	mkdir -p "$one" "$other"
+	tar --create --exclude=./build --exclude=./target --exclude=./.git --exclude=./vendor --exclude=./.cargo . |
+		tar --extract --directory "$one"
+	bring "$one" host x86_64 aarch64 riscv64
 	install -D build/bin/axas-inspect "$one/build/bin/axas-inspect"
 	run "$one/scripts/dist.sh"
-	# builds_without_a_network.* build in other places too.
-	copy "$other" x86_64 aarch64 riscv64
-	(umask 077 && run "$other/scripts/build-lib.sh" host && run "$other/scripts/build-tools.sh" && run "$other/scripts/dist.sh")
+	[ "$(cd "$one/build/dist" && echo *)" = "SHA256SUMS axaddrspace-$(package_version)-source.tar.gz axaddrspace-$(
+		package_version)-$(uname -m)-linux.tar.gz" ] || die "their names: $(ls "$one/build/dist")"
+
+	# From the sources in it, where neither cargo nor anything else can fetch.
+	tar --extract --file "$one"/build/dist/*-source.tar.gz --directory "$other" --strip-components=1
+	bring "$other" x86_64 aarch64 riscv64
+	alone=(unshare --map-root-user --net)
+	"${alone[@]}" true 2>/dev/null || {
+		say "nobody may make a network namespace here: cargo is told not to use the network instead"
+		alone=(env CARGO_NET_OFFLINE=true)
+	}
+	(
+		umask 077
+		mkdir "$out/home"
+		export RUSTUP_HOME="${RUSTUP_HOME:-$HOME/.rustup}" HOME=$out/home CARGO_HOME=$out/home/.cargo
+		run "${alone[@]}" make -C "$other" SETUP=0 lib ARCH=host
+		run "${alone[@]}" make -C "$other" SETUP=0 tools
+		run "${alone[@]}" "$other/scripts/dist.sh"
+	)
 	diff "$one/build/dist/SHA256SUMS" "$other/build/dist/SHA256SUMS" || die "the same sources made another release"
-	[ -f "$one/build/dist/axaddrspace-$(package_version)-$(uname -m)-linux.tar.gz" ] ||
-		die "its name: $(ls "$one/build/dist")"
 
 	installed="$out/some where/release"
 	rm -rf "$installed"
 	mkdir "$installed"
 	(cd "$one/build/dist" && run sha256sum --check --strict SHA256SUMS)
-	tar --extract --file "$one"/build/dist/*.tar.gz --directory "$installed" --strip-components=1
+	tar --extract --file "$one"/build/dist/*-linux.tar.gz --directory "$installed" --strip-components=1
 	(cd "$installed" && sha256sum --check --quiet --strict SHA256SUMS)
 	diff <(cd "$installed" && find . -type f ! -name SHA256SUMS | sort) \
 		<(cut -c67- "$installed/SHA256SUMS") || die "SHA256SUMS lists something else"

@@ -59,11 +59,13 @@ case ":$PATH:" in
 esac
 
 # tools_cargo ARGUMENT...: cargo for what runs here. The names of our and cargo's directories are mapped away, so
-# that a tool is the same from wherever it was built.
+# that a tool is the same from wherever it was built and wherever its crates were.
 tools_cargo() {
-	local flags
-	printf -v flags '%s\x1f%s\x1f%s' "--remap-path-prefix=$ROOT=/axaddrspace" \
-		"--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" -Cstrip=symbols
+	local flags=-Cstrip=symbols place
+	flags+=$'\x1f'--remap-path-prefix=$ROOT=/axaddrspace
+	for place in "$ROOT/vendor" "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+		flags+=$'\x1f'--remap-path-prefix=$place=/crates
+	done
 	CARGO_TARGET_DIR=$TOOLS_TARGET CARGO_ENCODED_RUSTFLAGS=$flags host_cargo "$@"
 }
 

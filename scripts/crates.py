@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Which crates go into what is built: asked of cargo by licenses.py and sbom.py."""
+"""Which crates go into what is built: asked of cargo by licenses.py, sbom.py and vendor.py."""
 
 import json
 import os
@@ -17,9 +17,21 @@ def find_cargo():
     return shutil.which("cargo", path=":".join(places)) or sys.exit("error: cargo is missing; run: scripts/setup.sh host")
 
 
+def compiled(*options, manifest="Cargo.toml", targets):
+    """What a package compiles for any of these targets, itself and macros too, as `name-version`."""
+    found = set()
+    for target in targets:
+        command = [find_cargo(), "tree", "--locked", f"--manifest-path={manifest}", f"--target={target}",
+                   "--edges=normal,build", "--prefix=none", "--format={p}", *options]
+        tree = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+        found |= {f"{words[0]}-{words[1].removeprefix('v')}" for words in map(str.split, tree.splitlines())}
+    return found
+
+
 def linked(*options, manifest="Cargo.toml", targets):
     """The package of a manifest, and {id: (package, ids of those that it links)} of it and of all it links. Macros
-    are not linked, they run when it is compiled."""
+    are not linked, they run when it is compiled. Metadata alone has crates of features that other systems need."""
+    really = compiled(*options, manifest=manifest, targets=targets)
     command = [find_cargo(), "metadata", "--locked", "--format-version=1", f"--manifest-path={manifest}", *options]
     command += [f"--filter-platform={target}" for target in targets]
     metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
@@ -27,8 +39,9 @@ def linked(*options, manifest="Cargo.toml", targets):
     nodes = {node["id"]: node for node in metadata["resolve"]["nodes"]}
 
     def is_linked(dependency):
-        kinds = {kind for target in packages[dependency["pkg"]]["targets"] for kind in target["kind"]}
-        return "proc-macro" not in kinds and any(kind["kind"] is None for kind in dependency["dep_kinds"])
+        package = packages[dependency["pkg"]]
+        kinds = {kind for target in package["targets"] for kind in target["kind"]}
+        return f"{package['name']}-{package['version']}" in really and "proc-macro" not in kinds and any(kind["kind"] is None for kind in dependency["dep_kinds"])
 
     root = metadata["resolve"]["root"]
     found, ahead = {}, [root]

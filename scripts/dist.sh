@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # dist.sh: what `make install` puts down and axas-inspect, as a release:
 # build/dist/axaddrspace-VERSION-MACHINE-SYSTEM.tar.gz, of the machine whose programs link the host's archive and run
-# axas-inspect. In it are the checksums of its files and a bill of materials; beside it SHA256SUMS has its own.
+# axas-inspect. In it are the checksums of its files and a bill of materials. Beside it are the sources with the crates
+# that they need, axaddrspace-VERSION-source.tar.gz, and SHA256SUMS of both.
 # The same sources and tools make the same bytes from wherever: the files carry the time of the last commit, or
 # SOURCE_DATE_EPOCH. What is not committed is not released.
 set -euo pipefail
@@ -35,7 +36,23 @@ scripts/sbom.py "$tree" "$(package_version)" "$(version_of "$HOST_CARGO")" "$(ve
 	>"$documents/axaddrspace.cdx.json"
 (cd "$tree" && find . -type f | sort | xargs -d '\n' sha256sum >"$stage/sums")
 mv "$stage/sums" "$tree/SHA256SUMS"
-tar --create --directory "$stage" --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" --mode=u=rwX,go=rX \
-	--owner=0 --group=0 --numeric-owner "$name" | gzip -9 --no-name >"$out/$name.tar.gz"
-(cd "$out" && sha256sum "$name.tar.gz" >SHA256SUMS)
-say "build/dist/$name.tar.gz: $(cut -c1-64 "$out/SHA256SUMS")"
+
+# Sources that came as such have their crates.
+sources=axaddrspace-$(package_version)
+mkdir "$stage/$sources"
+if [ -e .git ]; then
+	git archive HEAD
+else
+	tar --create --exclude=./build --exclude=./target .
+fi | tar --extract --directory "$stage/$sources"
+[ -d "$stage/$sources/vendor" ] || scripts/vendor.py "$stage/$sources"
+
+# pack DIRECTORY FILE: a directory of the stage.
+pack() {
+	tar --create --directory "$stage" --sort=name --format=gnu --mtime="@$SOURCE_DATE_EPOCH" --mode=u=rwX,go=rX \
+		--owner=0 --group=0 --numeric-owner "$1" | gzip -9 --no-name >"$out/$2.tar.gz"
+}
+pack "$name" "$name"
+pack "$sources" "$sources-source"
+(cd "$out" && sha256sum -- *.tar.gz >SHA256SUMS)
+say "build/dist:" && cat "$out/SHA256SUMS"

@@ -4,7 +4,7 @@
 
 The Markdown of this repository is that of a Git forge: links to files and headings, code in
 headings. Doxygen wants labels; a link to a file that is no page leads to the page that docs-site.py makes of
-it. The header has no topics of its own, because cbindgen orders it by kind; here each of its items is
+it. In the header only the functions are under topics, because cbindgen orders the rest by kind; here each of its items is
 put under one, with links to where it is declared and, a function, where it is written, and the statuses that
 it returns become a list.
 """
@@ -14,62 +14,22 @@ import os
 import re
 import sys
 
+sys.dont_write_bytecode = True
+from topics import DECLARED, TOPICS, topic_of  # noqa: E402
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INDEX = "docs/README.md"
 HEADER = "include/axaddrspace.h"
 FIGURES = "docs/bench/"  # what benchmarks printed, not pages
 LINKED = ("include", "src", "examples", "c-tests", "LICENSE-MIT", "LICENSE-APACHE")  # as docs-site.py has them
 
-# Topic, title, what it is about, and the names that belong to it: the first pattern that fits.
-TOPICS = [
-    ("status", "Statuses, version, log", "What every call returns, and what the archive says of itself.",
-     r"axas_status|AXAS_OK|AXAS_ERR_|axas_version|AXAS_VERSION|axas_set_logger|axas_log_fn|AXAS_MUST_USE"),
-    ("slices", "Long operations in slices", "The same operations with a budget, for ranges that take long.",
-     r"axas_\w+_some$"),
-    ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_concepts.",
-     r"axas_fault|AXAS_FAULT_|AXAS_KIND_|AXAS_VALID_|AXAS_IS_|axas_handle_page_fault|axas_trap_cookie"),
-    ("looking", "Looking", "What stands where, and whether the tables are sound.",
-     r"axas_translate|axas_query|axas_for_each$|axas_dump|axas_stats|axas_audit|axas_mapping_t|AXAS_STATE_"
-     r"|axas_run_fn|axas_write_fn"),
-    ("memory", "A guest's memory", "The host's way to a guest's bytes, page by page and checked.",
-     r"axas_(read|write|fill)(_u\d+)?$|axas_for_each_chunk|axas_chunk_fn|AXAS_ACCESS_"),
-    ("host", "The host's callbacks", "What a hypervisor supplies: see @ref page_docs_hal.",
-     r"axas_hal_t|AXAS_HAL_|axas_\w+_frame_fn|axas_\w+_fn$|AXAS_FRAME_|axas_tlb_request_t|AXAS_FLUSH_"
-     r"|AXAS_SCOPE_"),
-    ("arena", "Arena", "Frames for a host that has no allocator.", r"axas_arena|AXAS_ARENA_"),
-    ("frames", "Frames for the host's own use", "For vCPU state, bitmaps and rings: taken from the callbacks of a space.", r"axas_frame_"),
-    ("devices", "Device ranges", "MMIO, ports and system registers of emulated devices.",
-     r"(?i)axas_(mmio|port|sysreg|width)"),
-    ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age)"),
-    ("mapping", "Mapping", "What stands in a space: frames of the host, memory of the library's, traps.",
-     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_merge|axas_extent_t|axas_flags_t"
-     r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
-     r"|REPLACE|NEED_LAZY)$"),
-    ("life", "Life cycle", "Making a space, what to load into the hardware, taking it down.",
-     r"axas_create|axas_destroy|axas_clear|axas_set_vmid|axas_(base|size|levels|root|contains_range)$"
-     r"|axas_hw_regs|axas_config_regs|axas_tables_needed|axas_config_t|axas_t$|axas_[gh]pa_t|AXAS_HPA_INVALID|AXAS_PAGE_SIZE"
-     r"|AXAS_FORMAT_|AXAS_FEATURE_|AXAS_NEEDS_|AXAS_STORAGE_"
-     r"|AXAS_(CALLER_LOCKED|SMALL_EXEC|KEEP_TABLES|IGNORE_GUEST_PAT|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|NO_WAIT)$"),
-]
-
 # Order of the topics in the site.
 ORDER = ["life", "mapping", "faults", "looking", "memory", "slices", "host", "arena", "frames",
          "devices", "dirty", "status"]
 
-DECLARED = re.compile(
-    r"^#define (AXAS_\w+)|^typedef struct (axas_\w+)|^typedef \w[\w ]*\*?\(\*(axas_\w+)\)"
-    r"|^typedef \w+ (axas_\w+);|^(?:AXAS_MUST_USE )?(?:const )?[a-z]\w+ \*?(axas_\w+)\(")
-
 
 def fail(message):
     sys.exit(f"docs-filter.py: {message}")
-
-
-def topic_of(name):
-    for topic, _, _, pattern in TOPICS:
-        if re.match(pattern, name):
-            return topic
-    fail(f"{name} belongs to no topic: give it one in TOPICS")
 
 
 def declared(lines):
@@ -123,6 +83,9 @@ def header(lines):
     list_statuses(lines)
     comment = None  # the end of the comment above the current line
     for number, line in enumerate(lines):
+        if " @defgroup " in line:  # with all topics at the end
+            lines[number - 1:number + 3] = [""] * 4
+            continue
         if re.match(r"\s*(/\*)?\*", line):
             line = re.sub(r"#(?=\w)", r"\\#", line)
             lines[number] = "`".join(linked(text, known) if part % 2 == 0 else text

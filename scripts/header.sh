@@ -14,6 +14,7 @@ generate() {
 	# The first time cbindgen is compiled: half a minute.
 	CARGO_TARGET_DIR=$TOOLS_TARGET host_cargo run --manifest-path tools/header/Cargo.toml -- "$1" "$2"
 	sed -i '/^axas_hal_/d' "$2"
+	scripts/header-groups.py "$1"
 }
 
 case ${1:-} in

@@ -4,7 +4,7 @@ use super::{axas_hpa_t, axas_status_t, axas_width_t};
 /// Major version of this header; axas_version() is that of the archive.
 pub const AXAS_VERSION_MAJOR: u32 = 0_u32;
 /// Minor version of this header.
-pub const AXAS_VERSION_MINOR: u32 = 1_u32;
+pub const AXAS_VERSION_MINOR: u32 = 2_u32;
 /// Patch version of this header.
 pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 

@@ -8,19 +8,19 @@
 // In the order in which they stand in the header.
 mod life_cycle;
 
-mod arena;
-
-mod frame;
-
 mod mapping;
 
 mod fault;
 
-mod device;
-
 mod inspect;
 
 mod memory;
+
+mod arena;
+
+mod frame;
+
+mod device;
 
 mod logging;
 

@@ -48,6 +48,7 @@ pub enum FormatId {
 pub struct Features(pub u32);
 
 impl Features {
+    /// cbindgen:ignore
     /// The option `AXAS_IGNORE_GUEST_PAT`, which changes leaves as a feature does; no feature has bit 31.
     pub const IGNORE_GUEST_PAT: u32 = 1 << 31;
 
