@@ -74,7 +74,7 @@ impl AddressSpace {
                 if linear.replaces {
                     self.npt.replace(work, content, linear.range, 0)
                 } else {
-                    self.npt.map(work, content, linear.range)
+                    self.npt.map(work, content, linear.range, 0)
                 }
             })
         })
@@ -108,7 +108,7 @@ impl AddressSpace {
             let linear = linear.as_ref().map_err(|error| *error)?;
             let content = &linear.content;
             let largest = content.largest().min(self.npt.levels);
-            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, content, largest, rest, budget), |work, part| self.npt.map(work, content, part))
+            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, content, largest, rest, budget), |work, part| self.npt.map(work, content, part, 0))
         })
     }
 
@@ -123,7 +123,7 @@ impl AddressSpace {
             let linear = self.linear::<F>(gpa, extents, flags, MapOptions::empty());
             // By reference: a move is a copy on the stack.
             let linear = linear.as_ref().map_err(|error| *error)?;
-            self.alone(true, |work| self.npt.map(work, &linear.content, linear.range))
+            self.alone(true, |work| self.npt.map(work, &linear.content, linear.range, 0))
         })
     }
 
@@ -132,24 +132,16 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE);
             let lazy = lazy.as_ref().map_err(|error| *error)?;
-            let entry = Entry::<F>::reserved(lazy.reservation);
-            let content = Content::same(entry);
-            let populates = lazy.options.contains(MapOptions::POPULATE);
-            if lazy.options.contains(MapOptions::REPLACE) {
-                if !populates {
-                    return self.replace_same(lazy.range, entry);
-                }
-                self.alone(true, |work| {
-                    let npt = &self.npt;
-                    let (reservation, range) = (lazy.reservation, lazy.range);
-                    let outcome = npt.replace_populated(work, &content, reservation, range);
-                    work.give_pages_back(npt);
-                    outcome
-                })
-            } else if populates {
-                self.populate_same(lazy.range, entry)
-            } else {
-                self.map_same(lazy.range, entry)
+            let (range, reservation) = (lazy.range, lazy.reservation);
+            let entry = Entry::<F>::reserved(reservation);
+            let replaces = lazy.options.contains(MapOptions::REPLACE);
+            match (replaces, lazy.options.contains(MapOptions::POPULATE)) {
+                (false, false) => self.map_same(range, entry),
+                (true, false) => self.replace_same(range, entry),
+                (false, true) => self
+                    .alone(true, |work| self.npt.map_populated::<F>(work, reservation, range)),
+                (true, true) => self
+                    .alone(true, |work| self.npt.replace_populated::<F>(work, reservation, range)),
             }
         })
     }
@@ -173,7 +165,13 @@ impl AddressSpace {
                 lazy.range,
                 slices,
                 |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget),
-                |work, part| self.npt.map_reserved(work, &content, part, populates),
+                |work, part| {
+                    if populates {
+                        self.npt.map_populated::<F>(work, lazy.reservation, part)
+                    } else {
+                        self.npt.map(work, &content, part, 0)
+                    }
+                },
             )
         })
     }
@@ -420,15 +418,9 @@ impl AddressSpace {
 
     /// Fills an empty range with the same entry.
     #[inline(never)]
-    fn populate_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
-        let content = Content::same(entry);
-        self.alone(true, |work| self.npt.map_reserved(work, &content, range, true))
-    }
-
-    #[inline(never)]
     fn map_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
         let content = Content::same(entry);
-        self.alone(true, |work| self.npt.map(work, &content, range))
+        self.alone(true, |work| self.npt.map(work, &content, range, 0))
     }
 
     /// Puts the same entry in the place of whatever is in a range.

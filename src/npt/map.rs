@@ -22,15 +22,24 @@ pub(super) struct Survey {
 }
 
 impl NestedPageTable {
-    /// Looks that the range is empty, takes all tables that it needs, fills it.
+    /// Looks that the range is empty, takes all tables that it needs and `spare` ones, drops kept ones where
+    /// larger entries come, fills the range.
     #[inline(always)] // The steps are not on the stack of each other.
     pub(crate) fn map<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
+        spare: u64,
     ) -> Result<()> {
-        self.prepare_map(work, content, range)?;
+        let has_kept = self.take_tables(work, content, range)?;
+        if spare != 0 {
+            let tables = work.stock.count().saturating_add(spare);
+            work.stock.fill(self, tables)?;
+        }
+        if has_kept {
+            self.drop_covered(work, content, range).ok_or(Error::BadState)?;
+        }
         if self.fill_range(work, content, range).is_none() {
             self.undo_map::<F>(work, range);
             return Err(Error::BadState);
@@ -38,24 +47,9 @@ impl NestedPageTable {
         Ok(())
     }
 
-    /// Looks that the range is empty, takes all tables that it needs, and drops kept ones where larger entries
-    /// come.
-    #[inline(always)] // As `map`.
-    pub(super) fn prepare_map<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        range: GpaRange,
-    ) -> Result<()> {
-        if self.take_tables(work, content, range)? {
-            self.drop_covered(work, content, range).ok_or(Error::BadState)?;
-        }
-        Ok(())
-    }
-
     /// Looks that the range is empty, and takes all tables that it needs; whether it has kept tables.
     #[inline(never)]
-    fn take_tables<F: Format>(
+    pub(super) fn take_tables<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,

@@ -17,10 +17,9 @@ use super::edges::Edges;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
-use super::stock::Stock;
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
-use super::units::{GpaRange, Hpa, Index, Level, Span, fresh_tables};
+use super::units::{GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
@@ -71,71 +70,89 @@ impl NestedPageTable {
         Ok(())
     }
 
-    /// Fills an empty range with reservations and, if it `populates`, takes frames for them: both or nothing.
-    #[inline(always)] // As `map`.
-    pub(crate) fn map_reserved<F: Format>(
+    /// Fills an empty range with memory of the library.
+    #[inline(never)]
+    pub(crate) fn map_populated<F: Format>(
         &self,
         work: &mut Work,
-        content: &Content<'_, F>,
+        reservation: Reservation,
         range: GpaRange,
-        populates: bool,
     ) -> Result<()> {
+        let content = Content::same(Entry::<F>::reserved(reservation));
+        if self.take_tables(work, &content, range)? {
+            let most = self.largest_frame(reservation, Level::LARGE);
+            return self.map_over_kept::<F>(work, reservation, range, most);
+        }
         let mut counts = [0; 9];
-        if populates {
-            self.survey(&mut work.edges, content, range)?;
-            self.edge_counts::<F>(&work.edges, &mut counts);
-        }
-        self.prepare_map(work, content, range)?;
-        let mut outcome = self.fill_range(work, content, range).ok_or(Error::BadState);
-        if populates && outcome.is_ok() {
-            outcome = self.populate::<F>(work, range);
-        }
-        if outcome.is_err() {
-            self.undo_map::<F>(work, range);
-            if populates {
+        self.edge_counts::<F>(&work.edges, &mut counts);
+        self.fill_range(work, &content, range)
+            .ok_or(Error::BadState)
+            .and_then(|()| self.populate_from::<F>(work, range, Source::Host))
+            .inspect_err(|_| {
+                self.undo_map::<F>(work, range);
                 self.set_edge_counts::<F>(work, range, &counts);
-            }
-        }
+            })
+    }
+
+    /// As [`NestedPageTable::map_populated`] where there are kept tables, of which a call that lacks memory takes
+    /// none away: all memory is taken before. Frames have levels up to `most`.
+    #[inline(never)]
+    fn map_over_kept<F: Format>(
+        &self,
+        work: &mut Work,
+        reservation: Reservation,
+        range: GpaRange,
+        most: Level,
+    ) -> Result<()> {
+        let content = Content::same_up_to(Entry::<F>::reserved(reservation), most);
+        let outcome = self.take_pages(work, range, most).and_then(|tables| {
+            self.map(work, &content, range, tables)?;
+            self.populate_from::<F>(work, range, Source::Stock)
+                .inspect_err(|_| self.undo_map::<F>(work, range))
+        });
+        work.give_pages_back(self);
         outcome
     }
 
-    /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is
-    /// replaced.
+    /// Puts memory of the library in the place of whatever is in a range. All of it is taken before the first
+    /// page is replaced.
     #[inline(never)]
     pub(crate) fn replace_populated<F: Format>(
         &self,
         work: &mut Work,
-        content: &Content<'_, F>,
         reservation: Reservation,
         range: GpaRange,
     ) -> Result<()> {
-        let whole = Level::LARGE;
-        let mut at = range.start;
-        while at < range.end {
-            let is_large = self.largest_frame(reservation, whole) == whole
-                && range.holds_entry(at, whole)
-                && self.add_page(&mut work.large_pages);
-            let level = if is_large { whole } else { Level::PAGE };
-            let part = GpaRange::new(
-                at,
-                if is_large { at.end(whole) } else { range.end.min(at.end(whole)) },
-            );
-            if !is_large {
-                let missing = part.size().wrapping_shr(level.shift());
-                let count = work.pages.count().wrapping_add(missing);
-                work.pages.fill(self, count)?;
-            }
-            at = part.end;
-        }
-        let tables = fresh_tables(self.levels, range, Level::PAGE);
-        self.replace(work, content, range, tables)?;
-        self.populate_from::<F>(work, range, Source::Stock)
+        let most = self.largest_frame(reservation, Level::LARGE);
+        let content = Content::same_up_to(Entry::<F>::reserved(reservation), most);
+        let outcome = self
+            .take_pages(work, range, most)
+            .and_then(|tables| self.replace(work, &content, range, tables))
+            .and_then(|()| self.populate_from::<F>(work, range, Source::Stock));
+        work.give_pages_back(self);
+        outcome
     }
 
-    /// Takes one more frame, if the host has one.
-    fn add_page(&self, stock: &mut Stock) -> bool {
-        let count = stock.count().wrapping_add(1);
-        stock.fill(self, count).is_ok()
+    /// Takes frames of levels up to `most` for a range, smaller ones where the host has no large one; how many
+    /// tables that takes more.
+    #[inline(never)]
+    fn take_pages(&self, work: &mut Work, range: GpaRange, most: Level) -> Result<u64> {
+        let mut tables = 0_u64;
+        let mut at = range.start;
+        while at < range.end {
+            let may_be_large = most > Level::PAGE && range.holds_entry(at, most);
+            if may_be_large && work.pages_of(most).fill_one(self).is_ok() {
+                at = at.end(most);
+                continue;
+            }
+            tables = tables.wrapping_add(may_be_large.into());
+            let end = range.end.min(at.end(Level::LARGE));
+            while at < end {
+                work.pages_of(Level::PAGE).fill_one(self)?;
+                at = at.end(Level::PAGE);
+            }
+        }
+        Ok(tables)
     }
 
     /// What the entries say that point to edge tables of the occupancy of these.
@@ -368,8 +385,7 @@ impl NestedPageTable {
         place: &Place<F>,
     ) -> Result<bool> {
         let (level, reservation) = (place.level, place.entry.reservation());
-        let most = if source == Source::Stock { Level::LARGE } else { level };
-        if level > self.largest_frame(reservation, most) {
+        if level > self.largest_frame(reservation, level) {
             return Ok(false);
         }
         let attributes = reservation.attributes;
