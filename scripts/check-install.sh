@@ -182,7 +182,7 @@ dist)
 		    if (str(path.relative_to(tree)), hashlib.sha256(path.read_bytes()).hexdigest()) not in listed:
 		        sys.exit(f"error: the bill of materials does not have {path}")
 		texts = "".join(path.read_text() for path in documents.glob("THIRD-PARTY-LICENSES*"))
-		crates = set(re.findall(r"^([\w-]+) (\d[\w.+-]*) \(.*\): ", texts, re.M))
+		crates = set(re.findall(r"^([\w-]+) (\d[\w.+-]*) \(.*\)$", texts, re.M))
 		have = {(part["name"], part["version"]) for part in bill["components"] if "purl" in part}
 		if crates != have or len(crates) < 10:
 		    sys.exit(f"error: crates only with texts or only in the bill of materials: {crates ^ have}")

@@ -31,7 +31,7 @@ tree=$stage/$name
 documents=$tree/share/doc/axaddrspace
 scripts/install.sh "/$name" "$stage" host x86_64 aarch64 riscv64 >/dev/null
 install -D -m 755 build/bin/axas-inspect "$tree/bin/axas-inspect"
-scripts/licenses.py inspect >"$documents/THIRD-PARTY-LICENSES-axas-inspect"
+install -m 644 THIRD-PARTY-LICENSES-axas-inspect "$documents/"
 scripts/sbom.py "$tree" "$(package_version)" "$(version_of "$HOST_CARGO")" "$(version_of "$BARE_CARGO")" \
 	>"$documents/axaddrspace.cdx.json"
 (cd "$tree" && find . -type f | sort | xargs -d '\n' sha256sum >"$stage/sums")

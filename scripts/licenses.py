@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""licenses.py check|write|inspect: the licences of what is in the archives, and in axas-inspect.
+"""licenses.py check|write: the licences of what is in the archives, and in axas-inspect.
 
-check: each crate that goes into an archive is offered under a licence of deny.toml's list, stands with
-it in docs/licensing.md, and its licence texts are in THIRD-PARTY-LICENSES.
-write: puts the texts there.
-inspect: prints those of the crates in axas-inspect, after the same look at what they are offered under.
+check: each crate that goes into an archive is offered under a licence of deny.toml's list and is with it in
+docs/licensing.md; it is in THIRD-PARTY-LICENSES, and so is a licence text that it comes with. The same of the
+crates in axas-inspect, in a file of their own; Apache-2.0 is as good as MIT for it, which nothing links.
+write: has cargo-about put the texts there (cargo install --locked cargo-about --features cli).
 """
 
 import re
@@ -20,9 +20,10 @@ except ImportError:
     sys.exit("error: license_expression is missing; run: scripts/setup.sh licenses")
 
 sys.dont_write_bytecode = True
-from crates import ROOT, in_archives, in_inspect, licence_of, others  # noqa: E402
+from crates import ROOT, find_cargo, in_archives, in_inspect, licence_of, others  # noqa: E402
 
 NOTICES = ROOT / "THIRD-PARTY-LICENSES"
+INSPECT_NOTICES = ROOT / "THIRD-PARTY-LICENSES-axas-inspect"
 PAGE = ROOT / "docs/licensing.md"
 LINE = "=" * 100
 
@@ -42,16 +43,34 @@ def offered(expression, allowed):
     return asked.subs(having, simplify=True) == spdx.TRUE
 
 
-def notices(packages):
-    """The licence texts that the crates come with, under a heading for each."""
+def heading(package):
+    return f"{package['name']} {package['version']} ({licence_of(package)})"
+
+
+def write(path, packages, *options):
+    """Has cargo-about write what is behind the part of a file that is written by hand, and leaves out what it has of
+    crates that only run when others are compiled."""
+    command = [find_cargo(), "about", "generate", "--frozen", f"--config={ROOT}/about.toml", *options,
+               "scripts/third-party.hbs"]
+    texts = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    headings = rf"^{LINE}\n((?:[\w-]+ \d.* \(.*\)\n)+){LINE}\n"
+    by_hand = re.split(headings, path.read_text(), maxsplit=1, flags=re.M)[0]
+    parts = iter(re.split(headings, texts, flags=re.M)[1:])
+    inside = set(map(heading, packages))
+    kept = [(inside.intersection(names.splitlines()), text.strip()) for names, text in zip(parts, parts)]
+    path.write_text(by_hand + "\n\n".join(
+        "\n".join([LINE, *sorted(names), LINE, "", text]) for names, text in kept if names) + "\n")
+
+
+def missing(packages, path):
+    """Crates that a file does not have as they are, or without a text of theirs."""
+    have = path.read_text()
+    words = " ".join(have.split())
     for package in packages:
-        directory = Path(package["manifest_path"]).parent
-        texts = sorted(path for path in directory.glob("*") if re.match(r"(?i)licen[cs]e|copying", path.name))
-        if not texts:
-            sys.exit(f"error: {package['name']} comes without a licence text: find out why")
-        for path in texts:
-            yield f"{LINE}\n{package['name']} {package['version']} ({package['license']}): {path.name}\n{LINE}\n\n"
-            yield path.read_text().rstrip() + "\n\n"
+        texts = [text for text in Path(package["manifest_path"]).parent.glob("*")
+                 if re.match(r"(?i)licen[cs]e|copying", text.name)]
+        if f"\n{heading(package)}\n" not in have or not any(" ".join(text.read_text().split()) in words for text in texts):
+            yield f"{path.name} has not {heading(package)} with its text; run: scripts/licenses.py write"
 
 
 def offences(packages, allowed):
@@ -60,17 +79,7 @@ def offences(packages, allowed):
             yield f"{package['name']} is offered under {package['license']}; allowed: {' '.join(allowed)}"
 
 
-def inspect(allowed):
-    """Nobody links axas-inspect: Apache-2.0 is as good as MIT for it."""
-    packages = others(in_inspect()[1])
-    if wrong := list(offences(packages, [*allowed, "Apache-2.0"])):
-        sys.exit("\n".join(wrong))
-    print("What axas-inspect contains besides axaddrspace itself (LICENSE-MIT, LICENSE-APACHE) and what\n"
-          "THIRD-PARTY-LICENSES lists; of the Rust standard library, whose terms stand there, all of it.\n")
-    sys.stdout.write("".join(notices(packages)))
-
-
-def complaints(graph, allowed, packages, texts):
+def complaints(graph, allowed, packages):
     for feature in sorted(built_with() - set(graph["features"])):
         yield f"archives are built with {feature}, which deny.toml leaves out"
     yield from offences(packages, allowed)
@@ -79,26 +88,23 @@ def complaints(graph, allowed, packages, texts):
         row = f"| `{package['name']}` | {package['license']} |"
         if row not in page:
             yield f"{PAGE.relative_to(ROOT)} has no row that starts with {row}"
-    if not NOTICES.read_text().endswith(texts):
-        yield f"{NOTICES.name} is not what the crates come with; run: scripts/licenses.py write"
+    yield from missing(packages, NOTICES)
+    inside = others(in_inspect()[1])
+    yield from offences(inside, [*allowed, "Apache-2.0"])
+    yield from missing(inside, INSPECT_NOTICES)
 
 
 def main():
-    if sys.argv[1:] not in (["check"], ["write"], ["inspect"]):
-        sys.exit("usage: scripts/licenses.py check|write|inspect")
+    if sys.argv[1:] not in (["check"], ["write"]):
+        sys.exit("usage: scripts/licenses.py check|write")
     policy = tomllib.loads((ROOT / "deny.toml").read_text())
     graph = policy["graph"]
-    if sys.argv[1] == "inspect":
-        inspect(policy["licenses"]["allow"])
-        return
     packages = others(in_archives(graph)[1])
-    texts = "".join(notices(packages))
     if sys.argv[1] == "write":
-        # What stands before the first crate is written by hand.
-        by_hand = NOTICES.read_text().split(f"{LINE}\n{packages[0]['name']}")[0]
-        NOTICES.write_text(by_hand + texts)
+        write(NOTICES, packages, "--no-default-features", f"--features={' '.join(graph['features'])}")
+        write(INSPECT_NOTICES, others(in_inspect()[1]), "--manifest-path=tools/axas-inspect/Cargo.toml")
         return
-    wrong = list(complaints(graph, policy["licenses"]["allow"], packages, texts))
+    wrong = list(complaints(graph, policy["licenses"]["allow"], packages))
     for line in wrong:
         print(line)
     print(f"{len(packages)} crates: {' '.join(package['name'] for package in packages)}")
