@@ -23,8 +23,7 @@ static axas_status_t replace_two_pages(axas_t *as)
 
 static axas_status_t replace_a_hole(axas_t *as)
 {
-	return axas_map_linear(as, AT + 8 * GIB, LINEAR_HPA + 8 * GIB, 2 * PAGE,
-			       RW | AXAS_REPLACE);
+	return axas_map_linear(as, AT + 8 * GIB, LINEAR_HPA + 8 * GIB, 2 * PAGE, RW | AXAS_REPLACE);
 }
 
 static axas_status_t map_scattered(axas_t *as)
@@ -91,8 +90,8 @@ static void a_map_at_its_quota_loses_no_table(void **state)
 	blind_at_each_look(f, map_scattered);
 }
 
-#define BLIND(test, fmt)                                                                  \
-	{                                                                                 \
+#define BLIND(test, fmt)                                                            \
+	{                                                                           \
 #test " [" #fmt "]", test, setup_silent_host, teardown, &fmt##_case \
 	}
 #define EACH_FORMAT_BLIND(test) \
