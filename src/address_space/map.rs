@@ -74,7 +74,7 @@ impl AddressSpace {
                 if linear.replaces {
                     self.npt.replace(work, content, linear.range, 0)
                 } else {
-                    self.npt.map(work, content, linear.range, 0)
+                    self.npt.map(work, content, linear.range)
                 }
             })
         })
@@ -108,7 +108,7 @@ impl AddressSpace {
             let linear = linear.as_ref().map_err(|error| *error)?;
             let content = &linear.content;
             let largest = content.largest().min(self.npt.levels);
-            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, content, largest, rest, budget), |work, part| self.npt.map(work, content, part, 0))
+            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, content, largest, rest, budget), |work, part| self.npt.map(work, content, part))
         })
     }
 
@@ -123,7 +123,7 @@ impl AddressSpace {
             let linear = self.linear::<F>(gpa, extents, flags, MapOptions::empty());
             // By reference: a move is a copy on the stack.
             let linear = linear.as_ref().map_err(|error| *error)?;
-            self.alone(true, |work| self.npt.map(work, &linear.content, linear.range, 0))
+            self.alone(true, |work| self.npt.map(work, &linear.content, linear.range))
         })
     }
 
@@ -135,13 +135,12 @@ impl AddressSpace {
             let (range, reservation) = (lazy.range, lazy.reservation);
             let entry = Entry::<F>::reserved(reservation);
             let replaces = lazy.options.contains(MapOptions::REPLACE);
-            match (replaces, lazy.options.contains(MapOptions::POPULATE)) {
-                (false, false) => self.map_same(range, entry),
-                (true, false) => self.replace_same(range, entry),
-                (false, true) => self
-                    .alone(true, |work| self.npt.map_populated::<F>(work, reservation, range)),
-                (true, true) => self
-                    .alone(true, |work| self.npt.replace_populated::<F>(work, reservation, range)),
+            if lazy.options.contains(MapOptions::POPULATE) {
+                self.map_memory::<F>(range, reservation, replaces)
+            } else if replaces {
+                self.replace_same(range, entry)
+            } else {
+                self.map_same(range, entry)
             }
         })
     }
@@ -167,9 +166,9 @@ impl AddressSpace {
                 |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget),
                 |work, part| {
                     if populates {
-                        self.npt.map_populated::<F>(work, lazy.reservation, part)
+                        self.npt.map_memory::<F>(work, lazy.reservation, part, false)
                     } else {
-                        self.npt.map(work, &content, part, 0)
+                        self.npt.map(work, &content, part)
                     }
                 },
             )
@@ -416,11 +415,21 @@ impl AddressSpace {
         }
     }
 
+    #[inline(never)]
+    fn map_memory<F: Format>(
+        &self,
+        range: GpaRange,
+        reservation: Reservation,
+        replaces: bool,
+    ) -> Result<()> {
+        self.alone(true, |work| self.npt.map_memory::<F>(work, reservation, range, replaces))
+    }
+
     /// Fills an empty range with the same entry.
     #[inline(never)]
     fn map_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
         let content = Content::same(entry);
-        self.alone(true, |work| self.npt.map(work, &content, range, 0))
+        self.alone(true, |work| self.npt.map(work, &content, range))
     }
 
     /// Puts the same entry in the place of whatever is in a range.

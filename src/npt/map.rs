@@ -22,22 +22,15 @@ pub(super) struct Survey {
 }
 
 impl NestedPageTable {
-    /// Looks that the range is empty, takes all tables that it needs and `spare` ones, drops kept ones where
-    /// larger entries come, fills the range.
+    /// Looks that the range is empty, takes all tables that it needs, fills it.
     #[inline(always)] // The steps are not on the stack of each other.
     pub(crate) fn map<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
-        spare: u64,
     ) -> Result<()> {
-        let has_kept = self.take_tables(work, content, range)?;
-        if spare != 0 {
-            let tables = work.stock.count().saturating_add(spare);
-            work.stock.fill(self, tables)?;
-        }
-        if has_kept {
+        if self.take_tables(work, content, range)? {
             self.drop_covered(work, content, range).ok_or(Error::BadState)?;
         }
         if self.fill_range(work, content, range).is_none() {

@@ -70,54 +70,81 @@ impl NestedPageTable {
         Ok(())
     }
 
-    /// Fills an empty range with memory of the library.
-    #[inline(never)]
-    pub(crate) fn map_populated<F: Format>(
+    /// Fills a range with memory of the library; the range is empty, or what is there is replaced.
+    #[inline(always)] // As `map`.
+    pub(crate) fn map_memory<F: Format>(
         &self,
         work: &mut Work,
         reservation: Reservation,
         range: GpaRange,
+        replaces: bool,
     ) -> Result<()> {
-        let content = Content::same(Entry::<F>::reserved(reservation));
-        if self.take_tables(work, &content, range)? {
-            let most = self.largest_frame(reservation, Level::LARGE);
-            return self.map_over_kept::<F>(work, reservation, range, most);
-        }
-        let mut counts = [0; 9];
-        self.edge_counts::<F>(&work.edges, &mut counts);
-        self.fill_range(work, &content, range)
-            .ok_or(Error::BadState)
-            .and_then(|()| self.populate_from::<F>(work, range, Source::Host))
-            .inspect_err(|_| {
-                self.undo_map::<F>(work, range);
-                self.set_edge_counts::<F>(work, range, &counts);
-            })
-    }
-
-    /// As [`NestedPageTable::map_populated`] where there are kept tables, of which a call that lacks memory takes
-    /// none away: all memory is taken before. Frames have levels up to `most`.
-    #[inline(never)]
-    fn map_over_kept<F: Format>(
-        &self,
-        work: &mut Work,
-        reservation: Reservation,
-        range: GpaRange,
-        most: Level,
-    ) -> Result<()> {
-        let content = Content::same_up_to(Entry::<F>::reserved(reservation), most);
-        let outcome = self.take_pages(work, range, most).and_then(|tables| {
-            self.map(work, &content, range, tables)?;
-            self.populate_from::<F>(work, range, Source::Stock)
-                .inspect_err(|_| self.undo_map::<F>(work, range))
-        });
+        let outcome = if replaces {
+            self.replace_populated::<F>(work, reservation, range)
+        } else {
+            self.map_populated::<F>(work, reservation, range)
+        };
         work.give_pages_back(self);
         outcome
     }
 
+    /// Fills an empty range with memory of the library. Where there are kept tables, of which a call that lacks
+    /// memory takes none away, all memory is taken before.
+    #[inline(always)] // As `map`.
+    fn map_populated<F: Format>(
+        &self,
+        work: &mut Work,
+        reservation: Reservation,
+        range: GpaRange,
+    ) -> Result<()> {
+        let mut counts = [0; 9];
+        let kept = self.prepare_populated::<F>(work, reservation, range, &mut counts)?;
+        let (most, source) = match kept {
+            Some(most) => (most, Source::Stock),
+            None => (Level::HIGHEST, Source::Host),
+        };
+        let content = Content::same_up_to(Entry::<F>::reserved(reservation), most);
+        if kept.is_some() {
+            self.drop_covered(work, &content, range).ok_or(Error::BadState)?;
+        }
+        let outcome = self.fill_range(work, &content, range).ok_or(Error::BadState);
+        let outcome = outcome.and_then(|()| self.populate_from::<F>(work, range, source));
+        if outcome.is_err() {
+            self.undo_map::<F>(work, range);
+            if source == Source::Host {
+                self.set_edge_counts::<F>(work, range, &counts);
+            }
+        }
+        outcome
+    }
+
+    /// Looks that a range is empty and takes the tables that its reservations need. Where there are kept tables,
+    /// also takes all other memory; the largest level of what is to be written then.
+    #[inline(never)]
+    fn prepare_populated<F: Format>(
+        &self,
+        work: &mut Work,
+        reservation: Reservation,
+        range: GpaRange,
+        counts: &mut [u8; 9],
+    ) -> Result<Option<Level>> {
+        let entry = Entry::<F>::reserved(reservation);
+        if !self.take_tables(work, &Content::same(entry), range)? {
+            self.edge_counts::<F>(&work.edges, counts);
+            return Ok(None);
+        }
+        let most = self.largest_frame(reservation, Level::LARGE);
+        let more = self.take_pages(work, range, most)?;
+        self.take_tables(work, &Content::same_up_to(entry, most), range)?;
+        let tables = work.stock.count().saturating_add(more);
+        work.stock.fill(self, tables)?;
+        Ok(Some(most))
+    }
+
     /// Puts memory of the library in the place of whatever is in a range. All of it is taken before the first
     /// page is replaced.
-    #[inline(never)]
-    pub(crate) fn replace_populated<F: Format>(
+    #[inline(always)] // As `map`.
+    fn replace_populated<F: Format>(
         &self,
         work: &mut Work,
         reservation: Reservation,
@@ -125,12 +152,9 @@ impl NestedPageTable {
     ) -> Result<()> {
         let most = self.largest_frame(reservation, Level::LARGE);
         let content = Content::same_up_to(Entry::<F>::reserved(reservation), most);
-        let outcome = self
-            .take_pages(work, range, most)
-            .and_then(|tables| self.replace(work, &content, range, tables))
-            .and_then(|()| self.populate_from::<F>(work, range, Source::Stock));
-        work.give_pages_back(self);
-        outcome
+        let tables = self.take_pages(work, range, most)?;
+        self.replace(work, &content, range, tables)?;
+        self.populate_from::<F>(work, range, Source::Stock)
     }
 
     /// Takes frames of levels up to `most` for a range, smaller ones where the host has no large one; how many
