@@ -445,7 +445,8 @@
  * addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
  * Tables that lie in the range of such a call whole go back, as without it. Kept tables count in table_frames
  * and table_quota, also where a call lacks memory; axas_collect gives them back, axas_clear and axas_destroy
- * too. To every call they are a hole.
+ * too. To every call they are a hole. axas_map_alloc with AXAS_POPULATE that fails for memory may have given
+ * back those that lie in its range whole.
  */
 #define AXAS_KEEP_TABLES 64u
 

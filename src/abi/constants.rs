@@ -213,7 +213,8 @@ pub const AXAS_NO_WAIT: u32 = 16_u32;
 /// addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
 /// Tables that lie in the range of such a call whole go back, as without it. Kept tables count in table_frames
 /// and table_quota, also where a call lacks memory; axas_collect gives them back, axas_clear and axas_destroy
-/// too. To every call they are a hole.
+/// too. To every call they are a hole. axas_map_alloc with AXAS_POPULATE that fails for memory may have given
+/// back those that lie in its range whole.
 pub const AXAS_KEEP_TABLES: u32 = 64_u32;
 /// No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
 /// on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE

@@ -132,15 +132,24 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE);
             let lazy = lazy.as_ref().map_err(|error| *error)?;
-            let (range, reservation) = (lazy.range, lazy.reservation);
-            let entry = Entry::<F>::reserved(reservation);
-            let replaces = lazy.options.contains(MapOptions::REPLACE);
-            if lazy.options.contains(MapOptions::POPULATE) {
-                self.map_memory::<F>(range, reservation, replaces)
-            } else if replaces {
-                self.replace_same(range, entry)
+            let entry = Entry::<F>::reserved(lazy.reservation);
+            let content = Content::same(entry);
+            let populates = lazy.options.contains(MapOptions::POPULATE);
+            if lazy.options.contains(MapOptions::REPLACE) {
+                if !populates {
+                    return self.replace_same(lazy.range, entry);
+                }
+                self.alone(true, |work| {
+                    let npt = &self.npt;
+                    let (reservation, range) = (lazy.reservation, lazy.range);
+                    let outcome = npt.replace_populated(work, &content, reservation, range);
+                    work.give_pages_back(npt);
+                    outcome
+                })
+            } else if populates {
+                self.populate_same(lazy.range, entry)
             } else {
-                self.map_same(range, entry)
+                self.map_same(lazy.range, entry)
             }
         })
     }
@@ -164,13 +173,7 @@ impl AddressSpace {
                 lazy.range,
                 slices,
                 |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget),
-                |work, part| {
-                    if populates {
-                        self.npt.map_memory::<F>(work, lazy.reservation, part, false)
-                    } else {
-                        self.npt.map(work, &content, part)
-                    }
-                },
+                |work, part| self.npt.map_reserved(work, &content, part, populates),
             )
         })
     }
@@ -415,17 +418,13 @@ impl AddressSpace {
         }
     }
 
+    /// Fills an empty range with the same entry.
     #[inline(never)]
-    fn map_memory<F: Format>(
-        &self,
-        range: GpaRange,
-        reservation: Reservation,
-        replaces: bool,
-    ) -> Result<()> {
-        self.alone(true, |work| self.npt.map_memory::<F>(work, reservation, range, replaces))
+    fn populate_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
+        let content = Content::same(entry);
+        self.alone(true, |work| self.npt.map_reserved(work, &content, range, true))
     }
 
-    /// Fills an empty range with the same entry.
     #[inline(never)]
     fn map_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
         let content = Content::same(entry);

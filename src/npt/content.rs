@@ -43,12 +43,7 @@ impl<'a, F: Format> Content<'a, F> {
 
     /// The same entry everywhere, at any level: reservations and traps.
     pub(crate) fn same(entry: Entry<F>) -> Self {
-        Self::same_up_to(entry, Level::HIGHEST)
-    }
-
-    /// The same entry everywhere, at the levels up to `most`.
-    pub(super) fn same_up_to(entry: Entry<F>, most: Level) -> Self {
-        Self { template: entry, extents: &[], start: Gpa::new(0), most }
+        Self { template: entry, extents: &[], start: Gpa::new(0), most: Level::HIGHEST }
     }
 
     /// Host address less guest address, mod 2^64, of the frames of the first part, if frames go into the range.

@@ -30,9 +30,7 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<()> {
-        if self.take_tables(work, content, range)? {
-            self.drop_covered(work, content, range).ok_or(Error::BadState)?;
-        }
+        self.prepare_map(work, content, range)?;
         if self.fill_range(work, content, range).is_none() {
             self.undo_map::<F>(work, range);
             return Err(Error::BadState);
@@ -40,9 +38,24 @@ impl NestedPageTable {
         Ok(())
     }
 
+    /// Looks that the range is empty, takes all tables that it needs, and drops kept ones where larger entries
+    /// come.
+    #[inline(always)] // As `map`.
+    pub(super) fn prepare_map<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Result<()> {
+        if self.take_tables(work, content, range)? {
+            self.drop_covered(work, content, range).ok_or(Error::BadState)?;
+        }
+        Ok(())
+    }
+
     /// Looks that the range is empty, and takes all tables that it needs; whether it has kept tables.
     #[inline(never)]
-    pub(super) fn take_tables<F: Format>(
+    fn take_tables<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,

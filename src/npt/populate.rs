@@ -17,9 +17,10 @@ use super::edges::Edges;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
+use super::stock::Stock;
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
-use super::units::{GpaRange, Hpa, Index, Level, Span};
+use super::units::{GpaRange, Hpa, Index, Level, Span, fresh_tables};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
@@ -70,113 +71,71 @@ impl NestedPageTable {
         Ok(())
     }
 
-    /// Fills a range with memory of the library; the range is empty, or what is there is replaced.
+    /// Fills an empty range with reservations and, if it `populates`, takes frames for them: both or nothing.
     #[inline(always)] // As `map`.
-    pub(crate) fn map_memory<F: Format>(
+    pub(crate) fn map_reserved<F: Format>(
         &self,
         work: &mut Work,
-        reservation: Reservation,
+        content: &Content<'_, F>,
         range: GpaRange,
-        replaces: bool,
-    ) -> Result<()> {
-        let outcome = if replaces {
-            self.replace_populated::<F>(work, reservation, range)
-        } else {
-            self.map_populated::<F>(work, reservation, range)
-        };
-        work.give_pages_back(self);
-        outcome
-    }
-
-    /// Fills an empty range with memory of the library. Where there are kept tables, of which a call that lacks
-    /// memory takes none away, all memory is taken before.
-    #[inline(always)] // As `map`.
-    fn map_populated<F: Format>(
-        &self,
-        work: &mut Work,
-        reservation: Reservation,
-        range: GpaRange,
+        populates: bool,
     ) -> Result<()> {
         let mut counts = [0; 9];
-        let kept = self.prepare_populated::<F>(work, reservation, range, &mut counts)?;
-        let (most, source) = match kept {
-            Some(most) => (most, Source::Stock),
-            None => (Level::HIGHEST, Source::Host),
-        };
-        let content = Content::same_up_to(Entry::<F>::reserved(reservation), most);
-        if kept.is_some() {
-            self.drop_covered(work, &content, range).ok_or(Error::BadState)?;
+        if populates {
+            self.survey(&mut work.edges, content, range)?;
+            self.edge_counts::<F>(&work.edges, &mut counts);
         }
-        let outcome = self.fill_range(work, &content, range).ok_or(Error::BadState);
-        let outcome = outcome.and_then(|()| self.populate_from::<F>(work, range, source));
+        self.prepare_map(work, content, range)?;
+        let mut outcome = self.fill_range(work, content, range).ok_or(Error::BadState);
+        if populates && outcome.is_ok() {
+            outcome = self.populate::<F>(work, range);
+        }
         if outcome.is_err() {
             self.undo_map::<F>(work, range);
-            if source == Source::Host {
+            if populates {
                 self.set_edge_counts::<F>(work, range, &counts);
             }
         }
         outcome
     }
 
-    /// Looks that a range is empty and takes the tables that its reservations need. Where there are kept tables,
-    /// also takes all other memory; the largest level of what is to be written then.
+    /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is
+    /// replaced.
     #[inline(never)]
-    fn prepare_populated<F: Format>(
+    pub(crate) fn replace_populated<F: Format>(
         &self,
         work: &mut Work,
-        reservation: Reservation,
-        range: GpaRange,
-        counts: &mut [u8; 9],
-    ) -> Result<Option<Level>> {
-        let entry = Entry::<F>::reserved(reservation);
-        if !self.take_tables(work, &Content::same(entry), range)? {
-            self.edge_counts::<F>(&work.edges, counts);
-            return Ok(None);
-        }
-        let most = self.largest_frame(reservation, Level::LARGE);
-        let more = self.take_pages(work, range, most)?;
-        self.take_tables(work, &Content::same_up_to(entry, most), range)?;
-        let tables = work.stock.count().saturating_add(more);
-        work.stock.fill(self, tables)?;
-        Ok(Some(most))
-    }
-
-    /// Puts memory of the library in the place of whatever is in a range. All of it is taken before the first
-    /// page is replaced.
-    #[inline(always)] // As `map`.
-    fn replace_populated<F: Format>(
-        &self,
-        work: &mut Work,
+        content: &Content<'_, F>,
         reservation: Reservation,
         range: GpaRange,
     ) -> Result<()> {
-        let most = self.largest_frame(reservation, Level::LARGE);
-        let content = Content::same_up_to(Entry::<F>::reserved(reservation), most);
-        let tables = self.take_pages(work, range, most)?;
-        self.replace(work, &content, range, tables)?;
+        let whole = Level::LARGE;
+        let mut at = range.start;
+        while at < range.end {
+            let is_large = self.largest_frame(reservation, whole) == whole
+                && range.holds_entry(at, whole)
+                && self.add_page(&mut work.large_pages);
+            let level = if is_large { whole } else { Level::PAGE };
+            let part = GpaRange::new(
+                at,
+                if is_large { at.end(whole) } else { range.end.min(at.end(whole)) },
+            );
+            if !is_large {
+                let missing = part.size().wrapping_shr(level.shift());
+                let count = work.pages.count().wrapping_add(missing);
+                work.pages.fill(self, count)?;
+            }
+            at = part.end;
+        }
+        let tables = fresh_tables(self.levels, range, Level::PAGE);
+        self.replace(work, content, range, tables)?;
         self.populate_from::<F>(work, range, Source::Stock)
     }
 
-    /// Takes frames of levels up to `most` for a range, smaller ones where the host has no large one; how many
-    /// tables that takes more.
-    #[inline(never)]
-    fn take_pages(&self, work: &mut Work, range: GpaRange, most: Level) -> Result<u64> {
-        let mut tables = 0_u64;
-        let mut at = range.start;
-        while at < range.end {
-            let may_be_large = most > Level::PAGE && range.holds_entry(at, most);
-            if may_be_large && work.pages_of(most).fill_one(self).is_ok() {
-                at = at.end(most);
-                continue;
-            }
-            tables = tables.wrapping_add(may_be_large.into());
-            let end = range.end.min(at.end(Level::LARGE));
-            while at < end {
-                work.pages_of(Level::PAGE).fill_one(self)?;
-                at = at.end(Level::PAGE);
-            }
-        }
-        Ok(tables)
+    /// Takes one more frame, if the host has one.
+    fn add_page(&self, stock: &mut Stock) -> bool {
+        let count = stock.count().wrapping_add(1);
+        stock.fill(self, count).is_ok()
     }
 
     /// What the entries say that point to edge tables of the occupancy of these.
@@ -409,7 +368,8 @@ impl NestedPageTable {
         place: &Place<F>,
     ) -> Result<bool> {
         let (level, reservation) = (place.level, place.entry.reservation());
-        if level > self.largest_frame(reservation, level) {
+        let most = if source == Source::Stock { Level::LARGE } else { level };
+        if level > self.largest_frame(reservation, most) {
             return Ok(false);
         }
         let attributes = reservation.attributes;

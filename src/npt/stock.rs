@@ -65,11 +65,6 @@ impl Stock {
         self.count.into()
     }
 
-    /// Takes one frame more.
-    pub(super) fn fill_one(&mut self, npt: &NestedPageTable) -> Result<()> {
-        self.fill(npt, self.count().wrapping_add(1))
-    }
-
     /// Takes frames until there are `count`.
     #[inline(never)]
     pub(super) fn fill(&mut self, npt: &NestedPageTable, count: u64) -> Result<()> {

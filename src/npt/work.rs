@@ -20,9 +20,9 @@ pub(crate) struct Work {
     pub(super) edges: Edges,
     pub(super) broken: Broken,
     pub(super) cuts: Cuts,
-    /// Frames of 4 KiB and of 2 MiB that are taken before a range changes.
-    pages: Stock,
-    large_pages: Stock,
+    /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
+    pub(crate) pages: Stock,
+    pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) path: PerLevel<Hpa>,
     pub(super) batch: Batch,
@@ -37,7 +37,7 @@ impl Work {
     }
 
     /// Gives back guest frames that were taken for nothing.
-    pub(super) fn give_pages_back(&mut self, npt: &NestedPageTable) {
+    pub(crate) fn give_pages_back(&mut self, npt: &NestedPageTable) {
         self.pages.give_back(npt);
         self.large_pages.give_back(npt);
     }
