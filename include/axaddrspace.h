@@ -61,6 +61,11 @@
 #define AXAS_VERSION_PATCH 0u
 
 /**
+ * In axas_parts(): axas_stock is there.
+ */
+#define AXAS_PART_STOCK 2u
+
+/**
  * Bytes of the smallest page and of a frame of order 0.
  */
 #define AXAS_PAGE_SIZE 4096u
@@ -1746,6 +1751,30 @@ axas_status_t axas_collect(struct axas_t *space,
                            uint64_t size);
 
 /**
+ * Keeps table frames in the space, so that the next exclusive call cannot fail for want of them. Part `stock`.
+ *
+ * @param space The space.
+ * @param frames Table frames that the space is to have in stock; 0 gives all of them back.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_NO_MEMORY: no frames, or table_quota; the stock is as before;
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unusable address, or phys_to_virt null; the stock is as before;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Exclusive calls take tables from the stock before they ask alloc_frame. What they used of it is not taken
+ * again; tables that they give back go to dealloc_frame. Faults never use it. With axas_tables_needed for what is
+ * mapped and 2 * (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear,
+ * axas_map_extents, axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for
+ * tables: two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is not in it. The frames count in
+ * table_frames and table_quota; axas_clear leaves them, axas_destroy gives them back.
+ *
+ * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_stock(struct axas_t *space,
+                         uint32_t frames);
+
+/**
  * @defgroup slices Long operations in slices
  * The same operations with a budget, for ranges that take long.
  */
@@ -2752,6 +2781,12 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
  * The archive's version: major << 16 | minor << 8 | patch. No lock.
  */
 uint32_t axas_version(void);
+
+/**
+ * The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK. A call of a part that is absent
+ * does not link. No lock.
+ */
+uint32_t axas_parts(void);
 
 /**
  * A status in words: a static string, never null, for unknown values too. No lock.

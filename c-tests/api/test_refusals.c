@@ -170,6 +170,7 @@ static void changes(struct fixture *f)
 	REFUSED(WARN, axas_discard, "0x1000 0x2000", NULL, 0x1000, 0x2000);
 	REFUSED(WARN, axas_collect, "0x1 0x2000", f->as, 1, 0x2000);
 	REFUSED(WARN, axas_collect, "0x1000 0x2000", NULL, 0x1000, 0x2000);
+	REFUSED(WARN, axas_stock, "0x5", NULL, 5);
 	REFUSED(WARN, axas_collect_some, "0x1 0x2000 0x9", f->as, 1, 0x2000, 9, &done);
 	REFUSED(WARN, axas_collect_some, "0x1000 0x2000 0x9", NULL, 0x1000, 0x2000, 9, &done);
 	REFUSED(WARN, axas_map_linear_some, "0x1000 0x2000 0x3000 0x3 0x0", f->as, 0x1000, 0x2000,
@@ -296,7 +297,8 @@ static int is_refused(const char *name)
 		"axas_destroy",       "axas_fault_resumes",   "axas_width_mask",
 		"axas_mmio_contains", "axas_mmio_overlaps",   "axas_port_contains",
 		"axas_port_overlaps", "axas_sysreg_contains", "axas_sysreg_overlaps",
-		"axas_version",       "axas_status_str",      "axas_set_logger",
+		"axas_version",       "axas_parts",           "axas_status_str",
+		"axas_set_logger",
 	};
 
 	for (size_t i = 0; i < COUNT(nothing_to_refuse); i++)

@@ -48,6 +48,7 @@ HAS_TYPE(axas_protect, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_populate, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_discard, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_collect, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_stock, int32_t (*)(axas_t *, uint32_t));
 HAS_TYPE(axas_map_linear_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_alloc_some,
@@ -96,6 +97,7 @@ HAS_TYPE(axas_frame_fill, int32_t (*)(const axas_hal_t *, const axas_frame_t *, 
 /* around */
 HAS_TYPE(axas_status_str, const char *(*)(int32_t));
 HAS_TYPE(axas_version, uint32_t (*)(void));
+HAS_TYPE(axas_parts, uint32_t (*)(void));
 HAS_TYPE(axas_set_logger,
 	 void (*)(void (*)(void *, uint32_t, const char *, const char *), void *, uint32_t));
 
@@ -337,6 +339,7 @@ static const any_function functions[] = {
 	(any_function)axas_dump,
 	(any_function)axas_status_str,
 	(any_function)axas_version,
+	(any_function)axas_parts,
 	(any_function)axas_set_logger,
 };
 

@@ -8,6 +8,9 @@ pub const AXAS_VERSION_MINOR: u32 = 2_u32;
 /// Patch version of this header.
 pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 
+/// In axas_parts(): axas_stock is there.
+pub const AXAS_PART_STOCK: u32 = 2_u32;
+
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
 /// No host-physical address: what alloc_frame returns when it has none.

@@ -124,6 +124,8 @@ impl AddressSpace {
     pub unsafe fn destroy(place: NonNull<Self>) {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
+        #[cfg(feature = "stock")]
+        let _ = space.set_stock(0, false); // Nothing can fail.
         if space.remove_all(false).is_err() {
             logging::error(
                 c"axaddrspace::space",

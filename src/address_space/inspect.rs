@@ -110,7 +110,8 @@ impl AddressSpace {
         let mut counted = axas_stats_t::default();
         self.count(&mut counted);
         let [small, medium, large] = census.leaves;
-        (census.tables, census.guest) == (counted.table_frames, counted.guest_frames)
+        let tables = census.tables.wrapping_add(self.npt.stocked());
+        (tables, census.guest) == (counted.table_frames, counted.guest_frames)
             && (small, medium, large) == (counted.mapped_4k, counted.mapped_2m, counted.mapped_1g)
     }
 

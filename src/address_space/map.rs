@@ -319,6 +319,13 @@ impl AddressSpace {
         })
     }
 
+    /// Takes or gives back table frames until so many are in stock; with `AXAS_NO_WAIT` that may be refused, if
+    /// it `may_be`.
+    #[cfg(feature = "stock")]
+    pub fn set_stock(&self, frames: u32, may_be_refused: bool) -> Result<()> {
+        self.alone(may_be_refused, |work| self.npt.set_stock(&mut work.stock, frames))
+    }
+
     /// Removes everything; the space is as new, counters go on.
     pub fn clear(&self) -> Result<()> {
         self.remove_all(true)
@@ -350,7 +357,7 @@ impl AddressSpace {
 
     #[inline(never)]
     fn leave_alone(&self, mut held: Held<'_, ExclusiveGuard<'_>>) {
-        self.work(&mut held).stock.give_back(&self.npt);
+        self.npt.end_of_call(&mut self.work(&mut held).stock);
     }
 
     /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.

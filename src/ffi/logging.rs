@@ -11,6 +11,13 @@ pub extern "C" fn axas_version() -> u32 {
     AXAS_VERSION_MAJOR << 16 | AXAS_VERSION_MINOR << 8 | AXAS_VERSION_PATCH
 }
 
+/// The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK. A call of a part that is absent
+/// does not link. No lock.
+#[unsafe(no_mangle)]
+pub extern "C" fn axas_parts() -> u32 {
+    if cfg!(feature = "stock") { AXAS_PART_STOCK } else { 0 }
+}
+
 /// A status in words: a static string, never null, for unknown values too. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {

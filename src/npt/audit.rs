@@ -44,7 +44,7 @@ impl NestedPageTable {
                         sweep.skip(self);
                     }
                 }
-                Step::End => return (tables == self.table_count()).then_some(()),
+                Step::End => return (tables == self.linked_tables()).then_some(()),
             }
         }
     }

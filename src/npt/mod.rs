@@ -102,6 +102,9 @@ pub(crate) struct NestedPageTable {
     /// What exclusive calls took and gave; the lines of the lock have what faults did.
     pub(crate) counts: Counts,
     pub(crate) vmid: AtomicU32,
+    /// Table frames that stay in the stock between calls.
+    #[cfg(feature = "stock")]
+    pub(crate) stocked: AtomicU32,
     pub(crate) shape: Shape,
     pub(crate) host: Host,
 }

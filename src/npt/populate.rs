@@ -202,7 +202,7 @@ impl NestedPageTable {
     pub(crate) fn discard<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         self.check_mapped::<F>(&mut work.sweep, range)?;
         let mut request = FlushRequest::new(range);
-        self.split::<F>(work, range, &Cut::Owned, &mut request)?;
+        self.split::<F>(work, range, &Cut::Owned, 0, &mut request)?;
         let Work { sweep, broken, .. } = work;
         let detached = self.detach_frames::<F>(sweep, broken, range, &mut request);
         self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
@@ -401,7 +401,7 @@ impl NestedPageTable {
         place: &Place<F>,
     ) -> Result<Hpa> {
         let table = match source {
-            Source::Host => self.take_table()?,
+            Source::Host => work.stock.pop(self).map_or_else(|| self.take_table(), Ok)?,
             Source::Stock => work.stock.pop(self).ok_or(Error::NoMemory)?,
         };
         let entry: Entry<F> = if place.is_hidden {

@@ -33,9 +33,9 @@ impl NestedPageTable {
         range: GpaRange,
         spare: u64,
     ) -> Result<()> {
-        let tables = self.plan_replacement(work, content, range)?;
-        work.stock.fill(self, tables.saturating_add(spare))?;
-        let broken = self.break_whole_range(work, content, range)?;
+        let tables = self.plan_replacement(work, content, range)?.saturating_add(spare);
+        work.stock.fill(self, tables)?;
+        let broken = self.break_whole_range(work, content, range, tables)?;
         let made = broken.and_then(|()| self.make_range(work, content, range));
         if made.is_none() {
             self.give_up_replacement::<F>(work, range);
@@ -45,16 +45,17 @@ impl NestedPageTable {
     }
 
     /// Makes both ends of the range boundaries of entries, makes dead what changes, and flushes it. If the cuts
-    /// fail nothing has changed.
+    /// fail nothing has changed. `tables` of the stock are for what follows.
     #[inline(never)]
     fn break_whole_range<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
+        tables: u64,
     ) -> Result<Option<()>> {
         let mut request = FlushRequest::new(range);
-        self.split::<F>(work, range, &Cut::All, &mut request)?;
+        self.split::<F>(work, range, &Cut::All, tables, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
         let broken = self.break_range(work, content, range, &mut request);
         self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);

@@ -74,13 +74,15 @@ struct Made<'w> {
 }
 
 impl NestedPageTable {
-    /// Makes both ends of a range boundaries of entries, where entries have to be cut. Nothing changes on error.
+    /// Makes both ends of a range boundaries of entries, where entries have to be cut; the stock has `besides`
+    /// tables that are for something else. Nothing changes on error.
     #[inline(never)]
     pub(super) fn split<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
         cut: &Cut,
+        besides: u64,
         request: &mut FlushRequest,
     ) -> Result<()> {
         work.broken.clear();
@@ -97,8 +99,7 @@ impl NestedPageTable {
         {
             tail.level = None;
         }
-        let spare = work.stock.count();
-        work.stock.fill(self, spare.wrapping_add(tables))?;
+        work.stock.fill(self, besides.wrapping_add(tables))?;
         let Work { cuts, stock, batch, broken, .. } = work;
         let mut made = Made { stock, pages: batch, count: 0, leaves: [0; 2] };
         let [head, tail] = cuts;

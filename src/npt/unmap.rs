@@ -78,7 +78,7 @@ impl NestedPageTable {
     #[inline(never)]
     pub(crate) fn unmap<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let mut request = FlushRequest::new(range);
-        self.split::<F>(work, range, &Cut::All, &mut request)?;
+        self.split::<F>(work, range, &Cut::All, 0, &mut request)?;
         let keeps = self.keeps_tables;
         let reports = self.host.wants_released();
         let how = How { trusts_counts: true, keeps, new_below: NONE_NEW, reports };
@@ -90,7 +90,7 @@ impl NestedPageTable {
     #[inline(never)]
     pub(crate) fn remove_all<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let is_empty = self.root_entries.load(Ordering::Relaxed) == 0
-            && self.table_count() == self.root_pages();
+            && self.linked_tables() == self.root_pages();
         if is_empty {
             self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
             return Ok(());
