@@ -125,12 +125,17 @@ static void a_replace_with_cuts_takes_all_its_tables_from_it(void **state)
 	FIXTURE(f);
 	const axas_gpa_t gpa = AT + 2 * MIB - PAGE;
 
-	/* one table for each end, and one where scattered pages come in the place of 2 MiB */
+	/* one table for each end, and one for each 2 MiB in whose place scattered pages come */
 	assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA, 8 * MIB, RW));
-	assert_ok(stock(f, 12));
-	f->host.fail_purpose = AXAS_FRAME_TABLE;
-	assert_ok(axas_map_linear(f->as, gpa, LINEAR_HPA + GIB, 4 * MIB, RX | AXAS_REPLACE));
-	assert_int_equal(stocked(f), 9);
+	for (uint32_t frames = 0; frames <= 4; frames++) {
+		f->host.fail_purpose = 0;
+		assert_ok(stock(f, frames));
+		f->host.fail_purpose = AXAS_FRAME_TABLE;
+		assert_status(frames < 4 ? AXAS_ERR_NO_MEMORY : AXAS_OK,
+			      axas_map_linear(f->as, gpa, LINEAR_HPA + GIB, 6 * MIB,
+					      RX | AXAS_REPLACE));
+		assert_int_equal(stocked(f), frames % 4);
+	}
 }
 
 static void faults_do_not_use_it(void **state)
