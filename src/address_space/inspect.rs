@@ -165,16 +165,22 @@ impl AddressSpace {
         if self.npt.range.contains(gpa) { Ok(gpa) } else { Err(Error::NotMapped) }
     }
 
-    /// The entry that covers an address of the space: without the lock where the host's tables allow it,
-    /// unless something changes too often or just there.
-    #[inline(never)]
+    /// The entry that covers an address of the space, without the lock where the host's tables allow it.
+    #[inline(always)]
     fn find<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
-        const ATTEMPTS: usize = 8;
-        if self.npt.reads_unlocked {
-            for _ in 0..ATTEMPTS {
-                if let Some(found) = self.npt.walk_unlocked(gpa) {
-                    return Ok(found);
-                }
+        match self.npt.walk_unlocked(gpa) {
+            (_, 0) => self.find_again(gpa),
+            (entry, level) => Ok(Found { entry, level: Level::new(level) }),
+        }
+    }
+
+    /// As [`AddressSpace::find`], with the lock if something changes too often or just there.
+    #[inline(never)]
+    fn find_again<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
+        let attempts = if self.npt.reads_unlocked { 7 } else { 0 };
+        for _ in 0..attempts {
+            if let (entry, level @ 1..) = self.npt.walk_unlocked(gpa) {
+                return Ok(Found { entry, level: Level::new(level) });
             }
         }
         let _guard = self.shared()?;

@@ -222,8 +222,7 @@ impl AddressSpace {
     #[inline(never)]
     fn unmap_page(&self, gpa: u64) -> Result<()> {
         let page = Gpa::new(gpa);
-        let is_plain = self.npt.is_plain && !self.npt.host.wants_released();
-        if is_plain && is_page_aligned(gpa) && self.npt.range.contains(page) {
+        if self.npt.has_short_unmaps && is_page_aligned(gpa) && self.npt.range.contains(page) {
             let guard = self.exclusive(true)?;
             let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
             drop(guard);

@@ -114,6 +114,8 @@ const PERMISSIONS: u16 = 7;
 const MEMORY_SHIFT: u32 = 3;
 /// The eight memory types.
 const MEMORY: u16 = 7;
+/// The attributes of a reservation, in its payload; permissions are the lowest bits.
+pub(super) const ATTRIBUTES: u16 = PERMISSIONS | MEMORY << MEMORY_SHIFT;
 const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
 /// In the payload of a moving leaf: its frame is the library's to free.
@@ -219,6 +221,18 @@ impl<F: Format> Entry<F> {
     pub fn with_occupancy(self, occupancy: u64) -> Self {
         let field = occupancy.wrapping_shl(F::OCCUPANCY_SHIFT);
         Self::from_word(self.word & !Self::OCCUPANCY | field)
+    }
+
+    /// The entry with an occupancy, an exact one, that is larger by one.
+    #[inline(always)]
+    pub fn with_one_more(self) -> Self {
+        Self::from_word(self.word.wrapping_add(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
+    }
+
+    /// The entry with an occupancy, an exact one, that is smaller by one.
+    #[inline(always)]
+    pub fn with_one_less(self) -> Self {
+        Self::from_word(self.word.wrapping_sub(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
     }
 
     /// The occupancy of a table in which so many neighbours are occupied and nothing else.
@@ -451,6 +465,12 @@ impl<F: Format> Entry<F> {
     /// The reservation of a reserved, pending or discarded entry.
     pub fn reservation(self) -> Reservation {
         Reservation::from_payload(F::payload(self.word))
+    }
+
+    /// The payload of a reservation.
+    #[inline(always)]
+    pub(super) fn payload(self) -> u16 {
+        F::payload(self.word)
     }
 
     /// The bits of the permissions of a reservation of write-back memory, if the entry is one.
