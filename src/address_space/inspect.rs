@@ -32,11 +32,11 @@ impl AddressSpace {
     }
 
     /// As [`AddressSpace::translate`], where that walk found nothing.
-    #[inline(never)]
+    #[inline(always)] // Into what stores the answer.
     pub(crate) fn translate_again(&self, gpa: u64) -> Result<(u64, u64)> {
         let gpa = self.inside(gpa)?;
         with_space_format!(self.npt.format, F => {
-            let Found { entry, level } = self.find::<F>(gpa)?;
+            let Found { entry, level } = self.find_again::<F>(gpa)?;
             if !entry.is_hardware_visible() {
                 return Err(Error::NotMapped);
             }

@@ -7,7 +7,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{ATTRIBUTES, Entry, Reservation, State, Way};
+use super::entry::{ATTRIBUTES, Entry, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
@@ -150,14 +150,10 @@ impl<'a> Fault<'a> {
             let Some(table) = Table::<F>::open(self.npt, page) else { return Verdict::Error };
             let index = self.gpa.index(self.level);
             let entry = table.load_acquire(index);
-            match entry.way(self.level.get()) {
-                Way::Down(below) => {
-                    page = below;
-                    self.level = self.level.down();
-                    continue;
-                }
-                Way::Corrupt => return Verdict::Error,
-                Way::Ends => {}
+            if self.level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                self.level = self.level.down();
+                continue;
             }
             if !entry.is_reserved() {
                 return self.judge(entry);

@@ -30,16 +30,13 @@ impl NestedPageTable {
         let mut level = self.levels;
         loop {
             let entry = Table::<F>::open(self, page)?.load_acquire(gpa.index(level));
-            match entry.way(level.get()) {
-                Way::Down(below) => {
-                    page = below;
-                    level = level.down();
-                }
-                Way::Ends if entry.state(level.get()) != State::Corrupt => {
-                    return Some((Found { entry, level }, page));
-                }
-                Way::Ends | Way::Corrupt => return None,
+            if level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                level = level.down();
+                continue;
             }
+            let is_end = !matches!(entry.state(level.get()), State::Corrupt | State::Table);
+            return is_end.then_some((Found { entry, level }, page));
         }
     }
 
