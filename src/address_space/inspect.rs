@@ -243,12 +243,12 @@ pub(crate) fn describe<F: Format>(
         }
         State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();
-            let options = match reservation.largest {
+            let options = match reservation.largest() {
                 1 => 0,
                 2 => AXAS_HUGE_FRAMES | AXAS_MAX_2M,
                 _ => AXAS_HUGE_FRAMES,
             };
-            mapping.flags = reservation.attributes.flags() | options;
+            mapping.flags = reservation.attributes().flags() | options;
             mapping.state = AXAS_STATE_RESERVED;
         }
         State::Trap => {

@@ -168,7 +168,7 @@ impl AddressSpace {
             let content = lazy.content::<F>();
             let populates = lazy.options.contains(MapOptions::POPULATE);
             let largest =
-                if populates { Level::new(lazy.reservation.largest) } else { self.npt.levels };
+                if populates { Level::new(lazy.reservation.largest()) } else { self.npt.levels };
             self.in_slices(
                 lazy.range,
                 slices,
@@ -479,7 +479,7 @@ impl AddressSpace {
         } else {
             1
         };
-        let reservation = Reservation { attributes: flags.attributes, largest };
+        let reservation = Reservation::new(flags.attributes, largest);
         Ok(Lazy { range: self.checked_range(gpa, size)?, reservation, options })
     }
 

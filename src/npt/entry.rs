@@ -101,21 +101,16 @@ pub enum Way {
     Corrupt,
 }
 
-/// A lazy reservation, in the ten low bits of a payload: what a fault will install.
+/// A lazy reservation, as the ten low bits of a payload: what a fault will install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
-    /// Attributes of the pages to come.
-    pub attributes: Attributes,
-    /// Largest level that a leaf may have.
-    pub largest: u32,
+    payload: u16,
 }
 
 const PERMISSIONS: u16 = 7;
 const MEMORY_SHIFT: u32 = 3;
 /// The eight memory types.
 const MEMORY: u16 = 7;
-/// The attributes of a reservation, in its payload; permissions are the lowest bits.
-pub(super) const ATTRIBUTES: u16 = PERMISSIONS | MEMORY << MEMORY_SHIFT;
 const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
 /// In the payload of a moving leaf: its frame is the library's to free.
@@ -124,19 +119,50 @@ const OWNED: u16 = 1 << 10;
 const PENDING: u16 = 1 << 15;
 
 impl Reservation {
-    pub(super) fn payload(self) -> u16 {
-        self.attributes.permissions.bits() as u16
-            | (self.attributes.memory as u16) << MEMORY_SHIFT
-            | (self.largest as u16) << LARGEST_SHIFT
+    /// Pages to come with attributes, of leaves up to level `largest`.
+    pub fn new(attributes: Attributes, largest: u32) -> Self {
+        let payload = attributes.permissions.bits() as u16
+            | (attributes.memory as u16) << MEMORY_SHIFT
+            | (largest as u16) << LARGEST_SHIFT;
+        Self { payload }
     }
 
-    pub(super) fn from_payload(payload: u16) -> Self {
-        let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
+    /// Attributes of the pages to come.
+    pub fn attributes(self) -> Attributes {
+        let permissions = Permissions::from_bits_truncate(self.permission_bits());
         // All eight values are memory types.
-        let memory =
-            MemoryType::from_value(payload >> MEMORY_SHIFT & MEMORY).unwrap_or(MemoryType::Device);
-        let largest = u32::from(payload >> LARGEST_SHIFT & 3).max(1);
-        Self { attributes: Attributes { permissions, memory }, largest }
+        let memory = MemoryType::from_value(self.payload >> MEMORY_SHIFT & MEMORY)
+            .unwrap_or(MemoryType::Device);
+        Attributes { permissions, memory }
+    }
+
+    /// The bits of their permissions.
+    #[inline(always)]
+    pub(super) fn permission_bits(self) -> u32 {
+        u32::from(self.payload & PERMISSIONS)
+    }
+
+    /// Whether the attributes are those of another one.
+    #[inline(always)]
+    pub(super) fn has_attributes_of(self, other: Self) -> bool {
+        (self.payload ^ other.payload) & (PERMISSIONS | MEMORY << MEMORY_SHIFT) == 0
+    }
+
+    /// Largest level that a leaf may have.
+    #[inline(always)]
+    pub fn largest(self) -> u32 {
+        u32::from((self.payload & LARGEST) >> LARGEST_SHIFT)
+    }
+
+    #[inline(always)]
+    pub(super) fn payload(self) -> u16 {
+        self.payload
+    }
+
+    #[inline(always)]
+    pub(super) fn from_payload(payload: u16) -> Self {
+        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST);
+        Self { payload: if known & LARGEST == 0 { known | 1 << LARGEST_SHIFT } else { known } }
     }
 }
 
@@ -281,7 +307,7 @@ impl<F: Format> Entry<F> {
     #[inline(never)]
     pub fn dead(self, features: Features) -> Self {
         let owned = if self.is_owned() { OWNED } else { 0 };
-        let reservation = Reservation { attributes: self.attributes(features), largest: 1 };
+        let reservation = Reservation::new(self.attributes(features), 1);
         let address = self.address().bits();
         Self::from_word(F::invalid(InvalidKind::MovingLeaf, reservation.payload() | owned, address))
     }
@@ -290,7 +316,7 @@ impl<F: Format> Entry<F> {
     /// place, whose largest page is the size of the leaf.
     #[inline(never)]
     pub fn discarded(self, features: Features, level: u32) -> Self {
-        let reservation = Reservation { attributes: self.attributes(features), largest: level };
+        let reservation = Reservation::new(self.attributes(features), level);
         let payload = reservation.payload() | OWNED;
         Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, self.address().bits()))
     }
@@ -459,18 +485,13 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) {
             return F::attributes(self.word, features);
         }
-        self.reservation().attributes
+        self.reservation().attributes()
     }
 
     /// The reservation of a reserved, pending or discarded entry.
+    #[inline(always)]
     pub fn reservation(self) -> Reservation {
         Reservation::from_payload(F::payload(self.word))
-    }
-
-    /// The payload of a reservation.
-    #[inline(always)]
-    pub(super) fn payload(self) -> u16 {
-        F::payload(self.word)
     }
 
     /// The bits of the permissions of a reservation of write-back memory, if the entry is one.

@@ -7,7 +7,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{ATTRIBUTES, Entry, Reservation, State};
+use super::entry::{Entry, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
@@ -70,7 +70,7 @@ impl Prepared {
 
     /// A frame with the attributes of its page.
     pub(super) fn new(frame: Frame, attributes: Attributes) -> Self {
-        let payload = Reservation { attributes, largest: frame.level().get() }.payload();
+        let payload = Reservation::new(attributes, frame.level().get()).payload();
         Self(frame.address().bits() | u64::from(payload))
     }
 
@@ -85,12 +85,12 @@ impl Prepared {
     /// The frame, if there is one.
     fn frame(self) -> Option<Frame> {
         let address = Hpa::new(self.0 & !(PAGE_SIZE - 1));
-        self.is_some().then(|| Frame::new(address, Level::new(self.reservation().largest)))
+        self.is_some().then(|| Frame::new(address, Level::new(self.reservation().largest())))
     }
 
     /// Whether a frame was filled for a page of such a reservation, if one was filled at all.
-    fn fits<F: Format>(self, entry: Entry<F>) -> bool {
-        !self.is_some() || (self.0 ^ u64::from(entry.payload())) & u64::from(ATTRIBUTES) == 0
+    fn fits(self, reservation: Reservation) -> bool {
+        !self.is_some() || self.reservation().has_attributes_of(reservation)
     }
 }
 
@@ -158,11 +158,12 @@ impl<'a> Fault<'a> {
             if !entry.is_reserved() {
                 return self.judge(entry);
             }
-            if self.access.bits() & !u32::from(entry.payload()) != 0 {
+            let reservation = entry.reservation();
+            if self.access.bits() & !reservation.permission_bits() != 0 {
                 return Verdict::Denied;
             }
             // The frame was filled for what is not there any more.
-            if !self.prepared.fits(entry) {
+            if !self.prepared.fits(reservation) {
                 return Verdict::Spurious;
             }
             match self.install(&table, index, entry) {
@@ -209,7 +210,7 @@ impl<'a> Fault<'a> {
         let reservation = entry.reservation();
         let frame = self.frame_for::<F>(reservation)?;
         self.spare = Some(frame);
-        let (attributes, level) = (reservation.attributes, frame.level());
+        let (attributes, level) = (reservation.attributes(), frame.level());
         let template =
             Entry::leaf_template(attributes, self.npt.features, level.get(), true).ok()?;
         let mut chain = Chain { top: template.at(frame.address()), level };
@@ -300,7 +301,7 @@ impl<'a> Fault<'a> {
                 return None;
             }
         }
-        let attributes = reservation.attributes;
+        let attributes = reservation.attributes();
         if largest == Level::LARGE
             && let Some(frame) = self.guest_frame::<F>(largest, attributes)
         {

@@ -61,11 +61,11 @@ impl Fault<'_> {
             return Err(Verdict::Spurious);
         }
         let reservation = found.entry.reservation();
-        if !reservation.attributes.permissions.contains(filling.needs) {
+        if !reservation.attributes().permissions.contains(filling.needs) {
             return Err(Verdict::Denied);
         }
         let most = self.npt.largest_frame(reservation, found.level.min(Level::LARGE));
-        let filled = self.fill_frame::<F>(reservation.attributes, most, filling, done);
+        let filled = self.fill_frame::<F>(reservation.attributes(), most, filling, done);
         filled.ok_or_else(|| match self.npt.walk::<F>(gpa) {
             Some(now) if (now.entry, now.level) == (found.entry, found.level) => Verdict::NoMemory,
             // Another call may have brought what is missing here.

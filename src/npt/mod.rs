@@ -180,11 +180,11 @@ impl NestedPageTable {
     /// The largest level of leaf for a reservation, within a limit.
     #[inline(always)]
     fn largest_frame(&self, reservation: Reservation, most: Level) -> Level {
-        let is_executable = reservation.attributes.permissions.contains(Permissions::EXECUTE);
+        let is_executable = reservation.permission_bits() & Permissions::EXECUTE.bits() != 0;
         if self.small_exec && is_executable {
             Level::PAGE
         } else {
-            most.min(Level::new(reservation.largest))
+            most.min(Level::new(reservation.largest()))
         }
     }
 
