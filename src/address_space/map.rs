@@ -168,7 +168,7 @@ impl AddressSpace {
             let content = lazy.content::<F>();
             let populates = lazy.options.contains(MapOptions::POPULATE);
             let largest =
-                if populates { Level::new(lazy.reservation.largest) } else { self.npt.levels };
+                if populates { Level::new(lazy.reservation.largest()) } else { self.npt.levels };
             self.in_slices(
                 lazy.range,
                 slices,
@@ -222,9 +222,8 @@ impl AddressSpace {
     #[inline(never)]
     fn unmap_page(&self, gpa: u64) -> Result<()> {
         let page = Gpa::new(gpa);
-        let is_plain = self.npt.is_plain && !self.npt.host.wants_released();
-        if is_plain && is_page_aligned(gpa) && self.npt.range.contains(page) {
-            let guard = self.exclusive_at_once(true)?;
+        if self.npt.has_short_unmaps && is_page_aligned(gpa) && self.npt.range.contains(page) {
+            let guard = self.exclusive(true)?;
             let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
             drop(guard);
             if let Ok(Some(())) = done {
@@ -400,21 +399,22 @@ impl AddressSpace {
         hpa: u64,
         flags: axas_flags_t,
     ) -> Option<Result<()>> {
-        let permissions = Permissions::from_bits(flags & !AXAS_REPLACE)?;
-        let is_plain = self.npt.is_plain && !permissions.is_empty() && is_page_aligned(gpa | hpa);
-        let (gpa, hpa) = (Gpa::new(gpa), Hpa::new(hpa));
-        if !is_plain || !self.npt.range.contains(gpa) || !self.npt.host.is_page(hpa) {
+        let leaf = self.npt.write_back_page::<F>(flags & !AXAS_REPLACE)?;
+        let page = Gpa::new(gpa);
+        let are_pages = is_page_aligned(gpa) && self.npt.host.is_page(hpa);
+        if !are_pages || !self.npt.range.contains(page) {
             return None;
         }
-        let leaf = self.npt.write_back_page::<F>(permissions, false)?.at(hpa);
-        let _guard = match self.exclusive_at_once(true) {
+        let leaf = leaf.at(Hpa::new(hpa));
+        let _guard = match self.exclusive(true) {
             Ok(guard) => guard,
             Err(error) => return Some(Err(error)),
         };
+        let way = self.npt.page_way::<F>(page)?;
         if flags & AXAS_REPLACE == 0 {
-            self.npt.map_page(gpa, leaf)
+            self.npt.map_page(way, page, leaf)
         } else {
-            self.npt.replace_page(gpa, leaf)
+            self.npt.replace_page(way.page, page, leaf)
         }
     }
 
@@ -479,7 +479,7 @@ impl AddressSpace {
         } else {
             1
         };
-        let reservation = Reservation { attributes: flags.attributes, largest };
+        let reservation = Reservation::new(flags.attributes, largest);
         Ok(Lazy { range: self.checked_range(gpa, size)?, reservation, options })
     }
 

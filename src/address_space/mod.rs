@@ -24,7 +24,7 @@ use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Host;
 use crate::npt::arch::with_space_format;
-use crate::npt::lock::{ExclusiveGuard, LEAST_SHARDS, Lock, Shard, SharedGuard};
+use crate::npt::lock::{Attempt, ExclusiveGuard, LEAST_SHARDS, Shard, SharedGuard};
 use crate::npt::work::Work;
 use crate::npt::{NestedPageTable, registers};
 
@@ -33,7 +33,6 @@ use crate::npt::{NestedPageTable, registers};
 #[repr(C, align(128))]
 pub struct AddressSpace {
     npt: NestedPageTable,
-    lock: Lock,
     /// `AXAS_CALLER_LOCKED` and the values that follow it.
     options: u32,
     /// The frame that the handle lives in if it is one of the host's, else [`NO_FRAME`].
@@ -118,23 +117,39 @@ impl AddressSpace {
     }
 
     /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
-    #[inline(never)]
-    fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        self.exclusive_at_once(may_be)
-    }
-
-    /// As [`AddressSpace::exclusive`], without a call: for one page.
     #[inline(always)]
-    fn exclusive_at_once(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        let host = &self.npt.host;
-        let guard = self.lock.exclusive(may_be && self.no_wait(), || host.relax())?;
-        Ok(Held { _guard: guard, host })
+    fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+        if !self.enter_alone(may_be) {
+            return Err(Error::Again);
+        }
+        Ok(Held { _guard: self.npt.lock.entered(), host: &self.npt.host })
     }
 
+    #[inline(never)]
+    fn enter_alone(&self, may_be: bool) -> bool {
+        match self.npt.lock.try_exclusive() {
+            Attempt::Alone => true,
+            tried => self.enter_later(may_be, tried),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_later(&self, may_be: bool, tried: Attempt) -> bool {
+        let no_wait = may_be && self.no_wait();
+        self.npt.lock.exclusive(tried, no_wait, || self.npt.host.relax())
+    }
+
+    /// Holds the lock beside other readers; with AXAS_NO_WAIT that may be refused.
+    #[inline(always)]
     fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {
-        let host = &self.npt.host;
-        let guard = self.lock.shared(self.no_wait(), || host.relax())?;
-        Ok(Held { _guard: guard, host })
+        let guard = self.enter_beside().ok_or(Error::Again)?;
+        Ok(Held { _guard: guard, host: &self.npt.host })
+    }
+
+    #[inline(never)]
+    fn enter_beside(&self) -> Option<SharedGuard<'_>> {
+        self.npt.lock.shared(self.no_wait(), || self.npt.host.relax())
     }
 }
 
