@@ -20,7 +20,7 @@ pub use memory::Access;
 use crate::abi::{
     AXAS_HPA_INVALID, AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t,
 };
-use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
+use crate::addr::{Bits, GuestPhysAddr, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Host;
 use crate::npt::arch::with_space_format;
@@ -89,7 +89,7 @@ impl AddressSpace {
     /// Changes the VMID; flushes nothing.
     pub fn set_vmid(&self, vmid: u32) -> Result<()> {
         with_space_format!(self.npt.format, F => create::check_vmid::<F>(vmid, self.npt.features))?;
-        let _guard = self.exclusive(true)?;
+        let _alone = self.alone().ok_or(Error::Again)?;
         self.npt.vmid.store(vmid, Ordering::Relaxed);
         Ok(())
     }
@@ -98,13 +98,14 @@ impl AddressSpace {
         range.start >= self.npt.range.start && range.end <= self.npt.range.end
     }
 
-    /// A range of the space, in the order of checks that the interface promises.
+    /// A range of the space: aligned, not empty.
     #[inline(always)]
     fn checked_range(&self, gpa: u64, size: u64) -> Result<GuestRange> {
         if !self.has_range(gpa, size) {
             return Err(Error::InvalidInput);
         }
-        guest_range(gpa, size)
+        let start = GuestPhysAddr::new(gpa);
+        Ok(GuestRange { start, end: start.plus(size) })
     }
 
     #[inline(never)]
@@ -117,17 +118,27 @@ impl AddressSpace {
         self.options & AXAS_NO_WAIT != 0
     }
 
-    /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
+    /// Holds the lock alone; none where the host does not want to wait.
     #[inline(never)]
-    fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        self.exclusive_at_once(may_be)
+    fn alone(&self) -> Option<Alone<'_>> {
+        core::mem::forget(self.exclusive_at_once().ok()?);
+        Some(Alone { space: self })
     }
 
-    /// As [`AddressSpace::exclusive`], without a call: for one page.
+    /// What remains to be done when the lock was held alone.
+    #[inline(never)]
+    fn leave_alone(&self) {
+        // SAFETY: the lock is still held, by a guard that ends here and lends its work no more.
+        unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
+        self.lock.leave_exclusive();
+        self.npt.host.report();
+    }
+
+    /// Holds the lock alone, without a call and by a guard that is short to leave: for one page.
     #[inline(always)]
-    fn exclusive_at_once(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+    fn exclusive_at_once(&self) -> Result<Held<'_, ExclusiveGuard<'_>>> {
         let host = &self.npt.host;
-        let guard = self.lock.exclusive(may_be && self.no_wait(), || host.relax())?;
+        let guard = self.lock.exclusive(self.no_wait(), || host.relax())?;
         Ok(Held { _guard: guard, host })
     }
 
@@ -135,6 +146,34 @@ impl AddressSpace {
         let host = &self.npt.host;
         let guard = self.lock.shared(self.no_wait(), || host.relax())?;
         Ok(Held { _guard: guard, host })
+    }
+}
+
+/// The lock, held alone, and the memory that comes with it. At the end tables that were taken for nothing go back,
+/// and what the host's callbacks did wrong is told.
+struct Alone<'a> {
+    space: &'a AddressSpace,
+}
+
+impl<'a> Alone<'a> {
+    /// The tables of the space.
+    #[inline(always)]
+    fn npt(&self) -> &'a NestedPageTable {
+        &self.space.npt
+    }
+
+    /// What the holder of the lock works with.
+    #[inline(always)]
+    fn work(&mut self) -> &mut Work {
+        // SAFETY: the lock is held exclusively, and this borrows the proof of it.
+        unsafe { &mut *self.space.work.get() }
+    }
+}
+
+impl Drop for Alone<'_> {
+    #[inline(always)] // By reference the guard would be in memory.
+    fn drop(&mut self) {
+        self.space.leave_alone();
     }
 }
 

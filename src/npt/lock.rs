@@ -208,12 +208,12 @@ impl Lock {
     #[inline(always)]
     pub(crate) fn exclusive(&self, no_wait: bool, relax: impl Fn()) -> Result<ExclusiveGuard<'_>> {
         if self.caller_locked {
-            return Ok(ExclusiveGuard { lock: None });
+            return Ok(ExclusiveGuard { lock: self });
         }
         if !self.announce() {
             self.announce_later(no_wait, &relax)?;
         }
-        let guard = ExclusiveGuard { lock: Some(self) };
+        let guard = ExclusiveGuard { lock: self };
         full_barrier(Defect::WriterBarrier);
         if planted(Defect::ReadersNotAwaited) {
             return Ok(guard);
@@ -227,6 +227,12 @@ impl Lock {
             awaited?;
         }
         Ok(guard)
+    }
+
+    /// Leaves, for a guard that was forgotten. Where the host holds a lock of its own there is no writer in any case.
+    #[inline(always)]
+    pub(crate) fn leave_exclusive(&self) {
+        self.writer.store(0, unless(Defect::WriterLeave, Ordering::Release));
     }
 
     /// Announces a writer, unless there is one.
@@ -353,14 +359,12 @@ impl Drop for SharedGuard<'_> {
 
 /// Proof that the lock is held exclusively; releases it when dropped.
 pub(crate) struct ExclusiveGuard<'a> {
-    /// None if the host holds a lock of its own.
-    lock: Option<&'a Lock>,
+    lock: &'a Lock,
 }
 
 impl Drop for ExclusiveGuard<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(lock) = self.lock {
-            lock.writer.store(0, unless(Defect::WriterLeave, Ordering::Release));
-        }
+        self.lock.leave_exclusive();
     }
 }
