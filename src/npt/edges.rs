@@ -27,6 +27,8 @@ pub(super) struct Edges {
     /// The lowest level of each arm.
     left_low: Level,
     right_low: Level,
+    /// The lowest level of the left arm in the first part of a range that is filled.
+    pub(super) first_low: Level,
     left: PerLevel<Hpa>,
     right: PerLevel<Hpa>,
 }

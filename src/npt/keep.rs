@@ -11,7 +11,7 @@ use super::units::{GpaRange, Hpa, Level, Span};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
-use crate::hal::{FlushRequest, publish_tables};
+use crate::hal::FlushRequest;
 
 impl NestedPageTable {
     /// Gives back the tables that are kept for a part of a range.
@@ -72,10 +72,9 @@ impl NestedPageTable {
         let mut request = FlushRequest::new(range);
         let detached = self.detach_kept::<F>(work, range, over, &mut request);
         let is_needed = request.is_needed();
-        self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
         if is_needed {
-            publish_tables();
-            self.end_generation();
+            self.begin_reaping();
             work.releases.begin(false, None);
             self.reap::<F>(work, range, Remains::Nothing, true)?;
         }

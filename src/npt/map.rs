@@ -4,7 +4,7 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::content::{Content, Pieces};
-use super::edges::Edges;
+use super::edges::{Arm, Edges};
 use super::entry::{Entry, Way};
 use super::stock::Stock;
 use super::table::Broken;
@@ -31,7 +31,7 @@ impl NestedPageTable {
         range: GpaRange,
     ) -> Result<()> {
         self.prepare_map(work, content, range)?;
-        if self.fill_range(work, content, range).is_none() {
+        if self.fill_range(work, content, range, false).is_none() {
             self.undo_map::<F>(work, range);
             return Err(Error::BadState);
         }
@@ -121,21 +121,26 @@ impl NestedPageTable {
         }
     }
 
-    /// Fills a range in which no entry is occupied.
+    /// Fills a range in which no entry is occupied. Where one page of the root covers it, it may be counted later.
     #[inline(never)]
     pub(super) fn fill_range<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
+        is_counted_later: bool,
     ) -> Option<()> {
-        let Work { edges, path, stock, .. } = work;
+        let Work { edges, path, stock, is_counted, .. } = work;
         let mut pieces = content.pieces();
         let mut at = range.start;
+        *is_counted = false;
         while at < range.end {
             // The survey has found them already where one page of the root covers the range.
             if edges.range != range {
                 self.find_edges::<F>(edges, &Broken::NONE, range.from(at))?;
+            }
+            if at == range.start {
+                edges.first_low = edges.lowest(Arm::Left);
             }
             at = edges.range.end;
             let mut place = Some(edges.first());
@@ -144,16 +149,34 @@ impl NestedPageTable {
                 if !part.is_empty() {
                     path.set(level, edges.page(arm, level));
                     self.put(path, stock, content, &mut pieces, level, part)?;
-                    let span = part.span(level);
-                    let (pages, gpa) = (edges.pages(arm), edges.address(arm));
-                    self.occupy::<F>(pages, gpa, level, span, span.count() as u64)?;
                 }
                 place = edges.after((arm, level));
+            }
+            if !is_counted_later || edges.range != range {
+                *is_counted = true;
+                self.count_edges::<F>(edges)?;
             }
         }
         publish_tables();
         if content.has_frames() {
             self.announce::<F>(range);
+        }
+        Some(())
+    }
+
+    /// Counts what was put into a range where the edge tables are pointed to, from the fork down: what is beside
+    /// the entries of a table is occupied and counted, or was before.
+    #[inline(never)]
+    pub(super) fn count_edges<F: Format>(&self, edges: &Edges) -> Option<()> {
+        for (arm, highest) in [(Arm::Left, edges.fork), (Arm::Right, edges.fork.down())] {
+            let (pages, gpa) = (edges.pages(arm), edges.address(arm));
+            let mut level = highest;
+            while level >= edges.lowest(arm) {
+                if let Some(span) = edges.span(arm, level) {
+                    self.occupy::<F>(pages, gpa, level, span, span.count() as u64)?;
+                }
+                level = level.down();
+            }
         }
         Some(())
     }

@@ -41,7 +41,9 @@ pub(super) struct Releases {
     /// A leaf without its address that was reported last, and its flags.
     attributes: u64,
     flags: axas_flags_t,
-    are_wanted: bool,
+    pub(super) are_wanted: bool,
+    /// Entries are dead that name something.
+    pub(super) has_dead: bool,
     /// The run in hand; of size 0: there is none.
     run: ReleasedRun,
 }
@@ -62,12 +64,13 @@ impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
         let run = ReleasedRun { gpa: 0, hpa: 0, size: 0, flags: 0, level: 0 };
-        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted: false, run }
+        let (are_wanted, has_dead) = (false, false);
+        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted, has_dead, run }
     }
 
     /// Begins anew.
     pub(super) fn begin(&mut self, are_wanted: bool, kept_distance: Option<u64>) {
-        self.are_wanted = are_wanted;
+        (self.are_wanted, self.has_dead) = (are_wanted, false);
         self.kept_distance = kept_distance.unwrap_or(NO_DISTANCE);
         self.run.size = 0;
     }

@@ -57,10 +57,9 @@ impl NestedPageTable {
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
         let broken = self.break_range(work, content, range, &mut request);
-        self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
         let mended = self.mend::<F>(&mut work.broken);
-        publish_tables();
-        self.end_generation();
+        self.begin_reaping();
         Ok(broken.and(mended))
     }
 
@@ -70,7 +69,7 @@ impl NestedPageTable {
     fn give_up_replacement<F: Format>(&self, work: &mut Work, range: GpaRange) {
         // Where a table cannot be read, what hangs on it stays.
         let _ = self.reap::<F>(work, range, Remains::Nothing, false);
-        self.undo_map::<F>(work, range);
+        self.empty_range::<F>(work, range);
     }
 
     /// That no frame of the library in the range is one of those which are to replace it, and how many tables

@@ -340,26 +340,6 @@ impl NestedPageTable {
         Some(neighbours(&Table::<F>::reach(self, page)?, level, span))
     }
 
-    /// Whether so many entries of a span are occupied, or more.
-    #[inline(never)]
-    pub(super) fn has_occupied<F: Format>(
-        &self,
-        page: Hpa,
-        level: Level,
-        span: Span,
-        least: u64,
-    ) -> Option<bool> {
-        let table = Table::<F>::reach(self, page)?;
-        let mut rest = Some(span);
-        for _ in 0..least {
-            let Some(index) = rest.and_then(|span| table.first_occupied(span, level)) else {
-                return Some(false);
-            };
-            rest = span.behind(index);
-        }
-        Some(true)
-    }
-
     /// How many entries of a span are occupied, without those that are dead.
     #[inline(never)]
     pub(super) fn count_occupied<F: Format>(

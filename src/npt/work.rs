@@ -28,6 +28,8 @@ pub(crate) struct Work {
     pub(super) batch: Batch,
     /// What is left of a run of the sweep.
     pub(super) rest: Option<Span>,
+    /// What a map puts into its range is counted where the tables are pointed to, or some of it.
+    pub(super) is_counted: bool,
 }
 
 impl Work {
