@@ -183,8 +183,10 @@ pub enum Cause {
     TableMissing,
     /// The table was reached before, from another entry or from one of its own.
     TableTwice,
-    /// Nothing stands in the table, which is not the root.
+    /// The table is empty; it is not the root, and not marked as kept.
     TableEmpty,
+    /// The entry that points to the table has another number of its occupied entries than there are.
+    TableCount,
     /// The guest can reach the table.
     TableExposed,
     /// Hardware makes nothing of the entry, or the library has no state for it.
@@ -203,10 +205,11 @@ pub enum Cause {
 
 impl Cause {
     /// All causes, in the order of their declaration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TableMissing,
         Self::TableTwice,
         Self::TableEmpty,
+        Self::TableCount,
         Self::TableExposed,
         Self::EntryCorrupt,
         Self::EntryForeign,
@@ -330,6 +333,34 @@ struct Reader<'a, F> {
     format: PhantomData<F>,
 }
 
+/// What an entry says of how many entries of its table are occupied.
+#[derive(Clone, Copy)]
+struct Occupancy(u64);
+
+impl Occupancy {
+    /// Holds it against a table of a level; what is wrong.
+    fn against<F: Format>(self, page: &Page, level: u32) -> core::result::Result<(), Cause> {
+        let (mut count, mut runs, mut is_in_run) = (0_u64, 0_u64, false);
+        for word in page {
+            let entry = Entry::<F>::from_word(*word);
+            let is_occupied = !entry.is_empty() && !entry.is_kept_table(level);
+            count = count.wrapping_add(u64::from(is_occupied));
+            runs = runs.wrapping_add(u64::from(is_occupied && !is_in_run));
+            is_in_run = is_occupied;
+        }
+        if count == 0 {
+            let is_kept = self.0 == Entry::<F>::KEPT;
+            return if is_kept { Ok(()) } else { Err(Cause::TableEmpty) };
+        }
+        let holds = if self.0 == Entry::<F>::RUN {
+            runs == 1
+        } else {
+            self.0 == Entry::<F>::UNKNOWN || self.0 == count
+        };
+        if holds { Ok(()) } else { Err(Cause::TableCount) }
+    }
+}
+
 impl<'a, F: Format> Reader<'a, F> {
     fn new(
         tables: &'a Tables,
@@ -370,7 +401,7 @@ impl<'a, F: Format> Reader<'a, F> {
         for page in 0..1_u64.wrapping_shl(root_order) {
             let address = self.tables.root.wrapping_add(page.wrapping_mul(PAGE_SIZE));
             let gpa = page.wrapping_mul(Level::new(levels).table_size());
-            let mut path = Vec::from_iter(self.enter(address, levels, gpa));
+            let mut path = Vec::from_iter(self.enter(address, levels, gpa, None));
             while let Some(position) = path.last_mut() {
                 match position.next() {
                     Some(place) => path.extend(self.take(&place)),
@@ -381,8 +412,14 @@ impl<'a, F: Format> Reader<'a, F> {
         self.keep_run();
     }
 
-    /// Begins a table that was not begun before, if it is there.
-    fn enter(&mut self, address: u64, level: u32, gpa: u64) -> Option<Position> {
+    /// Begins a table that was not begun before, if it is there. Of a root nothing is said.
+    fn enter(
+        &mut self,
+        address: u64,
+        level: u32,
+        gpa: u64,
+        said: Option<Occupancy>,
+    ) -> Option<Position> {
         let mut note = |cause| {
             let size = Level::new(level).table_size();
             let damage = Damage { cause, gpa, size, level, address, word: 0 };
@@ -396,9 +433,8 @@ impl<'a, F: Format> Reader<'a, F> {
             note(Cause::TableMissing);
             return None;
         };
-        let is_empty = page.iter().all(|word| Entry::<F>::from_word(*word).is_empty());
-        if is_empty && level < self.tables.shape.levels {
-            note(Cause::TableEmpty);
+        if let Some(Err(cause)) = said.map(|said| said.against::<F>(&page, level)) {
+            note(cause);
         }
         self.entered.insert(address);
         Some(Position { address, level, gpa, page, next: 0 })
@@ -410,11 +446,16 @@ impl<'a, F: Format> Reader<'a, F> {
         let state = entry.state(level);
         if state == State::Table {
             let table = entry.address().bits();
-            self.expect(place, Cause::EntryForeign, entry == Entry::table(entry.address()));
+            let said = Occupancy(entry.occupancy());
+            let written = Entry::table(entry.address()).with_occupancy(said.0);
+            self.expect(place, Cause::EntryForeign, entry == written);
             let is_usable = self.is_usable(table, PAGE_SIZE);
             self.expect(place, Cause::AddressUnusable, is_usable);
-            let below =
-                if is_usable { self.enter(table, level.wrapping_sub(1), gpa) } else { None };
+            let below = if is_usable {
+                self.enter(table, level.wrapping_sub(1), gpa, Some(said))
+            } else {
+                None
+            };
             if below.is_none() {
                 self.add(place, nothing());
             }

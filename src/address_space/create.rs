@@ -40,6 +40,8 @@ struct Plan {
     builtin_flush: bool,
     /// A page of write-back memory, without address and permissions.
     write_back: u64,
+    /// The permissions that a page can have: a bit for each value but none.
+    permissions: u8,
 }
 
 /// Whether the format can have a VMID.
@@ -187,8 +189,8 @@ impl AddressSpace {
         // lock writes all of itself; 4. nobody uses the host any more.
         unsafe {
             space.write_bytes(0, 1);
-            (&raw mut (*space).lock).write(Lock::over(lines, room, has(AXAS_CALLER_LOCKED)));
             let npt = &raw mut (*space).npt;
+            (&raw mut (*npt).lock).write(Lock::over(lines, room, has(AXAS_CALLER_LOCKED)));
             (*npt).offset = direct.map_or(0, DirectMap::offset);
             (*npt).range = plan.range;
             (&raw mut (*npt).generation).write(crate::sync::AtomicU64::new(0));
@@ -197,7 +199,10 @@ impl AddressSpace {
             (*npt).levels = Level::new(plan.shape.levels);
             (*npt).is_direct = is_direct;
             (*npt).reads_unlocked = is_direct && host.tables_stay_readable();
-            (*npt).is_plain = !host.has_windows() && !noncoherent_walk;
+            (*npt).is_plain = is_direct && !noncoherent_walk;
+            if is_direct && !noncoherent_walk {
+                (*npt).plain_permissions = plan.permissions;
+            }
             (*npt).noncoherent_walk = noncoherent_walk;
             (*npt).small_exec = has(AXAS_SMALL_EXEC);
             (*npt).zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
@@ -324,7 +329,17 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
     let builtin_flush = F::BUILTIN_FLUSH;
     let attributes = Attributes { permissions: Permissions::READ, memory: MemoryType::WriteBack };
     let write_back = F::leaf(attributes, features, 1)? & !F::PERMISSIONS;
-    Ok(Plan { format: F::ID, range, shape, features, quota, builtin_flush, write_back })
+    let permissions = F::possible_permissions(features) & !1;
+    Ok(Plan {
+        format: F::ID,
+        range,
+        shape,
+        features,
+        quota,
+        builtin_flush,
+        write_back,
+        permissions,
+    })
 }
 
 /// What to load into the hardware for a space that does not exist yet: its root is at 0.

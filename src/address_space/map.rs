@@ -371,7 +371,7 @@ impl AddressSpace {
         let page = Gpa::new(gpa);
         let is_plain = self.npt.is_plain && !self.npt.host.wants_released();
         if is_plain && is_page_aligned(gpa) && self.npt.range.contains(page) {
-            let guard = self.exclusive_at_once()?;
+            let guard = self.exclusive()?;
             let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
             drop(guard);
             if let Ok(Some(())) = done {
@@ -515,21 +515,22 @@ impl AddressSpace {
         hpa: u64,
         flags: axas_flags_t,
     ) -> Option<Result<()>> {
-        let permissions = Permissions::from_bits(flags & !AXAS_REPLACE)?;
-        let is_plain = self.npt.is_plain && !permissions.is_empty() && is_page_aligned(gpa | hpa);
-        let (gpa, hpa) = (Gpa::new(gpa), Hpa::new(hpa));
-        if !is_plain || !self.npt.range.contains(gpa) || !self.npt.host.is_page(hpa) {
+        let leaf = self.npt.write_back_page::<F>(flags & !AXAS_REPLACE)?;
+        let page = Gpa::new(gpa);
+        let are_pages = is_page_aligned(gpa) && self.npt.host.is_page(hpa);
+        if !are_pages || !self.npt.range.contains(page) {
             return None;
         }
-        let leaf = self.npt.write_back_page::<F>(permissions, false)?.at(hpa);
-        let _guard = match self.exclusive_at_once() {
+        let leaf = leaf.at(Hpa::new(hpa));
+        let _guard = match self.exclusive() {
             Ok(guard) => guard,
             Err(error) => return Some(Err(error)),
         };
+        let way = self.npt.page_way::<F>(page)?;
         if flags & AXAS_REPLACE == 0 {
-            self.npt.map_page(gpa, leaf)
+            self.npt.map_page(way, page, leaf)
         } else {
-            self.npt.replace_page(gpa, leaf)
+            self.npt.replace_page(way.page, page, leaf)
         }
     }
 

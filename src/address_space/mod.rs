@@ -24,7 +24,7 @@ use crate::addr::{Bits, GuestPhysAddr, GuestRange, HostPhysAddr, guest_range, is
 use crate::error::{Error, Result};
 use crate::hal::Host;
 use crate::npt::arch::with_space_format;
-use crate::npt::lock::{ExclusiveGuard, LEAST_SHARDS, Lock, Shard, SharedGuard};
+use crate::npt::lock::{Attempt, ExclusiveGuard, LEAST_SHARDS, Shard, SharedGuard};
 use crate::npt::work::Work;
 use crate::npt::{NestedPageTable, registers};
 
@@ -33,7 +33,6 @@ use crate::npt::{NestedPageTable, registers};
 #[repr(C, align(128))]
 pub struct AddressSpace {
     npt: NestedPageTable,
-    lock: Lock,
     /// `AXAS_CALLER_LOCKED` and the values that follow it.
     options: u32,
     /// The frame that the handle lives in if it is one of the host's, else [`NO_FRAME`].
@@ -89,7 +88,7 @@ impl AddressSpace {
     /// Changes the VMID; flushes nothing.
     pub fn set_vmid(&self, vmid: u32) -> Result<()> {
         with_space_format!(self.npt.format, F => create::check_vmid::<F>(vmid, self.npt.features))?;
-        let _alone = self.alone().ok_or(Error::Again)?;
+        let _guard = self.exclusive()?;
         self.npt.vmid.store(vmid, Ordering::Relaxed);
         Ok(())
     }
@@ -119,33 +118,56 @@ impl AddressSpace {
     }
 
     /// Holds the lock alone; none where the host does not want to wait.
-    #[inline(never)]
+    #[inline(always)]
     fn alone(&self) -> Option<Alone<'_>> {
-        core::mem::forget(self.exclusive_at_once().ok()?);
+        self.enter_alone().then_some(())?;
         Some(Alone { space: self })
     }
 
     /// What remains to be done when the lock was held alone.
     #[inline(never)]
     fn leave_alone(&self) {
+        let guard = self.npt.lock.entered();
         // SAFETY: the lock is still held, by a guard that ends here and lends its work no more.
         unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
-        self.lock.leave_exclusive();
+        drop(guard);
         self.npt.host.report();
     }
 
-    /// Holds the lock alone, without a call and by a guard that is short to leave: for one page.
+    /// As [`AddressSpace::alone`], for what needs no work memory.
     #[inline(always)]
-    fn exclusive_at_once(&self) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        let host = &self.npt.host;
-        let guard = self.lock.exclusive(self.no_wait(), || host.relax())?;
-        Ok(Held { _guard: guard, host })
+    fn exclusive(&self) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+        if !self.enter_alone() {
+            return Err(Error::Again);
+        }
+        Ok(Held { _guard: self.npt.lock.entered(), host: &self.npt.host })
     }
 
+    /// Enters alone; with AXAS_NO_WAIT that may be refused.
+    #[inline(never)]
+    fn enter_alone(&self) -> bool {
+        match self.npt.lock.try_exclusive() {
+            Attempt::Alone => true,
+            tried => self.enter_later(tried),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_later(&self, tried: Attempt) -> bool {
+        self.npt.lock.exclusive(tried, self.no_wait(), || self.npt.host.relax())
+    }
+
+    /// Holds the lock beside other readers; with AXAS_NO_WAIT that may be refused.
+    #[inline(always)]
     fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {
-        let host = &self.npt.host;
-        let guard = self.lock.shared(self.no_wait(), || host.relax())?;
-        Ok(Held { _guard: guard, host })
+        let guard = self.enter_beside().ok_or(Error::Again)?;
+        Ok(Held { _guard: guard, host: &self.npt.host })
+    }
+
+    #[inline(never)]
+    fn enter_beside(&self) -> Option<SharedGuard<'_>> {
+        self.npt.lock.shared(self.no_wait(), || self.npt.host.relax())
     }
 }
 

@@ -115,6 +115,7 @@ const MEMORY_SHIFT: u32 = 3;
 /// The eight memory types.
 const MEMORY: u16 = 7;
 const LARGEST_SHIFT: u32 = 7;
+const LARGEST: u16 = 3 << LARGEST_SHIFT;
 /// In the payload of a moving leaf: its frame is the library's to free.
 const OWNED: u16 = 1 << 10;
 /// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
@@ -366,10 +367,16 @@ impl<F: Format> Entry<F> {
             && F::is_leaf(self.word, 1) == Some(true)
     }
 
-    /// Whether the entry, which is one of level 1, maps a frame.
+    /// Whether the entry, which stands in a table of `level`, maps a frame.
     #[inline(always)]
-    pub fn is_page(self) -> bool {
-        F::is_valid(self.word) && F::is_leaf(self.word, 1) == Some(true)
+    pub fn is_leaf(self, level: u32) -> bool {
+        F::is_valid(self.word) && F::is_leaf(self.word, level) == Some(true)
+    }
+
+    /// Whether the entry is a trap.
+    #[inline(always)]
+    pub fn is_trap(self) -> bool {
+        self.kind() == Some(InvalidKind::Mark)
     }
 
     /// Whether the entry is a lazy reservation.
@@ -446,13 +453,15 @@ impl<F: Format> Entry<F> {
         Reservation::from_payload(F::payload(self.word))
     }
 
-    /// The permissions of a reservation of write-back memory, if the entry is one.
+    /// The bits of the permissions of a reservation of write-back memory, if the entry is one.
     #[inline(always)]
-    pub fn reserved_write_back(self) -> Option<Permissions> {
-        let payload = F::payload(self.word);
-        let is_write_back = payload >> MEMORY_SHIFT & 7 == MemoryType::WriteBack as u16;
-        let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
-        (self.is_reserved() && is_write_back).then_some(permissions)
+    pub fn reserved_write_back(self) -> Option<u32> {
+        let reserved = |payload| F::invalid(InvalidKind::Reserved, payload, 0);
+        let write_back = (MemoryType::WriteBack as u16) << MEMORY_SHIFT;
+        // They differ in permissions and largest page.
+        let same = !(reserved(PERMISSIONS | LARGEST) ^ reserved(0));
+        let permissions = u32::from(F::payload(self.word) & PERMISSIONS);
+        (self.word & same == reserved(write_back)).then_some(permissions)
     }
 
     /// The cookie of a trap.

@@ -362,25 +362,25 @@ impl NestedPageTable {
         access: Permissions,
     ) -> Option<Verdict> {
         let way = self.page_way::<F>(gpa)?;
-        let slot = way.slot();
+        let slot = way.page.word();
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
             return self.judge_page::<F>(shard, gpa, access, entry);
         };
-        if !permissions.contains(access) {
+        if access.bits() & !permissions != 0 {
             return None;
         }
-        let leaf = self.write_back_page::<F>(permissions, true)?;
-        let frame = match self.host.take(0, Purpose::Guest) {
-            Ok(frame) => frame,
-            Err(error) => {
-                return self.no_page(shard, error, slot.load(Ordering::Acquire) == entry.word());
-            }
-        };
-        if !exchange(slot, entry, leaf.at(frame)) {
+        let leaf = self.write_back_page::<F>(permissions)?;
+        let frame = self.host.alloc_frame(0, Purpose::Guest);
+        if !self.host.is_page(frame) {
+            let is_same = slot.load(Ordering::Acquire) == entry.word();
+            return self.no_page(shard, frame, is_same);
+        }
+        let owned = Entry::from_word(leaf.at(Hpa::new(frame)).word() | F::OWNED);
+        if !exchange(slot, entry, owned) {
             Fault::new(self, shard, gpa, access, Prepared::NONE)
-                .give_guest(Frame { address: frame, level: Level::PAGE });
+                .give_guest(Frame { address: Hpa::new(frame), level: Level::PAGE });
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);
@@ -396,7 +396,7 @@ impl NestedPageTable {
         access: Permissions,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        if !entry.is_page() || !entry.attributes(self.features).permissions.contains(access) {
+        if !entry.is_leaf(1) || !entry.attributes(self.features).permissions.contains(access) {
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
@@ -407,8 +407,8 @@ impl NestedPageTable {
     /// brought what is missing.
     #[cold]
     #[inline(never)]
-    fn no_page(&self, shard: &Shard, error: Error, is_same: bool) -> Option<Verdict> {
-        if error == Error::BadState {
+    fn no_page(&self, shard: &Shard, answer: u64, is_same: bool) -> Option<Verdict> {
+        if self.host.refuse(answer, 0, Purpose::Guest) == Error::BadState {
             // What came was no frame and went back.
             shard.add(FaultCounter::ExtraAllocated, 1);
             shard.add(FaultCounter::Released, 1);

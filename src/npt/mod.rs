@@ -63,6 +63,7 @@ use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Host, Purpose};
 use arch::{Features, Format, FormatId, RootState, Shape, with_format};
 use entry::{Entry, Reservation};
+use lock::Lock;
 use units::{Gpa, GpaRange, Hpa, Level};
 
 /// The tables of one space and what they depend on. What every walk needs comes first.
@@ -83,7 +84,7 @@ pub(crate) struct NestedPageTable {
     pub(crate) is_direct: bool,
     /// Tables may be read without the lock.
     pub(crate) reads_unlocked: bool,
-    /// Pages are reached without windows and walkers snoop the caches: short ways may be taken.
+    /// Tables are in a direct map and walkers snoop the caches: short ways may be taken.
     pub(crate) is_plain: bool,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent_walk: bool,
@@ -93,14 +94,17 @@ pub(crate) struct NestedPageTable {
     pub(crate) zeroes_frames: bool,
     /// Tables that became empty stay for the next map.
     pub(crate) keeps_tables: bool,
+    /// The permissions that a page can have, a bit for each value; none where the space is not plain.
+    pub(crate) plain_permissions: u8,
     pub(crate) format: FormatId,
+    pub(crate) lock: Lock,
+    /// What exclusive calls took and gave; the lines of the lock have what faults did.
+    pub(crate) counts: Counts,
     /// Table frames now, the root's included.
     pub(crate) tables: AtomicU64,
     pub(crate) table_quota: u64,
     /// Entries of the root that are occupied.
     pub(crate) root_entries: AtomicU64,
-    /// What exclusive calls took and gave; the lines of the lock have what faults did.
-    pub(crate) counts: Counts,
     pub(crate) vmid: AtomicU32,
     pub(crate) shape: Shape,
     pub(crate) host: Host,
@@ -180,16 +184,14 @@ impl NestedPageTable {
         }
     }
 
-    /// A leaf of level 1 of write-back memory without its address, if the format can say the permissions.
+    /// A leaf of level 1 of write-back memory without its address, in a space that is plain; none if these are
+    /// no permissions, or none that the format can say.
     #[inline(always)]
-    pub(crate) fn write_back_page<F: Format>(
-        &self,
-        permissions: Permissions,
-        owned: bool,
-    ) -> Option<Entry<F>> {
-        let owned = if owned { F::OWNED } else { 0 };
-        let word = F::permissions(permissions, self.features).ok()? | self.write_back | owned;
-        Some(Entry::from_word(word))
+    pub(crate) fn write_back_page<F: Format>(&self, permissions: u32) -> Option<Entry<F>> {
+        let is_one = permissions <= Permissions::all().bits()
+            && self.plain_permissions.wrapping_shr(permissions) & 1 != 0;
+        let bits = F::permission_bits(Permissions::from_bits_truncate(permissions));
+        is_one.then_some(Entry::from_word(bits | self.write_back))
     }
 
     /// Has translations of the space invalidated.

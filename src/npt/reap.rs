@@ -274,7 +274,7 @@ impl NestedPageTable {
             let run = Run { page, level, span: part.span(level), gpa };
             match self.next_named::<F>(&run, work.releases.are_wanted)? {
                 None => gpa = part.end,
-                Some((index, entry)) if level == Level::PAGE && entry.is_page() => {
+                Some((index, entry)) if level == Level::PAGE && entry.is_leaf(1) => {
                     let run = Run { span: run.span.from(index), gpa: run.gpa_of(index), ..run };
                     let bytes = if entry.is_owned() {
                         self.release_pages::<F>(&run, &mut work.batch)?

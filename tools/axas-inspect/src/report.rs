@@ -261,6 +261,9 @@ pub fn explain(damage: &Damage) -> String {
             format!("the table at {address:#x}, here of level {level}, was reached before")
         }
         Cause::TableEmpty => format!("{table} is empty"),
+        Cause::TableCount => {
+            format!("{table} has another number of entries in use than the entry above it says")
+        }
         Cause::TableExposed => format!("the guest can reach the table at {address:#x}"),
         Cause::EntryCorrupt => format!("{entry} means nothing"),
         Cause::EntryForeign => format!("{entry} has bits that this library does not write"),
@@ -279,6 +282,7 @@ pub fn label(cause: Cause) -> &'static str {
         Cause::TableMissing => "table missing",
         Cause::TableTwice => "table reached twice",
         Cause::TableEmpty => "empty table",
+        Cause::TableCount => "wrong count",
         Cause::TableExposed => "table exposed",
         Cause::EntryCorrupt => "corrupt entry",
         Cause::EntryForeign => "foreign entry",

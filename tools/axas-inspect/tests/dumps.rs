@@ -211,6 +211,12 @@ fn damage_is_named_and_the_rest_is_printed() {
         (pt + 8 * 9, LEAF | 1 << 51, "too wide or not aligned"),
         (dump.root() + 8, 0x3ff_ffff_f107, "is not in the memory given"),
         (dump.root() + 8, (dump::BASE + 4096) | 0x107, "is empty"),
+        // EPT: occupancy in 56:52, here five entries.
+        (
+            pdpt + 8 * 2,
+            dump.word(pdpt + 8 * 2) & !(0x1f << 52) | 5 << 52,
+            "another number of entries",
+        ),
         (pt + 8 * 9, LEAF | pdpt, "the guest can reach the table"),
         (pt + 8 * 9, dump.word(pt), "is mapped a second time"),
         (pdpt + 8 * 511, LEAF | 1 << 7 | 1 << 40, "stands outside the space"),
