@@ -428,7 +428,7 @@ impl<F: Format> Entry<F> {
     /// Whether the entry is a trap.
     #[inline(always)]
     pub fn is_trap(self) -> bool {
-        self.kind() == Some(InvalidKind::Mark)
+        !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::Mark
     }
 
     /// Whether the entry is a lazy reservation.
