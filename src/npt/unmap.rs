@@ -51,6 +51,8 @@ struct How {
     counts: Counts,
     /// From these levels on, tables on the left and on the right arm that become empty stay.
     keeps_from: [Level; 2],
+    /// The same for the left arms of the second page of the root that the range is in, and those behind it.
+    keeps_later: Level,
 }
 
 impl How {
@@ -88,7 +90,8 @@ impl NestedPageTable {
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), None);
         let keeps_from = self.all_kept();
-        self.detach_and_reap::<F>(work, range, request, How { counts: Counts::Hold, keeps_from })
+        let how = How { counts: Counts::Hold, keeps_from, keeps_later: keeps_from[0] };
+        self.detach_and_reap::<F>(work, range, request, how)
     }
 
     /// Removes everything from the space, kept tables included, after a count of the tables unless it is empty.
@@ -130,9 +133,12 @@ impl NestedPageTable {
     pub(super) fn undo_map<F: Format>(&self, work: &mut Work, range: GpaRange) {
         let edges = &work.edges;
         let counts = if work.is_counted { Counts::Lost } else { Counts::Missing };
-        let lowest = [edges.first_low, edges.lowest(Arm::Right)];
-        let keeps_from = if self.keeps_tables { lowest } else { self.all_kept() };
-        self.undo::<F>(work, range, How { counts, keeps_from });
+        let mut how = How { counts, keeps_from: self.all_kept(), keeps_later: Level::HIGHEST.up() };
+        if self.keeps_tables {
+            how.keeps_from = [edges.first_low, edges.lowest(Arm::Right)];
+            how.keeps_later = edges.lowest(Arm::Left);
+        }
+        self.undo::<F>(work, range, how);
     }
 
     /// Empties a range in which a call failed, and counts what the root has.
@@ -140,7 +146,8 @@ impl NestedPageTable {
     #[inline(never)]
     pub(super) fn empty_range<F: Format>(&self, work: &mut Work, range: GpaRange) {
         let keeps_from = self.all_kept();
-        self.undo::<F>(work, range, How { counts: Counts::Lost, keeps_from });
+        let how = How { counts: Counts::Lost, keeps_from, keeps_later: keeps_from[0] };
+        self.undo::<F>(work, range, how);
     }
 
     #[inline(never)]
@@ -219,7 +226,7 @@ impl NestedPageTable {
         work: &mut Work,
         range: GpaRange,
         request: &mut FlushRequest,
-        how: How,
+        mut how: How,
     ) -> Option<()> {
         let Work { edges, broken, releases, .. } = work;
         let mut at = range.start;
@@ -231,6 +238,7 @@ impl NestedPageTable {
             at = edges.range.end;
             let (releases, request) = (&mut *releases, &mut *request);
             self.detach_edges::<F>(&mut Detachment { edges, releases, request, how })?;
+            how.keeps_from[0] = how.keeps_later;
         }
         Some(())
     }
