@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::hal::Host;
 use crate::npt::arch::with_space_format;
 use crate::npt::lock::{Attempt, ExclusiveGuard, LEAST_SHARDS, Shard, SharedGuard};
-use crate::npt::work::Work;
+use crate::npt::work::{Failed, Work};
 use crate::npt::{NestedPageTable, registers};
 
 /// A guest-physical address space. Lives where the host wants it; after creation there are only shared
@@ -127,11 +127,31 @@ impl AddressSpace {
     /// What remains to be done when the lock was held alone.
     #[inline(never)]
     fn leave_alone(&self) {
-        let guard = self.npt.lock.entered();
         // SAFETY: the lock is still held, by a guard that ends here and lends its work no more.
-        unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
-        drop(guard);
+        let work = unsafe { &mut *self.work.get() };
+        if work.failed != Failed::Nothing {
+            return self.undo_and_leave(work);
+        }
+        self.leave_with(work);
+    }
+
+    #[inline(always)]
+    fn leave_with(&self, work: &mut Work) {
+        work.stock.give_back(&self.npt);
+        drop(self.npt.lock.entered());
         self.npt.host.report();
+    }
+
+    /// Undoes what failed, then leaves.
+    #[cold]
+    #[inline(never)]
+    fn undo_and_leave(&self, work: &mut Work) {
+        // A space has a format.
+        let _ = with_space_format!(self.npt.format, F => {
+            self.npt.undo_failed::<F>(work);
+            Ok(())
+        });
+        self.leave_with(work);
     }
 
     /// As [`AddressSpace::alone`], for what needs no work memory.

@@ -19,7 +19,7 @@ use super::split::Cut;
 use super::subtract;
 use super::table::Table;
 use super::units::{GpaRange, Hpa, Index, Level, Span};
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -112,27 +112,20 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Removes what a map put into a range that was empty; the edges in work are those from before.
+    /// Empties a range in which a call failed, and counts what the root has. Of a map into a range that was empty the
+    /// edges in work are those from before.
     #[cold]
     #[inline(never)]
-    pub(super) fn undo_map<F: Format>(&self, work: &mut Work, range: GpaRange) {
+    pub(super) fn undo<F: Format>(&self, work: &mut Work, range: GpaRange, failed: Failed) {
         let edges = &work.edges;
-        let counts = if work.is_counted { Counts::Lost } else { Counts::Missing };
-        let lowest = [edges.first_low, edges.lowest(Arm::Right)];
-        let keeps_from = if self.keeps_tables { lowest } else { self.all_kept() };
-        self.undo::<F>(work, range, How { counts, keeps_from });
-    }
-
-    /// Empties a range in which a call failed, and counts what the root has.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn empty_range<F: Format>(&self, work: &mut Work, range: GpaRange) {
-        let keeps_from = self.all_kept();
-        self.undo::<F>(work, range, How { counts: Counts::Lost, keeps_from });
-    }
-
-    #[inline(never)]
-    fn undo<F: Format>(&self, work: &mut Work, range: GpaRange, how: How) {
+        let is_new = failed == Failed::Map && !work.is_counted;
+        let counts = if is_new { Counts::Missing } else { Counts::Lost };
+        let keeps_from = if self.keeps_tables && failed == Failed::Map {
+            [edges.first_low, edges.lowest(Arm::Right)]
+        } else {
+            self.all_kept()
+        };
+        let how = How { counts, keeps_from };
         work.releases.begin(false, None);
         // Where a table cannot be read, what hangs on it stays.
         let _ = self.detach_and_reap::<F>(work, range, FlushRequest::new(range), how);
