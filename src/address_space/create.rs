@@ -199,13 +199,16 @@ impl AddressSpace {
             (*npt).levels = Level::new(plan.shape.levels);
             (*npt).is_direct = is_direct;
             (*npt).reads_unlocked = is_direct && host.tables_stay_readable();
-            (*npt).is_plain = is_direct && !noncoherent_walk;
-            if is_direct && !noncoherent_walk {
-                (*npt).plain_permissions = plan.permissions;
+            let is_plain = is_direct && !noncoherent_walk;
+            if is_plain {
+                (*npt).short_permissions = plan.permissions;
             }
+            (*npt).has_short_unmaps = is_plain && !host.wants_released();
             (*npt).noncoherent_walk = noncoherent_walk;
             (*npt).small_exec = has(AXAS_SMALL_EXEC);
-            (*npt).zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
+            let zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
+            (*npt).zeroes_frames = zeroes_frames;
+            (*npt).has_short_faults = is_plain && !zeroes_frames;
             (*npt).keeps_tables = has(AXAS_KEEP_TABLES);
             (&raw mut (*npt).format).write(plan.format);
             (*npt).table_quota = plan.quota;

@@ -32,11 +32,11 @@ impl AddressSpace {
     }
 
     /// As [`AddressSpace::translate`], where that walk found nothing.
-    #[inline(never)]
+    #[inline(always)] // Into what stores the answer.
     pub(crate) fn translate_again(&self, gpa: u64) -> Result<(u64, u64)> {
         let gpa = self.inside(gpa)?;
         with_space_format!(self.npt.format, F => {
-            let Found { entry, level } = self.find::<F>(gpa)?;
+            let Found { entry, level } = self.find_again::<F>(gpa)?;
             if !entry.is_hardware_visible() {
                 return Err(Error::NotMapped);
             }
@@ -165,16 +165,22 @@ impl AddressSpace {
         if self.npt.range.contains(gpa) { Ok(gpa) } else { Err(Error::NotMapped) }
     }
 
-    /// The entry that covers an address of the space: without the lock where the host's tables allow it,
-    /// unless something changes too often or just there.
-    #[inline(never)]
+    /// The entry that covers an address of the space, without the lock where the host's tables allow it.
+    #[inline(always)]
     fn find<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
-        const ATTEMPTS: usize = 8;
-        if self.npt.reads_unlocked {
-            for _ in 0..ATTEMPTS {
-                if let Some(found) = self.npt.walk_unlocked(gpa) {
-                    return Ok(found);
-                }
+        match self.npt.walk_unlocked(gpa) {
+            (_, 0) => self.find_again(gpa),
+            (entry, level) => Ok(Found { entry, level: Level::new(level) }),
+        }
+    }
+
+    /// As [`AddressSpace::find`], with the lock if something changes too often or just there.
+    #[inline(never)]
+    fn find_again<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
+        let attempts = if self.npt.reads_unlocked { 7 } else { 0 };
+        for _ in 0..attempts {
+            if let (entry, level @ 1..) = self.npt.walk_unlocked(gpa) {
+                return Ok(Found { entry, level: Level::new(level) });
             }
         }
         let _guard = self.shared()?;
@@ -237,12 +243,12 @@ pub(crate) fn describe<F: Format>(
         }
         State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();
-            let options = match reservation.largest {
+            let options = match reservation.largest() {
                 1 => 0,
                 2 => AXAS_HUGE_FRAMES | AXAS_MAX_2M,
                 _ => AXAS_HUGE_FRAMES,
             };
-            mapping.flags = reservation.attributes.flags() | options;
+            mapping.flags = reservation.attributes().flags() | options;
             mapping.state = AXAS_STATE_RESERVED;
         }
         State::Trap => {

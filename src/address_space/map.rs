@@ -141,7 +141,7 @@ fn protect<F: Format>(
     part: GpaRange,
     content: &Content<'_, F>,
 ) -> Result<()> {
-    npt.protect::<F>(work, part, content.reservation().attributes.permissions)
+    npt.protect::<F>(work, part, content.reservation().attributes().permissions)
 }
 
 fn unmap<F: Format>(
@@ -199,7 +199,7 @@ fn reach_map_populated<F: Format>(
     content: &Content<'_, F>,
     budget: &mut Budget,
 ) -> Result<()> {
-    let largest = Level::new(content.reservation().largest);
+    let largest = Level::new(content.reservation().largest());
     npt.reach_map(work, content, largest, rest, budget)
 }
 
@@ -369,8 +369,7 @@ impl AddressSpace {
     #[inline(never)]
     fn unmap_page(&self, gpa: u64) -> Result<()> {
         let page = Gpa::new(gpa);
-        let is_plain = self.npt.is_plain && !self.npt.host.wants_released();
-        if is_plain && is_page_aligned(gpa) && self.npt.range.contains(page) {
+        if self.npt.has_short_unmaps && is_page_aligned(gpa) && self.npt.range.contains(page) {
             let guard = self.exclusive()?;
             let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
             drop(guard);
@@ -572,7 +571,7 @@ impl AddressSpace {
         } else {
             1
         };
-        let entry = Entry::reserved(Reservation { attributes: flags.attributes, largest });
+        let entry = Entry::reserved(Reservation::new(flags.attributes, largest));
         Ok(Map { content: Content::same(entry), options })
     }
 
@@ -584,7 +583,7 @@ impl AddressSpace {
         let permissions = parse_permissions(flags)?;
         F::permissions(permissions, self.npt.features)?;
         let attributes = Attributes { permissions, memory: MemoryType::WriteBack };
-        Ok(Content::same(Entry::reserved(Reservation { attributes, largest: 1 })))
+        Ok(Content::same(Entry::reserved(Reservation::new(attributes, 1))))
     }
 
     /// A range of the space, or nothing at all.

@@ -4,14 +4,13 @@
 use log::Level;
 
 use super::{AddressSpace, Verdict};
-use crate::abi::axas_flags_t;
+use crate::abi::{axas_fault_result_t, axas_flags_t};
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::logging;
 use crate::npt::arch::with_space_format;
 use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
-use crate::npt::lock::{FaultCounter, Shard};
 use crate::npt::units::Gpa;
 
 const CALL: &str = "axas_handle_page_fault";
@@ -69,7 +68,7 @@ impl AddressSpace {
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {
-            count(guard.shard(), verdict);
+            guard.shard().count(verdict as axas_fault_result_t);
         }
         self.npt.host.report();
         verdict
@@ -80,9 +79,8 @@ impl AddressSpace {
     #[inline(always)]
     fn take_usual_page_in(&self, gpa: u64, access: axas_flags_t) -> Option<Verdict> {
         let gpa = Gpa::new(gpa);
-        let is_usual = self.npt.is_plain && !self.npt.zeroes_frames;
         let is_access = access.wrapping_sub(1) < Permissions::all().bits();
-        if !is_usual || !is_access || !self.npt.range.contains(gpa) {
+        if !self.npt.has_short_faults || !is_access || !self.npt.range.contains(gpa) {
             return None;
         }
         let access = Permissions::from_bits_truncate(access);
@@ -94,7 +92,7 @@ impl AddressSpace {
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {
-            count(guard.shard(), verdict);
+            guard.shard().count(verdict as axas_fault_result_t);
             self.npt.host.report();
         }
         Some(verdict)
@@ -131,8 +129,11 @@ impl AddressSpace {
             .give_back();
     }
 
+    /// Counts a fault that did not get into the space.
+    #[cold]
+    #[inline(never)]
     fn counted(&self, verdict: Verdict) -> Verdict {
-        count(self.npt.lock.shard(), verdict);
+        self.npt.lock.shard().count(verdict as axas_fault_result_t);
         verdict
     }
 }
@@ -140,18 +141,4 @@ impl AddressSpace {
 #[inline(always)]
 fn log_verdict(gpa: u64, verdict: Verdict) {
     logging::debug(c"axaddrspace::fault", "address, verdict:", gpa, verdict as u64);
-}
-
-fn count(shard: &Shard, verdict: Verdict) {
-    let counter = match verdict {
-        Verdict::Resolved => return,
-        Verdict::Spurious => FaultCounter::Spurious,
-        Verdict::Retry => FaultCounter::Retry,
-        Verdict::Trap => FaultCounter::Trap,
-        Verdict::Unmapped => FaultCounter::Unmapped,
-        Verdict::Denied => FaultCounter::Denied,
-        Verdict::NoMemory => FaultCounter::NoMemory,
-        Verdict::Error => FaultCounter::Error,
-    };
-    shard.add(counter, 1);
 }

@@ -20,35 +20,6 @@ impl NestedPageTable {
         self.drop_kept::<F>(work, range, None).ok_or(Error::BadState)
     }
 
-    /// How many of the tables that are kept for a range a content of it uses: those where it needs smaller
-    /// entries.
-    #[inline(never)]
-    pub(super) fn count_kept<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        range: GpaRange,
-    ) -> Option<u64> {
-        let mut pieces = content.pieces();
-        let mut used = 0_u64;
-        work.sweep.begin(self, range);
-        loop {
-            match work.sweep.step::<F>(self, &Broken::NONE)? {
-                Step::End => return Some(used),
-                Step::Entries => {}
-                Step::Table(table) => {
-                    let Run { level, gpa, .. } = work.sweep.run;
-                    if pieces.covers(range, gpa, level) {
-                        work.sweep.skip(self);
-                    } else {
-                        used = used.wrapping_add(u64::from(range.holds_entry(gpa, level)));
-                        work.sweep.enter(self, gpa, table)?;
-                    }
-                }
-            }
-        }
-    }
-
     /// Gives back the tables that are kept where a content of a range puts a larger entry.
     #[inline(never)]
     pub(super) fn drop_covered<F: Format>(

@@ -21,7 +21,8 @@
 use core::ptr::NonNull;
 use core::sync::atomic;
 
-use crate::abi::axas_stats_t;
+use super::units::Level;
+use crate::abi::*;
 use crate::sync::{
     AtomicU32, AtomicU64, Defect, Ordering, chosen_lane, fence, planted, spin_loop, unless,
 };
@@ -58,26 +59,41 @@ impl Shard {
     /// Adds to a counter.
     #[inline(always)]
     pub(crate) fn add(&self, counter: FaultCounter, change: u64) {
-        if change != 0
-            && let Some(counter) = self.counters.get(counter as usize)
-        {
+        if let Some(counter) = self.counters.get(counter as usize) {
             counter.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a fault that was not resolved.
+    #[inline(always)]
+    pub(crate) fn count(&self, verdict: axas_fault_result_t) {
+        if let Some(counter) = self.counters.get(verdict as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
-/// Faults by verdict (the resolved ones are in the shard's word), and what they took.
+impl Shard {
+    /// Counts a frame that was taken and went back.
+    #[inline(never)]
+    pub(crate) fn count_for_nothing(&self, level: Level) {
+        self.add(FaultCounter::ExtraAllocated, level.pages());
+        self.add(FaultCounter::Released, level.pages());
+    }
+}
+
+/// Faults by verdict at the verdicts' numbers (the resolved ones are in the shard's word), and what they took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FaultCounter {
     /// Resolved with a frame of 2 MiB.
-    Huge,
-    Spurious,
-    Retry,
-    Trap,
-    Unmapped,
-    Denied,
-    NoMemory,
-    Error,
+    Huge = AXAS_FAULT_RESOLVED as isize,
+    Spurious = AXAS_FAULT_SPURIOUS as isize,
+    Retry = AXAS_FAULT_RETRY as isize,
+    Trap = AXAS_FAULT_TRAP as isize,
+    Unmapped = AXAS_FAULT_UNMAPPED as isize,
+    Denied = AXAS_FAULT_DENIED as isize,
+    NoMemory = AXAS_FAULT_NO_MEMORY as isize,
+    Error = AXAS_FAULT_ERROR as isize,
     /// Frames taken beyond one page for each fault that a page of 4 KiB resolved.
     ExtraAllocated,
     /// Frames given back.

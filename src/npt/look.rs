@@ -30,16 +30,13 @@ impl NestedPageTable {
         let mut level = self.levels;
         loop {
             let entry = Table::<F>::open(self, page)?.load_acquire(gpa.index(level));
-            match entry.way(level.get()) {
-                Way::Down(below) => {
-                    page = below;
-                    level = level.down();
-                }
-                Way::Ends if entry.state(level.get()) != State::Corrupt => {
-                    return Some((Found { entry, level }, page));
-                }
-                Way::Ends | Way::Corrupt => return None,
+            if level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                level = level.down();
+                continue;
             }
+            let is_end = !matches!(entry.state(level.get()), State::Corrupt | State::Table);
+            return is_end.then_some((Found { entry, level }, page));
         }
     }
 
@@ -87,24 +84,27 @@ impl NestedPageTable {
 
     /// As [`NestedPageTable::walk`], beside an exclusive call too; nothing if tables went meanwhile, the
     /// entry is in transition or corrupt, or the host's tables do not stay readable.
+    ///
+    /// In registers: where nothing is found the level is 0.
     #[inline(never)]
-    pub(crate) fn walk_unlocked<F: Format>(&self, gpa: Gpa) -> Option<Found<F>> {
+    pub(crate) fn walk_unlocked<F: Format>(&self, gpa: Gpa) -> (Entry<F>, u32) {
+        const NOTHING: u32 = 0;
         if !self.reads_unlocked {
-            return None;
+            return (Entry::EMPTY, NOTHING);
         }
         let generation = self.generation.load(Ordering::Acquire);
         let mut page = self.root_page::<F>(gpa);
         let mut level = self.levels;
         loop {
-            let entry = self.read_unlocked::<F>(page, gpa.index(level), generation)?;
-            match entry.way(level.get()) {
-                Way::Down(below) => {
-                    page = below;
-                    level = level.down();
-                }
-                Way::Ends if entry.is_settled() => return Some(Found { entry, level }),
-                Way::Ends | Way::Corrupt => return None,
+            let read = self.read_unlocked::<F>(page, gpa.index(level), generation);
+            let Some(entry) = read else { return (Entry::EMPTY, NOTHING) };
+            if level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                level = level.down();
+                continue;
             }
+            let is_end = entry.is_settled() && entry.way(level.get()) == Way::Ends;
+            return (entry, if is_end { level.get() } else { NOTHING });
         }
     }
 
@@ -133,10 +133,11 @@ impl NestedPageTable {
                     }
                 };
             }
+            // Few guests have so much memory, and each step is code.
+            if F::MAX_LEVELS >= 5 && levels > 4 {
+                return None;
+            }
             if F::MIN_LEVELS >= 4 || levels >= 4 {
-                if F::MAX_LEVELS >= 5 && levels > 4 {
-                    step!(5);
-                }
                 step!(4);
             }
             step!(3);

@@ -62,8 +62,7 @@ impl NestedPageTable {
     ) -> Result<bool> {
         let Survey { mut tables, has_kept } = self.survey(&mut work.edges, content, range)?;
         if has_kept {
-            let used = self.count_kept(work, content, range).ok_or(Error::BadState)?;
-            tables = tables.wrapping_sub(used);
+            tables = self.plan_replacement(work, content, range)?;
         }
         work.stock.fill(self, tables)?;
         Ok(has_kept)
@@ -156,11 +155,17 @@ impl NestedPageTable {
                 self.count_edges::<F>(edges)?;
             }
         }
+        self.publish_content(content, range);
+        Some(())
+    }
+
+    /// Lets walkers see what was put into a range.
+    #[inline(never)]
+    pub(super) fn publish_content<F: Format>(&self, content: &Content<'_, F>, range: GpaRange) {
         publish_tables();
         if content.has_frames() {
             self.announce::<F>(range);
         }
-        Some(())
     }
 
     /// Counts what was put into a range where the edge tables are pointed to, from the fork down: what is beside
@@ -209,10 +214,13 @@ impl NestedPageTable {
             } else {
                 let below = level.down();
                 let child = part.from(gpa).part(gpa, level);
-                if let Some(kept) = self.kept_at::<F>(page, index, level)? {
-                    let touched = Entry::<F>::occupancy_of(child.span(below).count() as u64);
-                    self.set(page, index, kept.with_occupancy(touched))?;
-                    path.set(below, kept.address());
+                let touched = Entry::<F>::occupancy_of(child.span(below).count() as u64);
+                let entry = self.entry::<F>(page, index)?;
+                if let Way::Down(table) = entry.way(level.get()) {
+                    if entry.occupancy() == Entry::<F>::KEPT {
+                        self.set(page, index, entry.with_occupancy(touched))?;
+                    }
+                    path.set(below, table);
                     level = below;
                     continue;
                 }
@@ -223,8 +231,8 @@ impl NestedPageTable {
                 let (occupancy, first, step) = if is_whole {
                     (Entry::<F>::RUN, content.entry(piece, gpa, below), content.step(below))
                 } else {
-                    let touched = child.span(below).count() as u64;
-                    (Entry::<F>::occupancy_of(touched), Entry::EMPTY, 0)
+                    // Empty, or busy as the entry is.
+                    (touched, entry, 0)
                 };
                 let link = Entry::table(table).with_occupancy(occupancy);
                 if self.link_new(page, index, link, first, step).is_none() {
@@ -251,20 +259,6 @@ impl NestedPageTable {
         }
     }
 
-    /// The entry that points to a kept table, if there is one at a place.
-    #[inline(always)]
-    fn kept_at<F: Format>(
-        &self,
-        page: Hpa,
-        index: Index,
-        level: Level,
-    ) -> Option<Option<Entry<F>>> {
-        if !self.keeps_tables {
-            return Some(None);
-        }
-        Some(Some(self.entry::<F>(page, index)?).filter(|entry| entry.is_kept_table(level.get())))
-    }
-
     /// Initialises a new table and points an entry to it.
     #[inline(never)]
     fn link_new<F: Format>(
@@ -275,7 +269,7 @@ impl NestedPageTable {
         first: Entry<F>,
         step: u64,
     ) -> Option<()> {
-        if first.is_empty() {
+        if step == 0 {
             self.fill_unseen(link.address(), first)?;
         } else {
             self.fill(link.address(), Span::ALL, first, step)?;

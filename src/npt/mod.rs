@@ -84,8 +84,14 @@ pub(crate) struct NestedPageTable {
     pub(crate) is_direct: bool,
     /// Tables may be read without the lock.
     pub(crate) reads_unlocked: bool,
-    /// Tables are in a direct map and walkers snoop the caches: short ways may be taken.
-    pub(crate) is_plain: bool,
+    /// Faults may take the short way: tables are in a direct map, walkers snoop the caches, and guest frames need
+    /// not be zeroed.
+    pub(crate) has_short_faults: bool,
+    /// Calls that unmap may: tables are in a direct map, walkers snoop the caches, and the host has no `released`.
+    pub(crate) has_short_unmaps: bool,
+    /// Calls that map may, with these permissions, a bit for each value: tables are in a direct map and walkers snoop
+    /// the caches.
+    pub(crate) short_permissions: u8,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent_walk: bool,
     /// No executable leaf is larger than 4 KiB.
@@ -94,8 +100,6 @@ pub(crate) struct NestedPageTable {
     pub(crate) zeroes_frames: bool,
     /// Tables that became empty stay for the next map.
     pub(crate) keeps_tables: bool,
-    /// The permissions that a page can have, a bit for each value; none where the space is not plain.
-    pub(crate) plain_permissions: u8,
     pub(crate) format: FormatId,
     pub(crate) lock: Lock,
     /// What exclusive calls took and gave; the lines of the lock have what faults did.
@@ -176,20 +180,20 @@ impl NestedPageTable {
     /// The largest level of leaf for a reservation, within a limit.
     #[inline(always)]
     fn largest_frame(&self, reservation: Reservation, most: Level) -> Level {
-        let is_executable = reservation.attributes.permissions.contains(Permissions::EXECUTE);
+        let is_executable = reservation.permission_bits() & Permissions::EXECUTE.bits() != 0;
         if self.small_exec && is_executable {
             Level::PAGE
         } else {
-            most.min(Level::new(reservation.largest))
+            most.min(Level::new(reservation.largest()))
         }
     }
 
-    /// A leaf of level 1 of write-back memory without its address, in a space that is plain; none if these are
-    /// no permissions, or none that the format can say.
+    /// A leaf of level 1 of write-back memory without its address; none if these are no permissions of
+    /// [`NestedPageTable::short_permissions`].
     #[inline(always)]
     pub(crate) fn write_back_page<F: Format>(&self, permissions: u32) -> Option<Entry<F>> {
         let is_one = permissions <= Permissions::all().bits()
-            && self.plain_permissions.wrapping_shr(permissions) & 1 != 0;
+            && self.short_permissions.wrapping_shr(permissions) & 1 != 0;
         let bits = F::permission_bits(Permissions::from_bits_truncate(permissions));
         is_one.then_some(Entry::from_word(bits | self.write_back))
     }

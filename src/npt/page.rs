@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The short way for one page whose table is there, in a space that is plain: a walk and a store.
+//! The short way for one page whose table is there, in a direct map: a walk and a store.
 //!
 //! A function that says none has changed nothing: the caller takes the way for ranges.
 
@@ -70,19 +70,18 @@ pub(crate) struct PageWay<'a> {
     pub(crate) page: Slot<'a>,
     second: Slot<'a>,
     third: Slot<'a>,
-    /// These two are none above the root.
+    /// None where the root has level 3.
     fourth: Slot<'a>,
-    fifth: Slot<'a>,
 }
 
 impl NestedPageTable {
-    /// The way to a page in a space that is plain; none where there is no table of level 1.
+    /// The way to a page in a direct map; none where there is no table of level 1.
     #[inline(always)] // A third of a call for one page.
     pub(crate) fn page_way<F: Format>(&self, gpa: Gpa) -> Option<PageWay<'_>> {
         let offset = self.offset;
         let levels = self.levels.get();
         let mut page = self.root_page::<F>(gpa);
-        let (mut fourth, mut fifth) = (Slot::NONE, Slot::NONE);
+        let mut fourth = Slot::NONE;
         macro_rules! step {
             ($level:literal) => {{
                 let slot = Slot::new(offset, page, gpa.index(Level::new($level)));
@@ -97,14 +96,34 @@ impl NestedPageTable {
         }
         if F::MIN_LEVELS >= 4 || levels >= 4 {
             if F::MAX_LEVELS >= 5 && levels > 4 {
-                fifth = step!(5);
+                page = self.below_fifth::<F>(gpa)?;
             }
             fourth = step!(4);
         }
         let third = step!(3);
         let second = step!(2);
         let page = Slot::new(offset, page, gpa.index(Level::PAGE));
-        Some(PageWay { page, second, third, fourth, fifth })
+        Some(PageWay { page, second, third, fourth })
+    }
+
+    /// The entry of level 5 for an address; none above the root.
+    #[inline(always)]
+    fn fifth<F: Format>(&self, gpa: Gpa) -> Slot<'_> {
+        let level = Level::new(5);
+        if F::MAX_LEVELS >= 5 && self.levels == level {
+            Slot::new(self.offset, self.root_page::<F>(gpa), gpa.index(level))
+        } else {
+            Slot::NONE
+        }
+    }
+
+    /// The table of level 4 for an address, below a root of level 5.
+    #[cold] // Few guests have so much memory, and each step is code.
+    #[inline(never)]
+    fn below_fifth<F: Format>(&self, gpa: Gpa) -> Option<Hpa> {
+        let order = unless(Defect::Acquisition, Ordering::Acquire);
+        let entry = Entry::<F>::from_word(self.fifth::<F>(gpa).word().load(order));
+        F::is_table(entry.word()).then_some(entry.table_address())
     }
 
     /// Maps a page at the end of a way; none if that was not done here.
@@ -115,17 +134,16 @@ impl NestedPageTable {
         gpa: Gpa,
         leaf: Entry<F>,
     ) -> Option<Result<()>> {
-        let PageWay { page, second, third, fourth, fifth } = way;
+        let PageWay { page, second, third, fourth } = way;
         if !page.entry::<F>().is_empty() {
             return Some(Err(Error::AlreadyExists));
         }
         let above = second.entry::<F>();
         let before = above.occupancy();
         if before.wrapping_sub(1) < Entry::<F>::MOST.wrapping_sub(1) {
-            let after = above.with_occupancy(before.wrapping_add(1));
-            second.word().store(after.word(), Ordering::Relaxed);
+            second.word().store(above.with_one_more().word(), Ordering::Relaxed);
         } else if before != Entry::<F>::UNKNOWN {
-            self.occupy_page::<F>(gpa, second, third, fourth, fifth);
+            self.occupy_page::<F>(gpa, second, third, fourth);
         }
         page.word().store(leaf.word(), Ordering::Release);
         self.count_leaves(Level::PAGE, 1);
@@ -150,26 +168,25 @@ impl NestedPageTable {
         second: Slot<'_>,
         third: Slot<'_>,
         fourth: Slot<'_>,
-        fifth: Slot<'_>,
     ) {
         let is_run = second.entry::<F>().occupancy() == Entry::<F>::RUN;
         if is_run && self.page_below::<F>(second, gpa).has_neighbour::<F>(gpa) {
             return;
         }
-        for slot in [second, third, fourth, fifth] {
+        for slot in &[second, third, fourth, self.fifth::<F>(gpa)] {
             if slot.word.is_null() {
                 break;
             }
             let entry = slot.entry::<F>();
             let before = entry.occupancy();
             let after = if before == Entry::<F>::KEPT {
-                1
+                entry.with_occupancy(1)
             } else if before == Entry::<F>::UNKNOWN || before >= Entry::<F>::MOST {
-                Entry::<F>::UNKNOWN
+                entry.with_occupancy(Entry::<F>::UNKNOWN)
             } else {
-                before.wrapping_add(1)
+                entry.with_one_more()
             };
-            slot.word().store(entry.with_occupancy(after).word(), Ordering::Relaxed);
+            slot.word().store(after.word(), Ordering::Relaxed);
             if before != Entry::<F>::KEPT {
                 return;
             }
@@ -180,17 +197,16 @@ impl NestedPageTable {
     /// Unmaps a linear page; none if that was not done here.
     #[inline(always)]
     pub(crate) fn unmap_page<F: Format>(&self, gpa: Gpa) -> Option<()> {
-        let PageWay { page, second, third, fourth, fifth } = self.page_way::<F>(gpa)?;
+        let PageWay { page, second, third, fourth } = self.page_way::<F>(gpa)?;
         if !page.entry::<F>().is_linear_leaf(1) {
             return None;
         }
         let above = second.entry::<F>();
         let before = above.occupancy();
         if before.wrapping_sub(2) < Entry::<F>::MOST.wrapping_sub(1) {
-            let after = above.with_occupancy(before.wrapping_sub(1));
-            second.word().store(after.word(), Ordering::Relaxed);
+            second.word().store(above.with_one_less().word(), Ordering::Relaxed);
         } else if before == 1 {
-            self.empty_tables::<F>(second, third, fourth, fifth)?;
+            self.empty_tables::<F>(gpa, second, third, fourth)?;
         } else if !page.has_neighbour::<F>(gpa) {
             return None;
         } else if before == Entry::<F>::RUN {
@@ -217,30 +233,35 @@ impl NestedPageTable {
     #[inline(never)]
     fn empty_tables<F: Format>(
         &self,
+        gpa: Gpa,
         second: Slot<'_>,
         third: Slot<'_>,
         fourth: Slot<'_>,
-        fifth: Slot<'_>,
     ) -> Option<()> {
         if !self.keeps_tables {
             return None;
         }
-        let way = [second, third, fourth, fifth];
-        let above = || way.into_iter().take_while(|slot| !slot.word.is_null());
-        let stays = above().map(|slot| slot.entry::<F>().occupancy()).find(|count| *count != 1);
-        if stays.is_some_and(|count| count == 0 || count > Entry::<F>::MOST) {
-            return None;
-        }
-        for slot in above() {
-            let entry = slot.entry::<F>();
-            let count = entry.occupancy();
-            let left = if count == 1 { Entry::<F>::KEPT } else { count.wrapping_sub(1) };
-            slot.word().store(entry.with_occupancy(left).word(), Ordering::Relaxed);
-            if count != 1 {
-                return Some(());
+        let way = [second, third, fourth, self.fifth::<F>(gpa)];
+        let empty = way
+            .iter()
+            .take_while(|slot| !slot.word.is_null() && slot.entry::<F>().occupancy() == 1);
+        // The table above them loses an entry, as the root does.
+        let above = way.get(empty.clone().count()).filter(|slot| !slot.word.is_null());
+        match above {
+            Some(slot) => {
+                let entry = slot.entry::<F>();
+                let count = entry.occupancy();
+                if count == Entry::<F>::UNKNOWN || count > Entry::<F>::MOST {
+                    return None;
+                }
+                slot.word().store(entry.with_one_less().word(), Ordering::Relaxed);
             }
+            None => super::subtract(&self.root_entries, 1),
         }
-        super::subtract(&self.root_entries, 1);
+        for slot in empty {
+            let kept = slot.entry::<F>().with_occupancy(Entry::<F>::KEPT);
+            slot.word().store(kept.word(), Ordering::Relaxed);
+        }
         Some(())
     }
 

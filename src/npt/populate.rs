@@ -139,7 +139,7 @@ impl NestedPageTable {
             Table::<F>::reach(self, page)?.update(span, |entry| match entry.state(level.get()) {
                 State::PendingTable => Entry::full_table(entry.address()),
                 State::Pending => {
-                    let attributes = entry.reservation().attributes;
+                    let attributes = entry.reservation().attributes();
                     // What was said of it when it was reserved can be said now.
                     Entry::leaf_template(attributes, self.features, level.get(), true)
                         .map_or(entry, |template| template.at(entry.address()))
@@ -234,7 +234,7 @@ impl NestedPageTable {
         let mut is_uniform = true;
         Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
             let reservation = if entry.is_owned_page() {
-                Reservation { attributes: entry.attributes(self.features), largest: 1 }
+                Reservation::new(entry.attributes(self.features), 1)
             } else if entry.is_reserved() {
                 entry.reservation()
             } else {
@@ -326,7 +326,7 @@ impl NestedPageTable {
         if level > self.largest_frame(reservation, most) {
             return Ok(false);
         }
-        let attributes = reservation.attributes;
+        let attributes = reservation.attributes();
         let frame = match self.guest_frame::<F>(work, source, level, attributes) {
             Ok(frame) => frame,
             Err(Error::NoMemory) if level > Level::PAGE => return Ok(false),

@@ -13,7 +13,7 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::edges::{Arm, Edges};
-use super::entry::{Entry, Way};
+use super::entry::{Entry, Names, Way};
 use super::reap::{Releases, Remains};
 use super::split::Cut;
 use super::subtract;
@@ -68,6 +68,18 @@ struct Detachment<'w> {
     how: How,
 }
 
+/// What goes of a table.
+struct Going {
+    page: Hpa,
+    level: Level,
+    /// The entries that the range covers, those of edge tables that became empty too.
+    touched: Span,
+    /// Those that lie in the range whole, whatever they are.
+    whole: Option<Span>,
+    /// How many edge tables became empty.
+    gone: u64,
+}
+
 impl NestedPageTable {
     /// Removes whatever is in a range.
     #[inline(never)]
@@ -114,8 +126,7 @@ impl NestedPageTable {
 
     /// Empties a range in which a call failed, and counts what the root has. Of a map into a range that was empty the
     /// edges in work are those from before.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)] // As what calls it.
     pub(super) fn undo<F: Format>(&self, work: &mut Work, range: GpaRange, failed: Failed) {
         let edges = &work.edges;
         let is_new = failed == Failed::Map && !work.is_counted;
@@ -127,6 +138,7 @@ impl NestedPageTable {
         };
         let how = How { counts, keeps_from };
         work.releases.begin(false, None);
+        work.edges.forget();
         // Where a table cannot be read, what hangs on it stays.
         let _ = self.detach_and_reap::<F>(work, range, FlushRequest::new(range), how);
         let mut entries = 0_u64;
@@ -204,7 +216,11 @@ impl NestedPageTable {
         let Work { edges, broken, releases, .. } = work;
         let mut at = range.start;
         while at < range.end {
-            at = self.find_edges::<F>(edges, broken, range.from(at))?;
+            // Those of a range that one page of the root covers are known, unless it was cut.
+            if edges.range != range {
+                self.find_edges::<F>(edges, broken, range.from(at))?;
+            }
+            at = edges.range.end;
             let (releases, request) = (&mut *releases, &mut *request);
             self.detach_edges::<F>(&mut Detachment { edges, releases, request, how })?;
         }
@@ -250,19 +266,16 @@ impl NestedPageTable {
         let cuts = [Arm::Left, Arm::Right].map(|arm| edges.cut(arm, level));
         let emptied = [left, right].map(|fate| fate != Fate::Stays);
         let Some(touched) = joined(whole, cuts, emptied) else { return Some(Fate::Stays) };
-        let [left_goes, right_goes] = emptied.map(u64::from);
-        let mut gone = left_goes.wrapping_add(right_goes);
-        if let Some(whole) = whole {
-            gone = gone.wrapping_add(self.count_occupied::<F>(page, level, whole)?);
-        }
+        let [left_went, right_went] = emptied.map(u64::from);
+        let gone = left_went.wrapping_add(right_went);
         let how = detachment.how;
         let (mut fate, mut link) = (Fate::Stays, None);
         if level < self.levels {
             let (above, place) = edges.parent(arm, level);
             let entry = self.entry::<F>(above, place)?;
             let before = if entry.is_hardware_visible() { entry.occupancy() } else { 0 };
-            let after =
-                self.occupancy_without::<F>(page, level, touched, gone, before, how.counts)?;
+            let going = Going { page, level, touched, whole, gone };
+            let after = self.occupancy_without::<F>(&going, before, how.counts)?;
             if after == Entry::<F>::KEPT && before != after {
                 fate = if how.keeps(arm, level) { Fate::Kept } else { return Some(Fate::Goes) };
             }
@@ -270,7 +283,8 @@ impl NestedPageTable {
                 link = Some((above, place, entry.with_occupancy(after)));
             }
         } else {
-            subtract(&self.root_entries, gone);
+            let count = self.count_going::<F>(&Going { page, level, touched, whole, gone })?;
+            subtract(&self.root_entries, count);
         }
         let go = [left, right].map(|fate| fate == Fate::Goes);
         if let Some(span) = joined(whole, cuts, go) {
@@ -283,42 +297,51 @@ impl NestedPageTable {
         Some(fate)
     }
 
-    /// The occupancy of a table, which was `before`, without `gone` entries that go from a span; as of a kept table
-    /// if nothing is left.
+    /// The occupancy of a table, which was `before`, without the entries that go; as of a kept table if nothing is
+    /// left.
     #[inline(never)]
     fn occupancy_without<F: Format>(
         &self,
-        page: Hpa,
-        level: Level,
-        touched: Span,
-        gone: u64,
+        going: &Going,
         before: u64,
         counts: Counts,
     ) -> Option<u64> {
-        let is_held = counts == Counts::Hold;
-        if before == Entry::<F>::KEPT || is_held && gone == 0 {
+        let Going { page, level, touched, whole, gone } = *going;
+        if before == Entry::<F>::KEPT {
             return Some(before);
         }
         if counts == Counts::Lost {
             let inside = self.count_occupied::<F>(page, level, touched)?;
             let left = self.count_occupied::<F>(page, level, Span::ALL)?.wrapping_sub(inside);
-            let number = if left <= Entry::<F>::MOST { left } else { Entry::<F>::UNKNOWN };
-            return Some(if left == 0 { Entry::<F>::KEPT } else { number });
+            return Some(match left {
+                0 => Entry::<F>::KEPT,
+                _ if left <= Entry::<F>::MOST => left,
+                _ => Entry::<F>::UNKNOWN,
+            });
         }
-        if !is_held || before == Entry::<F>::UNKNOWN {
-            let is_empty = self.is_empty_outside::<F>(page, level, touched)?;
-            return Some(if is_empty { Entry::<F>::KEPT } else { before });
-        }
-        if before != Entry::<F>::RUN {
-            let left = before.saturating_sub(gone);
+        let is_empty = if counts == Counts::Missing || before == Entry::<F>::UNKNOWN {
+            self.is_empty_outside::<F>(page, level, touched)?
+        } else if before == Entry::<F>::RUN {
+            match self.neighbours::<F>(page, level, touched)? {
+                0 if gone != 0 => true,
+                0 => !self.is_empty::<F>(page, level, whole?)?,
+                // What is left on one side of what goes is a run.
+                1 => false,
+                _ => return Some(Entry::<F>::UNKNOWN),
+            }
+        } else {
+            let left = before.saturating_sub(self.count_going::<F>(going)?);
             return Some(if left == 0 { Entry::<F>::KEPT } else { left });
-        }
-        // What is left on one side of what goes is a run.
-        Some(match self.neighbours::<F>(page, level, touched)? {
-            0 => Entry::<F>::KEPT,
-            1 => before,
-            _ => Entry::<F>::UNKNOWN,
-        })
+        };
+        Some(if is_empty { Entry::<F>::KEPT } else { before })
+    }
+
+    /// How many entries of a table go.
+    #[inline(never)]
+    fn count_going<F: Format>(&self, going: &Going) -> Option<u64> {
+        let Going { page, level, whole, gone, .. } = *going;
+        let Some(whole) = whole else { return Some(gone) };
+        Some(self.count_occupied::<F>(page, level, whole)?.wrapping_add(gone))
     }
 
     /// Makes the entries of a span dead, or empty if nothing remains to be done for them.
@@ -340,8 +363,9 @@ impl NestedPageTable {
         let mut dying = Dying::new();
         table.update(span.from(first), |entry| {
             if !entry.is_hardware_visible() {
-                // What is dead or between break and make already is dealt with where it became so.
-                return if entry.is_plain() { Entry::EMPTY } else { entry };
+                // What is dead already is dealt with where it became so.
+                let is_plain = entry.names(level.get()) == Names::Nothing;
+                return if is_plain { Entry::EMPTY } else { entry };
             }
             if let Way::Down(_) = entry.way(level.get()) {
                 has_table = true;

@@ -5,11 +5,10 @@
 use super::NestedPageTable;
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
-use super::split::Cuts;
 use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
-use super::units::{GpaRange, Hpa, Level, PerLevel, Span};
+use super::units::{GpaRange, Hpa, Level, PerLevel};
 use crate::error::{Error, Result};
 
 /// What failed on its way because the host did not reach a table, or gave no frame.
@@ -30,15 +29,12 @@ pub(crate) struct Work {
     pub(super) sweep: Sweep,
     pub(super) edges: Edges,
     pub(super) broken: Broken,
-    pub(super) cuts: Cuts,
     /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
     pub(crate) pages: Stock,
     pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) path: PerLevel<Hpa>,
     pub(super) batch: Batch,
-    /// What is left of a run of the sweep.
-    pub(super) rest: Option<Span>,
     /// What failed, and is to be undone before the lock is given up: in the range of the sweep, which begins.
     pub(crate) failed: Failed,
     /// What a map puts into its range is counted where the tables are pointed to, or some of it.
