@@ -9,7 +9,7 @@ use super::entry::{Entry, Way};
 use super::stock::Stock;
 use super::table::Broken;
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL};
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -32,8 +32,7 @@ impl NestedPageTable {
     ) -> Result<()> {
         self.prepare_map(work, content, range)?;
         if self.fill_range(work, content, range, false).is_none() {
-            self.undo_map::<F>(work, range);
-            return Err(Error::BadState);
+            return work.fails_in(self, Failed::Map, range, Error::BadState);
         }
         Ok(())
     }

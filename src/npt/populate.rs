@@ -20,7 +20,7 @@ use super::stock::Stock;
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{GpaRange, Hpa, Index, Level, Span, fresh_tables};
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
@@ -88,10 +88,7 @@ impl NestedPageTable {
                 outcome = self.count_edges::<F>(&work.edges).ok_or(Error::BadState);
             }
         }
-        if outcome.is_err() {
-            self.undo_map::<F>(work, range);
-        }
-        outcome
+        outcome.or_else(|error| work.fails_in(self, Failed::Map, range, error))
     }
 
     /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is

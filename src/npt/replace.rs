@@ -16,7 +16,7 @@ use super::sweep::{Run, Step};
 use super::table::{Broken, Table};
 use super::units::GpaRange;
 use super::unmap::Dying;
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::addr::Bits;
 use crate::error::{Error, Result};
@@ -37,9 +37,9 @@ impl NestedPageTable {
         let emptied = self.make_busy(work, content, range)?;
         let made = emptied.and_then(|()| self.put_range(work, content, range));
         if made.is_none() {
-            self.give_up_replacement::<F>(work, range);
+            return work.fails_in(self, Failed::Replacement, range, Error::BadState);
         }
-        made.ok_or(Error::BadState)
+        Ok(())
     }
 
     /// Makes both ends of the range boundaries of entries, takes what changes away, and leaves busy entries in its
@@ -88,14 +88,17 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Empties a range in which a replacement failed, because the host did not reach a table.
-    #[cold]
-    #[inline(never)]
-    fn give_up_replacement<F: Format>(&self, work: &mut Work, range: GpaRange) {
-        // Where a table cannot be read, what hangs on it stays.
-        let _ = self.reap::<F>(work, range, Remains::Nothing, true);
-        work.releases.report(&self.host);
-        self.empty_range::<F>(work, range);
+    /// Empties the range in which an act failed. Apart from the act, which is no longer on the stack.
+    #[inline(always)] // One frame for all of it.
+    pub(crate) fn undo_failed<F: Format>(&self, work: &mut Work) {
+        let range = work.sweep.range();
+        let failed = core::mem::replace(&mut work.failed, Failed::Nothing);
+        if failed == Failed::Replacement {
+            // Where a table cannot be read, what hangs on it stays.
+            let _ = self.reap::<F>(work, range, Remains::Nothing, true);
+            work.releases.report(&self.host);
+        }
+        self.undo::<F>(work, range, failed);
     }
 
     /// That no frame of the library in the range is one of those which are to replace it, and how many tables

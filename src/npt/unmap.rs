@@ -19,7 +19,7 @@ use super::split::Cut;
 use super::subtract;
 use super::table::Table;
 use super::units::{GpaRange, Hpa, Index, Level, Span};
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -127,31 +127,19 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Removes what a map put into a range that was empty; the edges in work are those from before.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn undo_map<F: Format>(&self, work: &mut Work, range: GpaRange) {
+    /// Empties a range in which a call failed, and counts what the root has. Of a map into a range that was empty the
+    /// edges in work are those from before.
+    #[inline(always)] // As what calls it.
+    pub(super) fn undo<F: Format>(&self, work: &mut Work, range: GpaRange, failed: Failed) {
         let edges = &work.edges;
-        let counts = if work.is_counted { Counts::Lost } else { Counts::Missing };
-        let mut how = How { counts, keeps_from: self.all_kept(), keeps_later: Level::HIGHEST.up() };
-        if self.keeps_tables {
+        let is_map = failed == Failed::Map;
+        let counts = if is_map && !work.is_counted { Counts::Missing } else { Counts::Lost };
+        let keeps_from = self.all_kept();
+        let mut how = How { counts, keeps_from, keeps_later: keeps_from[0] };
+        if self.keeps_tables && is_map {
             how.keeps_from = [edges.first_low, edges.lowest(Arm::Right)];
             how.keeps_later = edges.lowest(Arm::Left);
         }
-        self.undo::<F>(work, range, how);
-    }
-
-    /// Empties a range in which a call failed, and counts what the root has.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn empty_range<F: Format>(&self, work: &mut Work, range: GpaRange) {
-        let keeps_from = self.all_kept();
-        let how = How { counts: Counts::Lost, keeps_from, keeps_later: keeps_from[0] };
-        self.undo::<F>(work, range, how);
-    }
-
-    #[inline(never)]
-    fn undo<F: Format>(&self, work: &mut Work, range: GpaRange, how: How) {
         work.releases.begin(false, None);
         work.edges.forget();
         // Where a table cannot be read, what hangs on it stays.
