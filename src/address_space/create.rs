@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::map::largest_leaf;
-use super::{AddressSpace, NO_FRAME};
+use super::{AddressSpace, Alone, NO_FRAME};
 use crate::abi::*;
 use crate::addr::{GuestRange, HostPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
@@ -126,7 +126,8 @@ impl AddressSpace {
     pub unsafe fn destroy(place: NonNull<Self>) {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
-        if space.remove_all(false).is_err() {
+        // Nobody else uses the space: there is no lock to wait for.
+        if space.remove_all(Alone { space }).is_err() {
             logging::error(
                 c"axaddrspace::space",
                 "destroy: corrupt tables, frames are lost",

@@ -101,7 +101,7 @@ impl AddressSpace {
 
     /// Whether the tables are what this library wrote and the counters are right.
     pub fn audit(&self) -> Result<()> {
-        let _guard = self.exclusive(true)?;
+        let _guard = self.exclusive()?;
         let mut census = Census::default();
         with_space_format!(self.npt.format, F => {
             self.npt.audit::<F>(self.npt.range, &mut census).ok_or(Error::BadState)

@@ -20,7 +20,7 @@ pub use memory::Access;
 use crate::abi::{
     AXAS_HPA_INVALID, AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t,
 };
-use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
+use crate::addr::{Bits, GuestPhysAddr, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Host;
 use crate::npt::arch::with_space_format;
@@ -88,7 +88,7 @@ impl AddressSpace {
     /// Changes the VMID; flushes nothing.
     pub fn set_vmid(&self, vmid: u32) -> Result<()> {
         with_space_format!(self.npt.format, F => create::check_vmid::<F>(vmid, self.npt.features))?;
-        let _guard = self.exclusive(true)?;
+        let _guard = self.exclusive()?;
         self.npt.vmid.store(vmid, Ordering::Relaxed);
         Ok(())
     }
@@ -97,13 +97,14 @@ impl AddressSpace {
         range.start >= self.npt.range.start && range.end <= self.npt.range.end
     }
 
-    /// A range of the space, in the order of checks that the interface promises.
+    /// A range of the space: aligned, not empty.
     #[inline(always)]
     fn checked_range(&self, gpa: u64, size: u64) -> Result<GuestRange> {
         if !self.has_range(gpa, size) {
             return Err(Error::InvalidInput);
         }
-        guest_range(gpa, size)
+        let start = GuestPhysAddr::new(gpa);
+        Ok(GuestRange { start, end: start.plus(size) })
     }
 
     #[inline(never)]
@@ -116,28 +117,45 @@ impl AddressSpace {
         self.options & AXAS_NO_WAIT != 0
     }
 
-    /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
+    /// Holds the lock alone; none where the host does not want to wait.
     #[inline(always)]
-    fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        if !self.enter_alone(may_be) {
+    fn alone(&self) -> Option<Alone<'_>> {
+        self.enter_alone().then_some(())?;
+        Some(Alone { space: self })
+    }
+
+    /// What remains to be done when the lock was held alone.
+    #[inline(never)]
+    fn leave_alone(&self) {
+        let guard = self.npt.lock.entered();
+        // SAFETY: the lock is still held, by a guard that ends here and lends its work no more.
+        unsafe { &mut *self.work.get() }.stock.give_back(&self.npt);
+        drop(guard);
+        self.npt.host.report();
+    }
+
+    /// As [`AddressSpace::alone`], for what needs no work memory.
+    #[inline(always)]
+    fn exclusive(&self) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+        if !self.enter_alone() {
             return Err(Error::Again);
         }
         Ok(Held { _guard: self.npt.lock.entered(), host: &self.npt.host })
     }
 
+    /// Enters alone; with AXAS_NO_WAIT that may be refused.
     #[inline(never)]
-    fn enter_alone(&self, may_be: bool) -> bool {
+    fn enter_alone(&self) -> bool {
         match self.npt.lock.try_exclusive() {
             Attempt::Alone => true,
-            tried => self.enter_later(may_be, tried),
+            tried => self.enter_later(tried),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn enter_later(&self, may_be: bool, tried: Attempt) -> bool {
-        let no_wait = may_be && self.no_wait();
-        self.npt.lock.exclusive(tried, no_wait, || self.npt.host.relax())
+    fn enter_later(&self, tried: Attempt) -> bool {
+        self.npt.lock.exclusive(tried, self.no_wait(), || self.npt.host.relax())
     }
 
     /// Holds the lock beside other readers; with AXAS_NO_WAIT that may be refused.
@@ -150,6 +168,34 @@ impl AddressSpace {
     #[inline(never)]
     fn enter_beside(&self) -> Option<SharedGuard<'_>> {
         self.npt.lock.shared(self.no_wait(), || self.npt.host.relax())
+    }
+}
+
+/// The lock, held alone, and the memory that comes with it. At the end tables that were taken for nothing go back,
+/// and what the host's callbacks did wrong is told.
+struct Alone<'a> {
+    space: &'a AddressSpace,
+}
+
+impl<'a> Alone<'a> {
+    /// The tables of the space.
+    #[inline(always)]
+    fn npt(&self) -> &'a NestedPageTable {
+        &self.space.npt
+    }
+
+    /// What the holder of the lock works with.
+    #[inline(always)]
+    fn work(&mut self) -> &mut Work {
+        // SAFETY: the lock is held exclusively, and this borrows the proof of it.
+        unsafe { &mut *self.space.work.get() }
+    }
+}
+
+impl Drop for Alone<'_> {
+    #[inline(always)] // By reference the guard would be in memory.
+    fn drop(&mut self) {
+        self.space.leave_alone();
     }
 }
 

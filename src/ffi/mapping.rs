@@ -383,7 +383,7 @@ unsafe fn some<const N: usize>(
     done: *mut u64,
     call: impl FnOnce(&AddressSpace, &mut Slices) -> Result<()>,
 ) -> axas_status_t {
-    let mut slices = Slices { budget, done: 0 };
+    let mut slices = Slices::new(budget);
     // SAFETY: 1. `done` is null or valid for a write; 2. the handle is null or live.
     let outcome = match unsafe { sliced(space, budget, done) } {
         Some(space) => {

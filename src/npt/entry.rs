@@ -101,6 +101,18 @@ pub enum Way {
     Corrupt,
 }
 
+/// What an entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    Nothing,
+    /// A frame: it is a leaf, or was one, or will be one.
+    Frame,
+    /// A table: it points to one, or did, or will.
+    Table,
+    /// It is none that this library writes.
+    Corrupt,
+}
+
 /// A lazy reservation, as the ten low bits of a payload: what a fault will install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
@@ -416,7 +428,7 @@ impl<F: Format> Entry<F> {
     /// Whether the entry is a trap.
     #[inline(always)]
     pub fn is_trap(self) -> bool {
-        self.kind() == Some(InvalidKind::Mark)
+        !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::Mark
     }
 
     /// Whether the entry is a lazy reservation.
@@ -433,12 +445,6 @@ impl<F: Format> Entry<F> {
                 F::invalid_kind(self.word),
                 InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Mark
             )
-    }
-
-    /// The kind of an invalid entry; none of a valid one.
-    #[inline(always)]
-    pub(super) fn kind(self) -> Option<InvalidKind> {
-        if F::is_valid(self.word) { None } else { Some(F::invalid_kind(self.word)) }
     }
 
     /// Whether the entry is empty.
@@ -544,10 +550,22 @@ impl<F: Format> Entry<F> {
         }
     }
 
-    /// Whether the entry, which stands in a table of `level`, is a leaf or what was or will be one.
+    /// What the entry names, which stands in a table of `level`.
     #[inline(always)]
-    pub fn names_frame(self, level: u32) -> bool {
-        matches!(self.state(level), State::Leaf | State::DeadLeaf | State::Pending)
+    pub(crate) fn names(self, level: u32) -> Names {
+        if F::is_valid(self.word) {
+            return match F::is_leaf(self.word, level) {
+                Some(true) => Names::Frame,
+                Some(false) => Names::Table,
+                None => Names::Corrupt,
+            };
+        }
+        match F::invalid_kind(self.word) {
+            InvalidKind::MovingLeaf if level <= 3 => Names::Frame,
+            InvalidKind::MovingTable if level > 1 => Names::Table,
+            InvalidKind::MovingLeaf | InvalidKind::MovingTable => Names::Corrupt,
+            _ => Names::Nothing,
+        }
     }
 
     /// What became of a leaf, at another address.

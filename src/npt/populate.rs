@@ -13,7 +13,6 @@ use super::NestedPageTable;
 use super::add;
 use super::arch::Format;
 use super::content::Content;
-use super::edges::Edges;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
@@ -80,21 +79,17 @@ impl NestedPageTable {
         range: GpaRange,
         populates: bool,
     ) -> Result<()> {
-        let mut counts = [0; 9];
-        if populates {
-            self.survey(&mut work.edges, content, range)?;
-            self.edge_counts::<F>(&work.edges, &mut counts);
-        }
         self.prepare_map(work, content, range)?;
-        let mut outcome = self.fill_range(work, content, range).ok_or(Error::BadState);
+        let mut outcome = self.fill_range(work, content, range, populates).ok_or(Error::BadState);
         if populates && outcome.is_ok() {
             outcome = self.populate::<F>(work, range);
+            if outcome.is_ok() && !work.is_counted {
+                work.is_counted = true;
+                outcome = self.count_edges::<F>(&work.edges).ok_or(Error::BadState);
+            }
         }
         if outcome.is_err() {
             self.undo_map::<F>(work, range);
-            if populates {
-                self.set_edge_counts::<F>(work, range, &counts);
-            }
         }
         outcome
     }
@@ -138,43 +133,6 @@ impl NestedPageTable {
         stock.fill(self, count).is_ok()
     }
 
-    /// What the entries say that point to edge tables of the occupancy of these.
-    #[inline(never)]
-    fn edge_counts<F: Format>(&self, edges: &Edges, counts: &mut [u8; 9]) {
-        let mut place = Some(edges.first());
-        for count in counts {
-            let Some((arm, level)) = place else { break };
-            // Nothing points to the root.
-            if level < self.levels {
-                let (page, index) = edges.parent(arm, level);
-                *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy) as u8;
-            }
-            place = edges.after((arm, level));
-        }
-    }
-
-    /// Says the same again, of tables that have the same entries again.
-    #[cold]
-    #[inline(never)]
-    fn set_edge_counts<F: Format>(&self, work: &mut Work, range: GpaRange, counts: &[u8; 9]) {
-        let edges = &mut work.edges;
-        if self.find_edges::<F>(edges, &Broken::NONE, range) != Some(range.end) {
-            return;
-        }
-        let mut place = Some(edges.first());
-        for count in counts {
-            let Some((arm, level)) = place else { break };
-            if level < self.levels {
-                let (page, index) = edges.parent(arm, level);
-                if let Some(entry) = self.entry::<F>(page, index) {
-                    // Where it cannot be said, less is known.
-                    let _ = self.set(page, index, entry.with_occupancy((*count).into()));
-                }
-            }
-            place = edges.after((arm, level));
-        }
-    }
-
     /// Puts what is pending in its place.
     #[inline(never)]
     fn publish<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
@@ -205,10 +163,9 @@ impl NestedPageTable {
         self.split::<F>(work, range, &Cut::Owned, &mut request)?;
         let Work { sweep, broken, .. } = work;
         let detached = self.detach_frames::<F>(sweep, broken, range, &mut request);
-        self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
         let mended = self.mend::<F>(broken);
-        publish_tables();
-        self.end_generation();
+        self.begin_reaping();
         work.releases.begin(false, None);
         let reaped = self.reap::<F>(work, range, Remains::Reservation, false);
         detached.and(mended).and(reaped).ok_or(Error::BadState)

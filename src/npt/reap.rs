@@ -2,12 +2,12 @@
 //! What no CPU can reach any more: frames and tables go back to the host, linear pages are reported to it.
 
 use super::arch::Format;
-use super::entry::{Entry, State};
+use super::entry::{Entry, Names};
 use super::sweep::Run;
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level, Span};
 use super::work::Work;
-use super::{NestedPageTable, add, subtract};
+use super::{NestedPageTable, subtract};
 use crate::abi::*;
 use crate::addr::Bits;
 use crate::hal::Host;
@@ -19,20 +19,40 @@ pub(crate) enum Remains {
     Nothing,
     /// What a dead or pending entry carries.
     Reservation,
+    /// An entry that waits for what takes its place.
+    Busy,
 }
 
-/// What was taken from a table that stays.
-struct Dead<F> {
-    entry: Entry<F>,
-    level: Level,
-    /// The first address that it covered.
+impl Remains {
+    fn of<F: Format>(self, entry: Entry<F>) -> Entry<F> {
+        match self {
+            Self::Nothing => Entry::EMPTY,
+            Self::Reservation => Entry::reserved(entry.reservation()),
+            Self::Busy => Entry::busy(),
+        }
+    }
+}
+
+/// Neighbouring entries that name frames side by side, or one that names a table.
+#[derive(Clone, Copy)]
+pub(super) struct Found {
+    /// The first of them.
+    word: u64,
+    index: Index,
+    /// How many; 0 where nothing more was found.
+    count: u16,
+    is_table: bool,
+}
+
+/// What is found while a window is open and dealt with after it closed.
+pub(super) type Batch = [Found; 4];
+
+/// How far entries were given back.
+struct Reached {
+    /// What comes next: a table that an entry names which begins here, or the next entry.
     gpa: Gpa,
-    /// Leaves: how many there are, side by side.
-    count: u64,
+    table: Option<Hpa>,
 }
-
-/// Entries that are read while a window is open and dealt with after it closed.
-pub(super) type Batch = [u64; 8];
 
 /// Linear pages that are gone, reported to `released` in merged runs.
 pub(super) struct Releases {
@@ -41,7 +61,9 @@ pub(super) struct Releases {
     /// A leaf without its address that was reported last, and its flags.
     attributes: u64,
     flags: axas_flags_t,
-    are_wanted: bool,
+    pub(super) are_wanted: bool,
+    /// Entries are dead that name something.
+    pub(super) has_dead: bool,
     /// The run in hand; of size 0: there is none.
     run: ReleasedRun,
 }
@@ -62,12 +84,13 @@ impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
         let run = ReleasedRun { gpa: 0, hpa: 0, size: 0, flags: 0, level: 0 };
-        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted: false, run }
+        let (are_wanted, has_dead) = (false, false);
+        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted, has_dead, run }
     }
 
     /// Begins anew.
     pub(super) fn begin(&mut self, are_wanted: bool, kept_distance: Option<u64>) {
-        self.are_wanted = are_wanted;
+        (self.are_wanted, self.has_dead) = (are_wanted, false);
         self.kept_distance = kept_distance.unwrap_or(NO_DISTANCE);
         self.run.size = 0;
     }
@@ -138,9 +161,8 @@ fn flags_of<F: Format>(npt: &NestedPageTable, leaf: Entry<F>) -> axas_flags_t {
 }
 
 impl NestedPageTable {
-    /// Takes the entries of a range that are dead (or pending, where reservations remain) and gives back what
-    /// they name, in the order of addresses. A table that goes has nothing outside of the range, unless it goes
-    /// `whole`.
+    /// Takes the entries of a range that are dead or pending and gives back what they name, in the order of
+    /// addresses. A table that goes has nothing outside of the range, unless it goes `whole`.
     #[inline(never)]
     pub(super) fn reap<F: Format>(
         &self,
@@ -150,105 +172,22 @@ impl NestedPageTable {
         whole: bool,
     ) -> Option<()> {
         work.sweep.begin(self, range);
-        work.rest = None;
-        while let Some(dead) = self.next_dead::<F>(work, remains)? {
-            let Dead { entry, level, gpa, count } = dead;
-            if let State::DeadTable | State::PendingTable = entry.state(level.get()) {
-                let all = GpaRange::new(gpa, gpa.end(level));
-                let part = if whole { all } else { range.part(gpa, level) };
-                self.release_below::<F>(work, entry.address(), level.down(), part)?;
-            } else {
-                self.release_leaves(work, entry, level, gpa, count)?;
-            }
-        }
-        Some(())
-    }
-
-    /// Takes what is dead next in a sweep; the work says what is left of the sweep's run.
-    #[inline(always)] // For the stack.
-    fn next_dead<F: Format>(&self, work: &mut Work, remains: Remains) -> Option<Option<Dead<F>>> {
-        loop {
-            let Some(span) = work.rest else {
-                if !work.sweep.next::<F>(self, &Broken::NONE)? {
-                    return Some(None);
+        while work.sweep.next::<F>(self, &Broken::NONE)? {
+            let mut run = work.sweep.run;
+            let (level, stop) = (run.level, work.sweep.gpa());
+            while run.gpa < stop {
+                let Reached { gpa, table } = self.release_run::<F>(work, &run, Some(remains))?;
+                run.gpa = gpa;
+                if let Some(page) = table {
+                    run.gpa = gpa.end(level);
+                    let all = GpaRange::new(gpa, run.gpa);
+                    let part = if whole { all } else { range.part(gpa, level) };
+                    self.release_below::<F>(work, page, level.down(), part)?;
                 }
-                work.rest = Some(work.sweep.run.span);
-                continue;
-            };
-            let run = &work.sweep.run;
-            let taken = self.take_dead::<F>(run.page, run.level, span, remains)?;
-            let Some((dead, entry)) = taken else {
-                work.rest = None;
-                continue;
-            };
-            work.rest = span.behind(dead.last);
-            let (level, gpa, count) = (run.level, run.gpa_of(dead.first), dead.count() as u64);
-            return Some(Some(Dead { entry, level, gpa, count }));
-        }
-    }
-
-    /// Takes the first dead entry of a span, with those behind it that name what follows in host memory; what
-    /// it was.
-    #[inline(never)]
-    fn take_dead<F: Format>(
-        &self,
-        page: Hpa,
-        level: Level,
-        span: Span,
-        remains: Remains,
-    ) -> Option<Option<(Span, Entry<F>)>> {
-        let table = Table::<F>::reach(self, page)?;
-        let mut rest = Some(span);
-        while let Some(span) = rest {
-            let Some(index) = table.first_occupied(span, level) else { break };
-            let entry = table.load(index);
-            let left: Entry<F> = match (entry.state(level.get()), remains) {
-                (State::DeadLeaf | State::DeadTable, Remains::Nothing) => Entry::EMPTY,
-                (
-                    State::DeadLeaf | State::DeadTable | State::Pending | State::PendingTable,
-                    Remains::Reservation,
-                ) => Entry::reserved(entry.reservation()),
-                _ => {
-                    rest = span.behind(index);
-                    continue;
+                if run.gpa < stop {
+                    run.span = run.span.from(run.gpa.index(level));
                 }
-            };
-            let dead = if entry.is_dead_leaf() {
-                Span::new(index, followers(&table, span.from(index), level))
-            } else {
-                Span::one(index)
-            };
-            for slot in table.slots(dead) {
-                slot.store(left.word(), Ordering::Relaxed);
             }
-            table.clean(dead);
-            return Some(Some((dead, entry)));
-        }
-        Some(None)
-    }
-
-    /// Gives back, or reports, what neighbouring leaves name that no walker sees.
-    #[inline(never)]
-    pub(super) fn release_leaves<F: Format>(
-        &self,
-        work: &mut Work,
-        first: Entry<F>,
-        level: Level,
-        gpa: Gpa,
-        count: u64,
-    ) -> Option<()> {
-        if !first.names_frame(level.get()) {
-            return None;
-        }
-        self.discount_leaves(level, count);
-        if first.is_owned() {
-            subtract(&self.counts.guest, count.wrapping_shl(level.order()));
-            for number in 0..count {
-                let offset = number.wrapping_shl(level.shift());
-                self.give_guest(first.address().plus(offset), level);
-            }
-        } else {
-            work.releases.push(self, first, level, gpa, count);
         }
         Some(())
     }
@@ -256,7 +195,7 @@ impl NestedPageTable {
     /// Gives back a table that no walker sees, with everything below it: what hangs on an entry before
     /// the entry's table. Only entries of `range` are occupied, of which a part lies in the table.
     #[inline(never)]
-    pub(super) fn release_below<F: Format>(
+    fn release_below<F: Format>(
         &self,
         work: &mut Work,
         page: Hpa,
@@ -266,37 +205,14 @@ impl NestedPageTable {
         work.path.set(top, page);
         let (mut gpa, mut level) = (range.start, top);
         loop {
-            let page = work.path.get(level);
-            let part = range.from(gpa).part(gpa, level.up());
-            let run = Run { page, level, span: part.span(level), gpa };
-            match self.next_named::<F>(&run, work.releases.are_wanted)? {
-                None => gpa = part.end,
-                Some((index, entry)) if level == Level::PAGE && entry.is_leaf(1) => {
-                    let run = Run { span: run.span.from(index), gpa: run.gpa_of(index), ..run };
-                    let bytes = if entry.is_owned() {
-                        self.release_pages::<F>(&run, &mut work.batch)?
-                    } else {
-                        let pages = self.read_pages::<F>(&run, &mut work.batch)?;
-                        self.report_pages::<F>(work, run.gpa);
-                        pages.wrapping_mul(Level::PAGE.size())
-                    };
-                    if bytes == 0 {
-                        // It was changed since it was read.
-                        return None;
-                    }
-                    gpa = run.gpa.plus(bytes);
-                }
-                Some((index, entry)) => {
-                    let base = run.gpa_of(index);
-                    if let State::Table | State::DeadTable = entry.state(level.get()) {
-                        level = level.down();
-                        work.path.set(level, entry.address());
-                        gpa = base.max(range.start);
-                        continue;
-                    }
-                    self.release_leaves(work, entry, level, base, 1)?;
-                    gpa = base.end(level);
-                }
+            let span = range.from(gpa).part(gpa, level.up()).span(level);
+            let run = Run { page: work.path.get(level), level, span, gpa };
+            let reached = self.release_run::<F>(work, &run, None)?;
+            gpa = reached.gpa.max(range.start);
+            if let Some(page) = reached.table {
+                level = level.down();
+                work.path.set(level, page);
+                continue;
             }
             while gpa >= range.end || gpa.is_aligned(level.up()) {
                 // Damaged tables may name one table twice.
@@ -312,133 +228,111 @@ impl NestedPageTable {
         }
     }
 
-    /// Gives back the library's pages at the beginning of a run of level 1; how many bytes that is.
+    /// Gives back what entries at the beginning of a run name, up to one that names a table.
     #[inline(never)]
-    fn release_pages<F: Format>(&self, run: &Run, batch: &mut Batch) -> Option<u64> {
-        let mut pages = 0_u64;
-        let mut rest = Some(run.span);
-        while let Some(span) = rest {
-            let table = Table::<F>::reach(self, run.page)?;
-            let mut read = 0_usize;
-            for (word, slot) in batch.iter_mut().zip(table.slots(span)) {
-                *word = slot.load(Ordering::Relaxed);
-                read = read.wrapping_add(1);
-            }
-            drop(table);
-            let next = span.first.after(read).filter(|next| *next <= span.last);
-            rest = next.map(|first| span.from(first));
-            for word in batch.iter().take(read) {
-                let entry = Entry::<F>::from_word(*word);
-                if !entry.is_owned_page() {
-                    rest = None;
-                    break;
-                }
-                self.host.give(entry.address(), 0, crate::hal::Purpose::Guest);
-                pages = pages.wrapping_add(1);
-            }
-        }
-        self.discount_leaves(Level::PAGE, pages);
-        subtract(&self.counts.guest, pages);
-        add(&self.counts.released, pages);
-        Some(pages.wrapping_mul(Level::PAGE.size()))
-    }
-
-    /// Reads linear pages at the beginning of a run of level 1, in runs of their own: the first entry of each, and
-    /// how many there are. As many runs as there is room for, then 0; how many pages that is.
-    #[inline(never)]
-    fn read_pages<F: Format>(&self, run: &Run, batch: &mut Batch) -> Option<u64> {
-        let step = F::address_field(Level::PAGE.size());
-        let mut pages = 0_u64;
-        let table = Table::<F>::reach(self, run.page)?;
-        let mut slots = table.slots(run.span);
-        let (pairs, _) = batch.as_chunks_mut::<2>();
-        for [first, count] in pairs {
-            *count = 0;
-            let [slot, behind @ ..] = slots else { break };
-            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            if !entry.is_linear_leaf(1) {
-                break;
-            }
-            let followers = following(behind, entry.word().wrapping_add(step), step);
-            (*first, *count) = (entry.word(), (followers as u64).wrapping_add(1));
-            pages = pages.wrapping_add(*count);
-            slots = behind.get(followers..).unwrap_or(&[]);
-        }
-        drop(table);
-        self.discount_leaves(Level::PAGE, pages);
-        Some(pages)
-    }
-
-    /// Reports the pages that were read, from an address on.
-    #[inline(never)]
-    fn report_pages<F: Format>(&self, work: &mut Work, gpa: Gpa) {
+    fn release_run<F: Format>(
+        &self,
+        work: &mut Work,
+        run: &Run,
+        remains: Option<Remains>,
+    ) -> Option<Reached> {
         let Work { batch, releases, .. } = work;
-        let mut gpa = gpa;
-        let (pairs, _) = batch.as_chunks::<2>();
-        for [first, count] in pairs {
-            if *count == 0 {
+        let rest = self.read_run::<F>(run, remains, releases.are_wanted, batch)?;
+        for found in batch {
+            if found.count == 0 {
                 break;
             }
-            releases.push(self, Entry::<F>::from_word(*first), Level::PAGE, gpa, *count);
-            gpa = gpa.plus(count.wrapping_mul(Level::PAGE.size()));
+            let (entry, gpa) = (Entry::<F>::from_word(found.word), run.gpa_of(found.index));
+            if found.is_table {
+                return Some(Reached { gpa, table: Some(entry.address()) });
+            }
+            self.release_leaves(releases, entry, run.level, gpa, found.count.into());
         }
+        let gpa = match rest {
+            Some(span) => run.gpa_of(span.first),
+            None => run.gpa_of(run.span.last).end(run.level),
+        };
+        Some(Reached { gpa, table: None })
     }
 
-    /// Goes over the entries of a run that no walker sees to the first that names a table or something to
-    /// give back, or any leaf if linear ones are to be reported. Linear leaves that are not reported are
-    /// discounted.
+    /// Finds what entries at the beginning of a run name; what is left of the run. In a table that stays, which is
+    /// where something `remains`, only entries that are dead or pending name something, and are taken. In one that
+    /// no walker sees, linear leaves that are not reported are discounted.
     ///
-    /// Most tables hold runs, so that entries are looked at eight at a time: whether they go on as the eight
-    /// before them, or follow from the first of them.
+    /// Most tables hold runs, so that entries are looked at eight at a time: whether they follow from the first of
+    /// them.
     #[inline(never)]
-    fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Index, Entry<F>)>> {
+    fn read_run<F: Format>(
+        &self,
+        run: &Run,
+        remains: Option<Remains>,
+        reports: bool,
+        batch: &mut Batch,
+    ) -> Option<Option<Span>> {
         let level = run.level;
         let table = Table::<F>::reach(self, run.page)?;
-        let leaf_step = F::address_field(level.size());
-        let counts = |entry: Entry<F>| !reports && entry.is_linear_leaf(level.get());
-        let mut leaves = 0_u64;
-        let mut found = None;
-        let (mut expected, mut step, mut leaves_of_eight) = (F::EMPTY, 0, 0_u64);
-        let mut slots = table.slots(run.span);
-        while let Some((part, behind)) = first_eight(slots) {
-            if let Ok(eight) = <&[AtomicU64; 8]>::try_from(part)
-                && let Some(next) = follows(eight, expected, step)
+        let (mut rest, mut leaves) = (Some(run.span), 0_u64);
+        for found in batch {
+            found.count = 0;
+            while let Some(span) = rest
+                && found.count == 0
             {
-                expected = next;
-                leaves = leaves.wrapping_add(leaves_of_eight);
-                slots = behind;
-                continue;
-            }
-            for (number, slot) in part.iter().enumerate() {
-                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-                let is_counted = counts(entry);
-                if !is_counted && !entry.is_plain() {
-                    let behind = slots.len().wrapping_sub(number).wrapping_sub(1);
-                    found = Some((run.span.last.before(behind), entry));
-                    break;
+                let index = span.first;
+                let entry = table.load(index);
+                let names = entry.names(level.get());
+                let is_table = names == Names::Table;
+                let step = if names == Names::Frame { entry.address_step(level.size()) } else { 0 };
+                let last = if is_table { index } else { followers(&table, span, step) };
+                let count = Span::new(index, last).count() as u16;
+                rest = span.behind(last);
+                if names == Names::Nothing || remains.is_some() && entry.is_hardware_visible() {
+                    continue;
                 }
-                leaves = leaves.wrapping_add(u64::from(is_counted));
-                step = if is_counted { leaf_step } else { 0 };
-                leaves_of_eight = if is_counted { 8 } else { 0 };
-                expected = entry.word().wrapping_add(step);
+                if names == Names::Corrupt {
+                    return None;
+                }
+                if entry.is_linear_leaf(level.get()) && !reports {
+                    leaves = leaves.wrapping_add(count.into());
+                    continue;
+                }
+                if let Some(remains) = remains {
+                    let left = remains.of(entry).word();
+                    for slot in table.slots(Span::new(index, last)) {
+                        slot.store(left, Ordering::Relaxed);
+                    }
+                    table.clean(Span::new(index, last));
+                }
+                *found = Found { word: entry.word(), index, count, is_table };
             }
-            if found.is_some() {
+            if found.is_table {
                 break;
             }
-            slots = behind;
         }
+        drop(table);
         self.discount_leaves(level, leaves);
-        Some(found)
+        Some(rest)
     }
-}
 
-/// The first eight slots, or all where there are fewer, and those behind.
-#[inline(always)]
-fn first_eight(slots: &[AtomicU64]) -> Option<(&[AtomicU64], &[AtomicU64])> {
-    match slots.split_first_chunk::<8>() {
-        Some((eight, behind)) => Some((eight, behind)),
-        None if slots.is_empty() => None,
-        None => Some((slots, &[])),
+    /// Gives back, or reports, what neighbouring leaves name that no walker sees.
+    #[inline(always)]
+    fn release_leaves<F: Format>(
+        &self,
+        releases: &mut Releases,
+        first: Entry<F>,
+        level: Level,
+        gpa: Gpa,
+        count: u64,
+    ) {
+        self.discount_leaves(level, count);
+        if first.is_owned() {
+            subtract(&self.counts.guest, count.wrapping_shl(level.order()));
+            for number in 0..count {
+                let offset = number.wrapping_shl(level.shift());
+                self.give_guest(first.address().plus(offset), level);
+            }
+        } else {
+            releases.push(self, first, level, gpa, count);
+        }
     }
 }
 
@@ -465,9 +359,8 @@ fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
 /// The last of the neighbouring leaves, from the first of a span on, that name what follows in host memory with
 /// the same attributes.
 #[inline(never)]
-pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Level) -> Index {
+pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, step: u64) -> Index {
     let first = table.load(span.first);
-    let step = first.address_step(level.size());
     let Some(behind) = span.behind(span.first) else { return span.first };
     let count = following(table.slots(behind), first.word().wrapping_add(step), step);
     span.first.after(count).unwrap_or(span.last)

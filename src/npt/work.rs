@@ -5,11 +5,10 @@
 use super::NestedPageTable;
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
-use super::split::Cuts;
 use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
-use super::units::{Hpa, Level, PerLevel, Span};
+use super::units::{Hpa, Level, PerLevel};
 
 /// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
 /// broken entries.
@@ -19,15 +18,14 @@ pub(crate) struct Work {
     pub(super) sweep: Sweep,
     pub(super) edges: Edges,
     pub(super) broken: Broken,
-    pub(super) cuts: Cuts,
     /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
     pub(crate) pages: Stock,
     pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) path: PerLevel<Hpa>,
     pub(super) batch: Batch,
-    /// What is left of a run of the sweep.
-    pub(super) rest: Option<Span>,
+    /// What a map puts into its range is counted where the tables are pointed to, or some of it.
+    pub(super) is_counted: bool,
 }
 
 impl Work {
