@@ -18,6 +18,7 @@
 //! Either the reader sees the writer or the writer sees the reader. A shard's word holds the readers in
 //! its low 16 bits and the faults they resolved above, so that a fault leaves with one operation.
 
+use core::num::NonZeroU16;
 use core::ptr::NonNull;
 use core::sync::atomic;
 
@@ -114,7 +115,7 @@ pub(crate) struct Lock {
     /// The number of lines is a power of two; how far a hash of 64 bits is shifted for one of them.
     hash_shift: u8,
     /// The number of lines in [`Group`]s.
-    groups: u16,
+    groups: NonZeroU16,
     first: NonNull<Shard>,
 }
 
@@ -149,7 +150,7 @@ impl Lock {
             unsafe { Shard::place(first.as_ptr().add(number)) };
         }
         let hash_shift = 64_u32.wrapping_sub(log) as u8;
-        let groups = (count / LEAST_SHARDS) as u16;
+        let groups = NonZeroU16::new((count / LEAST_SHARDS) as u16).unwrap_or(NonZeroU16::MIN);
         Self { writer: AtomicU32::new(0), caller_locked, hash_shift, groups, first }
     }
 
@@ -174,7 +175,7 @@ impl Lock {
     fn groups(&self) -> &[Group] {
         let first = self.first.cast::<Group>();
         // SAFETY: as many as `over` wrote; they live as long as the lock.
-        unsafe { core::slice::from_raw_parts(first.as_ptr(), self.groups.into()) }
+        unsafe { core::slice::from_raw_parts(first.as_ptr(), self.groups.get().into()) }
     }
 
     /// All lines, one by one.

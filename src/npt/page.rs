@@ -45,18 +45,14 @@ impl<'a> Slot<'a> {
         Entry::from_word(self.word().load(Ordering::Relaxed))
     }
 
-    /// Whether one of the two entries beside it is occupied, if it is that of the page at an address.
-    #[inline(always)]
-    fn has_neighbour<F: Format>(self, gpa: Gpa) -> bool {
-        self.is_next_occupied::<F>(gpa) || self.is_previous_occupied::<F>(gpa)
-    }
-
+    /// Whether the entry behind it is occupied, if it is that of the page at an address.
     #[inline(always)]
     fn is_next_occupied<F: Format>(self, gpa: Gpa) -> bool {
         let next = Self { word: self.word.wrapping_add(1), ..self };
         gpa.index(Level::PAGE) != Index::LAST && !next.entry::<F>().is_empty()
     }
 
+    /// Whether the entry before it is occupied, if it is that of the page at an address.
     #[inline(always)]
     fn is_previous_occupied<F: Format>(self, gpa: Gpa) -> bool {
         let previous = Self { word: self.word.wrapping_sub(1), ..self };
@@ -143,7 +139,7 @@ impl NestedPageTable {
         if before.wrapping_sub(1) < Entry::<F>::MOST.wrapping_sub(1) {
             second.word().store(above.with_one_more().word(), Ordering::Relaxed);
         } else if before != Entry::<F>::UNKNOWN {
-            self.occupy_page::<F>(gpa, second, third, fourth);
+            self.occupy_page::<F>(gpa, page, second, third, fourth);
         }
         page.word().store(leaf.word(), Ordering::Release);
         self.count_leaves(Level::PAGE, 1);
@@ -152,25 +148,21 @@ impl NestedPageTable {
         Some(Ok(()))
     }
 
-    /// The entry of a page in the table that an entry points to.
-    #[inline(always)]
-    fn page_below<F: Format>(&self, second: Slot<'_>, gpa: Gpa) -> Slot<'_> {
-        let table = second.entry::<F>().table_address();
-        Slot::new(self.offset, table, gpa.index(Level::PAGE))
-    }
-
     /// Counts a page's entry, which becomes occupied, where its table is pointed to. The slots are those of its
     /// [`PageWay`], in registers.
     #[inline(never)]
     fn occupy_page<F: Format>(
         &self,
         gpa: Gpa,
+        page: Slot<'_>,
         second: Slot<'_>,
         third: Slot<'_>,
         fourth: Slot<'_>,
     ) {
         let is_run = second.entry::<F>().occupancy() == Entry::<F>::RUN;
-        if is_run && self.page_below::<F>(second, gpa).has_neighbour::<F>(gpa) {
+        let has_neighbour =
+            || page.is_next_occupied::<F>(gpa) || page.is_previous_occupied::<F>(gpa);
+        if is_run && has_neighbour() {
             return;
         }
         for slot in &[second, third, fourth, self.fifth::<F>(gpa)] {
@@ -207,25 +199,19 @@ impl NestedPageTable {
             second.word().store(above.with_one_less().word(), Ordering::Relaxed);
         } else if before == 1 {
             self.empty_tables::<F>(gpa, second, third, fourth)?;
-        } else if !page.has_neighbour::<F>(gpa) {
+        } else if page.is_next_occupied::<F>(gpa) {
+            // A run that loses its first page is one.
+            if before == Entry::<F>::RUN && page.is_previous_occupied::<F>(gpa) {
+                let unknown = above.with_occupancy(Entry::<F>::UNKNOWN);
+                second.word().store(unknown.word(), Ordering::Relaxed);
+            }
+        } else if !page.is_previous_occupied::<F>(gpa) {
             return None;
-        } else if before == Entry::<F>::RUN {
-            self.shorten_run::<F>(gpa, second);
         }
         page.word().store(F::EMPTY, Ordering::Release);
         self.discount_leaves(Level::PAGE, 1);
         self.flush_page::<F>(gpa);
         Some(())
-    }
-
-    /// Takes a page's entry out of a run, which is one afterwards if it was an end of it.
-    #[inline(never)]
-    fn shorten_run<F: Format>(&self, gpa: Gpa, second: Slot<'_>) {
-        let page = self.page_below::<F>(second, gpa);
-        if page.is_next_occupied::<F>(gpa) && page.is_previous_occupied::<F>(gpa) {
-            let unknown = second.entry::<F>().with_occupancy(Entry::<F>::UNKNOWN);
-            second.word().store(unknown.word(), Ordering::Relaxed);
-        }
     }
 
     /// Marks the tables kept that become empty with a page's entry; none if they would go, or may stay. The slots
