@@ -95,7 +95,10 @@ impl NestedPageTable {
         // Where a table cannot be read, what hangs on it stays.
         let _ = self.reap::<F>(work, range, Remains::Nothing, true);
         work.releases.report(&self.host);
-        self.empty_range::<F>(work, range);
+        // All tables that become empty stay if any does, and nothing is known of counts.
+        work.edges.forget();
+        work.is_counted = true;
+        self.undo_map::<F>(work, range);
     }
 
     /// That no frame of the library in the range is one of those which are to replace it, and how many tables
