@@ -74,6 +74,7 @@ impl Edges {
     /// Forgets the range: its edges have to be found again.
     pub(super) fn forget(&mut self) {
         self.range = GpaRange::new(Gpa::new(0), Gpa::new(0));
+        (self.first_low, self.right_low) = (Level::PAGE, Level::PAGE);
     }
 
     /// The lowest level of an arm.

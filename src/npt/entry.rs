@@ -575,12 +575,14 @@ impl<F: Format> Entry<F> {
         Self::from_word(F::invalid(kind, F::payload(self.word), address.bits()))
     }
 
-    /// Whether the entry was a leaf, by its kind.
+    /// Whether the entry is dead or pending.
     #[inline(always)]
-    pub fn is_dead_leaf(self) -> bool {
+    pub(crate) fn is_moving(self) -> bool {
         !F::is_valid(self.word)
-            && F::invalid_kind(self.word) == InvalidKind::MovingLeaf
-            && F::payload(self.word) & PENDING == 0
+            && matches!(
+                F::invalid_kind(self.word),
+                InvalidKind::MovingLeaf | InvalidKind::MovingTable
+            )
     }
 
     /// Distance between the words of neighbouring pieces of `bytes`: none where the entry carries no

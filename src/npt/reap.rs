@@ -5,7 +5,7 @@ use super::arch::Format;
 use super::entry::{Entry, Names};
 use super::sweep::Run;
 use super::table::{Broken, Table};
-use super::units::{Gpa, GpaRange, Hpa, Index, Level, Span};
+use super::units::{Gpa, GpaRange, Hpa, Level};
 use super::work::Work;
 use super::{NestedPageTable, subtract};
 use crate::abi::*;
@@ -33,26 +33,9 @@ impl Remains {
     }
 }
 
-/// Neighbouring entries that name frames side by side, or one that names a table.
-#[derive(Clone, Copy)]
-pub(super) struct Found {
-    /// The first of them.
-    word: u64,
-    index: Index,
-    /// How many; 0 where nothing more was found.
-    count: u16,
-    is_table: bool,
-}
-
-/// What is found while a window is open and dealt with after it closed.
-pub(super) type Batch = [Found; 4];
-
-/// How far entries were given back.
-struct Reached {
-    /// What comes next: a table that an entry names which begins here, or the next entry.
-    gpa: Gpa,
-    table: Option<Hpa>,
-}
+/// Entries that are read while a window is open and dealt with after it closed.
+pub(super) type Batch = [u64; BATCH];
+const BATCH: usize = 8;
 
 /// Linear pages that are gone, reported to `released` in merged runs.
 pub(super) struct Releases {
@@ -162,7 +145,8 @@ fn flags_of<F: Format>(npt: &NestedPageTable, leaf: Entry<F>) -> axas_flags_t {
 
 impl NestedPageTable {
     /// Takes the entries of a range that are dead or pending and gives back what they name, in the order of
-    /// addresses. A table that goes has nothing outside of the range, unless it goes `whole`.
+    /// addresses. A table that goes has nothing outside of the range, unless it goes `whole`; what hangs on an entry
+    /// goes before the entry's table.
     #[inline(never)]
     pub(super) fn reap<F: Format>(
         &self,
@@ -174,216 +158,170 @@ impl NestedPageTable {
         work.sweep.begin(self, range);
         while work.sweep.next::<F>(self, &Broken::NONE)? {
             let mut run = work.sweep.run;
-            let (level, stop) = (run.level, work.sweep.gpa());
-            while run.gpa < stop {
-                let Reached { gpa, table } = self.release_run::<F>(work, &run, Some(remains))?;
-                run.gpa = gpa;
+            let (top, stop) = (run.level, work.sweep.gpa());
+            // What a table that goes has of the range.
+            let mut part = range;
+            loop {
+                let remains = (run.level == top).then_some(remains);
+                let (mut gpa, table) = self.release_run::<F>(work, &run, remains)?;
                 if let Some(page) = table {
-                    run.gpa = gpa.end(level);
-                    let all = GpaRange::new(gpa, run.gpa);
-                    let part = if whole { all } else { range.part(gpa, level) };
-                    self.release_below::<F>(work, page, level.down(), part)?;
+                    if run.level == top {
+                        let all = GpaRange::new(gpa, gpa.end(top));
+                        part = if whole { all } else { range.part(gpa, top) };
+                    }
+                    run.level = run.level.down();
+                    work.path.set(run.level, page);
+                    gpa = gpa.max(part.start);
+                } else {
+                    while run.level < top && (gpa >= part.end || gpa.is_aligned(run.level.up())) {
+                        // Damaged tables may name one table twice.
+                        if self.table_count() <= self.root_pages() {
+                            return None;
+                        }
+                        self.give_table(work.path.get(run.level));
+                        run.level = run.level.up();
+                    }
                 }
-                if run.gpa < stop {
-                    run.span = run.span.from(run.gpa.index(level));
+                if run.level < top {
+                    run.page = work.path.get(run.level);
+                    run.span = part.from(gpa).part(gpa, run.level.up()).span(run.level);
+                } else if gpa < stop {
+                    let Run { page, span, .. } = work.sweep.run;
+                    (run.page, run.span) = (page, span.from(gpa.index(top)));
+                } else {
+                    break;
                 }
+                run.gpa = gpa;
             }
         }
         Some(())
     }
 
-    /// Gives back a table that no walker sees, with everything below it: what hangs on an entry before
-    /// the entry's table. Only entries of `range` are occupied, of which a part lies in the table.
-    #[inline(never)]
-    fn release_below<F: Format>(
-        &self,
-        work: &mut Work,
-        page: Hpa,
-        top: Level,
-        range: GpaRange,
-    ) -> Option<()> {
-        work.path.set(top, page);
-        let (mut gpa, mut level) = (range.start, top);
-        loop {
-            let span = range.from(gpa).part(gpa, level.up()).span(level);
-            let run = Run { page: work.path.get(level), level, span, gpa };
-            let reached = self.release_run::<F>(work, &run, None)?;
-            gpa = reached.gpa.max(range.start);
-            if let Some(page) = reached.table {
-                level = level.down();
-                work.path.set(level, page);
-                continue;
-            }
-            while gpa >= range.end || gpa.is_aligned(level.up()) {
-                // Damaged tables may name one table twice.
-                if self.table_count() <= self.root_pages() {
-                    return None;
-                }
-                self.give_table(work.path.get(level));
-                if level == top {
-                    return Some(());
-                }
-                level = level.up();
-            }
-        }
-    }
-
-    /// Gives back what entries at the beginning of a run name, up to one that names a table.
+    /// Gives back what entries at the beginning of a run name, up to one that names a table: where the next entry
+    /// begins, and the table that it names, if it was come to. In a table that stays, which is where something
+    /// `remains`, only entries that are dead or pending name something.
     #[inline(never)]
     fn release_run<F: Format>(
         &self,
         work: &mut Work,
         run: &Run,
         remains: Option<Remains>,
-    ) -> Option<Reached> {
+    ) -> Option<(Gpa, Option<Hpa>)> {
         let Work { batch, releases, .. } = work;
-        let rest = self.read_run::<F>(run, remains, releases.are_wanted, batch)?;
-        for found in batch {
-            if found.count == 0 {
-                break;
+        let level = run.level;
+        let count = self.read_run::<F>(run, remains, batch)?;
+        // More than there is room for are a run, of which the first was read.
+        let (read, each) = if count > BATCH { (1, count as u64) } else { (count, 1) };
+        let (mut leaves, mut owned) = (0_u64, 0_u64);
+        let (mut gpa, mut table) = (run.gpa.base(level), None);
+        for word in batch.iter().take(read) {
+            let entry = Entry::<F>::from_word(*word);
+            if remains.is_none() || !entry.is_hardware_visible() {
+                match entry.names(level.get()) {
+                    Names::Nothing => {}
+                    Names::Corrupt => return None,
+                    Names::Table => {
+                        table = Some(entry.address());
+                        break;
+                    }
+                    Names::Frame if entry.is_owned() => {
+                        owned = owned.wrapping_add(each);
+                        self.give_frames(entry.address(), level, each);
+                    }
+                    Names::Frame => {
+                        leaves = leaves.wrapping_add(each);
+                        releases.push(self, entry, level, gpa, each);
+                    }
+                }
             }
-            let (entry, gpa) = (Entry::<F>::from_word(found.word), run.gpa_of(found.index));
-            if found.is_table {
-                return Some(Reached { gpa, table: Some(entry.address()) });
-            }
-            self.release_leaves(releases, entry, run.level, gpa, found.count.into());
+            gpa = gpa.plus(each.wrapping_shl(level.shift()));
         }
-        let gpa = match rest {
-            Some(span) => run.gpa_of(span.first),
-            None => run.gpa_of(run.span.last).end(run.level),
-        };
-        Some(Reached { gpa, table: None })
+        self.discount_leaves(level, leaves.wrapping_add(owned));
+        subtract(&self.counts.guest, owned.wrapping_shl(level.order()));
+        Some((gpa, table))
     }
 
-    /// Finds what entries at the beginning of a run name; what is left of the run. In a table that stays, which is
-    /// where something `remains`, only entries that are dead or pending name something, and are taken. In one that
-    /// no walker sees, linear leaves that are not reported are discounted.
-    ///
-    /// Most tables hold runs, so that entries are looked at eight at a time: whether they follow from the first of
-    /// them.
+    /// Gives back the frames of owned leaves that are neighbours.
+    #[inline(always)]
+    fn give_frames(&self, first: Hpa, level: Level, count: u64) {
+        for number in 0..count {
+            self.give_guest(first.plus(number.wrapping_shl(level.shift())), level);
+        }
+    }
+
+    /// Reads entries at the beginning of a run; how many. If they are more than there is room for, they are a run of
+    /// their own and only the first was read. What is dead or pending is taken in a table that stays, up to the
+    /// first that names a table.
     #[inline(never)]
     fn read_run<F: Format>(
         &self,
         run: &Run,
         remains: Option<Remains>,
-        reports: bool,
         batch: &mut Batch,
-    ) -> Option<Option<Span>> {
+    ) -> Option<usize> {
         let level = run.level;
         let table = Table::<F>::reach(self, run.page)?;
-        let (mut rest, mut leaves) = (Some(run.span), 0_u64);
-        for found in batch {
-            found.count = 0;
-            while let Some(span) = rest
-                && found.count == 0
+        let slots = table.slots(run.span);
+        let entry = table.load(run.span.first);
+        let names = entry.names(level.get());
+        let step = if names == Names::Frame { entry.address_step(level.size()) } else { 0 };
+        if names != Names::Table {
+            let alike = following(slots, entry.word(), step);
+            if alike > BATCH {
+                *batch.first_mut()? = entry.word();
+                if let Some(remains) = remains
+                    && entry.is_moving()
+                {
+                    table.overwrite(slots.get(..alike)?, remains.of(entry));
+                }
+                return Some(alike);
+            }
+        }
+        let mut count = 0_usize;
+        for (word, slot) in batch.iter_mut().zip(slots) {
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            *word = entry.word();
+            count = count.wrapping_add(1);
+            if let Some(remains) = remains
+                && entry.is_moving()
             {
-                let index = span.first;
-                let entry = table.load(index);
-                let names = entry.names(level.get());
-                let is_table = names == Names::Table;
-                let step = if names == Names::Frame { entry.address_step(level.size()) } else { 0 };
-                let last = if is_table { index } else { followers(&table, span, step) };
-                let count = Span::new(index, last).count() as u16;
-                rest = span.behind(last);
-                if names == Names::Nothing || remains.is_some() && entry.is_hardware_visible() {
-                    continue;
+                table.overwrite(core::slice::from_ref(slot), remains.of(entry));
+                if entry.names(level.get()) == Names::Table {
+                    break;
                 }
-                if names == Names::Corrupt {
-                    return None;
-                }
-                if entry.is_linear_leaf(level.get()) && !reports {
-                    leaves = leaves.wrapping_add(count.into());
-                    continue;
-                }
-                if let Some(remains) = remains {
-                    let left = remains.of(entry).word();
-                    for slot in table.slots(Span::new(index, last)) {
-                        slot.store(left, Ordering::Relaxed);
-                    }
-                    table.clean(Span::new(index, last));
-                }
-                *found = Found { word: entry.word(), index, count, is_table };
-            }
-            if found.is_table {
-                break;
             }
         }
-        drop(table);
-        self.discount_leaves(level, leaves);
-        Some(rest)
-    }
-
-    /// Gives back, or reports, what neighbouring leaves name that no walker sees.
-    #[inline(always)]
-    fn release_leaves<F: Format>(
-        &self,
-        releases: &mut Releases,
-        first: Entry<F>,
-        level: Level,
-        gpa: Gpa,
-        count: u64,
-    ) {
-        self.discount_leaves(level, count);
-        if first.is_owned() {
-            subtract(&self.counts.guest, count.wrapping_shl(level.order()));
-            for number in 0..count {
-                let offset = number.wrapping_shl(level.shift());
-                self.give_guest(first.address().plus(offset), level);
-            }
-        } else {
-            releases.push(self, first, level, gpa, count);
-        }
+        Some(count)
     }
 }
 
-/// How many slots go on with `first`, each at a distance of `step` from the one before.
-#[inline(always)]
+/// How many slots follow from each other, each at a distance of `step` from the one before; the first has the
+/// word `first`. Most tables hold runs, so that they are looked at eight at a time.
+#[inline(never)]
 fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
-    let (mut rest, mut expected, mut count) = (slots, first, 0_usize);
-    while let [slot, behind @ ..] = rest {
+    let (eights, _) = slots.as_chunks::<8>();
+    let (mut expected, mut alike) = (first, 0_usize);
+    let is = |slot: &AtomicU64, word: u64| slot.load(Ordering::Relaxed) == word;
+    let after = |word: u64, steps: u64| word.wrapping_add(step.wrapping_mul(steps));
+    for [a, b, c, d, e, f, g, h] in eights {
+        let are_alike = is(a, expected)
+            && is(b, after(expected, 1))
+            && is(c, after(expected, 2))
+            && is(d, after(expected, 3))
+            && is(e, after(expected, 4))
+            && is(f, after(expected, 5))
+            && is(g, after(expected, 6))
+            && is(h, after(expected, 7));
+        if !are_alike {
+            break;
+        }
+        (expected, alike) = (after(expected, 8), alike.wrapping_add(8));
+    }
+    for slot in slots.get(alike..).unwrap_or(&[]) {
         if slot.load(Ordering::Relaxed) != expected {
             break;
         }
-        if let Some((eight, behind)) = rest.split_first_chunk::<8>()
-            && let Some(next) = follows(eight, expected, step)
-        {
-            (rest, expected, count) = (behind, next, count.wrapping_add(8));
-        } else {
-            (rest, expected) = (behind, expected.wrapping_add(step));
-            count = count.wrapping_add(1);
-        }
+        (expected, alike) = (expected.wrapping_add(step), alike.wrapping_add(1));
     }
-    count
-}
-
-/// The last of the neighbouring leaves, from the first of a span on, that name what follows in host memory with
-/// the same attributes.
-#[inline(never)]
-pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, step: u64) -> Index {
-    let first = table.load(span.first);
-    let Some(behind) = span.behind(span.first) else { return span.first };
-    let count = following(table.slots(behind), first.word().wrapping_add(step), step);
-    span.first.after(count).unwrap_or(span.last)
-}
-
-/// What comes after eight words at a distance of `step` from each other, if they are that, beginning with
-/// `first`.
-#[inline(always)]
-fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
-    let mut expected = first;
-    let mut differs = |slot: &AtomicU64| {
-        let difference = slot.load(Ordering::Relaxed) ^ expected;
-        expected = expected.wrapping_add(step);
-        difference
-    };
-    let [a, b, c, d, e, f, g, h] = eight;
-    let difference = differs(a)
-        | differs(b)
-        | differs(c)
-        | differs(d)
-        | differs(e)
-        | differs(f)
-        | differs(g)
-        | differs(h);
-    (difference == 0).then_some(expected)
+    alike
 }

@@ -91,7 +91,9 @@ impl NestedPageTable {
         work.releases.begin(self.host.wants_released(), None);
         let keeps_from = self.all_kept();
         let how = How { counts: Counts::Hold, keeps_from, keeps_later: keeps_from[0] };
-        self.detach_and_reap::<F>(work, range, request, how)
+        let detached = self.detach::<F>(work, range, request, how);
+        let reaped = self.reap_detached::<F>(work, range);
+        detached.and(reaped).ok_or(Error::BadState)
     }
 
     /// Removes everything from the space, kept tables included, after a count of the tables unless it is empty.
@@ -140,10 +142,12 @@ impl NestedPageTable {
             how.keeps_from = [edges.first_low, edges.lowest(Arm::Right)];
             how.keeps_later = edges.lowest(Arm::Left);
         }
-        work.releases.begin(false, None);
         work.edges.forget();
+        work.releases.begin(false, None);
+        let request = FlushRequest::new(range);
         // Where a table cannot be read, what hangs on it stays.
-        let _ = self.detach_and_reap::<F>(work, range, FlushRequest::new(range), how);
+        let _ = self.detach::<F>(work, range, request, how);
+        let _ = self.reap_detached::<F>(work, range);
         let mut entries = 0_u64;
         for page in 0..self.root_pages() {
             let page = self.root.page(page);
@@ -158,23 +162,22 @@ impl NestedPageTable {
         [if self.keeps_tables { Level::PAGE } else { Level::HIGHEST.up() }; 2]
     }
 
+    /// Detaches the entries of a range, and has them flushed: no CPU can reach them any more.
     #[inline(never)]
-    fn detach_and_reap<F: Format>(
+    fn detach<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
         mut request: FlushRequest,
         how: How,
-    ) -> Result<()> {
-        let detached = self.detach::<F>(work, range, &mut request, how);
+    ) -> Option<()> {
+        let detached = self.detach_range::<F>(work, range, &mut request, how);
         self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
-        let mended = self.mend::<F>(&mut work.broken);
-        let reaped = self.reap_detached::<F>(work, range);
-        detached.and(mended).and(reaped).ok_or(Error::BadState)
+        detached.and(self.mend::<F>(&mut work.broken))
     }
 
     /// Gives back what the dead entries of a range name, which were flushed, if there are any.
-    #[inline(always)] // As `unmap`.
+    #[inline(never)]
     fn reap_detached<F: Format>(&self, work: &mut Work, range: GpaRange) -> Option<()> {
         if !work.releases.has_dead {
             return Some(());
@@ -207,9 +210,8 @@ impl NestedPageTable {
         fence(Ordering::Release);
     }
 
-    /// Detaches the entries of a range: no CPU can reach them after the flush.
-    #[inline(never)]
-    fn detach<F: Format>(
+    #[inline(always)] // For the stack.
+    fn detach_range<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
