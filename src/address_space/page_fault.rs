@@ -34,7 +34,7 @@ impl AddressSpace {
         else {
             let refusal = Err(Error::InvalidInput);
             logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
-            return self.counted(Verdict::Error);
+            return self.refused(Verdict::Error, Prepared::NONE);
         };
         let verdict = self.take_page_in(gpa, permissions, Prepared::NONE);
         if verdict == Verdict::Error {
@@ -56,11 +56,10 @@ impl AddressSpace {
     ) -> Verdict {
         let gpa = Gpa::new(gpa);
         if !self.npt.range.contains(gpa) {
-            return self.counted(Verdict::Unmapped);
+            return self.refused(Verdict::Unmapped, prepared);
         }
         let Some(guard) = self.npt.lock.enter_shared() else {
-            self.give_back(gpa, prepared);
-            return self.counted(Verdict::Retry);
+            return self.refused(Verdict::Retry, prepared);
         };
         let mut fault = Fault::new(&self.npt, guard.shard(), gpa, access, prepared);
         let verdict = with_space_format!(self.npt.format, F => Ok(fault.handle::<F>()))
@@ -106,7 +105,7 @@ impl AddressSpace {
         done: &mut u64,
     ) -> core::result::Result<Prepared, Verdict> {
         let Some(guard) = self.npt.lock.enter_shared() else {
-            return Err(self.counted(Verdict::Retry));
+            return Err(self.refused(Verdict::Retry, Prepared::NONE));
         };
         let nothing = Permissions::empty();
         let start = filling.start();
@@ -117,23 +116,17 @@ impl AddressSpace {
         drop(guard);
         prepared.map_err(|verdict| {
             self.npt.host.report();
-            self.counted(verdict)
+            self.refused(verdict, Prepared::NONE)
         })
     }
 
-    /// Gives a frame back that was not installed.
+    /// Counts a fault that did not get into the space, and gives the frame back that it was to install.
     #[cold]
     #[inline(never)]
-    fn give_back(&self, gpa: Gpa, prepared: Prepared) {
-        Fault::new(&self.npt, self.npt.lock.shard(), gpa, Permissions::empty(), prepared)
-            .give_back();
-    }
-
-    /// Counts a fault that did not get into the space.
-    #[cold]
-    #[inline(never)]
-    fn counted(&self, verdict: Verdict) -> Verdict {
-        self.npt.lock.shard().count(verdict as axas_fault_result_t);
+    fn refused(&self, verdict: Verdict, prepared: Prepared) -> Verdict {
+        let shard = self.npt.lock.shard();
+        shard.count(verdict as axas_fault_result_t);
+        prepared.give_back(&self.npt, shard);
         verdict
     }
 }

@@ -88,6 +88,13 @@ impl Prepared {
         self.is_some().then(|| Frame::new(address, Level::new(self.reservation().largest())))
     }
 
+    /// Gives the frame back, if there is one.
+    pub(crate) fn give_back(self, npt: &NestedPageTable, shard: &Shard) {
+        if let Some(frame) = self.frame() {
+            npt.give_unused(shard, frame);
+        }
+    }
+
     /// Whether a frame was filled for a page of such a reservation, if one was filled at all.
     fn fits(self, reservation: Reservation) -> bool {
         !self.is_some() || self.reservation().has_attributes_of(reservation)
@@ -118,13 +125,6 @@ impl<'a> Fault<'a> {
         prepared: Prepared,
     ) -> Self {
         Self { npt, shard, gpa, access, prepared, spare: prepared.frame(), level: npt.levels }
-    }
-
-    /// Gives back the frame that was to be installed.
-    pub(crate) fn give_back(self) {
-        if let Some(frame) = self.spare {
-            self.give_guest(frame);
-        }
     }
 
     /// Handles it.
@@ -302,12 +302,14 @@ impl<'a> Fault<'a> {
             }
         }
         let attributes = reservation.attributes();
-        if largest == Level::LARGE
-            && let Some(frame) = self.guest_frame::<F>(largest, attributes)
-        {
-            return Some(frame);
+        let mut level = largest;
+        loop {
+            let frame = self.guest_frame::<F>(level, attributes);
+            if frame.is_some() || level == Level::PAGE {
+                return frame;
+            }
+            level = Level::PAGE;
         }
-        self.guest_frame::<F>(Level::PAGE, attributes)
     }
 
     /// Takes a guest frame.
@@ -317,7 +319,7 @@ impl<'a> Fault<'a> {
     }
 
     /// A frame for a leaf of a level, as the guest is to find it.
-    #[inline(never)]
+    #[inline(always)] // Called once.
     fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Option<Frame> {
         let frame = self.take_guest(level)?;
         if self.npt.prepare_frame::<F>(frame.address(), level, attributes).is_err() {
@@ -339,14 +341,8 @@ impl<'a> Fault<'a> {
     }
 
     /// Gives back a guest frame that was taken for nothing.
-    #[cold]
-    #[inline(never)]
     pub(super) fn give_guest(&self, frame: Frame) {
-        if planted(Defect::FrameKept) {
-            return;
-        }
-        self.shard.count_for_nothing(frame.level());
-        self.npt.host.give(frame.address(), frame.level().order(), Purpose::Guest);
+        self.npt.give_unused(self.shard, frame);
     }
 
     /// The reader's line counts a page for each fault that was resolved.
@@ -367,6 +363,17 @@ struct Chain<F> {
 }
 
 impl NestedPageTable {
+    /// Gives back a guest frame that a fault took for nothing.
+    #[cold]
+    #[inline(never)]
+    fn give_unused(&self, shard: &Shard, frame: Frame) {
+        if planted(Defect::FrameKept) {
+            return;
+        }
+        shard.count_for_nothing(frame.level());
+        self.host.give(frame.address(), frame.level().order(), Purpose::Guest);
+    }
+
     /// Puts a frame in the place of a reservation of a page of write-back memory, in a space with short faults; none
     /// if that was not done here.
     #[inline(always)]
@@ -394,8 +401,7 @@ impl NestedPageTable {
         }
         let owned = Entry::from_word(leaf.at(Hpa::new(frame)).word() | F::OWNED);
         if !exchange(slot, entry, owned) {
-            Fault::new(self, shard, gpa, access, Prepared::NONE)
-                .give_guest(Frame::new(Hpa::new(frame), Level::PAGE));
+            self.give_unused(shard, Frame::new(Hpa::new(frame), Level::PAGE));
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);

@@ -72,9 +72,7 @@ impl Shard {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
 
-impl Shard {
     /// Counts a frame that was taken and went back.
     #[inline(never)]
     pub(crate) fn count_for_nothing(&self, level: Level) {

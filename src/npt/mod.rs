@@ -56,7 +56,7 @@ pub(crate) mod work;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::abi::axas_hw_regs_t;
+use crate::abi::{axas_hw_regs_t, axas_tlb_request_t};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
@@ -209,15 +209,15 @@ impl NestedPageTable {
     #[inline(always)]
     fn flush_now<F: Format>(&self, request: FlushRequest, reason: u32, scope: u32) {
         let request = request.to_host(self.vmid.load(Ordering::Relaxed), reason, scope);
-        let register = if self.host.flushes_builtin() { self.root_register::<F>() } else { 0 };
-        self.host.flush(&request, register);
+        if !self.host.flush(&request) {
+            self.flush_builtin::<F>(&request);
+        }
     }
 
-    /// What names the space to the instructions that invalidate.
-    #[cold]
+    /// Invalidates without the host.
     #[inline(never)]
-    fn root_register<F: Format>(&self) -> u64 {
-        F::root_register(&self.root_state())
+    fn flush_builtin<F: Format>(&self, request: &axas_tlb_request_t) {
+        self.host.flush_builtin(request, F::root_register(&self.root_state()));
     }
 
     /// Takes the root of a new space, within the quota.

@@ -32,11 +32,11 @@ impl<'a> Slot<'a> {
         Self { word: table.wrapping_add(index.get()), npt: PhantomData }
     }
 
-    /// Its word, unless it is [`Slot::NONE`].
+    /// Its word, if it is not [`Slot::NONE`].
     #[inline(always)]
     pub(crate) fn word(self) -> &'a AtomicU64 {
-        // SAFETY: 1. one of the 512 words of a table, aligned for 64-bit accesses, in a direct map; 2. every
-        // access to it is atomic.
+        // SAFETY: 1. not none, whose word nobody asks for; 2. one of the 512 words of a table, aligned for 64-bit
+        // accesses, in a direct map; 3. every access to it is atomic.
         unsafe { &*self.word }
     }
 
@@ -265,7 +265,7 @@ impl NestedPageTable {
             return None;
         }
         let is_owned = old.is_owned();
-        if old.address() == leaf.address() {
+        if F::address(old.word()) == F::address(leaf.word()) {
             if is_owned {
                 return Some(Err(Error::InvalidInput));
             }
@@ -290,6 +290,7 @@ impl NestedPageTable {
         Some(Ok(()))
     }
 
+    /// Has translations of a page that went invalidated.
     #[inline(never)]
     fn flush_page<F: Format>(&self, gpa: Gpa) {
         let mut request = FlushRequest::new(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
