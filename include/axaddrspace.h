@@ -2566,7 +2566,8 @@ AXAS_MUST_USE axas_status_t axas_arena_init(struct axas_arena_t *arena);
  *   frame can be handed out.
  * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
  *   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
- *   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it).
+ *   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it); AXAS_ERR_BAD_STATE: a frame of
+ *   the arena was given back twice.
  */
 AXAS_MUST_USE
 axas_status_t axas_arena_add(struct axas_arena_t *arena,

@@ -188,6 +188,7 @@ class Function:
         self.tail_calls = set()  # addresses jumped to with nothing left on the stack
         self.indirect = None  # depth at the deepest indirect call
         self.closures = set()  # addresses of closures that it makes references to
+        self.pointers = set()  # addresses of functions that it takes
 
     def calls_at(self, target, depth):
         self.calls[target] = max(depth, self.calls.get(target, 0))
@@ -270,6 +271,7 @@ class Stacks:
             function = self.functions[start] = Function(name, is_api)
             follow(function, [line for line in code if start <= line[0] < start + size], arch)
         self.find_closures(image)
+        self.find_pointers(image, code)
 
     def find_closures(self, image):
         """Closures that Rust calls through vtables: a function that makes a reference to one takes the
@@ -288,9 +290,22 @@ class Stacks:
                 for taker in takers[vtable]:
                     self.functions[taker].closures.add(closure)
 
-    def of(self, address, closures=frozenset(), path=()):
+    def find_pointers(self, image, code):
+        """Functions whose addresses other functions take. Rust code hands such a pointer to the function that calls it,
+        and that one does not hand it on."""
+        taken = list(image.functions_taken)
+        for address, mnemonic, operands in code:
+            if mnemonic == "lea" and "(%rip)" in operands and (target := target_of(operands)):
+                taken.append((address, target))
+        for address, target in taken:
+            for start, (_, size, _) in image.functions.items():
+                if start <= address < start + size and target in self.functions:
+                    self.functions[start].pointers.add(target)
+
+    def of(self, address, closures=frozenset(), path=(), pointers=frozenset()):
         """The worst stack from a function on, and the chain that takes it. Each indirect call may be one
-        of the closures that were made further up, as well as one of the host's callbacks."""
+        of the closures that were made further up, one of the functions that the caller or the function itself takes the address
+        of, as well as one of the host's callbacks."""
         function = self.functions.get(address)
         if function is None:
             sys.exit(f"{self.arch}: a call to {address:#x}, where no function is")
@@ -301,19 +316,21 @@ class Stacks:
                 self.cycles.add(frozenset(self.functions[place].name for place in chain))
             return 0, []
         closures = (closures | function.closures) - {address}
-        if (address, closures) in self.worst:
-            return self.worst[address, closures]
+        key = address, closures, pointers
+        if key in self.worst:
+            return self.worst[key]
         most, chain = function.depth, []
-        below = [(depth, *self.of(target, closures, path + (address,)))
+        own = frozenset(function.pointers)
+        below = [(depth, *self.of(target, closures, path + (address,), own))
                  for target, depth in function.calls.items()]
         if function.indirect is not None:
-            below += [(function.indirect, *self.of(closure, closures, path + (address,)))
-                      for closure in closures]
+            below += [(function.indirect, *self.of(called, closures, path + (address,)))
+                      for called in closures | pointers | own]
         for depth, stack, names in below:
             if depth + stack > most:
                 most, chain = depth + stack, [(function.name, depth)] + names
-        self.worst[address, closures] = most, chain or [(function.name, most)]
-        return self.worst[address, closures]
+        self.worst[key] = most, chain or [(function.name, most)]
+        return self.worst[key]
 
     def api(self):
         return {function.name: self.of(address)

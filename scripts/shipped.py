@@ -68,9 +68,10 @@ class Image:
             sys.exit(f"{self.arch}: no functions")
 
     def read_relocations(self, text, symbols):
-        """Which code takes the address of which data, and which data hold addresses of functions."""
+        """Which code takes the address of which data or function, and which data hold addresses of functions."""
         self.data_taken = []  # (address in the code, section, offset)
         self.pointers = []  # (section, offset, address of a function)
+        self.functions_taken = []  # (address in the code, address of a function); not on x86, which needs no relocation
         inside = None
         for line in text.splitlines():
             if found := re.match(r"Relocation section '\.rela(\.\w+)'", line):
@@ -84,6 +85,9 @@ class Image:
             if inside == ".text" and section in (".data", ".rodata"):
                 value += 4 if found[3] == "R_X86_64_PC32" else 0
                 self.data_taken.append((self.base + offset, section, value))
+            elif inside == ".text" and section == ".text" and found[3] in (
+                    "R_AARCH64_ADD_ABS_LO12_NC", "R_RISCV_PCREL_HI20"):
+                self.functions_taken.append((self.base + offset, self.base + value))
             elif inside in (".data", ".rodata") and section == ".text" and found[3].endswith("64"):
                 self.pointers.append((inside, offset, self.base + value))
 

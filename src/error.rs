@@ -5,25 +5,27 @@ use core::ffi::CStr;
 
 use crate::abi::*;
 
-/// Why a call did nothing.
+/// Why a call did nothing. The values are those of the statuses in C, and the only one that a `Result<()>` can have beside
+/// them is `AXAS_OK`: turning one into a status costs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
 pub enum Error {
     /// An argument is null, unknown, unaligned, empty, overflows or lies outside the space.
-    InvalidInput,
+    InvalidInput = AXAS_ERR_INVALID_INPUT as i8,
     /// Something stands in the range already.
-    AlreadyExists,
+    AlreadyExists = AXAS_ERR_ALREADY_EXISTS as i8,
     /// The host has no frame, or the table quota is used up.
-    NoMemory,
+    NoMemory = AXAS_ERR_NO_MEMORY as i8,
     /// A hole (or a trap) where a mapping must be.
-    NotMapped,
+    NotMapped = AXAS_ERR_NOT_MAPPED as i8,
     /// The mapping does not allow the access.
-    Denied,
+    Denied = AXAS_ERR_DENIED as i8,
     /// This format, CPU or build cannot.
-    Unsupported,
+    Unsupported = AXAS_ERR_UNSUPPORTED as i8,
     /// A corrupt table, or a host callback returned nonsense.
-    BadState,
+    BadState = AXAS_ERR_BAD_STATE as i8,
     /// The space is in use and the host does not want to wait.
-    Again,
+    Again = AXAS_ERR_AGAIN as i8,
 }
 
 /// The result of everything that can fail.
@@ -32,16 +34,7 @@ pub type Result<T> = core::result::Result<T, Error>;
 impl Error {
     /// The status that says the same in C.
     pub const fn status(self) -> axas_status_t {
-        match self {
-            Self::InvalidInput => AXAS_ERR_INVALID_INPUT,
-            Self::AlreadyExists => AXAS_ERR_ALREADY_EXISTS,
-            Self::NoMemory => AXAS_ERR_NO_MEMORY,
-            Self::NotMapped => AXAS_ERR_NOT_MAPPED,
-            Self::Denied => AXAS_ERR_DENIED,
-            Self::Unsupported => AXAS_ERR_UNSUPPORTED,
-            Self::BadState => AXAS_ERR_BAD_STATE,
-            Self::Again => AXAS_ERR_AGAIN,
-        }
+        self as axas_status_t
     }
 }
 

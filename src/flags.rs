@@ -94,7 +94,18 @@ impl MemoryType {
 
     /// The type with this value.
     pub(crate) fn from_value(value: u16) -> Option<Self> {
-        Self::ALL.get(usize::from(value)).copied()
+        // Not by place: the values are themselves.
+        match value {
+            0 => Some(Self::WriteBack),
+            1 => Some(Self::Device),
+            2 => Some(Self::Uncached),
+            3 => Some(Self::WriteCombine),
+            4 => Some(Self::WriteThrough),
+            5 => Some(Self::DeviceNgnrne),
+            6 => Some(Self::DeviceNgre),
+            7 => Some(Self::DeviceGre),
+            _ => None,
+        }
     }
 
     /// Memory of devices, whatever its exact type.

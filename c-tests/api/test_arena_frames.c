@@ -328,12 +328,86 @@ static void what_is_no_frame_of_the_arena_is_not_taken(void **state)
 	free(memory);
 }
 
+static void count_any_complaint(void *ctx, uint32_t level, const char *target, const char *text)
+{
+	(void)ctx;
+	(void)text;
+	assert_int_equal(level, 1);
+	assert_string_equal(target, "axaddrspace::arena");
+	complaints++;
+}
+
+/* Blocks of an arena whose frames go back as often as chance wants; none is written to, so that records stay records. */
+static void frames_that_go_back_twice_end_no_call(void **state)
+{
+	static struct pool pool;
+	struct pool *p = &pool;
+	axas_hal_t hal = { .struct_size = sizeof(hal) };
+	uint8_t *memory = aligned_alloc(PAGE, PAGES * PAGE);
+
+	(void)state;
+	assert_non_null(memory);
+	p->rng = 0x5eed;
+	for (uint32_t round = 0; round < 300; round++) {
+		assert_ok(axas_arena_init(&p->arena));
+		assert_ok(axas_arena_add(&p->arena, memory, BASE, PAGES * PAGE));
+		assert_ok(axas_arena_hal(&p->arena, &hal));
+		complaints = 0;
+		axas_set_logger(count_any_complaint, NULL, 5);
+		for (uint32_t step = 0; step < STEPS; step++) {
+			const uint32_t order = (uint32_t)below(p, 4);
+			const uint64_t page = below(p, 256 >> order) << order;
+
+			if (below(p, 2)) {
+				hal.dealloc_frame(hal.ctx, BASE + page * PAGE, order, AXAS_FRAME_GUEST);
+				continue;
+			}
+			const axas_hpa_t frame = hal.alloc_frame(hal.ctx, order, AXAS_FRAME_GUEST);
+
+			if (frame != AXAS_HPA_INVALID) {
+				assert_in_range(frame, BASE, BASE + PAGES * PAGE - 1);
+				assert_int_equal(frame % (PAGE << order), 0);
+			}
+		}
+		axas_set_logger(NULL, NULL, 0);
+		assert_true(complaints > 0);
+	}
+	free(memory);
+}
+
+/* What is refused at once changes nothing. */
+static void a_free_block_is_not_taken_again(void **state)
+{
+	axas_hal_t hal = { .struct_size = sizeof(hal) };
+	uint8_t *memory = aligned_alloc(PAGE, 4 * PAGE);
+	axas_arena_t arena;
+
+	(void)state;
+	assert_non_null(memory);
+	assert_ok(axas_arena_init(&arena));
+	assert_ok(axas_arena_add(&arena, memory, BASE, 4 * PAGE));
+	assert_ok(axas_arena_hal(&arena, &hal));
+	complaints = 0;
+	axas_set_logger(count_any_complaint, NULL, 5);
+	assert_int_equal(hal.alloc_frame(hal.ctx, 2, AXAS_FRAME_GUEST), BASE);
+	for (uint32_t time = 0; time < 3; time++) {
+		hal.dealloc_frame(hal.ctx, BASE + 2 * PAGE, 0, AXAS_FRAME_GUEST);
+		assert_int_equal(complaints, time);
+	}
+	assert_int_equal(hal.alloc_frame(hal.ctx, 0, AXAS_FRAME_GUEST), BASE + 2 * PAGE);
+	assert_int_equal(hal.alloc_frame(hal.ctx, 0, AXAS_FRAME_GUEST), AXAS_HPA_INVALID);
+	axas_set_logger(NULL, NULL, 0);
+	free(memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_of_mixed_orders_come_from_the_smallest_blocks),
 		cmocka_unit_test(the_largest_frame_is_1_gib),
 		cmocka_unit_test(what_is_no_frame_of_the_arena_is_not_taken),
+		cmocka_unit_test(frames_that_go_back_twice_end_no_call),
+		cmocka_unit_test(a_free_block_is_not_taken_again),
 	};
 
 	return cmocka_run_group_tests_name("arena_frames", tests, NULL, NULL);

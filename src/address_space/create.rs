@@ -5,7 +5,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use super::map::largest_leaf;
-use super::{AddressSpace, NO_FRAME};
+use super::{AddressSpace, Alone, NO_FRAME};
 use crate::abi::*;
 use crate::addr::{GuestRange, HostPhysAddr, PAGE_SIZE, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
@@ -40,6 +40,8 @@ struct Plan {
     builtin_flush: bool,
     /// A page of write-back memory, without address and permissions.
     write_back: u64,
+    /// The permissions that a page can have: a bit for each value but none.
+    permissions: u8,
 }
 
 /// Whether the format can have a VMID.
@@ -124,9 +126,9 @@ impl AddressSpace {
     pub unsafe fn destroy(place: NonNull<Self>) {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
-        #[cfg(feature = "stock")]
-        let _ = space.set_stock(0, false); // Nothing can fail.
-        if space.remove_all(false).is_err() {
+        // Nobody else uses the space: there is no lock to wait for.
+        space.npt.end_stock();
+        if space.remove_all(Alone { space }).is_err() {
             logging::error(
                 c"axaddrspace::space",
                 "destroy: corrupt tables, frames are lost",
@@ -188,8 +190,8 @@ impl AddressSpace {
         // lock writes all of itself; 4. nobody uses the host any more.
         unsafe {
             space.write_bytes(0, 1);
-            (&raw mut (*space).lock).write(Lock::over(lines, room, has(AXAS_CALLER_LOCKED)));
             let npt = &raw mut (*space).npt;
+            (&raw mut (*npt).lock).write(Lock::over(lines, room, has(AXAS_CALLER_LOCKED)));
             (*npt).offset = direct.map_or(0, DirectMap::offset);
             (*npt).range = plan.range;
             (&raw mut (*npt).generation).write(crate::sync::AtomicU64::new(0));
@@ -198,10 +200,16 @@ impl AddressSpace {
             (*npt).levels = Level::new(plan.shape.levels);
             (*npt).is_direct = is_direct;
             (*npt).reads_unlocked = is_direct && host.tables_stay_readable();
-            (*npt).is_plain = !host.has_windows() && !noncoherent_walk;
+            let is_plain = is_direct && !noncoherent_walk;
+            if is_plain {
+                (*npt).short_permissions = plan.permissions;
+            }
+            (*npt).has_short_unmaps = is_plain && !host.wants_released();
             (*npt).noncoherent_walk = noncoherent_walk;
             (*npt).small_exec = has(AXAS_SMALL_EXEC);
-            (*npt).zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
+            let zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
+            (*npt).zeroes_frames = zeroes_frames;
+            (*npt).has_short_faults = is_plain && !zeroes_frames;
             (*npt).keeps_tables = has(AXAS_KEEP_TABLES);
             (&raw mut (*npt).format).write(plan.format);
             (*npt).table_quota = plan.quota;
@@ -325,7 +333,17 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
     let builtin_flush = F::BUILTIN_FLUSH;
     let attributes = Attributes { permissions: Permissions::READ, memory: MemoryType::WriteBack };
     let write_back = F::leaf(attributes, features, 1)? & !F::PERMISSIONS;
-    Ok(Plan { format: F::ID, range, shape, features, quota, builtin_flush, write_back })
+    let permissions = F::possible_permissions(features) & !1;
+    Ok(Plan {
+        format: F::ID,
+        range,
+        shape,
+        features,
+        quota,
+        builtin_flush,
+        write_back,
+        permissions,
+    })
 }
 
 /// What to load into the hardware for a space that does not exist yet: its root is at 0.

@@ -20,41 +20,50 @@ use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 
 impl AddressSpace {
     /// Where an address is in host memory, and how many bytes lie side by side from there.
-    #[inline(always)]
     pub fn translate(&self, gpa: u64) -> Result<(u64, u64)> {
-        let gpa = self.inside(gpa)?;
-        let unlocked =
-            with_space_format!(self.npt.format, F => Ok(self.npt.translate_unlocked::<F>(gpa)));
-        let (hpa, level) = match unlocked {
-            Ok((hpa, level)) if level != 0 => (hpa, Level::new(level)),
-            _ => self.translate_again(gpa)?,
-        };
-        Ok((hpa, gpa.end(level).minus(gpa)))
+        self.translate_at_once(gpa).map_or_else(|| self.translate_again(gpa), Ok)
     }
 
-    /// The address and the level of the leaf, where a walk without the lock found none.
-    #[inline(never)]
-    fn translate_again(&self, gpa: Gpa) -> Result<(u64, Level)> {
+    /// As [`AddressSpace::translate`], by one walk without the lock; none where that does not find a leaf.
+    #[inline(always)]
+    pub(crate) fn translate_at_once(&self, gpa: u64) -> Option<(u64, u64)> {
+        let gpa = self.inside(gpa).ok()?;
+        with_space_format!(self.npt.format, F => Ok(self.npt.translate_unlocked::<F>(gpa))).ok()?
+    }
+
+    /// As [`AddressSpace::translate`], where that walk found nothing.
+    #[inline(always)] // Into what stores the answer.
+    pub(crate) fn translate_again(&self, gpa: u64) -> Result<(u64, u64)> {
+        let gpa = self.inside(gpa)?;
         with_space_format!(self.npt.format, F => {
-            let Found { entry, level } = self.find::<F>(gpa)?;
+            let Found { entry, level } = self.find_again::<F>(gpa)?;
             if !entry.is_hardware_visible() {
                 return Err(Error::NotMapped);
             }
-            Ok((entry.address().plus(gpa.offset(level)).bits(), level))
+            let address = entry.address().plus(gpa.offset(level)).bits();
+            Ok((address, gpa.end(level).minus(gpa)))
         })
     }
 
-    /// The entry that covers an address.
+    /// The entry that covers an address, clipped to the space.
     pub fn query(&self, gpa: u64) -> Result<axas_mapping_t> {
-        self.look(self.inside(gpa)?)
+        let gpa = self.inside(gpa)?;
+        with_space_format!(self.npt.format, F => {
+            let Found { entry, level } = self.find::<F>(gpa)?;
+            let part = self.npt.range.part(gpa, level);
+            let mut mapping = describe(entry, level.get(), self.npt.features);
+            (mapping.gpa, mapping.size) = (part.start.bits(), part.size());
+            Ok(mapping)
+        })
     }
 
     /// The cookie of the trap at an address.
     pub fn trap_cookie(&self, gpa: u64) -> Result<u64> {
-        match self.look(self.inside(gpa)?)? {
-            found if found.state == AXAS_STATE_TRAP => Ok(found.cookie),
-            _ => Err(Error::NotMapped),
-        }
+        let gpa = self.inside(gpa)?;
+        with_space_format!(self.npt.format, F => {
+            let Found { entry, .. } = self.find::<F>(gpa)?;
+            if entry.is_trap() { Ok(entry.cookie().into()) } else { Err(Error::NotMapped) }
+        })
     }
 
     /// Counters of the space.
@@ -69,13 +78,13 @@ impl AddressSpace {
     #[inline(never)]
     fn count(&self, stats: &mut axas_stats_t) {
         let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        self.lock.count_verdicts(stats);
+        self.npt.lock.count_verdicts(stats);
         let counters = &self.npt.counts;
         let [small, medium, large] = &counters.leaves;
-        let huge = self.lock.sum(FaultCounter::Huge);
-        let extra = self.lock.sum(FaultCounter::ExtraAllocated);
-        let flushes = self.lock.sum(FaultCounter::Flushes);
-        let released = self.lock.sum(FaultCounter::Released);
+        let huge = self.npt.lock.sum(FaultCounter::Huge);
+        let extra = self.npt.lock.sum(FaultCounter::ExtraAllocated);
+        let flushes = self.npt.lock.sum(FaultCounter::Flushes);
+        let released = self.npt.lock.sum(FaultCounter::Released);
         let resolved = stats.faults_resolved;
         let single = resolved.wrapping_sub(huge);
         let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
@@ -92,12 +101,12 @@ impl AddressSpace {
 
     /// Whether the tables are what this library wrote and the counters are right.
     pub fn audit(&self) -> Result<()> {
-        let _guard = self.exclusive(true)?;
+        let _guard = self.exclusive()?;
         let mut census = Census::default();
         with_space_format!(self.npt.format, F => {
             self.npt.audit::<F>(self.npt.range, &mut census).ok_or(Error::BadState)
         })?;
-        if self.lock.is_caller_locked() || self.counts_agree(&census) {
+        if self.npt.lock.is_caller_locked() || self.counts_agree(&census) {
             Ok(())
         } else {
             Err(Error::BadState)
@@ -157,27 +166,22 @@ impl AddressSpace {
         if self.npt.range.contains(gpa) { Ok(gpa) } else { Err(Error::NotMapped) }
     }
 
-    /// The entry that covers an address of the space, clipped to the space.
-    fn look(&self, gpa: Gpa) -> Result<axas_mapping_t> {
-        with_space_format!(self.npt.format, F => {
-            let Found { entry, level } = self.find::<F>(gpa)?;
-            let part = self.npt.range.part(gpa, level);
-            let mut mapping = describe(entry, level.get(), self.npt.features);
-            (mapping.gpa, mapping.size) = (part.start.bits(), part.size());
-            Ok(mapping)
-        })
+    /// The entry that covers an address of the space, without the lock where the host's tables allow it.
+    #[inline(always)]
+    fn find<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
+        match self.npt.walk_unlocked(gpa) {
+            (_, 0) => self.find_again(gpa),
+            (entry, level) => Ok(Found { entry, level: Level::new(level) }),
+        }
     }
 
-    /// The entry that covers an address of the space: without the lock where the host's tables allow it,
-    /// unless something changes too often or just there.
+    /// As [`AddressSpace::find`], with the lock if something changes too often or just there.
     #[inline(never)]
-    fn find<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
-        const ATTEMPTS: usize = 8;
-        if self.npt.reads_unlocked {
-            for _ in 0..ATTEMPTS {
-                if let Some(found) = self.npt.walk_unlocked(gpa) {
-                    return Ok(found);
-                }
+    fn find_again<F: Format>(&self, gpa: Gpa) -> Result<Found<F>> {
+        let attempts = if self.npt.reads_unlocked { 7 } else { 0 };
+        for _ in 0..attempts {
+            if let (entry, level @ 1..) = self.npt.walk_unlocked(gpa) {
+                return Ok(Found { entry, level: Level::new(level) });
             }
         }
         let _guard = self.shared()?;
@@ -240,12 +244,12 @@ pub(crate) fn describe<F: Format>(
         }
         State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();
-            let options = match reservation.largest {
+            let options = match reservation.largest() {
                 1 => 0,
                 2 => AXAS_HUGE_FRAMES | AXAS_MAX_2M,
                 _ => AXAS_HUGE_FRAMES,
             };
-            mapping.flags = reservation.attributes.flags() | options;
+            mapping.flags = reservation.attributes().flags() | options;
             mapping.state = AXAS_STATE_RESERVED;
         }
         State::Trap => {

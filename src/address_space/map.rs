@@ -2,17 +2,18 @@
 //! Calls that change the mappings of a range: arguments checked in the order that the interface promises, then
 //! the engine put to work under the lock, at once or in slices.
 //!
-//! Each call names what it does by a function of its own, so that a host links what it calls and nothing else.
+//! Each call names what it does by a function of its own, an [`Act`], so that a host links what it calls and nothing else.
 
-use super::{AddressSpace, Held};
-use crate::abi::{AXAS_REPLACE, axas_extent_t, axas_flags_t};
+use super::{AddressSpace, Alone};
+use crate::abi::{AXAS_REPLACE, AXAS_USER, axas_extent_t, axas_flags_t};
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::flags::{MapFlags, MapOptions, Permissions, parse_permissions};
+use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions, parse_permissions};
+use crate::hal::Host;
+use crate::npt::NestedPageTable;
 use crate::npt::arch::{Format, with_space_format};
 use crate::npt::content::Content;
-use crate::npt::entry::{EncodedPermissions, Entry, Reservation};
-use crate::npt::lock::ExclusiveGuard;
+use crate::npt::entry::{Entry, Reservation};
 use crate::npt::slices::{Budget, Cost};
 use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 use crate::npt::work::Work;
@@ -23,32 +24,205 @@ const PAGE_SIZES: MapOptions =
 /// Entries between two questions whether to yield.
 const POLL_INTERVAL: u64 = 512;
 
-/// How far a call in slices may go, and how far it went.
+/// How far a call in slices may go, and how far it went. Its members are here and not in the loop, where they would be kept in
+/// registers that each act has to save: that costs stack.
 pub struct Slices {
     /// Entries to visit or write at most, at least 1.
     pub budget: u64,
     /// Bytes done.
     pub done: u64,
+    /// What is left of the range.
+    rest: GpaRange,
+    /// The part of the budget that the slice in work has.
+    slice: Budget,
 }
 
-/// A map of frames of the host, with its arguments checked.
-struct Linear<'a, F> {
-    range: GpaRange,
+impl Slices {
+    /// A call that may visit or write so many entries.
+    pub fn new(budget: u64) -> Self {
+        let start = Gpa::new(0);
+        let slice = Budget { left: 0, reached: start };
+        Self { budget, done: 0, rest: GpaRange::new(start, start), slice }
+    }
+
+    /// The budget of a slice, which is short where the host may want to do something else behind it.
+    fn most(&self, host: &Host) -> u64 {
+        if host.may_yield() { self.budget.min(POLL_INTERVAL) } else { self.budget }
+    }
+
+    /// Begins the next slice.
+    #[inline(never)]
+    fn begin(&mut self, host: &Host) {
+        self.slice = Budget { left: self.most(host), reached: self.rest.start };
+    }
+
+    /// What was reached of the range.
+    fn part(&self) -> GpaRange {
+        GpaRange::new(self.rest.start, self.slice.reached)
+    }
+
+    /// The slice is done; whether another follows.
+    #[inline(never)]
+    fn goes_on(&mut self, host: &Host) -> Result<bool> {
+        self.done = self.done.wrapping_add(self.part().size());
+        let used = self.most(host).wrapping_sub(self.slice.left);
+        self.budget = self.budget.wrapping_sub(used);
+        self.rest = self.rest.from(self.slice.reached);
+        let goes_on = self.rest.start < self.rest.end;
+        if goes_on && (self.budget == 0 || host.should_yield()) {
+            return Err(Error::Again);
+        }
+        Ok(goes_on)
+    }
+}
+
+/// A map, with its arguments checked but for the range.
+struct Map<'a, F> {
     content: Content<'a, F>,
-    replaces: bool,
-}
-
-/// A reservation, with its arguments checked.
-struct Lazy {
-    range: GpaRange,
-    reservation: Reservation,
     options: MapOptions,
 }
 
-impl Lazy {
-    fn content<F: Format>(&self) -> Content<'static, F> {
-        Content::same(Entry::reserved(self.reservation))
+impl<F> Map<'_, F> {
+    fn has(&self, option: MapOptions) -> bool {
+        self.options.contains(option)
     }
+}
+
+/// What a call does to a part of its range, with the lock held alone. Of a map the content is what goes into the range, of
+/// a new protection it is a reservation with these permissions.
+type Act<F> = fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>) -> Result<()>;
+
+/// Looks how far the next slice of a range goes.
+type Reach<F> =
+    fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>, &mut Budget) -> Result<()>;
+
+fn map<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    content: &Content<'_, F>,
+) -> Result<()> {
+    npt.map(work, content, part)
+}
+
+/// Maps reservations and takes frames for them.
+fn map_populated<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    content: &Content<'_, F>,
+) -> Result<()> {
+    npt.map_reserved(work, content, part, true)
+}
+
+fn replace<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    content: &Content<'_, F>,
+) -> Result<()> {
+    npt.replace(work, content, part, 0)
+}
+
+fn replace_populated<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    content: &Content<'_, F>,
+) -> Result<()> {
+    let outcome = npt.replace_populated(work, content, content.reservation(), part);
+    work.give_pages_back(npt);
+    outcome
+}
+
+fn protect<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    content: &Content<'_, F>,
+) -> Result<()> {
+    npt.protect::<F>(work, part, content.reservation().attributes().permissions)
+}
+
+fn unmap<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    _: &Content<'_, F>,
+) -> Result<()> {
+    npt.unmap::<F>(work, part)
+}
+
+fn collect<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    _: &Content<'_, F>,
+) -> Result<()> {
+    npt.collect::<F>(work, part)
+}
+
+fn populate<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    _: &Content<'_, F>,
+) -> Result<()> {
+    npt.populate::<F>(work, part)
+}
+
+fn discard<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    _: &Content<'_, F>,
+) -> Result<()> {
+    npt.discard::<F>(work, part)
+}
+
+/// A slice writes as many entries as it may. All of the rest is looked at, so that an overlap stops it before it begins.
+fn reach_map<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    rest: GpaRange,
+    content: &Content<'_, F>,
+    budget: &mut Budget,
+) -> Result<()> {
+    npt.reach_map(work, content, content.largest().min(npt.levels), rest, budget)
+}
+
+/// As [`reach_map`], for a slice that takes as many frames as it may.
+fn reach_map_populated<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    rest: GpaRange,
+    content: &Content<'_, F>,
+    budget: &mut Budget,
+) -> Result<()> {
+    let largest = Level::new(content.reservation().largest());
+    npt.reach_map(work, content, largest, rest, budget)
+}
+
+/// A slice visits as many entries as it may.
+fn reach_entries<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    rest: GpaRange,
+    _: &Content<'_, F>,
+    budget: &mut Budget,
+) -> Result<()> {
+    npt.reach::<F>(work, rest, Cost::Entry, budget)
+}
+
+/// A slice takes as many frames as it may.
+fn reach_frames<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    rest: GpaRange,
+    _: &Content<'_, F>,
+    budget: &mut Budget,
+) -> Result<()> {
+    npt.reach::<F>(work, rest, Cost::Frames, budget)
 }
 
 impl AddressSpace {
@@ -66,17 +240,11 @@ impl AddressSpace {
     fn map_linear_range(&self, gpa: u64, hpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let extents = [axas_extent_t { hpa, size }];
-            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE);
+            let checked = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE);
             // By reference: a move is a copy on the stack.
-            let linear = linear.as_ref().map_err(|error| *error)?;
-            let content = &linear.content;
-            self.alone(true, |work| {
-                if linear.replaces {
-                    self.npt.replace(work, content, linear.range, 0)
-                } else {
-                    self.npt.map(work, content, linear.range)
-                }
-            })
+            let checked = checked.as_ref().map_err(|error| *error)?;
+            let act = if checked.has(MapOptions::REPLACE) { replace } else { map };
+            self.at_once(self.checked_range(gpa, size)?, &checked.content, act)
         })
     }
 
@@ -103,12 +271,9 @@ impl AddressSpace {
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let extents = [axas_extent_t { hpa, size }];
-            let linear = self.linear::<F>(gpa, &extents, flags, MapOptions::empty());
-            // By reference: a move is a copy on the stack.
-            let linear = linear.as_ref().map_err(|error| *error)?;
-            let content = &linear.content;
-            let largest = content.largest().min(self.npt.levels);
-            self.in_slices(linear.range, slices, |work, rest, budget| self.npt.reach_map(work, content, largest, rest, budget), |work, part| self.npt.map(work, content, part))
+            let checked = self.linear::<F>(gpa, &extents, flags, MapOptions::empty());
+            let checked = checked.as_ref().map_err(|error| *error)?;
+            self.in_slices(self.checked_range(gpa, size)?, &checked.content, slices, reach_map, map)
         })
     }
 
@@ -120,37 +285,25 @@ impl AddressSpace {
         flags: axas_flags_t,
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let linear = self.linear::<F>(gpa, extents, flags, MapOptions::empty());
-            // By reference: a move is a copy on the stack.
-            let linear = linear.as_ref().map_err(|error| *error)?;
-            self.alone(true, |work| self.npt.map(work, &linear.content, linear.range))
+            let checked = self.linear::<F>(gpa, extents, flags, MapOptions::empty());
+            let size = extents.iter().fold(0_u64, |sum, extent| sum.saturating_add(extent.size));
+            let checked = checked.as_ref().map_err(|error| *error)?;
+            self.at_once(self.checked_range(gpa, size)?, &checked.content, map)
         })
     }
 
     /// Maps memory that the library takes from the host.
     pub fn map_alloc(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::REPLACE);
-            let lazy = lazy.as_ref().map_err(|error| *error)?;
-            let entry = Entry::<F>::reserved(lazy.reservation);
-            let content = Content::same(entry);
-            let populates = lazy.options.contains(MapOptions::POPULATE);
-            if lazy.options.contains(MapOptions::REPLACE) {
-                if !populates {
-                    return self.replace_same(lazy.range, entry);
-                }
-                self.alone(true, |work| {
-                    let npt = &self.npt;
-                    let (reservation, range) = (lazy.reservation, lazy.range);
-                    let outcome = npt.replace_populated(work, &content, reservation, range);
-                    work.give_pages_back(npt);
-                    outcome
-                })
-            } else if populates {
-                self.populate_same(lazy.range, entry)
-            } else {
-                self.map_same(lazy.range, entry)
-            }
+            let checked = self.lazy::<F>(flags, MapOptions::REPLACE);
+            let checked = checked.as_ref().map_err(|error| *error)?;
+            let act = match (checked.has(MapOptions::REPLACE), checked.has(MapOptions::POPULATE)) {
+                (true, true) => replace_populated,
+                (true, false) => replace,
+                (false, true) => map_populated,
+                (false, false) => map,
+            };
+            self.at_once(self.checked_range(gpa, size)?, &checked.content, act)
         })
     }
 
@@ -163,26 +316,22 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let lazy = self.lazy::<F>(gpa, size, flags, MapOptions::empty());
-            let lazy = lazy.as_ref().map_err(|error| *error)?;
-            let content = lazy.content::<F>();
-            let populates = lazy.options.contains(MapOptions::POPULATE);
-            let largest =
-                if populates { Level::new(lazy.reservation.largest) } else { self.npt.levels };
-            self.in_slices(
-                lazy.range,
-                slices,
-                |work, rest, budget| self.npt.reach_map(work, &content, largest, rest, budget),
-                |work, part| self.npt.map_reserved(work, &content, part, populates),
-            )
+            let checked = self.lazy::<F>(flags, MapOptions::empty());
+            let checked = checked.as_ref().map_err(|error| *error)?;
+            let (reach, act): (Reach<F>, Act<F>) = if checked.has(MapOptions::POPULATE) {
+                (reach_map_populated, map_populated)
+            } else {
+                (reach_map, map)
+            };
+            self.in_slices(self.checked_range(gpa, size)?, &checked.content, slices, reach, act)
         })
     }
 
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let entry = trap::<F>(cookie)?;
-            self.map_same(self.checked_range(gpa, size)?, entry)
+            let content = trap::<F>(cookie)?;
+            self.at_once(self.checked_range(gpa, size)?, &content, map)
         })
     }
 
@@ -194,14 +343,14 @@ impl AddressSpace {
         cookie: u64,
         flags: axas_flags_t,
     ) -> Result<()> {
-        match flags {
-            0 => self.map_trap(gpa, size, cookie),
-            AXAS_REPLACE => with_space_format!(self.npt.format, F => {
-                let entry = trap::<F>(cookie)?;
-                self.replace_same(self.checked_range(gpa, size)?, entry)
-            }),
-            _ => Err(Error::InvalidInput),
+        if flags & !AXAS_REPLACE != 0 {
+            return Err(Error::InvalidInput);
         }
+        with_space_format!(self.npt.format, F => {
+            let content = trap::<F>(cookie)?;
+            let act = if flags == AXAS_REPLACE { replace } else { map };
+            self.at_once(self.checked_range(gpa, size)?, &content, act)
+        })
     }
 
     /// Removes whatever is in a range.
@@ -213,18 +362,15 @@ impl AddressSpace {
     #[inline(never)]
     fn unmap_range(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
-        with_space_format!(self.npt.format, F => {
-            self.alone(true, |work| self.npt.unmap::<F>(work, range))
-        })
+        with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, unmap))
     }
 
     /// Removes a page, by the short way if it is linear, not to be reported and its table stays.
     #[inline(never)]
     fn unmap_page(&self, gpa: u64) -> Result<()> {
         let page = Gpa::new(gpa);
-        let is_plain = self.npt.is_plain && !self.npt.host.wants_released();
-        if is_plain && is_page_aligned(gpa) && self.npt.range.contains(page) {
-            let guard = self.exclusive_at_once(true)?;
+        if self.npt.has_short_unmaps && is_page_aligned(gpa) && self.npt.range.contains(page) {
+            let guard = self.exclusive()?;
             let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
             drop(guard);
             if let Ok(Some(())) = done {
@@ -238,34 +384,29 @@ impl AddressSpace {
     pub fn unmap_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_space_format!(self.npt.format, F => {
-            let npt = &self.npt;
-            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.unmap::<F>(work, part))
+            self.in_slices::<F>(range, &Content::NOTHING, slices, reach_entries, unmap)
         })
     }
 
     /// Gives back the empty tables that cover a part of a range.
     pub fn collect(&self, gpa: u64, size: u64) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
-        with_space_format!(self.npt.format, F => {
-            self.alone(true, |work| self.npt.collect::<F>(work, range))
-        })
+        with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, collect))
     }
 
     /// Gives back the empty tables that cover a part of a range, in slices.
     pub fn collect_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let Some(range) = self.range_or_nothing(gpa, size)? else { return Ok(()) };
         with_space_format!(self.npt.format, F => {
-            let npt = &self.npt;
-            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.collect::<F>(work, part))
+            self.in_slices::<F>(range, &Content::NOTHING, slices, reach_entries, collect)
         })
     }
 
     /// Gives what is mapped or reserved in a range new permissions.
     pub fn protect(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let (to, encoded) = self.permissions::<F>(flags)?;
-            let range = self.checked_range(gpa, size)?;
-            self.alone(true, |work| self.npt.protect::<F>(work, range, to, encoded))
+            let content = self.protection::<F>(flags)?;
+            self.at_once(self.checked_range(gpa, size)?, &content, protect)
         })
     }
 
@@ -278,124 +419,97 @@ impl AddressSpace {
         slices: &mut Slices,
     ) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let (to, encoded) = self.permissions::<F>(flags)?;
+            let content = self.protection::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
-            let npt = &self.npt;
-            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.protect::<F>(work, part, to, encoded))
+            self.in_slices(range, &content, slices, reach_entries, protect)
         })
     }
 
     /// Takes frames for everything that is reserved in a range.
     pub fn populate(&self, gpa: u64, size: u64) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        with_space_format!(self.npt.format, F => {
-            self.alone(true, |work| self.npt.populate::<F>(work, range))
-        })
+        with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, populate))
     }
 
     /// Takes frames for everything that is reserved in a range in slices.
     pub fn populate_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
-            let npt = &self.npt;
-            self.in_visits::<F>(range, slices, Cost::Frames, |work, part| npt.populate::<F>(work, part))
+            self.in_slices::<F>(range, &Content::NOTHING, slices, reach_frames, populate)
         })
     }
 
     /// Gives the frames of a range back; the reservation stays.
     pub fn discard(&self, gpa: u64, size: u64) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        with_space_format!(self.npt.format, F => {
-            self.alone(true, |work| self.npt.discard::<F>(work, range))
-        })
+        with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, discard))
     }
 
     /// Gives the frames of a range back in slices; the reservation stays.
     pub fn discard_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
-            let npt = &self.npt;
-            self.in_visits::<F>(range, slices, Cost::Entry, |work, part| npt.discard::<F>(work, part))
+            self.in_slices::<F>(range, &Content::NOTHING, slices, reach_entries, discard)
         })
     }
 
-    /// Takes or gives back table frames until so many are in stock; with `AXAS_NO_WAIT` that may be refused, if
-    /// it `may_be`.
+    /// Takes or gives back table frames until so many are in stock.
     #[cfg(feature = "stock")]
-    pub fn set_stock(&self, frames: u32, may_be_refused: bool) -> Result<()> {
-        self.alone(may_be_refused, |work| self.npt.set_stock(&mut work.stock, frames))
+    pub fn set_stock(&self, frames: u32) -> Result<()> {
+        let mut alone = self.alone().ok_or(Error::Again)?;
+        self.npt.set_stock(&mut alone.work().stock, frames)
     }
 
     /// Removes everything; the space is as new, counters go on.
     pub fn clear(&self) -> Result<()> {
-        self.remove_all(true)
+        self.remove_all(self.alone().ok_or(Error::Again)?)
     }
 
-    /// Removes everything, and has hardware told even if nothing was there; with `AXAS_NO_WAIT` that may be
-    /// refused, if it `may_be`.
-    pub(super) fn remove_all(&self, may_be_refused: bool) -> Result<()> {
+    /// Removes everything, and has hardware told even if nothing was there.
+    #[inline(never)]
+    pub(super) fn remove_all(&self, mut alone: Alone<'_>) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            self.alone(may_be_refused, |work| self.npt.remove_all::<F>(work, self.npt.range))
+            self.npt.remove_all::<F>(alone.work(), self.npt.range)
         })
     }
 
-    /// Does something with the lock held alone; tables that were taken for nothing go back at the end.
-    #[inline(always)]
-    fn alone(&self, may_be_refused: bool, act: impl FnOnce(&mut Work) -> Result<()>) -> Result<()> {
-        let mut held = self.exclusive(may_be_refused)?;
-        let outcome = act(self.work(&mut held));
-        self.leave_alone(held);
-        outcome
-    }
-
-    /// What the holder of the lock works with.
-    #[inline(always)]
-    fn work<'a>(&'a self, _held: &'a mut Held<'_, ExclusiveGuard<'_>>) -> &'a mut Work {
-        // SAFETY: the lock is held exclusively, and this borrows the proof of it.
-        unsafe { &mut *self.work.get() }
-    }
-
-    #[inline(never)]
-    fn leave_alone(&self, mut held: Held<'_, ExclusiveGuard<'_>>) {
-        self.npt.end_of_call(&mut self.work(&mut held).stock);
+    /// Does something to a range with the lock held alone.
+    #[inline(always)] // Its frame would be below that of every map.
+    fn at_once<F: Format>(
+        &self,
+        range: GpaRange,
+        content: &Content<'_, F>,
+        act: Act<F>,
+    ) -> Result<()> {
+        let mut alone = self.alone().ok_or(Error::Again)?;
+        act(alone.npt(), alone.work(), range, content)
     }
 
     /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.
-    #[inline(always)]
-    fn in_slices(
+    #[inline(never)]
+    fn in_slices<F: Format>(
         &self,
         range: GpaRange,
+        content: &Content<'_, F>,
         slices: &mut Slices,
-        reach: impl Fn(&mut Work, GpaRange, &mut Budget) -> Result<()>,
-        act: impl Fn(&mut Work, GpaRange) -> Result<()>,
+        reach: Reach<F>,
+        act: Act<F>,
     ) -> Result<()> {
-        let mut slicing = Slicing::new(self, range, slices);
-        while let Some(mut held) = slicing.enter() {
-            let work = self.work(&mut held);
-            let mut outcome = reach(work, slicing.rest, &mut slicing.budget);
-            if outcome.is_ok() && slicing.goes_on() {
-                outcome = act(work, slicing.part());
+        slices.rest = range;
+        loop {
+            let mut alone = self.alone().ok_or(Error::Again)?;
+            let npt = alone.npt();
+            slices.begin(&npt.host);
+            reach(npt, alone.work(), slices.rest, content, &mut slices.slice)?;
+            let part = slices.part();
+            if part.start < part.end {
+                act(npt, alone.work(), part, content)?;
             }
-            slicing.leave(held, outcome);
+            drop(alone);
+            if !slices.goes_on(&npt.host)? {
+                return Ok(());
+            }
         }
-        slicing.outcome
-    }
-
-    /// As [`AddressSpace::in_slices`], where a slice ends when it has visited as many entries as it may.
-    #[inline(always)]
-    fn in_visits<F: Format>(
-        &self,
-        range: GpaRange,
-        slices: &mut Slices,
-        cost: Cost,
-        act: impl Fn(&mut Work, GpaRange) -> Result<()>,
-    ) -> Result<()> {
-        let mut slicing = Slicing::new(self, range, slices);
-        while let Some(mut held) = slicing.enter_visiting::<F>(cost) {
-            let outcome = act(self.work(&mut held), slicing.part());
-            slicing.leave(held, outcome);
-        }
-        slicing.outcome
     }
 
     /// Maps a page of write-back memory, or puts it in the place of another, where its table is there; none if
@@ -407,44 +521,26 @@ impl AddressSpace {
         hpa: u64,
         flags: axas_flags_t,
     ) -> Option<Result<()>> {
-        let permissions = Permissions::from_bits(flags & !AXAS_REPLACE)?;
-        let is_plain = self.npt.is_plain && !permissions.is_empty() && is_page_aligned(gpa | hpa);
-        let (gpa, hpa) = (Gpa::new(gpa), Hpa::new(hpa));
-        if !is_plain || !self.npt.range.contains(gpa) || !self.npt.host.is_page(hpa) {
+        let leaf = self.npt.write_back_page::<F>(flags & !AXAS_REPLACE)?;
+        let page = Gpa::new(gpa);
+        let are_pages = is_page_aligned(gpa) && self.npt.host.is_page(hpa);
+        if !are_pages || !self.npt.range.contains(page) {
             return None;
         }
-        let leaf = self.npt.write_back_page::<F>(permissions, false)?.at(hpa);
-        let _guard = match self.exclusive_at_once(true) {
+        let leaf = leaf.at(Hpa::new(hpa));
+        let _guard = match self.exclusive() {
             Ok(guard) => guard,
             Err(error) => return Some(Err(error)),
         };
+        let way = self.npt.page_way::<F>(page)?;
         if flags & AXAS_REPLACE == 0 {
-            self.npt.map_page(gpa, leaf)
+            self.npt.map_page(way, page, leaf)
         } else {
-            self.npt.replace_page(gpa, leaf)
+            self.npt.replace_page(way.page, page, leaf)
         }
     }
 
-    /// Fills an empty range with the same entry.
-    #[inline(never)]
-    fn populate_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
-        let content = Content::same(entry);
-        self.alone(true, |work| self.npt.map_reserved(work, &content, range, true))
-    }
-
-    #[inline(never)]
-    fn map_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
-        let content = Content::same(entry);
-        self.alone(true, |work| self.npt.map(work, &content, range))
-    }
-
-    /// Puts the same entry in the place of whatever is in a range.
-    #[inline(never)]
-    fn replace_same<F: Format>(&self, range: GpaRange, entry: Entry<F>) -> Result<()> {
-        let content = Content::same(entry);
-        self.alone(true, |work| self.npt.replace(work, &content, range, 0))
-    }
-
+    /// A map of frames of the host.
     #[inline(never)]
     fn linear<'a, F: Format>(
         &self,
@@ -452,31 +548,27 @@ impl AddressSpace {
         extents: &'a [axas_extent_t],
         flags: axas_flags_t,
         more_options: MapOptions,
-    ) -> Result<Linear<'a, F>> {
+    ) -> Result<Map<'a, F>> {
         let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
         let template = Entry::leaf_template(flags.attributes, self.npt.features, 1, false)?;
-        let mut size = 0_u64;
         for extent in extents {
             let is_aligned = is_page_aligned(extent.hpa | extent.size) && extent.size != 0;
             if !is_aligned || !self.npt.host.is_in_width(extent.hpa, extent.size) {
                 return Err(Error::InvalidInput);
             }
-            size = size.saturating_add(extent.size);
         }
-        let range = self.checked_range(gpa, size)?;
         let most = self.largest_leaf::<F>(flags);
-        let content = Content::frames(template, range.start, extents, most);
-        Ok(Linear { range, content, replaces: flags.options.contains(MapOptions::REPLACE) })
+        let content = Content::frames(template, Gpa::new(gpa), extents, most);
+        Ok(Map { content, options: flags.options })
     }
 
+    /// A map of reservations.
     #[inline(never)]
     fn lazy<F: Format>(
         &self,
-        gpa: u64,
-        size: u64,
         flags: axas_flags_t,
         more_options: MapOptions,
-    ) -> Result<Lazy> {
+    ) -> Result<Map<'static, F>> {
         let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES | more_options;
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
@@ -486,19 +578,19 @@ impl AddressSpace {
         } else {
             1
         };
-        let reservation = Reservation { attributes: flags.attributes, largest };
-        Ok(Lazy { range: self.checked_range(gpa, size)?, reservation, options })
+        let entry = Entry::reserved(Reservation::new(flags.attributes, largest));
+        Ok(Map { content: Content::same(entry), options })
     }
 
-    fn permissions<F: Format>(
-        &self,
-        flags: axas_flags_t,
-    ) -> Result<(Permissions, EncodedPermissions)> {
-        if flags & !(Permissions::all().bits() | crate::abi::AXAS_USER) != 0 {
+    /// A reservation with new permissions, to be had by what is mapped or reserved.
+    fn protection<F: Format>(&self, flags: axas_flags_t) -> Result<Content<'static, F>> {
+        if flags & !(Permissions::all().bits() | AXAS_USER) != 0 {
             return Err(Error::InvalidInput);
         }
-        let to = parse_permissions(flags)?;
-        Ok((to, EncodedPermissions::new::<F>(to, self.npt.features)?))
+        let permissions = parse_permissions(flags)?;
+        F::permissions(permissions, self.npt.features)?;
+        let attributes = Attributes { permissions, memory: MemoryType::WriteBack };
+        Ok(Content::same(Entry::reserved(Reservation::new(attributes, 1))))
     }
 
     /// A range of the space, or nothing at all.
@@ -517,88 +609,9 @@ impl AddressSpace {
     }
 }
 
-/// A range that is done in slices.
-struct Slicing<'a> {
-    space: &'a AddressSpace,
-    start: Gpa,
-    /// What is left of the range.
-    rest: GpaRange,
-    slices: &'a mut Slices,
-    given: u64,
-    budget: Budget,
-    outcome: Result<()>,
-}
-
-impl<'a> Slicing<'a> {
-    fn new(space: &'a AddressSpace, range: GpaRange, slices: &'a mut Slices) -> Self {
-        let budget = Budget { left: 0, reached: range.start };
-        Self { space, start: range.start, rest: range, slices, given: 0, budget, outcome: Ok(()) }
-    }
-
-    /// Enters the space for the next slice, if there is one.
-    #[inline(never)]
-    fn enter(&mut self) -> Option<Held<'a, ExclusiveGuard<'a>>> {
-        if self.outcome.is_err() || self.rest.start >= self.rest.end {
-            return None;
-        }
-        let most = self.slices.budget;
-        let may_yield = self.space.npt.host.may_yield();
-        self.given = if may_yield { most.min(POLL_INTERVAL) } else { most };
-        self.budget.left = self.given;
-        let held = self.space.exclusive(true);
-        if held.is_err() {
-            self.outcome = Err(Error::Again);
-        }
-        held.ok()
-    }
-
-    /// As [`Slicing::enter`], up to where the slice ends if it visits entries.
-    #[inline(never)]
-    fn enter_visiting<F: Format>(&mut self, cost: Cost) -> Option<Held<'a, ExclusiveGuard<'a>>> {
-        loop {
-            let mut held = self.enter()?;
-            let (npt, work) = (&self.space.npt, self.space.work(&mut held));
-            let outcome = npt.reach::<F>(work, self.rest, cost, &mut self.budget);
-            if outcome.is_ok() && self.goes_on() {
-                return Some(held);
-            }
-            self.leave(held, outcome);
-        }
-    }
-
-    /// Whether the slice has something to do.
-    fn goes_on(&self) -> bool {
-        self.budget.reached > self.rest.start
-    }
-
-    /// The slice.
-    fn part(&self) -> GpaRange {
-        GpaRange::new(self.rest.start, self.budget.reached)
-    }
-
-    /// A slice is done; the next may follow, if there is no error.
-    #[inline(never)]
-    fn leave(&mut self, held: Held<'_, ExclusiveGuard<'_>>, outcome: Result<()>) {
-        self.space.leave_alone(held);
-        self.outcome = outcome;
-        if outcome.is_err() {
-            return;
-        }
-        let end = self.budget.reached;
-        self.rest = self.rest.from(end);
-        let used = self.given.wrapping_sub(self.budget.left);
-        self.slices.done = end.minus(self.start);
-        self.slices.budget = self.slices.budget.wrapping_sub(used);
-        let goes_on = end < self.rest.end;
-        if goes_on && (self.slices.budget == 0 || self.space.npt.host.should_yield()) {
-            self.outcome = Err(Error::Again);
-        }
-    }
-}
-
-fn trap<F: Format>(cookie: u64) -> Result<Entry<F>> {
+fn trap<F: Format>(cookie: u64) -> Result<Content<'static, F>> {
     let cookie = u32::try_from(cookie).map_err(|_| Error::Unsupported)?;
-    Ok(Entry::trap(cookie))
+    Ok(Content::same(Entry::trap(cookie)))
 }
 
 /// The largest level of leaf that flags allow of those that a format has, in a space whose executable pages

@@ -20,12 +20,12 @@ pub use memory::Access;
 use crate::abi::{
     AXAS_HPA_INVALID, AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t,
 };
-use crate::addr::{Bits, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
+use crate::addr::{Bits, GuestPhysAddr, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Host;
-use crate::npt::arch::with_space_format;
-use crate::npt::lock::{ExclusiveGuard, LEAST_SHARDS, Lock, Shard, SharedGuard};
-use crate::npt::work::Work;
+use crate::npt::arch::{Format, with_space_format};
+use crate::npt::lock::{Attempt, ExclusiveGuard, LEAST_SHARDS, Shard, SharedGuard};
+use crate::npt::work::{Failed, Work};
 use crate::npt::{NestedPageTable, registers};
 
 /// A guest-physical address space. Lives where the host wants it; after creation there are only shared
@@ -33,7 +33,6 @@ use crate::npt::{NestedPageTable, registers};
 #[repr(C, align(128))]
 pub struct AddressSpace {
     npt: NestedPageTable,
-    lock: Lock,
     /// `AXAS_CALLER_LOCKED` and the values that follow it.
     options: u32,
     /// The frame that the handle lives in if it is one of the host's, else [`NO_FRAME`].
@@ -89,7 +88,7 @@ impl AddressSpace {
     /// Changes the VMID; flushes nothing.
     pub fn set_vmid(&self, vmid: u32) -> Result<()> {
         with_space_format!(self.npt.format, F => create::check_vmid::<F>(vmid, self.npt.features))?;
-        let _guard = self.exclusive(true)?;
+        let _guard = self.exclusive()?;
         self.npt.vmid.store(vmid, Ordering::Relaxed);
         Ok(())
     }
@@ -98,13 +97,14 @@ impl AddressSpace {
         range.start >= self.npt.range.start && range.end <= self.npt.range.end
     }
 
-    /// A range of the space, in the order of checks that the interface promises.
+    /// A range of the space: aligned, not empty.
     #[inline(always)]
     fn checked_range(&self, gpa: u64, size: u64) -> Result<GuestRange> {
         if !self.has_range(gpa, size) {
             return Err(Error::InvalidInput);
         }
-        guest_range(gpa, size)
+        let start = GuestPhysAddr::new(gpa);
+        Ok(GuestRange { start, end: start.plus(size) })
     }
 
     #[inline(never)]
@@ -117,24 +117,106 @@ impl AddressSpace {
         self.options & AXAS_NO_WAIT != 0
     }
 
-    /// Holds the lock alone; with AXAS_NO_WAIT that may be refused, if it `may_be`.
-    #[inline(never)]
-    fn exclusive(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        self.exclusive_at_once(may_be)
-    }
-
-    /// As [`AddressSpace::exclusive`], without a call: for one page.
+    /// Holds the lock alone; none where the host does not want to wait.
     #[inline(always)]
-    fn exclusive_at_once(&self, may_be: bool) -> Result<Held<'_, ExclusiveGuard<'_>>> {
-        let host = &self.npt.host;
-        let guard = self.lock.exclusive(may_be && self.no_wait(), || host.relax())?;
-        Ok(Held { _guard: guard, host })
+    fn alone(&self) -> Option<Alone<'_>> {
+        self.enter_alone().then_some(())?;
+        Some(Alone { space: self })
     }
 
+    /// What remains to be done when the lock was held alone.
+    #[inline(never)]
+    fn leave_alone(&self) {
+        // SAFETY: the lock is still held, by a guard that ends here and lends its work no more.
+        let work = unsafe { &mut *self.work.get() };
+        if work.failed == Failed::Nothing {
+            self.leave_with(work);
+        } else {
+            // A space has a format.
+            let _ = with_space_format!(self.npt.format, F => {
+                self.undo_and_leave::<F>(work);
+                Ok(())
+            });
+        }
+    }
+
+    /// Undoes what failed, then leaves.
+    #[cold]
+    #[inline(never)]
+    fn undo_and_leave<F: Format>(&self, work: &mut Work) {
+        self.npt.undo_failed::<F>(work);
+        self.leave_with(work);
+    }
+
+    #[inline(always)]
+    fn leave_with(&self, work: &mut Work) {
+        self.npt.end_of_call(&mut work.stock);
+        drop(self.npt.lock.entered());
+        self.npt.host.report();
+    }
+
+    /// As [`AddressSpace::alone`], for what needs no work memory.
+    #[inline(always)]
+    fn exclusive(&self) -> Result<Held<'_, ExclusiveGuard<'_>>> {
+        if !self.enter_alone() {
+            return Err(Error::Again);
+        }
+        Ok(Held { _guard: self.npt.lock.entered(), host: &self.npt.host })
+    }
+
+    /// Enters alone; with AXAS_NO_WAIT that may be refused.
+    #[inline(never)]
+    fn enter_alone(&self) -> bool {
+        match self.npt.lock.try_exclusive() {
+            Attempt::Alone => true,
+            tried => self.enter_later(tried),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn enter_later(&self, tried: Attempt) -> bool {
+        self.npt.lock.exclusive(tried, self.no_wait(), || self.npt.host.relax())
+    }
+
+    /// Holds the lock beside other readers; with AXAS_NO_WAIT that may be refused.
+    #[inline(always)]
     fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {
-        let host = &self.npt.host;
-        let guard = self.lock.shared(self.no_wait(), || host.relax())?;
-        Ok(Held { _guard: guard, host })
+        let guard = self.enter_beside().ok_or(Error::Again)?;
+        Ok(Held { _guard: guard, host: &self.npt.host })
+    }
+
+    #[inline(never)]
+    fn enter_beside(&self) -> Option<SharedGuard<'_>> {
+        self.npt.lock.shared(self.no_wait(), || self.npt.host.relax())
+    }
+}
+
+/// The lock, held alone, and the memory that comes with it. At the end tables that were taken for nothing go back,
+/// and what the host's callbacks did wrong is told.
+struct Alone<'a> {
+    space: &'a AddressSpace,
+}
+
+impl<'a> Alone<'a> {
+    /// The tables of the space.
+    #[inline(always)]
+    fn npt(&self) -> &'a NestedPageTable {
+        &self.space.npt
+    }
+
+    /// What the holder of the lock works with.
+    #[inline(always)]
+    fn work(&mut self) -> &mut Work {
+        // SAFETY: the lock is held exclusively, and this borrows the proof of it.
+        unsafe { &mut *self.space.work.get() }
+    }
+}
+
+impl Drop for Alone<'_> {
+    #[inline(always)] // By reference the guard would be in memory.
+    fn drop(&mut self) {
+        self.space.leave_alone();
     }
 }
 

@@ -4,39 +4,43 @@
 use log::Level;
 
 use super::{AddressSpace, Verdict};
-use crate::abi::axas_flags_t;
+use crate::abi::{axas_fault_result_t, axas_flags_t};
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::logging;
 use crate::npt::arch::with_space_format;
 use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
-use crate::npt::lock::{FaultCounter, Shard};
 use crate::npt::units::Gpa;
 
 const CALL: &str = "axas_handle_page_fault";
 
 impl AddressSpace {
     /// Handles a second-stage fault of a guest.
+    #[inline(always)]
     pub fn page_fault(&self, gpa: u64, access: axas_flags_t) -> Verdict {
-        let verdict = match Permissions::from_bits(access) {
-            Some(access) if !access.is_empty() => match self.take_usual_page_in(gpa, access) {
-                Some(verdict) => verdict,
-                None => self.take_page_in(gpa, access, Prepared::NONE),
-            },
-            _ => {
-                let refusal = Err(Error::InvalidInput);
-                logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
-                return self.counted(Verdict::Error);
+        match self.take_usual_page_in(gpa, access) {
+            Some(verdict) => {
+                log_verdict(gpa, verdict);
+                verdict
             }
+            None => self.take_unusual_page_in(gpa, access),
+        }
+    }
+
+    #[inline(never)]
+    fn take_unusual_page_in(&self, gpa: u64, access: axas_flags_t) -> Verdict {
+        let Some(permissions) = Permissions::from_bits(access).filter(|some| !some.is_empty())
+        else {
+            let refusal = Err(Error::InvalidInput);
+            logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
+            return self.refused(Verdict::Error, Prepared::NONE);
         };
-        match verdict {
-            Verdict::Error => {
-                logging::outcome(CALL, &[gpa], Err(Error::BadState), Level::Warn);
-            }
-            verdict => {
-                logging::debug(c"axaddrspace::fault", "address, verdict:", gpa, verdict as u64)
-            }
+        let verdict = self.take_page_in(gpa, permissions, Prepared::NONE);
+        if verdict == Verdict::Error {
+            logging::outcome(CALL, &[gpa], Err(Error::BadState), Level::Warn);
+        } else {
+            log_verdict(gpa, verdict);
         }
         verdict
     }
@@ -52,11 +56,10 @@ impl AddressSpace {
     ) -> Verdict {
         let gpa = Gpa::new(gpa);
         if !self.npt.range.contains(gpa) {
-            return self.counted(Verdict::Unmapped);
+            return self.refused(Verdict::Unmapped, prepared);
         }
-        let Some(guard) = self.lock.try_shared() else {
-            self.give_back(gpa, prepared);
-            return self.counted(Verdict::Retry);
+        let Some(guard) = self.npt.lock.enter_shared() else {
+            return self.refused(Verdict::Retry, prepared);
         };
         let mut fault = Fault::new(&self.npt, guard.shard(), gpa, access, prepared);
         let verdict = with_space_format!(self.npt.format, F => Ok(fault.handle::<F>()))
@@ -64,7 +67,7 @@ impl AddressSpace {
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {
-            count(guard.shard(), verdict);
+            guard.shard().count(verdict as axas_fault_result_t);
         }
         self.npt.host.report();
         verdict
@@ -73,29 +76,25 @@ impl AddressSpace {
     /// The usual fault: a page of 4 KiB is reserved in a table that is there and can be reached without a window,
     /// and its frame need not be zeroed. None if it is not that.
     #[inline(always)]
-    fn take_usual_page_in(&self, gpa: u64, access: Permissions) -> Option<Verdict> {
+    fn take_usual_page_in(&self, gpa: u64, access: axas_flags_t) -> Option<Verdict> {
         let gpa = Gpa::new(gpa);
-        let is_usual = self.npt.is_plain && !self.npt.zeroes_frames;
-        if !is_usual || !self.npt.range.contains(gpa) {
+        let is_access = access.wrapping_sub(1) < Permissions::all().bits();
+        if !self.npt.has_short_faults || !is_access || !self.npt.range.contains(gpa) {
             return None;
         }
-        let guard = self.lock.try_shared()?;
+        let access = Permissions::from_bits_truncate(access);
+        let guard = self.npt.lock.try_shared()?;
         let resolved = with_space_format!(self.npt.format, F => {
             Ok(self.npt.resolve_page::<F>(guard.shard(), gpa, access))
         });
-        match resolved {
-            Ok(Some(Verdict::Resolved)) => {
-                guard.leave_resolved();
-                self.npt.host.report();
-                Some(Verdict::Resolved)
-            }
-            Ok(Some(verdict)) => {
-                count(guard.shard(), verdict);
-                self.npt.host.report();
-                Some(verdict)
-            }
-            _ => None,
+        let verdict = resolved.unwrap_or(None)?;
+        if verdict == Verdict::Resolved {
+            guard.leave_resolved();
+        } else {
+            guard.shard().count(verdict as axas_fault_result_t);
+            self.npt.host.report();
         }
+        Some(verdict)
     }
 
     /// A filled frame for the fault at an address of the space, or the verdict where there is none to be had.
@@ -105,8 +104,8 @@ impl AddressSpace {
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
     ) -> core::result::Result<Prepared, Verdict> {
-        let Some(guard) = self.lock.try_shared() else {
-            return Err(self.counted(Verdict::Retry));
+        let Some(guard) = self.npt.lock.enter_shared() else {
+            return Err(self.refused(Verdict::Retry, Prepared::NONE));
         };
         let nothing = Permissions::empty();
         let start = filling.start();
@@ -117,33 +116,22 @@ impl AddressSpace {
         drop(guard);
         prepared.map_err(|verdict| {
             self.npt.host.report();
-            self.counted(verdict)
+            self.refused(verdict, Prepared::NONE)
         })
     }
 
-    /// Gives a frame back that was not installed.
+    /// Counts a fault that did not get into the space, and gives the frame back that it was to install.
     #[cold]
     #[inline(never)]
-    fn give_back(&self, gpa: Gpa, prepared: Prepared) {
-        Fault::new(&self.npt, self.lock.shard(), gpa, Permissions::empty(), prepared).give_back();
-    }
-
-    fn counted(&self, verdict: Verdict) -> Verdict {
-        count(self.lock.shard(), verdict);
+    fn refused(&self, verdict: Verdict, prepared: Prepared) -> Verdict {
+        let shard = self.npt.lock.shard();
+        shard.count(verdict as axas_fault_result_t);
+        prepared.give_back(&self.npt, shard);
         verdict
     }
 }
 
-fn count(shard: &Shard, verdict: Verdict) {
-    let counter = match verdict {
-        Verdict::Resolved => return,
-        Verdict::Spurious => FaultCounter::Spurious,
-        Verdict::Retry => FaultCounter::Retry,
-        Verdict::Trap => FaultCounter::Trap,
-        Verdict::Unmapped => FaultCounter::Unmapped,
-        Verdict::Denied => FaultCounter::Denied,
-        Verdict::NoMemory => FaultCounter::NoMemory,
-        Verdict::Error => FaultCounter::Error,
-    };
-    shard.add(counter, 1);
+#[inline(always)]
+fn log_verdict(gpa: u64, verdict: Verdict) {
+    logging::debug(c"axaddrspace::fault", "address, verdict:", gpa, verdict as u64);
 }

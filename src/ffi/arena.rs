@@ -50,7 +50,8 @@ pub unsafe extern "C" fn axas_arena_init(arena: *mut axas_arena_t) -> axas_statu
 ///   frame can be handed out.
 /// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
 ///   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
-///   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it).
+///   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it); AXAS_ERR_BAD_STATE: a frame of
+///   the arena was given back twice.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_arena_add(

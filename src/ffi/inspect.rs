@@ -6,6 +6,8 @@ use crate::abi::*;
 use crate::address_space::AddressSpace;
 use crate::error::Error;
 
+const TRANSLATE: &str = "axas_translate";
+
 /// Where a guest-physical address is in host-physical memory.
 ///
 /// @param space The space.
@@ -26,28 +28,59 @@ pub unsafe extern "C" fn axas_translate(
     hpa: *mut axas_hpa_t,
     run: *mut u64,
 ) -> axas_status_t {
-    const CALL: &str = "axas_translate";
     if hpa.is_null() || !hpa.is_aligned() || !run.is_aligned() {
-        return refused(CALL, [gpa], Error::InvalidInput);
+        return refused(TRANSLATE, [gpa], Error::InvalidInput);
     }
     // SAFETY: the handle is null or live.
     let space = match unsafe { self::space(space) } {
         Ok(space) => space,
-        Err(error) => return refused(CALL, [gpa], error),
+        Err(error) => return refused(TRANSLATE, [gpa], error),
     };
-    match space.translate(gpa) {
-        Ok((address, bytes)) => {
-            // SAFETY: 1. `hpa` is not null, aligned and valid for a write; 2. so is `run` if not null.
-            unsafe {
-                hpa.write(address);
-                if !run.is_null() {
-                    run.write(bytes);
-                }
-            }
-            told(CALL, [gpa, address], Ok(()))
-        }
-        Err(error) => missed(CALL, [gpa], error),
+    match space.translate_at_once(gpa) {
+        // SAFETY: 1. `hpa` is not null, aligned and valid for a write; 2. so is `run` if not null.
+        Some(found) => unsafe { put_translation(gpa, found, hpa, run) },
+        // SAFETY: as above.
+        None => unsafe { translate_again(space, gpa, hpa, run) },
     }
+}
+
+/// Asks again, where a look without the lock found nothing. Apart, so that the usual call saves no registers.
+///
+/// # Safety
+/// `hpa` is valid for a write, and so is `run` if not null.
+#[inline(never)]
+unsafe fn translate_again(
+    space: &AddressSpace,
+    gpa: axas_gpa_t,
+    hpa: *mut axas_hpa_t,
+    run: *mut u64,
+) -> axas_status_t {
+    match space.translate_again(gpa) {
+        // SAFETY: by the caller's promise.
+        Ok(found) => unsafe { put_translation(gpa, found, hpa, run) },
+        Err(error) => missed(TRANSLATE, [gpa], error),
+    }
+}
+
+/// Stores where an address is, and the bytes from there on.
+///
+/// # Safety
+/// `hpa` is valid for a write, and so is `run` if not null.
+#[inline(always)]
+unsafe fn put_translation(
+    gpa: axas_gpa_t,
+    (address, bytes): (u64, u64),
+    hpa: *mut axas_hpa_t,
+    run: *mut u64,
+) -> axas_status_t {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        hpa.write(address);
+        if !run.is_null() {
+            run.write(bytes);
+        }
+    }
+    told(TRANSLATE, [gpa, address], Ok(()))
 }
 
 /// The entry that covers an address.

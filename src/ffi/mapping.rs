@@ -383,7 +383,7 @@ pub unsafe extern "C" fn axas_collect(
 #[must_use]
 pub unsafe extern "C" fn axas_stock(space: *mut axas_t, frames: u32) -> axas_status_t {
     // SAFETY: the handle is null or live.
-    let outcome = unsafe { self::space(space) }.and_then(|space| space.set_stock(frames, true));
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.set_stock(frames));
     told("axas_stock", [frames.into()], outcome)
 }
 
@@ -410,7 +410,7 @@ unsafe fn some<const N: usize>(
     done: *mut u64,
     call: impl FnOnce(&AddressSpace, &mut Slices) -> Result<()>,
 ) -> axas_status_t {
-    let mut slices = Slices { budget, done: 0 };
+    let mut slices = Slices::new(budget);
     // SAFETY: 1. `done` is null or valid for a write; 2. the handle is null or live.
     let outcome = match unsafe { sliced(space, budget, done) } {
         Some(space) => {

@@ -9,6 +9,9 @@
 //! from the root of its order. The path is the bits of the address, the lowest first, so that no path is
 //! longer than an address, and each block on it is free. Both halves of a block have the same path: the
 //! search for one ends where the other belongs.
+//!
+//! A frame that the host gives back twice is in two trees, or in one twice: paths may then lead in a circle. So
+//! every walk ends after as many steps as no sound path has; the call is refused, and frames are lost.
 
 use core::ffi::c_void;
 use core::mem::{align_of, size_of};
@@ -27,6 +30,8 @@ use crate::logging;
 const ORDERS: u32 = 19;
 /// No block has this address.
 const NIL: u64 = u64::MAX;
+/// No path has as many blocks: each takes one bit of the number of a frame, which has 52.
+const MOST_STEPS: u32 = 64;
 /// Says that an arena was made ready.
 const MAGIC: u64 = u64::from_le_bytes(*b"axasaren");
 
@@ -189,8 +194,7 @@ impl Arena {
             return Err(Error::AlreadyExists);
         }
         let whole = free.add(&region)?;
-        free.give_run(&whole, pa, region.bytes);
-        Ok(())
+        free.give_run(&whole, pa, region.bytes)
     }
 }
 
@@ -234,18 +238,19 @@ impl Free {
     }
 
     /// Gives a run of frames of a region to the trees, in blocks as large as they can be.
-    fn give_run(&mut self, region: &Region, pa: u64, bytes: u64) {
+    fn give_run(&mut self, region: &Region, pa: u64, bytes: u64) -> Result<()> {
         let mut pa = pa;
         let end = pa.wrapping_add(bytes);
         while let Some(most) = (end.wrapping_sub(pa) / PAGE_SIZE).checked_ilog2() {
             let order = most.min((pa / PAGE_SIZE).trailing_zeros()).min(ORDERS.wrapping_sub(1));
-            self.give(region, pa, order);
+            self.give(region, pa, order)?;
             pa = pa.wrapping_add(size_of_order(order));
         }
+        Ok(())
     }
 
     /// Gives a block of a region to the trees, joined with its other half if that is free, and so on.
-    fn give(&mut self, region: &Region, pa: u64, order: u32) {
+    fn give(&mut self, region: &Region, pa: u64, order: u32) -> Result<()> {
         let mut pa = pa;
         let orders = (0_u32..).zip(&mut self.trees);
         for (order, tree) in orders.skip(order as usize) {
@@ -253,38 +258,46 @@ impl Free {
             let both = pa & !size;
             let may_join = order.wrapping_add(1) < ORDERS
                 && region.reach(both, size.wrapping_mul(2)).is_some();
-            let place = find(tree, order, pa, if may_join { pa ^ size } else { NIL });
-            if place.is_none() {
-                *place = region.record(pa);
-                return;
+            let place = find(tree, order, pa, if may_join { pa ^ size } else { NIL })?;
+            match place {
+                None => {
+                    *place = region.record(pa);
+                    break;
+                }
+                Some(block) if block.pa == pa => return Err(Error::BadState),
+                Some(_) => remove(place)?,
             }
-            remove(place);
             pa = both;
         }
+        Ok(())
     }
 
     /// Takes a frame back, if it is one of a region.
-    fn take_back(&mut self, frame: u64, order: u32) -> bool {
+    fn take_back(&mut self, frame: u64, order: u32) -> Result<()> {
         let bytes = size_of_order(order);
         if order >= ORDERS || frame & bytes.wrapping_sub(1) != 0 {
-            return false;
+            return Err(Error::InvalidInput);
         }
-        self.region_of(frame, bytes).map(|region| self.give(&region, frame, order)).is_some()
+        let region = self.region_of(frame, bytes).ok_or(Error::InvalidInput)?;
+        self.give(&region, frame, order)
     }
 
     /// Takes a block from the smallest order that has one, its upper half as often as it is too large.
-    fn take(&mut self, order: u32) -> Option<u64> {
+    fn take(&mut self, order: u32) -> Result<u64> {
         let orders = (0_u32..).zip(&mut self.trees);
-        let (mut found, tree) = orders.skip(order as usize).find(|(_, tree)| tree.is_some())?;
-        let mut pa = take_last(tree)?.pa;
-        let region = self.region_of(pa, PAGE_SIZE)?;
+        let (mut found, tree) =
+            orders.skip(order as usize).find(|(_, tree)| tree.is_some()).ok_or(Error::NoMemory)?;
+        let mut pa = take_last(tree)?.ok_or(Error::BadState)?.pa;
+        let bytes = size_of_order(found);
+        let region = self.region_of(pa, bytes).filter(|_| pa & bytes.wrapping_sub(1) == 0);
+        let region = region.ok_or(Error::BadState)?;
         while found > order {
             found = found.wrapping_sub(1);
-            let tree = self.trees.get_mut(found as usize)?;
-            *find(tree, found, pa, NIL) = region.record(pa);
+            let tree = self.trees.get_mut(found as usize).ok_or(Error::BadState)?;
+            *find(tree, found, pa, NIL)? = region.record(pa);
             pa = pa.wrapping_add(size_of_order(found));
         }
-        Some(pa)
+        Ok(pa)
     }
 }
 
@@ -298,45 +311,50 @@ fn size_of_order(order: u32) -> u64 {
 
 /// Goes down a tree, at each block to the side that `side` says, to the odd one for true. Ends where `side`
 /// says nothing, or no block is.
-fn descend(tree: &mut Tree, mut side: impl FnMut(&Block) -> Option<bool>) -> &mut Tree {
+fn descend(tree: &mut Tree, mut side: impl FnMut(&Block) -> Option<bool>) -> Result<&mut Tree> {
     let mut place = tree;
-    while let Some(is_odd) = place.as_deref().and_then(&mut side) {
+    for _ in 0..MOST_STEPS {
+        let Some(is_odd) = place.as_deref().and_then(&mut side) else { return Ok(place) };
         if let Some(block) = place {
             place = if is_odd { &mut block.odd } else { &mut block.even };
         }
     }
-    place
+    Err(Error::BadState)
 }
 
-/// The place of the block at `wanted`; if there is none, the empty one for a block at `pa`. Both are halves
-/// of one block.
-fn find(tree: &mut Tree, order: u32, pa: u64, wanted: u64) -> &mut Tree {
+/// The place of the block at `wanted`; if there is none, the empty one for a block at `pa`, or the place of that. Both
+/// are halves of one block.
+fn find(tree: &mut Tree, order: u32, pa: u64, wanted: u64) -> Result<&mut Tree> {
     let mut bits = (pa / PAGE_SIZE) >> order;
     descend(tree, |block| {
         bits >>= 1;
-        (block.pa != wanted).then_some(bits & 1 == 1)
+        (block.pa != wanted && block.pa != pa).then_some(bits & 1 == 1)
     })
 }
 
 /// Takes out a block that has none below it.
-fn take_last(tree: &mut Tree) -> Tree {
+fn take_last(tree: &mut Tree) -> Result<Tree> {
     let last = descend(tree, |block| {
         if block.even.is_some() { Some(false) } else { block.odd.is_some().then_some(true) }
-    });
-    last.take()
+    })?;
+    Ok(last.take())
 }
 
 /// Takes the first block out of a tree; one that has none below it comes in its place.
-fn remove(tree: &mut Tree) {
-    let Some(last) = take_last(tree) else {
-        return;
-    };
-    if let Some(block) = tree.take() {
+fn remove(tree: &mut Tree) -> Result<()> {
+    let last = take_last(tree)?;
+    if let Some(last) = last
+        && let Some(block) = tree.take()
+    {
         last.even = block.even.take();
         last.odd = block.odd.take();
         *tree = Some(last);
     }
+    Ok(())
 }
+
+/// For the log.
+const CORRUPT: &str = "a frame was given back twice, others may be lost:";
 
 /// # Safety
 /// `ctx` is an arena that axas_arena_init made ready.
@@ -356,7 +374,11 @@ pub(crate) unsafe extern "C" fn alloc_frame(
 ) -> axas_hpa_t {
     // SAFETY: the caller's promise is the one asked for.
     let arena = unsafe { of(ctx) };
-    arena.and_then(|arena| arena.state.lock().take(order)).unwrap_or(AXAS_HPA_INVALID)
+    let taken = arena.map_or(Err(Error::InvalidInput), |arena| arena.state.lock().take(order));
+    if taken == Err(Error::BadState) {
+        logging::error(c"axaddrspace::arena", CORRUPT, 0, u64::from(order));
+    }
+    taken.unwrap_or(AXAS_HPA_INVALID)
 }
 
 /// dealloc_frame of an arena.
@@ -373,8 +395,10 @@ pub(crate) unsafe extern "C" fn dealloc_frame(
     let Some(arena) = (unsafe { of(ctx) }) else {
         return;
     };
-    if !arena.state.lock().take_back(frame, order) {
-        logging::error(c"axaddrspace::arena", "not a frame of the arena:", frame, u64::from(order));
+    let taken = arena.state.lock().take_back(frame, order);
+    if let Err(error) = taken {
+        let text = if error == Error::BadState { CORRUPT } else { "not a frame of the arena:" };
+        logging::error(c"axaddrspace::arena", text, frame, u64::from(order));
     }
 }
 

@@ -107,8 +107,8 @@ pub(crate) struct Host {
     should_yield: axas_should_yield_fn,
     relax: axas_relax_fn,
     released: axas_released_fn,
-    /// Bits that no host-physical address has.
-    beyond: u64,
+    /// Bits that no host-physical address of a page has.
+    not_a_page: u64,
     complaint: Complaint,
 }
 
@@ -179,14 +179,14 @@ impl Host {
             should_yield: hal.should_yield,
             relax: hal.relax,
             released: hal.released,
-            beyond: 0,
+            not_a_page: 0,
             complaint: Complaint::default(),
         })
     }
 
     /// Narrows host-physical addresses to a width.
     pub(crate) fn set_pa_bits(&mut self, pa_bits: u32) {
-        self.beyond = u64::MAX.wrapping_shl(pa_bits);
+        self.not_a_page = u64::MAX.wrapping_shl(pa_bits) | (PAGE_SIZE - 1);
     }
 
     /// Whether the library invalidates TLBs itself, this CPU's at least.
@@ -224,36 +224,48 @@ impl Host {
     /// Whether `[address, address + bytes)` is host-physical memory as far as its width goes.
     pub(crate) fn is_in_width(&self, address: u64, bytes: u64) -> bool {
         match address.checked_add(bytes.saturating_sub(1)) {
-            Some(last) => last & self.beyond == 0,
+            Some(last) => self.is_page(last & !(PAGE_SIZE - 1)),
             None => false,
         }
     }
 
-    /// Whether a page at an aligned address is host-physical memory as far as its width goes.
+    /// Whether an address is one of a page of host-physical memory, as far as its width goes.
     #[inline(always)]
-    pub(crate) fn is_page(&self, page: HostPhysAddr) -> bool {
-        page.bits() & self.beyond == 0
+    pub(crate) fn is_page(&self, address: u64) -> bool {
+        address & self.not_a_page == 0
     }
 
     /// Takes a frame of `4096 << order` bytes. An address that cannot be one goes back.
     pub(crate) fn take(&self, order: u32, purpose: Purpose) -> Result<HostPhysAddr> {
         let frame = match self.arena_for(purpose) {
             Some(arena) => arena.alloc_frame(order),
-            // SAFETY: see `Host`.
-            None => unsafe {
-                callback!(axas_hal_alloc_frame, self.alloc_frame)(self.ctx, order, purpose as u32)
-            },
+            None => self.alloc_frame(order, purpose),
         };
-        if frame == AXAS_HPA_INVALID {
-            return Err(Error::NoMemory);
-        }
         let bytes = PAGE_SIZE.wrapping_shl(order);
         if frame & (bytes.wrapping_sub(1)) != 0 || !self.is_in_width(frame, bytes) {
-            self.complain(Complaint::ALLOC_FRAME, frame, order.into());
-            self.give(HostPhysAddr::from_bits(frame), order, purpose);
-            return Err(Error::BadState);
+            return Err(self.refuse(frame, order, purpose));
         }
         Ok(HostPhysAddr::from_bits(frame))
+    }
+
+    /// What the host answers where a frame is wanted.
+    #[inline(always)]
+    pub(crate) fn alloc_frame(&self, order: u32, purpose: Purpose) -> u64 {
+        let alloc_frame = callback!(axas_hal_alloc_frame, self.alloc_frame);
+        // SAFETY: see `Host`.
+        unsafe { alloc_frame(self.ctx, order, purpose as u32) }
+    }
+
+    /// Why an answer of alloc_frame is no frame; an address that cannot be one goes back.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse(&self, frame: u64, order: u32, purpose: Purpose) -> Error {
+        if frame == AXAS_HPA_INVALID {
+            return Error::NoMemory;
+        }
+        self.complain(Complaint::ALLOC_FRAME, frame, order.into());
+        self.give(HostPhysAddr::from_bits(frame), order, purpose);
+        Error::BadState
     }
 
     /// Gives a frame back.

@@ -56,12 +56,8 @@ impl FlushRequest {
     /// As the host gets it.
     #[inline(always)]
     pub(crate) fn to_host(&self, vmid: u32, reason: u32, scope: u32) -> axas_tlb_request_t {
-        let level = match (self.tables, self.levels) {
-            (false, 0b0010) => 1,
-            (false, 0b0100) => 2,
-            (false, 0b1000) => 3,
-            _ => 0,
-        };
+        let is_one = self.levels.is_power_of_two() && !self.tables;
+        let level = if is_one { self.levels.trailing_zeros() } else { 0 };
         axas_tlb_request_t {
             gpa: self.start.bits(),
             size: self.end.minus(self.start),
@@ -79,16 +75,23 @@ impl FlushRequest {
 }
 
 impl Host {
-    /// Has translations invalidated; returns when that is done.
-    pub(crate) fn flush(&self, request: &axas_tlb_request_t, root_register: u64) {
+    /// Has the host invalidate translations, which is done when this returns; false where the library does it.
+    #[inline(always)]
+    pub(crate) fn flush(&self, request: &axas_tlb_request_t) -> bool {
         let is_local = request.scope == AXAS_SCOPE_LOCAL;
-        match self.tlb_flush.filter(|_| !(is_local && self.flushes_local)) {
-            // SAFETY: see `Host`.
-            Some(tlb_flush) => unsafe {
-                callback!(axas_hal_tlb_flush, tlb_flush)(self.ctx, request)
-            },
-            None => builtin::flush(request, root_register),
+        match self.tlb_flush {
+            Some(tlb_flush) if !(is_local && self.flushes_local) => {
+                // SAFETY: see `Host`.
+                unsafe { callback!(axas_hal_tlb_flush, tlb_flush)(self.ctx, request) };
+                true
+            }
+            _ => false,
         }
+    }
+
+    /// Invalidates translations where [`Host::flush`] does not. The register names the space to the instructions.
+    pub(crate) fn flush_builtin(&self, request: &axas_tlb_request_t, root_register: u64) {
+        builtin::flush(request, root_register);
     }
 }
 

@@ -2,7 +2,7 @@
 //! What a call puts into a range, place by place.
 
 use super::arch::Format;
-use super::entry::Entry;
+use super::entry::{Entry, Reservation};
 use super::units::{Gpa, GpaRange, Hpa, Level, fresh_tables};
 use crate::abi::axas_extent_t;
 
@@ -41,9 +41,17 @@ impl<'a, F: Format> Content<'a, F> {
         Self { template, extents, start, most }
     }
 
+    /// For a call that puts nothing into its range.
+    pub(crate) const NOTHING: Self = Self::same(Entry::EMPTY);
+
     /// The same entry everywhere, at any level: reservations and traps.
-    pub(crate) fn same(entry: Entry<F>) -> Self {
+    pub(crate) const fn same(entry: Entry<F>) -> Self {
         Self { template: entry, extents: &[], start: Gpa::new(0), most: Level::HIGHEST }
+    }
+
+    /// Of a reservation that goes everywhere: what it says.
+    pub(crate) fn reservation(&self) -> Reservation {
+        self.template.reservation()
     }
 
     /// Host address less guest address, mod 2^64, of the frames of the first part, if frames go into the range.

@@ -7,7 +7,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, State, Way};
+use super::entry::Way;
 use super::table::Broken;
 use super::units::{Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
 
@@ -27,6 +27,8 @@ pub(super) struct Edges {
     /// The lowest level of each arm.
     left_low: Level,
     right_low: Level,
+    /// The lowest level of the left arm in the first part of a range that is filled.
+    pub(super) first_low: Level,
     left: PerLevel<Hpa>,
     right: PerLevel<Hpa>,
 }
@@ -61,6 +63,18 @@ impl Edges {
     pub(super) fn parent(&self, arm: Arm, level: Level) -> (Hpa, Index) {
         let above = level.up();
         (self.page(arm, above), self.cut(arm, above))
+    }
+
+    /// The end of the range that is on an arm.
+    #[inline(always)]
+    pub(super) fn end(&self, arm: Arm) -> Gpa {
+        if arm == Arm::Right { self.range.end } else { self.range.start }
+    }
+
+    /// Forgets the range: its edges have to be found again.
+    pub(super) fn forget(&mut self) {
+        self.range = GpaRange::new(Gpa::new(0), Gpa::new(0));
+        (self.first_low, self.right_low) = (Level::PAGE, Level::PAGE);
     }
 
     /// The lowest level of an arm.
@@ -139,11 +153,11 @@ impl NestedPageTable {
         edges.left.set(top, self.root_page::<F>(start));
         let reached = self.descend::<F>(&mut edges.left, broken, top, fork, start)?;
         (edges.fork, edges.left_low, edges.right_low) = (reached, reached, reached);
+        edges.right = edges.left;
         if reached == fork {
             let left = Level::dividing_address(start, fork);
             let right = Level::dividing_address(range.end, fork);
             edges.left_low = self.descend::<F>(&mut edges.left, broken, fork, left, start)?;
-            edges.right = edges.left;
             edges.right_low = self.descend::<F>(&mut edges.right, broken, fork, right, last)?;
         }
         Some(range.end)
@@ -152,7 +166,7 @@ impl NestedPageTable {
     /// Goes down from the table of a level to one of `lowest` at most, along an address; how far there are
     /// tables.
     #[inline(never)]
-    fn descend<F: Format>(
+    pub(super) fn descend<F: Format>(
         &self,
         path: &mut PerLevel<Hpa>,
         broken: &Broken,
@@ -175,32 +189,5 @@ impl NestedPageTable {
             path.set(level, below);
         }
         Some(level)
-    }
-
-    /// The entry that has an address strictly inside and is no table, with its level; the path leads to it. None
-    /// where nothing has to be cut.
-    #[inline(never)]
-    pub(super) fn find_cut<F: Format>(
-        &self,
-        path: &mut PerLevel<Hpa>,
-        broken: &Broken,
-        gpa: Gpa,
-    ) -> Option<Option<(Level, Entry<F>)>> {
-        let top = self.levels;
-        let lowest = Level::dividing_address(gpa, top.up());
-        if lowest > top {
-            return Some(None);
-        }
-        path.set(top, self.root_page::<F>(gpa));
-        let level = self.descend::<F>(path, broken, top, lowest, gpa)?;
-        if level == lowest {
-            return Some(None);
-        }
-        let entry = self.entry(path.get(level), gpa.index(level))?;
-        match entry.state(level.get()) {
-            State::Empty => Some(None),
-            State::Leaf | State::Reserved | State::Trap => Some(Some((level, entry))),
-            _ => None,
-        }
     }
 }

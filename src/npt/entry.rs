@@ -101,13 +101,22 @@ pub enum Way {
     Corrupt,
 }
 
-/// A lazy reservation, in the ten low bits of a payload: what a fault will install.
+/// What an entry names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    Nothing,
+    /// A frame: it is a leaf, or was one, or will be one.
+    Frame,
+    /// A table: it points to one, or did, or will.
+    Table,
+    /// It is none that this library writes.
+    Corrupt,
+}
+
+/// A lazy reservation, as the ten low bits of a payload: what a fault will install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
-    /// Attributes of the pages to come.
-    pub attributes: Attributes,
-    /// Largest level that a leaf may have.
-    pub largest: u32,
+    payload: u16,
 }
 
 const PERMISSIONS: u16 = 7;
@@ -115,25 +124,57 @@ const MEMORY_SHIFT: u32 = 3;
 /// The eight memory types.
 const MEMORY: u16 = 7;
 const LARGEST_SHIFT: u32 = 7;
+const LARGEST: u16 = 3 << LARGEST_SHIFT;
 /// In the payload of a moving leaf: its frame is the library's to free.
 const OWNED: u16 = 1 << 10;
 /// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
 const PENDING: u16 = 1 << 15;
 
 impl Reservation {
-    pub(super) fn payload(self) -> u16 {
-        self.attributes.permissions.bits() as u16
-            | (self.attributes.memory as u16) << MEMORY_SHIFT
-            | (self.largest as u16) << LARGEST_SHIFT
+    /// Pages to come with attributes, of leaves up to level `largest`.
+    pub fn new(attributes: Attributes, largest: u32) -> Self {
+        let payload = attributes.permissions.bits() as u16
+            | (attributes.memory as u16) << MEMORY_SHIFT
+            | (largest as u16) << LARGEST_SHIFT;
+        Self { payload }
     }
 
-    pub(super) fn from_payload(payload: u16) -> Self {
-        let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
+    /// Attributes of the pages to come.
+    pub fn attributes(self) -> Attributes {
+        let permissions = Permissions::from_bits_truncate(self.permission_bits());
         // All eight values are memory types.
-        let memory =
-            MemoryType::from_value(payload >> MEMORY_SHIFT & MEMORY).unwrap_or(MemoryType::Device);
-        let largest = u32::from(payload >> LARGEST_SHIFT & 3).max(1);
-        Self { attributes: Attributes { permissions, memory }, largest }
+        let memory = MemoryType::from_value(self.payload >> MEMORY_SHIFT & MEMORY)
+            .unwrap_or(MemoryType::Device);
+        Attributes { permissions, memory }
+    }
+
+    /// The bits of their permissions.
+    #[inline(always)]
+    pub(super) fn permission_bits(self) -> u32 {
+        u32::from(self.payload & PERMISSIONS)
+    }
+
+    /// Whether the attributes are those of another one.
+    #[inline(always)]
+    pub(super) fn has_attributes_of(self, other: Self) -> bool {
+        (self.payload ^ other.payload) & (PERMISSIONS | MEMORY << MEMORY_SHIFT) == 0
+    }
+
+    /// Largest level that a leaf may have.
+    #[inline(always)]
+    pub fn largest(self) -> u32 {
+        u32::from((self.payload & LARGEST) >> LARGEST_SHIFT)
+    }
+
+    #[inline(always)]
+    pub(super) fn payload(self) -> u16 {
+        self.payload
+    }
+
+    #[inline(always)]
+    pub(super) fn from_payload(payload: u16) -> Self {
+        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST);
+        Self { payload: if known & LARGEST == 0 { known | 1 << LARGEST_SHIFT } else { known } }
     }
 }
 
@@ -220,6 +261,18 @@ impl<F: Format> Entry<F> {
         Self::from_word(self.word & !Self::OCCUPANCY | field)
     }
 
+    /// The entry with an occupancy, an exact one, that is larger by one.
+    #[inline(always)]
+    pub fn with_one_more(self) -> Self {
+        Self::from_word(self.word.wrapping_add(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
+    }
+
+    /// The entry with an occupancy, an exact one, that is smaller by one.
+    #[inline(always)]
+    pub fn with_one_less(self) -> Self {
+        Self::from_word(self.word.wrapping_sub(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
+    }
+
     /// The occupancy of a table in which so many neighbours are occupied and nothing else.
     #[inline(always)]
     pub fn occupancy_of(neighbours: u64) -> u64 {
@@ -266,7 +319,7 @@ impl<F: Format> Entry<F> {
     #[inline(never)]
     pub fn dead(self, features: Features) -> Self {
         let owned = if self.is_owned() { OWNED } else { 0 };
-        let reservation = Reservation { attributes: self.attributes(features), largest: 1 };
+        let reservation = Reservation::new(self.attributes(features), 1);
         let address = self.address().bits();
         Self::from_word(F::invalid(InvalidKind::MovingLeaf, reservation.payload() | owned, address))
     }
@@ -275,7 +328,7 @@ impl<F: Format> Entry<F> {
     /// place, whose largest page is the size of the leaf.
     #[inline(never)]
     pub fn discarded(self, features: Features, level: u32) -> Self {
-        let reservation = Reservation { attributes: self.attributes(features), largest: level };
+        let reservation = Reservation::new(self.attributes(features), level);
         let payload = reservation.payload() | OWNED;
         Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, self.address().bits()))
     }
@@ -366,10 +419,16 @@ impl<F: Format> Entry<F> {
             && F::is_leaf(self.word, 1) == Some(true)
     }
 
-    /// Whether the entry, which is one of level 1, maps a frame.
+    /// Whether the entry, which stands in a table of `level`, maps a frame.
     #[inline(always)]
-    pub fn is_page(self) -> bool {
-        F::is_valid(self.word) && F::is_leaf(self.word, 1) == Some(true)
+    pub fn is_leaf(self, level: u32) -> bool {
+        F::is_valid(self.word) && F::is_leaf(self.word, level) == Some(true)
+    }
+
+    /// Whether the entry is a trap.
+    #[inline(always)]
+    pub fn is_trap(self) -> bool {
+        !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::Mark
     }
 
     /// Whether the entry is a lazy reservation.
@@ -386,12 +445,6 @@ impl<F: Format> Entry<F> {
                 F::invalid_kind(self.word),
                 InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Mark
             )
-    }
-
-    /// The kind of an invalid entry; none of a valid one.
-    #[inline(always)]
-    pub(super) fn kind(self) -> Option<InvalidKind> {
-        if F::is_valid(self.word) { None } else { Some(F::invalid_kind(self.word)) }
     }
 
     /// Whether the entry is empty.
@@ -438,21 +491,24 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) {
             return F::attributes(self.word, features);
         }
-        self.reservation().attributes
+        self.reservation().attributes()
     }
 
     /// The reservation of a reserved, pending or discarded entry.
+    #[inline(always)]
     pub fn reservation(self) -> Reservation {
         Reservation::from_payload(F::payload(self.word))
     }
 
-    /// The permissions of a reservation of write-back memory, if the entry is one.
+    /// The bits of the permissions of a reservation of write-back memory, if the entry is one.
     #[inline(always)]
-    pub fn reserved_write_back(self) -> Option<Permissions> {
-        let payload = F::payload(self.word);
-        let is_write_back = payload >> MEMORY_SHIFT & 7 == MemoryType::WriteBack as u16;
-        let permissions = Permissions::from_bits_truncate(u32::from(payload & PERMISSIONS));
-        (self.is_reserved() && is_write_back).then_some(permissions)
+    pub fn reserved_write_back(self) -> Option<u32> {
+        let reserved = |payload| F::invalid(InvalidKind::Reserved, payload, 0);
+        let write_back = (MemoryType::WriteBack as u16) << MEMORY_SHIFT;
+        // They differ in permissions and largest page.
+        let same = !(reserved(PERMISSIONS | LARGEST) ^ reserved(0));
+        let permissions = u32::from(F::payload(self.word) & PERMISSIONS);
+        (self.word & same == reserved(write_back)).then_some(permissions)
     }
 
     /// The cookie of a trap.
@@ -494,10 +550,22 @@ impl<F: Format> Entry<F> {
         }
     }
 
-    /// Whether the entry, which stands in a table of `level`, is a leaf or what was or will be one.
+    /// What the entry names, which stands in a table of `level`.
     #[inline(always)]
-    pub fn names_frame(self, level: u32) -> bool {
-        matches!(self.state(level), State::Leaf | State::DeadLeaf | State::Pending)
+    pub(crate) fn names(self, level: u32) -> Names {
+        if F::is_valid(self.word) {
+            return match F::is_leaf(self.word, level) {
+                Some(true) => Names::Frame,
+                Some(false) => Names::Table,
+                None => Names::Corrupt,
+            };
+        }
+        match F::invalid_kind(self.word) {
+            InvalidKind::MovingLeaf if level <= 3 => Names::Frame,
+            InvalidKind::MovingTable if level > 1 => Names::Table,
+            InvalidKind::MovingLeaf | InvalidKind::MovingTable => Names::Corrupt,
+            _ => Names::Nothing,
+        }
     }
 
     /// What became of a leaf, at another address.
@@ -507,12 +575,14 @@ impl<F: Format> Entry<F> {
         Self::from_word(F::invalid(kind, F::payload(self.word), address.bits()))
     }
 
-    /// Whether the entry was a leaf, by its kind.
+    /// Whether the entry is dead or pending.
     #[inline(always)]
-    pub fn is_dead_leaf(self) -> bool {
+    pub(crate) fn is_moving(self) -> bool {
         !F::is_valid(self.word)
-            && F::invalid_kind(self.word) == InvalidKind::MovingLeaf
-            && F::payload(self.word) & PENDING == 0
+            && matches!(
+                F::invalid_kind(self.word),
+                InvalidKind::MovingLeaf | InvalidKind::MovingTable
+            )
     }
 
     /// Distance between the words of neighbouring pieces of `bytes`: none where the entry carries no

@@ -7,16 +7,17 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, Reservation, State, Way};
+use super::entry::{Entry, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::flags::{Attributes, Permissions};
 use crate::hal::{FlushRequest, Purpose, publish_tables};
 use crate::sync::{Defect, Ordering, planted, unless};
+use core::num::NonZeroU64;
 
 /// What came of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +41,22 @@ pub enum Verdict {
     Error = AXAS_FAULT_ERROR,
 }
 
-/// A guest's frame, for a leaf of a level.
+/// A guest's frame, for a leaf of a level, in one word: bit 0 is 1, the level is behind it.
 #[derive(Clone, Copy)]
-pub(super) struct Frame {
-    pub(super) address: Hpa,
-    pub(super) level: Level,
+pub(super) struct Frame(NonZeroU64);
+
+impl Frame {
+    pub(super) fn new(address: Hpa, level: Level) -> Self {
+        Self(NonZeroU64::MIN | address.bits() | u64::from(level.get()) << 1)
+    }
+
+    pub(super) fn address(self) -> Hpa {
+        Hpa::new(self.0.get() & !(PAGE_SIZE - 1))
+    }
+
+    pub(super) fn level(self) -> Level {
+        Level::new(self.0.get() as u32 >> 1 & 3)
+    }
 }
 
 /// A frame that was filled for a reservation, or none: one word, so that a fault without one carries
@@ -58,8 +70,12 @@ impl Prepared {
 
     /// A frame with the attributes of its page.
     pub(super) fn new(frame: Frame, attributes: Attributes) -> Self {
-        let payload = Reservation { attributes, largest: frame.level.get() }.payload();
-        Self(frame.address.bits() | u64::from(payload))
+        let payload = Reservation::new(attributes, frame.level().get()).payload();
+        Self(frame.address().bits() | u64::from(payload))
+    }
+
+    fn is_some(self) -> bool {
+        self.0 != 0
     }
 
     fn reservation(self) -> Reservation {
@@ -68,15 +84,20 @@ impl Prepared {
 
     /// The frame, if there is one.
     fn frame(self) -> Option<Frame> {
-        (self.0 != 0).then(|| Frame {
-            address: Hpa::new(self.0 & !(PAGE_SIZE - 1)),
-            level: Level::new(self.reservation().largest),
-        })
+        let address = Hpa::new(self.0 & !(PAGE_SIZE - 1));
+        self.is_some().then(|| Frame::new(address, Level::new(self.reservation().largest())))
     }
 
-    /// Whether a frame was filled for a page with these attributes, if one was filled at all.
-    fn fits(self, attributes: Attributes) -> bool {
-        self.0 == 0 || self.reservation().attributes == attributes
+    /// Gives the frame back, if there is one.
+    pub(crate) fn give_back(self, npt: &NestedPageTable, shard: &Shard) {
+        if let Some(frame) = self.frame() {
+            npt.give_unused(shard, frame);
+        }
+    }
+
+    /// Whether a frame was filled for a page of such a reservation, if one was filled at all.
+    fn fits(self, reservation: Reservation) -> bool {
+        !self.is_some() || self.reservation().has_attributes_of(reservation)
     }
 }
 
@@ -106,13 +127,6 @@ impl<'a> Fault<'a> {
         Self { npt, shard, gpa, access, prepared, spare: prepared.frame(), level: npt.levels }
     }
 
-    /// Gives back the frame that was to be installed.
-    pub(crate) fn give_back(self) {
-        if let Some(frame) = self.spare {
-            self.give_guest(frame);
-        }
-    }
-
     /// Handles it.
     #[inline(never)]
     pub(crate) fn handle<F: Format>(&mut self) -> Verdict {
@@ -136,34 +150,32 @@ impl<'a> Fault<'a> {
             let Some(table) = Table::<F>::open(self.npt, page) else { return Verdict::Error };
             let index = self.gpa.index(self.level);
             let entry = table.load_acquire(index);
-            match entry.way(self.level.get()) {
-                Way::Down(below) => {
-                    page = below;
-                    self.level = self.level.down();
-                    continue;
-                }
-                Way::Corrupt => return Verdict::Error,
-                Way::Ends => {}
+            if self.level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                self.level = self.level.down();
+                continue;
             }
             if !entry.is_reserved() {
                 return self.judge(entry);
             }
-            let attributes = entry.reservation().attributes;
-            if !attributes.permissions.contains(self.access) {
+            let reservation = entry.reservation();
+            if self.access.bits() & !reservation.permission_bits() != 0 {
                 return Verdict::Denied;
             }
             // The frame was filled for what is not there any more.
-            if !self.prepared.fits(attributes) {
+            if !self.prepared.fits(reservation) {
                 return Verdict::Spurious;
             }
             match self.install(&table, index, entry) {
-                Ok(true) => return Verdict::Resolved,
-                Ok(false) => {}
-                // A table came in its place: the frame is too large.
-                Err(Error::Again) => return Verdict::Spurious,
+                Some(true) => return Verdict::Resolved,
+                Some(false) => {}
+                // A table came in its place: the frame that was filled is too large.
+                None if self.prepared.is_some() && self.spare.is_none() => {
+                    return Verdict::Spurious;
+                }
                 // Another call may have brought what is missing here.
-                Err(_) if table.load_acquire(index) != entry => {}
-                Err(_) => return Verdict::NoMemory,
+                None if table.load_acquire(index) != entry => {}
+                None => return Verdict::NoMemory,
             }
         }
     }
@@ -187,53 +199,54 @@ impl<'a> Fault<'a> {
     }
 
     /// Puts a frame in the place of a reservation, with the tables between the two; false if another fault was
-    /// first.
+    /// first, none if something is missing.
     #[inline(never)]
     fn install<F: Format>(
         &mut self,
         table: &Table<'_, F>,
         index: Index,
         entry: Entry<F>,
-    ) -> Result<bool> {
+    ) -> Option<bool> {
         let reservation = entry.reservation();
         let frame = self.frame_for::<F>(reservation)?;
         self.spare = Some(frame);
-        let attributes = reservation.attributes;
-        let leaf = frame.level.get();
-        let template = Entry::leaf_template(attributes, self.npt.features, leaf, true)?;
-        let mut chain = Chain { top: template.at(frame.address), level: frame.level };
-        let built = self.build(&mut chain, entry);
-        if built.is_ok() && table.replace(index, entry, chain.top) {
+        let (attributes, level) = (reservation.attributes(), frame.level());
+        let template =
+            Entry::leaf_template(attributes, self.npt.features, level.get(), true).ok()?;
+        let mut chain = Chain { top: template.at(frame.address()), level };
+        let is_built = self.build(&mut chain, entry);
+        if is_built && table.replace(index, entry, chain.top) {
             self.spare = None;
-            self.level = frame.level;
-            return Ok(true);
+            self.level = level;
+            return Some(true);
         }
-        self.take_down(chain, frame.level).ok_or(Error::BadState)?;
-        built.map(|()| false)
+        self.take_down(chain, level)?;
+        is_built.then_some(false)
     }
 
     /// Builds tables between a leaf and a reservation, as far as there are frames. The quota has room for all
     /// of them, or none is taken.
     #[inline(never)]
-    fn build<F: Format>(&self, chain: &mut Chain<F>, reservation: Entry<F>) -> Result<()> {
-        let missing = u64::from(self.level.get().wrapping_sub(chain.level.get()));
-        if missing == 0 {
-            return Ok(());
+    fn build<F: Format>(&self, chain: &mut Chain<F>, reservation: Entry<F>) -> bool {
+        let missing =
+            |chain: &Chain<F>| u64::from(self.level.get().wrapping_sub(chain.level.get()));
+        let count = missing(chain);
+        if count != 0 && !self.npt.reserve_tables(count) {
+            return false;
         }
-        self.npt.reserve_tables(missing)?;
         while chain.level < self.level {
-            if let Err(error) = self.push_down(chain, reservation) {
-                let left = self.level.get().wrapping_sub(chain.level.get());
-                self.npt.tables.fetch_sub(u64::from(left), Ordering::Relaxed);
-                return Err(error);
+            if self.push_down(chain, reservation).is_none() {
+                self.npt.tables.fetch_sub(missing(chain), Ordering::Relaxed);
+                return false;
             }
         }
-        Ok(())
+        true
     }
 
     /// Puts a table, counted already, above a chain: everything in it is as the reservation says, but for the
     /// entry of the address.
-    fn push_down<F: Format>(&self, chain: &mut Chain<F>, reservation: Entry<F>) -> Result<()> {
+    #[inline(always)] // Called once.
+    fn push_down<F: Format>(&self, chain: &mut Chain<F>, reservation: Entry<F>) -> Option<()> {
         let page = self.take(Level::PAGE, Purpose::Table)?;
         self.shard.add(FaultCounter::ExtraAllocated, 1);
         let index = self.gpa.index(chain.level);
@@ -242,15 +255,22 @@ impl<'a> Fault<'a> {
             .fill_unseen(page, reservation)
             .and_then(|()| self.npt.set(page, index, chain.top));
         if filled.is_none() {
-            self.shard.add(FaultCounter::Released, 1);
-            self.npt.host.give(page, 0, Purpose::Table);
-            return Err(Error::BadState);
+            self.give_table(page);
+            return None;
         }
         (chain.top, chain.level) = (Entry::full_table(page), chain.level.up());
-        Ok(())
+        Some(())
+    }
+
+    /// Gives back a table's frame.
+    #[inline(never)]
+    fn give_table(&self, page: Hpa) {
+        self.shard.add(FaultCounter::Released, 1);
+        self.npt.host.give(page, 0, Purpose::Table);
     }
 
     /// Gives back the tables that were built for nothing.
+    #[cold]
     #[inline(never)]
     fn take_down<F: Format>(&self, chain: Chain<F>, leaf: Level) -> Option<()> {
         let Chain { top: mut entry, mut level } = chain;
@@ -262,76 +282,67 @@ impl<'a> Fault<'a> {
                 continue;
             }
             self.npt.tables.fetch_sub(1, Ordering::Relaxed);
-            self.shard.add(FaultCounter::Released, 1);
-            self.npt.host.give(page, 0, Purpose::Table);
+            self.give_table(page);
         }
         Some(())
     }
 
     /// The frame of an earlier round if it fits, else a new one: of 2 MiB if the reservation wants it,
-    /// the entry covers as much and the host has one.
+    /// the entry covers as much and the host has one. None where the frame that was filled does not fit.
     #[inline(never)]
-    fn frame_for<F: Format>(&mut self, reservation: Reservation) -> Result<Frame> {
+    fn frame_for<F: Format>(&mut self, reservation: Reservation) -> Option<Frame> {
         let largest = self.npt.largest_frame(reservation, self.level.min(Level::LARGE));
         if let Some(frame) = self.spare.take() {
-            if frame.level <= largest {
-                return Ok(frame);
+            if frame.level() <= largest {
+                return Some(frame);
             }
             self.give_guest(frame);
-            if self.prepared.frame().is_some() {
-                return Err(Error::Again);
+            if self.prepared.is_some() {
+                return None;
             }
         }
-        let attributes = reservation.attributes;
-        if largest == Level::LARGE
-            && let Ok(frame) = self.guest_frame::<F>(largest, attributes)
-        {
-            return Ok(frame);
+        let attributes = reservation.attributes();
+        let mut level = largest;
+        loop {
+            let frame = self.guest_frame::<F>(level, attributes);
+            if frame.is_some() || level == Level::PAGE {
+                return frame;
+            }
+            level = Level::PAGE;
         }
-        self.guest_frame::<F>(Level::PAGE, attributes)
     }
 
     /// Takes a guest frame.
-    pub(super) fn take_guest(&self, level: Level) -> Result<Frame> {
-        self.take(level, Purpose::Guest).map(|address| Frame { address, level })
+    #[inline(always)]
+    pub(super) fn take_guest(&self, level: Level) -> Option<Frame> {
+        self.take(level, Purpose::Guest).map(|address| Frame::new(address, level))
     }
 
     /// A frame for a leaf of a level, as the guest is to find it.
-    fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Result<Frame> {
+    #[inline(always)] // Called once.
+    fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Option<Frame> {
         let frame = self.take_guest(level)?;
-        match self.npt.prepare_frame::<F>(frame.address, level, attributes) {
-            Ok(()) => Ok(frame),
-            Err(error) => {
-                self.give_guest(frame);
-                Err(error)
-            }
+        if self.npt.prepare_frame::<F>(frame.address(), level, attributes).is_err() {
+            self.give_guest(frame);
+            return None;
         }
+        Some(frame)
     }
 
     /// Takes a frame from the host.
-    fn take(&self, level: Level, purpose: Purpose) -> Result<Hpa> {
-        self.npt.host.take(level.order(), purpose).inspect_err(|error| {
-            if *error == Error::BadState {
-                // What came was no frame and went back.
-                self.count_for_nothing(level);
-            }
-        })
-    }
-
-    fn count_for_nothing(&self, level: Level) {
-        self.shard.add(FaultCounter::ExtraAllocated, level.pages());
-        self.shard.add(FaultCounter::Released, level.pages());
+    #[inline(never)]
+    fn take(&self, level: Level, purpose: Purpose) -> Option<Hpa> {
+        let taken = self.npt.host.take(level.order(), purpose);
+        if taken == Err(Error::BadState) {
+            // What came was no frame and went back.
+            self.shard.count_for_nothing(level);
+        }
+        taken.ok()
     }
 
     /// Gives back a guest frame that was taken for nothing.
-    #[cold]
-    #[inline(never)]
     pub(super) fn give_guest(&self, frame: Frame) {
-        if planted(Defect::FrameKept) {
-            return;
-        }
-        self.count_for_nothing(frame.level);
-        self.npt.host.give(frame.address, frame.level.order(), Purpose::Guest);
+        self.npt.give_unused(self.shard, frame);
     }
 
     /// The reader's line counts a page for each fault that was resolved.
@@ -352,8 +363,19 @@ struct Chain<F> {
 }
 
 impl NestedPageTable {
-    /// Puts a frame in the place of a reservation of a page of write-back memory, in a space that is plain and
-    /// whose frames need not be zeroed; none if that was not done here.
+    /// Gives back a guest frame that a fault took for nothing.
+    #[cold]
+    #[inline(never)]
+    fn give_unused(&self, shard: &Shard, frame: Frame) {
+        if planted(Defect::FrameKept) {
+            return;
+        }
+        shard.count_for_nothing(frame.level());
+        self.host.give(frame.address(), frame.level().order(), Purpose::Guest);
+    }
+
+    /// Puts a frame in the place of a reservation of a page of write-back memory, in a space with short faults; none
+    /// if that was not done here.
     #[inline(always)]
     pub(crate) fn resolve_page<F: Format>(
         &self,
@@ -362,25 +384,24 @@ impl NestedPageTable {
         access: Permissions,
     ) -> Option<Verdict> {
         let way = self.page_way::<F>(gpa)?;
-        let slot = way.slot();
+        let slot = way.page.word();
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
             return self.judge_page::<F>(shard, gpa, access, entry);
         };
-        if !permissions.contains(access) {
+        if access.bits() & !permissions != 0 {
             return None;
         }
-        let leaf = self.write_back_page::<F>(permissions, true)?;
-        let frame = match self.host.take(0, Purpose::Guest) {
-            Ok(frame) => frame,
-            Err(error) => {
-                return self.no_page(shard, error, slot.load(Ordering::Acquire) == entry.word());
-            }
-        };
-        if !exchange(slot, entry, leaf.at(frame)) {
-            Fault::new(self, shard, gpa, access, Prepared::NONE)
-                .give_guest(Frame { address: frame, level: Level::PAGE });
+        let leaf = self.write_back_page::<F>(permissions)?;
+        let frame = self.host.alloc_frame(0, Purpose::Guest);
+        if !self.host.is_page(frame) {
+            let is_same = slot.load(Ordering::Acquire) == entry.word();
+            return self.no_page(shard, frame, is_same);
+        }
+        let owned = Entry::from_word(leaf.at(Hpa::new(frame)).word() | F::OWNED);
+        if !exchange(slot, entry, owned) {
+            self.give_unused(shard, Frame::new(Hpa::new(frame), Level::PAGE));
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);
@@ -396,7 +417,7 @@ impl NestedPageTable {
         access: Permissions,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        if !entry.is_page() || !entry.attributes(self.features).permissions.contains(access) {
+        if !entry.is_leaf(1) || !entry.attributes(self.features).permissions.contains(access) {
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
@@ -407,11 +428,10 @@ impl NestedPageTable {
     /// brought what is missing.
     #[cold]
     #[inline(never)]
-    fn no_page(&self, shard: &Shard, error: Error, is_same: bool) -> Option<Verdict> {
-        if error == Error::BadState {
+    fn no_page(&self, shard: &Shard, answer: u64, is_same: bool) -> Option<Verdict> {
+        if self.host.refuse(answer, 0, Purpose::Guest) == Error::BadState {
             // What came was no frame and went back.
-            shard.add(FaultCounter::ExtraAllocated, 1);
-            shard.add(FaultCounter::Released, 1);
+            shard.count_for_nothing(Level::PAGE);
         }
         is_same.then_some(Verdict::NoMemory)
     }
@@ -419,16 +439,16 @@ impl NestedPageTable {
     /// Counts table frames that are about to be taken, beside other faults: all of them, or none where the quota
     /// has no room. The count never passes the quota, so that no fault is refused because of one that is refused.
     #[inline(never)]
-    fn reserve_tables(&self, pages: u64) -> Result<()> {
+    fn reserve_tables(&self, pages: u64) -> bool {
         let mut count = self.table_count();
         loop {
             let sum = count.wrapping_add(pages);
             if sum > self.table_quota {
-                return Err(Error::NoMemory);
+                return false;
             }
             let relaxed = Ordering::Relaxed;
             match self.tables.compare_exchange_weak(count, sum, relaxed, relaxed) {
-                Ok(_) => return Ok(()),
+                Ok(_) => return true,
                 Err(now) => count = now,
             }
         }

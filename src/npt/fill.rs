@@ -61,18 +61,15 @@ impl Fault<'_> {
             return Err(Verdict::Spurious);
         }
         let reservation = found.entry.reservation();
-        if !reservation.attributes.permissions.contains(filling.needs) {
+        if !reservation.attributes().permissions.contains(filling.needs) {
             return Err(Verdict::Denied);
         }
         let most = self.npt.largest_frame(reservation, found.level.min(Level::LARGE));
-        self.fill_frame::<F>(reservation.attributes, most, filling, done).map_err(|_| {
-            match self.npt.walk::<F>(gpa) {
-                Some(now) if (now.entry, now.level) == (found.entry, found.level) => {
-                    Verdict::NoMemory
-                }
-                // Another call may have brought what is missing here.
-                _ => Verdict::Spurious,
-            }
+        let filled = self.fill_frame::<F>(reservation.attributes(), most, filling, done);
+        filled.ok_or_else(|| match self.npt.walk::<F>(gpa) {
+            Some(now) if (now.entry, now.level) == (found.entry, found.level) => Verdict::NoMemory,
+            // Another call may have brought what is missing here.
+            _ => Verdict::Spurious,
         })
     }
 
@@ -83,17 +80,17 @@ impl Fault<'_> {
         level: Level,
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
-    ) -> Result<Prepared> {
+    ) -> Option<Prepared> {
         let mut taken = self.take_guest(level);
-        if taken.is_err() && level > Level::PAGE {
+        if taken.is_none() && level > Level::PAGE {
             taken = self.take_guest(Level::PAGE);
         }
         let frame = taken?;
-        let filled = self.npt.fill_taken::<F>(frame, attributes, filling, done);
-        if filled.is_err() {
+        if self.npt.fill_taken::<F>(frame, attributes, filling, done).is_err() {
             self.give_guest(frame);
+            return None;
         }
-        filled.map(|()| Prepared::new(frame, attributes))
+        Some(Prepared::new(frame, attributes))
     }
 }
 
@@ -107,17 +104,17 @@ impl NestedPageTable {
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
     ) -> Result<()> {
-        let (gpa, level) = (filling.start, frame.level);
+        let (gpa, level) = (filling.start, frame.level());
         let bytes = filling.end.min(gpa.end(level)).minus(gpa);
         let zeroes = self.zeroes_frames;
         let cleans_frame = zeroes && F::needs_clean(attributes, self.features);
         if zeroes && bytes < level.size() {
-            self.host.zero(frame.address, level.order())?;
+            self.host.zero(frame.address(), level.order())?;
         }
-        let first = frame.address.plus(gpa.offset(level));
+        let first = frame.address().plus(gpa.offset(level));
         self.fill_from(first, bytes, filling.cleans && !cleans_frame, filling)?;
         if cleans_frame {
-            self.host.clean_frame(frame.address, level.order())?;
+            self.host.clean_frame(frame.address(), level.order())?;
         }
         *done = done.wrapping_add(bytes);
         Ok(())

@@ -11,42 +11,13 @@ use super::units::{GpaRange, Hpa, Level, Span};
 use super::work::Work;
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
-use crate::hal::{FlushRequest, publish_tables};
+use crate::hal::FlushRequest;
 
 impl NestedPageTable {
     /// Gives back the tables that are kept for a part of a range.
     #[inline(never)]
     pub(crate) fn collect<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         self.drop_kept::<F>(work, range, None).ok_or(Error::BadState)
-    }
-
-    /// How many of the tables that are kept for a range a content of it uses: those where it needs smaller
-    /// entries.
-    #[inline(never)]
-    pub(super) fn count_kept<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        range: GpaRange,
-    ) -> Option<u64> {
-        let mut pieces = content.pieces();
-        let mut used = 0_u64;
-        work.sweep.begin(self, range);
-        loop {
-            match work.sweep.step::<F>(self, &Broken::NONE)? {
-                Step::End => return Some(used),
-                Step::Entries => {}
-                Step::Table(table) => {
-                    let Run { level, gpa, .. } = work.sweep.run;
-                    if pieces.covers(range, gpa, level) {
-                        work.sweep.skip(self);
-                    } else {
-                        used = used.wrapping_add(u64::from(range.holds_entry(gpa, level)));
-                        work.sweep.enter(self, gpa, table)?;
-                    }
-                }
-            }
-        }
     }
 
     /// Gives back the tables that are kept where a content of a range puts a larger entry.
@@ -72,10 +43,9 @@ impl NestedPageTable {
         let mut request = FlushRequest::new(range);
         let detached = self.detach_kept::<F>(work, range, over, &mut request);
         let is_needed = request.is_needed();
-        self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
         if is_needed {
-            publish_tables();
-            self.end_generation();
+            self.begin_reaping();
             work.releases.begin(false, None);
             self.reap::<F>(work, range, Remains::Nothing, true)?;
         }

@@ -18,11 +18,12 @@
 //! Either the reader sees the writer or the writer sees the reader. A shard's word holds the readers in
 //! its low 16 bits and the faults they resolved above, so that a fault leaves with one operation.
 
+use core::num::NonZeroU16;
 use core::ptr::NonNull;
 use core::sync::atomic;
 
-use crate::abi::axas_stats_t;
-use crate::error::{Error, Result};
+use super::units::Level;
+use crate::abi::*;
 use crate::sync::{
     AtomicU32, AtomicU64, Defect, Ordering, chosen_lane, fence, planted, spin_loop, unless,
 };
@@ -59,26 +60,39 @@ impl Shard {
     /// Adds to a counter.
     #[inline(always)]
     pub(crate) fn add(&self, counter: FaultCounter, change: u64) {
-        if change != 0
-            && let Some(counter) = self.counters.get(counter as usize)
-        {
+        if let Some(counter) = self.counters.get(counter as usize) {
             counter.fetch_add(change, Ordering::Relaxed);
         }
     }
+
+    /// Counts a fault that was not resolved.
+    #[inline(always)]
+    pub(crate) fn count(&self, verdict: axas_fault_result_t) {
+        if let Some(counter) = self.counters.get(verdict as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a frame that was taken and went back.
+    #[inline(never)]
+    pub(crate) fn count_for_nothing(&self, level: Level) {
+        self.add(FaultCounter::ExtraAllocated, level.pages());
+        self.add(FaultCounter::Released, level.pages());
+    }
 }
 
-/// Faults by verdict (the resolved ones are in the shard's word), and what they took.
+/// Faults by verdict at the verdicts' numbers (the resolved ones are in the shard's word), and what they took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FaultCounter {
     /// Resolved with a frame of 2 MiB.
-    Huge,
-    Spurious,
-    Retry,
-    Trap,
-    Unmapped,
-    Denied,
-    NoMemory,
-    Error,
+    Huge = AXAS_FAULT_RESOLVED as isize,
+    Spurious = AXAS_FAULT_SPURIOUS as isize,
+    Retry = AXAS_FAULT_RETRY as isize,
+    Trap = AXAS_FAULT_TRAP as isize,
+    Unmapped = AXAS_FAULT_UNMAPPED as isize,
+    Denied = AXAS_FAULT_DENIED as isize,
+    NoMemory = AXAS_FAULT_NO_MEMORY as isize,
+    Error = AXAS_FAULT_ERROR as isize,
     /// Frames taken beyond one page for each fault that a page of 4 KiB resolved.
     ExtraAllocated,
     /// Frames given back.
@@ -98,8 +112,13 @@ pub(crate) struct Lock {
     caller_locked: bool,
     /// The number of lines is a power of two; how far a hash of 64 bits is shifted for one of them.
     hash_shift: u8,
+    /// The number of lines in [`Group`]s.
+    groups: NonZeroU16,
     first: NonNull<Shard>,
 }
+
+/// Lines that a writer looks at together.
+type Group = [Shard; LEAST_SHARDS];
 
 // SAFETY: 1. the lines are the lock's own for as long as it lives; 2. they are atomics.
 unsafe impl Send for Lock {}
@@ -123,12 +142,14 @@ impl Lock {
     pub(crate) unsafe fn over(first: NonNull<Shard>, room: usize, caller_locked: bool) -> Self {
         let most = room.min(MOST_SHARDS) as u64;
         let log = 63_u32.saturating_sub(most.leading_zeros());
-        for number in 0..1_usize.wrapping_shl(log) {
+        let count = 1_usize.wrapping_shl(log);
+        for number in 0..count {
             // SAFETY: by the caller's promise.
             unsafe { Shard::place(first.as_ptr().add(number)) };
         }
         let hash_shift = 64_u32.wrapping_sub(log) as u8;
-        Self { writer: AtomicU32::new(0), caller_locked, hash_shift, first }
+        let groups = NonZeroU16::new((count / LEAST_SHARDS) as u16).unwrap_or(NonZeroU16::MIN);
+        Self { writer: AtomicU32::new(0), caller_locked, hash_shift, groups, first }
     }
 
     /// An open lock.
@@ -149,10 +170,16 @@ impl Lock {
 
     /// All lines.
     #[inline(always)]
-    fn shards(&self) -> &[Shard] {
-        let count = 1_usize.wrapping_shl(64_u32.wrapping_sub(self.hash_shift.into()));
+    fn groups(&self) -> &[Group] {
+        let first = self.first.cast::<Group>();
         // SAFETY: as many as `over` wrote; they live as long as the lock.
-        unsafe { core::slice::from_raw_parts(self.first.as_ptr(), count) }
+        unsafe { core::slice::from_raw_parts(first.as_ptr(), self.groups.get().into()) }
+    }
+
+    /// All lines, one by one.
+    #[inline(always)]
+    fn shards(&self) -> &[Shard] {
+        self.groups().as_flattened()
     }
 
     /// The line of this CPU: vCPU threads and CPUs have stacks of their own.
@@ -170,106 +197,83 @@ impl Lock {
     /// Enters beside other readers, unless a writer is there.
     #[inline(always)]
     pub(crate) fn try_shared(&self) -> Option<SharedGuard<'_>> {
-        let shard = self.shard();
+        let guard = SharedGuard { lock: self, shard: self.shard() };
         if self.caller_locked {
-            return Some(SharedGuard { shard, counted: 0 });
+            return Some(guard);
         }
         while self.writer.load(Ordering::Relaxed) != 0 {
             if !planted(Defect::FaultWaits) {
+                core::mem::forget(guard);
                 return None;
             }
             spin_loop();
         }
-        shard.word.fetch_add(1, Ordering::SeqCst);
+        guard.shard.word.fetch_add(1, Ordering::SeqCst);
         full_barrier(Defect::ReaderBarrier);
         if self.writer.load(Ordering::SeqCst) != 0 && !planted(Defect::SecondLook) {
-            if !planted(Defect::RefusedStaysCounted) {
-                shard.word.fetch_sub(1, Ordering::Release);
+            if planted(Defect::RefusedStaysCounted) {
+                core::mem::forget(guard);
             }
+            // The guard leaves.
             return None;
         }
-        Some(SharedGuard { shard, counted: 1 })
+        Some(guard)
     }
 
-    /// Enters beside other readers; `relax` runs while a writer is there, unless that is an error.
-    pub(crate) fn shared(&self, no_wait: bool, relax: impl Fn()) -> Result<SharedGuard<'_>> {
+    /// As [`Lock::try_shared`], by a call: for what is not the usual fault.
+    #[inline(never)]
+    pub(crate) fn enter_shared(&self) -> Option<SharedGuard<'_>> {
+        self.try_shared()
+    }
+
+    /// Enters beside other readers, and `relax` runs while a writer is there; none if `no_wait` and one is there.
+    #[inline(always)]
+    pub(crate) fn shared(&self, no_wait: bool, relax: impl Fn()) -> Option<SharedGuard<'_>> {
         loop {
-            if let Some(guard) = self.try_shared() {
-                return Ok(guard);
-            }
-            if no_wait {
-                return Err(Error::Again);
+            let guard = self.enter_shared();
+            if guard.is_some() || no_wait {
+                return guard;
             }
             relax();
         }
     }
 
-    /// Enters alone; `relax` runs while others are there, unless that is an error.
-    #[inline(always)]
-    pub(crate) fn exclusive(&self, no_wait: bool, relax: impl Fn()) -> Result<ExclusiveGuard<'_>> {
+    /// Enters alone if nobody else is there.
+    #[inline(always)] // Most calls get no further.
+    pub(crate) fn try_exclusive(&self) -> Attempt {
         if self.caller_locked {
-            return Ok(ExclusiveGuard { lock: None });
+            return Attempt::Alone;
         }
         if !self.announce() {
-            self.announce_later(no_wait, &relax)?;
+            return Attempt::BesideWriter;
         }
-        let guard = ExclusiveGuard { lock: Some(self) };
         full_barrier(Defect::WriterBarrier);
-        if planted(Defect::ReadersNotAwaited) {
-            return Ok(guard);
+        if self.has_readers() && !planted(Defect::ReadersNotAwaited) {
+            return Attempt::BesideReaders;
         }
-        if self.has_readers() {
-            let awaited = self.await_readers(no_wait, &relax);
-            if awaited.is_err() && planted(Defect::RefusedStaysAnnounced) {
-                core::mem::forget(guard);
-                return Err(Error::Again);
+        Attempt::Alone
+    }
+
+    /// Enters alone after an attempt: `relax` runs while others are there, unless `no_wait`. Whether it entered.
+    #[inline(always)] // Into what knows the host.
+    pub(crate) fn exclusive(&self, tried: Attempt, no_wait: bool, relax: impl Fn()) -> bool {
+        let is_announced = !matches!(tried, Attempt::BesideWriter);
+        if no_wait {
+            if is_announced && !planted(Defect::RefusedStaysAnnounced) {
+                drop(self.entered());
             }
-            awaited?;
+            return false;
         }
-        Ok(guard)
-    }
-
-    /// Announces a writer, unless there is one.
-    #[inline(always)]
-    fn announce(&self) -> bool {
-        self.writer.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn announce_later(&self, no_wait: bool, relax: &impl Fn()) -> Result<()> {
-        loop {
-            if no_wait {
-                return Err(Error::Again);
+        if !is_announced {
+            while !self.announce() {
+                relax();
             }
-            relax();
-            if self.announce() {
-                return Ok(());
-            }
+            full_barrier(Defect::WriterBarrier);
         }
-    }
-
-    /// Whether a reader is in one of the lines. The writer is announced: none that is
-    /// seen without readers gets one.
-    #[inline(always)]
-    fn has_readers(&self) -> bool {
-        let load = |shard: &Shard| shard.word.load(Ordering::SeqCst);
-        let (eights, rest) = self.shards().as_chunks::<8>();
-        let mut words = rest.iter().fold(0, |words, shard| words | load(shard));
-        for [a, b, c, d, e, f, g, h] in eights {
-            words |= load(a) | load(b) | load(c) | load(d);
-            words |= load(e) | load(f) | load(g) | load(h);
-        }
-        words & READERS != 0
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn await_readers(&self, no_wait: bool, relax: &impl Fn()) -> Result<()> {
         for shard in self.shards() {
             while shard.word.load(Ordering::SeqCst) & READERS != 0 {
-                if no_wait {
-                    return Err(Error::Again);
+                if planted(Defect::ReadersNotAwaited) {
+                    break;
                 }
                 if planted(Defect::AnnouncementWithdrawn) {
                     self.writer.store(0, Ordering::Release);
@@ -280,7 +284,39 @@ impl Lock {
                 }
             }
         }
-        Ok(())
+        true
+    }
+
+    /// The proof, for whoever entered alone.
+    #[inline(always)]
+    pub(crate) fn entered(&self) -> ExclusiveGuard<'_> {
+        ExclusiveGuard { lock: self }
+    }
+
+    /// Announces a writer, unless there is one.
+    #[inline(always)]
+    fn announce(&self) -> bool {
+        self.writer.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether a reader is in one of the lines. The writer is announced: none that is
+    /// seen without readers gets one.
+    #[inline(always)]
+    fn has_readers(&self) -> bool {
+        let load = |shard: &Shard| shard.word.load(Ordering::SeqCst);
+        let mut words = 0;
+        for group in self.groups() {
+            // Not a loop: the compiler unrolls none where it looks for size.
+            #[cfg(not(loom))]
+            let [a, b, c, d, e, f, g, h] = group;
+            #[cfg(not(loom))]
+            let more =
+                load(a) | load(b) | load(c) | load(d) | load(e) | load(f) | load(g) | load(h);
+            #[cfg(loom)]
+            let more = group.iter().fold(0, |more, shard| more | load(shard));
+            words |= more;
+        }
+        words & READERS != 0
     }
 
     /// Faults that were resolved ever.
@@ -317,9 +353,8 @@ impl Lock {
 
 /// Proof that no writer runs; leaves when dropped.
 pub(crate) struct SharedGuard<'a> {
+    lock: &'a Lock,
     shard: &'a Shard,
-    /// 1 if the reader is counted, 0 if the host holds a lock of its own.
-    counted: u64,
 }
 
 impl<'a> SharedGuard<'a> {
@@ -329,8 +364,10 @@ impl<'a> SharedGuard<'a> {
     }
 
     /// Leaves and counts a resolved fault, in one operation.
+    #[inline(always)]
     pub(crate) fn leave_resolved(self) {
-        let change = (1_u64 << RESOLVED_SHIFT).wrapping_sub(self.counted);
+        let counted = u64::from(!self.lock.caller_locked);
+        let change = (1_u64 << RESOLVED_SHIFT).wrapping_sub(counted);
         let word = &self.shard.word;
         if planted(Defect::CountedInTwo) {
             let sum = word.load(Ordering::Relaxed).wrapping_add(change);
@@ -345,22 +382,32 @@ impl<'a> SharedGuard<'a> {
 impl Drop for SharedGuard<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.counted != 0 {
+        if !self.lock.caller_locked {
             self.shard.word.fetch_sub(1, unless(Defect::ReaderLeave, Ordering::Release));
         }
     }
 }
 
+/// What came of a writer's attempt.
+#[derive(Clone, Copy)]
+pub(crate) enum Attempt {
+    /// The writer is alone.
+    Alone,
+    /// The writer is announced, and readers are there.
+    BesideReaders,
+    /// Another writer is there.
+    BesideWriter,
+}
+
 /// Proof that the lock is held exclusively; releases it when dropped.
 pub(crate) struct ExclusiveGuard<'a> {
-    /// None if the host holds a lock of its own.
-    lock: Option<&'a Lock>,
+    lock: &'a Lock,
 }
 
 impl Drop for ExclusiveGuard<'_> {
+    /// Where the host holds a lock of its own, nobody announced himself.
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(lock) = self.lock {
-            lock.writer.store(0, unless(Defect::WriterLeave, Ordering::Release));
-        }
+        self.lock.writer.store(0, unless(Defect::WriterLeave, Ordering::Release));
     }
 }

@@ -6,6 +6,7 @@ use super::arch::Format;
 use super::entry::{Entry, State, Way};
 use super::table::{Table, read_direct};
 use super::units::{Gpa, Hpa, Index, Level};
+use crate::addr::Bits;
 use crate::sync::{Defect, Ordering, fence, planted};
 
 /// An entry and the level of its table.
@@ -29,16 +30,13 @@ impl NestedPageTable {
         let mut level = self.levels;
         loop {
             let entry = Table::<F>::open(self, page)?.load_acquire(gpa.index(level));
-            match entry.way(level.get()) {
-                Way::Down(below) => {
-                    page = below;
-                    level = level.down();
-                }
-                Way::Ends if entry.state(level.get()) != State::Corrupt => {
-                    return Some((Found { entry, level }, page));
-                }
-                Way::Ends | Way::Corrupt => return None,
+            if level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                level = level.down();
+                continue;
             }
+            let is_end = !matches!(entry.state(level.get()), State::Corrupt | State::Table);
+            return is_end.then_some((Found { entry, level }, page));
         }
     }
 
@@ -87,72 +85,89 @@ impl NestedPageTable {
     /// As [`NestedPageTable::walk`], beside an exclusive call too; nothing if tables went meanwhile, the
     /// entry is in transition or corrupt, or the host's tables do not stay readable.
     ///
-    /// What is read in a table is not followed unless the generation is still that of the start: it changes
-    /// after tables are detached and before they go, so that the entry was one of a table that was not
-    /// gone then.
+    /// In registers: where nothing is found the level is 0.
     #[inline(never)]
-    pub(crate) fn walk_unlocked<F: Format>(&self, gpa: Gpa) -> Option<Found<F>> {
+    pub(crate) fn walk_unlocked<F: Format>(&self, gpa: Gpa) -> (Entry<F>, u32) {
+        const NOTHING: u32 = 0;
+        if !self.reads_unlocked {
+            return (Entry::EMPTY, NOTHING);
+        }
+        let generation = self.generation.load(Ordering::Acquire);
+        let mut page = self.root_page::<F>(gpa);
+        let mut level = self.levels;
+        loop {
+            let read = self.read_unlocked::<F>(page, gpa.index(level), generation);
+            let Some(entry) = read else { return (Entry::EMPTY, NOTHING) };
+            if level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                level = level.down();
+                continue;
+            }
+            let is_end = entry.is_settled() && entry.way(level.get()) == Way::Ends;
+            return (entry, if is_end { level.get() } else { NOTHING });
+        }
+    }
+
+    /// The host-physical address of an address that a leaf maps, and the bytes from there to the end of the leaf, as
+    /// [`NestedPageTable::walk_unlocked`] finds them.
+    #[inline(always)] // Nothing else is in a translation.
+    pub(crate) fn translate_unlocked<F: Format>(&self, gpa: Gpa) -> Option<(u64, u64)> {
         if !self.reads_unlocked {
             return None;
         }
-        let (entry, level) = self.walk_direct(gpa);
-        (level != NOTHING).then(|| Found { entry, level: Level::new(level) })
-    }
-
-    /// The host-physical address and the level of the leaf that maps an address, as
-    /// [`NestedPageTable::walk_unlocked`] finds it; level 0 where it finds no leaf.
-    #[inline(always)]
-    pub(crate) fn translate_unlocked<F: Format>(&self, gpa: Gpa) -> (u64, u32) {
-        if !self.reads_unlocked {
-            return (0, NOTHING);
-        }
-        let (entry, level) = self.walk_direct::<F>(gpa);
-        if level == NOTHING || !entry.is_hardware_visible() {
-            return (0, NOTHING);
-        }
-        let offset = gpa.offset(Level::new(level));
-        (F::address(entry.word()).wrapping_add(offset), level)
-    }
-
-    /// The entry and its level, [`NOTHING`] where nothing can be said.
-    #[inline(always)]
-    fn walk_direct<F: Format>(&self, gpa: Gpa) -> (Entry<F>, u32) {
         let generation = self.generation.load(Ordering::Acquire);
         let mut page = self.root_page::<F>(gpa);
-        // One level after the other with its number known, which a loop would have to compute with.
-        macro_rules! step {
-            ($level:literal) => {
-                let entry = read_direct(self.offset, page, gpa.index(Level::new($level)));
-                if !planted(Defect::GenerationBarrier) {
-                    fence(Ordering::Acquire);
-                }
-                let is_same = self.generation.load(Ordering::Relaxed) == generation;
-                if !is_same && !planted(Defect::GenerationUnread) {
-                    return (entry, NOTHING);
-                }
-                if $level > 1 && F::is_table(entry.word()) {
-                    page = entry.table_address();
-                } else if entry.is_settled() && entry.way($level) == Way::Ends {
-                    return (entry, $level);
-                } else {
-                    return (entry, NOTHING);
-                }
-            };
-        }
         let levels = self.levels.get();
-        if F::MAX_LEVELS >= 5 && levels >= 5 {
-            step!(5);
+        let (leaf, size) = 'leaf: {
+            // One level after the other with its number known, which a loop would have to compute with.
+            macro_rules! step {
+                ($level:literal) => {
+                    let level = Level::new($level);
+                    let entry = self.read_unlocked::<F>(page, gpa.index(level), generation)?;
+                    if $level > 1 && F::is_table(entry.word()) {
+                        page = entry.table_address();
+                    } else if entry.is_leaf($level) {
+                        break 'leaf (entry, level.size());
+                    } else {
+                        return None;
+                    }
+                };
+            }
+            // Few guests have so much memory, and each step is code.
+            if F::MAX_LEVELS >= 5 && levels > 4 {
+                return None;
+            }
+            if F::MIN_LEVELS >= 4 || levels >= 4 {
+                step!(4);
+            }
+            step!(3);
+            step!(2);
+            step!(1);
+            let _ = page;
+            return None;
+        };
+        let offset = gpa.bits() & size.wrapping_sub(1);
+        let address = leaf.table_address().bits().wrapping_add(offset);
+        Some((address, size.wrapping_sub(offset)))
+    }
+
+    /// An entry of a table, which may have gone; none if the generation is not what it was.
+    ///
+    /// What is read in a table is not followed unless the generation is still that of the start: it changes
+    /// after tables are detached and before they go, so that the entry was one of a table that was not
+    /// gone then.
+    #[inline(always)]
+    fn read_unlocked<F: Format>(
+        &self,
+        page: Hpa,
+        index: Index,
+        generation: u64,
+    ) -> Option<Entry<F>> {
+        let entry = read_direct(self.offset, page, index);
+        if !planted(Defect::GenerationBarrier) {
+            fence(Ordering::Acquire);
         }
-        if levels >= 4 {
-            step!(4);
-        }
-        step!(3);
-        step!(2);
-        step!(1);
-        let _ = page;
-        (Entry::EMPTY, NOTHING)
+        let is_same = self.generation.load(Ordering::Relaxed) == generation;
+        (is_same || planted(Defect::GenerationUnread)).then_some(entry)
     }
 }
-
-/// In the place of a level: nothing was found.
-const NOTHING: u32 = 0;

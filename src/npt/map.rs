@@ -4,12 +4,12 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::content::{Content, Pieces};
-use super::edges::Edges;
+use super::edges::{Arm, Edges};
 use super::entry::{Entry, Way};
 use super::stock::Stock;
 use super::table::Broken;
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL};
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -31,9 +31,8 @@ impl NestedPageTable {
         range: GpaRange,
     ) -> Result<()> {
         self.prepare_map(work, content, range)?;
-        if self.fill_range(work, content, range).is_none() {
-            self.undo_map::<F>(work, range);
-            return Err(Error::BadState);
+        if self.fill_range(work, content, range, false).is_none() {
+            return work.fails_in(self, Failed::Map, range, Error::BadState);
         }
         Ok(())
     }
@@ -63,8 +62,7 @@ impl NestedPageTable {
     ) -> Result<bool> {
         let Survey { mut tables, has_kept } = self.survey(&mut work.edges, content, range)?;
         if has_kept {
-            let used = self.count_kept(work, content, range).ok_or(Error::BadState)?;
-            tables = tables.wrapping_sub(used);
+            tables = self.plan_replacement(work, content, range)?;
         }
         work.stock.fill(self, tables)?;
         Ok(has_kept)
@@ -121,21 +119,26 @@ impl NestedPageTable {
         }
     }
 
-    /// Fills a range in which no entry is occupied.
+    /// Fills a range in which no entry is occupied. Where one page of the root covers it, it may be counted later.
     #[inline(never)]
     pub(super) fn fill_range<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
+        is_counted_later: bool,
     ) -> Option<()> {
-        let Work { edges, path, stock, .. } = work;
+        let Work { edges, path, stock, is_counted, .. } = work;
         let mut pieces = content.pieces();
         let mut at = range.start;
+        *is_counted = false;
         while at < range.end {
             // The survey has found them already where one page of the root covers the range.
             if edges.range != range {
                 self.find_edges::<F>(edges, &Broken::NONE, range.from(at))?;
+            }
+            if at == range.start {
+                edges.first_low = edges.lowest(Arm::Left);
             }
             at = edges.range.end;
             let mut place = Some(edges.first());
@@ -144,16 +147,40 @@ impl NestedPageTable {
                 if !part.is_empty() {
                     path.set(level, edges.page(arm, level));
                     self.put(path, stock, content, &mut pieces, level, part)?;
-                    let span = part.span(level);
-                    let (pages, gpa) = (edges.pages(arm), edges.address(arm));
-                    self.occupy::<F>(pages, gpa, level, span, span.count() as u64)?;
                 }
                 place = edges.after((arm, level));
             }
+            if !is_counted_later || edges.range != range {
+                *is_counted = true;
+                self.count_edges::<F>(edges)?;
+            }
         }
+        self.publish_content(content, range);
+        Some(())
+    }
+
+    /// Lets walkers see what was put into a range.
+    #[inline(never)]
+    pub(super) fn publish_content<F: Format>(&self, content: &Content<'_, F>, range: GpaRange) {
         publish_tables();
         if content.has_frames() {
             self.announce::<F>(range);
+        }
+    }
+
+    /// Counts what was put into a range where the edge tables are pointed to, from the fork down: what is beside
+    /// the entries of a table is occupied and counted, or was before.
+    #[inline(never)]
+    pub(super) fn count_edges<F: Format>(&self, edges: &Edges) -> Option<()> {
+        for (arm, highest) in [(Arm::Left, edges.fork), (Arm::Right, edges.fork.down())] {
+            let (pages, gpa) = (edges.pages(arm), edges.address(arm));
+            let mut level = highest;
+            while level >= edges.lowest(arm) {
+                if let Some(span) = edges.span(arm, level) {
+                    self.occupy::<F>(pages, gpa, level, span, span.count() as u64)?;
+                }
+                level = level.down();
+            }
         }
         Some(())
     }
@@ -187,10 +214,13 @@ impl NestedPageTable {
             } else {
                 let below = level.down();
                 let child = part.from(gpa).part(gpa, level);
-                if let Some(kept) = self.kept_at::<F>(page, index, level)? {
-                    let touched = Entry::<F>::occupancy_of(child.span(below).count() as u64);
-                    self.set(page, index, kept.with_occupancy(touched))?;
-                    path.set(below, kept.address());
+                let touched = Entry::<F>::occupancy_of(child.span(below).count() as u64);
+                let entry = self.entry::<F>(page, index)?;
+                if let Way::Down(table) = entry.way(level.get()) {
+                    if entry.occupancy() == Entry::<F>::KEPT {
+                        self.set(page, index, entry.with_occupancy(touched))?;
+                    }
+                    path.set(below, table);
                     level = below;
                     continue;
                 }
@@ -201,8 +231,8 @@ impl NestedPageTable {
                 let (occupancy, first, step) = if is_whole {
                     (Entry::<F>::RUN, content.entry(piece, gpa, below), content.step(below))
                 } else {
-                    let touched = child.span(below).count() as u64;
-                    (Entry::<F>::occupancy_of(touched), Entry::EMPTY, 0)
+                    // Empty, or busy as the entry is.
+                    (touched, entry, 0)
                 };
                 let link = Entry::table(table).with_occupancy(occupancy);
                 if self.link_new(page, index, link, first, step).is_none() {
@@ -229,20 +259,6 @@ impl NestedPageTable {
         }
     }
 
-    /// The entry that points to a kept table, if there is one at a place.
-    #[inline(always)]
-    fn kept_at<F: Format>(
-        &self,
-        page: Hpa,
-        index: Index,
-        level: Level,
-    ) -> Option<Option<Entry<F>>> {
-        if !self.keeps_tables {
-            return Some(None);
-        }
-        Some(Some(self.entry::<F>(page, index)?).filter(|entry| entry.is_kept_table(level.get())))
-    }
-
     /// Initialises a new table and points an entry to it.
     #[inline(never)]
     fn link_new<F: Format>(
@@ -253,7 +269,7 @@ impl NestedPageTable {
         first: Entry<F>,
         step: u64,
     ) -> Option<()> {
-        if first.is_empty() {
+        if step == 0 {
             self.fill_unseen(link.address(), first)?;
         } else {
             self.fill(link.address(), Span::ALL, first, step)?;

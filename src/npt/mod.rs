@@ -56,13 +56,14 @@ pub(crate) mod work;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::abi::axas_hw_regs_t;
+use crate::abi::{axas_hw_regs_t, axas_tlb_request_t};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Host, Purpose};
 use arch::{Features, Format, FormatId, RootState, Shape, with_format};
 use entry::{Entry, Reservation};
+use lock::Lock;
 use units::{Gpa, GpaRange, Hpa, Level};
 
 /// The tables of one space and what they depend on. What every walk needs comes first.
@@ -83,8 +84,14 @@ pub(crate) struct NestedPageTable {
     pub(crate) is_direct: bool,
     /// Tables may be read without the lock.
     pub(crate) reads_unlocked: bool,
-    /// Pages are reached without windows and walkers snoop the caches: short ways may be taken.
-    pub(crate) is_plain: bool,
+    /// Faults may take the short way: tables are in a direct map, walkers snoop the caches, and guest frames need
+    /// not be zeroed.
+    pub(crate) has_short_faults: bool,
+    /// Calls that unmap may: tables are in a direct map, walkers snoop the caches, and the host has no `released`.
+    pub(crate) has_short_unmaps: bool,
+    /// Calls that map may, with these permissions, a bit for each value: tables are in a direct map and walkers snoop
+    /// the caches.
+    pub(crate) short_permissions: u8,
     /// Page walkers do not snoop the caches.
     pub(crate) noncoherent_walk: bool,
     /// No executable leaf is larger than 4 KiB.
@@ -94,13 +101,14 @@ pub(crate) struct NestedPageTable {
     /// Tables that became empty stay for the next map.
     pub(crate) keeps_tables: bool,
     pub(crate) format: FormatId,
+    pub(crate) lock: Lock,
+    /// What exclusive calls took and gave; the lines of the lock have what faults did.
+    pub(crate) counts: Counts,
     /// Table frames now, the root's included.
     pub(crate) tables: AtomicU64,
     pub(crate) table_quota: u64,
     /// Entries of the root that are occupied.
     pub(crate) root_entries: AtomicU64,
-    /// What exclusive calls took and gave; the lines of the lock have what faults did.
-    pub(crate) counts: Counts,
     pub(crate) vmid: AtomicU32,
     /// Table frames that stay in the stock between calls.
     #[cfg(feature = "stock")]
@@ -175,24 +183,22 @@ impl NestedPageTable {
     /// The largest level of leaf for a reservation, within a limit.
     #[inline(always)]
     fn largest_frame(&self, reservation: Reservation, most: Level) -> Level {
-        let is_executable = reservation.attributes.permissions.contains(Permissions::EXECUTE);
+        let is_executable = reservation.permission_bits() & Permissions::EXECUTE.bits() != 0;
         if self.small_exec && is_executable {
             Level::PAGE
         } else {
-            most.min(Level::new(reservation.largest))
+            most.min(Level::new(reservation.largest()))
         }
     }
 
-    /// A leaf of level 1 of write-back memory without its address, if the format can say the permissions.
+    /// A leaf of level 1 of write-back memory without its address; none if these are no permissions of
+    /// [`NestedPageTable::short_permissions`].
     #[inline(always)]
-    pub(crate) fn write_back_page<F: Format>(
-        &self,
-        permissions: Permissions,
-        owned: bool,
-    ) -> Option<Entry<F>> {
-        let owned = if owned { F::OWNED } else { 0 };
-        let word = F::permissions(permissions, self.features).ok()? | self.write_back | owned;
-        Some(Entry::from_word(word))
+    pub(crate) fn write_back_page<F: Format>(&self, permissions: u32) -> Option<Entry<F>> {
+        let is_one = permissions <= Permissions::all().bits()
+            && self.short_permissions.wrapping_shr(permissions) & 1 != 0;
+        let bits = F::permission_bits(Permissions::from_bits_truncate(permissions));
+        is_one.then_some(Entry::from_word(bits | self.write_back))
     }
 
     /// Has translations of the space invalidated.
@@ -206,15 +212,15 @@ impl NestedPageTable {
     #[inline(always)]
     fn flush_now<F: Format>(&self, request: FlushRequest, reason: u32, scope: u32) {
         let request = request.to_host(self.vmid.load(Ordering::Relaxed), reason, scope);
-        let register = if self.host.flushes_builtin() { self.root_register::<F>() } else { 0 };
-        self.host.flush(&request, register);
+        if !self.host.flush(&request) {
+            self.flush_builtin::<F>(&request);
+        }
     }
 
-    /// What names the space to the instructions that invalidate.
-    #[cold]
+    /// Invalidates without the host.
     #[inline(never)]
-    fn root_register<F: Format>(&self) -> u64 {
-        F::root_register(&self.root_state())
+    fn flush_builtin<F: Format>(&self, request: &axas_tlb_request_t) {
+        self.host.flush_builtin(request, F::root_register(&self.root_state()));
     }
 
     /// Takes the root of a new space, within the quota.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The short way for one page whose table is there and can be reached without a window: a walk and a store.
+//! The short way for one page whose table is there, in a direct map: a walk and a store.
 //!
 //! A function that says none has changed nothing: the caller takes the way for ranges.
 
@@ -14,136 +14,171 @@ use crate::hal::{FlushRequest, publish_tables};
 use crate::sync::{AtomicU64, Defect, Ordering, unless};
 use core::marker::PhantomData;
 
-/// The way to a page: its entry, and those that point to its tables.
-pub(crate) struct PageWay<'a> {
-    /// From that of level 2 up; null above the root.
-    above: [*const AtomicU64; 4],
-    table: *const AtomicU64,
-    index: Index,
+/// An entry of a table that can be reached without a window.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot<'a> {
+    word: *const AtomicU64,
     npt: PhantomData<&'a NestedPageTable>,
 }
 
-impl PageWay<'_> {
-    /// The page's entry.
+impl<'a> Slot<'a> {
+    /// In the place of an entry above the root.
+    const NONE: Self = Self { word: core::ptr::null(), npt: PhantomData };
+
+    /// An entry of a page of a table in a direct map at an offset.
     #[inline(always)]
-    pub(crate) fn slot(&self) -> &AtomicU64 {
-        // SAFETY: 1. the page of a table, 512 words aligned for 64-bit accesses, reached without a window that
-        // would close; 2. an `Index` is below 512; 3. every access to it is atomic.
-        unsafe { &*self.table.add(self.index.get()) }
+    fn new(offset: u64, page: Hpa, index: Index) -> Self {
+        let table = page.bits().wrapping_add(offset) as *const AtomicU64;
+        Self { word: table.wrapping_add(index.get()), npt: PhantomData }
     }
 
-    /// The entries that point to its tables, from that of level 2 up.
+    /// Its word, if it is not [`Slot::NONE`].
     #[inline(always)]
-    fn above(&self) -> impl Iterator<Item = &AtomicU64> {
-        // SAFETY: null, or a slot as that of the page.
-        self.above.iter().map_while(|slot| unsafe { slot.as_ref() })
+    pub(crate) fn word(self) -> &'a AtomicU64 {
+        // SAFETY: 1. not none, whose word nobody asks for; 2. one of the 512 words of a table, aligned for 64-bit
+        // accesses, in a direct map; 3. every access to it is atomic.
+        unsafe { &*self.word }
     }
 
-    /// How many of the two entries beside the page's are occupied.
     #[inline(always)]
-    fn neighbours<F: Format>(&self) -> u32 {
-        let is_occupied = |index: Option<Index>| {
-            // SAFETY: as for `slot`.
-            let load =
-                |index: Index| unsafe { &*self.table.add(index.get()) }.load(Ordering::Relaxed);
-            u32::from(index.is_some_and(|index| load(index) & F::OCCUPIED != 0))
-        };
-        is_occupied(self.index.previous()).wrapping_add(is_occupied(self.index.next()))
+    fn entry<F: Format>(self) -> Entry<F> {
+        Entry::from_word(self.word().load(Ordering::Relaxed))
+    }
+
+    /// Whether the entry behind it is occupied, if it is that of the page at an address.
+    #[inline(always)]
+    fn is_next_occupied<F: Format>(self, gpa: Gpa) -> bool {
+        let next = Self { word: self.word.wrapping_add(1), ..self };
+        gpa.index(Level::PAGE) != Index::LAST && !next.entry::<F>().is_empty()
+    }
+
+    /// Whether the entry before it is occupied, if it is that of the page at an address.
+    #[inline(always)]
+    fn is_previous_occupied<F: Format>(self, gpa: Gpa) -> bool {
+        let previous = Self { word: self.word.wrapping_sub(1), ..self };
+        gpa.index(Level::PAGE) != Index::FIRST && !previous.entry::<F>().is_empty()
     }
 }
 
+/// The way to a page: its entry, and those that point to its tables.
+#[derive(Clone, Copy)]
+pub(crate) struct PageWay<'a> {
+    pub(crate) page: Slot<'a>,
+    second: Slot<'a>,
+    third: Slot<'a>,
+    /// None where the root has level 3.
+    fourth: Slot<'a>,
+}
+
 impl NestedPageTable {
-    /// The way to a page in a space that is plain; none where there is no table of level 1.
-    #[inline(always)]
+    /// The way to a page in a direct map; none where there is no table of level 1.
+    #[inline(always)] // A third of a call for one page.
     pub(crate) fn page_way<F: Format>(&self, gpa: Gpa) -> Option<PageWay<'_>> {
-        if self.is_direct {
-            let offset = self.offset;
-            return self.walk_way::<F>(gpa, |page| {
-                Some(page.bits().wrapping_add(offset) as *const AtomicU64)
-            });
-        }
-        self.mapped_way::<F>(gpa)
-    }
-
-    /// As [`NestedPageTable::page_way`], by asking the host for each table.
-    #[inline(never)]
-    fn mapped_way<F: Format>(&self, gpa: Gpa) -> Option<PageWay<'_>> {
-        self.walk_way::<F>(gpa, |page| {
-            self.host.open_page(page).map(|base| base.as_ptr().cast_const().cast())
-        })
-    }
-
-    #[inline(always)]
-    #[allow(clippy::indexing_slicing)] // Four places, and levels from 2 to 5.
-    fn walk_way<F: Format>(
-        &self,
-        gpa: Gpa,
-        place: impl Fn(Hpa) -> Option<*const AtomicU64>,
-    ) -> Option<PageWay<'_>> {
-        let mut page = self.root_page::<F>(gpa);
+        let offset = self.offset;
         let levels = self.levels.get();
-        let mut above = [core::ptr::null(); 4];
+        let mut page = self.root_page::<F>(gpa);
+        let mut fourth = Slot::NONE;
         macro_rules! step {
             ($level:literal) => {{
-                let table = place(page)?;
-                // SAFETY: as for `PageWay::slot`.
-                let slot = unsafe { &*table.add(gpa.index(Level::new($level)).get()) };
-                let entry = Entry::<F>::from_word(
-                    slot.load(unless(Defect::Acquisition, Ordering::Acquire)),
-                );
+                let slot = Slot::new(offset, page, gpa.index(Level::new($level)));
+                let order = unless(Defect::Acquisition, Ordering::Acquire);
+                let entry = Entry::<F>::from_word(slot.word().load(order));
                 if !F::is_table(entry.word()) {
                     return None;
                 }
                 page = entry.table_address();
-                above[$level - 2] = &raw const *slot;
+                slot
             }};
         }
-        if F::MAX_LEVELS >= 5 && levels >= 5 {
-            step!(5);
+        if F::MIN_LEVELS >= 4 || levels >= 4 {
+            if F::MAX_LEVELS >= 5 && levels > 4 {
+                page = self.below_fifth::<F>(gpa)?;
+            }
+            fourth = step!(4);
         }
-        if levels >= 4 {
-            step!(4);
-        }
-        step!(3);
-        step!(2);
-        let (table, index) = (place(page)?, gpa.index(Level::PAGE));
-        Some(PageWay { above, table, index, npt: PhantomData })
+        let third = step!(3);
+        let second = step!(2);
+        let page = Slot::new(offset, page, gpa.index(Level::PAGE));
+        Some(PageWay { page, second, third, fourth })
     }
 
-    /// Maps a page; none if that was not done here.
+    /// The entry of level 5 for an address; none above the root.
     #[inline(always)]
-    pub(crate) fn map_page<F: Format>(&self, gpa: Gpa, leaf: Entry<F>) -> Option<Result<()>> {
-        let way = self.page_way::<F>(gpa)?;
-        let slot = way.slot();
-        if slot.load(Ordering::Relaxed) & F::OCCUPIED != 0 {
+    fn fifth<F: Format>(&self, gpa: Gpa) -> Slot<'_> {
+        let level = Level::new(5);
+        if F::MAX_LEVELS >= 5 && self.levels == level {
+            Slot::new(self.offset, self.root_page::<F>(gpa), gpa.index(level))
+        } else {
+            Slot::NONE
+        }
+    }
+
+    /// The table of level 4 for an address, below a root of level 5.
+    #[cold] // Few guests have so much memory, and each step is code.
+    #[inline(never)]
+    fn below_fifth<F: Format>(&self, gpa: Gpa) -> Option<Hpa> {
+        let order = unless(Defect::Acquisition, Ordering::Acquire);
+        let entry = Entry::<F>::from_word(self.fifth::<F>(gpa).word().load(order));
+        F::is_table(entry.word()).then_some(entry.table_address())
+    }
+
+    /// Maps a page at the end of a way; none if that was not done here.
+    #[inline(always)]
+    pub(crate) fn map_page<F: Format>(
+        &self,
+        way: PageWay<'_>,
+        gpa: Gpa,
+        leaf: Entry<F>,
+    ) -> Option<Result<()>> {
+        let PageWay { page, second, third, fourth } = way;
+        if !page.entry::<F>().is_empty() {
             return Some(Err(Error::AlreadyExists));
         }
-        self.occupy_page::<F>(&way);
-        slot.store(leaf.word(), Ordering::Release);
+        let above = second.entry::<F>();
+        let before = above.occupancy();
+        if before.wrapping_sub(1) < Entry::<F>::MOST.wrapping_sub(1) {
+            second.word().store(above.with_one_more().word(), Ordering::Relaxed);
+        } else if before != Entry::<F>::UNKNOWN {
+            self.occupy_page::<F>(gpa, page, second, third, fourth);
+        }
+        page.word().store(leaf.word(), Ordering::Release);
         self.count_leaves(Level::PAGE, 1);
         publish_tables();
         self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
         Some(Ok(()))
     }
 
-    /// Counts a page's entry, which becomes occupied, where its table is pointed to.
-    #[inline(always)]
-    fn occupy_page<F: Format>(&self, way: &PageWay<'_>) {
-        for (number, slot) in way.above().enumerate() {
-            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+    /// Counts a page's entry, which becomes occupied, where its table is pointed to. The slots are those of its
+    /// [`PageWay`], in registers.
+    #[inline(never)]
+    fn occupy_page<F: Format>(
+        &self,
+        gpa: Gpa,
+        page: Slot<'_>,
+        second: Slot<'_>,
+        third: Slot<'_>,
+        fourth: Slot<'_>,
+    ) {
+        let is_run = second.entry::<F>().occupancy() == Entry::<F>::RUN;
+        let has_neighbour =
+            || page.is_next_occupied::<F>(gpa) || page.is_previous_occupied::<F>(gpa);
+        if is_run && has_neighbour() {
+            return;
+        }
+        for slot in &[second, third, fourth, self.fifth::<F>(gpa)] {
+            if slot.word.is_null() {
+                break;
+            }
+            let entry = slot.entry::<F>();
             let before = entry.occupancy();
             let after = if before == Entry::<F>::KEPT {
-                1
-            } else if before == Entry::<F>::UNKNOWN
-                || before == Entry::<F>::RUN && number == 0 && way.neighbours::<F>() != 0
-            {
-                return;
-            } else if before >= Entry::<F>::MOST {
-                Entry::<F>::UNKNOWN
+                entry.with_occupancy(1)
+            } else if before == Entry::<F>::UNKNOWN || before >= Entry::<F>::MOST {
+                entry.with_occupancy(Entry::<F>::UNKNOWN)
             } else {
-                before.wrapping_add(1)
+                entry.with_one_more()
             };
-            slot.store(entry.with_occupancy(after).word(), Ordering::Relaxed);
+            slot.word().store(after.word(), Ordering::Relaxed);
             if before != Entry::<F>::KEPT {
                 return;
             }
@@ -154,78 +189,83 @@ impl NestedPageTable {
     /// Unmaps a linear page; none if that was not done here.
     #[inline(always)]
     pub(crate) fn unmap_page<F: Format>(&self, gpa: Gpa) -> Option<()> {
-        let way = self.page_way::<F>(gpa)?;
-        let slot = way.slot();
-        let leaf = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-        if !leaf.is_linear_leaf(1) {
+        let PageWay { page, second, third, fourth } = self.page_way::<F>(gpa)?;
+        if !page.entry::<F>().is_linear_leaf(1) {
             return None;
         }
-        self.vacate_page::<F>(&way)?;
-        slot.store(F::EMPTY, Ordering::Release);
+        let above = second.entry::<F>();
+        let before = above.occupancy();
+        if before.wrapping_sub(2) < Entry::<F>::MOST.wrapping_sub(1) {
+            second.word().store(above.with_one_less().word(), Ordering::Relaxed);
+        } else if before == 1 {
+            self.empty_tables::<F>(gpa, second, third, fourth)?;
+        } else if page.is_next_occupied::<F>(gpa) {
+            // A run that loses its first page is one.
+            if before == Entry::<F>::RUN && page.is_previous_occupied::<F>(gpa) {
+                let unknown = above.with_occupancy(Entry::<F>::UNKNOWN);
+                second.word().store(unknown.word(), Ordering::Relaxed);
+            }
+        } else if !page.is_previous_occupied::<F>(gpa) {
+            return None;
+        }
+        page.word().store(F::EMPTY, Ordering::Release);
         self.discount_leaves(Level::PAGE, 1);
         self.flush_page::<F>(gpa);
         Some(())
     }
 
-    /// Counts off a page's entry where its table is pointed to; none if a table would go, or may.
-    #[inline(always)]
-    fn vacate_page<F: Format>(&self, way: &PageWay<'_>) -> Option<()> {
-        let first = way.above().next()?;
-        let entry = Entry::<F>::from_word(first.load(Ordering::Relaxed));
-        let before = entry.occupancy();
-        let after = if before > 1 && before <= Entry::<F>::MOST {
-            before.wrapping_sub(1)
-        } else if before == 1 {
-            return self.empty_tables::<F>(way);
-        } else {
-            match way.neighbours::<F>() {
-                0 => return None,
-                1 => before,
-                _ => Entry::<F>::UNKNOWN,
-            }
-        };
-        if after != before {
-            first.store(entry.with_occupancy(after).word(), Ordering::Relaxed);
-        }
-        Some(())
-    }
-
-    /// Marks the tables kept that become empty with a page's entry; none if they would go, or may stay.
+    /// Marks the tables kept that become empty with a page's entry; none if they would go, or may stay. The slots
+    /// are those of its [`PageWay`], in registers.
     #[inline(never)]
-    fn empty_tables<F: Format>(&self, way: &PageWay<'_>) -> Option<()> {
+    fn empty_tables<F: Format>(
+        &self,
+        gpa: Gpa,
+        second: Slot<'_>,
+        third: Slot<'_>,
+        fourth: Slot<'_>,
+    ) -> Option<()> {
         if !self.keeps_tables {
             return None;
         }
-        let load = |slot: &AtomicU64| Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-        let steps = || way.above();
-        let stays = steps().map(|slot| load(slot).occupancy()).find(|count| *count != 1);
-        if stays.is_some_and(|count| count == 0 || count > Entry::<F>::MOST) {
-            return None;
-        }
-        for slot in steps() {
-            let entry = load(slot);
-            let count = entry.occupancy();
-            let left = if count == 1 { Entry::<F>::KEPT } else { count.wrapping_sub(1) };
-            slot.store(entry.with_occupancy(left).word(), Ordering::Relaxed);
-            if count != 1 {
-                return Some(());
+        let way = [second, third, fourth, self.fifth::<F>(gpa)];
+        let empty = way
+            .iter()
+            .take_while(|slot| !slot.word.is_null() && slot.entry::<F>().occupancy() == 1);
+        // The table above them loses an entry, as the root does.
+        let above = way.get(empty.clone().count()).filter(|slot| !slot.word.is_null());
+        match above {
+            Some(slot) => {
+                let entry = slot.entry::<F>();
+                let count = entry.occupancy();
+                if count == Entry::<F>::UNKNOWN || count > Entry::<F>::MOST {
+                    return None;
+                }
+                slot.word().store(entry.with_one_less().word(), Ordering::Relaxed);
             }
+            None => super::subtract(&self.root_entries, 1),
         }
-        super::subtract(&self.root_entries, 1);
+        for slot in empty {
+            let kept = slot.entry::<F>().with_occupancy(Entry::<F>::KEPT);
+            slot.word().store(kept.word(), Ordering::Relaxed);
+        }
         Some(())
     }
 
     /// Puts a page in the place of another; none if that was not done here.
     #[inline(always)]
-    pub(crate) fn replace_page<F: Format>(&self, gpa: Gpa, leaf: Entry<F>) -> Option<Result<()>> {
-        let way = self.page_way::<F>(gpa)?;
-        let slot = way.slot();
+    pub(crate) fn replace_page<F: Format>(
+        &self,
+        page: Slot<'_>,
+        gpa: Gpa,
+        leaf: Entry<F>,
+    ) -> Option<Result<()>> {
+        let slot = page.word();
         let old = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
         if !old.is_hardware_visible() || old.way(1) != Way::Ends {
             return None;
         }
         let is_owned = old.is_owned();
-        if old.address() == leaf.address() {
+        if F::address(old.word()) == F::address(leaf.word()) {
             if is_owned {
                 return Some(Err(Error::InvalidInput));
             }
@@ -250,10 +290,12 @@ impl NestedPageTable {
         Some(Ok(()))
     }
 
-    #[inline(always)]
+    /// Has translations of a page that went invalidated.
+    #[inline(never)]
     fn flush_page<F: Format>(&self, gpa: Gpa) {
         let mut request = FlushRequest::new(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
         request.add_leaf(Level::PAGE);
-        self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+        super::add(&self.counts.flushes, 1);
+        self.flush_now::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
     }
 }

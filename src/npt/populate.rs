@@ -13,7 +13,6 @@ use super::NestedPageTable;
 use super::add;
 use super::arch::Format;
 use super::content::Content;
-use super::edges::Edges;
 use super::entry::{Entry, Reservation, State};
 use super::reap::Remains;
 use super::split::Cut;
@@ -21,7 +20,7 @@ use super::stock::Stock;
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{GpaRange, Hpa, Index, Level, Span, fresh_tables};
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
 use crate::flags::Attributes;
@@ -80,23 +79,16 @@ impl NestedPageTable {
         range: GpaRange,
         populates: bool,
     ) -> Result<()> {
-        let mut counts = [0; 9];
-        if populates {
-            self.survey(&mut work.edges, content, range)?;
-            self.edge_counts::<F>(&work.edges, &mut counts);
-        }
         self.prepare_map(work, content, range)?;
-        let mut outcome = self.fill_range(work, content, range).ok_or(Error::BadState);
+        let mut outcome = self.fill_range(work, content, range, populates).ok_or(Error::BadState);
         if populates && outcome.is_ok() {
             outcome = self.populate::<F>(work, range);
-        }
-        if outcome.is_err() {
-            self.undo_map::<F>(work, range);
-            if populates {
-                self.set_edge_counts::<F>(work, range, &counts);
+            if outcome.is_ok() && !work.is_counted {
+                work.is_counted = true;
+                outcome = self.count_edges::<F>(&work.edges).ok_or(Error::BadState);
             }
         }
-        outcome
+        outcome.or_else(|error| work.fails_in(self, Failed::Map, range, error))
     }
 
     /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is
@@ -138,43 +130,6 @@ impl NestedPageTable {
         stock.fill(self, count).is_ok()
     }
 
-    /// What the entries say that point to edge tables of the occupancy of these.
-    #[inline(never)]
-    fn edge_counts<F: Format>(&self, edges: &Edges, counts: &mut [u8; 9]) {
-        let mut place = Some(edges.first());
-        for count in counts {
-            let Some((arm, level)) = place else { break };
-            // Nothing points to the root.
-            if level < self.levels {
-                let (page, index) = edges.parent(arm, level);
-                *count = self.entry::<F>(page, index).map_or(0, Entry::occupancy) as u8;
-            }
-            place = edges.after((arm, level));
-        }
-    }
-
-    /// Says the same again, of tables that have the same entries again.
-    #[cold]
-    #[inline(never)]
-    fn set_edge_counts<F: Format>(&self, work: &mut Work, range: GpaRange, counts: &[u8; 9]) {
-        let edges = &mut work.edges;
-        if self.find_edges::<F>(edges, &Broken::NONE, range) != Some(range.end) {
-            return;
-        }
-        let mut place = Some(edges.first());
-        for count in counts {
-            let Some((arm, level)) = place else { break };
-            if level < self.levels {
-                let (page, index) = edges.parent(arm, level);
-                if let Some(entry) = self.entry::<F>(page, index) {
-                    // Where it cannot be said, less is known.
-                    let _ = self.set(page, index, entry.with_occupancy((*count).into()));
-                }
-            }
-            place = edges.after((arm, level));
-        }
-    }
-
     /// Puts what is pending in its place.
     #[inline(never)]
     fn publish<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
@@ -184,7 +139,7 @@ impl NestedPageTable {
             Table::<F>::reach(self, page)?.update(span, |entry| match entry.state(level.get()) {
                 State::PendingTable => Entry::full_table(entry.address()),
                 State::Pending => {
-                    let attributes = entry.reservation().attributes;
+                    let attributes = entry.reservation().attributes();
                     // What was said of it when it was reserved can be said now.
                     Entry::leaf_template(attributes, self.features, level.get(), true)
                         .map_or(entry, |template| template.at(entry.address()))
@@ -205,10 +160,9 @@ impl NestedPageTable {
         self.split::<F>(work, range, &Cut::Owned, 0, &mut request)?;
         let Work { sweep, broken, .. } = work;
         let detached = self.detach_frames::<F>(sweep, broken, range, &mut request);
-        self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
         let mended = self.mend::<F>(broken);
-        publish_tables();
-        self.end_generation();
+        self.begin_reaping();
         work.releases.begin(false, None);
         let reaped = self.reap::<F>(work, range, Remains::Reservation, false);
         detached.and(mended).and(reaped).ok_or(Error::BadState)
@@ -280,7 +234,7 @@ impl NestedPageTable {
         let mut is_uniform = true;
         Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
             let reservation = if entry.is_owned_page() {
-                Reservation { attributes: entry.attributes(self.features), largest: 1 }
+                Reservation::new(entry.attributes(self.features), 1)
             } else if entry.is_reserved() {
                 entry.reservation()
             } else {
@@ -372,7 +326,7 @@ impl NestedPageTable {
         if level > self.largest_frame(reservation, most) {
             return Ok(false);
         }
-        let attributes = reservation.attributes;
+        let attributes = reservation.attributes();
         let frame = match self.guest_frame::<F>(work, source, level, attributes) {
             Ok(frame) => frame,
             Err(Error::NoMemory) if level > Level::PAGE => return Ok(false),

@@ -32,8 +32,8 @@ impl NestedPageTable {
         work: &mut Work,
         range: GpaRange,
         to: Permissions,
-        encoded: EncodedPermissions,
     ) -> Result<()> {
+        let encoded = EncodedPermissions::new::<F>(to, self.features)?;
         self.check_mapped::<F>(&mut work.sweep, range)?;
         if self.small_exec && to.contains(Permissions::EXECUTE) {
             self.check_small::<F>(&mut work.sweep, range)?;

@@ -2,12 +2,12 @@
 //! What no CPU can reach any more: frames and tables go back to the host, linear pages are reported to it.
 
 use super::arch::Format;
-use super::entry::{Entry, State};
+use super::entry::{Entry, Names};
 use super::sweep::Run;
 use super::table::{Broken, Table};
-use super::units::{Gpa, GpaRange, Hpa, Index, Level, Span};
+use super::units::{Gpa, GpaRange, Hpa, Level};
 use super::work::Work;
-use super::{NestedPageTable, add, subtract};
+use super::{NestedPageTable, subtract};
 use crate::abi::*;
 use crate::addr::Bits;
 use crate::hal::Host;
@@ -19,20 +19,23 @@ pub(crate) enum Remains {
     Nothing,
     /// What a dead or pending entry carries.
     Reservation,
+    /// An entry that waits for what takes its place.
+    Busy,
 }
 
-/// What was taken from a table that stays.
-struct Dead<F> {
-    entry: Entry<F>,
-    level: Level,
-    /// The first address that it covered.
-    gpa: Gpa,
-    /// Leaves: how many there are, side by side.
-    count: u64,
+impl Remains {
+    fn of<F: Format>(self, entry: Entry<F>) -> Entry<F> {
+        match self {
+            Self::Nothing => Entry::EMPTY,
+            Self::Reservation => Entry::reserved(entry.reservation()),
+            Self::Busy => Entry::busy(),
+        }
+    }
 }
 
 /// Entries that are read while a window is open and dealt with after it closed.
-pub(super) type Batch = [u64; 8];
+pub(super) type Batch = [u64; BATCH];
+const BATCH: usize = 8;
 
 /// Linear pages that are gone, reported to `released` in merged runs.
 pub(super) struct Releases {
@@ -41,7 +44,9 @@ pub(super) struct Releases {
     /// A leaf without its address that was reported last, and its flags.
     attributes: u64,
     flags: axas_flags_t,
-    are_wanted: bool,
+    pub(super) are_wanted: bool,
+    /// Entries are dead that name something.
+    pub(super) has_dead: bool,
     /// The run in hand; of size 0: there is none.
     run: ReleasedRun,
 }
@@ -62,12 +67,13 @@ impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
         let run = ReleasedRun { gpa: 0, hpa: 0, size: 0, flags: 0, level: 0 };
-        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted: false, run }
+        let (are_wanted, has_dead) = (false, false);
+        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted, has_dead, run }
     }
 
     /// Begins anew.
     pub(super) fn begin(&mut self, are_wanted: bool, kept_distance: Option<u64>) {
-        self.are_wanted = are_wanted;
+        (self.are_wanted, self.has_dead) = (are_wanted, false);
         self.kept_distance = kept_distance.unwrap_or(NO_DISTANCE);
         self.run.size = 0;
     }
@@ -138,9 +144,9 @@ fn flags_of<F: Format>(npt: &NestedPageTable, leaf: Entry<F>) -> axas_flags_t {
 }
 
 impl NestedPageTable {
-    /// Takes the entries of a range that are dead (or pending, where reservations remain) and gives back what
-    /// they name, in the order of addresses. A table that goes has nothing outside of the range, unless it goes
-    /// `whole`.
+    /// Takes the entries of a range that are dead or pending and gives back what they name, in the order of
+    /// addresses. A table that goes has nothing outside of the range, unless it goes `whole`; what hangs on an entry
+    /// goes before the entry's table.
     #[inline(never)]
     pub(super) fn reap<F: Format>(
         &self,
@@ -150,347 +156,172 @@ impl NestedPageTable {
         whole: bool,
     ) -> Option<()> {
         work.sweep.begin(self, range);
-        work.rest = None;
-        while let Some(dead) = self.next_dead::<F>(work, remains)? {
-            let Dead { entry, level, gpa, count } = dead;
-            if let State::DeadTable | State::PendingTable = entry.state(level.get()) {
-                let all = GpaRange::new(gpa, gpa.end(level));
-                let part = if whole { all } else { range.part(gpa, level) };
-                self.release_below::<F>(work, entry.address(), level.down(), part)?;
-            } else {
-                self.release_leaves(work, entry, level, gpa, count)?;
-            }
-        }
-        Some(())
-    }
-
-    /// Takes what is dead next in a sweep; the work says what is left of the sweep's run.
-    #[inline(always)] // For the stack.
-    fn next_dead<F: Format>(&self, work: &mut Work, remains: Remains) -> Option<Option<Dead<F>>> {
-        loop {
-            let Some(span) = work.rest else {
-                if !work.sweep.next::<F>(self, &Broken::NONE)? {
-                    return Some(None);
-                }
-                work.rest = Some(work.sweep.run.span);
-                continue;
-            };
-            let run = &work.sweep.run;
-            let taken = self.take_dead::<F>(run.page, run.level, span, remains)?;
-            let Some((dead, entry)) = taken else {
-                work.rest = None;
-                continue;
-            };
-            work.rest = span.behind(dead.last);
-            let (level, gpa, count) = (run.level, run.gpa_of(dead.first), dead.count() as u64);
-            return Some(Some(Dead { entry, level, gpa, count }));
-        }
-    }
-
-    /// Takes the first dead entry of a span, with those behind it that name what follows in host memory; what
-    /// it was.
-    #[inline(never)]
-    fn take_dead<F: Format>(
-        &self,
-        page: Hpa,
-        level: Level,
-        span: Span,
-        remains: Remains,
-    ) -> Option<Option<(Span, Entry<F>)>> {
-        let table = Table::<F>::reach(self, page)?;
-        let mut rest = Some(span);
-        while let Some(span) = rest {
-            let Some(index) = table.first_occupied(span, level) else { break };
-            let entry = table.load(index);
-            let left: Entry<F> = match (entry.state(level.get()), remains) {
-                (State::DeadLeaf | State::DeadTable, Remains::Nothing) => Entry::EMPTY,
-                (
-                    State::DeadLeaf | State::DeadTable | State::Pending | State::PendingTable,
-                    Remains::Reservation,
-                ) => Entry::reserved(entry.reservation()),
-                _ => {
-                    rest = span.behind(index);
-                    continue;
-                }
-            };
-            let dead = if entry.is_dead_leaf() {
-                Span::new(index, followers(&table, span.from(index), level))
-            } else {
-                Span::one(index)
-            };
-            for slot in table.slots(dead) {
-                slot.store(left.word(), Ordering::Relaxed);
-            }
-            table.clean(dead);
-            return Some(Some((dead, entry)));
-        }
-        Some(None)
-    }
-
-    /// Gives back, or reports, what neighbouring leaves name that no walker sees.
-    #[inline(never)]
-    pub(super) fn release_leaves<F: Format>(
-        &self,
-        work: &mut Work,
-        first: Entry<F>,
-        level: Level,
-        gpa: Gpa,
-        count: u64,
-    ) -> Option<()> {
-        if !first.names_frame(level.get()) {
-            return None;
-        }
-        self.discount_leaves(level, count);
-        if first.is_owned() {
-            subtract(&self.counts.guest, count.wrapping_shl(level.order()));
-            for number in 0..count {
-                let offset = number.wrapping_shl(level.shift());
-                self.give_guest(first.address().plus(offset), level);
-            }
-        } else {
-            work.releases.push(self, first, level, gpa, count);
-        }
-        Some(())
-    }
-
-    /// Gives back a table that no walker sees, with everything below it: what hangs on an entry before
-    /// the entry's table. Only entries of `range` are occupied, of which a part lies in the table.
-    #[inline(never)]
-    pub(super) fn release_below<F: Format>(
-        &self,
-        work: &mut Work,
-        page: Hpa,
-        top: Level,
-        range: GpaRange,
-    ) -> Option<()> {
-        work.path.set(top, page);
-        let (mut gpa, mut level) = (range.start, top);
-        loop {
-            let page = work.path.get(level);
-            let part = range.from(gpa).part(gpa, level.up());
-            let run = Run { page, level, span: part.span(level), gpa };
-            match self.next_named::<F>(&run, work.releases.are_wanted)? {
-                None => gpa = part.end,
-                Some((index, entry)) if level == Level::PAGE && entry.is_page() => {
-                    let run = Run { span: run.span.from(index), gpa: run.gpa_of(index), ..run };
-                    let bytes = if entry.is_owned() {
-                        self.release_pages::<F>(&run, &mut work.batch)?
-                    } else {
-                        let pages = self.read_pages::<F>(&run, &mut work.batch)?;
-                        self.report_pages::<F>(work, run.gpa);
-                        pages.wrapping_mul(Level::PAGE.size())
-                    };
-                    if bytes == 0 {
-                        // It was changed since it was read.
-                        return None;
+        while work.sweep.next::<F>(self, &Broken::NONE)? {
+            let mut run = work.sweep.run;
+            let (top, stop) = (run.level, work.sweep.gpa());
+            // What a table that goes has of the range.
+            let mut part = range;
+            loop {
+                let remains = (run.level == top).then_some(remains);
+                let (mut gpa, table) = self.release_run::<F>(work, &run, remains)?;
+                if let Some(page) = table {
+                    if run.level == top {
+                        let all = GpaRange::new(gpa, gpa.end(top));
+                        part = if whole { all } else { range.part(gpa, top) };
                     }
-                    gpa = run.gpa.plus(bytes);
-                }
-                Some((index, entry)) => {
-                    let base = run.gpa_of(index);
-                    if let State::Table | State::DeadTable = entry.state(level.get()) {
-                        level = level.down();
-                        work.path.set(level, entry.address());
-                        gpa = base.max(range.start);
-                        continue;
+                    run.level = run.level.down();
+                    work.path.set(run.level, page);
+                    gpa = gpa.max(part.start);
+                } else {
+                    while run.level < top && (gpa >= part.end || gpa.is_aligned(run.level.up())) {
+                        // Damaged tables may name one table twice.
+                        if self.linked_tables() <= self.root_pages() {
+                            return None;
+                        }
+                        self.give_table(work.path.get(run.level));
+                        run.level = run.level.up();
                     }
-                    self.release_leaves(work, entry, level, base, 1)?;
-                    gpa = base.end(level);
                 }
-            }
-            while gpa >= range.end || gpa.is_aligned(level.up()) {
-                // Damaged tables may name one table twice.
-                if self.table_count() <= self.root_pages() {
-                    return None;
-                }
-                self.give_table(work.path.get(level));
-                if level == top {
-                    return Some(());
-                }
-                level = level.up();
-            }
-        }
-    }
-
-    /// Gives back the library's pages at the beginning of a run of level 1; how many bytes that is.
-    #[inline(never)]
-    fn release_pages<F: Format>(&self, run: &Run, batch: &mut Batch) -> Option<u64> {
-        let mut pages = 0_u64;
-        let mut rest = Some(run.span);
-        while let Some(span) = rest {
-            let table = Table::<F>::reach(self, run.page)?;
-            let mut read = 0_usize;
-            for (word, slot) in batch.iter_mut().zip(table.slots(span)) {
-                *word = slot.load(Ordering::Relaxed);
-                read = read.wrapping_add(1);
-            }
-            drop(table);
-            let next = span.first.after(read).filter(|next| *next <= span.last);
-            rest = next.map(|first| span.from(first));
-            for word in batch.iter().take(read) {
-                let entry = Entry::<F>::from_word(*word);
-                if !entry.is_owned_page() {
-                    rest = None;
+                if run.level < top {
+                    run.page = work.path.get(run.level);
+                    run.span = part.from(gpa).part(gpa, run.level.up()).span(run.level);
+                } else if gpa < stop {
+                    let Run { page, span, .. } = work.sweep.run;
+                    (run.page, run.span) = (page, span.from(gpa.index(top)));
+                } else {
                     break;
                 }
-                self.host.give(entry.address(), 0, crate::hal::Purpose::Guest);
-                pages = pages.wrapping_add(1);
+                run.gpa = gpa;
             }
         }
-        self.discount_leaves(Level::PAGE, pages);
-        subtract(&self.counts.guest, pages);
-        add(&self.counts.released, pages);
-        Some(pages.wrapping_mul(Level::PAGE.size()))
+        Some(())
     }
 
-    /// Reads linear pages at the beginning of a run of level 1, in runs of their own: the first entry of each, and
-    /// how many there are. As many runs as there is room for, then 0; how many pages that is.
+    /// Gives back what entries at the beginning of a run name, up to one that names a table: where the next entry
+    /// begins, and the table that it names, if it was come to. In a table that stays, which is where something
+    /// `remains`, only entries that are dead or pending name something.
     #[inline(never)]
-    fn read_pages<F: Format>(&self, run: &Run, batch: &mut Batch) -> Option<u64> {
-        let step = F::address_field(Level::PAGE.size());
-        let mut pages = 0_u64;
-        let table = Table::<F>::reach(self, run.page)?;
-        let mut slots = table.slots(run.span);
-        let (pairs, _) = batch.as_chunks_mut::<2>();
-        for [first, count] in pairs {
-            *count = 0;
-            let [slot, behind @ ..] = slots else { break };
-            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            if !entry.is_linear_leaf(1) {
-                break;
-            }
-            let followers = following(behind, entry.word().wrapping_add(step), step);
-            (*first, *count) = (entry.word(), (followers as u64).wrapping_add(1));
-            pages = pages.wrapping_add(*count);
-            slots = behind.get(followers..).unwrap_or(&[]);
-        }
-        drop(table);
-        self.discount_leaves(Level::PAGE, pages);
-        Some(pages)
-    }
-
-    /// Reports the pages that were read, from an address on.
-    #[inline(never)]
-    fn report_pages<F: Format>(&self, work: &mut Work, gpa: Gpa) {
+    fn release_run<F: Format>(
+        &self,
+        work: &mut Work,
+        run: &Run,
+        remains: Option<Remains>,
+    ) -> Option<(Gpa, Option<Hpa>)> {
         let Work { batch, releases, .. } = work;
-        let mut gpa = gpa;
-        let (pairs, _) = batch.as_chunks::<2>();
-        for [first, count] in pairs {
-            if *count == 0 {
-                break;
+        let level = run.level;
+        let count = self.read_run::<F>(run, remains, batch)?;
+        // More than there is room for are a run, of which the first was read.
+        let (read, each) = if count > BATCH { (1, count as u64) } else { (count, 1) };
+        let (mut leaves, mut owned) = (0_u64, 0_u64);
+        let (mut gpa, mut table) = (run.gpa.base(level), None);
+        for word in batch.iter().take(read) {
+            let entry = Entry::<F>::from_word(*word);
+            if remains.is_none() || !entry.is_hardware_visible() {
+                match entry.names(level.get()) {
+                    Names::Nothing => {}
+                    Names::Corrupt => return None,
+                    Names::Table => {
+                        table = Some(entry.address());
+                        break;
+                    }
+                    Names::Frame if entry.is_owned() => {
+                        owned = owned.wrapping_add(each);
+                        self.give_frames(entry.address(), level, each);
+                    }
+                    Names::Frame => {
+                        leaves = leaves.wrapping_add(each);
+                        releases.push(self, entry, level, gpa, each);
+                    }
+                }
             }
-            releases.push(self, Entry::<F>::from_word(*first), Level::PAGE, gpa, *count);
-            gpa = gpa.plus(count.wrapping_mul(Level::PAGE.size()));
+            gpa = gpa.plus(each.wrapping_shl(level.shift()));
+        }
+        self.discount_leaves(level, leaves.wrapping_add(owned));
+        subtract(&self.counts.guest, owned.wrapping_shl(level.order()));
+        Some((gpa, table))
+    }
+
+    /// Gives back the frames of owned leaves that are neighbours.
+    #[inline(always)]
+    fn give_frames(&self, first: Hpa, level: Level, count: u64) {
+        for number in 0..count {
+            self.give_guest(first.plus(number.wrapping_shl(level.shift())), level);
         }
     }
 
-    /// Goes over the entries of a run that no walker sees to the first that names a table or something to
-    /// give back, or any leaf if linear ones are to be reported. Linear leaves that are not reported are
-    /// discounted.
-    ///
-    /// Most tables hold runs, so that entries are looked at eight at a time: whether they go on as the eight
-    /// before them, or follow from the first of them.
+    /// Reads entries at the beginning of a run; how many. If they are more than there is room for, they are a run of
+    /// their own and only the first was read. What is dead or pending is taken in a table that stays, up to the
+    /// first that names a table.
     #[inline(never)]
-    fn next_named<F: Format>(&self, run: &Run, reports: bool) -> Option<Option<(Index, Entry<F>)>> {
+    fn read_run<F: Format>(
+        &self,
+        run: &Run,
+        remains: Option<Remains>,
+        batch: &mut Batch,
+    ) -> Option<usize> {
         let level = run.level;
         let table = Table::<F>::reach(self, run.page)?;
-        let leaf_step = F::address_field(level.size());
-        let counts = |entry: Entry<F>| !reports && entry.is_linear_leaf(level.get());
-        let mut leaves = 0_u64;
-        let mut found = None;
-        let (mut expected, mut step, mut leaves_of_eight) = (F::EMPTY, 0, 0_u64);
-        let mut slots = table.slots(run.span);
-        while let Some((part, behind)) = first_eight(slots) {
-            if let Ok(eight) = <&[AtomicU64; 8]>::try_from(part)
-                && let Some(next) = follows(eight, expected, step)
-            {
-                expected = next;
-                leaves = leaves.wrapping_add(leaves_of_eight);
-                slots = behind;
-                continue;
+        let slots = table.slots(run.span);
+        let entry = table.load(run.span.first);
+        let names = entry.names(level.get());
+        let step = if names == Names::Frame { entry.address_step(level.size()) } else { 0 };
+        if names != Names::Table {
+            let alike = following(slots, entry.word(), step);
+            if alike > BATCH {
+                *batch.first_mut()? = entry.word();
+                if let Some(remains) = remains
+                    && entry.is_moving()
+                {
+                    table.overwrite(slots.get(..alike)?, remains.of(entry));
+                }
+                return Some(alike);
             }
-            for (number, slot) in part.iter().enumerate() {
-                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-                let is_counted = counts(entry);
-                if !is_counted && !entry.is_plain() {
-                    let behind = slots.len().wrapping_sub(number).wrapping_sub(1);
-                    found = Some((run.span.last.before(behind), entry));
+        }
+        let mut count = 0_usize;
+        for (word, slot) in batch.iter_mut().zip(slots) {
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            *word = entry.word();
+            count = count.wrapping_add(1);
+            if let Some(remains) = remains
+                && entry.is_moving()
+            {
+                table.overwrite(core::slice::from_ref(slot), remains.of(entry));
+                if entry.names(level.get()) == Names::Table {
                     break;
                 }
-                leaves = leaves.wrapping_add(u64::from(is_counted));
-                step = if is_counted { leaf_step } else { 0 };
-                leaves_of_eight = if is_counted { 8 } else { 0 };
-                expected = entry.word().wrapping_add(step);
             }
-            if found.is_some() {
-                break;
-            }
-            slots = behind;
         }
-        self.discount_leaves(level, leaves);
-        Some(found)
+        Some(count)
     }
 }
 
-/// The first eight slots, or all where there are fewer, and those behind.
-#[inline(always)]
-fn first_eight(slots: &[AtomicU64]) -> Option<(&[AtomicU64], &[AtomicU64])> {
-    match slots.split_first_chunk::<8>() {
-        Some((eight, behind)) => Some((eight, behind)),
-        None if slots.is_empty() => None,
-        None => Some((slots, &[])),
-    }
-}
-
-/// How many slots go on with `first`, each at a distance of `step` from the one before.
-#[inline(always)]
+/// How many slots follow from each other, each at a distance of `step` from the one before; the first has the
+/// word `first`. Most tables hold runs, so that they are looked at eight at a time.
+#[inline(never)]
 fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
-    let (mut rest, mut expected, mut count) = (slots, first, 0_usize);
-    while let [slot, behind @ ..] = rest {
+    let (eights, _) = slots.as_chunks::<8>();
+    let (mut expected, mut alike) = (first, 0_usize);
+    let is = |slot: &AtomicU64, word: u64| slot.load(Ordering::Relaxed) == word;
+    let after = |word: u64, steps: u64| word.wrapping_add(step.wrapping_mul(steps));
+    for [a, b, c, d, e, f, g, h] in eights {
+        let are_alike = is(a, expected)
+            && is(b, after(expected, 1))
+            && is(c, after(expected, 2))
+            && is(d, after(expected, 3))
+            && is(e, after(expected, 4))
+            && is(f, after(expected, 5))
+            && is(g, after(expected, 6))
+            && is(h, after(expected, 7));
+        if !are_alike {
+            break;
+        }
+        (expected, alike) = (after(expected, 8), alike.wrapping_add(8));
+    }
+    for slot in slots.get(alike..).unwrap_or(&[]) {
         if slot.load(Ordering::Relaxed) != expected {
             break;
         }
-        if let Some((eight, behind)) = rest.split_first_chunk::<8>()
-            && let Some(next) = follows(eight, expected, step)
-        {
-            (rest, expected, count) = (behind, next, count.wrapping_add(8));
-        } else {
-            (rest, expected) = (behind, expected.wrapping_add(step));
-            count = count.wrapping_add(1);
-        }
+        (expected, alike) = (expected.wrapping_add(step), alike.wrapping_add(1));
     }
-    count
-}
-
-/// The last of the neighbouring leaves, from the first of a span on, that name what follows in host memory with
-/// the same attributes.
-#[inline(never)]
-pub(super) fn followers<F: Format>(table: &Table<'_, F>, span: Span, level: Level) -> Index {
-    let first = table.load(span.first);
-    let step = first.address_step(level.size());
-    let Some(behind) = span.behind(span.first) else { return span.first };
-    let count = following(table.slots(behind), first.word().wrapping_add(step), step);
-    span.first.after(count).unwrap_or(span.last)
-}
-
-/// What comes after eight words at a distance of `step` from each other, if they are that, beginning with
-/// `first`.
-#[inline(always)]
-fn follows(eight: &[AtomicU64; 8], first: u64, step: u64) -> Option<u64> {
-    let mut expected = first;
-    let mut differs = |slot: &AtomicU64| {
-        let difference = slot.load(Ordering::Relaxed) ^ expected;
-        expected = expected.wrapping_add(step);
-        difference
-    };
-    let [a, b, c, d, e, f, g, h] = eight;
-    let difference = differs(a)
-        | differs(b)
-        | differs(c)
-        | differs(d)
-        | differs(e)
-        | differs(f)
-        | differs(g)
-        | differs(h);
-    (difference == 0).then_some(expected)
+    alike
 }

@@ -9,19 +9,18 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::content::{Content, Pieces};
-use super::entry::{Entry, Way};
+use super::entry::{Entry, Names};
 use super::reap::Remains;
 use super::split::Cut;
 use super::sweep::{Run, Step};
 use super::table::{Broken, Table};
-use super::units::{Gpa, GpaRange, Hpa, Level, Span};
+use super::units::GpaRange;
 use super::unmap::Dying;
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::addr::Bits;
 use crate::error::{Error, Result};
-use crate::hal::{FlushRequest, publish_tables};
-use crate::sync::Ordering;
+use crate::hal::FlushRequest;
 
 impl NestedPageTable {
     /// Puts a content in the place of whatever is in a range; `spare` tables are taken besides.
@@ -35,19 +34,18 @@ impl NestedPageTable {
     ) -> Result<()> {
         let tables = self.plan_replacement(work, content, range)?.saturating_add(spare);
         work.stock.fill(self, tables)?;
-        let broken = self.break_whole_range(work, content, range, tables)?;
-        let made = broken.and_then(|()| self.make_range(work, content, range));
+        let emptied = self.make_busy(work, content, range, tables)?;
+        let made = emptied.and_then(|()| self.put_range(work, content, range));
         if made.is_none() {
-            self.give_up_replacement::<F>(work, range);
+            return work.fails_in(self, Failed::Replacement, range, Error::BadState);
         }
-        work.releases.report(&self.host);
-        made.ok_or(Error::BadState)
+        Ok(())
     }
 
-    /// Makes both ends of the range boundaries of entries, makes dead what changes, and flushes it. If the cuts
-    /// fail nothing has changed. `tables` of the stock are for what follows.
+    /// Makes both ends of the range boundaries of entries, takes what changes away, and leaves busy entries in its
+    /// place. If the cuts fail nothing has changed. `tables` of the stock are for what follows.
     #[inline(never)]
-    fn break_whole_range<F: Format>(
+    fn make_busy<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
@@ -58,26 +56,56 @@ impl NestedPageTable {
         self.split::<F>(work, range, &Cut::All, tables, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
         let broken = self.break_range(work, content, range, &mut request);
-        self.issue_if::<F>(request, false, AXAS_FLUSH_UNMAP);
+        let is_needed = request.is_needed();
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
         let mended = self.mend::<F>(&mut work.broken);
-        publish_tables();
-        self.end_generation();
-        Ok(broken.and(mended))
+        self.begin_reaping();
+        let mut outcome = broken.and(mended);
+        if is_needed {
+            outcome = outcome.and_then(|()| self.reap::<F>(work, range, Remains::Busy, true));
+        }
+        work.releases.report(&self.host);
+        Ok(outcome)
     }
 
-    /// Empties a range in which a replacement failed, because the host did not reach a table.
-    #[cold]
+    /// Puts the new entries into the range, where entries are busy or empty.
     #[inline(never)]
-    fn give_up_replacement<F: Format>(&self, work: &mut Work, range: GpaRange) {
-        // Where a table cannot be read, what hangs on it stays.
-        let _ = self.reap::<F>(work, range, Remains::Nothing, false);
-        self.undo_map::<F>(work, range);
+    fn put_range<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Option<()> {
+        let Work { path, stock, .. } = work;
+        let mut pieces = content.pieces();
+        let mut at = range.start;
+        while at < range.end {
+            let part = range.from(at).part(at, self.levels.up());
+            path.set(self.levels, self.root_page::<F>(at));
+            self.put(path, stock, content, &mut pieces, self.levels, part)?;
+            at = part.end;
+        }
+        self.publish_content(content, range);
+        Some(())
+    }
+
+    /// Empties the range in which an act failed. Apart from the act, which is no longer on the stack.
+    #[inline(always)] // One frame for all of it.
+    pub(crate) fn undo_failed<F: Format>(&self, work: &mut Work) {
+        let range = work.sweep.range();
+        let failed = core::mem::replace(&mut work.failed, Failed::Nothing);
+        if failed == Failed::Replacement {
+            // Where a table cannot be read, what hangs on it stays.
+            let _ = self.reap::<F>(work, range, Remains::Nothing, true);
+            work.releases.report(&self.host);
+        }
+        self.undo::<F>(work, range, failed);
     }
 
     /// That no frame of the library in the range is one of those which are to replace it, and how many tables
     /// it takes at most.
     #[inline(never)]
-    fn plan_replacement<F: Format>(
+    pub(super) fn plan_replacement<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
@@ -131,7 +159,8 @@ impl NestedPageTable {
         if is_one { Err(Error::InvalidInput) } else { Ok(()) }
     }
 
-    /// Makes dead what hardware may hold, where it changes.
+    /// Makes dead what hardware may hold, and busy whatever else is in the range, where it changes. What will be
+    /// occupied is counted.
     #[inline(never)]
     fn break_range<F: Format>(
         &self,
@@ -146,190 +175,68 @@ impl NestedPageTable {
         loop {
             let step = sweep.step::<F>(self, broken)?;
             let run = sweep.run;
-            match step {
+            let Run { page, level, span, gpa } = run;
+            let added = match step {
                 Step::End => return Some(()),
-                Step::Table(table) if pieces.covers(range, run.gpa, run.level) => {
-                    let Run { page, level, span, gpa } = run;
+                Step::Table(table) if pieces.covers(range, gpa, level) => {
                     let is_kept = self.entry::<F>(page, span.first)?.is_kept_table(level.get());
                     self.set(page, span.first, Entry::<F>::table(table).dead_table())?;
-                    if is_kept {
-                        self.occupy::<F>(sweep.path(), gpa, level, span, 1)?;
-                    }
                     request.add_table();
                     sweep.skip(self);
+                    u64::from(is_kept)
                 }
-                Step::Table(table) => sweep.enter(self, run.gpa, table)?,
-                Step::Entries => self.break_run(content, &mut pieces, &run, request)?,
+                Step::Table(table) => {
+                    sweep.enter(self, gpa, table)?;
+                    0
+                }
+                Step::Entries => self.break_run(content, &mut pieces, &run, range, request)?,
+            };
+            if added != 0 {
+                self.occupy::<F>(sweep.path(), gpa, level, span, added)?;
             }
         }
     }
 
-    /// Makes the leaves of a run dead that change.
+    /// Makes the leaves of a run dead that change, and busy what is no leaf; how many entries were empty. Those that
+    /// the range covers a part of, which are empty, stay so until a table takes their places.
     #[inline(never)]
     fn break_run<F: Format>(
         &self,
         content: &Content<'_, F>,
         pieces: &mut Pieces<'_>,
         run: &Run,
+        range: GpaRange,
         request: &mut FlushRequest,
-    ) -> Option<()> {
+    ) -> Option<u64> {
         let level = run.level;
         let mut dying = Dying::new();
-        let mut has_leaf = false;
+        let (mut has_leaf, mut same, mut added) = (false, 0_u64, 0_u64);
         let mut gpa = run.gpa;
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             let piece = pieces.at(gpa);
             let stays = level <= piece.largest && content.entry(piece, gpa, level) == entry;
+            let is_whole = range.holds_entry(gpa, level);
             gpa = gpa.end(level);
-            if stays || !entry.is_hardware_visible() {
-                return entry;
+            added = added.wrapping_add(u64::from(entry.is_empty()));
+            if stays {
+                same = same.wrapping_add(1);
+                entry
+            } else if entry.is_hardware_visible() {
+                has_leaf = true;
+                dying.dead(entry, self.features)
+            } else if is_whole && entry.names(level.get()) == Names::Nothing {
+                Entry::busy()
+            } else {
+                entry
             }
-            has_leaf = true;
-            dying.dead(entry, self.features)
         });
         if has_leaf {
             request.add_leaf(level);
         }
-        Some(())
-    }
-
-    /// Puts the new entries in the places of the old, which are flushed.
-    #[inline(never)]
-    fn make_range<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        range: GpaRange,
-    ) -> Option<()> {
-        let mut pieces = content.pieces();
-        work.sweep.begin(self, range);
-        while work.sweep.next::<F>(self, &Broken::NONE)? {
-            self.make_run(work, content, &mut pieces, range.end)?;
-        }
-        publish_tables();
         if content.has_frames() {
-            self.announce::<F>(range);
+            // They are written again.
+            self.discount_leaves(level, same);
         }
-        Some(())
-    }
-
-    /// Replaces the entries that the sweep came to, in a range that ends at `end`.
-    #[inline(always)] // As `replace`.
-    fn make_run<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        pieces: &mut Pieces<'_>,
-        end: Gpa,
-    ) -> Option<()> {
-        let Run { page, level, mut gpa, .. } = work.sweep.run;
-        let end = end.min(work.sweep.gpa());
-        while gpa < end {
-            let piece = pieces.at(gpa);
-            let most = end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
-            let fits = level <= piece.largest && gpa.is_aligned(level) && most != 0;
-            let mut is_built = true;
-            let span = Span::of(gpa.index(level), if fits { most } else { 1 });
-            let (span, old) = self.next_old::<F>(page, level, span)?;
-            let first = if fits {
-                let first = content.entry(piece, gpa, level);
-                self.fill(page, span, first, content.step(level))?;
-                first
-            } else {
-                let child = GpaRange::new(gpa, end.min(gpa.end(level)));
-                let table =
-                    self.build(work, content, pieces, level.down(), child, &mut is_built)?;
-                // What was built is lost where it cannot be linked, so that the host is asked again.
-                let link = || self.set(page, span.first, table);
-                link().or_else(link)?;
-                table
-            };
-            let count = span.count() as u64;
-            if first.is_hardware_visible() && first.way(level.get()) == Way::Ends {
-                self.count_leaves(level, count);
-            }
-            self.let_go(work, old, level, span, gpa)?;
-            if !is_built {
-                return None;
-            }
-            gpa = gpa.base(level).plus(count.wrapping_shl(level.shift()));
-        }
-        Some(())
-    }
-
-    /// Neighbouring entries at the beginning of a span that go in one step, and the first of them.
-    #[inline(never)]
-    fn next_old<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<(Span, Entry<F>)> {
-        let table = Table::<F>::reach(self, page)?;
-        let first = table.load(span.first);
-        if first.is_dead_leaf() {
-            let last = super::reap::followers(&table, span, level);
-            return Some((Span::new(span.first, last), first));
-        }
-        if !first.is_settled() {
-            return Some((Span::one(span.first), first));
-        }
-        let kind = first.kind();
-        let mut alike = 0_u64;
-        for slot in table.slots(span) {
-            if Entry::<F>::from_word(slot.load(Ordering::Relaxed)).kind() != kind {
-                break;
-            }
-            alike = alike.wrapping_add(1);
-        }
-        Some((Span::of(span.first, alike), first))
-    }
-
-    /// Gives back what replaced entries named, or counts them where they are new.
-    #[inline(never)]
-    fn let_go<F: Format>(
-        &self,
-        work: &mut Work,
-        old: Entry<F>,
-        level: Level,
-        span: Span,
-        gpa: Gpa,
-    ) -> Option<()> {
-        let count = span.count() as u64;
-        if old.is_empty() {
-            return self.occupy::<F>(work.sweep.path(), gpa, level, span, count);
-        }
-        if old.is_hardware_visible() {
-            // The same leaves again.
-            self.discount_leaves(level, count);
-            return Some(());
-        }
-        if old.is_settled() {
-            return Some(());
-        }
-        if old.is_dead_leaf() {
-            return self.release_leaves(work, old, level, gpa.base(level), count);
-        }
-        let all = GpaRange::new(gpa.base(level), gpa.end(level));
-        self.release_below::<F>(work, old.address(), level.down(), all)
-    }
-
-    /// A table of a level for a part of the range that no walker sees yet; the entry that points to it. What could
-    /// not be built in it is empty.
-    #[inline(always)] // As `replace`.
-    fn build<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        pieces: &mut Pieces<'_>,
-        level: Level,
-        part: GpaRange,
-        is_built: &mut bool,
-    ) -> Option<Entry<F>> {
-        let table = work.stock.pop(self)?;
-        let Work { path, stock, .. } = work;
-        path.set(level, table);
-        if self.fill_unseen(table, Entry::<F>::EMPTY).is_none() {
-            self.give_table(table);
-            return None;
-        }
-        *is_built = self.put(path, stock, content, pieces, level, part).is_some();
-        let count = part.span(level).count() as u64;
-        Some(Entry::table(table).with_occupancy(Entry::<F>::occupancy_of(count)))
+        Some(added)
     }
 }

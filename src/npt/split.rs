@@ -8,14 +8,13 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{EncodedPermissions, Entry, Way};
-use super::reap::Batch;
+use super::edges::{Arm, Edges};
+use super::entry::{EncodedPermissions, Entry, State};
 use super::stock::Stock;
-use super::table::Broken;
-use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Level, PerLevel, Span};
+use super::table::{Broken, CutEntry};
+use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Level, Span};
 use super::work::Work;
 use crate::abi::{AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL};
-use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::FlushRequest;
 
@@ -39,43 +38,10 @@ impl Cut {
     }
 }
 
-/// An entry that an end of a range cuts.
-#[derive(Clone, Copy)]
-pub(super) struct CutEntry {
-    /// The table that has the entry.
-    page: Hpa,
-    /// Its level; none if nothing is cut.
-    level: Option<Level>,
-    word: u64,
-    /// What takes its place.
-    table: Hpa,
-}
-
-impl CutEntry {
-    const fn number(&self) -> u32 {
-        match self.level {
-            Some(level) => level.get(),
-            None => 0,
-        }
-    }
-}
-
-/// The cuts of both ends.
-pub(super) type Cuts = [CutEntry; 2];
-
-/// The tables of the cuts while they are built: at most one for each level below each end of the range.
-struct Made<'w> {
-    stock: &'w mut Stock,
-    /// Those that were built, to go back if not all can be.
-    pages: &'w mut Batch,
-    count: usize,
-    /// Leaves of levels 2 and 3 that are cut.
-    leaves: [u64; 2],
-}
-
 impl NestedPageTable {
-    /// Makes both ends of a range boundaries of entries, where entries have to be cut; the stock has `besides`
-    /// tables that are for something else. Nothing changes on error.
+    /// Makes both ends of a range boundaries of entries, where entries have to be cut; the stock has `besides` tables
+    /// that are for something else. Nothing changes on error. The edges in work are those of the range if nothing was
+    /// cut and one page of the root covers it.
     #[inline(never)]
     pub(super) fn split<F: Format>(
         &self,
@@ -86,173 +52,153 @@ impl NestedPageTable {
         request: &mut FlushRequest,
     ) -> Result<()> {
         work.broken.clear();
-        let Work { cuts, path, .. } = work;
-        let [head, tail] = cuts;
-        self.cut_at::<F>(path, range.start, cut, head).ok_or(Error::BadState)?;
-        self.cut_at::<F>(path, range.end, cut, tail).ok_or(Error::BadState)?;
-        let tables = split_tables(range, head.number(), tail.number());
+        let tables = self.count_cuts::<F>(&mut work.edges, range, cut).ok_or(Error::BadState)?;
         if tables == 0 {
             return Ok(());
         }
-        if let (Some(level), true) = (head.level, head.page == tail.page)
-            && range.start.index(level) == range.end.index(level)
-        {
-            tail.level = None;
-        }
         work.stock.fill(self, besides.wrapping_add(tables))?;
-        let Work { cuts, stock, batch, broken, .. } = work;
-        let mut made = Made { stock, pages: batch, count: 0, leaves: [0; 2] };
-        let [head, tail] = cuts;
-        let (start, end) = (range.start, range.end);
-        let outcome = self
-            .build_cut::<F>(&mut made, head, start, range)
-            .and_then(|()| self.build_cut::<F>(&mut made, tail, end, range))
-            .and_then(|()| self.link_cut::<F>(broken, head, start, request))
-            .and_then(|()| self.link_cut::<F>(broken, tail, end, request));
-        let Made { count, leaves, .. } = made;
-        if outcome.is_none() {
-            self.unlink_cuts::<F>(work, count, range);
+        let made = self
+            .cut_end::<F>(work, Arm::Left, range, cut, request)
+            .and_then(|()| self.cut_end::<F>(work, Arm::Right, range, cut, request));
+        work.edges.forget();
+        if made.is_none() {
+            self.unlink_cuts::<F>(work, range);
             return Err(Error::BadState);
         }
-        let mut level = Level::LARGE;
-        for cut in leaves {
-            self.discount_leaves(level, cut);
-            self.count_leaves(level.down(), cut.wrapping_mul(ENTRIES as u64));
-            level = level.up();
+        if !F::breaks_before_make(self.features) {
+            work.broken.clear();
         }
         Ok(())
     }
 
-    /// The entry that an address cuts, if it has to be cut.
-    #[inline(never)]
-    fn cut_at<F: Format>(
-        &self,
-        path: &mut PerLevel<Hpa>,
-        gpa: Gpa,
-        cut: &Cut,
-        found: &mut CutEntry,
-    ) -> Option<()> {
-        (found.level, found.page) = (None, Hpa::new(0));
-        if let Some((level, entry)) = self.find_cut::<F>(path, &Broken::NONE, gpa)?
-            && cut.applies(entry)
-        {
-            (found.level, found.word, found.page) = (Some(level), entry.word(), path.get(level));
+    /// How many tables the cuts take.
+    #[inline(always)] // As the other steps.
+    fn count_cuts<F: Format>(&self, edges: &mut Edges, range: GpaRange, cut: &Cut) -> Option<u64> {
+        let (mut start, mut end) = (0, 0);
+        let mut at = range.start;
+        while at < range.end {
+            at = self.find_edges::<F>(edges, &Broken::NONE, range.from(at))?;
+            start = self.cut_level::<F>(edges, Arm::Left, cut)?.max(start);
+            end = self.cut_level::<F>(edges, Arm::Right, cut)?;
         }
-        Some(())
+        Some(split_tables(range, start, end))
     }
 
-    /// Builds the tables that take the place of an entry.
+    /// The level of the entry that an end of the edges' range cuts, if it has to be cut; else 0.
     #[inline(never)]
-    fn build_cut<F: Format>(
-        &self,
-        made: &mut Made<'_>,
-        cut: &mut CutEntry,
-        at: Gpa,
-        range: GpaRange,
-    ) -> Option<()> {
-        let Some(level) = cut.level else { return Some(()) };
-        let table = self.pieces(made, Entry::<F>::from_word(cut.word), level)?;
-        cut.table = table;
-        let (first, behind) = (at.base(level), at.end(level));
-        for gpa in [range.start, range.end] {
-            if gpa > first && gpa < behind {
-                self.refine::<F>(made, table, level.down(), gpa)?;
+    fn cut_level<F: Format>(&self, edges: &Edges, arm: Arm, cut: &Cut) -> Option<u32> {
+        let level = edges.lowest(arm);
+        if edges.end(arm).is_aligned(level) {
+            return Some(0);
+        }
+        let entry = self.entry::<F>(edges.page(arm, level), edges.cut(arm, level))?;
+        match entry.state(level.get()) {
+            State::Empty => Some(0),
+            State::Leaf | State::Reserved | State::Trap => {
+                Some(if cut.applies(entry) { level.get() } else { 0 })
             }
+            _ => None,
         }
-        Some(())
     }
 
-    /// Cuts the pieces in a new table of a level down to where an address is a boundary.
-    fn refine<F: Format>(
+    /// Cuts the entry that an end of a range is in, if it has to be cut: builds the tables that take its place and
+    /// links them, or breaks the entry where it must be broken before they are linked.
+    #[inline(never)]
+    fn cut_end<F: Format>(
         &self,
-        made: &mut Made<'_>,
-        table: Hpa,
-        level: Level,
-        gpa: Gpa,
+        work: &mut Work,
+        arm: Arm,
+        range: GpaRange,
+        cut: &Cut,
+        request: &mut FlushRequest,
     ) -> Option<()> {
-        let (mut page, mut level) = (table, level);
-        while !gpa.is_aligned(level) {
-            let index = gpa.index(level);
-            let entry = self.entry::<F>(page, index)?;
-            page = match entry.way(level.get()) {
-                Way::Down(below) => below,
-                _ => {
-                    let below = self.pieces(made, entry, level)?;
-                    self.set(page, index, Entry::<F>::full_table(below))?;
-                    below
-                }
-            };
-            level = level.down();
+        let Work { edges, broken, stock, .. } = work;
+        let top = self.levels.up();
+        let part = if arm == Arm::Left { range } else { range.part(range.last(), top) };
+        self.find_edges::<F>(edges, broken, part)?;
+        let gpa = edges.end(arm);
+        let level = Level::new(self.cut_level::<F>(edges, arm, cut)?);
+        if level < Level::PAGE {
+            return Some(());
+        }
+        let (page, index) = (edges.page(arm, level), edges.cut(arm, level));
+        let entry = self.entry::<F>(page, index)?;
+        let table = self.pieces(stock, entry, level)?;
+        broken.add(CutEntry { page, index, level, word: entry.word(), table, gpa });
+        let (mut lowest, mut below) = (table, level.down());
+        while !gpa.is_aligned(below) {
+            let index = gpa.index(below);
+            let piece = self.entry::<F>(lowest, index)?;
+            let table = self.pieces(stock, piece, below)?;
+            if self.set(lowest, index, Entry::<F>::full_table(table)).is_none() {
+                self.give_pieces(entry, table, below);
+                return None;
+            }
+            (lowest, below) = (table, below.down());
+        }
+        let breaks = F::breaks_before_make(self.features);
+        self.set(page, index, if breaks { Entry::busy() } else { Entry::<F>::full_table(table) })?;
+        if entry.is_hardware_visible() {
+            request.cover_leaf(gpa, level);
         }
         Some(())
     }
 
     /// A table that says what an entry of a level says.
     #[inline(never)]
-    fn pieces<F: Format>(&self, made: &mut Made<'_>, entry: Entry<F>, level: Level) -> Option<Hpa> {
-        let table = made.stock.pop(self)?;
-        if let Some(page) = made.pages.get_mut(made.count) {
-            *page = table.bits();
-            made.count = made.count.wrapping_add(1);
+    fn pieces<F: Format>(&self, stock: &mut Stock, entry: Entry<F>, level: Level) -> Option<Hpa> {
+        let table = stock.pop(self)?;
+        let below = level.down();
+        let step = entry.step(below.size());
+        if entry.is_hardware_visible() {
+            self.discount_leaves(level, 1);
+            self.count_leaves(below, ENTRIES as u64);
         }
-        if entry.is_hardware_visible()
-            && let Some(leaves) = made.leaves.get_mut(level.down().down().get() as usize)
-        {
-            *leaves = leaves.wrapping_add(1);
+        let filled = self.fill(table, Span::ALL, entry.first_piece(level.get()), step);
+        if filled.is_none() {
+            self.give_pieces(entry, table, level);
         }
-        let step = entry.step(level.down().size());
-        self.fill(table, Span::ALL, entry.first_piece(level.get()), step)?;
-        Some(table)
+        filled.map(|()| table)
+    }
+
+    /// Gives back the table that says what an entry of a level says.
+    #[cold]
+    #[inline(never)]
+    fn give_pieces<F: Format>(&self, entry: Entry<F>, table: Hpa, level: Level) {
+        if entry.is_hardware_visible() {
+            self.discount_leaves(level.down(), ENTRIES as u64);
+            self.count_leaves(level, 1);
+        }
+        self.give_table(table);
     }
 
     /// Puts entries back in their places, and gives back the tables that were built for nothing.
     #[cold]
     #[inline(never)]
-    fn unlink_cuts<F: Format>(&self, work: &mut Work, count: usize, range: GpaRange) {
-        for (cut, gpa) in work.cuts.iter().zip([range.start, range.end]) {
-            if let Some(level) = cut.level {
-                // What cannot be reached now was not reached before.
-                let entry = Entry::<F>::from_word(cut.word);
-                let _ = self.set(cut.page, gpa.index(level), entry);
+    fn unlink_cuts<F: Format>(&self, work: &mut Work, range: GpaRange) {
+        for CutEntry { page, index, word, .. } in work.broken.all() {
+            // What cannot be reached now was not reached before.
+            let _ = self.set(*page, *index, Entry::<F>::from_word(*word));
+        }
+        self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
+        while let Some(CutEntry { level, word, table, gpa, .. }) = work.broken.take() {
+            let entry = Entry::<F>::from_word(word);
+            let (path, below) = (&mut work.path, level.down());
+            path.set(below, table);
+            let found = self.descend::<F>(path, &Broken::NONE, below, Level::PAGE, gpa);
+            let mut lowest = found.unwrap_or(below);
+            while lowest < level {
+                self.give_pieces(entry, path.get(lowest), lowest.up());
+                lowest = lowest.up();
             }
         }
-        work.broken.clear();
-        self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
-        for page in work.batch.iter().take(count) {
-            self.give_table(Hpa::new(*page));
-        }
-    }
-
-    /// Puts the tables in the place of an entry, or the first half of that where it must be broken before it is
-    /// made.
-    #[inline(never)]
-    fn link_cut<F: Format>(
-        &self,
-        broken: &mut Broken,
-        cut: &CutEntry,
-        gpa: Gpa,
-        request: &mut FlushRequest,
-    ) -> Option<()> {
-        let Some(level) = cut.level else { return Some(()) };
-        let index = gpa.index(level);
-        let is_leaf = Entry::<F>::from_word(cut.word).is_hardware_visible();
-        let breaks = is_leaf && F::breaks_before_make(self.features);
-        let now: Entry<F> = if breaks { Entry::busy() } else { Entry::full_table(cut.table) };
-        self.set(cut.page, index, now)?;
-        if breaks {
-            broken.add(cut.page, index, cut.table);
-        }
-        if is_leaf {
-            request.cover_leaf(gpa, level);
-        }
-        Some(())
     }
 
     /// Makes what is broken, after the flush. What the table of such an entry lost meanwhile is not counted.
     #[inline(always)]
     pub(super) fn mend<F: Format>(&self, broken: &mut Broken) -> Option<()> {
         let mut outcome = Some(());
-        while let Some((page, index, table)) = broken.take() {
+        while let Some(CutEntry { page, index, table, .. }) = broken.take() {
             outcome = outcome.and(self.set(page, index, Entry::<F>::table(table)));
         }
         outcome

@@ -162,6 +162,13 @@ impl NestedPageTable {
         }
     }
 
+    /// Lets nothing stay in stock after the next exclusive call.
+    #[inline(always)] // Nothing, without the part.
+    pub(crate) fn end_stock(&self) {
+        #[cfg(feature = "stock")]
+        self.stocked.store(0, Ordering::Relaxed);
+    }
+
     /// Makes the stock `frames` table frames; as it was if they are not to be had.
     #[cfg(feature = "stock")]
     pub(crate) fn set_stock(&self, stock: &mut Stock, frames: u32) -> Result<()> {

@@ -75,6 +75,11 @@ impl Sweep {
         &self.path
     }
 
+    /// What is left of the range.
+    pub(super) fn range(&self) -> GpaRange {
+        GpaRange::new(self.gpa, self.end)
+    }
+
     /// Where the next step begins: behind what the last one came to, unless that was a table.
     pub(crate) fn gpa(&self) -> Gpa {
         self.gpa

@@ -7,34 +7,48 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, Way};
-use super::units::{ENTRIES, Hpa, Index, Level, Span};
+use super::units::{ENTRIES, Gpa, Hpa, Index, Level, Span};
 use crate::addr::Bits;
 use crate::hal::Purpose;
 use crate::sync::{AtomicU64, Defect, Ordering, fence, planted, unless};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
 
-/// Entries between break and make, one for each end of a range at most, and the tables that take their
-/// places.
+/// Entries that an end of a range cuts, one for each end at most, and the tables that take their places. While
+/// they are between break and make a call finds the tables here.
 #[derive(Clone, Copy)]
 pub(crate) struct Broken {
-    entries: [BrokenEntry; 2],
+    cuts: [CutEntry; 2],
     count: u32,
 }
 
+/// An entry that is cut.
 #[derive(Clone, Copy)]
-struct BrokenEntry {
-    page: Hpa,
-    index: Index,
-    table: Hpa,
+pub(super) struct CutEntry {
+    /// The table that has the entry.
+    pub(super) page: Hpa,
+    pub(super) index: Index,
+    pub(super) level: Level,
+    /// What the entry was.
+    pub(super) word: u64,
+    /// What takes its place.
+    pub(super) table: Hpa,
+    /// The end of the range that is in it.
+    pub(super) gpa: Gpa,
 }
 
 impl Broken {
-    const NOWHERE: BrokenEntry =
-        BrokenEntry { page: Hpa::new(0), index: Index::FIRST, table: Hpa::new(0) };
+    const NOWHERE: CutEntry = CutEntry {
+        page: Hpa::new(0),
+        index: Index::FIRST,
+        level: Level::PAGE,
+        word: 0,
+        table: Hpa::new(0),
+        gpa: Gpa::new(0),
+    };
 
     /// None.
-    pub(crate) const NONE: Self = Self { entries: [Self::NOWHERE; 2], count: 0 };
+    pub(crate) const NONE: Self = Self { cuts: [Self::NOWHERE; 2], count: 0 };
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
@@ -42,9 +56,9 @@ impl Broken {
     }
 
     /// Adds one.
-    pub(super) fn add(&mut self, page: Hpa, index: Index, table: Hpa) {
-        if let Some(entry) = self.entries.get_mut(self.count as usize) {
-            *entry = BrokenEntry { page, index, table };
+    pub(super) fn add(&mut self, cut: CutEntry) {
+        if let Some(place) = self.cuts.get_mut(self.count as usize) {
+            *place = cut;
             self.count = self.count.wrapping_add(1);
         }
     }
@@ -58,15 +72,20 @@ impl Broken {
     #[cold]
     #[inline(never)]
     fn find(&self, page: Hpa, index: Index) -> Option<Hpa> {
-        let entries = self.entries.iter().take(self.count as usize);
-        let is_it = |entry: &&BrokenEntry| (entry.page, entry.index) == (page, index);
-        entries.rev().find(is_it).map(|entry| entry.table)
+        let is_it = |cut: &&CutEntry| (cut.page, cut.index) == (page, index);
+        self.all().find(is_it).map(|cut| cut.table)
     }
 
-    /// Takes one that is to be made: its table, its place in it, the new table.
-    pub(super) fn take(&mut self) -> Option<(Hpa, Index, Hpa)> {
+    /// All of them.
+    #[inline(always)]
+    pub(super) fn all(&self) -> impl Iterator<Item = &CutEntry> {
+        self.cuts.iter().take(self.count as usize)
+    }
+
+    /// Takes the last one.
+    pub(super) fn take(&mut self) -> Option<CutEntry> {
         self.count = self.count.checked_sub(1)?;
-        self.entries.get(self.count as usize).map(|entry| (entry.page, entry.index, entry.table))
+        self.cuts.get(self.count as usize).copied()
     }
 }
 
@@ -165,6 +184,17 @@ impl<'a, F: Format> Table<'a, F> {
             slot.store(change(entry).word(), Ordering::Relaxed);
         }
         self.clean(span);
+    }
+
+    /// Writes the same to neighbouring entries of the table.
+    #[inline(always)]
+    pub(super) fn overwrite(&self, slots: &[AtomicU64], entry: Entry<F>) {
+        for slot in slots {
+            slot.store(entry.word(), Ordering::Relaxed);
+        }
+        if self.npt.noncoherent_walk {
+            self.npt.clean_lines(slots);
+        }
     }
 
     /// Calls `visit` with each entry, in order.
@@ -338,26 +368,6 @@ impl NestedPageTable {
     #[inline(never)]
     pub(super) fn neighbours<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<u32> {
         Some(neighbours(&Table::<F>::reach(self, page)?, level, span))
-    }
-
-    /// Whether so many entries of a span are occupied, or more.
-    #[inline(never)]
-    pub(super) fn has_occupied<F: Format>(
-        &self,
-        page: Hpa,
-        level: Level,
-        span: Span,
-        least: u64,
-    ) -> Option<bool> {
-        let table = Table::<F>::reach(self, page)?;
-        let mut rest = Some(span);
-        for _ in 0..least {
-            let Some(index) = rest.and_then(|span| table.first_occupied(span, level)) else {
-                return Some(false);
-            };
-            rest = span.behind(index);
-        }
-        Some(true)
     }
 
     /// How many entries of a span are occupied, without those that are dead.

@@ -281,13 +281,6 @@ impl Index {
         if self.0 > 0 { Some(Self(self.0.wrapping_sub(1))) } else { None }
     }
 
-    /// The entry so many places before this one, which is there.
-    #[inline(always)]
-    pub(crate) const fn before(self, distance: usize) -> Self {
-        debug_assert!(distance <= self.0 as usize);
-        Self(self.0.wrapping_sub(distance as u16) & LAST_INDEX)
-    }
-
     /// The entry at a place, if there is one.
     #[inline(always)]
     pub(crate) const fn at(place: usize) -> Option<Self> {

@@ -13,64 +13,73 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::edges::{Arm, Edges};
-use super::entry::{Entry, Way};
-use super::reap::Remains;
+use super::entry::{Entry, Names, Way};
+use super::reap::{Releases, Remains};
 use super::split::Cut;
 use super::subtract;
 use super::table::Table;
 use super::units::{GpaRange, Hpa, Index, Level, Span};
-use super::work::Work;
+use super::work::{Failed, Work};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
 use crate::sync::{Defect, Ordering, fence, planted};
 
-/// What became of the edge tables of an arm.
-#[derive(Clone, Copy, Default)]
-struct Fates {
-    /// Tables that go: a bit for each level.
-    dead: u32,
-    /// Tables that became empty and stay.
-    kept: u32,
+/// What becomes of a table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stays,
+    /// It is empty and stays.
+    Kept,
+    Goes,
 }
 
-/// No table is new.
-const NONE_NEW: [Level; 2] = [Level::PAGE; 2];
+/// What entries say of the occupancy of the tables that a range cuts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counts {
+    /// It holds.
+    Hold,
+    /// What is in the range was not counted yet.
+    Missing,
+    /// A part of it may have been counted.
+    Lost,
+}
+
+/// How a range is detached.
+#[derive(Clone, Copy)]
+struct How {
+    counts: Counts,
+    /// From these levels on, tables on the left and on the right arm that become empty stay.
+    keeps_from: [Level; 2],
+    /// The same for the left arms of the second page of the root that the range is in, and those behind it.
+    keeps_later: Level,
+}
 
 impl How {
-    fn keeps_table(&self, arm: Arm, level: Level) -> bool {
-        let [left, right] = self.new_below;
-        self.keeps && level >= if arm == Arm::Right { right } else { left }
+    fn keeps(&self, arm: Arm, level: Level) -> bool {
+        let [left, right] = self.keeps_from;
+        level >= if arm == Arm::Right { right } else { left }
     }
 }
 
 /// A detachment in work.
 struct Detachment<'w> {
     edges: &'w Edges,
+    releases: &'w mut Releases,
     request: &'w mut FlushRequest,
-    left: Fates,
-    right: Fates,
-    /// Entries are dead now.
-    has_dead: bool,
     how: How,
 }
 
-/// How a range is detached.
-#[derive(Clone, Copy)]
-struct How {
-    /// What entries say of the occupancy of tables can be relied on.
-    trusts_counts: bool,
-    /// Tables that become empty stay, but for those on the arms at lower levels than these: they are new.
-    keeps: bool,
-    new_below: [Level; 2],
-    /// Linear pages are reported.
-    reports: bool,
-}
-
-impl Detachment<'_> {
-    fn fates(&mut self, arm: Arm) -> &mut Fates {
-        if arm == Arm::Right { &mut self.right } else { &mut self.left }
-    }
+/// What goes of a table.
+struct Going {
+    page: Hpa,
+    level: Level,
+    /// The entries that the range covers, those of edge tables that became empty too.
+    touched: Span,
+    /// Those that lie in the range whole, whatever they are.
+    whole: Option<Span>,
+    /// How many edge tables became empty.
+    gone: u64,
 }
 
 impl NestedPageTable {
@@ -79,55 +88,66 @@ impl NestedPageTable {
     pub(crate) fn unmap<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, 0, &mut request)?;
-        let keeps = self.keeps_tables;
-        let reports = self.host.wants_released();
-        let how = How { trusts_counts: true, keeps, new_below: NONE_NEW, reports };
-        self.detach_and_reap::<F>(work, range, request, false, how).ok_or(Error::BadState)
+        work.releases.begin(self.host.wants_released(), None);
+        let keeps_from = self.all_kept();
+        let how = How { counts: Counts::Hold, keeps_from, keeps_later: keeps_from[0] };
+        let detached = self.detach::<F>(work, range, request, how);
+        let reaped = self.reap_detached::<F>(work, range);
+        detached.and(reaped).ok_or(Error::BadState)
     }
 
     /// Removes everything from the space, kept tables included, after a count of the tables unless it is empty.
     /// Hardware is told even if nothing was there.
     #[inline(never)]
     pub(crate) fn remove_all<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
+        let mut request = FlushRequest::new(range);
         let is_empty = self.root_entries.load(Ordering::Relaxed) == 0
             && self.linked_tables() == self.root_pages();
-        if is_empty {
-            self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
-            return Ok(());
+        work.releases.begin(self.host.wants_released(), None);
+        let mut detached = Some(());
+        if !is_empty {
+            self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
+            detached = self.detach_root::<F>(&mut work.releases, &mut request);
         }
-        self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
-        work.broken.clear();
-        let reports = self.host.wants_released();
-        let how =
-            How { trusts_counts: !self.keeps_tables, keeps: false, new_below: NONE_NEW, reports };
-        let request = FlushRequest::new(range);
-        let removed = self.detach_and_reap::<F>(work, range, request, true, how);
-        if removed.is_some() {
-            self.root_entries.store(0, Ordering::Relaxed);
-        }
-        removed.ok_or(Error::BadState)
+        self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+        let reaped = self.reap_detached::<F>(work, range);
+        detached.and(reaped).ok_or(Error::BadState)
     }
 
-    /// Removes what a map put into a range that was empty; the edges in work are those from before.
-    #[cold]
+    /// Detaches all entries of the root.
     #[inline(never)]
-    pub(super) fn undo_map<F: Format>(&self, work: &mut Work, range: GpaRange) {
+    fn detach_root<F: Format>(
+        &self,
+        releases: &mut Releases,
+        request: &mut FlushRequest,
+    ) -> Option<()> {
+        for page in 0..self.root_pages() {
+            let page = self.root.page(page);
+            self.detach_span::<F>(releases, request, page, self.levels, Span::ALL)?;
+        }
+        self.root_entries.store(0, Ordering::Relaxed);
+        Some(())
+    }
+
+    /// Empties a range in which a call failed, and counts what the root has. Of a map into a range that was empty the
+    /// edges in work are those from before.
+    #[inline(always)] // As what calls it.
+    pub(super) fn undo<F: Format>(&self, work: &mut Work, range: GpaRange, failed: Failed) {
+        let edges = &work.edges;
+        let is_map = failed == Failed::Map;
+        let counts = if is_map && !work.is_counted { Counts::Missing } else { Counts::Lost };
+        let keeps_from = self.all_kept();
+        let mut how = How { counts, keeps_from, keeps_later: keeps_from[0] };
+        if self.keeps_tables && is_map {
+            how.keeps_from = [edges.first_low, edges.lowest(Arm::Right)];
+            how.keeps_later = edges.lowest(Arm::Left);
+        }
+        work.edges.forget();
+        work.releases.begin(false, None);
         let request = FlushRequest::new(range);
-        let new_below = if work.edges.range == range {
-            [Arm::Left, Arm::Right].map(|arm| work.edges.lowest(arm))
-        } else {
-            NONE_NEW
-        };
-        let how = How { trusts_counts: false, keeps: self.keeps_tables, new_below, reports: false };
         // Where a table cannot be read, what hangs on it stays.
-        let _ = self.detach_and_reap::<F>(work, range, request, false, how);
-        self.recount_root::<F>();
-    }
-
-    /// Counts the entries of the root that are occupied.
-    #[cold]
-    #[inline(never)]
-    fn recount_root<F: Format>(&self) {
+        let _ = self.detach::<F>(work, range, request, how);
+        let _ = self.reap_detached::<F>(work, range);
         let mut entries = 0_u64;
         for page in 0..self.root_pages() {
             let page = self.root.page(page);
@@ -137,42 +157,51 @@ impl NestedPageTable {
         self.root_entries.store(entries, Ordering::Relaxed);
     }
 
-    #[inline(always)] // The steps are not on the stack of each other.
-    fn detach_and_reap<F: Format>(
+    /// The levels from which on tables stay that become empty: all or none.
+    fn all_kept(&self) -> [Level; 2] {
+        [if self.keeps_tables { Level::PAGE } else { Level::HIGHEST.up() }; 2]
+    }
+
+    /// Detaches the entries of a range, and has them flushed: no CPU can reach them any more.
+    #[inline(never)]
+    fn detach<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
         mut request: FlushRequest,
-        always: bool,
         how: How,
     ) -> Option<()> {
-        work.releases.begin(how.reports, None);
-        let detached = self.detach::<F>(work, range, &mut request, how);
-        self.issue_if::<F>(request, always, AXAS_FLUSH_UNMAP);
-        self.mend::<F>(&mut work.broken)?;
-        let (outcome, has_dead) = detached;
-        if has_dead {
-            publish_tables();
-            self.end_generation();
-            self.reap::<F>(work, range, Remains::Nothing, false)?;
-            work.releases.report(&self.host);
-        }
-        outcome
+        let detached = self.detach_range::<F>(work, range, &mut request, how);
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
+        detached.and(self.mend::<F>(&mut work.broken))
     }
 
-    /// Issues a request to all CPUs if one of them may hold anything of what changed, or anyway.
-    pub(super) fn issue_if<F: Format>(&self, request: FlushRequest, anyway: bool, reason: u32) {
-        if request.is_needed() || anyway {
+    /// Gives back what the dead entries of a range name, which were flushed, if there are any.
+    #[inline(never)]
+    fn reap_detached<F: Format>(&self, work: &mut Work, range: GpaRange) -> Option<()> {
+        if !work.releases.has_dead {
+            return Some(());
+        }
+        self.begin_reaping();
+        let reaped = self.reap::<F>(work, range, Remains::Nothing, false);
+        work.releases.report(&self.host);
+        reaped
+    }
+
+    /// Issues a request to all CPUs if one of them may hold anything of what changed.
+    pub(super) fn issue_if<F: Format>(&self, request: FlushRequest, reason: u32) {
+        if request.is_needed() {
             self.issue::<F>(request, reason, AXAS_SCOPE_ALL);
         } else {
             request.cancel();
         }
     }
 
-    /// Lets readers without the lock know that tables are about to go: those that begin from here on see
-    /// the entries that were detached, those that began before see the generation change before they see
-    /// anything that is written to a table that is gone.
-    pub(super) fn end_generation(&self) {
+    /// Publishes entries that were detached, and lets readers without the lock know that tables are about to go:
+    /// those that begin from here on see the entries that were detached, those that began before see the
+    /// generation change before they see anything that is written to a table that is gone.
+    pub(super) fn begin_reaping(&self) {
+        publish_tables();
         if planted(Defect::GenerationStays) {
             return;
         }
@@ -181,242 +210,171 @@ impl NestedPageTable {
         fence(Ordering::Release);
     }
 
-    /// Detaches the entries of a range: no CPU can reach them after the flush. Whether that ended well, and
-    /// whether entries are dead.
-    #[inline(never)]
-    fn detach<F: Format>(
+    #[inline(always)] // For the stack.
+    fn detach_range<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
         request: &mut FlushRequest,
-        how: How,
-    ) -> (Option<()>, bool) {
-        let Work { edges, broken, .. } = work;
-        let mut has_dead = false;
+        mut how: How,
+    ) -> Option<()> {
+        let Work { edges, broken, releases, .. } = work;
         let mut at = range.start;
         while at < range.end {
-            let Some(end) = self.find_edges::<F>(edges, broken, range.from(at)) else {
-                return (None, has_dead);
-            };
-            at = end;
-            let mut detachment = Detachment {
-                edges,
-                request,
-                left: Fates::default(),
-                right: Fates::default(),
-                has_dead,
-                how,
-            };
-            let outcome = self.detach_edges::<F>(&mut detachment);
-            has_dead = detachment.has_dead;
-            if outcome.is_none() {
-                return (None, has_dead);
+            // Those of a range that one page of the root covers are known, unless it was cut.
+            if edges.range != range {
+                self.find_edges::<F>(edges, broken, range.from(at))?;
             }
+            at = edges.range.end;
+            let (releases, request) = (&mut *releases, &mut *request);
+            self.detach_edges::<F>(&mut Detachment { edges, releases, request, how })?;
+            how.keeps_from[0] = how.keeps_later;
         }
-        (Some(()), has_dead)
+        Some(())
     }
 
     /// From the edges upward: the right arm, the left one, and on towards the root as long as tables become
     /// empty.
     #[inline(always)] // For the stack.
     fn detach_edges<F: Format>(&self, detachment: &mut Detachment<'_>) -> Option<()> {
-        let Edges { fork, .. } = *detachment.edges;
-        let mut level = detachment.edges.lowest(Arm::Right);
-        while level < fork {
-            self.detach_edge::<F>(detachment, Arm::Right, level)?;
+        let edges = detachment.edges;
+        let (mut left, mut right) = (Fate::Stays, Fate::Stays);
+        let mut level = edges.lowest(Arm::Right);
+        while level < edges.fork {
+            right = self.detach_edge::<F>(detachment, Arm::Right, level, Fate::Stays, right)?;
             level = level.up();
         }
-        level = detachment.edges.lowest(Arm::Left);
+        level = edges.lowest(Arm::Left);
         loop {
-            self.detach_edge::<F>(detachment, Arm::Left, level)?;
-            let Fates { dead, kept } = detachment.left;
-            if level == self.levels || level >= fork && (dead | kept) & level.bit() == 0 {
+            let beside = if level == edges.fork { right } else { Fate::Stays };
+            left = self.detach_edge::<F>(detachment, Arm::Left, level, left, beside)?;
+            if level == self.levels || level >= edges.fork && left == Fate::Stays {
                 return Some(());
             }
             level = level.up();
         }
     }
 
-    /// Detaches what an edge table has of the range.
+    /// Detaches what an edge table has of the range: the edge tables below it that became empty, and the entries
+    /// between them; what becomes of the table. Nothing is written into one that goes.
     #[inline(never)]
     fn detach_edge<F: Format>(
         &self,
         detachment: &mut Detachment<'_>,
         arm: Arm,
         level: Level,
-    ) -> Option<()> {
+        left: Fate,
+        right: Fate,
+    ) -> Option<Fate> {
         let edges = detachment.edges;
         let page = edges.page(arm, level);
         let whole = if level > edges.fork { None } else { edges.span(arm, level) };
-        let below = level.down().bit();
-        let is_gone = |fates: Fates| (fates.dead | fates.kept) & below != 0;
-        let left =
-            (arm == Arm::Left && is_gone(detachment.left)).then(|| edges.cut(Arm::Left, level));
-        let has_right = arm == Arm::Right || level == edges.fork;
-        let right = (has_right && is_gone(detachment.right)).then(|| edges.cut(Arm::Right, level));
-        let first = left.or(whole.map(|whole| whole.first)).or(right);
-        let last = right.or(whole.map(|whole| whole.last)).or(left);
-        let (Some(first), Some(last)) = (first, last) else { return Some(()) };
-        let touched = Span::new(first, last);
-        let mut gone = u64::from(left.is_some()).wrapping_add(u64::from(right.is_some()));
-        let mut becomes_empty = false;
+        let cuts = [Arm::Left, Arm::Right].map(|arm| edges.cut(arm, level));
+        let emptied = [left, right].map(|fate| fate != Fate::Stays);
+        let Some(touched) = joined(whole, cuts, emptied) else { return Some(Fate::Stays) };
+        let [left_went, right_went] = emptied.map(u64::from);
+        let gone = left_went.wrapping_add(right_went);
+        let how = detachment.how;
+        let (mut fate, mut link) = (Fate::Stays, None);
         if level < self.levels {
-            let occupancy = self.occupancy_of::<F>(detachment, arm, level)?;
-            becomes_empty =
-                self.becomes_empty::<F>(page, level, touched, whole, gone, occupancy)?;
-            if becomes_empty && !detachment.how.keeps_table(arm, level) {
-                detachment.fates(arm).dead |= level.bit();
-                return Some(());
+            let (above, place) = edges.parent(arm, level);
+            let entry = self.entry::<F>(above, place)?;
+            let before = if entry.is_hardware_visible() { entry.occupancy() } else { 0 };
+            let going = Going { page, level, touched, whole, gone };
+            let after = self.occupancy_without::<F>(&going, before, how.counts)?;
+            if after == Entry::<F>::KEPT && before != after {
+                fate = if how.keeps(arm, level) { Fate::Kept } else { return Some(Fate::Goes) };
             }
+            if after != before {
+                link = Some((above, place, entry.with_occupancy(after)));
+            }
+        } else {
+            let count = self.count_going::<F>(&Going { page, level, touched, whole, gone })?;
+            subtract(&self.root_entries, count);
         }
-        if let Some(index) = left {
-            self.drop_child::<F>(detachment, page, index, detachment.left.dead & below != 0)?;
+        let go = [left, right].map(|fate| fate == Fate::Goes);
+        if let Some(span) = joined(whole, cuts, go) {
+            let Detachment { releases, request, .. } = detachment;
+            self.detach_span::<F>(releases, request, page, level, span)?;
         }
-        if let Some(index) = right {
-            self.drop_child::<F>(detachment, page, index, detachment.right.dead & below != 0)?;
+        if let Some((above, place, entry)) = link {
+            self.set(above, place, entry)?;
         }
-        if let Some(whole) = whole {
-            let count = self.detach_span::<F>(detachment, page, level, whole)?;
-            gone = gone.wrapping_add(count);
-        }
-        if level == self.levels {
-            subtract(&self.root_entries, gone);
-            return Some(());
-        }
-        if becomes_empty {
-            detachment.fates(arm).kept |= level.bit();
-        }
-        // Where counts cannot be relied on, entries may have gone before.
-        if gone == 0 && detachment.how.trusts_counts {
-            return Some(());
-        }
-        self.vacate::<F>(detachment, arm, level, touched, gone)
+        Some(fate)
     }
 
-    /// What is known of the occupancy of an edge table below the root.
-    fn occupancy_of<F: Format>(
+    /// The occupancy of a table, which was `before`, without the entries that go; as of a kept table if nothing is
+    /// left.
+    #[inline(never)]
+    fn occupancy_without<F: Format>(
         &self,
-        detachment: &Detachment<'_>,
-        arm: Arm,
-        level: Level,
+        going: &Going,
+        before: u64,
+        counts: Counts,
     ) -> Option<u64> {
-        let (page, index) = detachment.edges.parent(arm, level);
-        let entry = self.entry::<F>(page, index)?;
-        let is_known = entry.is_hardware_visible() && detachment.how.trusts_counts;
-        Some(if is_known { entry.occupancy() } else { Entry::<F>::UNKNOWN })
-    }
-
-    /// Whether no entry of a table is occupied without those that go: `gone` cut ones and those of `whole`, all
-    /// of which are in `touched`.
-    #[inline(never)]
-    fn becomes_empty<F: Format>(
-        &self,
-        page: Hpa,
-        level: Level,
-        touched: Span,
-        whole: Option<Span>,
-        gone: u64,
-        occupancy: u64,
-    ) -> Option<bool> {
-        if occupancy == Entry::<F>::KEPT {
-            return Some(false);
+        let Going { page, level, touched, whole, gone } = *going;
+        if before == Entry::<F>::KEPT {
+            return Some(before);
         }
-        if occupancy == Entry::<F>::UNKNOWN {
-            return self.is_empty_outside::<F>(page, level, touched);
+        if counts == Counts::Lost {
+            let inside = self.count_occupied::<F>(page, level, touched)?;
+            let left = self.count_occupied::<F>(page, level, Span::ALL)?.wrapping_sub(inside);
+            return Some(match left {
+                0 => Entry::<F>::KEPT,
+                _ if left <= Entry::<F>::MOST => left,
+                _ => Entry::<F>::UNKNOWN,
+            });
         }
-        let is_run = occupancy == Entry::<F>::RUN;
-        if is_run && self.neighbours::<F>(page, level, touched)? != 0 {
-            return Some(false);
-        }
-        // All that are occupied are among those that go.
-        let least = if is_run { 1 } else { occupancy };
-        match whole {
-            _ if gone >= least => Some(true),
-            Some(whole) => self.has_occupied::<F>(page, level, whole, least.wrapping_sub(gone)),
-            None => Some(false),
-        }
-    }
-
-    /// Takes an entry that points to an edge table that became empty.
-    fn drop_child<F: Format>(
-        &self,
-        detachment: &mut Detachment<'_>,
-        page: Hpa,
-        index: Index,
-        is_dead: bool,
-    ) -> Option<()> {
-        let entry = self.entry::<F>(page, index)?;
-        if is_dead {
-            detachment.request.add_table();
-            detachment.has_dead = true;
-            self.set(page, index, entry.dead_table())
-        } else {
-            self.set(page, index, entry.with_occupancy(Entry::<F>::KEPT))
-        }
-    }
-
-    /// Counts off entries that went from a table, where the table is pointed to.
-    #[inline(never)]
-    fn vacate<F: Format>(
-        &self,
-        detachment: &Detachment<'_>,
-        arm: Arm,
-        level: Level,
-        touched: Span,
-        gone: u64,
-    ) -> Option<()> {
-        let (page, index) = detachment.edges.parent(arm, level);
-        let entry = self.entry::<F>(page, index)?;
-        if !entry.is_hardware_visible() {
-            return Some(());
-        }
-        let before = entry.occupancy();
-        let after = if before == Entry::<F>::KEPT {
-            before
-        } else if !detachment.how.trusts_counts {
-            let table = detachment.edges.page(arm, level);
-            let left = self.count_occupied::<F>(table, level, Span::ALL)?;
-            if left <= Entry::<F>::MOST { left } else { Entry::<F>::UNKNOWN }
-        } else if before == Entry::<F>::UNKNOWN {
-            Entry::<F>::UNKNOWN
+        let is_empty = if counts == Counts::Missing || before == Entry::<F>::UNKNOWN {
+            self.is_empty_outside::<F>(page, level, touched)?
         } else if before == Entry::<F>::RUN {
-            // What is left on one side of what went is a run.
-            let beside = self.neighbours::<F>(detachment.edges.page(arm, level), level, touched)?;
-            if beside > 1 { Entry::<F>::UNKNOWN } else { Entry::<F>::RUN }
+            match self.neighbours::<F>(page, level, touched)? {
+                0 if gone != 0 => true,
+                0 => !self.is_empty::<F>(page, level, whole?)?,
+                // What is left on one side of what goes is a run.
+                1 => false,
+                _ => return Some(Entry::<F>::UNKNOWN),
+            }
         } else {
-            before.saturating_sub(gone)
+            let left = before.saturating_sub(self.count_going::<F>(going)?);
+            return Some(if left == 0 { Entry::<F>::KEPT } else { left });
         };
-        if after == before { Some(()) } else { self.set(page, index, entry.with_occupancy(after)) }
+        Some(if is_empty { Entry::<F>::KEPT } else { before })
     }
 
-    /// Makes the entries of a span dead, or empty if nothing remains to be done for them; how many were
-    /// occupied.
+    /// How many entries of a table go.
+    #[inline(never)]
+    fn count_going<F: Format>(&self, going: &Going) -> Option<u64> {
+        let Going { page, level, whole, gone, .. } = *going;
+        let Some(whole) = whole else { return Some(gone) };
+        Some(self.count_occupied::<F>(page, level, whole)?.wrapping_add(gone))
+    }
+
+    /// Makes the entries of a span dead, or empty if nothing remains to be done for them.
     #[inline(never)]
     fn detach_span<F: Format>(
         &self,
-        detachment: &mut Detachment<'_>,
+        releases: &mut Releases,
+        request: &mut FlushRequest,
         page: Hpa,
         level: Level,
         span: Span,
-    ) -> Option<u64> {
-        let reports = detachment.how.reports;
-        let (mut occupied, mut linear) = (0_u64, 0_u64);
+    ) -> Option<()> {
+        let reports = releases.are_wanted;
+        let mut linear = 0_u64;
         let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
         let table = Table::<F>::reach(self, page)?;
         // Nothing is written where nothing is.
-        let Some(first) = table.first_not_empty(span) else { return Some(0) };
+        let Some(first) = table.first_not_empty(span) else { return Some(()) };
         let mut dying = Dying::new();
         table.update(span.from(first), |entry| {
-            if entry.is_empty() {
-                return entry;
-            }
-            occupied = occupied.wrapping_add(u64::from(!table.is_absent(entry, level)));
             if !entry.is_hardware_visible() {
-                // What is dead or between break and make already is dealt with where it became so.
-                return if entry.is_plain() { Entry::EMPTY } else { entry };
+                // What is dead already is dealt with where it became so.
+                let is_plain = entry.names(level.get()) == Names::Nothing;
+                return if is_plain { Entry::EMPTY } else { entry };
             }
             if let Way::Down(_) = entry.way(level.get()) {
-                (has_table, has_dead) = (true, true);
+                has_table = true;
                 return entry.dead_table();
             }
             has_leaf = true;
@@ -429,15 +387,25 @@ impl NestedPageTable {
         });
         drop(table);
         self.discount_leaves(level, linear);
-        detachment.has_dead |= has_dead;
+        releases.has_dead |= has_dead | has_table;
         if has_leaf {
-            detachment.request.add_leaf(level);
+            request.add_leaf(level);
         }
         if has_table {
-            detachment.request.add_table();
+            request.add_table();
         }
-        Some(occupied)
+        Some(())
     }
+}
+
+/// A span with the entry before it, or the one behind it, or both; either may be all there is.
+fn joined(span: Option<Span>, [before, behind]: [Index; 2], with: [bool; 2]) -> Option<Span> {
+    let [with_before, with_behind] = with;
+    let before = with_before.then_some(before);
+    let behind = with_behind.then_some(behind);
+    let first = before.or(span.map(|span| span.first)).or(behind)?;
+    let last = behind.or(span.map(|span| span.last)).or(before)?;
+    Some(Span::new(first, last))
 }
 
 /// What leaves become between detach and reap; most look like the one before.

@@ -5,11 +5,21 @@
 use super::NestedPageTable;
 use super::edges::Edges;
 use super::reap::{Batch, Releases};
-use super::split::Cuts;
 use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
-use super::units::{Hpa, Level, PerLevel, Span};
+use super::units::{GpaRange, Hpa, Level, PerLevel};
+use crate::error::{Error, Result};
+
+/// What failed on its way because the host did not reach a table, or gave no frame.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Failed {
+    Nothing,
+    /// A map into a range that was empty; the edges in work are those from before.
+    Map,
+    Replacement,
+}
 
 /// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
 /// broken entries.
@@ -19,15 +29,16 @@ pub(crate) struct Work {
     pub(super) sweep: Sweep,
     pub(super) edges: Edges,
     pub(super) broken: Broken,
-    pub(super) cuts: Cuts,
     /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
     pub(crate) pages: Stock,
     pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) path: PerLevel<Hpa>,
     pub(super) batch: Batch,
-    /// What is left of a run of the sweep.
-    pub(super) rest: Option<Span>,
+    /// What failed, and is to be undone before the lock is given up: in the range of the sweep, which begins.
+    pub(crate) failed: Failed,
+    /// What a map puts into its range is counted where the tables are pointed to, or some of it.
+    pub(super) is_counted: bool,
 }
 
 impl Work {
@@ -40,6 +51,21 @@ impl Work {
     pub(crate) fn give_pages_back(&mut self, npt: &NestedPageTable) {
         self.pages.give_back(npt);
         self.large_pages.give_back(npt);
+    }
+
+    /// Leaves a range to be emptied at the end of the call, which ends with an error.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn fails_in(
+        &mut self,
+        npt: &NestedPageTable,
+        failed: Failed,
+        range: GpaRange,
+        error: Error,
+    ) -> Result<()> {
+        self.failed = failed;
+        self.sweep.begin(npt, range);
+        Err(error)
     }
 
     /// Makes zeroes one in which there is nothing yet.

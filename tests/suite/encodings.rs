@@ -83,7 +83,7 @@ fn for_each_leaf<F: Format>(mut visit: impl FnMut(Entry<F>, Attributes, Features
 /// Every reservation that fits an entry, whether the format can map it or not.
 fn all_reservations() -> impl Iterator<Item = Reservation> {
     all_attributes().flat_map(|attributes| {
-        LEAF_LEVELS.into_iter().map(move |largest| Reservation { attributes, largest })
+        LEAF_LEVELS.into_iter().map(move |largest| Reservation::new(attributes, largest))
     })
 }
 
@@ -213,8 +213,8 @@ fn permissions_change_alone<F: Format>() {
             let expected = Entry::leaf_template(changed, features, level, owned).unwrap();
             assert_eq!(leaf.with_permissions(encoded), expected);
 
-            let reservation = Reservation { attributes, largest: level };
-            let expected = Reservation { attributes: changed, ..reservation };
+            let reservation = Reservation::new(attributes, level);
+            let expected = Reservation::new(changed, level);
             let reserved = Entry::<F>::reserved(reservation).with_permissions(encoded);
             assert_eq!(reserved, Entry::reserved(expected));
         }
@@ -300,7 +300,7 @@ fn reservations_say_what_they_were_made_of<F: Format>() {
             assert_eq!(entry.state(level), State::Reserved, "{entry:?} level {level}");
         }
         assert_eq!(entry.reservation(), reservation);
-        assert_eq!(entry.attributes(Features(0)), reservation.attributes);
+        assert_eq!(entry.attributes(Features(0)), reservation.attributes());
         assert!(!entry.is_owned());
     }
 }
@@ -411,10 +411,10 @@ fn pieces_say_what_the_whole_said<F: Format>() {
     let everywhere_equal = [
         Entry::<F>::EMPTY,
         Entry::trap(0x8765_4321),
-        Entry::reserved(Reservation {
-            attributes: Attributes { permissions: READ | WRITE, memory: MemoryType::WriteBack },
-            largest: 2,
-        }),
+        Entry::reserved(Reservation::new(
+            Attributes { permissions: READ | WRITE, memory: MemoryType::WriteBack },
+            2,
+        )),
     ];
     for entry in everywhere_equal {
         for level in 2..=F::MAX_LEVELS {

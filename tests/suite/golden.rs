@@ -125,7 +125,7 @@ fn riscv_gstage_words() {
 fn reservations_look_like_this() {
     let attributes = Attributes { permissions: RWX, memory: MemoryType::WriteThrough };
     // Payload: permissions 7, memory 4 << 3, largest page 2 << 7.
-    let reservation = Reservation { attributes, largest: 2 };
+    let reservation = Reservation::new(attributes, 2);
     // Kind 1 at 5:3; payload 3:0 at 9:6, 4 at 11, 15:5 at 52; the address field all ones.
     assert_eq!(Entry::<IntelEpt>::reserved(reservation).word(), 0x809f_ffff_ffff_f1c8);
     // Kind 1 at 3:1; payload 7:0 at 11:4, 15:8 at 52 (NPT) and 56 (Arm).
@@ -151,7 +151,7 @@ fn moving_frames_look_like_this() {
         let attributes = Attributes { permissions: READ | WRITE, memory: MemoryType::WriteBack };
         let template = Entry::<F>::leaf_template(attributes, Features(0), 1, true).unwrap();
         let leaf = template.at(hpa(0x1234_5000));
-        let reservation = Reservation { attributes, largest: 2 };
+        let reservation = Reservation::new(attributes, 2);
         let pending = Entry::<F>::pending(leaf.address(), reservation);
         [pending.word(), leaf.dead(Features(0)).word()]
     }
@@ -166,7 +166,7 @@ fn moving_frames_look_like_this() {
 fn moving_tables_look_like_this() {
     fn words<F: Format>() -> [u64; 3] {
         let attributes = Attributes { permissions: READ, memory: MemoryType::WriteBack };
-        let reservation = Reservation { attributes, largest: 1 };
+        let reservation = Reservation::new(attributes, 1);
         let table = Entry::<F>::table(hpa(0x6000));
         let pending = Entry::<F>::pending_table(table.address(), reservation);
         [pending.word(), table.folded(reservation).word(), table.dead_table().word()]

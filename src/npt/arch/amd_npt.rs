@@ -8,9 +8,7 @@
 //! 54 (the mapping is of a device: UC alone does not say). Invalid entries (bit 0 zero) carry their kind
 //! in 3:1, a payload in 11:4 and 59:52 and an address in 51:12.
 
-use super::{
-    Features, Format, FormatId, InvalidKind, RootState, deposit, extract, readable_if_writable,
-};
+use super::{Features, Format, FormatId, InvalidKind, READABLE, RootState, deposit, extract};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MemoryType, Permissions};
@@ -118,14 +116,16 @@ impl Format for AmdNpt {
         Attributes { permissions, memory }
     }
 
-    fn permissions(permissions: Permissions, _features: Features) -> Result<u64> {
-        readable_if_writable(permissions)?;
-        if !permissions.contains(Permissions::READ) {
-            return Err(Error::Unsupported);
-        }
+    #[inline(always)]
+    fn possible_permissions(_features: Features) -> u8 {
+        READABLE
+    }
+
+    #[inline(always)]
+    fn permission_bits(permissions: Permissions) -> u64 {
         let write = if permissions.contains(Permissions::WRITE) { WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { NO_EXECUTE };
-        Ok(write | execute)
+        write | execute
     }
 
     #[inline(always)]

@@ -187,12 +187,18 @@ impl Format for ArmStage2 {
         Attributes { permissions, memory }
     }
 
-    fn permissions(permissions: Permissions, _features: Features) -> Result<u64> {
+    #[inline(always)]
+    fn possible_permissions(_features: Features) -> u8 {
+        u8::MAX
+    }
+
+    #[inline(always)]
+    fn permission_bits(permissions: Permissions) -> u64 {
         let read = if permissions.contains(Permissions::READ) { S2AP_READ } else { 0 };
         let write =
             if permissions.contains(Permissions::WRITE) { S2AP_WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { XN_NONE };
-        Ok(read | write | execute)
+        read | write | execute
     }
 
     #[inline(always)]

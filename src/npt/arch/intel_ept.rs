@@ -16,7 +16,7 @@
 //! needs none.
 
 use super::{
-    Features, Format, FormatId, InvalidKind, RootState, deposit, extract, readable_if_writable,
+    EXECUTABLE, Features, Format, FormatId, InvalidKind, READABLE, RootState, deposit, extract,
 };
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -92,7 +92,7 @@ impl Format for IntelEpt {
 
     #[inline(always)]
     fn is_table(word: u64) -> bool {
-        (word & (RWX | PAGE)).wrapping_sub(1) < RWX
+        word & (RWX | PAGE) == RWX
     }
 
     #[inline(always)]
@@ -142,14 +142,16 @@ impl Format for IntelEpt {
         Attributes { permissions, memory }
     }
 
-    fn permissions(permissions: Permissions, features: Features) -> Result<u64> {
-        readable_if_writable(permissions)?;
-        let readable = permissions.contains(Permissions::READ);
-        if !readable && !features.has(AXAS_FEATURE_EPT_EXECUTE_ONLY) {
-            return Err(Error::Unsupported);
-        }
+    #[inline(always)]
+    fn possible_permissions(features: Features) -> u8 {
+        let has_more = features.has(AXAS_FEATURE_EPT_EXECUTE_ONLY);
+        if has_more { READABLE | EXECUTABLE } else { READABLE }
+    }
+
+    #[inline(always)]
+    fn permission_bits(permissions: Permissions) -> u64 {
         let may_write = if permissions.contains(Permissions::WRITE) { MAY_WRITE } else { 0 };
-        Ok(u64::from(permissions.bits()) | may_write)
+        u64::from(permissions.bits()) | may_write
     }
 
     #[inline(always)]

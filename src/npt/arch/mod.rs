@@ -186,7 +186,7 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     fn is_valid(word: u64) -> bool;
     /// Whether a valid entry of `level` is a leaf; none when the level cannot have such an entry.
     fn is_leaf(word: u64, level: u32) -> Option<bool>;
-    /// Whether an entry above level 1 points to a table.
+    /// Whether an entry above level 1 points to a table, as the library writes them.
     fn is_table(word: u64) -> bool;
     /// The address in a valid entry.
     fn address(word: u64) -> u64;
@@ -198,8 +198,21 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     fn leaf(attributes: Attributes, features: Features, level: u32) -> Result<u64>;
     /// What a leaf says.
     fn attributes(word: u64, features: Features) -> Attributes;
+    /// The permissions that a leaf can have: a bit for each value of [`Permissions`].
+    fn possible_permissions(features: Features) -> u8;
+    /// The permission bits of a leaf that can have them.
+    fn permission_bits(permissions: Permissions) -> u64;
+
     /// The permission bits of a leaf.
-    fn permissions(permissions: Permissions, features: Features) -> Result<u64>;
+    #[inline(always)]
+    fn permissions(permissions: Permissions, features: Features) -> Result<u64> {
+        let possible = Self::possible_permissions(features).wrapping_shr(permissions.bits());
+        if possible & 1 == 0 {
+            return Err(Error::Unsupported);
+        }
+        Ok(Self::permission_bits(permissions))
+    }
+
     /// A leaf of level 1 as one of `level`.
     fn sized(word: u64, level: u32) -> u64;
     /// The leaf of the level below at the same address with the same attributes.
@@ -303,14 +316,13 @@ fn pa_bits<F: Format>(requested: u32) -> Result<u32> {
     }
 }
 
-/// Write without read is a reserved or misconfigured entry on all formats but Arm's.
+/// Those that include the permission to read, as values of [`Permissions`]: write without read is a reserved
+/// or misconfigured entry on all formats but Arm's.
 #[cfg(any(feature = "intel-ept", feature = "amd-npt", feature = "riscv-gstage"))]
-fn readable_if_writable(permissions: Permissions) -> Result<()> {
-    if permissions.contains(Permissions::WRITE) && !permissions.contains(Permissions::READ) {
-        return Err(Error::Unsupported);
-    }
-    Ok(())
-}
+const READABLE: u8 = 0b1010_1010;
+/// Execute alone.
+#[cfg(any(feature = "intel-ept", feature = "riscv-gstage"))]
+const EXECUTABLE: u8 = 1 << Permissions::EXECUTE.bits();
 
 /// Puts `width` bits of a value at a place of a word: value bits from `from` on, word bits from `to`.
 const fn deposit(value: u16, from: u32, width: u32, to: u32) -> u64 {

@@ -11,7 +11,7 @@
 //! Invalid entries (V zero) carry their kind in 3:1, a payload in 9:4 and 63:54 and an address in 53:10.
 
 use super::{
-    Features, Format, FormatId, InvalidKind, RootState, deposit, extract, readable_if_writable,
+    EXECUTABLE, Features, Format, FormatId, InvalidKind, READABLE, RootState, deposit, extract,
 };
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -137,9 +137,15 @@ impl Format for RiscvGstage {
         Attributes { permissions, memory }
     }
 
-    fn permissions(permissions: Permissions, _features: Features) -> Result<u64> {
-        readable_if_writable(permissions)?;
-        Ok(u64::from(permissions.bits()) << 1)
+    /// Without permissions a leaf is none, but says so.
+    #[inline(always)]
+    fn possible_permissions(_features: Features) -> u8 {
+        READABLE | EXECUTABLE | 1
+    }
+
+    #[inline(always)]
+    fn permission_bits(permissions: Permissions) -> u64 {
+        u64::from(permissions.bits()) << 1
     }
 
     #[inline(always)]

@@ -126,6 +126,15 @@ impl Model {
         }
     }
 
+    /// Tables that lie in a range whole, and are there though no entry needs them.
+    pub fn kept_in(&self, start: u64, end: u64) -> u64 {
+        let needed = self.needed();
+        let is_kept = |table: &(u32, u64)| {
+            start <= first_of(*table) && end_of(*table) <= end && !needed.contains(table)
+        };
+        self.standing.iter().flatten().filter(|table| is_kept(table)).count() as u64
+    }
+
     /// Gives back the tables that no entry needs and that cover a part of a range, unless one stays below.
     pub fn collect(&mut self, start: u64, end: u64) {
         let needed = self.needed();
