@@ -157,7 +157,7 @@ impl NestedPageTable {
     pub(crate) fn discard<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         self.check_mapped::<F>(&mut work.sweep, range)?;
         let mut request = FlushRequest::new(range);
-        self.split::<F>(work, range, &Cut::Owned, 0, &mut request)?;
+        self.split::<F>(work, range, &Cut::Owned, &mut request)?;
         let Work { sweep, broken, .. } = work;
         let detached = self.detach_frames::<F>(sweep, broken, range, &mut request);
         self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);

@@ -39,7 +39,7 @@ impl NestedPageTable {
             self.check_small::<F>(&mut work.sweep, range)?;
         }
         let mut request = FlushRequest::new(range);
-        self.split::<F>(work, range, &Cut::Permissions(encoded), 0, &mut request)?;
+        self.split::<F>(work, range, &Cut::Permissions(encoded), &mut request)?;
         let is_split = request.is_needed();
         let mut changes = Changes::default();
         let Work { sweep, broken, .. } = work;

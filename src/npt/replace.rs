@@ -32,9 +32,9 @@ impl NestedPageTable {
         range: GpaRange,
         spare: u64,
     ) -> Result<()> {
-        let tables = self.plan_replacement(work, content, range)?.saturating_add(spare);
-        work.stock.fill(self, tables)?;
-        let emptied = self.make_busy(work, content, range, tables)?;
+        let tables = self.plan_replacement(work, content, range)?;
+        work.stock.fill(self, tables.saturating_add(spare))?;
+        let emptied = self.make_busy(work, content, range)?;
         let made = emptied.and_then(|()| self.put_range(work, content, range));
         if made.is_none() {
             return work.fails_in(self, Failed::Replacement, range, Error::BadState);
@@ -43,17 +43,16 @@ impl NestedPageTable {
     }
 
     /// Makes both ends of the range boundaries of entries, takes what changes away, and leaves busy entries in its
-    /// place. If the cuts fail nothing has changed. `tables` of the stock are for what follows.
+    /// place. If the cuts fail nothing has changed. Their tables are among those which the new entries need.
     #[inline(never)]
     fn make_busy<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
         range: GpaRange,
-        tables: u64,
     ) -> Result<Option<()>> {
         let mut request = FlushRequest::new(range);
-        self.split::<F>(work, range, &Cut::All, tables, &mut request)?;
+        self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
         let broken = self.break_range(work, content, range, &mut request);
         let is_needed = request.is_needed();

@@ -39,16 +39,15 @@ impl Cut {
 }
 
 impl NestedPageTable {
-    /// Makes both ends of a range boundaries of entries, where entries have to be cut; the stock has `besides` tables
-    /// that are for something else. Nothing changes on error. The edges in work are those of the range if nothing was
-    /// cut and one page of the root covers it.
+    /// Makes both ends of a range boundaries of entries, where entries have to be cut. Tables that are in stock are
+    /// used. Nothing changes on error. The edges in work are those of the range if nothing was cut and one page of the
+    /// root covers it.
     #[inline(never)]
     pub(super) fn split<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
         cut: &Cut,
-        besides: u64,
         request: &mut FlushRequest,
     ) -> Result<()> {
         work.broken.clear();
@@ -56,7 +55,7 @@ impl NestedPageTable {
         if tables == 0 {
             return Ok(());
         }
-        work.stock.fill(self, besides.wrapping_add(tables))?;
+        work.stock.fill(self, tables)?;
         let made = self
             .cut_end::<F>(work, Arm::Left, range, cut, request)
             .and_then(|()| self.cut_end::<F>(work, Arm::Right, range, cut, request));

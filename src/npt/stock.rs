@@ -162,11 +162,13 @@ impl NestedPageTable {
         }
     }
 
-    /// Lets nothing stay in stock after the next exclusive call.
+    /// Gives back what stayed in the stock.
     #[inline(always)] // Nothing, without the part.
-    pub(crate) fn end_stock(&self) {
-        #[cfg(feature = "stock")]
-        self.stocked.store(0, Ordering::Relaxed);
+    pub(crate) fn end_stock(&self, stock: &mut Stock) {
+        if cfg!(feature = "stock") {
+            stock.give_back(self);
+            self.end_of_call(stock);
+        }
     }
 
     /// Makes the stock `frames` table frames; as it was if they are not to be had.

@@ -87,7 +87,7 @@ impl NestedPageTable {
     #[inline(never)]
     pub(crate) fn unmap<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let mut request = FlushRequest::new(range);
-        self.split::<F>(work, range, &Cut::All, 0, &mut request)?;
+        self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), None);
         let keeps_from = self.all_kept();
         let how = How { counts: Counts::Hold, keeps_from, keeps_later: keeps_from[0] };
