@@ -13,7 +13,7 @@
 #   STATIC_HAL=1        the host's callbacks are functions found by name, not by pointer
 #   HARDEN=1            x86: every indirect call through the host's __x86_indirect_thunk_r11, ENDBR64;
 #                       AArch64: BTI, return addresses signed
-#   DEBUG_SYMBOLS=1     the names of local symbols stay
+#   DEBUG_SYMBOLS=1     the names of local symbols and the source lines of the code stay
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 
@@ -30,6 +30,7 @@ features=${FORMATS:-$(formats_of "$arch")},panic-handler
 [ "${LOG:-1}" = 0 ] || features+=,log
 for part in $PARTS; do features+=,$part; done
 [ "${STATIC_HAL:-0}" != 1 ] || features+=,static-hal
+[ "${DEBUG_SYMBOLS:-0}" != 1 ] || export CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
 
 # An archive, where a Rust program would have an rlib: it alone has link-time optimisation.
 # Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.

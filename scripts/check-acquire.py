@@ -4,37 +4,30 @@
 
 A fault zeroes a frame, then installs its entry. Whoever reads the entry without holding the space alone
 and goes on into the table or the memory that it names must not read that earlier than the entry. x86
-orders loads by itself, and emulators do not show the difference. The archive has the names of its
-functions: make lib DEBUG_SYMBOLS=1.
+orders loads by itself, and emulators do not show the difference. The archive has its source lines, so that a
+function is found wherever it was inlined: make lib DEBUG_SYMBOLS=1.
 """
 
 import re
-import subprocess
 import sys
 
-# Functions that load entries beside faults; they are never inlined.
-READERS = ("walk_to", "followers", "entry", "first_table")
-# A load of 64 bits with acquire, as the compiler makes it.
+from shipped import inlined, run, tool
+
+# Source functions that load entries beside faults, and the generation beside a call that holds the space alone.
+READERS = {"page_way", "exchange", "load_neighbour", "load_acquire", "walk_unlocked", "translate_unlocked",
+           "read_unlocked", "resolve_page"}
+# What loads with acquire, as the compiler makes it: also a compare-exchange or a barrier.
 ACQUIRE = {
-    "aarch64": r"ldar\tx\d+, ",
-    "riscv64": r"ld\t(?:[^\n]*\n){1,8}?[^\n]*\tfence\tr,rw",
+    "aarch64": r"(?:ldarh?|ldaxrh?|casah?|casalh?|dmb\tishld)",
+    "riscv64": r"(?:fence\tr,rw|lr\.[wd]\.aq)",
 }
-
-
-def bodies(arch, archive):
-    """Name of each function, without its path and type arguments (Rust 1.96 tells them), and its code."""
-    text = subprocess.run([f"{arch}-linux-gnu-objdump", "-dC", "--no-show-raw-insn", archive],
-                          check=True, capture_output=True, text=True).stdout
-    for name, body in re.findall(r"^[0-9a-f]+ <(.*)>:\n((?:.+\n)*)", text, re.M):
-        yield re.sub("::<.*>$", "", name).split("::")[-1], body
 
 
 def main():
     arch, archive = sys.argv[1:]
-    missing = set(READERS)
-    for name, body in bodies(arch, archive):
-        if name in READERS and re.search(ACQUIRE[arch], body):
-            missing.discard(name)
+    text = run(tool(arch, "objdump"), "-d", "--no-show-raw-insn", archive)
+    loads = re.findall(rf"^\s+([0-9a-f]+):\t{ACQUIRE[arch]}", text, re.M)
+    missing = READERS - {place.function for places in inlined(arch, archive, loads) for place in places}
     if missing:
         sys.exit(f"{archive}: no load with acquire in {', '.join(sorted(missing))}")
     print(f"{archive}: readers load entries with acquire")

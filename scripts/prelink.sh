@@ -18,7 +18,9 @@ printf '%s\n' "${api[@]}" >"$work/api"
 
 merge=(-T link/merge.ld)
 [ "${SPLIT_SECTIONS:-0}" != 1 ] || merge=()
-"${tools}ld" -r --gc-sections --strip-debug "${merge[@]}" "${api[@]/#/--undefined=}" -o "$object" "$2"
+strip=(--strip-debug)
+[ "${DEBUG_SYMBOLS:-0}" != 1 ] || strip=()
+"${tools}ld" -r --gc-sections "${strip[@]}" "${merge[@]}" "${api[@]/#/--undefined=}" -o "$object" "$2"
 # The release build unwinds nothing; the rest is rustc's bitcode and the names of compilers.
 "${tools}objcopy" --keep-global-symbols="$work/api" --wildcard --remove-section '.eh_frame*' \
 	--remove-section '.llvm*' --remove-section .comment "$object"

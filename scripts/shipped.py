@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What check-size.py, check-stack.py and check-instructions.py look at: archives as they are shipped, linked to an image."""
+"""What check-*.py look at: archives as they are shipped, linked to an image."""
 
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections import namedtuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ARCHITECTURES = ("x86_64", "aarch64", "riscv64")
@@ -96,6 +97,25 @@ def plain(name):
     """A function's name without what only the compiler needs."""
     name = re.sub(r"::h[0-9a-f]{16}$", "", name)
     return name.replace("axaddrspace::", "")
+
+
+Place = namedtuple("Place", "function file line")
+
+
+def inlined(arch, archive, addresses):
+    """Where the instructions at addresses, hexadecimal, of an archive with source lines are from: the source
+    functions, the innermost first, that were made one at each."""
+    with tempfile.TemporaryDirectory() as directory:
+        run(tool(arch, "ar"), "x", f"--output={directory}", os.path.abspath(archive))
+        (name,) = os.listdir(directory)
+        listed = f"{directory}/addresses"
+        with open(listed, "w", encoding="ascii") as file:
+            file.writelines(f"{address}\n" for address in addresses)
+        text = run(tool(arch, "addr2line"), "-afiCs", "-j", ".text", "-e", f"{directory}/{name}", f"@{listed}")
+    for part in re.split(r"^0x[0-9a-f]+\n", text, flags=re.M)[1:]:
+        lines = part.splitlines()
+        yield [Place(re.sub("<.*>$", "", function).split("::")[-1], *re.match(r"(.*):(\d+|\?)", place).groups())
+               for function, place in zip(lines[::2], lines[1::2])]
 
 
 def read_golden(name):

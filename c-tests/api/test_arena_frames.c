@@ -359,7 +359,8 @@ static void frames_that_go_back_twice_end_no_call(void **state)
 			const uint64_t page = below(p, 256 >> order) << order;
 
 			if (below(p, 2)) {
-				hal.dealloc_frame(hal.ctx, BASE + page * PAGE, order, AXAS_FRAME_GUEST);
+				hal.dealloc_frame(hal.ctx, BASE + page * PAGE, order,
+						  AXAS_FRAME_GUEST);
 				continue;
 			}
 			const axas_hpa_t frame = hal.alloc_frame(hal.ctx, order, AXAS_FRAME_GUEST);
