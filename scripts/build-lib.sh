@@ -30,7 +30,6 @@ features=${FORMATS:-$(formats_of "$arch")},panic-handler
 [ "${LOG:-1}" = 0 ] || features+=,log
 for part in $PARTS; do features+=,$part; done
 [ "${STATIC_HAL:-0}" != 1 ] || features+=,static-hal
-[ "${DEBUG_SYMBOLS:-0}" != 1 ] || export CARGO_PROFILE_RELEASE_DEBUG=line-tables-only
 
 # An archive, where a Rust program would have an rlib: it alone has link-time optimisation.
 # Without page_table_multiarch, whose licence not every host can take: docs/licensing.md.
