@@ -550,6 +550,12 @@ impl<F: Format> Entry<F> {
         }
     }
 
+    /// What the entry differs in from another one, but for the address.
+    #[inline(always)]
+    pub(crate) fn difference(self, other: Self) -> u64 {
+        (self.word ^ other.word) & !F::address_field(F::address(u64::MAX))
+    }
+
     /// What the entry names, which stands in a table of `level`.
     #[inline(always)]
     pub(crate) fn names(self, level: u32) -> Names {

@@ -7,10 +7,10 @@ use super::sweep::Run;
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level};
 use super::work::Work;
-use super::{NestedPageTable, subtract};
+use super::{NestedPageTable, add, subtract};
 use crate::abi::*;
 use crate::addr::Bits;
-use crate::hal::Host;
+use crate::hal::{Host, Purpose};
 use crate::sync::{AtomicU64, Ordering};
 
 /// What remains of an entry that goes.
@@ -33,31 +33,68 @@ impl Remains {
     }
 }
 
-/// Entries that are read while a window is open and dealt with after it closed.
-pub(super) type Batch = [u64; BATCH];
-const BATCH: usize = 8;
+/// Entries that are read while a window is open and dealt with after it closed: the addresses of those that ask for
+/// something, marked, and 0 for those that ask for nothing.
+type Batch = [u64; BATCH];
+const BATCH: usize = 32;
+/// A bit of entries that no address is in.
+const MARK: u64 = 1;
+
+/// What the entries of a batch ask for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Nothing,
+    /// Their frames are to go back.
+    Return,
+    /// They are to be reported, and differ in their addresses only.
+    Report,
+}
+
+/// Where a reap is, and what it read there. It goes through the run of the sweep, which becomes that of each table
+/// below that goes.
+pub(super) struct Reaping {
+    /// What the table in work and those above it have of the range, up to one that stays.
+    part: GpaRange,
+    /// The table that the entry behind those in the batch names.
+    table: Hpa,
+    /// What asks in the batch is like this: a leaf, or what was one.
+    like: u64,
+    /// The level of the table that stays.
+    top: Level,
+    /// Entries in the batch.
+    count: u16,
+    /// How many of the table's entries each of them is.
+    each: u16,
+    /// How many ask for something.
+    asking: u16,
+    asks: Asks,
+    is_table: bool,
+    remains: Remains,
+    whole: bool,
+}
+
+impl Reaping {
+    /// How many of the table's entries are in the batch.
+    fn entries(&self) -> u64 {
+        u64::from(self.count).wrapping_mul(self.each.into())
+    }
+}
 
 /// Linear pages that are gone, reported to `released` in merged runs.
 pub(super) struct Releases {
     /// Host address less guest address of pages that are mapped again: of those the host is told nothing.
     kept_distance: u64,
-    /// A leaf without its address that was reported last, and its flags.
+    /// A leaf without its address that was reported last: the run has its flags.
     attributes: u64,
-    flags: axas_flags_t,
     pub(super) are_wanted: bool,
     /// Entries are dead that name something.
     pub(super) has_dead: bool,
     /// The run in hand; of size 0: there is none.
-    run: ReleasedRun,
-}
-
-#[derive(Clone, Copy)]
-struct ReleasedRun {
-    gpa: u64,
-    hpa: u64,
-    size: u64,
-    flags: axas_flags_t,
-    level: u32,
+    run: axas_mapping_t,
+    /// Its host address less its guest address.
+    distance: u64,
+    /// The guest address behind what was looked at last.
+    end: Gpa,
 }
 
 /// What no distance is between pages.
@@ -66,81 +103,70 @@ const NO_DISTANCE: u64 = 1;
 impl Releases {
     /// None wanted.
     pub(super) const fn none() -> Self {
-        let run = ReleasedRun { gpa: 0, hpa: 0, size: 0, flags: 0, level: 0 };
+        let run = axas_mapping_t {
+            gpa: 0,
+            size: 0,
+            hpa: 0,
+            cookie: 0,
+            flags: 0,
+            state: AXAS_STATE_LINEAR,
+            level: 0,
+            reserved0: 0,
+            reserved: [0; 2],
+        };
         let (are_wanted, has_dead) = (false, false);
-        Self { kept_distance: NO_DISTANCE, attributes: 0, flags: 0, are_wanted, has_dead, run }
+        let (kept_distance, distance, end) = (NO_DISTANCE, NO_DISTANCE, Gpa::new(0));
+        Self { kept_distance, attributes: 0, are_wanted, has_dead, run, distance, end }
     }
 
     /// Begins anew.
     pub(super) fn begin(&mut self, are_wanted: bool, kept_distance: Option<u64>) {
         (self.are_wanted, self.has_dead) = (are_wanted, false);
         self.kept_distance = kept_distance.unwrap_or(NO_DISTANCE);
-        self.run.size = 0;
+        (self.run.size, self.distance) = (0, NO_DISTANCE);
     }
 
-    /// Reports neighbouring leaves of a level, of which this is the first.
+    /// Goes on at an address with leaves like this one.
+    fn go_on<F: Format>(&mut self, npt: &NestedPageTable, gpa: Gpa, leaf: Entry<F>, level: Level) {
+        let attributes = leaf.word_without_address();
+        if (gpa, attributes, level.get()) == (self.end, self.attributes, self.run.level) {
+            return;
+        }
+        let kind = (leaf.attributes(npt.features).flags(), level.get());
+        if (gpa, (self.run.flags, self.run.level)) != (self.end, kind) {
+            self.report(&npt.host);
+        }
+        self.attributes = attributes;
+        (self.run.flags, self.run.level) = kind;
+    }
+
+    /// Adds what is at a guest address and was mapped to a host address.
     #[inline(always)]
-    fn push<F: Format>(
-        &mut self,
-        npt: &NestedPageTable,
-        first: Entry<F>,
-        level: Level,
-        gpa: Gpa,
-        count: u64,
-    ) {
-        let hpa = first.address();
-        if !self.are_wanted || self.kept_distance == gpa.distance_to(hpa) {
+    fn add(&mut self, host: &Host, gpa: Gpa, hpa: Hpa, bytes: u64) {
+        let distance = gpa.distance_to(hpa);
+        if distance == self.distance {
+            self.run.size = self.run.size.wrapping_add(bytes);
             return;
         }
-        let attributes = first.word_without_address();
-        if attributes != self.attributes {
-            self.attributes = attributes;
-            self.flags = flags_of(npt, first);
+        if self.run.size != 0 {
+            host.released(&self.run);
         }
-        let size = count.wrapping_shl(level.shift());
-        let run = &mut self.run;
-        if run.size != 0
-            && run.gpa.wrapping_add(run.size) == gpa.bits()
-            && run.hpa.wrapping_add(run.size) == hpa.bits()
-            && (run.flags, run.level) == (self.flags, level.get())
-        {
-            run.size = run.size.wrapping_add(size);
-            return;
+        if distance == self.kept_distance {
+            (self.run.size, self.distance) = (0, NO_DISTANCE);
+        } else {
+            (self.run.gpa, self.run.hpa, self.run.size) = (gpa.bits(), hpa.bits(), bytes);
+            self.distance = distance;
         }
-        self.report(&npt.host);
-        let (gpa, hpa) = (gpa.bits(), hpa.bits());
-        self.run = ReleasedRun { gpa, hpa, size, flags: self.flags, level: level.get() };
     }
 
     /// Reports the run in hand. No window is open here.
     #[inline(always)]
     pub(super) fn report(&mut self, host: &Host) {
         if self.run.size != 0 {
-            self.report_run(host);
+            host.released(&self.run);
         }
+        (self.run.size, self.distance) = (0, NO_DISTANCE);
     }
-
-    #[inline(never)]
-    fn report_run(&mut self, host: &Host) {
-        let ReleasedRun { gpa, hpa, size, flags, level } = self.run;
-        self.run.size = 0;
-        host.released(&axas_mapping_t {
-            gpa,
-            size,
-            hpa,
-            flags,
-            state: AXAS_STATE_LINEAR,
-            level,
-            ..axas_mapping_t::default()
-        });
-    }
-}
-
-/// The flags of a leaf.
-#[cold]
-#[inline(never)]
-fn flags_of<F: Format>(npt: &NestedPageTable, leaf: Entry<F>) -> axas_flags_t {
-    leaf.attributes(npt.features).flags()
 }
 
 impl NestedPageTable {
@@ -155,152 +181,217 @@ impl NestedPageTable {
         remains: Remains,
         whole: bool,
     ) -> Option<()> {
+        let mut batch = [0; BATCH];
         work.sweep.begin(self, range);
+        (work.reaping.remains, work.reaping.whole) = (remains, whole);
         while work.sweep.next::<F>(self, &Broken::NONE)? {
-            let mut run = work.sweep.run;
-            let (top, stop) = (run.level, work.sweep.gpa());
-            // What a table that goes has of the range.
-            let mut part = range;
+            let Work { sweep, reaping, path, .. } = work;
+            reaping.top = sweep.run.level;
+            path.set(sweep.run.level, sweep.run.page);
             loop {
-                let remains = (run.level == top).then_some(remains);
-                let (mut gpa, table) = self.release_run::<F>(work, &run, remains)?;
-                if let Some(page) = table {
-                    if run.level == top {
-                        let all = GpaRange::new(gpa, gpa.end(top));
-                        part = if whole { all } else { range.part(gpa, top) };
-                    }
-                    run.level = run.level.down();
-                    work.path.set(run.level, page);
-                    gpa = gpa.max(part.start);
-                } else {
-                    while run.level < top && (gpa >= part.end || gpa.is_aligned(run.level.up())) {
-                        // Damaged tables may name one table twice.
-                        if self.linked_tables() <= self.root_pages() {
-                            return None;
-                        }
-                        self.give_table(work.path.get(run.level));
-                        run.level = run.level.up();
-                    }
+                self.read_run::<F>(work, &mut batch)?;
+                match work.reaping.asks {
+                    Asks::Nothing => {}
+                    Asks::Return => self.return_frames::<F>(work, &batch),
+                    Asks::Report => self.report_frames::<F>(work, &batch),
                 }
-                if run.level < top {
-                    run.page = work.path.get(run.level);
-                    run.span = part.from(gpa).part(gpa, run.level.up()).span(run.level);
-                } else if gpa < stop {
-                    let Run { page, span, .. } = work.sweep.run;
-                    (run.page, run.span) = (page, span.from(gpa.index(top)));
-                } else {
+                if !self.reap_on(work)? {
                     break;
                 }
-                run.gpa = gpa;
             }
         }
         Some(())
     }
 
-    /// Gives back what entries at the beginning of a run name, up to one that names a table: where the next entry
-    /// begins, and the table that it names, if it was come to. In a table that stays, which is where something
-    /// `remains`, only entries that are dead or pending name something.
+    /// Goes on behind what was read, in the table that comes next; whether there is more before the sweep goes on.
+    /// A table that is done goes.
     #[inline(never)]
-    fn release_run<F: Format>(
-        &self,
-        work: &mut Work,
-        run: &Run,
-        remains: Option<Remains>,
-    ) -> Option<(Gpa, Option<Hpa>)> {
-        let Work { batch, releases, .. } = work;
-        let level = run.level;
-        let count = self.read_run::<F>(run, remains, batch)?;
-        // More than there is room for are a run, of which the first was read.
-        let (read, each) = if count > BATCH { (1, count as u64) } else { (count, 1) };
-        let (mut leaves, mut owned) = (0_u64, 0_u64);
-        let (mut gpa, mut table) = (run.gpa.base(level), None);
-        for word in batch.iter().take(read) {
-            let entry = Entry::<F>::from_word(*word);
-            if remains.is_none() || !entry.is_hardware_visible() {
-                match entry.names(level.get()) {
-                    Names::Nothing => {}
-                    Names::Corrupt => return None,
-                    Names::Table => {
-                        table = Some(entry.address());
-                        break;
-                    }
-                    Names::Frame if entry.is_owned() => {
-                        owned = owned.wrapping_add(each);
-                        self.give_frames(entry.address(), level, each);
-                    }
-                    Names::Frame => {
-                        leaves = leaves.wrapping_add(each);
-                        releases.push(self, entry, level, gpa, each);
-                    }
-                }
+    fn reap_on(&self, work: &mut Work) -> Option<bool> {
+        let Work { sweep, reaping, path, .. } = work;
+        let (top, stop, end) = (reaping.top, sweep.gpa(), sweep.range().end);
+        let run = &mut sweep.run;
+        let entries = reaping.entries();
+        let mut gpa = run.gpa.base(run.level).plus(entries.wrapping_shl(run.level.shift()));
+        let next = run.span.first.after(entries as usize).filter(|next| *next <= run.span.last);
+        if let Some(next) = next
+            && !reaping.is_table
+        {
+            (run.gpa, run.span) = (gpa, run.span.from(next));
+            return Some(true);
+        }
+        let part = &mut reaping.part;
+        if reaping.is_table {
+            if run.level == top {
+                let (first, behind) = (gpa.max(run.gpa), end.min(gpa.end(top)));
+                let all = GpaRange::new(gpa, gpa.end(top));
+                *part = if reaping.whole { all } else { GpaRange::new(first, behind) };
             }
-            gpa = gpa.plus(each.wrapping_shl(level.shift()));
-        }
-        self.discount_leaves(level, leaves.wrapping_add(owned));
-        subtract(&self.counts.guest, owned.wrapping_shl(level.order()));
-        Some((gpa, table))
-    }
-
-    /// Gives back the frames of owned leaves that are neighbours.
-    #[inline(always)]
-    fn give_frames(&self, first: Hpa, level: Level, count: u64) {
-        for number in 0..count {
-            self.give_guest(first.plus(number.wrapping_shl(level.shift())), level);
-        }
-    }
-
-    /// Reads entries at the beginning of a run; how many. If they are more than there is room for, they are a run of
-    /// their own and only the first was read. What is dead or pending is taken in a table that stays, up to the
-    /// first that names a table.
-    #[inline(never)]
-    fn read_run<F: Format>(
-        &self,
-        run: &Run,
-        remains: Option<Remains>,
-        batch: &mut Batch,
-    ) -> Option<usize> {
-        let level = run.level;
-        let table = Table::<F>::reach(self, run.page)?;
-        let slots = table.slots(run.span);
-        let entry = table.load(run.span.first);
-        let names = entry.names(level.get());
-        let step = if names == Names::Frame { entry.address_step(level.size()) } else { 0 };
-        if names != Names::Table {
-            let alike = following(slots, entry.word(), step);
-            if alike > BATCH {
-                *batch.first_mut()? = entry.word();
-                if let Some(remains) = remains
-                    && entry.is_moving()
-                {
-                    table.overwrite(slots.get(..alike)?, remains.of(entry));
+            run.level = run.level.down();
+            path.set(run.level, reaping.table);
+            gpa = gpa.max(part.start);
+        } else {
+            while run.level < top && (gpa >= part.end || gpa.is_aligned(run.level.up())) {
+                // Damaged tables may name one table twice.
+                if self.linked_tables() <= self.root_pages() {
+                    return None;
                 }
-                return Some(alike);
+                self.give_table(path.get(run.level));
+                run.level = run.level.up();
+            }
+            if run.level == top {
+                if gpa >= stop {
+                    return Some(false);
+                }
+                *part = GpaRange::new(gpa, stop);
             }
         }
-        let mut count = 0_usize;
-        for (word, slot) in batch.iter_mut().zip(slots) {
+        run.page = path.get(run.level);
+        run.span = part.from(gpa).part(gpa, run.level.up()).span(run.level);
+        run.gpa = gpa;
+        Some(true)
+    }
+
+    /// Gives back the frames that were read.
+    #[inline(never)]
+    fn return_frames<F: Format>(&self, work: &Work, batch: &Batch) {
+        let order = work.sweep.run.level.order();
+        for word in batch.get(..work.reaping.count.into()).unwrap_or(&[]) {
+            if *word != 0 {
+                self.host.give(Entry::<F>::from_word(*word).table_address(), order, Purpose::Guest);
+            }
+        }
+        let pages = u64::from(work.reaping.asking).wrapping_shl(order);
+        add(&self.counts.released, pages);
+        subtract(&self.counts.guest, pages);
+    }
+
+    /// Reports the leaves that were read.
+    #[inline(never)]
+    fn report_frames<F: Format>(&self, work: &mut Work, batch: &Batch) {
+        let Run { level, gpa, .. } = work.sweep.run;
+        let Work { reaping, releases, .. } = work;
+        let bytes = u64::from(reaping.each).wrapping_shl(level.shift());
+        let mut gpa = gpa.base(level);
+        releases.go_on(self, gpa, Entry::<F>::from_word(reaping.like), level);
+        for word in batch.get(..reaping.count.into()).unwrap_or(&[]) {
+            if *word != 0 {
+                let hpa = Entry::<F>::from_word(*word).table_address();
+                releases.add(&self.host, gpa, hpa, bytes);
+            } else {
+                releases.report(&self.host);
+            }
+            gpa = gpa.plus(bytes);
+        }
+        releases.end = gpa;
+    }
+
+    /// Reads entries at the beginning of a run that ask for the same, up to the first that names a table. In a table
+    /// that stays those that go are the dead and the pending ones, and are taken. Linear leaves, and entries that
+    /// name nothing, may be a run of their own, longer than a batch.
+    #[inline(never)]
+    fn read_run<F: Format>(&self, work: &mut Work, batch: &mut Batch) -> Option<()> {
+        let Run { page, level, span, .. } = work.sweep.run;
+        let (read, reports) = (&mut work.reaping, work.releases.are_wanted);
+        let stays = level == read.top;
+        let table = Table::<F>::reach(self, page)?;
+        let slots = table.slots(span);
+        (read.count, read.asking, read.is_table) = (0, 0, false);
+        (read.each, read.asks) = (1, Asks::Nothing);
+        let (mut rest, mut room, mut leaves) = (slots, batch.as_mut_slice(), 0_u64);
+        while let ([slot, ..], [word, ..]) = (rest, &mut *room) {
             let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            *word = entry.word();
-            count = count.wrapping_add(1);
-            if let Some(remains) = remains
-                && entry.is_moving()
-            {
-                table.overwrite(core::slice::from_ref(slot), remains.of(entry));
-                if entry.names(level.get()) == Names::Table {
+            let goes = !stays || !entry.is_hardware_visible();
+            let names = if goes { entry.names(level.get()) } else { Names::Nothing };
+            let address = entry.address();
+            if let Names::Corrupt | Names::Table = names {
+                (read.is_table, read.table) = (names == Names::Table, address);
+                if names == Names::Corrupt && read.count == 0 {
+                    return None;
+                }
+                break;
+            }
+            let is_leaf = names == Names::Frame;
+            let asks = if is_leaf && entry.is_owned() {
+                Asks::Return
+            } else if is_leaf && reports {
+                Asks::Report
+            } else {
+                Asks::Nothing
+            };
+            let mut marked = 0;
+            if asks != Asks::Nothing {
+                let like = Entry::from_word(read.like);
+                let is_other = asks == Asks::Report && entry.difference(like) != 0;
+                if read.asking != 0 && (is_other || asks != read.asks) {
+                    break;
+                }
+                (read.asks, read.like) = (asks, entry.word());
+                marked = F::address_field(address.bits()) | MARK;
+            }
+            if read.count == 0 && asks != Asks::Return {
+                let alike = alike(slots, entry, level, is_leaf);
+                if alike > BATCH {
+                    (read.count, read.each, *word) = (1, alike as u16, marked);
+                    leaves = if is_leaf { alike as u64 } else { 0 };
                     break;
                 }
             }
+            let mask = if marked != 0 { u64::MAX } else { 0 };
+            let count = copy_like(room, rest, entry, marked, mask);
+            read.count = read.count.wrapping_add(count as u16);
+            if marked != 0 {
+                read.asking = read.asking.wrapping_add(count as u16);
+            }
+            if is_leaf {
+                leaves = leaves.wrapping_add(count as u64);
+            }
+            (rest, room) = (rest.get(count..)?, room.get_mut(count..)?);
         }
-        Some(count)
+        if stays {
+            let count = (read.entries() as usize).wrapping_add(usize::from(read.is_table));
+            for slot in slots.iter().take(count) {
+                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+                if entry.is_moving() {
+                    slot.store(read.remains.of(entry).word(), Ordering::Relaxed);
+                }
+            }
+            table.clean(span);
+        }
+        drop(table);
+        self.discount_leaves(level, leaves);
+        Some(())
     }
 }
 
-/// How many slots follow from each other, each at a distance of `step` from the one before; the first has the
-/// word `first`. Most tables hold runs, so that they are looked at eight at a time.
+/// Copies the entries that differ from the first in their address at most; how many. Of each the bits that differ,
+/// under a mask, and `word`.
 #[inline(never)]
-fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
+fn copy_like<F: Format>(
+    words: &mut [u64],
+    slots: &[AtomicU64],
+    first: Entry<F>,
+    word: u64,
+    mask: u64,
+) -> usize {
+    let mut count = 0_usize;
+    for (place, slot) in words.iter_mut().zip(slots) {
+        let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+        if entry.difference(first) != 0 {
+            break;
+        }
+        *place = (entry.word() ^ first.word()) & mask ^ word;
+        count = count.wrapping_add(1);
+    }
+    count
+}
+
+/// How many slots say the same as the first, or, of leaves, map what follows in host memory. Most tables hold runs, so
+/// that they are looked at eight at a time.
+#[inline(never)]
+fn alike<F: Format>(slots: &[AtomicU64], first: Entry<F>, level: Level, is_leaf: bool) -> usize {
+    let step = if is_leaf { first.address_step(level.size()) } else { 0 };
     let (eights, _) = slots.as_chunks::<8>();
-    let (mut expected, mut alike) = (first, 0_usize);
+    let (mut expected, mut alike) = (first.word(), 0_usize);
     let is = |slot: &AtomicU64, word: u64| slot.load(Ordering::Relaxed) == word;
     let after = |word: u64, steps: u64| word.wrapping_add(step.wrapping_mul(steps));
     for [a, b, c, d, e, f, g, h] in eights {

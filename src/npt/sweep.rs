@@ -86,7 +86,7 @@ impl Sweep {
     }
 
     /// Comes to the next entries that do not point to tables; whether there are more. Tables are entered.
-    #[inline(never)]
+    #[inline(always)] // For the stack.
     pub(crate) fn next<F: Format>(
         &mut self,
         npt: &NestedPageTable,

@@ -186,17 +186,6 @@ impl<'a, F: Format> Table<'a, F> {
         self.clean(span);
     }
 
-    /// Writes the same to neighbouring entries of the table.
-    #[inline(always)]
-    pub(super) fn overwrite(&self, slots: &[AtomicU64], entry: Entry<F>) {
-        for slot in slots {
-            slot.store(entry.word(), Ordering::Relaxed);
-        }
-        if self.npt.noncoherent_walk {
-            self.npt.clean_lines(slots);
-        }
-    }
-
     /// Calls `visit` with each entry, in order.
     #[inline(always)]
     pub(crate) fn for_each(&self, span: Span, mut visit: impl FnMut(Entry<F>)) {

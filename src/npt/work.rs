@@ -4,7 +4,7 @@
 
 use super::NestedPageTable;
 use super::edges::Edges;
-use super::reap::{Batch, Releases};
+use super::reap::{Reaping, Releases};
 use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
@@ -34,7 +34,7 @@ pub(crate) struct Work {
     pub(crate) large_pages: Stock,
     pub(super) releases: Releases,
     pub(super) path: PerLevel<Hpa>,
-    pub(super) batch: Batch,
+    pub(super) reaping: Reaping,
     /// What failed, and is to be undone before the lock is given up: in the range of the sweep, which begins.
     pub(crate) failed: Failed,
     /// What a map puts into its range is counted where the tables are pointed to, or some of it.
