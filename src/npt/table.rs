@@ -192,7 +192,7 @@ impl<'a, F: Format> Table<'a, F> {
         for slot in slots {
             slot.store(entry.word(), Ordering::Relaxed);
         }
-        if self.npt.noncoherent_walk {
+        if self.npt.cleans_tables {
             self.npt.clean_lines(slots);
         }
     }
@@ -246,7 +246,7 @@ impl<'a, F: Format> Table<'a, F> {
 
     #[inline(always)]
     pub(crate) fn clean(&self, span: Span) {
-        if self.npt.noncoherent_walk {
+        if self.npt.cleans_tables {
             self.npt.clean_lines(self.slots(span));
         }
     }

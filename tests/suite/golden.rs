@@ -190,7 +190,7 @@ fn registers<F: Format>(
 ) -> axas_hw_regs_t {
     let shape = F::shape(request).unwrap();
     let features = Features(features);
-    let state = RootState { root, vmid, shape, features, noncoherent_walk: false };
+    let state = RootState { root, vmid, shape, features };
     let root_register = F::root_register(&state);
     axas_hw_regs_t { root_register, ..F::registers(state) }
 }
