@@ -66,6 +66,11 @@
 #define AXAS_PART_STOCK 2u
 
 /**
+ * In axas_parts(): the option AXAS_IO is there.
+ */
+#define AXAS_PART_IO 4u
+
+/**
  * Bytes of the smallest page and of a frame of order 0.
  */
 #define AXAS_PAGE_SIZE 4096u
@@ -264,6 +269,14 @@
 #define AXAS_NEED_LAZY 4194304u
 
 /**
+ * axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
+ * returned it, the memory of another guest included. For memory that the host or a device writes before
+ * the guest runs. Pages that have no frame yet keep it (axas_query reports it of a reservation); a page whose
+ * frame axas_discard gave back comes again as zeroes.
+ */
+#define AXAS_SKIP_ZERO 268435456u
+
+/**
  * alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
  */
 #define AXAS_FRAME_TABLE 1u
@@ -331,12 +344,14 @@
 #define AXAS_FLUSH_TIGHTEN 2u
 
 /**
- * Permissions were added: this CPU only, other CPUs repair themselves by faulting.
+ * Permissions were added: this CPU only, other CPUs repair themselves by faulting; devices do not, so that it is all
+ * with AXAS_IO, but for faults.
  */
 #define AXAS_FLUSH_RELAX 3u
 
 /**
- * Invalid entries became valid: this CPU only (RISC-V without Svvptc).
+ * Invalid entries became valid: this CPU only (RISC-V without Svvptc); all with AXAS_FEATURE_IO_CACHES_INVALID, but
+ * for faults. An invalid entry of each level may be cached: no last-level-only instruction.
  */
 #define AXAS_FLUSH_NEW 4u
 
@@ -387,7 +402,8 @@
 #define AXAS_FEATURE_ARM_HAFDBS 32u
 
 /**
- * FEAT_BBM level 2 without conflict aborts: a block may become a table in one store.
+ * FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
+ * for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
  */
 #define AXAS_FEATURE_ARM_BBM2 64u
 
@@ -417,6 +433,24 @@
 #define AXAS_FEATURE_RISCV_SVVPTC 2048u
 
 /**
+ * AXAS_IO: the IOMMU may keep invalid entries (VT-d: CAP_REG.CM or RWBF), so that new ones are flushed,
+ * AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next two are AXAS_ERR_INVALID_INPUT.
+ */
+#define AXAS_FEATURE_IO_CACHES_INVALID 16384u
+
+/**
+ * AXAS_IO: walks of the IOMMU and accesses of its devices snoop the CPUs' caches (VT-d: ECAP_REG.C and SC;
+ * SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
+ */
+#define AXAS_FEATURE_IO_COHERENT 65536u
+
+/**
+ * AXAS_IO: while an entry is invalid for a moment the devices stall (SMMUv3), do no DMA there, or their aborts do no
+ * harm. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
+ */
+#define AXAS_FEATURE_IO_FAULTS 131072u
+
+/**
  * The host holds a lock of its own for every call: at least the class that the call's
  * documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
  */
@@ -444,6 +478,27 @@
  * Calls return AXAS_ERR_AGAIN instead of waiting for the space.
  */
 #define AXAS_NO_WAIT 16u
+
+/**
+ * An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi wants bits 58:52 zero, in which
+ * the library keeps its own): AXAS_ERR_UNSUPPORTED at create. tlb_flush covers IOTLBs and device TLBs:
+ * docs/hal.md says what it owes to each IOMMU. AXAS_HAL_BUILTIN_FLUSH does not, and without
+ * AXAS_FEATURE_IO_COHERENT somebody has to clean caches (clean_range; a bare-metal AArch64 archive does it
+ * itself): AXAS_ERR_UNSUPPORTED at create.
+ *
+ * Devices neither take pages in nor retry, so what makes a page invalid for a moment that was mapped before and is
+ * mapped afterwards is AXAS_ERR_UNSUPPORTED, and changes nothing: AXAS_REPLACE; on Arm without
+ * AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect,
+ * axas_discard with an end inside one), so that ranges which are to be cut are mapped with AXAS_NO_HUGE or
+ * AXAS_MAX_2M. AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in
+ * any case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
+ * AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with
+ * AXAS_SCOPE_ALL, on every format.
+ *
+ * A fault raises requests of AXAS_SCOPE_LOCAL only, as ever: a device may see a page that a CPU's fault brought
+ * back after axas_discard only after axas_populate.
+ */
+#define AXAS_IO 32u
 
 /**
  * Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
@@ -753,9 +808,10 @@ typedef struct axas_tlb_request_t {
 typedef void (*axas_tlb_flush_fn)(void *ctx, const struct axas_tlb_request_t *request);
 
 /**
- * Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, each line
- * written to a table or root before it is linked. AXAS_FRAME_GUEST: frames that the library zeroed,
- * before they are mapped, on AArch64 without FWB and for anything mapped UNCACHED or DEVICE
+ * Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, or AXAS_IO without
+ * AXAS_FEATURE_IO_COHERENT: each line written to a table or root, before it is linked. AXAS_FRAME_GUEST:
+ * frames that the library zeroed, before they are mapped, on AArch64 without FWB, for anything mapped
+ * UNCACHED or DEVICE, and with AXAS_IO without AXAS_FEATURE_IO_COHERENT
  * (clean and invalidate to the point of coherency; instruction cache where executable).
  */
 typedef void (*axas_clean_range_fn)(void *ctx, void *va, size_t size, uint32_t purpose);
@@ -796,7 +852,7 @@ typedef struct axas_mapping_t {
          */
         uint64_t cookie;
         /**
-         * Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES and AXAS_MAX_2M.
+         * Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO.
          */
         axas_flags_t flags;
         /**
@@ -1278,7 +1334,7 @@ extern "C" {
  *   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
  *   AXAS_FEATURE_RISCV_SVNAPOT, AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs
  *   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with
- *   release_virt and no arena, an arena with STATIC_HAL=1;
+ *   release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO as said there;
  *   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  *
@@ -1309,7 +1365,7 @@ axas_status_t axas_create(const struct axas_config_t *config,
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
  *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
  *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
- *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1;
+ *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO as said there;
  *   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  */
@@ -1407,7 +1463,8 @@ AXAS_MUST_USE axas_status_t axas_hw_regs(const struct axas_t *space, struct axas
  *     unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
  *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
- *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16;
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
+ *     AXAS_FEATURE_ARM_VMID16;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT ask
@@ -1436,8 +1493,8 @@ axas_status_t axas_config_regs(const struct axas_config_t *config,
  *     overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
  *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
- *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory
- *     type that the format cannot say;
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
+ *     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no lock, no callback. Later splits of huge pages take tables of their own.
@@ -1467,7 +1524,8 @@ axas_status_t axas_tables_needed(const struct axas_config_t *config,
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
  *   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
  *   AXAS_REPLACE a frame of the library's that stands in the range;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; AXAS_REPLACE in a space with
+ *   AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -1532,17 +1590,18 @@ axas_status_t axas_map_extents(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
- *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
+ *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE, AXAS_SKIP_ZERO.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; in a space with AXAS_IO
+ *   AXAS_REPLACE, or no AXAS_POPULATE;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * The guest reads zeroes (unless AXAS_NO_ZERO). A lazy reservation takes no guest frames and only
+ * The guest reads zeroes (unless AXAS_NO_ZERO or AXAS_SKIP_ZERO). A lazy reservation takes no guest frames and only
  * the tables on its two edges, at most 2 * (levels - 1) besides the root, whatever its size. Nothing
  * changes on error; with AXAS_POPULATE a failure may have flushed.
  *
@@ -1599,7 +1658,7 @@ axas_status_t axas_map_trap(struct axas_t *space,
  * @param flags AXAS_REPLACE or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
+ *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, AXAS_REPLACE in a space with AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -1627,6 +1686,7 @@ axas_status_t axas_map_trap_flags(struct axas_t *space,
  * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for
  *   the tables of the split (at most levels - 1 for each edge); never where both edges lie on the
  *   boundaries of entries;
@@ -1657,7 +1717,8 @@ axas_status_t axas_unmap(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
  *     space;
  *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
- *     page larger than 4 KiB, or for such a part of a page of 1 GiB;
+ *     page larger than 4 KiB, or for such a part of a page of 1 GiB; an edge cuts a huge page where AXAS_IO
+ *     does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
@@ -1666,7 +1727,7 @@ axas_status_t axas_unmap(struct axas_t *space,
  *
  * Cuts split. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a
  * permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
- * AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V.
+ * AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V, AXAS_SCOPE_ALL with AXAS_IO on each format.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks:
  * tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
@@ -1708,6 +1769,7 @@ axas_status_t axas_populate(struct axas_t *space,
  * @param size Bytes, a multiple of 4096, not 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
  *     of the split;
@@ -1715,7 +1777,7 @@ axas_status_t axas_populate(struct axas_t *space,
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
- * had. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
+ * had, without AXAS_SKIP_ZERO. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
  * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL). Nothing
  * changes on error. Lock class: exclusive. Callbacks: as axas_unmap, without released.
  */
@@ -1828,7 +1890,8 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; no AXAS_POPULATE in a space
+ *     with AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -1856,6 +1919,7 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -1883,7 +1947,8 @@ axas_status_t axas_unmap_some(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
  *     space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
- *     page larger than 4 KiB, or for such a part of a page of 1 GiB;
+ *     page larger than 4 KiB, or for such a part of a page of 1 GiB; an edge cuts a huge page where AXAS_IO
+ *     does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
@@ -1934,6 +1999,7 @@ axas_status_t axas_populate_some(struct axas_t *space,
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
  *     of the split;
@@ -2784,7 +2850,7 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
 uint32_t axas_version(void);
 
 /**
- * The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK. A call of a part that is absent
+ * The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK, AXAS_PART_IO. A call of a part that is absent
  * does not link. No lock.
  */
 uint32_t axas_parts(void);

@@ -100,7 +100,7 @@ known_formats() {
 }
 
 # The parts that can be left out: their names, and the functions of each, in link/parts.
-PARTS_KNOWN=$(sed -n 's/^\([a-z]*\) axas_.*/\1/p' "$ROOT/link/parts" | sort -u | tr '\n' ' ')
+PARTS_KNOWN=$(sed -n 's/^\([a-z][a-z]*\).*/\1/p' "$ROOT/link/parts" | sort -u | tr '\n' ' ')
 
 # parts_of ARCH: the host's tests want all.
 parts_of() { [ "$1" != host ] || echo "$PARTS_KNOWN"; }

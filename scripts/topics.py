@@ -27,12 +27,12 @@ TOPICS = [
     ("mapping", "Mapping", "Frames of the host, memory of the library's and traps, put into a space and taken out.",
      r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_merge|axas_extent_t|axas_flags_t"
      r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
-     r"|REPLACE|NEED_LAZY)$"),
+     r"|REPLACE|NEED_LAZY|SKIP_ZERO)$"),
     ("life", "Life cycle", "Making a space, what to load into the hardware, taking it down.",
      r"axas_create|axas_destroy|axas_clear|axas_set_vmid|axas_(base|size|levels|root|contains_range)$"
      r"|axas_hw_regs|axas_config_regs|axas_tables_needed|axas_config_t|axas_t$|axas_[gh]pa_t|AXAS_HPA_INVALID|AXAS_PAGE_SIZE"
      r"|AXAS_FORMAT_|AXAS_FEATURE_|AXAS_NEEDS_|AXAS_STORAGE_"
-     r"|AXAS_(CALLER_LOCKED|SMALL_EXEC|KEEP_TABLES|IGNORE_GUEST_PAT|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|NO_WAIT)$"),
+     r"|AXAS_(CALLER_LOCKED|SMALL_EXEC|KEEP_TABLES|IGNORE_GUEST_PAT|FRAMES_ARE_ZEROED|NO_ZERO|NONCOHERENT_WALK|IO|NO_WAIT)$"),
 ]
 
 DECLARED = re.compile(

@@ -35,6 +35,8 @@ bitflags! {
         const REPLACE = AXAS_REPLACE;
         /// Count the tables of a lazy reservation.
         const NEED_LAZY = AXAS_NEED_LAZY;
+        /// Do not zero the frames.
+        const SKIP_ZERO = AXAS_SKIP_ZERO;
     }
 }
 

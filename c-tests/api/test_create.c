@@ -104,7 +104,7 @@ static void unknown_bits_and_values_are_invalid(void **state)
 	cfg.features = AXAS_FEATURE_RISCV_SVVPTC << 1;
 	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &cfg, &hal));
 	cfg = f->cfg;
-	cfg.options = AXAS_NO_WAIT << 1;
+	cfg.options = AXAS_IGNORE_GUEST_PAT << 1;
 	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &cfg, &hal));
 	cfg = f->cfg;
 	cfg.reserved = 1;

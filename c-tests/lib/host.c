@@ -450,7 +450,8 @@ static void check_request(struct host *h, const axas_tlb_request_t *q)
 
 	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_BREAK)
 		host_violation(h, "tlb_flush: reason %u", q->reason);
-	if (q->scope != (local ? AXAS_SCOPE_LOCAL : AXAS_SCOPE_ALL))
+	if (q->scope != (local ? AXAS_SCOPE_LOCAL : AXAS_SCOPE_ALL) &&
+	    !(h->has_devices && q->scope == AXAS_SCOPE_ALL))
 		host_violation(h, "tlb_flush: scope %u for reason %u", q->scope, q->reason);
 	if (q->level > 3 || q->reserved != 0)
 		host_violation(h, "tlb_flush: level %u reserved %u", q->level, q->reserved);

@@ -89,6 +89,7 @@ struct host {
 	uint32_t askew; /* it returns pointers that are not aligned */
 	uint32_t poison_guest; /* fresh guest frames are dirty, so that zeroing shows */
 	uint32_t watch_links; /* look for tables that were linked before they were cleaned */
+	uint32_t has_devices; /* an IOMMU walks the space: NEW and RELAX may go to all */
 	uint32_t quick; /* no walk of the tables around each call */
 	uint32_t
 		stocked; /* so many table frames the space may have that no table is in (axas_stock) */

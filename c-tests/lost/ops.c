@@ -285,9 +285,59 @@ static axas_status_t dispatch(axas_t *as, const struct op *op)
 	return AXAS_ERR_BAD_STATE;
 }
 
+/* A live page is cut at gpa by an operation that changes the part of it beside that. */
+static int cuts_live_page(struct lost *l, const struct op *op, axas_gpa_t gpa)
+{
+	const struct walk r = space_walk(l->f.as, gpa);
+	axas_mapping_t m;
+
+	if (r.outcome != WALK_LEAF || gpa % r.size == 0)
+		return 0;
+	if (op->kind == OP_PROTECT)
+		return r.access != space_access(op->flags);
+	assert_ok(axas_query(l->f.as, gpa, &m));
+	return op->kind == OP_UNMAP || (op->kind == OP_DISCARD && m.state == AXAS_STATE_OWNED);
+}
+
+int op_is_refused(struct lost *l, const struct op *op)
+{
+	if (!l->tlb.has_device)
+		return 0;
+	if (op->kind == OP_LAZY || op->kind == OP_REPLACE_LAZY)
+		return 1;
+	if (l->tlb.device_may_fault)
+		return 0;
+	if (op_replaces(op->kind))
+		return 1;
+	return l->f.cfg.format == AXAS_FORMAT_ARM_S2 && l->tlb.breaks_first &&
+	       (cuts_live_page(l, op, op->gpa) || cuts_live_page(l, op, op->gpa + op->size));
+}
+
+/* Both sides of the ends, the ends of the large pages that they are in, and some pages beside and between. */
+static void look_during(struct lost *l, const struct op *op)
+{
+	const axas_gpa_t end[2] = { op->gpa, op->gpa + op->size };
+
+	for (int i = 0; l->tlb.has_device && i < 2; i++)
+		for (uint64_t size = PAGE; size <= GIB; size *= 512) {
+			const axas_gpa_t base = end[i] & ~(size - 1);
+
+			tlb_sight(&l->tlb, base);
+			tlb_sight(&l->tlb, base - PAGE);
+			tlb_sight(&l->tlb, base + size - PAGE);
+			tlb_sight(&l->tlb, base + lost_below(l, size / PAGE) * PAGE);
+		}
+	for (int i = 0; l->tlb.has_device && i < 8; i++)
+		tlb_sight(&l->tlb, op->gpa + lost_below(l, op->size / PAGE) * PAGE);
+}
+
 /* What a call may leave behind and still be right. */
 static void after(struct lost *l, const struct op *op, uint64_t done)
 {
+	tlb_end_sights(&l->tlb);
+	l->tlb.expects_new = op->kind == OP_LINEAR || op->kind == OP_EXTENTS ||
+			     op->kind == OP_POPULATED || op->kind == OP_POPULATE ||
+			     op->kind == OP_REPLACE || op->kind == OP_REPLACE_POPULATED;
 	if (op->kind == OP_POPULATE || op->kind == OP_DISCARD)
 		tlb_settle_taken_in(&l->tlb, op->gpa, done);
 	else
@@ -300,15 +350,20 @@ static void after(struct lost *l, const struct op *op, uint64_t done)
 axas_status_t op_run(struct lost *l, const struct op *op)
 {
 	axas_status_t status;
+	int is_refused;
 
 	l->now = *op;
 	if (op->kind == OP_FAULT)
 		tlb_faulted(&l->tlb, op->gpa);
+	is_refused = op_is_refused(l, op);
+	look_during(l, op);
 	status = dispatch(l->f.as, op);
 	if (status == AXAS_ERR_BAD_STATE || status == AXAS_ERR_INVALID_INPUT ||
-	    status == AXAS_ERR_UNSUPPORTED)
+	    (status == AXAS_ERR_UNSUPPORTED && !is_refused))
 		fail_msg("%s: status %d", op_names[op->kind], status);
 	after(l, op, status == AXAS_OK ? op->size : 0);
+	if (is_refused && status == AXAS_OK)
+		fail_msg("%s: not refused", op_names[op->kind]);
 	return status;
 }
 

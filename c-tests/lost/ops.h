@@ -59,6 +59,8 @@ struct op op_draw_any(struct lost *l);
 
 /* Runs it; then no CPU holds what is not so any more, and the host has seen no violation. */
 axas_status_t op_run(struct lost *l, const struct op *op);
+/* What devices do not allow (AXAS_IO). */
+int op_is_refused(struct lost *l, const struct op *op);
 /* Whether it can be done at all. */
 int op_is_there(struct lost *l, enum op_kind kind);
 int op_replaces(enum op_kind kind);

@@ -4,10 +4,10 @@
 #define BIT(n)          (1ull << (n))
 #define BITS(high, low) ((~0ull >> (63 - (high))) & (~0ull << (low)))
 
-/* An invalid entry that is cached: on RISC-V, the only format that does, no valid entry looks so. */
-#define CACHED_INVALID 2ull
+/* An invalid entry that is cached, on RISC-V or by a device: no valid entry looks so. */
+#define CACHED_INVALID 16ull
 /* The same, wrong since an earlier call: of another CPU, or a fault. This CPU repairs it by faulting. */
-#define CACHED_OLD     4ull
+#define CACHED_OLD     32ull
 
 _Thread_local uint32_t tlb_this_cpu;
 
@@ -61,6 +61,11 @@ struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word)
 static struct entry decode(const struct tlb *t, uint32_t level, uint64_t word)
 {
 	return entry_decode(t->walker.format, level, word);
+}
+
+static uint32_t caches(const struct tlb *t)
+{
+	return TLB_CPUS + (t->has_device ? 1u : 0u);
 }
 
 /* --- the caches ------------------------------------------------------------------------------ */
@@ -128,7 +133,7 @@ static struct tlb_table *find_or_add(struct tlb_cpu *c, axas_gpa_t gpa, uint32_t
 
 static void empty_caches(struct tlb *t)
 {
-	for (uint32_t k = 0; k < TLB_CPUS; k++) {
+	for (uint32_t k = 0; k <= TLB_DEVICE; k++) {
 		for (uint64_t i = 0; i < t->cpu[k].room; i++)
 			free(t->cpu[k].table[i]);
 		free(t->cpu[k].table);
@@ -215,14 +220,16 @@ static void remember_table(struct tlb *t, axas_gpa_t gpa, uint32_t level, const 
 {
 	const uint64_t valid_bits = t->walker.format == WALK_EPT ? 7 : 1;
 
-	for (uint32_t k = 0; k < TLB_CPUS; k++) {
+	for (uint32_t k = 0; k < caches(t); k++) {
+		const int keeps_invalid =
+			k == TLB_DEVICE ? t->device_keeps_invalid : t->keeps_invalid;
 		struct tlb_table *c = find_or_add(&t->cpu[k], gpa, level);
 
 		for (uint32_t i = 0; i < 512; i++) {
 			uint64_t word = load(&words[i]);
 
 			if (!(word & valid_bits)) {
-				if (!t->keeps_invalid)
+				if (!keeps_invalid)
 					continue;
 				word = CACHED_INVALID;
 			}
@@ -286,6 +293,66 @@ static void look(struct tlb *t)
 	}
 }
 
+/* --- a device in the middle of a call -------------------------------------------------------- */
+
+static struct tlb_found found_at(const struct tlb *t, axas_gpa_t gpa)
+{
+	const struct walk r = walker_walk(&t->walker, gpa);
+
+	if (r.outcome != WALK_LEAF)
+		return (struct tlb_found){ 0 };
+	return (struct tlb_found){ 1, r.hpa, decode(t, r.level, r.entry).memory, r.access };
+}
+
+static int is_found(const struct tlb_found *a, const struct tlb_found *b)
+{
+	return a->is_leaf == b->is_leaf && a->hpa == b->hpa && a->memory == b->memory &&
+	       a->access == b->access;
+}
+
+void tlb_sight(struct tlb *t, axas_gpa_t gpa)
+{
+	struct tlb_sight *s = &t->sight[t->sights];
+
+	if (!t->has_device || t->sights == TLB_SIGHTS || (gpa >> t->walker.gpa_bits) != 0)
+		return;
+	*s = (struct tlb_sight){ .gpa = gpa, .before = found_at(t, gpa) };
+	t->sights++;
+}
+
+static void look_as_device(struct tlb *t)
+{
+	for (uint32_t i = 0; i < t->sights; i++) {
+		struct tlb_sight *s = &t->sight[i];
+		const struct tlb_found now = found_at(t, s->gpa);
+		const struct tlb_found *last = s->others ? &s->other : &s->before;
+
+		if (is_found(&now, last))
+			continue;
+		s->had_hole |= last->is_leaf && !now.is_leaf;
+		s->other = now;
+		s->others++;
+	}
+	t->device_looks++;
+}
+
+void tlb_end_sights(struct tlb *t)
+{
+	look_as_device(t);
+	for (uint32_t i = 0; i < t->sights; i++) {
+		const struct tlb_sight *s = &t->sight[i];
+		const int is_there = s->before.is_leaf && s->others && s->other.is_leaf;
+
+		if (s->had_hole && is_there && !t->device_may_fault)
+			host_violation(t->host, "gpa %#llx: a device found a hole in the middle",
+				       (unsigned long long)s->gpa);
+		else if (s->others > 1 && !(s->had_hole && t->device_may_fault))
+			host_violation(t->host, "gpa %#llx: a device found what never was",
+				       (unsigned long long)s->gpa);
+	}
+	t->sights = 0;
+}
+
 /* --- requests -------------------------------------------------------------------------------- */
 
 /*
@@ -335,7 +402,7 @@ static void forget_in(struct tlb *t, struct tlb_table *c, const axas_tlb_request
 
 static void forget(struct tlb *t, const axas_tlb_request_t *q)
 {
-	for (uint32_t k = 0; k < TLB_CPUS; k++) {
+	for (uint32_t k = 0; k < caches(t); k++) {
 		if (q->scope == AXAS_SCOPE_LOCAL && k != tlb_this_cpu)
 			continue;
 		for (uint64_t i = 0; i < t->cpu[k].room; i++)
@@ -352,6 +419,7 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 	if (!t->watching)
 		return;
 	pthread_mutex_lock(&t->lock);
+	look_as_device(t);
 	if (q->vmid != t->vmid)
 		host_violation(t->host, "flush of VMID %u, the space has %u", q->vmid, t->vmid);
 	if (q->scope == AXAS_SCOPE_ALL)
@@ -363,6 +431,15 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 	pthread_mutex_unlock(&t->lock);
 }
 
+static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
+{
+	struct tlb *t = attached;
+
+	t->host_hal.clean_range(ctx, va, size, purpose);
+	if (purpose == AXAS_FRAME_TABLE && t->watching)
+		look_as_device(t);
+}
+
 /* --- frames and runs that go back ------------------------------------------------------------ */
 
 static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t purpose)
@@ -372,6 +449,8 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 	pthread_mutex_lock(&t->lock);
 	if (purpose == AXAS_FRAME_GUEST)
 		t->frames_back += BIT(order);
+	if (t->watching)
+		look_as_device(t);
 	if (!t->looked)
 		look(t);
 	t->looked = 1;
@@ -411,7 +490,7 @@ static int table_may_lead_to(const struct tlb *t, const struct tlb_table *c,
 /* Some CPU may use a translation of the run, as it was. */
 static int may_be_used(const struct tlb *t, const axas_mapping_t *run)
 {
-	for (uint32_t k = 0; k < TLB_CPUS; k++)
+	for (uint32_t k = 0; k < caches(t); k++)
 		for (uint64_t i = 0; i < t->cpu[k].room; i++) {
 			const struct tlb_table *c = t->cpu[k].table[i];
 
@@ -462,6 +541,12 @@ static void check_cached_invalid(const struct tlb *t, const struct settled *s, a
 		at = s->gpa;
 	if (walker_walk(&t->walker, at).outcome != WALK_LEAF)
 		return;
+	if (s->cpu == TLB_DEVICE) {
+		if (t->expects_new && s->has_range && at >= s->gpa && at <= s->last)
+			host_violation(t->host, "gpa %#llx is mapped, and a device may not see it",
+				       (unsigned long long)at);
+		return;
+	}
 	if (*word == CACHED_INVALID && s->cpu == tlb_this_cpu && at >= s->gpa && at <= s->last &&
 	    s->has_range)
 		host_violation(t->host, "gpa %#llx is mapped, and this CPU may say that it is not",
@@ -486,6 +571,9 @@ static void check_cached_leaf(const struct tlb *t, const struct settled *s, axas
 				       (unsigned long long)at, s->cpu);
 			return;
 		}
+		if (s->cpu == TLB_DEVICE && r.access != e->access)
+			host_violation(t->host, "gpa %#llx: a device may miss a permission",
+				       (unsigned long long)at);
 		if (local && s->may_grant && !repairs_itself && at >= s->gpa && at <= s->last &&
 		    r.access != e->access)
 			host_violation(t->host, "gpa %#llx: this CPU may miss a permission",
@@ -571,7 +659,7 @@ static void settle(struct tlb *t, axas_gpa_t gpa, uint64_t size, int may_grant)
 
 	pthread_mutex_lock(&t->lock);
 	look(t);
-	for (s.cpu = 0; t->watching && s.cpu < TLB_CPUS; s.cpu++)
+	for (s.cpu = 0; t->watching && s.cpu < caches(t); s.cpu++)
 		for (uint64_t i = 0; i < t->cpu[s.cpu].room; i++)
 			if (t->cpu[s.cpu].table[i] != NULL && t->cpu[s.cpu].table[i]->used != 0)
 				settle_table(t, &s, t->cpu[s.cpu].table[i]);
@@ -649,6 +737,7 @@ void tlb_attach(struct tlb *t, struct host *h)
 	h->hal.tlb_flush = tlb_flush;
 	h->hal.dealloc_frame = dealloc_frame;
 	h->hal.released = released;
+	h->hal.clean_range = clean_range;
 	attached = t;
 }
 
@@ -659,6 +748,10 @@ void tlb_watch(struct tlb *t, const axas_t *as, const axas_config_t *cfg)
 			   !(cfg->features & AXAS_FEATURE_RISCV_SVVPTC);
 	t->breaks_first = !(cfg->features & AXAS_FEATURE_ARM_BBM2);
 	t->vmid = cfg->vmid;
+	t->has_device = (cfg->options & AXAS_IO) != 0;
+	t->device_keeps_invalid = (cfg->features & AXAS_FEATURE_IO_CACHES_INVALID) != 0;
+	t->device_may_fault = (cfg->features & AXAS_FEATURE_IO_FAULTS) != 0;
+	t->host->has_devices = (uint32_t)t->has_device;
 	t->watching = 1;
 	tlb_settle(t, 0, 0);
 }

@@ -11,14 +11,21 @@
  *  - a frame that goes back while a CPU may hold it, or that is linked and was given back;
  *  - a run that is reported as released while a CPU may still use it;
  *  - on Arm a live entry that changes in a way that asks for an invalid one and a flush between.
+ *
+ * Where the space has AXAS_IO there is a device besides, with a cache of its own, which never faults: no call repairs
+ * anything for it. It also looks at some pages in the middle of each call, at each flush, each frame that goes
+ * back and, where it does not snoop, each time that entries are cleaned. What it finds there is the translation from
+ * before the call or that from afterwards; anything else, a hole among it, is a violation.
  */
 #ifndef CTESTS_TLB_H
 #define CTESTS_TLB_H
 
 #include "fixture.h"
 
-#define TLB_CPUS  2u
-#define TLB_SLOTS 4u /* different values of one entry that one CPU holds */
+#define TLB_CPUS   2u
+#define TLB_SLOTS  4u /* different values of one entry that one CPU holds */
+#define TLB_DEVICE TLB_CPUS /* in the place of a CPU */
+#define TLB_SIGHTS 40u
 
 enum entry_kind { ENTRY_INVALID, ENTRY_TABLE, ENTRY_LEAF };
 
@@ -46,6 +53,22 @@ struct tlb_cpu {
 	uint64_t room, count;
 };
 
+/* What a device finds at an address. */
+struct tlb_found {
+	int is_leaf;
+	uint64_t hpa, memory;
+	uint32_t access;
+};
+
+/* An address that a device looks at during a call. */
+struct tlb_sight {
+	axas_gpa_t gpa;
+	struct tlb_found before;
+	struct tlb_found other; /* the last one that was not that from before */
+	uint32_t others; /* different ones in a row */
+	int had_hole; /* after a translation had been there */
+};
+
 struct tlb {
 	struct host *host;
 	axas_hal_t host_hal;
@@ -55,7 +78,14 @@ struct tlb {
 	int breaks_first; /* Arm: a block becomes a table through an invalid entry */
 	uint32_t vmid;
 	pthread_mutex_t lock;
-	struct tlb_cpu cpu[TLB_CPUS];
+	struct tlb_cpu cpu[TLB_CPUS + 1];
+	int has_device;
+	int device_keeps_invalid; /* AXAS_FEATURE_IO_CACHES_INVALID */
+	int device_may_fault; /* AXAS_FEATURE_IO_FAULTS */
+	int expects_new; /* the call that returned tells devices of what it mapped */
+	struct tlb_sight sight[TLB_SIGHTS];
+	uint32_t sights;
+	uint64_t device_looks;
 	uint32_t *held; /* for each page of the pool, how many cached entries lead to it */
 	int looked; /* since the last call or flush */
 
@@ -79,6 +109,9 @@ void tlb_detach(struct tlb *t);
 void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size);
 /* The same of one that gives no permission to what was mapped: another CPU's protect may have, lately. */
 void tlb_settle_taken_in(struct tlb *t, axas_gpa_t gpa, uint64_t size);
+/* A device looks at this page until the call that follows has returned. */
+void tlb_sight(struct tlb *t, axas_gpa_t gpa);
+void tlb_end_sights(struct tlb *t);
 /* This CPU may use something for the access that makes it fault. */
 int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access);
 /* What x86 does of itself when it faults: it forgets the address on this CPU. */

@@ -10,6 +10,8 @@ pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 
 /// In axas_parts(): axas_stock is there.
 pub const AXAS_PART_STOCK: u32 = 2_u32;
+/// In axas_parts(): the option AXAS_IO is there.
+pub const AXAS_PART_IO: u32 = 4_u32;
 
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
@@ -124,6 +126,11 @@ pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
+/// axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
+/// returned it, the memory of another guest included. For memory that the host or a device writes before
+/// the guest runs. Pages that have no frame yet keep it (axas_query reports it of a reservation); a page whose
+/// frame axas_discard gave back comes again as zeroes.
+pub const AXAS_SKIP_ZERO: u32 = 0x1000_0000_u32;
 
 /// alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
 pub const AXAS_FRAME_TABLE: u32 = 1_u32;
@@ -161,9 +168,11 @@ pub const AXAS_HAL_BUILTIN_LOCAL: u32 = 16_u32;
 pub const AXAS_FLUSH_UNMAP: u32 = 1_u32;
 /// Permissions were taken away.
 pub const AXAS_FLUSH_TIGHTEN: u32 = 2_u32;
-/// Permissions were added: this CPU only, other CPUs repair themselves by faulting.
+/// Permissions were added: this CPU only, other CPUs repair themselves by faulting; devices do not, so that it is all
+/// with AXAS_IO, but for faults.
 pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
-/// Invalid entries became valid: this CPU only (RISC-V without Svvptc).
+/// Invalid entries became valid: this CPU only (RISC-V without Svvptc); all with AXAS_FEATURE_IO_CACHES_INVALID, but
+/// for faults. An invalid entry of each level may be cached: no last-level-only instruction.
 pub const AXAS_FLUSH_NEW: u32 = 4_u32;
 /// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
@@ -185,7 +194,8 @@ pub const AXAS_FEATURE_ARM_XNX: u32 = 0x8_u32;
 pub const AXAS_FEATURE_ARM_FWB: u32 = 0x10_u32;
 /// FEAT_HAFDBS with dirty state: sets VTCR_EL2.HA and HD.
 pub const AXAS_FEATURE_ARM_HAFDBS: u32 = 0x20_u32;
-/// FEAT_BBM level 2 without conflict aborts: a block may become a table in one store.
+/// FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
+/// for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
 pub const AXAS_FEATURE_ARM_BBM2: u32 = 0x40_u32;
 /// FEAT_VMID16: VMIDs up to 65535, sets VTCR_EL2.VS.
 pub const AXAS_FEATURE_ARM_VMID16: u32 = 0x80_u32;
@@ -197,6 +207,15 @@ pub const AXAS_FEATURE_RISCV_SVNAPOT: u32 = 0x200_u32;
 pub const AXAS_FEATURE_RISCV_SVADU: u32 = 0x400_u32;
 /// Svvptc: invalid entries that became valid need no fence.
 pub const AXAS_FEATURE_RISCV_SVVPTC: u32 = 0x800_u32;
+/// AXAS_IO: the IOMMU may keep invalid entries (VT-d: CAP_REG.CM or RWBF), so that new ones are flushed,
+/// AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next two are AXAS_ERR_INVALID_INPUT.
+pub const AXAS_FEATURE_IO_CACHES_INVALID: u32 = 0x4000_u32;
+/// AXAS_IO: walks of the IOMMU and accesses of its devices snoop the CPUs' caches (VT-d: ECAP_REG.C and SC;
+/// SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
+pub const AXAS_FEATURE_IO_COHERENT: u32 = 0x1_0000_u32;
+/// AXAS_IO: while an entry is invalid for a moment the devices stall (SMMUv3), do no DMA there, or their aborts do no
+/// harm. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
+pub const AXAS_FEATURE_IO_FAULTS: u32 = 0x2_0000_u32;
 
 /// The host holds a lock of its own for every call: at least the class that the call's
 /// documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
@@ -212,6 +231,24 @@ pub const AXAS_NO_ZERO: u32 = 4_u32;
 pub const AXAS_NONCOHERENT_WALK: u32 = 8_u32;
 /// Calls return AXAS_ERR_AGAIN instead of waiting for the space.
 pub const AXAS_NO_WAIT: u32 = 16_u32;
+/// An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi wants bits 58:52 zero, in which
+/// the library keeps its own): AXAS_ERR_UNSUPPORTED at create. tlb_flush covers IOTLBs and device TLBs:
+/// docs/hal.md says what it owes to each IOMMU. AXAS_HAL_BUILTIN_FLUSH does not, and without
+/// AXAS_FEATURE_IO_COHERENT somebody has to clean caches (clean_range; a bare-metal AArch64 archive does it
+/// itself): AXAS_ERR_UNSUPPORTED at create.
+///
+/// Devices neither take pages in nor retry, so what makes a page invalid for a moment that was mapped before and is
+/// mapped afterwards is AXAS_ERR_UNSUPPORTED, and changes nothing: AXAS_REPLACE; on Arm without
+/// AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect,
+/// axas_discard with an end inside one), so that ranges which are to be cut are mapped with AXAS_NO_HUGE or
+/// AXAS_MAX_2M. AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in
+/// any case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
+/// AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with
+/// AXAS_SCOPE_ALL, on every format.
+///
+/// A fault raises requests of AXAS_SCOPE_LOCAL only, as ever: a device may see a page that a CPU's fault brought
+/// back after axas_discard only after axas_populate.
+pub const AXAS_IO: u32 = 32_u32;
 /// Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
 /// addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
 /// Tables that lie in the range of such a call whole go back, as without it. Kept tables count in table_frames

@@ -43,9 +43,10 @@ pub type axas_release_virt_fn =
 /// same pages) that the request concerns. Nothing is given back to the host before it returned.
 pub type axas_tlb_flush_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, request: *const axas_tlb_request_t)>;
-/// Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, each line
-/// written to a table or root before it is linked. AXAS_FRAME_GUEST: frames that the library zeroed,
-/// before they are mapped, on AArch64 without FWB and for anything mapped UNCACHED or DEVICE
+/// Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, or AXAS_IO without
+/// AXAS_FEATURE_IO_COHERENT: each line written to a table or root, before it is linked. AXAS_FRAME_GUEST:
+/// frames that the library zeroed, before they are mapped, on AArch64 without FWB, for anything mapped
+/// UNCACHED or DEVICE, and with AXAS_IO without AXAS_FEATURE_IO_COHERENT
 /// (clean and invalidate to the point of coherency; instruction cache where executable).
 pub type axas_clean_range_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, va: *mut c_void, size: usize, purpose: u32)>;
@@ -229,7 +230,7 @@ pub struct axas_mapping_t {
     pub hpa: axas_hpa_t,
     /// Cookie of a trap, else 0.
     pub cookie: u64,
-    /// Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES and AXAS_MAX_2M.
+    /// Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO.
     pub flags: axas_flags_t,
     /// AXAS_STATE_ABSENT and the values that follow it.
     pub state: u32,

@@ -16,6 +16,7 @@ use crate::npt::arch::{
     Features, Format, FormatId, RootState, Shape, ShapeRequest, with_format, with_space_format,
 };
 use crate::npt::entry::Entry;
+use crate::npt::io;
 use crate::npt::lock::{Lock, Shard};
 use crate::npt::registers;
 use crate::npt::units::{Level, fresh_tables};
@@ -26,6 +27,7 @@ const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_NO_ZERO
     | AXAS_NONCOHERENT_WALK
     | AXAS_NO_WAIT
+    | AXAS_IO
     | AXAS_KEEP_TABLES
     | AXAS_SMALL_EXEC
     | AXAS_IGNORE_GUEST_PAT;
@@ -179,7 +181,7 @@ impl AddressSpace {
         let has = |option| config.options & option != 0;
         let direct = host.direct_map();
         let is_direct = direct.is_some();
-        let noncoherent_walk = has(AXAS_NONCOHERENT_WALK);
+        let cleans_tables = plan.features.cleans_tables();
         let space = place.as_ptr();
         // SAFETY: the lines of the lock are behind the space in the same storage.
         let lines = unsafe { place.add(1).cast() };
@@ -201,12 +203,12 @@ impl AddressSpace {
             (*npt).levels = Level::new(plan.shape.levels);
             (*npt).is_direct = is_direct;
             (*npt).reads_unlocked = is_direct && host.tables_stay_readable();
-            let is_plain = is_direct && !noncoherent_walk;
+            let is_plain = is_direct && !cleans_tables;
             if is_plain {
                 (*npt).short_permissions = plan.permissions;
             }
             (*npt).has_short_unmaps = is_plain && !host.wants_released();
-            (*npt).noncoherent_walk = noncoherent_walk;
+            (*npt).cleans_tables = cleans_tables;
             (*npt).small_exec = has(AXAS_SMALL_EXEC);
             let zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
             (*npt).zeroes_frames = zeroes_frames;
@@ -270,6 +272,7 @@ fn plan_for(config: &axas_config_t, host: &mut Host) -> Result<Plan> {
         if host.flushes_builtin() && !plan.builtin_flush {
             return Err(Error::Unsupported);
         }
+        io::check_host(plan.features, host)?;
         host.set_pa_bits(plan.shape.pa_bits);
     }
     plan
@@ -292,18 +295,17 @@ fn plan(config: &axas_config_t) -> Result<Plan> {
 }
 
 fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
-    if config.features & !F::FEATURES != 0 {
+    let has = |option| config.options & option != 0;
+    let known = if has(AXAS_IO) { F::FEATURES | io::FEATURES } else { F::FEATURES };
+    if config.features & !known != 0 {
         return Err(Error::InvalidInput);
     }
-    if config.features & F::UNSUPPORTED_FEATURES != 0 {
+    let is_unsupported = has(AXAS_IGNORE_GUEST_PAT) && !F::IGNORES_GUEST_PAT
+        || has(AXAS_IO) && !(io::IS_BUILT_IN && F::SHARES_WITH_IOMMU);
+    if config.features & F::UNSUPPORTED_FEATURES != 0 || is_unsupported {
         return Err(Error::Unsupported);
     }
-    let ignores_guest_pat = config.options & AXAS_IGNORE_GUEST_PAT != 0;
-    if ignores_guest_pat && !F::IGNORES_GUEST_PAT {
-        return Err(Error::Unsupported);
-    }
-    let more = if ignores_guest_pat { Features::IGNORE_GUEST_PAT } else { 0 };
-    let features = Features(config.features | more);
+    let features = Features::new(config.features, config.options);
     F::check_vmid(config.vmid, features)?;
     if !is_page_aligned(config.base | config.size) || config.size == 0 {
         return Err(Error::InvalidInput);
@@ -352,9 +354,8 @@ pub fn config_regs(config: &axas_config_t) -> Result<axas_hw_regs_t> {
     check_config(config)?;
     let plan = plan(config);
     let Plan { format, shape, features, .. } = plan.as_ref().map_err(|error| *error)?;
-    let noncoherent_walk = config.options & AXAS_NONCOHERENT_WALK != 0;
     let (shape, features) = (*shape, *features);
-    let state = RootState { root: 0, vmid: config.vmid, shape, features, noncoherent_walk };
+    let state = RootState { root: 0, vmid: config.vmid, shape, features };
     Ok(registers(*format, state))
 }
 

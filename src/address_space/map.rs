@@ -346,6 +346,7 @@ impl AddressSpace {
         if flags & !AXAS_REPLACE != 0 {
             return Err(Error::InvalidInput);
         }
+        self.npt.check_options(MapOptions::from_bits_truncate(flags), false)?;
         with_space_format!(self.npt.format, F => {
             let content = trap::<F>(cookie)?;
             let act = if flags == AXAS_REPLACE { replace } else { map };
@@ -535,6 +536,8 @@ impl AddressSpace {
         let way = self.npt.page_way::<F>(page)?;
         if flags & AXAS_REPLACE == 0 {
             self.npt.map_page(way, page, leaf)
+        } else if self.npt.features.has_strict_io() {
+            None
         } else {
             self.npt.replace_page(way.page, page, leaf)
         }
@@ -551,6 +554,7 @@ impl AddressSpace {
     ) -> Result<Map<'a, F>> {
         let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
         let template = Entry::leaf_template(flags.attributes, self.npt.features, 1, false)?;
+        self.npt.check_options(flags.options, false)?;
         for extent in extents {
             let is_aligned = is_page_aligned(extent.hpa | extent.size) && extent.size != 0;
             if !is_aligned || !self.npt.host.is_in_width(extent.hpa, extent.size) {
@@ -569,16 +573,20 @@ impl AddressSpace {
         flags: axas_flags_t,
         more_options: MapOptions,
     ) -> Result<Map<'static, F>> {
-        let allowed = PAGE_SIZES | MapOptions::POPULATE | MapOptions::HUGE_FRAMES | more_options;
+        let own = MapOptions::POPULATE | MapOptions::HUGE_FRAMES | MapOptions::SKIP_ZERO;
+        let allowed = PAGE_SIZES | own | more_options;
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
         Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
+        self.npt.check_options(options, !options.contains(MapOptions::POPULATE))?;
         let largest = if options.contains(MapOptions::HUGE_FRAMES) {
             self.largest_leaf::<F>(flags).get()
         } else {
             1
         };
-        let entry = Entry::reserved(Reservation::new(flags.attributes, largest));
+        let reservation = Reservation::new(flags.attributes, largest);
+        let skips_zero = options.contains(MapOptions::SKIP_ZERO);
+        let entry = Entry::reserved(reservation.skipping_zero(skips_zero));
         Ok(Map { content: Content::same(entry), options })
     }
 

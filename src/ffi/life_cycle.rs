@@ -134,7 +134,7 @@ unsafe fn create(
 ///   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
 ///   AXAS_FEATURE_RISCV_SVNAPOT, AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs
 ///   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with
-///   release_virt and no arena, an arena with STATIC_HAL=1;
+///   release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO as said there;
 ///   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
 ///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 ///
@@ -169,7 +169,7 @@ pub unsafe extern "C" fn axas_create(
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
 ///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
 ///     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
-///     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1;
+///     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO as said there;
 ///   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
 ///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 #[unsafe(no_mangle)]
@@ -325,7 +325,8 @@ pub unsafe extern "C" fn axas_hw_regs(
 ///     unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
 ///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
-///     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16;
+///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
+///     AXAS_FEATURE_ARM_VMID16;
 ///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
 ///
 /// Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT ask
@@ -365,8 +366,8 @@ pub unsafe extern "C" fn axas_config_regs(
 ///     overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
 ///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
-///     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, permissions or memory
-///     type that the format cannot say;
+///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
+///     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
 ///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
 ///
 /// Pure: no lock, no callback. Later splits of huge pages take tables of their own.

@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
 ///   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
 ///   AXAS_REPLACE a frame of the library's that stands in the range;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; AXAS_REPLACE in a space with
+///   AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -100,17 +101,18 @@ pub unsafe extern "C" fn axas_map_extents(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
-///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
+///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE, AXAS_SKIP_ZERO.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; in a space with AXAS_IO
+///   AXAS_REPLACE, or no AXAS_POPULATE;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// The guest reads zeroes (unless AXAS_NO_ZERO). A lazy reservation takes no guest frames and only
+/// The guest reads zeroes (unless AXAS_NO_ZERO or AXAS_SKIP_ZERO). A lazy reservation takes no guest frames and only
 /// the tables on its two edges, at most 2 * (levels - 1) besides the root, whatever its size. Nothing
 /// changes on error; with AXAS_POPULATE a failure may have flushed.
 ///
@@ -177,7 +179,7 @@ pub unsafe extern "C" fn axas_map_trap(
 /// @param flags AXAS_REPLACE or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
+///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, AXAS_REPLACE in a space with AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -211,6 +213,7 @@ pub unsafe extern "C" fn axas_map_trap_flags(
 /// @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for
 ///   the tables of the split (at most levels - 1 for each edge); never where both edges lie on the
 ///   boundaries of entries;
@@ -246,7 +249,8 @@ pub unsafe extern "C" fn axas_unmap(
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
 ///     space;
 ///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
-///     page larger than 4 KiB, or for such a part of a page of 1 GiB;
+///     page larger than 4 KiB, or for such a part of a page of 1 GiB; an edge cuts a huge page where AXAS_IO
+///     does not allow it;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
 ///     tables of the split;
@@ -255,7 +259,7 @@ pub unsafe extern "C" fn axas_unmap(
 ///
 /// Cuts split. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a
 /// permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
-/// AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V.
+/// AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V, AXAS_SCOPE_ALL with AXAS_IO on each format.
 ///
 /// Nothing changes on error. Lock class: exclusive. Callbacks:
 /// tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
@@ -307,6 +311,7 @@ pub unsafe extern "C" fn axas_populate(
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
 ///     of the split;
@@ -314,7 +319,7 @@ pub unsafe extern "C" fn axas_populate(
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
-/// had. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
+/// had, without AXAS_SKIP_ZERO. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
 /// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL). Nothing
 /// changes on error. Lock class: exclusive. Callbacks: as axas_unmap, without released.
 #[unsafe(no_mangle)]
@@ -487,7 +492,8 @@ pub unsafe extern "C" fn axas_map_linear_some(
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space, budget 0;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; no AXAS_POPULATE in a space
+///     with AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -528,6 +534,7 @@ pub unsafe extern "C" fn axas_map_alloc_some(
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
 ///     tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -568,7 +575,8 @@ pub unsafe extern "C" fn axas_unmap_some(
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
 ///     space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
-///     page larger than 4 KiB, or for such a part of a page of 1 GiB;
+///     page larger than 4 KiB, or for such a part of a page of 1 GiB; an edge cuts a huge page where AXAS_IO
+///     does not allow it;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
 ///     tables of the split;
@@ -645,6 +653,7 @@ pub unsafe extern "C" fn axas_populate_some(
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
 ///     of the split;

@@ -18,6 +18,9 @@ pub(crate) fn native_levels(format: FormatId) -> Option<u32> {
     native::levels(format)
 }
 
+/// Whether [`clean`] does anything.
+pub(crate) const CAN_CLEAN: bool = cfg!(all(target_arch = "aarch64", target_os = "none"));
+
 /// Cleans and invalidates data cache lines to the point of coherency and drops instruction cache
 /// lines, where the caches do not keep themselves coherent with a guest that runs without them.
 pub(crate) fn clean(va: *mut u8, bytes: usize) {
@@ -76,8 +79,8 @@ mod native {
             unsafe { asm!("dc civac, {}", in(reg) line, options(nostack)) };
             line = line.wrapping_add(data_line);
         }
-        // SAFETY: a barrier.
-        unsafe { asm!("dsb ish", options(nostack)) };
+        // SAFETY: a barrier, for devices too.
+        unsafe { asm!("dsb sy", options(nostack)) };
         let mut line = start & !(code_line.wrapping_sub(1));
         while line < end {
             // SAFETY: as for the data cache.

@@ -194,6 +194,16 @@ impl Host {
         self.flushes_local
     }
 
+    /// Whether the host invalidates TLBs of everybody.
+    pub(crate) fn has_flush(&self) -> bool {
+        self.tlb_flush.is_some()
+    }
+
+    /// Whether caches can be cleaned.
+    pub(crate) fn can_clean(&self) -> bool {
+        self.clean_range.is_some() || cpu::CAN_CLEAN
+    }
+
     /// Whether all memory that a guest may have is in the direct map, so that pages side by side in host
     /// memory are reached by one pointer.
     pub(crate) fn is_flat(&self) -> bool {

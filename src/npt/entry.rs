@@ -113,7 +113,7 @@ pub(crate) enum Names {
     Corrupt,
 }
 
-/// A lazy reservation, as the ten low bits of a payload: what a fault will install.
+/// A lazy reservation, as the eleven low bits of a payload: what a fault will install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
     payload: u16,
@@ -125,7 +125,9 @@ const MEMORY_SHIFT: u32 = 3;
 const MEMORY: u16 = 7;
 const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
-/// In the payload of a moving leaf: its frame is the library's to free.
+/// The frames are not zeroed. In all payloads of reservations but those of dead leaves.
+const SKIP_ZERO: u16 = 1 << 10;
+/// In the payload of a dead leaf: its frame is the library's to free. That of a pending one is in any case.
 const OWNED: u16 = 1 << 10;
 /// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
 const PENDING: u16 = 1 << 15;
@@ -148,16 +150,32 @@ impl Reservation {
         Attributes { permissions, memory }
     }
 
+    /// The same, of leaves up to level `largest`.
+    pub(super) fn of_level(self, largest: u32) -> Self {
+        Self { payload: self.payload & !LARGEST | (largest as u16) << LARGEST_SHIFT }
+    }
+
+    /// The same, with frames that are not zeroed if `skips`.
+    pub(crate) fn skipping_zero(self, skips: bool) -> Self {
+        Self { payload: self.payload & !SKIP_ZERO | if skips { SKIP_ZERO } else { 0 } }
+    }
+
+    /// Whether the frames are not zeroed.
+    #[inline(always)]
+    pub fn skips_zero(self) -> bool {
+        self.payload & SKIP_ZERO != 0
+    }
+
     /// The bits of their permissions.
     #[inline(always)]
     pub(super) fn permission_bits(self) -> u32 {
         u32::from(self.payload & PERMISSIONS)
     }
 
-    /// Whether the attributes are those of another one.
+    /// Whether a frame that was filled for one is as the guest is to find it in another one.
     #[inline(always)]
     pub(super) fn has_attributes_of(self, other: Self) -> bool {
-        (self.payload ^ other.payload) & (PERMISSIONS | MEMORY << MEMORY_SHIFT) == 0
+        (self.payload ^ other.payload) & (PERMISSIONS | MEMORY << MEMORY_SHIFT | SKIP_ZERO) == 0
     }
 
     /// Largest level that a leaf may have.
@@ -173,7 +191,7 @@ impl Reservation {
 
     #[inline(always)]
     pub(super) fn from_payload(payload: u16) -> Self {
-        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST);
+        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST | SKIP_ZERO);
         Self { payload: if known & LARGEST == 0 { known | 1 << LARGEST_SHIFT } else { known } }
     }
 }
@@ -305,7 +323,7 @@ impl<F: Format> Entry<F> {
 
     /// A frame that is not published yet.
     pub fn pending(address: HostPhysAddr, reservation: Reservation) -> Self {
-        let payload = reservation.payload() | OWNED | PENDING;
+        let payload = reservation.payload() | PENDING;
         Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, address.bits()))
     }
 
@@ -482,7 +500,8 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) {
             return self.word & F::OWNED != 0;
         }
-        F::invalid_kind(self.word) == InvalidKind::MovingLeaf && F::payload(self.word) & OWNED != 0
+        F::invalid_kind(self.word) == InvalidKind::MovingLeaf
+            && F::payload(self.word) & (OWNED | PENDING) != 0
     }
 
     /// Attributes of a leaf, a reservation, or what was one.
@@ -494,10 +513,19 @@ impl<F: Format> Entry<F> {
         self.reservation().attributes()
     }
 
-    /// The reservation of a reserved, pending or discarded entry.
+    /// The reservation of a reserved or pending entry.
     #[inline(always)]
     pub fn reservation(self) -> Reservation {
         Reservation::from_payload(F::payload(self.word))
+    }
+
+    /// The reservation that remains of an entry that is dead or pending: that of a dead leaf, whose frame the guest
+    /// had, is for zeroed frames.
+    pub(super) fn remaining_reservation(self) -> Reservation {
+        let reservation = self.reservation();
+        let is_leaf = F::invalid_kind(self.word) == InvalidKind::MovingLeaf;
+        let is_dead = is_leaf && !self.is_pending();
+        reservation.skipping_zero(reservation.skips_zero() && !is_dead)
     }
 
     /// The bits of the permissions of a reservation of write-back memory, if the entry is one.
@@ -505,8 +533,8 @@ impl<F: Format> Entry<F> {
     pub fn reserved_write_back(self) -> Option<u32> {
         let reserved = |payload| F::invalid(InvalidKind::Reserved, payload, 0);
         let write_back = (MemoryType::WriteBack as u16) << MEMORY_SHIFT;
-        // They differ in permissions and largest page.
-        let same = !(reserved(PERMISSIONS | LARGEST) ^ reserved(0));
+        // They differ in permissions and largest page, and for whom frames are not zeroed.
+        let same = !(reserved(PERMISSIONS | LARGEST | SKIP_ZERO) ^ reserved(0));
         let permissions = u32::from(F::payload(self.word) & PERMISSIONS);
         (self.word & same == reserved(write_back)).then_some(permissions)
     }

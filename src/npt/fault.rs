@@ -14,7 +14,7 @@ use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
-use crate::flags::{Attributes, Permissions};
+use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
 use crate::sync::{Defect, Ordering, planted, unless};
 use core::num::NonZeroU64;
@@ -68,9 +68,9 @@ impl Prepared {
     /// No frame.
     pub(crate) const NONE: Self = Self(0);
 
-    /// A frame with the attributes of its page.
-    pub(super) fn new(frame: Frame, attributes: Attributes) -> Self {
-        let payload = Reservation::new(attributes, frame.level().get()).payload();
+    /// A frame that was filled for a page of a reservation.
+    pub(super) fn new(frame: Frame, reservation: Reservation) -> Self {
+        let payload = reservation.of_level(frame.level().get()).payload();
         Self(frame.address().bits() | u64::from(payload))
     }
 
@@ -301,10 +301,9 @@ impl<'a> Fault<'a> {
                 return None;
             }
         }
-        let attributes = reservation.attributes();
         let mut level = largest;
         loop {
-            let frame = self.guest_frame::<F>(level, attributes);
+            let frame = self.guest_frame::<F>(level, reservation);
             if frame.is_some() || level == Level::PAGE {
                 return frame;
             }
@@ -320,9 +319,9 @@ impl<'a> Fault<'a> {
 
     /// A frame for a leaf of a level, as the guest is to find it.
     #[inline(always)] // Called once.
-    fn guest_frame<F: Format>(&self, level: Level, attributes: Attributes) -> Option<Frame> {
+    fn guest_frame<F: Format>(&self, level: Level, reservation: Reservation) -> Option<Frame> {
         let frame = self.take_guest(level)?;
-        if self.npt.prepare_frame::<F>(frame.address(), level, attributes).is_err() {
+        if self.npt.prepare_frame::<F>(frame.address(), level, reservation).is_err() {
             self.give_guest(frame);
             return None;
         }

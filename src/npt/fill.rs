@@ -6,11 +6,12 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
+use super::entry::Reservation;
 use super::fault::{Fault, Frame, Prepared, Verdict};
 use super::units::{Gpa, Hpa, Level};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, Permissions};
+use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
 
 /// What the host writes to guest-physical addresses, by a function that may be called again for a frame
@@ -65,7 +66,7 @@ impl Fault<'_> {
             return Err(Verdict::Denied);
         }
         let most = self.npt.largest_frame(reservation, found.level.min(Level::LARGE));
-        let filled = self.fill_frame::<F>(reservation.attributes(), most, filling, done);
+        let filled = self.fill_frame::<F>(reservation, most, filling, done);
         filled.ok_or_else(|| match self.npt.walk::<F>(gpa) {
             Some(now) if (now.entry, now.level) == (found.entry, found.level) => Verdict::NoMemory,
             // Another call may have brought what is missing here.
@@ -76,7 +77,7 @@ impl Fault<'_> {
     /// A frame for a leaf of a level, or of 4 KiB, with what is to be written in it.
     fn fill_frame<F: Format>(
         &self,
-        attributes: Attributes,
+        reservation: Reservation,
         level: Level,
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
@@ -86,11 +87,11 @@ impl Fault<'_> {
             taken = self.take_guest(Level::PAGE);
         }
         let frame = taken?;
-        if self.npt.fill_taken::<F>(frame, attributes, filling, done).is_err() {
+        if self.npt.fill_taken::<F>(frame, reservation, filling, done).is_err() {
             self.give_guest(frame);
             return None;
         }
-        Some(Prepared::new(frame, attributes))
+        Some(Prepared::new(frame, reservation))
     }
 }
 
@@ -100,14 +101,14 @@ impl NestedPageTable {
     fn fill_taken<F: Format>(
         &self,
         frame: Frame,
-        attributes: Attributes,
+        reservation: Reservation,
         filling: &mut Filling<'_, '_>,
         done: &mut u64,
     ) -> Result<()> {
         let (gpa, level) = (filling.start, frame.level());
         let bytes = filling.end.min(gpa.end(level)).minus(gpa);
-        let zeroes = self.zeroes_frames;
-        let cleans_frame = zeroes && F::needs_clean(attributes, self.features);
+        let zeroes = self.zeroes(reservation);
+        let cleans_frame = zeroes && self.features.cleans_guest::<F>(reservation.attributes());
         if zeroes && bytes < level.size() {
             self.host.zero(frame.address(), level.order())?;
         }

@@ -10,7 +10,7 @@ use super::stock::Stock;
 use super::table::Broken;
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
 use super::work::{Failed, Work};
-use crate::abi::{AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL};
+use crate::abi::AXAS_FLUSH_NEW;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
 
@@ -70,8 +70,8 @@ impl NestedPageTable {
 
     /// Flushes invalid entries that walkers may have cached.
     pub(super) fn announce<F: Format>(&self, range: GpaRange) {
-        if F::caches_invalid(self.features) {
-            self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL);
+        if let Some(scope) = self.features.scope_of_new::<F>() {
+            self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_NEW, scope);
         }
     }
 

@@ -17,6 +17,8 @@
 //!   far they get with a budget; `page`: the short way for one page whose table is there;
 //! - what runs beside others: `look`, which changes nothing, `fault` and `fill`.
 //!
+//! `io` says what all of them owe to an IOMMU that walks the tables (part `io`).
+//!
 //! `work` is the memory of an exclusive call; `lock` says who runs beside whom.
 //!
 //! An exclusive call prepares, then commits: whatever can fail happens first, off-line. Then entries are
@@ -34,6 +36,7 @@ pub mod entry;
 mod exposed;
 pub(crate) mod fault;
 pub(crate) mod fill;
+pub(crate) mod io;
 pub(crate) mod keep;
 pub(crate) mod lock;
 pub(crate) mod look;
@@ -92,8 +95,8 @@ pub(crate) struct NestedPageTable {
     /// Calls that map may, with these permissions, a bit for each value: tables are in a direct map and walkers snoop
     /// the caches.
     pub(crate) short_permissions: u8,
-    /// Page walkers do not snoop the caches.
-    pub(crate) noncoherent_walk: bool,
+    /// Page walkers do not snoop the caches: what is written to tables is cleaned.
+    pub(crate) cleans_tables: bool,
     /// No executable leaf is larger than 4 KiB.
     pub(crate) small_exec: bool,
     /// Guest frames are to be zeroed.
@@ -176,7 +179,6 @@ impl NestedPageTable {
             vmid: self.vmid.load(Ordering::Relaxed),
             shape: self.shape,
             features: self.features,
-            noncoherent_walk: self.noncoherent_walk,
         }
     }
 
@@ -189,6 +191,12 @@ impl NestedPageTable {
         } else {
             most.min(Level::new(reservation.largest()))
         }
+    }
+
+    /// Whether the frames of a reservation are zeroed.
+    #[inline(always)]
+    fn zeroes(&self, reservation: Reservation) -> bool {
+        self.zeroes_frames && !reservation.skips_zero()
     }
 
     /// A leaf of level 1 of write-back memory without its address; none if these are no permissions of

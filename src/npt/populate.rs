@@ -23,7 +23,6 @@ use super::units::{GpaRange, Hpa, Index, Level, Span, fresh_tables};
 use super::work::{Failed, Work};
 use crate::abi::AXAS_FLUSH_UNMAP;
 use crate::error::{Error, Result};
-use crate::flags::Attributes;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
 
 /// Where frames come from.
@@ -252,11 +251,11 @@ impl NestedPageTable {
         &self,
         frame: Hpa,
         level: Level,
-        attributes: Attributes,
+        reservation: Reservation,
     ) -> Result<()> {
-        if self.zeroes_frames {
+        if self.zeroes(reservation) {
             self.host.zero(frame, level.order())?;
-            if F::needs_clean(attributes, self.features) {
+            if self.features.cleans_guest::<F>(reservation.attributes()) {
                 self.host.clean_frame(frame, level.order())?;
             }
         }
@@ -269,13 +268,13 @@ impl NestedPageTable {
         work: &mut Work,
         source: Source,
         level: Level,
-        attributes: Attributes,
+        reservation: Reservation,
     ) -> Result<Hpa> {
         let frame = match source {
             Source::Host => self.take_frame(level, Purpose::Guest)?,
             Source::Stock => work.pages_of(level).pop(self).ok_or(Error::NoMemory)?,
         };
-        if let Err(error) = self.prepare_frame::<F>(frame, level, attributes) {
+        if let Err(error) = self.prepare_frame::<F>(frame, level, reservation) {
             self.give_guest(frame, level);
             return Err(error);
         }
@@ -327,7 +326,7 @@ impl NestedPageTable {
             return Ok(false);
         }
         let attributes = reservation.attributes();
-        let frame = match self.guest_frame::<F>(work, source, level, attributes) {
+        let frame = match self.guest_frame::<F>(work, source, level, reservation) {
             Ok(frame) => frame,
             Err(Error::NoMemory) if level > Level::PAGE => return Ok(false),
             Err(error) => return Err(error),

@@ -56,9 +56,11 @@ impl NestedPageTable {
             self.issue::<F>(request, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL);
         } else if is_split {
             self.issue::<F>(request, AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
-        } else if changes.gained && F::caches_denials() {
+        } else if changes.gained
+            && let Some(scope) = self.features.scope_of_relax::<F>()
+        {
             publish_tables();
-            self.issue::<F>(request, AXAS_FLUSH_RELAX, AXAS_SCOPE_LOCAL);
+            self.issue::<F>(request, AXAS_FLUSH_RELAX, scope);
         } else {
             request.cancel();
         }

@@ -27,7 +27,7 @@ impl Remains {
     fn of<F: Format>(self, entry: Entry<F>) -> Entry<F> {
         match self {
             Self::Nothing => Entry::EMPTY,
-            Self::Reservation => Entry::reserved(entry.reservation()),
+            Self::Reservation => Entry::reserved(entry.remaining_reservation()),
             Self::Busy => Entry::busy(),
         }
     }

@@ -55,6 +55,7 @@ impl NestedPageTable {
         if tables == 0 {
             return Ok(());
         }
+        self.check_cuts::<F>(&mut work.edges, range, cut)?;
         work.stock.fill(self, tables)?;
         let made = self
             .cut_end::<F>(work, Arm::Left, range, cut, request)
@@ -85,7 +86,7 @@ impl NestedPageTable {
 
     /// The level of the entry that an end of the edges' range cuts, if it has to be cut; else 0.
     #[inline(never)]
-    fn cut_level<F: Format>(&self, edges: &Edges, arm: Arm, cut: &Cut) -> Option<u32> {
+    pub(super) fn cut_level<F: Format>(&self, edges: &Edges, arm: Arm, cut: &Cut) -> Option<u32> {
         let level = edges.lowest(arm);
         if edges.end(arm).is_aligned(level) {
             return Some(0);

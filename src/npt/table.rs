@@ -235,7 +235,7 @@ impl<'a, F: Format> Table<'a, F> {
 
     #[inline(always)]
     pub(crate) fn clean(&self, span: Span) {
-        if self.npt.noncoherent_walk {
+        if self.npt.cleans_tables {
             self.npt.clean_lines(self.slots(span));
         }
     }

@@ -190,7 +190,7 @@ fn registers<F: Format>(
 ) -> axas_hw_regs_t {
     let shape = F::shape(request).unwrap();
     let features = Features(features);
-    let state = RootState { root, vmid, shape, features, noncoherent_walk: false };
+    let state = RootState { root, vmid, shape, features };
     let root_register = F::root_register(&state);
     axas_hw_regs_t { root_register, ..F::registers(state) }
 }
@@ -247,8 +247,8 @@ fn arm_vttbr_and_vtcr() {
 #[test]
 fn arm_walks_past_the_caches_where_walkers_do_not_snoop() {
     let shape = ArmStage2::shape(for_bits(40, 40)).unwrap();
-    let features = Features(0);
-    let state = RootState { root: 0, vmid: 0, shape, features, noncoherent_walk: true };
+    let features = Features::new(0, AXAS_NONCOHERENT_WALK);
+    let state = RootState { root: 0, vmid: 0, shape, features };
     // IRGN0 and ORGN0 non-cacheable, SH0 outer shareable, which such memory is anyway.
     assert_eq!(ArmStage2::registers(state).control_register, 0x8002_2058);
 }

@@ -36,6 +36,8 @@ const KIND: u64 = 7 << KIND_SHIFT;
 impl Format for AmdNpt {
     const ID: FormatId = FormatId::Npt;
     const FEATURES: u32 = AXAS_FEATURE_1G_PAGES;
+    /// An AMD IOMMU wants bits 58:52 zero, where leaves have software bits and tables their occupancy.
+    const SHARES_WITH_IOMMU: bool = false;
     const MIN_LEVELS: u32 = 4;
     const MAX_LEVELS: u32 = 5;
     const MAX_PA_BITS: u32 = 52;

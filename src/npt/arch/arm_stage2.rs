@@ -299,7 +299,7 @@ impl Format for ArmStage2 {
         let has = |feature, bits| if state.features.has(feature) { bits } else { 0 };
         // SL0 of the 4 KiB granule: 1 starts at level 1 (three levels), 2 at level 0.
         let start = u64::from(shape.levels.wrapping_sub(2)) << VTCR_SL0_SHIFT;
-        let walks = if state.noncoherent_walk {
+        let walks = if state.features.has(Features::NONCOHERENT_WALK) {
             VTCR_SH0_OUTER
         } else {
             VTCR_IRGN0_WB | VTCR_ORGN0_WB | VTCR_SH0_INNER

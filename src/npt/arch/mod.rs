@@ -25,7 +25,9 @@ pub use riscv_gstage::RiscvGstage;
 
 use core::fmt::Debug;
 
-use crate::abi::{AXAS_FEATURE_1G_PAGES, axas_hw_regs_t};
+use crate::abi::{
+    AXAS_FEATURE_1G_PAGES, AXAS_IGNORE_GUEST_PAT, AXAS_IO, AXAS_NONCOHERENT_WALK, axas_hw_regs_t,
+};
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
 
@@ -43,14 +45,33 @@ pub enum FormatId {
     RiscvGstage = crate::abi::AXAS_FORMAT_RISCV_GSTAGE,
 }
 
-/// Features that the host declared, as in `axas_config_t`, and [`Features::IGNORE_GUEST_PAT`].
+/// Features that the host declared, as in `axas_config_t`, and from bit 29 on, where there are none, options that change
+/// what a feature would change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(pub u32);
 
 impl Features {
     /// cbindgen:ignore
-    /// The option `AXAS_IGNORE_GUEST_PAT`, which changes leaves as a feature does; no feature has bit 31.
+    /// The option `AXAS_IGNORE_GUEST_PAT`.
     pub const IGNORE_GUEST_PAT: u32 = 1 << 31;
+    /// cbindgen:ignore
+    /// The option `AXAS_NONCOHERENT_WALK`.
+    pub const NONCOHERENT_WALK: u32 = 1 << 30;
+    /// cbindgen:ignore
+    /// The option `AXAS_IO`, if the part is built in.
+    pub const IO: u32 = 1 << 29;
+
+    /// Features and options of `axas_config_t`.
+    pub fn new(features: u32, options: u32) -> Self {
+        let has = |option: u32, bit: u32| if options & option != 0 { bit } else { 0 };
+        let io = if super::io::IS_BUILT_IN { has(AXAS_IO, Self::IO) } else { 0 };
+        Self(
+            features
+                | has(AXAS_IGNORE_GUEST_PAT, Self::IGNORE_GUEST_PAT)
+                | has(AXAS_NONCOHERENT_WALK, Self::NONCOHERENT_WALK)
+                | io,
+        )
+    }
 
     /// Whether a feature of `axas_config_t` was declared.
     pub const fn has(self, feature: u32) -> bool {
@@ -95,8 +116,6 @@ pub struct RootState {
     pub shape: Shape,
     /// Features that the host declared.
     pub features: Features,
-    /// Page walkers do not snoop the caches.
-    pub noncoherent_walk: bool,
 }
 
 /// Kind of an invalid entry: three bits that every format has room for.
@@ -146,6 +165,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const FEATURES: u32;
     /// Those of them that would change nothing.
     const UNSUPPORTED_FEATURES: u32 = 0;
+    /// An IOMMU can walk tables of this format (`AXAS_IO`).
+    const SHARES_WITH_IOMMU: bool = true;
     /// Leaves can overrule the guest's memory type.
     const IGNORES_GUEST_PAT: bool = false;
     /// Fewest levels.
