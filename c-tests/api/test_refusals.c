@@ -19,7 +19,7 @@ static struct {
 	char target[64], text[256];
 } heard;
 
-static char refused[128][32]; /* names of the functions whose refusals were seen */
+static char refused[192][32]; /* names of the functions whose refusals were seen */
 static uint32_t refused_count;
 
 static void take(void *ctx, uint32_t level, const char *target, const char *text)
@@ -146,7 +146,8 @@ static void changes(struct fixture *f)
 		0x3000, 1u << 29);
 	REFUSED(WARN, axas_map_linear, "0x1000 0x2000 0x3000 0x3", NULL, 0x1000, 0x2000, 0x3000,
 		RW);
-	REFUSED(WARN, axas_map_extents, "0x1000 0x1 0x0", f->as, 0x1000, &extent, 1, 0);
+	REFUSED(WARN, axas_map_extents, "0x1000 0x1 0x10003", f->as, 0x1000, &extent, 1,
+		RW | AXAS_POPULATE);
 	REFUSED(WARN, axas_map_extents, "0x1000 0x1 0x3", NULL, 0x1000, &extent, 1, RW);
 	REFUSED(WARN, axas_map_extents, "0x1000 0x1 0x3", f->as, 0x1000, NULL, 1, RW);
 	f->host.fail_at = 1;
@@ -171,6 +172,14 @@ static void changes(struct fixture *f)
 	REFUSED(WARN, axas_collect, "0x1 0x2000", f->as, 1, 0x2000);
 	REFUSED(WARN, axas_collect, "0x1000 0x2000", NULL, 0x1000, 0x2000);
 	REFUSED(WARN, axas_stock, "0x5", NULL, 5);
+	REFUSED(WARN, axas_hide, "0x1000 0x2000 0x2", f->as, 0x1000, 0x2000, 2);
+	REFUSED(WARN, axas_show, "0x1 0x2000", f->as, 1, 0x2000);
+	REFUSED(WARN, axas_map_note, "0x1000 0x2000 0x7 0x1", f->as, 0x1000, 0x2000, 7, AXAS_READ);
+	REFUSED(WARN, axas_hide_some, "0x1000 0x2000 0x1 0x9", NULL, 0x1000, 0x2000,
+		AXAS_HIDE_AUTO, 9, &done);
+	REFUSED(WARN, axas_show_some, "0x1000 0x2000 0x9", NULL, 0x1000, 0x2000, 9, &done);
+	REFUSED(WARN, axas_map_note_some, "0x1000 0x2000 0x7 0x0 0x9", NULL, 0x1000, 0x2000, 7, 0,
+		9, &done);
 	REFUSED(WARN, axas_collect_some, "0x1 0x2000 0x9", f->as, 1, 0x2000, 9, &done);
 	REFUSED(WARN, axas_collect_some, "0x1000 0x2000 0x9", NULL, 0x1000, 0x2000, 9, &done);
 	REFUSED(WARN, axas_map_linear_some, "0x1000 0x2000 0x3000 0x3 0x0", f->as, 0x1000, 0x2000,

@@ -2,7 +2,7 @@
 //! What no CPU can reach any more: frames and tables go back to the host, linear pages are reported to it.
 
 use super::arch::Format;
-use super::entry::{Entry, Names};
+use super::entry::{Entry, HIDES, Names};
 use super::sweep::Run;
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level};
@@ -216,7 +216,9 @@ impl NestedPageTable {
         let (mut gpa, mut table) = (run.gpa.base(level), None);
         for word in batch.iter().take(read) {
             let entry = Entry::<F>::from_word(*word);
-            if remains.is_none() || !entry.is_hardware_visible() {
+            // Hidden pages stay where they are.
+            let is_taken = if HIDES { entry.is_moving() } else { !entry.is_hardware_visible() };
+            if remains.is_none() || is_taken {
                 match entry.names(level.get()) {
                     Names::Nothing => {}
                     Names::Corrupt => return None,
