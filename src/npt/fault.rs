@@ -233,6 +233,9 @@ impl<'a> Fault<'a> {
         entry: Entry<F>,
     ) -> Option<Verdict> {
         let features = self.npt.features;
+        if entry.state(self.level.get()) != State::Hidden {
+            return Some(Verdict::Error);
+        }
         if !entry.attributes(features).permissions.contains(self.access) {
             return Some(Verdict::Denied);
         }
