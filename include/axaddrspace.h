@@ -71,6 +71,11 @@
 #define AXAS_PART_IO 4u
 
 /**
+ * In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
+ */
+#define AXAS_PART_HIDE 16u
+
+/**
  * Bytes of the smallest page and of a frame of order 0.
  */
 #define AXAS_PAGE_SIZE 4096u
@@ -130,6 +135,16 @@
 #define AXAS_STATE_OWNED 4u
 
 /**
+ * A page that the guest does not reach because of axas_hide.
+ */
+#define AXAS_STATE_HIDDEN 5u
+
+/**
+ * Nothing for the guest; a value of the host's (axas_map_note).
+ */
+#define AXAS_STATE_NOTE 6u
+
+/**
  * A frame was installed. Resume the guest.
  */
 #define AXAS_FAULT_RESOLVED 0u
@@ -168,6 +183,11 @@
  * Null handle, access empty or with other bits, corrupt table. Never resume.
  */
 #define AXAS_FAULT_ERROR 7u
+
+/**
+ * The page is hidden (axas_hide). The guest does not resume: the host decides.
+ */
+#define AXAS_FAULT_HIDDEN 9u
 
 /**
  * The guest may read.
@@ -262,6 +282,11 @@
  * find the old or the new. Not in slices.
  */
 #define AXAS_REPLACE 2097152u
+
+/**
+ * axas_hide: the next access that a page's permissions allow shows it again.
+ */
+#define AXAS_HIDE_AUTO 1u
 
 /**
  * For the count of the tables a lazy reservation needs.
@@ -848,7 +873,7 @@ typedef struct axas_mapping_t {
          */
         axas_hpa_t hpa;
         /**
-         * Cookie of a trap, else 0.
+         * Cookie of a trap, value of a note, else 0.
          */
         uint64_t cookie;
         /**
@@ -860,7 +885,7 @@ typedef struct axas_mapping_t {
          */
         uint32_t state;
         /**
-         * Of AXAS_STATE_LINEAR and AXAS_STATE_OWNED, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
+         * Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
          * 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
          */
         uint32_t level;
@@ -1121,7 +1146,7 @@ typedef struct axas_stats_t {
          */
         uint64_t faults_unmapped;
         /**
-         * Verdicts AXAS_FAULT_DENIED ever.
+         * Verdicts AXAS_FAULT_DENIED and AXAS_FAULT_HIDDEN ever.
          */
         uint64_t faults_denied;
         /**
@@ -2035,6 +2060,167 @@ axas_status_t axas_collect_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
+ * @defgroup hide Hidden pages
+ * Pages that stay mapped and that a guest does not reach.
+ */
+
+/**
+ * Hides pages from the guest: what is mapped in a range stays so, but no access reaches it. Part `hide`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param options 0, or AXAS_HIDE_AUTO.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query says
+ * AXAS_STATE_HIDDEN with all of these, axas_translate AXAS_ERR_NOT_MAPPED. A fault says AXAS_FAULT_HIDDEN.
+ * axas_protect changes what the page will be when it is shown. axas_unmap, axas_discard, AXAS_REPLACE,
+ * axas_clear and axas_destroy release or free it, without a flush. Copies are AXAS_ERR_DENIED but with AXAS_ACCESS_HOST.
+ *
+ * With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (huge, all of it): a fault says
+ * AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; another access is AXAS_FAULT_DENIED. So a host
+ * learns which pages are used, or that any is. A page that is hidden already stays as it is; without
+ * AXAS_HIDE_AUTO one that would show itself does so no more.
+ *
+ * Holes, reservations, traps and notes in the range are left as they are. Cuts split. One tlb_flush
+ * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class: exclusive. Callbacks:
+ * tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_hide(struct axas_t *space,
+                        axas_gpa_t gpa,
+                        uint64_t size,
+                        uint32_t options);
+
+/**
+ * Shows the hidden pages of a range: they are what they were, with what axas_protect changed since. Part `hide`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Everything else in the range is left as it is. Nothing changes on error. Lock class: exclusive. Callbacks:
+ * alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW,
+ * AXAS_SCOPE_LOCAL, on RISC-V without Svvptc.
+ */
+AXAS_MUST_USE
+axas_status_t axas_show(struct axas_t *space,
+                        axas_gpa_t gpa,
+                        uint64_t size);
+
+/**
+ * Puts a value of the host's where nothing is mapped, as the number of the guest that a page was given to. To the
+ * guest it is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param value What axas_query returns as cookie, with AXAS_STATE_NOTE.
+ * @param flags AXAS_REPLACE or 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a tag;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * A note is in the way of maps as everything else is, and is removed by axas_unmap. Cuts split it. Takes tables like a
+ * lazy reservation. Otherwise as axas_map_trap_flags. Lock class: exclusive. Callbacks: as axas_map_trap, with
+ * AXAS_REPLACE also those of axas_unmap.
+ */
+AXAS_MUST_USE
+axas_status_t axas_map_note(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint64_t size,
+                            uint32_t value,
+                            axas_flags_t flags);
+
+/**
+ * axas_hide in slices. Otherwise as axas_map_linear_some. Part `hide`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param options As for axas_hide.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ */
+AXAS_MUST_USE
+axas_status_t axas_hide_some(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint64_t size,
+                             uint32_t options,
+                             uint64_t budget,
+                             uint64_t *done);
+
+/**
+ * axas_show in slices. Otherwise as axas_map_linear_some. Part `hide`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ */
+AXAS_MUST_USE
+axas_status_t axas_show_some(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint64_t size,
+                             uint64_t budget,
+                             uint64_t *done);
+
+/**
+ * axas_map_note in slices, without AXAS_REPLACE. Otherwise as axas_map_linear_some. Part `hide`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param value As for axas_map_note.
+ * @param flags 0.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: a tag;
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ */
+AXAS_MUST_USE
+axas_status_t axas_map_note_some(struct axas_t *space,
+                                 axas_gpa_t gpa,
+                                 uint64_t size,
+                                 uint32_t value,
+                                 axas_flags_t flags,
+                                 uint64_t budget,
+                                 uint64_t *done);
+
+/**
  * @defgroup faults Page faults
  * From the registers of a fault to a verdict.
  */
@@ -2850,8 +3036,8 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
 uint32_t axas_version(void);
 
 /**
- * The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK, AXAS_PART_IO. A call of a part that is absent
- * does not link. No lock.
+ * The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK, AXAS_PART_IO, AXAS_PART_HIDE. A call
+ * of a part that is absent does not link. No lock.
  */
 uint32_t axas_parts(void);
 

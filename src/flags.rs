@@ -160,16 +160,20 @@ impl MapFlags {
             return Err(Error::InvalidInput);
         }
         let memory = MemoryType::from_flag(flags & MEMORY_TYPES).ok_or(Error::InvalidInput)?;
-        let attributes = Attributes { permissions: parse_permissions(flags)?, memory };
+        let permissions = Permissions::from_bits_truncate(flags);
+        let attributes = Attributes { permissions, memory };
         Ok(Self { attributes, options })
     }
 }
 
-/// The permissions among flags, of which there must be one.
-pub(crate) fn parse_permissions(flags: axas_flags_t) -> Result<Permissions> {
-    let permissions = Permissions::from_bits_truncate(flags);
-    if permissions.is_empty() {
-        return Err(Error::InvalidInput);
+impl Permissions {
+    /// That there is one. Pages of the host's may have none where the library can hide pages (part `hide`).
+    pub(crate) fn check_some(self) -> Result<()> {
+        if self.is_empty() { Err(Error::InvalidInput) } else { Ok(()) }
     }
-    Ok(permissions)
+
+    /// As [`Permissions::check_some`], of a page that is mapped at once.
+    pub(crate) fn check_page(self) -> Result<()> {
+        if cfg!(feature = "hide") { Ok(()) } else { self.check_some() }
+    }
 }

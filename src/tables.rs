@@ -81,8 +81,8 @@ pub struct Contents {
     bytes: [u64; STATES],
 }
 
-/// Absent, reserved, trap, linear, owned.
-const STATES: usize = AXAS_STATE_OWNED as usize + 1;
+/// Absent, reserved, trap, linear, owned, hidden, note.
+const STATES: usize = AXAS_STATE_NOTE as usize + 1;
 
 impl Contents {
     /// How many defects there are of a cause.
@@ -488,6 +488,14 @@ impl<'a, F: Format> Reader<'a, F> {
             State::Trap => {
                 self.expect(place, Cause::EntryForeign, entry == Entry::trap(entry.cookie()));
             }
+            State::Hidden => {
+                self.expect(place, Cause::EntryForeign, is_hidden_of_ours(entry, level));
+                let is_usable = self.is_usable(entry.address().bits(), size);
+                self.expect(place, Cause::AddressUnusable, is_usable);
+            }
+            State::Note => {
+                self.expect(place, Cause::EntryForeign, entry == Entry::note(entry.cookie()));
+            }
             State::Corrupt => self.expect(place, Cause::EntryCorrupt, false),
             _ => self.expect(place, Cause::EntryInTransition, false),
         }
@@ -530,9 +538,10 @@ impl<'a, F: Format> Reader<'a, F> {
                 _ => &mut stats.mapped_1g,
             };
             *leaves = leaves.wrapping_add(1);
-        }
-        if found.state == AXAS_STATE_OWNED {
-            stats.guest_frames = stats.guest_frames.wrapping_add(Level::new(place.level).pages());
+            if place.entry.is_owned() {
+                let pages = Level::new(place.level).pages();
+                stats.guest_frames = stats.guest_frames.wrapping_add(pages);
+            }
         }
         let level = page_level(&found, place.level);
         if !self.merge.adds(&found, level) {
@@ -607,6 +616,17 @@ impl<'a, F: Format> Reader<'a, F> {
 /// A hole, or what cannot be read.
 fn nothing() -> axas_mapping_t {
     axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() }
+}
+
+/// Whether the library writes such a hidden page.
+fn is_hidden_of_ours<F: Format>(entry: Entry<F>, level: u32) -> bool {
+    let features = Features(0);
+    let written = if entry.is_held() {
+        entry.hidden(features, entry.shows_itself())
+    } else {
+        entry.without_permissions(features, level)
+    };
+    entry == written
 }
 
 /// Whether the library writes such a leaf with some choice of features.

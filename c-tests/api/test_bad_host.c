@@ -336,14 +336,16 @@ static void random_words_in_an_entry_get_an_answer(void **state)
 		status = axas_query(f->as, GIB, &m);
 		assert_true(status == AXAS_OK || status == AXAS_ERR_BAD_STATE);
 		if (status == AXAS_OK)
-			assert_true(m.state <= AXAS_STATE_OWNED && m.size > 0);
+			assert_true(m.state <= AXAS_STATE_NOTE && m.size > 0);
 		status = axas_translate(f->as, GIB, &hpa, NULL);
 		assert_true(status == AXAS_OK || status == AXAS_ERR_BAD_STATE ||
 			    status == AXAS_ERR_NOT_MAPPED);
 		/* no access is allowed to install a frame under a word like this */
 		f->host.fail_purpose = AXAS_FRAME_GUEST;
 		r = axas_handle_page_fault(f->as, GIB, AXAS_WRITE);
-		assert_true(r >= AXAS_FAULT_SPURIOUS && r <= AXAS_FAULT_ERROR);
+		/* but a hidden page may be shown */
+		assert_true(r >= AXAS_FAULT_SPURIOUS ? r <= AXAS_FAULT_HIDDEN :
+						       m.state == AXAS_STATE_HIDDEN);
 		f->host.fail_purpose = 0;
 	}
 	*entry = good;

@@ -123,7 +123,7 @@ static void checks_come_in_the_documented_order(void **state)
 	assert_ok(axas_map_trap(f->as, 0, PAGE, 1));
 	/* each has one fault more than the one below it; the first in the order decides */
 	assert_status(bad, axas_map_linear(f->as, 0, LINEAR_HPA, PAGE, unknown));
-	assert_status(bad, axas_map_linear(f->as, 0, LINEAR_HPA, PAGE, nothing));
+	assert_status(bad, axas_map_alloc(f->as, 0, PAGE, nothing));
 	assert_status(AXAS_ERR_UNSUPPORTED, axas_map_trap(f->as, 1, ~0ull, 1ull << 32));
 	assert_status(bad, axas_map_linear(f->as, 0 - PAGE, LINEAR_HPA, 2 * PAGE, RW));
 	assert_status(bad, axas_map_linear(f->as, 0, 0 - PAGE, 2 * PAGE, RW));

@@ -105,8 +105,6 @@ static void only_permissions_are_taken(void **state)
 	assert_ok(axas_map_linear(f->as, 0, LINEAR_HPA, 4 * PAGE, RW));
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
 		assert_status(bad, axas_protect(f->as, 0, PAGE, AXAS_READ | foreign[i]));
-	assert_status(bad, axas_protect(f->as, 0, PAGE, 0));
-	assert_status(bad, axas_protect(f->as, 0, PAGE, AXAS_USER));
 	assert_status(bad, axas_protect(f->as, 1, PAGE, AXAS_READ));
 	assert_status(bad, axas_protect(f->as, 0, PAGE + 1, AXAS_READ));
 	assert_status(bad, axas_protect(f->as, 0, 0, AXAS_READ));

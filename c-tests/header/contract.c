@@ -49,6 +49,14 @@ HAS_TYPE(axas_populate, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_discard, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_collect, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_stock, int32_t (*)(axas_t *, uint32_t));
+HAS_TYPE(axas_hide, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
+HAS_TYPE(axas_show, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_map_note, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint32_t));
+HAS_TYPE(axas_hide_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_show_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_map_note_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_linear_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_alloc_some,
@@ -121,6 +129,8 @@ IS(AXAS_STATE_RESERVED, 1);
 IS(AXAS_STATE_TRAP, 2);
 IS(AXAS_STATE_LINEAR, 3);
 IS(AXAS_STATE_OWNED, 4);
+IS(AXAS_STATE_HIDDEN, 5);
+IS(AXAS_STATE_NOTE, 6);
 IS(AXAS_FAULT_RESOLVED, 0);
 IS(AXAS_FAULT_SPURIOUS, 1);
 IS(AXAS_FAULT_RETRY, 2);
@@ -129,6 +139,9 @@ IS(AXAS_FAULT_UNMAPPED, 4);
 IS(AXAS_FAULT_DENIED, 5);
 IS(AXAS_FAULT_NO_MEMORY, 6);
 IS(AXAS_FAULT_ERROR, 7);
+IS(AXAS_FAULT_HIDDEN, 9);
+IS(AXAS_HIDE_AUTO, 1);
+IS(AXAS_PART_HIDE, 16);
 IS(AXAS_READ, 1);
 IS(AXAS_WRITE, 2);
 IS(AXAS_EXECUTE, 4);

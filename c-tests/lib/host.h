@@ -51,6 +51,7 @@ struct host_frame {
 	uint8_t filled; /* with POISON, when it went back */
 	uint8_t linked; /* a table in a space when a call began; known where frames are stocked */
 	uint32_t call; /* the library call that took it */
+	uint32_t hidden; /* the library call at whose beginning it was a page that is hidden */
 	uint32_t reach; /* number of the last flush after which hardware could still reach it */
 };
 
@@ -91,6 +92,7 @@ struct host {
 	uint32_t watch_links; /* look for tables that were linked before they were cleaned */
 	uint32_t has_devices; /* an IOMMU walks the space: NEW and RELAX may go to all */
 	uint32_t quick; /* no walk of the tables around each call */
+	uint32_t hides; /* pages may be hidden, and go back without a flush */
 	uint32_t
 		stocked; /* so many table frames the space may have that no table is in (axas_stock) */
 
@@ -142,6 +144,8 @@ const void *host_seen_by_walkers(const struct host *h, axas_hpa_t pa);
 struct host_frame *host_frame_at(const struct host *h, axas_hpa_t pa);
 /* For space.c, at the beginning of a call: a table that can be reached. */
 void host_mark_linked(void *host, axas_hpa_t pa, uint64_t bytes);
+/* The same: a page that is hidden. */
+void host_mark_hidden(void *host, axas_hpa_t pa, uint64_t bytes);
 int host_is_guest_frame(const struct host *h, axas_hpa_t pa);
 const axas_tlb_request_t *host_last_flush(const struct host *h);
 void host_forget_log(struct host *h);

@@ -281,6 +281,8 @@ static struct guard begin(const axas_t *as, const char *name)
 		take_snapshot(&g.s->walker, &before);
 		if (g.s->host->stocked != 0)
 			space_visit_tables(g.s->host, host_mark_linked, g.s->host);
+		if (g.s->host->hides)
+			walker_visit_hidden(&g.s->walker, host_mark_hidden, g.s->host);
 		g.tables_out = g.s->host->tables_out;
 		g.guest_out = g.s->host->guest_out;
 	}
@@ -472,6 +474,22 @@ WRAP(populate, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(discard, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(collect, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(stock, (axas_t * as, uint32_t frames), (as, frames))
+WRAP(hide, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t options),
+     (as, gpa, size, options))
+WRAP(show, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
+WRAP(map_note,
+     (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t value, axas_flags_t flags),
+     (as, gpa, size, value, flags))
+WRAP_SOME(hide_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t options, uint64_t budget,
+	   uint64_t *done),
+	  (as, gpa, size, options, budget, done))
+WRAP_SOME(show_some, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
+	  (as, gpa, size, budget, done))
+WRAP_SOME(map_note_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t value, axas_flags_t flags,
+	   uint64_t budget, uint64_t *done),
+	  (as, gpa, size, value, flags, budget, done))
 WRAP_SOME(map_linear_some,
 	  (axas_t * as, axas_gpa_t gpa, axas_hpa_t hpa, uint64_t size, axas_flags_t flags,
 	   uint64_t budget, uint64_t *done),
@@ -585,6 +603,24 @@ static void agree_leaf(const struct space *s, axas_gpa_t gpa, const struct walk 
 	assert_int_equal(last.hpa, hpa + run - 1);
 }
 
+/* A page that no walker finds: hidden, or without any permission where the format has no such leaf. */
+static void agree_hidden(const struct space *s, axas_gpa_t gpa, const struct walk *r,
+			 const axas_mapping_t *m)
+{
+	axas_hpa_t hpa;
+
+	if (m->state != AXAS_STATE_HIDDEN) {
+		assert_true(m->state == AXAS_STATE_LINEAR || m->state == AXAS_STATE_OWNED);
+		assert_int_equal(space_access(m->flags), 0);
+		assert_int_equal(host_is_guest_frame(s->host, r->hpa),
+				 m->state == AXAS_STATE_OWNED);
+	}
+	assert_int_equal(m->size, r->size);
+	assert_int_equal(m->hpa + (gpa - m->gpa), r->hpa);
+	assert_int_equal(m->cookie, 0);
+	assert_int_equal(axas_translate(s->as, gpa, &hpa, NULL), AXAS_ERR_NOT_MAPPED);
+}
+
 axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 {
 	struct space *s = find(as);
@@ -597,9 +633,11 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 	assert_int_equal(axas_query(as, gpa, &m), AXAS_OK);
 	assert_true(m.gpa <= gpa && gpa - m.gpa < m.size);
 	assert_int_equal(m.reserved0 | m.reserved[0] | m.reserved[1], 0);
-	assert_int_equal(m.level, r.outcome == WALK_LEAF ? r.level : 0);
+	assert_int_equal(m.level, r.outcome == WALK_LEAF || r.is_hidden ? r.level : 0);
 	if (r.outcome == WALK_LEAF) {
 		agree_leaf(s, gpa, &r, &m);
+	} else if (r.is_hidden) {
+		agree_hidden(s, gpa, &r, &m);
 	} else {
 		const axas_gpa_t first = gpa & ~(r.size - 1);
 		const axas_gpa_t from = first > axas_base(as) ? first : axas_base(as);
@@ -607,7 +645,7 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 		const axas_gpa_t to = last < end_of_space ? last : end_of_space;
 
 		assert_true(m.state == AXAS_STATE_ABSENT || m.state == AXAS_STATE_RESERVED ||
-			    m.state == AXAS_STATE_TRAP);
+			    m.state == AXAS_STATE_TRAP || m.state == AXAS_STATE_NOTE);
 		/* a hole over a table that was kept may be all of what the table can map */
 		if (!(s->options & AXAS_KEEP_TABLES) || m.state != AXAS_STATE_ABSENT ||
 		    m.size < to - from + 1) {
@@ -615,7 +653,7 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 			assert_int_equal(m.size, to - from + 1);
 		}
 		assert_int_equal(m.hpa, AXAS_HPA_INVALID);
-		if (m.state != AXAS_STATE_TRAP)
+		if (m.state != AXAS_STATE_TRAP && m.state != AXAS_STATE_NOTE)
 			assert_int_equal(m.cookie, 0);
 		assert_int_equal(axas_translate(as, gpa, &hpa, NULL), AXAS_ERR_NOT_MAPPED);
 	}
@@ -643,9 +681,9 @@ struct sweep space_sweep(const axas_t *as)
 			 wrong.why, (unsigned long long)wrong.entry, wrong.level);
 	assert_int_equal(axas_stats(as, &stats), AXAS_OK);
 	assert_in_range(stats.table_frames, sw.table_frames, sw.table_frames + s->host->stocked);
-	assert_int_equal(stats.mapped_4k, sw.leaves[1]);
-	assert_int_equal(stats.mapped_2m, sw.leaves[2]);
-	assert_int_equal(stats.mapped_1g, sw.leaves[3]);
+	assert_int_equal(stats.mapped_4k, sw.leaves[1] + sw.hidden[1]);
+	assert_int_equal(stats.mapped_2m, sw.leaves[2] + sw.hidden[2]);
+	assert_int_equal(stats.mapped_1g, sw.leaves[3] + sw.hidden[3]);
 	assert_int_equal(stats.guest_frames, s->host->guest_out);
 	assert_int_equal(stats.table_frames + s->handle_frames, s->host->tables_out);
 	/* through windows it is slow: once for each random sequence is enough */

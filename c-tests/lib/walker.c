@@ -385,6 +385,8 @@ static uint64_t read_entry(const uint64_t *entries, uint64_t index)
 	return __atomic_load_n(&entries[index], __ATOMIC_ACQUIRE);
 }
 
+static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address);
+
 struct walk walker_walk(const struct walker *w, uint64_t gpa)
 {
 	struct walk r = { .outcome = WALK_FAULT };
@@ -415,6 +417,14 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 		r.why = d.why;
 		if (d.kind == ENTRY_BROKEN)
 			r.outcome = WALK_BROKEN;
+		if (d.kind == ENTRY_NONE && is_hidden(w, r.entry, &at)) {
+			r.is_hidden = 1;
+			r.hpa = at + (gpa & (r.size - 1));
+			if (check_address(w, at, r.size) != NULL) {
+				r.outcome = WALK_BROKEN;
+				r.why = "a hidden page at no address of one";
+			}
+		}
 		if (d.kind == ENTRY_LEAF) {
 			r.outcome = WALK_LEAF;
 			r.hpa = d.address + (gpa & (r.size - 1));
@@ -444,6 +454,24 @@ int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint
 	return d.kind == ENTRY_TABLE;
 }
 
+/* An entry that is not valid, in which the library keeps the address of a page that no walker is to find. */
+static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address)
+{
+	static const uint32_t kind_shift[] = {
+		[WALK_EPT] = 3, [WALK_NPT] = 1, [WALK_ARM] = 1, [WALK_RISCV] = 1
+	};
+
+	if (w->format == WALK_EPT)
+		*address = ~e & BITS(51, 12);
+	else if (w->format == WALK_NPT)
+		*address = e & BITS(51, 12);
+	else if (w->format == WALK_ARM)
+		*address = e & BITS(47, 12);
+	else
+		*address = (e & BITS(53, 10)) << 2;
+	return (e >> kind_shift[w->format] & 7) == 5;
+}
+
 uint64_t walker_empty_entry(const struct walker *w)
 {
 	return w->format == WALK_EPT ? BIT(63) : 0;
@@ -451,7 +479,7 @@ uint64_t walker_empty_entry(const struct walker *w)
 
 struct visitor {
 	struct sweep *sweep;
-	walk_table_fn table, leaf;
+	walk_table_fn table, leaf, hidden;
 	void *ctx;
 };
 
@@ -487,7 +515,7 @@ static void enter_table(const struct walker *w, const struct visitor *v, struct 
 			v->sweep->tables[level]++;
 	}
 	/* Whoever wants tables only need not look at leaves one by one. */
-	if (level == 1 && v->sweep == NULL && v->leaf == NULL)
+	if (level == 1 && v->sweep == NULL && v->leaf == NULL && v->hidden == NULL)
 		c->next = c->entries;
 }
 
@@ -499,11 +527,20 @@ static void see_leaf(const struct visitor *v, const struct decoded *d, uint32_t 
 		v->leaf(v->ctx, d->address, level_size(level));
 }
 
+static void see_hidden(const struct visitor *v, uint64_t address, uint32_t level)
+{
+	if (v->sweep != NULL)
+		v->sweep->hidden[level]++;
+	if (v->hidden != NULL)
+		v->hidden(v->ctx, address, level_size(level));
+}
+
 /* One stack of cursors instead of recursion, so that a loop in the tables ends at the bottom. */
 static void visit(const struct walker *w, const struct visitor *v)
 {
 	struct cursor stack[MAX_LEVELS + 1];
 	uint32_t level = w->levels;
+	uint64_t address;
 
 	stack[level] = (struct cursor){ .pa = w->root, .entries = w->root_entries };
 	enter_table(w, v, &stack[level], level);
@@ -527,6 +564,8 @@ static void visit(const struct walker *w, const struct visitor *v)
 			note_broken(v->sweep, d.why, e, level);
 		else if (d.kind == ENTRY_LEAF)
 			see_leaf(v, &d, level);
+		else if (d.kind == ENTRY_NONE && is_hidden(w, e, &address))
+			see_hidden(v, address, level);
 		if (d.kind == ENTRY_TABLE) {
 			level--;
 			stack[level] = (struct cursor){ .pa = d.address, .entries = 512 };
@@ -546,6 +585,13 @@ void walker_sweep(const struct walker *w, struct sweep *s)
 void walker_visit(const struct walker *w, walk_table_fn table_fn, walk_table_fn leaf_fn, void *ctx)
 {
 	const struct visitor v = { .table = table_fn, .leaf = leaf_fn, .ctx = ctx };
+
+	visit(w, &v);
+}
+
+void walker_visit_hidden(const struct walker *w, walk_table_fn hidden, void *ctx)
+{
+	const struct visitor v = { .hidden = hidden, .ctx = ctx };
 
 	visit(w, &v);
 }

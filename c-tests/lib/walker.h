@@ -68,6 +68,7 @@ struct walk {
 	uint32_t level; /* 1 = 4 KiB */
 	uint32_t access; /* WALK_R | W | X */
 	enum walk_memory memory;
+	int is_hidden; /* a fault: the library keeps the address of a page here, which is in hpa */
 	const char *why; /* of a broken one */
 };
 
@@ -75,6 +76,7 @@ struct walk {
 struct sweep {
 	uint64_t table_frames; /* root included, in units of 4 KiB */
 	uint64_t leaves[4]; /* by level, 1..3 */
+	uint64_t hidden[6]; /* pages that no walker finds, by level */
 	uint64_t tables[6]; /* by level, the root not counted */
 	uint64_t empty_tables; /* all entries say "nothing here" */
 	uint64_t broken;
@@ -96,5 +98,7 @@ int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint
 /* Each table that the hardware can reach, and each leaf's memory where leaf is not null. */
 typedef void (*walk_table_fn)(void *ctx, uint64_t pa, uint64_t bytes);
 void walker_visit(const struct walker *w, walk_table_fn table, walk_table_fn leaf, void *ctx);
+/* The memory of each page that no walker finds. */
+void walker_visit_hidden(const struct walker *w, walk_table_fn hidden, void *ctx);
 
 #endif

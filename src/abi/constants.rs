@@ -12,6 +12,8 @@ pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 pub const AXAS_PART_STOCK: u32 = 2_u32;
 /// In axas_parts(): the option AXAS_IO is there.
 pub const AXAS_PART_IO: u32 = 4_u32;
+/// In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
+pub const AXAS_PART_HIDE: u32 = 16_u32;
 
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
@@ -63,6 +65,10 @@ pub const AXAS_STATE_TRAP: u32 = 2_u32;
 pub const AXAS_STATE_LINEAR: u32 = 3_u32;
 /// Mapped to a frame that the library took and gives back.
 pub const AXAS_STATE_OWNED: u32 = 4_u32;
+/// A page that the guest does not reach because of axas_hide.
+pub const AXAS_STATE_HIDDEN: u32 = 5_u32;
+/// Nothing for the guest; a value of the host's (axas_map_note).
+pub const AXAS_STATE_NOTE: u32 = 6_u32;
 
 /// A frame was installed. Resume the guest.
 pub const AXAS_FAULT_RESOLVED: u32 = 0_u32;
@@ -80,6 +86,8 @@ pub const AXAS_FAULT_DENIED: u32 = 5_u32;
 pub const AXAS_FAULT_NO_MEMORY: u32 = 6_u32;
 /// Null handle, access empty or with other bits, corrupt table. Never resume.
 pub const AXAS_FAULT_ERROR: u32 = 7_u32;
+/// The page is hidden (axas_hide). The guest does not resume: the host decides.
+pub const AXAS_FAULT_HIDDEN: u32 = 9_u32;
 
 /// The guest may read.
 pub const AXAS_READ: u32 = 0x1_u32;
@@ -124,6 +132,8 @@ pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
 /// range, in one operation for everybody: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and axas_query
 /// find the old or the new. Not in slices.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
+/// axas_hide: the next access that a page's permissions allow shows it again.
+pub const AXAS_HIDE_AUTO: u32 = 1_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
 /// axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame

@@ -228,13 +228,13 @@ pub struct axas_mapping_t {
     pub size: u64,
     /// Host-physical address of gpa, AXAS_HPA_INVALID where there is none.
     pub hpa: axas_hpa_t,
-    /// Cookie of a trap, else 0.
+    /// Cookie of a trap, value of a note, else 0.
     pub cookie: u64,
     /// Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO.
     pub flags: axas_flags_t,
     /// AXAS_STATE_ABSENT and the values that follow it.
     pub state: u32,
-    /// Of AXAS_STATE_LINEAR and AXAS_STATE_OWNED, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
+    /// Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
     /// 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
     pub level: u32,
     /// Zero.
@@ -267,7 +267,7 @@ pub struct axas_stats_t {
     pub faults_trap: u64,
     /// Verdicts AXAS_FAULT_UNMAPPED ever.
     pub faults_unmapped: u64,
-    /// Verdicts AXAS_FAULT_DENIED ever.
+    /// Verdicts AXAS_FAULT_DENIED and AXAS_FAULT_HIDDEN ever.
     pub faults_denied: u64,
     /// Verdicts AXAS_FAULT_NO_MEMORY ever.
     pub faults_no_memory: u64,

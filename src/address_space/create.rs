@@ -391,7 +391,12 @@ fn leaf_level_of<F: Format>(
 ) -> Result<u32> {
     let options = MapOptions::all().difference(MapOptions::REPLACE);
     let flags = MapFlags::parse(flags, options)?;
-    Entry::<F>::leaf_template(flags.attributes, features, 1, false)?;
+    if flags.options.intersects(MapOptions::NEED_LAZY | MapOptions::POPULATE) {
+        flags.attributes.permissions.check_some()?;
+    } else {
+        flags.attributes.permissions.check_page()?;
+    }
+    Entry::<F>::page_template(flags.attributes, features, 1, false)?;
     match (
         flags.options.contains(MapOptions::NEED_LAZY),
         flags.options.contains(MapOptions::POPULATE),

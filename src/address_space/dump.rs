@@ -89,7 +89,7 @@ impl AddressSpace {
 /// The level of a run's pages; 0 where there are none.
 pub(crate) fn page_level(run: &axas_mapping_t, level: u32) -> u32 {
     match run.state {
-        AXAS_STATE_LINEAR | AXAS_STATE_OWNED => level,
+        AXAS_STATE_LINEAR | AXAS_STATE_OWNED | AXAS_STATE_HIDDEN => level,
         _ => 0,
     }
 }
@@ -114,6 +114,9 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
     if run.state == AXAS_STATE_TRAP {
         line.text("cookie ", 0);
         line.hex(run.cookie, 1);
+    } else if run.state == AXAS_STATE_NOTE {
+        line.text("value ", 0);
+        line.hex(run.cookie, 1);
     } else if run.hpa != AXAS_HPA_INVALID {
         line.text("hpa ", 0);
         line.hex(run.hpa, MIN_DIGITS);
@@ -134,6 +137,8 @@ pub(crate) fn state_name(state: u32) -> &'static str {
         AXAS_STATE_RESERVED => "reserved",
         AXAS_STATE_TRAP => "trap",
         AXAS_STATE_LINEAR => "linear",
+        AXAS_STATE_HIDDEN => "hidden",
+        AXAS_STATE_NOTE => "note",
         _ => "owned",
     }
 }
@@ -153,7 +158,7 @@ pub(crate) fn page_name(run: &axas_mapping_t, level: u32) -> &'static str {
 
 /// The memory type; a trap has none.
 pub(crate) fn memory_name(run: &axas_mapping_t) -> &'static str {
-    if run.state == AXAS_STATE_TRAP {
+    if run.state == AXAS_STATE_TRAP || run.state == AXAS_STATE_NOTE {
         return "-";
     }
     match MemoryType::from_flag(run.flags & MEMORY_TYPES) {

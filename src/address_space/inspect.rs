@@ -86,7 +86,11 @@ impl AddressSpace {
         let flushes = self.npt.lock.sum(FaultCounter::Flushes);
         let released = self.npt.lock.sum(FaultCounter::Released);
         let resolved = stats.faults_resolved;
-        let single = resolved.wrapping_sub(huge);
+        #[cfg(feature = "hide")]
+        let with_frame = resolved.wrapping_sub(self.npt.lock.sum(FaultCounter::Marked));
+        #[cfg(not(feature = "hide"))]
+        let with_frame = resolved;
+        let single = with_frame.wrapping_sub(huge);
         let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
         stats.table_frames = load(&self.npt.tables);
         stats.guest_frames = load(&counters.guest).wrapping_add(from_faults);
@@ -95,7 +99,7 @@ impl AddressSpace {
         stats.mapped_1g = load(large);
         stats.tlb_requests = load(&counters.flushes).wrapping_add(flushes);
         stats.frames_allocated =
-            load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra);
+            load(&counters.allocated).wrapping_add(with_frame).wrapping_add(extra);
         stats.frames_released = load(&counters.released).wrapping_add(released);
     }
 
@@ -236,11 +240,21 @@ pub(crate) fn describe<F: Format>(
 ) -> axas_mapping_t {
     let mut mapping = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
     match entry.state(level) {
-        State::Leaf => {
+        State::Leaf | State::Hidden => {
             mapping.hpa = entry.address().bits();
             mapping.flags = entry.attributes(features).flags();
-            mapping.state = if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR };
+            mapping.state = if entry.is_held() {
+                AXAS_STATE_HIDDEN
+            } else if entry.is_owned() {
+                AXAS_STATE_OWNED
+            } else {
+                AXAS_STATE_LINEAR
+            };
             mapping.level = level;
+        }
+        State::Note => {
+            mapping.cookie = u64::from(entry.cookie());
+            mapping.state = AXAS_STATE_NOTE;
         }
         State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();

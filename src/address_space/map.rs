@@ -8,7 +8,7 @@ use super::{AddressSpace, Alone};
 use crate::abi::{AXAS_REPLACE, AXAS_USER, axas_extent_t, axas_flags_t};
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions, parse_permissions};
+use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions};
 use crate::hal::Host;
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Format, with_space_format};
@@ -90,13 +90,13 @@ impl<F> Map<'_, F> {
 
 /// What a call does to a part of its range, with the lock held alone. Of a map the content is what goes into the range, of
 /// a new protection it is a reservation with these permissions.
-type Act<F> = fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>) -> Result<()>;
+pub(super) type Act<F> = fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>) -> Result<()>;
 
 /// Looks how far the next slice of a range goes.
 type Reach<F> =
     fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>, &mut Budget) -> Result<()>;
 
-fn map<F: Format>(
+pub(super) fn map<F: Format>(
     npt: &NestedPageTable,
     work: &mut Work,
     part: GpaRange,
@@ -115,7 +115,7 @@ fn map_populated<F: Format>(
     npt.map_reserved(work, content, part, true)
 }
 
-fn replace<F: Format>(
+pub(super) fn replace<F: Format>(
     npt: &NestedPageTable,
     work: &mut Work,
     part: GpaRange,
@@ -181,7 +181,7 @@ fn discard<F: Format>(
 }
 
 /// A slice writes as many entries as it may. All of the rest is looked at, so that an overlap stops it before it begins.
-fn reach_map<F: Format>(
+pub(super) fn reach_map<F: Format>(
     npt: &NestedPageTable,
     work: &mut Work,
     rest: GpaRange,
@@ -204,7 +204,7 @@ fn reach_map_populated<F: Format>(
 }
 
 /// A slice visits as many entries as it may.
-fn reach_entries<F: Format>(
+pub(super) fn reach_entries<F: Format>(
     npt: &NestedPageTable,
     work: &mut Work,
     rest: GpaRange,
@@ -476,7 +476,7 @@ impl AddressSpace {
 
     /// Does something to a range with the lock held alone.
     #[inline(always)] // Its frame would be below that of every map.
-    fn at_once<F: Format>(
+    pub(super) fn at_once<F: Format>(
         &self,
         range: GpaRange,
         content: &Content<'_, F>,
@@ -488,7 +488,7 @@ impl AddressSpace {
 
     /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.
     #[inline(never)]
-    fn in_slices<F: Format>(
+    pub(super) fn in_slices<F: Format>(
         &self,
         range: GpaRange,
         content: &Content<'_, F>,
@@ -553,7 +553,8 @@ impl AddressSpace {
         more_options: MapOptions,
     ) -> Result<Map<'a, F>> {
         let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
-        let template = Entry::leaf_template(flags.attributes, self.npt.features, 1, false)?;
+        flags.attributes.permissions.check_page()?;
+        let template = Entry::page_template(flags.attributes, self.npt.features, 1, false)?;
         self.npt.check_options(flags.options, false)?;
         for extent in extents {
             let is_aligned = is_page_aligned(extent.hpa | extent.size) && extent.size != 0;
@@ -577,6 +578,7 @@ impl AddressSpace {
         let allowed = PAGE_SIZES | own | more_options;
         let flags = MapFlags::parse(flags, allowed)?;
         let options = flags.options;
+        flags.attributes.permissions.check_some()?;
         Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
         self.npt.check_options(options, !options.contains(MapOptions::POPULATE))?;
         let largest = if options.contains(MapOptions::HUGE_FRAMES) {
@@ -595,14 +597,17 @@ impl AddressSpace {
         if flags & !(Permissions::all().bits() | AXAS_USER) != 0 {
             return Err(Error::InvalidInput);
         }
-        let permissions = parse_permissions(flags)?;
-        F::permissions(permissions, self.npt.features)?;
+        let permissions = Permissions::from_bits_truncate(flags);
+        permissions.check_page()?;
+        if !permissions.is_empty() {
+            F::permissions(permissions, self.npt.features)?;
+        }
         let attributes = Attributes { permissions, memory: MemoryType::WriteBack };
         Ok(Content::same(Entry::reserved(Reservation::new(attributes, 1))))
     }
 
     /// A range of the space, or nothing at all.
-    fn range_or_nothing(&self, gpa: u64, size: u64) -> Result<Option<GpaRange>> {
+    pub(super) fn range_or_nothing(&self, gpa: u64, size: u64) -> Result<Option<GpaRange>> {
         if size == 0 && is_page_aligned(gpa) {
             return Ok(None);
         }

@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
 use crate::npt::arch::{Format, with_space_format};
-use crate::npt::entry::State;
+use crate::npt::entry::{Entry, State};
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
-use crate::npt::units::{Gpa, Hpa};
+use crate::npt::units::Gpa;
 
 /// The lock is given up after at most so many bytes.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -67,7 +67,7 @@ struct Piece {
 enum Visited {
     /// A chunk, which was visited.
     Chunk { goes_on: bool },
-    /// A page to be taken in first.
+    /// A page to be taken in, or to be shown, first.
     Reservation,
 }
 
@@ -159,7 +159,7 @@ impl AddressSpace {
         Ok(Visited::Chunk { goes_on })
     }
 
-    /// What lies side by side from an address on, as far as one look goes; none in a reservation.
+    /// What lies side by side from an address on, as far as one look goes; none where a fault is to come first.
     #[inline(never)]
     fn piece<F: Format>(&self, gpa: u64, most: u64, needs: Permissions) -> Result<Option<Piece>> {
         let gpa = Gpa::new(gpa);
@@ -168,9 +168,11 @@ impl AddressSpace {
         match entry.state(found.level.get()) {
             State::Leaf => {}
             State::Reserved => return Ok(None),
+            State::Hidden if !needs.is_empty() => return self.refuses_hidden(entry, needs),
+            State::Hidden => {}
             _ => return Err(Error::NotMapped),
         }
-        let address = Hpa::new(F::address(entry.word()));
+        let address = entry.address();
         // What a table pointer looks like that was made a leaf.
         if address.offset(found.level) != 0 {
             return Err(Error::BadState);
@@ -185,6 +187,19 @@ impl AddressSpace {
         }
         let address = address.plus(gpa.offset(found.level)).bits();
         Ok(Some(Piece { address, bytes, owner }))
+    }
+
+    /// What a hidden page says to an access on behalf of the guest: that a fault shows it, or that it is denied.
+    #[cold]
+    #[inline(never)]
+    fn refuses_hidden<F: Format>(
+        &self,
+        entry: Entry<F>,
+        needs: Permissions,
+    ) -> Result<Option<Piece>> {
+        let permissions = entry.attributes(self.npt.features).permissions;
+        let is_shown = entry.shows_itself() && permissions.contains(needs);
+        if is_shown { Ok(None) } else { Err(Error::Denied) }
     }
 
     /// A frame for the reservation at an address, filled with what goes there (`filled` bytes), or the verdict
@@ -208,7 +223,7 @@ impl AddressSpace {
     fn is_taken_in(&self, verdict: Verdict) -> Result<bool> {
         match verdict {
             Verdict::NoMemory => Err(Error::NoMemory),
-            Verdict::Denied => Err(Error::Denied),
+            Verdict::Denied | Verdict::Hidden => Err(Error::Denied),
             Verdict::Error => Err(Error::BadState),
             Verdict::Retry if self.no_wait() => Err(Error::Again),
             Verdict::Retry => {

@@ -3,6 +3,8 @@
 
 mod create;
 pub(crate) mod dump;
+#[cfg(feature = "hide")]
+mod hide;
 pub(crate) mod inspect;
 mod map;
 mod memory;

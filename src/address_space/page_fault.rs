@@ -67,7 +67,10 @@ impl AddressSpace {
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {
-            guard.shard().count(verdict as axas_fault_result_t);
+            // There is no counter of faults on hidden pages of their own.
+            let is_hidden = cfg!(feature = "hide") && verdict == Verdict::Hidden;
+            let counted = if is_hidden { Verdict::Denied } else { verdict };
+            guard.shard().count(counted as axas_fault_result_t);
         }
         self.npt.host.report();
         verdict

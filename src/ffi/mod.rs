@@ -10,6 +10,9 @@ mod life_cycle;
 
 mod mapping;
 
+#[cfg(feature = "hide")]
+mod hide;
+
 mod fault;
 
 mod inspect;

@@ -25,6 +25,18 @@ pub(crate) struct Census {
     pub(crate) guest: u64,
 }
 
+impl Census {
+    /// Counts a page.
+    pub(super) fn add_page(&mut self, level: Level, is_owned: bool) {
+        if let Some(leaves) = self.leaves.get_mut(level.down().get() as usize) {
+            *leaves = leaves.wrapping_add(1);
+        }
+        if is_owned {
+            self.guest = self.guest.wrapping_add(level.pages());
+        }
+    }
+}
+
 impl NestedPageTable {
     /// That there are as many tables as were counted, each at an address that can be one. Leaf tables are not
     /// looked into.
@@ -159,14 +171,14 @@ impl NestedPageTable {
                 {
                     return None;
                 }
-                if let Some(leaves) = census.leaves.get_mut(level.down().get() as usize) {
-                    *leaves = leaves.wrapping_add(1);
-                }
-                if owned {
-                    census.guest = census.guest.wrapping_add(level.pages());
-                }
+                census.add_page(level, owned);
                 leaf.at(address)
             }
+            State::Hidden => {
+                self.inspect_hidden(census, entry, level)?;
+                entry
+            }
+            State::Note => Entry::note(entry.cookie()),
             State::Reserved => Entry::reserved(entry.reservation()),
             State::Trap => Entry::trap(entry.cookie()),
             _ => return None,

@@ -85,7 +85,11 @@ impl<'a, F: Format> Content<'a, F> {
     #[inline(always)]
     pub(super) fn entry(&self, piece: &Piece, gpa: Gpa, level: Level) -> Entry<F> {
         if self.has_frames() {
-            self.template.sized(level.get()).at(gpa.at_distance(piece.distance))
+            let address = gpa.at_distance(piece.distance);
+            if self.template.is_hidden() {
+                return self.template.moved_to(address);
+            }
+            self.template.sized(level.get()).at(address)
         } else {
             self.template
         }
@@ -94,7 +98,7 @@ impl<'a, F: Format> Content<'a, F> {
     /// The distance between the words of neighbouring entries of a level.
     #[inline(always)]
     pub(super) fn step(&self, level: Level) -> u64 {
-        if self.has_frames() { F::address_field(level.size()) } else { 0 }
+        if self.has_frames() { self.template.step(level.size()) } else { 0 }
     }
 
     /// A walk over the parts, to be asked for addresses in order.

@@ -6,6 +6,8 @@
 //! | Empty | invalid | nothing |
 //! | Reserved | invalid | a reservation; at any level, for the whole region of the entry |
 //! | Trap | invalid | a mark, the cookie of a device; at any level |
+//! | Note | invalid | a mark, a word of the host's; at any level (part `hide`) |
+//! | Hidden | invalid | address, attributes and owner of a page that no walker is to find (part `hide`) |
 //! | Busy | invalid | nothing: a leaf between break and make |
 //! | Pending | invalid | a frame and a reservation: taken, not published yet |
 //! | PendingTable | invalid | a table in the place of a reservation, not published yet |
@@ -72,6 +74,10 @@ pub enum State {
     Reserved,
     /// An emulated device.
     Trap,
+    /// A word of the host's where nothing is mapped.
+    Note,
+    /// A page that no walker is to find.
+    Hidden,
     /// Between break and make.
     Busy,
     /// A frame that is not published yet.
@@ -127,8 +133,18 @@ const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
 /// The frames are not zeroed. In all payloads of reservations but those of dead leaves.
 const SKIP_ZERO: u16 = 1 << 10;
-/// In the payload of a dead leaf: its frame is the library's to free. That of a pending one is in any case.
+/// In the payload of a dead leaf and of a hidden page: its frame is the library's to free. That of a pending one is in
+/// any case.
 const OWNED: u16 = 1 << 10;
+/// In the payload of a hidden page: `axas_hide` hid it. Without it the page has no permission, and the format has no
+/// leaf that says so.
+const HELD: u16 = 1 << 7;
+/// In the payload of a hidden page: the next access that it allows shows it again.
+const AUTO: u16 = 1 << 9;
+/// In the address of a mark: it is a note.
+const NOTE: u64 = 1 << 28;
+/// Whether the part `hide` is built in.
+pub(crate) const HIDES: bool = cfg!(feature = "hide");
 /// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
 const PENDING: u16 = 1 << 15;
 
@@ -389,7 +405,9 @@ impl<F: Format> Entry<F> {
         match F::invalid_kind(self.word) {
             InvalidKind::Empty => State::Empty,
             InvalidKind::Reserved => State::Reserved,
+            InvalidKind::Mark if self.is_note() => State::Note,
             InvalidKind::Mark => State::Trap,
+            InvalidKind::Hidden if HIDES && level <= 3 => State::Hidden,
             InvalidKind::Busy => State::Busy,
             InvalidKind::MovingLeaf if level <= 3 => {
                 if self.is_pending() {
@@ -446,7 +464,9 @@ impl<F: Format> Entry<F> {
     /// Whether the entry is a trap.
     #[inline(always)]
     pub fn is_trap(self) -> bool {
-        !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::Mark
+        !F::is_valid(self.word)
+            && F::invalid_kind(self.word) == InvalidKind::Mark
+            && !self.is_note()
     }
 
     /// Whether the entry is a lazy reservation.
@@ -463,6 +483,7 @@ impl<F: Format> Entry<F> {
                 F::invalid_kind(self.word),
                 InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Mark
             )
+            || self.is_hidden()
     }
 
     /// Whether the entry is empty.
@@ -500,8 +521,11 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) {
             return self.word & F::OWNED != 0;
         }
-        F::invalid_kind(self.word) == InvalidKind::MovingLeaf
-            && F::payload(self.word) & (OWNED | PENDING) != 0
+        match F::invalid_kind(self.word) {
+            InvalidKind::MovingLeaf => F::payload(self.word) & (OWNED | PENDING) != 0,
+            InvalidKind::Hidden if HIDES => F::payload(self.word) & OWNED != 0,
+            _ => false,
+        }
     }
 
     /// Attributes of a leaf, a reservation, or what was one.
@@ -597,6 +621,8 @@ impl<F: Format> Entry<F> {
         match F::invalid_kind(self.word) {
             InvalidKind::MovingLeaf if level <= 3 => Names::Frame,
             InvalidKind::MovingTable if level > 1 => Names::Table,
+            InvalidKind::Hidden if HIDES && level <= 3 => Names::Frame,
+            InvalidKind::Hidden if HIDES => Names::Corrupt,
             InvalidKind::MovingLeaf | InvalidKind::MovingTable => Names::Corrupt,
             _ => Names::Nothing,
         }
@@ -623,7 +649,13 @@ impl<F: Format> Entry<F> {
     /// address.
     #[inline(always)]
     pub fn step(self, bytes: u64) -> u64 {
-        if F::is_valid(self.word) { F::address_field(bytes) } else { 0 }
+        if F::is_valid(self.word) {
+            F::address_field(bytes)
+        } else if self.is_hidden() {
+            self.address_step(bytes)
+        } else {
+            0
+        }
     }
 
     /// Whether two leaves map the same in the same way; one may be clean and one dirty, one old and one young.
@@ -656,6 +688,8 @@ pub struct EncodedPermissions {
     leaf: u64,
     payload: u64,
     payload_mask: u64,
+    /// There is none, and the format has no such leaf.
+    hides: bool,
 }
 
 impl EncodedPermissions {
@@ -667,10 +701,115 @@ impl EncodedPermissions {
         // The difference of two invalid entries is the place of what differs.
         let none = F::invalid(InvalidKind::Reserved, 0, 0);
         let place = |payload| F::invalid(InvalidKind::Reserved, payload, 0) ^ none;
+        let hides = HIDES && permissions.is_empty() && F::possible_permissions(features) & 1 == 0;
         Ok(Self {
-            leaf: F::permissions(permissions, features)?,
+            leaf: if hides { 0 } else { F::permissions(permissions, features)? },
             payload: place(permissions.bits() as u16),
             payload_mask: place(PERMISSIONS),
+            hides,
         })
+    }
+
+    /// Whether a page with them is a hidden one.
+    pub(super) fn hides(&self) -> bool {
+        self.hides
+    }
+}
+
+/// Pages that no walker is to find, and notes (part `hide`). A hidden page is dirty: nothing says that it is not.
+impl<F: Format> Entry<F> {
+    /// A word of the host's, as [`Entry::trap`] holds it.
+    pub fn note(value: u32) -> Self {
+        let address = u64::from(value >> 16) << 12 | NOTE;
+        Self::from_word(F::invalid(InvalidKind::Mark, value as u16, address))
+    }
+
+    /// Whether a mark is a note.
+    #[inline(always)]
+    fn is_note(self) -> bool {
+        HIDES && F::invalid_address(self.word) & NOTE != 0
+    }
+
+    /// Whether the entry has a page that no walker is to find.
+    #[inline(always)]
+    pub fn is_hidden(self) -> bool {
+        HIDES && !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::Hidden
+    }
+
+    /// Whether an entry that does not point to a table maps a page, hidden or not.
+    #[inline(always)]
+    pub fn is_page(self) -> bool {
+        F::is_valid(self.word) || self.is_hidden()
+    }
+
+    /// Whether a page is hidden because `axas_hide` was called, and not for want of permissions.
+    #[inline(always)]
+    pub fn is_held(self) -> bool {
+        self.is_hidden() && F::payload(self.word) & HELD != 0
+    }
+
+    /// Whether an access that a hidden page allows shows it.
+    #[inline(always)]
+    pub fn shows_itself(self) -> bool {
+        self.is_hidden() && !F::payload(self.word) & (HELD | AUTO) == 0
+    }
+
+    /// Whether [`Entry::hidden`] is another entry.
+    #[inline(always)]
+    pub fn can_hide(self, auto: bool) -> bool {
+        F::is_valid(self.word)
+            || self.is_hidden() && (!self.is_held() || self.shows_itself() && !auto)
+    }
+
+    /// A page, hidden or not, as `axas_hide` leaves it. One that is held already never becomes one that shows itself.
+    #[inline(never)]
+    pub fn hidden(self, features: Features, auto: bool) -> Self {
+        let auto = auto && (!self.is_held() || self.shows_itself());
+        let owned = if self.is_owned() { OWNED } else { 0 };
+        let attributes = Reservation::new(self.attributes(features), 0).payload();
+        let payload = attributes | owned | HELD | if auto { AUTO } else { 0 };
+        Self::from_word(F::invalid(InvalidKind::Hidden, payload, self.address().bits()))
+    }
+
+    /// What a hidden page of `level` is when nothing holds it.
+    #[inline(never)]
+    pub fn shown(self, features: Features, level: u32) -> Self {
+        Self::page_template(self.attributes(features), features, level, self.is_owned())
+            .map_or(self, |template| template.page_at(self.address()))
+    }
+
+    /// A page of `level` without permissions: a leaf, or hidden where the format has no such leaf.
+    #[inline(never)]
+    pub(crate) fn without_permissions(self, features: Features, level: u32) -> Self {
+        let permissions = Permissions::empty();
+        let attributes = Attributes { permissions, ..self.attributes(features) };
+        Self::page_template(attributes, features, level, self.is_owned())
+            .map_or(self, |template| template.page_at(self.address()))
+    }
+
+    /// As [`Entry::leaf_template`], for a page that may have no permission: where the format has no such leaf it is a
+    /// hidden one.
+    #[inline(always)]
+    pub fn page_template(
+        attributes: Attributes,
+        features: Features,
+        level: u32,
+        owned: bool,
+    ) -> crate::error::Result<Self> {
+        let can_be_none = !HIDES || F::possible_permissions(features) & 1 != 0;
+        if can_be_none || !attributes.permissions.is_empty() {
+            return Self::leaf_template(attributes, features, level, owned);
+        }
+        // The memory type is one that a leaf can have.
+        let readable = Attributes { permissions: Permissions::READ, ..attributes };
+        Self::leaf_template(readable, features, level, owned)?;
+        let payload = Reservation::new(attributes, 0).payload() | if owned { OWNED } else { 0 };
+        Ok(Self::from_word(F::invalid(InvalidKind::Hidden, payload, 0)))
+    }
+
+    /// Such a template with its address.
+    #[inline(always)]
+    pub fn page_at(self, address: HostPhysAddr) -> Self {
+        if self.is_hidden() { self.moved_to(address) } else { self.at(address) }
     }
 }

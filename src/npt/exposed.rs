@@ -169,7 +169,7 @@ impl NestedPageTable {
         let mut exposes = false;
         Table::<F>::reach(self, run.page)?.for_each(run.span, |entry| {
             // A fault may have put a table there since the sweep came by.
-            let is_leaf = entry.is_hardware_visible() && entry.way(run.level.get()) == Way::Ends;
+            let is_leaf = entry.is_page() && entry.way(run.level.get()) == Way::Ends;
             exposes |= is_leaf && gathered.is_in(entry.address().bits(), run.level.size());
         });
         Some(exposes)

@@ -35,6 +35,8 @@ pub enum Verdict {
     Unmapped = AXAS_FAULT_UNMAPPED,
     /// The mapping does not allow the access.
     Denied = AXAS_FAULT_DENIED,
+    /// The page is hidden.
+    Hidden = AXAS_FAULT_HIDDEN,
     /// No frame for a reserved page.
     NoMemory = AXAS_FAULT_NO_MEMORY,
     /// Bad arguments or a corrupt table.
@@ -112,6 +114,9 @@ pub(crate) struct Fault<'a> {
     spare: Option<Frame>,
     /// The level of the entry at which the walk ended, then that of the leaf that was installed.
     level: Level,
+    /// A hidden page was shown: the fault took no frame.
+    #[cfg(feature = "hide")]
+    has_shown: bool,
 }
 
 impl<'a> Fault<'a> {
@@ -124,7 +129,17 @@ impl<'a> Fault<'a> {
         access: Permissions,
         prepared: Prepared,
     ) -> Self {
-        Self { npt, shard, gpa, access, prepared, spare: prepared.frame(), level: npt.levels }
+        Self {
+            npt,
+            shard,
+            gpa,
+            access,
+            prepared,
+            spare: prepared.frame(),
+            level: npt.levels,
+            #[cfg(feature = "hide")]
+            has_shown: false,
+        }
     }
 
     /// Handles it.
@@ -156,6 +171,13 @@ impl<'a> Fault<'a> {
                 continue;
             }
             if !entry.is_reserved() {
+                #[cfg(feature = "hide")]
+                if entry.shows_itself() {
+                    match self.show(&table, index, entry) {
+                        Some(verdict) => return verdict,
+                        None => continue,
+                    }
+                }
                 return self.judge(entry);
             }
             let reservation = entry.reservation();
@@ -187,7 +209,9 @@ impl<'a> Fault<'a> {
         match entry.state(self.level.get()) {
             State::Leaf if permissions().contains(self.access) => Verdict::Spurious,
             State::Leaf => Verdict::Denied,
-            State::Empty => Verdict::Unmapped,
+            State::Hidden if entry.is_held() => Verdict::Hidden,
+            State::Hidden => Verdict::Denied,
+            State::Empty | State::Note => Verdict::Unmapped,
             State::Trap => Verdict::Trap,
             State::Corrupt | State::Table | State::Reserved => Verdict::Error,
             State::Busy
@@ -196,6 +220,31 @@ impl<'a> Fault<'a> {
             | State::DeadLeaf
             | State::DeadTable => Verdict::Retry,
         }
+    }
+
+    /// Shows a hidden page, if it allows the access; none if its entry changed.
+    #[cfg(feature = "hide")]
+    #[cold]
+    #[inline(never)]
+    fn show<F: Format>(
+        &mut self,
+        table: &Table<'_, F>,
+        index: Index,
+        entry: Entry<F>,
+    ) -> Option<Verdict> {
+        let features = self.npt.features;
+        if entry.state(self.level.get()) != State::Hidden {
+            return Some(Verdict::Error);
+        }
+        if !entry.attributes(features).permissions.contains(self.access) {
+            return Some(Verdict::Denied);
+        }
+        // The frame was filled for a reservation that is not there any more.
+        if self.prepared.is_some() {
+            return Some(Verdict::Spurious);
+        }
+        self.has_shown = table.replace(index, entry, entry.shown(features, self.level.get()));
+        self.has_shown.then_some(Verdict::Resolved)
     }
 
     /// Puts a frame in the place of a reservation, with the tables between the two; false if another fault was
@@ -212,8 +261,8 @@ impl<'a> Fault<'a> {
         self.spare = Some(frame);
         let (attributes, level) = (reservation.attributes(), frame.level());
         let template =
-            Entry::leaf_template(attributes, self.npt.features, level.get(), true).ok()?;
-        let mut chain = Chain { top: template.at(frame.address()), level };
+            Entry::page_template(attributes, self.npt.features, level.get(), true).ok()?;
+        let mut chain = Chain { top: template.page_at(frame.address()), level };
         let is_built = self.build(&mut chain, entry);
         if is_built && table.replace(index, entry, chain.top) {
             self.spare = None;
@@ -346,6 +395,11 @@ impl<'a> Fault<'a> {
 
     /// The reader's line counts a page for each fault that was resolved.
     fn count_resolved(&self) {
+        #[cfg(feature = "hide")]
+        if self.has_shown {
+            self.shard.add(FaultCounter::Marked, 1);
+            return;
+        }
         if self.level > Level::PAGE {
             self.shard.add(FaultCounter::Huge, 1);
             self.shard.add(FaultCounter::ExtraAllocated, self.level.pages().wrapping_sub(1));

@@ -59,7 +59,9 @@ impl Fault<'_> {
             return Err(Verdict::Error);
         };
         if !found.entry.is_reserved() {
-            return Err(Verdict::Spurious);
+            // The fault shows a hidden page, without a frame.
+            let is_shown = found.entry.shows_itself();
+            return if is_shown { Ok(Prepared::NONE) } else { Err(Verdict::Spurious) };
         }
         let reservation = found.entry.reservation();
         if !reservation.attributes().permissions.contains(filling.needs) {

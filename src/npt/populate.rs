@@ -140,8 +140,8 @@ impl NestedPageTable {
                 State::Pending => {
                     let attributes = entry.reservation().attributes();
                     // What was said of it when it was reserved can be said now.
-                    Entry::leaf_template(attributes, self.features, level.get(), true)
-                        .map_or(entry, |template| template.at(entry.address()))
+                    Entry::page_template(attributes, self.features, level.get(), true)
+                        .map_or(entry, |template| template.page_at(entry.address()))
                 }
                 _ => entry,
             });
@@ -195,8 +195,8 @@ impl NestedPageTable {
         let level = run.level.get();
         let mut has_leaf = false;
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
-            if entry.is_hardware_visible() && entry.is_owned() {
-                has_leaf = true;
+            if entry.is_page() && entry.is_owned() {
+                has_leaf |= entry.is_hardware_visible();
                 entry.discarded(self.features, level)
             } else {
                 entry
@@ -232,7 +232,7 @@ impl NestedPageTable {
         let mut common: Option<Reservation> = None;
         let mut is_uniform = true;
         Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
-            let reservation = if entry.is_owned_page() {
+            let reservation = if entry.is_owned_page() || entry.is_hidden() && entry.is_owned() {
                 Reservation::new(entry.attributes(self.features), 1)
             } else if entry.is_reserved() {
                 entry.reservation()
@@ -332,7 +332,7 @@ impl NestedPageTable {
             Err(error) => return Err(error),
         };
         let entry: Entry<F> = if place.is_hidden {
-            Entry::leaf_template(attributes, self.features, level.get(), true)?.at(frame)
+            Entry::page_template(attributes, self.features, level.get(), true)?.page_at(frame)
         } else {
             Entry::pending(frame, reservation)
         };

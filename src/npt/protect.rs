@@ -17,11 +17,11 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// What became of permissions.
 #[derive(Clone, Copy, Default)]
-struct Changes {
+pub(super) struct Changes {
     /// A leaf lost some.
-    lost: bool,
+    pub(super) lost: bool,
     /// A leaf gained some.
-    gained: bool,
+    pub(super) gained: bool,
 }
 
 impl NestedPageTable {
@@ -83,7 +83,12 @@ impl NestedPageTable {
     ) -> Option<()> {
         sweep.begin(self, range);
         while sweep.next::<F>(self, broken)? {
-            if self.protect_run::<F>(&sweep.run, to, encoded, changes)? {
+            let has_leaf = if encoded.hides() {
+                self.hide_run_without_permissions::<F>(&sweep.run, encoded, changes)?
+            } else {
+                self.protect_run::<F>(&sweep.run, to, encoded, changes)?
+            };
+            if has_leaf {
                 request.add_leaf(sweep.run.level);
             }
         }
@@ -117,7 +122,14 @@ impl NestedPageTable {
                 }
                 return Entry::from_word(entry.word() ^ change);
             }
-            if entry.is_reserved() { entry.with_permissions(encoded) } else { entry }
+            if entry.is_reserved() {
+                entry.with_permissions(encoded)
+            } else if entry.is_hidden() {
+                gained = true;
+                self.protect_hidden(entry, encoded, run.level)
+            } else {
+                entry
+            }
         });
         changes.lost |= lost;
         changes.gained |= gained;
@@ -142,7 +154,7 @@ impl NestedPageTable {
         let load = |slot: &AtomicU64| Entry::<F>::from_word(slot.load(Ordering::Relaxed));
         // What is valid in a run is a leaf.
         let is_leaf = |slot: &AtomicU64| load(slot).is_hardware_visible();
-        let is_mapped = |slot: &AtomicU64| is_leaf(slot) || load(slot).is_reserved();
+        let is_mapped = |slot: &AtomicU64| load(slot).is_page() || load(slot).is_reserved();
         let (eights, rest) = table.slots(run.span).as_chunks::<8>();
         for eight in eights {
             let [a, b, c, d, e, f, g, h] = eight;
@@ -189,7 +201,7 @@ impl NestedPageTable {
             let piece = if gpa.is_aligned(large) { gpa } else { gpa.end(large) };
             let is_whole = piece.plus(large.size()) <= stop.min(end);
             // What is valid in a run is a leaf.
-            keeps_large |= entry.is_hardware_visible() && is_whole;
+            keeps_large |= entry.is_page() && is_whole;
             gpa = stop;
         });
         Some(keeps_large)

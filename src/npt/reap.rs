@@ -2,7 +2,7 @@
 //! What no CPU can reach any more: frames and tables go back to the host, linear pages are reported to it.
 
 use super::arch::Format;
-use super::entry::{Entry, Names};
+use super::entry::{Entry, HIDES, Names};
 use super::sweep::Run;
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level};
@@ -300,7 +300,9 @@ impl NestedPageTable {
         let (mut rest, mut room, mut leaves) = (slots, batch.as_mut_slice(), 0_u64);
         while let ([slot, ..], [word, ..]) = (rest, &mut *room) {
             let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            let goes = !stays || !entry.is_hardware_visible();
+            // Hidden pages stay where they are.
+            let is_taken = if HIDES { entry.is_moving() } else { !entry.is_hardware_visible() };
+            let goes = !stays || is_taken;
             let names = if goes { entry.names(level.get()) } else { Names::Nothing };
             let address = entry.address();
             if let Names::Corrupt | Names::Table = names {

@@ -9,8 +9,8 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::content::{Content, Pieces};
-use super::entry::{Entry, Names};
-use super::reap::Remains;
+use super::entry::{Entry, HIDES, Names};
+use super::reap::{Releases, Remains};
 use super::split::Cut;
 use super::sweep::{Run, Step};
 use super::table::{Broken, Table};
@@ -55,7 +55,8 @@ impl NestedPageTable {
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
         let broken = self.break_range(work, content, range, &mut request);
-        let is_needed = request.is_needed();
+        // What was hidden has no translation.
+        let is_needed = request.is_needed() || HIDES && work.releases.has_dead;
         self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
         let mended = self.mend::<F>(&mut work.broken);
         self.begin_reaping();
@@ -153,7 +154,7 @@ impl NestedPageTable {
         Table::<F>::reach(self, run.page).ok_or(Error::BadState)?.for_each(run.span, |entry| {
             let distance = entry.address().bits().wrapping_sub(first.bits());
             let meets = distance < range.size() || distance.wrapping_neg() < size;
-            is_one |= entry.is_hardware_visible() && entry.is_owned() && meets;
+            is_one |= entry.is_page() && entry.is_owned() && meets;
         });
         if is_one { Err(Error::InvalidInput) } else { Ok(()) }
     }
@@ -169,7 +170,7 @@ impl NestedPageTable {
         request: &mut FlushRequest,
     ) -> Option<()> {
         let mut pieces = content.pieces();
-        let Work { sweep, broken, .. } = work;
+        let Work { sweep, broken, releases, .. } = work;
         sweep.begin(self, range);
         loop {
             let step = sweep.step::<F>(self, broken)?;
@@ -188,7 +189,9 @@ impl NestedPageTable {
                     sweep.enter(self, gpa, table)?;
                     0
                 }
-                Step::Entries => self.break_run(content, &mut pieces, &run, range, request)?,
+                Step::Entries => {
+                    self.break_run(content, &mut pieces, &run, range, request, releases)?
+                }
             };
             if added != 0 {
                 self.occupy::<F>(sweep.path(), gpa, level, span, added)?;
@@ -206,10 +209,11 @@ impl NestedPageTable {
         run: &Run,
         range: GpaRange,
         request: &mut FlushRequest,
+        releases: &mut Releases,
     ) -> Option<u64> {
         let level = run.level;
         let mut dying = Dying::new();
-        let (mut has_leaf, mut same, mut added) = (false, 0_u64, 0_u64);
+        let (mut has_leaf, mut has_dead, mut same, mut added) = (false, false, 0_u64, 0_u64);
         let mut gpa = run.gpa;
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             let piece = pieces.at(gpa);
@@ -220,8 +224,9 @@ impl NestedPageTable {
             if stays {
                 same = same.wrapping_add(1);
                 entry
-            } else if entry.is_hardware_visible() {
-                has_leaf = true;
+            } else if entry.is_page() {
+                has_leaf |= entry.is_hardware_visible();
+                has_dead = true;
                 dying.dead(entry, self.features)
             } else if is_whole && entry.names(level.get()) == Names::Nothing {
                 Entry::busy()
@@ -232,6 +237,7 @@ impl NestedPageTable {
         if has_leaf {
             request.add_leaf(level);
         }
+        releases.has_dead |= has_dead;
         if content.has_frames() {
             // They are written again.
             self.discount_leaves(level, same);

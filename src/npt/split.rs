@@ -25,6 +25,14 @@ pub(super) enum Cut {
     Owned,
     /// Those whose permissions change.
     Permissions(EncodedPermissions),
+    /// Pages that are to be hidden, to show themselves or not.
+    #[cfg(feature = "hide")]
+    Pages {
+        auto: bool,
+    },
+    /// Pages that are hidden.
+    #[cfg(feature = "hide")]
+    Held,
 }
 
 impl Cut {
@@ -34,6 +42,10 @@ impl Cut {
             Self::All => true,
             Self::Owned => entry.is_owned(),
             Self::Permissions(permissions) => entry.with_permissions(*permissions) != entry,
+            #[cfg(feature = "hide")]
+            Self::Pages { auto } => entry.can_hide(*auto),
+            #[cfg(feature = "hide")]
+            Self::Held => entry.is_held(),
         }
     }
 }
@@ -94,7 +106,7 @@ impl NestedPageTable {
         let entry = self.entry::<F>(edges.page(arm, level), edges.cut(arm, level))?;
         match entry.state(level.get()) {
             State::Empty => Some(0),
-            State::Leaf | State::Reserved | State::Trap => {
+            State::Leaf | State::Reserved | State::Trap | State::Note | State::Hidden => {
                 Some(if cut.applies(entry) { level.get() } else { 0 })
             }
             _ => None,
@@ -150,7 +162,7 @@ impl NestedPageTable {
         let table = stock.pop(self)?;
         let below = level.down();
         let step = entry.step(below.size());
-        if entry.is_hardware_visible() {
+        if entry.is_page() {
             self.discount_leaves(level, 1);
             self.count_leaves(below, ENTRIES as u64);
         }
@@ -165,7 +177,7 @@ impl NestedPageTable {
     #[cold]
     #[inline(never)]
     fn give_pieces<F: Format>(&self, entry: Entry<F>, table: Hpa, level: Level) {
-        if entry.is_hardware_visible() {
+        if entry.is_page() {
             self.discount_leaves(level.down(), ENTRIES as u64);
             self.count_leaves(level, 1);
         }

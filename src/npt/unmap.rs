@@ -368,7 +368,7 @@ impl NestedPageTable {
         let Some(first) = table.first_not_empty(span) else { return Some(()) };
         let mut dying = Dying::new();
         table.update(span.from(first), |entry| {
-            if !entry.is_hardware_visible() {
+            if !entry.is_page() {
                 // What is dead already is dealt with where it became so.
                 let is_plain = entry.names(level.get()) == Names::Nothing;
                 return if is_plain { Entry::EMPTY } else { entry };
@@ -377,7 +377,7 @@ impl NestedPageTable {
                 has_table = true;
                 return entry.dead_table();
             }
-            has_leaf = true;
+            has_leaf |= entry.is_hardware_visible();
             if entry.is_owned() || reports {
                 has_dead = true;
                 return dying.dead(entry, self.features);

@@ -22,6 +22,9 @@ in_every_format! {
     leaves_are_the_same_clean_or_dirty_old_or_young
     reservations_say_what_they_were_made_of
     traps_keep_any_cookie
+    notes_keep_any_value
+    hidden_pages_keep_what_they_were
+    a_page_without_permissions_is_a_leaf_or_held_by_nothing
     pending_entries_keep_frame_and_reservation
     dead_entries_keep_what_they_were
     invalid_entries_are_invisible_and_occupied
@@ -317,6 +320,68 @@ fn traps_keep_any_cookie<F: Format>() {
     }
 }
 
+fn notes_keep_any_value<F: Format>() {
+    for value in (0..32).map(|bit| 1_u32 << bit).chain([0, u32::MAX, 0x1234_5678]) {
+        let entry = Entry::<F>::note(value);
+        assert_eq!(entry.cookie(), value, "{entry:?}");
+        assert!(!entry.is_trap() && entry.is_settled() && !entry.is_hidden(), "{entry:?}");
+        assert_eq!(entry.step(4096), 0);
+        for level in LEVELS {
+            assert_eq!(entry.state(level), State::Note, "{entry:?} level {level}");
+        }
+    }
+}
+
+fn hidden_pages_keep_what_they_were<F: Format>() {
+    for_each_leaf::<F>(|template, attributes, features, level, owned| {
+        for address in addresses::<F>(level) {
+            let leaf = template.at(address);
+            for auto in [false, true] {
+                let hidden = leaf.hidden(features, auto);
+                assert_eq!(hidden.state(level), State::Hidden);
+                assert!(hidden.is_held() && hidden.is_settled() && !hidden.is_hardware_visible());
+                assert_eq!(hidden.shows_itself(), auto);
+                assert_eq!(hidden.address(), address);
+                assert_eq!(hidden.attributes(features), attributes);
+                assert_eq!(hidden.is_owned(), owned);
+                assert_eq!(hidden.shown(features, level), leaf, "{hidden:?} level {level}");
+                // Held stays held.
+                assert!(!hidden.hidden(features, false).shows_itself());
+                assert_eq!(hidden.hidden(features, true), hidden);
+                let dead = hidden.dead(features);
+                assert_eq!((dead.address(), dead.is_owned()), (address, owned));
+                if level > 1 {
+                    let size = entry_size(level - 1);
+                    let last = hidden.word().wrapping_add(511_u64.wrapping_mul(hidden.step(size)));
+                    let last = Entry::<F>::from_word(last);
+                    assert_eq!(
+                        last.address(),
+                        hpa(address.as_usize() as u64 + 511 * size),
+                        "{last:?}"
+                    );
+                    assert_eq!(last.attributes(features), attributes);
+                    assert!(last.is_held() && last.is_owned() == owned);
+                }
+            }
+        }
+    });
+}
+
+fn a_page_without_permissions_is_a_leaf_or_held_by_nothing<F: Format>() {
+    for_each_leaf::<F>(|template, attributes, features, level, owned| {
+        let address = hpa(entry_size(level) * 0x2b);
+        let none = Attributes { permissions: Permissions::empty(), ..attributes };
+        let page = Entry::<F>::page_template(none, features, level, owned).unwrap();
+        let page = page.page_at(address);
+        assert_eq!(page.attributes(features), none, "{page:?}");
+        assert_eq!((page.address(), page.is_owned()), (address, owned));
+        assert_eq!(page.is_hardware_visible(), F::ID == FormatId::ArmStage2);
+        assert!(page.is_page() && !page.is_held() && !page.shows_itself());
+        let hidden = template.at(address).hidden(features, false);
+        assert!(!page.is_hidden() || page.state(level) == State::Hidden && page != hidden);
+    });
+}
+
 fn pending_entries_keep_frame_and_reservation<F: Format>() {
     for reservation in all_reservations() {
         for level in LEAF_LEVELS {
@@ -383,13 +448,11 @@ fn invalid_entries_are_invisible_and_occupied<F: Format>() {
 fn kinds_that_are_not_written_are_corrupt<F: Format>() {
     let shift = if F::ID == FormatId::Ept { 3 } else { 1 };
     let kinds = Entry::<F>::busy().word() & !(7 << shift);
-    for kind in [5, 7] {
-        let entry = Entry::<F>::from_word(kinds | kind << shift);
-        for level in LEVELS {
-            assert_eq!(entry.state(level), State::Corrupt, "{entry:?}");
-        }
-        assert!(!entry.is_settled() && !entry.is_owned() && !entry.is_empty(), "{entry:?}");
+    let entry = Entry::<F>::from_word(kinds | 7 << shift);
+    for level in LEVELS {
+        assert_eq!(entry.state(level), State::Corrupt, "{entry:?}");
     }
+    assert!(!entry.is_settled() && !entry.is_owned() && !entry.is_empty(), "{entry:?}");
 }
 
 fn pieces_say_what_the_whole_said<F: Format>() {

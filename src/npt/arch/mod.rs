@@ -132,7 +132,7 @@ pub enum InvalidKind {
     Busy = 3,
     /// A frame between detach and reap, or not published yet; the payload says which.
     MovingLeaf = 4,
-    /// Set apart for leaves that no walker is to see; not written yet.
+    /// A page that no walker is to find; the payload has its attributes and owner.
     Hidden = 5,
     /// A table between detach and reap, or not published yet; the payload says which, and the reservation
     /// whose place it takes or that takes its place.

@@ -140,7 +140,7 @@ impl Format for RiscvGstage {
     /// Without permissions a leaf is none, but says so.
     #[inline(always)]
     fn possible_permissions(_features: Features) -> u8 {
-        READABLE | EXECUTABLE | 1
+        READABLE | EXECUTABLE
     }
 
     #[inline(always)]

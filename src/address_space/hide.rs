@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Hidden pages and notes (part `hide`).
+
+use super::AddressSpace;
+use super::map::{Act, Slices, map, reach_entries, reach_map, replace};
+use crate::abi::{AXAS_HIDE_AUTO, AXAS_REPLACE, axas_flags_t};
+use crate::error::{Error, Result};
+use crate::flags::MapOptions;
+use crate::npt::NestedPageTable;
+use crate::npt::arch::{Features, Format, with_space_format};
+use crate::npt::content::Content;
+use crate::npt::entry::Entry;
+use crate::npt::units::GpaRange;
+use crate::npt::work::Work;
+
+/// A tag among flags; no entry of this archive has one.
+const TAG: axas_flags_t = 0x0f00_0000;
+
+fn hide<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    _: &Content<'_, F>,
+) -> Result<()> {
+    npt.hide::<F>(work, part, false)
+}
+
+/// Hides pages that show themselves again.
+fn hide_auto<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    _: &Content<'_, F>,
+) -> Result<()> {
+    npt.hide::<F>(work, part, true)
+}
+
+fn show<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    _: &Content<'_, F>,
+) -> Result<()> {
+    npt.show::<F>(work, part)
+}
+
+/// What hides pages as options say.
+fn hiding<F: Format>(options: u32, features: Features) -> Result<Act<F>> {
+    match options {
+        0 => Ok(hide),
+        // Devices do not fault pages in.
+        AXAS_HIDE_AUTO if features.has_io() => Err(Error::Unsupported),
+        AXAS_HIDE_AUTO => Ok(hide_auto),
+        _ => Err(Error::InvalidInput),
+    }
+}
+
+impl AddressSpace {
+    /// Hides the pages of a range from the guest.
+    pub fn hide(&self, gpa: u64, size: u64, options: u32) -> Result<()> {
+        with_space_format!(self.npt.format, F => {
+            let act = hiding::<F>(options, self.npt.features)?;
+            self.at_once(self.checked_range(gpa, size)?, &Content::NOTHING, act)
+        })
+    }
+
+    /// Hides the pages of a range in slices.
+    pub fn hide_some(&self, gpa: u64, size: u64, options: u32, slices: &mut Slices) -> Result<()> {
+        with_space_format!(self.npt.format, F => {
+            let act = hiding::<F>(options, self.npt.features)?;
+            let range = self.checked_range(gpa, size)?;
+            self.in_slices(range, &Content::NOTHING, slices, reach_entries, act)
+        })
+    }
+
+    /// Shows the hidden pages of a range.
+    pub fn show(&self, gpa: u64, size: u64) -> Result<()> {
+        let range = self.checked_range(gpa, size)?;
+        with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, show))
+    }
+
+    /// Shows the hidden pages of a range in slices.
+    pub fn show_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
+        let range = self.checked_range(gpa, size)?;
+        with_space_format!(self.npt.format, F => {
+            self.in_slices::<F>(range, &Content::NOTHING, slices, reach_entries, show)
+        })
+    }
+
+    /// Puts a value of the host's where nothing is mapped.
+    pub fn map_note(&self, gpa: u64, size: u64, value: u32, flags: axas_flags_t) -> Result<()> {
+        check_note(flags, AXAS_REPLACE)?;
+        self.npt.check_options(MapOptions::from_bits_truncate(flags), false)?;
+        with_space_format!(self.npt.format, F => {
+            let content = Content::<F>::same(Entry::note(value));
+            let act = if flags & AXAS_REPLACE != 0 { replace } else { map };
+            self.at_once(self.checked_range(gpa, size)?, &content, act)
+        })
+    }
+
+    /// Puts a value of the host's where nothing is mapped, in slices.
+    pub fn map_note_some(
+        &self,
+        gpa: u64,
+        size: u64,
+        value: u32,
+        flags: axas_flags_t,
+        slices: &mut Slices,
+    ) -> Result<()> {
+        check_note(flags, 0)?;
+        with_space_format!(self.npt.format, F => {
+            let content = Content::<F>::same(Entry::note(value));
+            self.in_slices(self.checked_range(gpa, size)?, &content, slices, reach_map, map)
+        })
+    }
+}
+
+/// That flags are those of a note.
+fn check_note(flags: axas_flags_t, allowed: axas_flags_t) -> Result<()> {
+    if flags & !(allowed | TAG) != 0 {
+        return Err(Error::InvalidInput);
+    }
+    if flags & TAG != 0 { Err(Error::Unsupported) } else { Ok(()) }
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+use super::mapping::some;
+use super::{axas_t, space, told};
+use crate::abi::*;
+
+/// Hides pages from the guest: what is mapped in a range stays so, but no access reaches it. Part `hide`.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param options 0, or AXAS_HIDE_AUTO.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query says
+/// AXAS_STATE_HIDDEN with all of these, axas_translate AXAS_ERR_NOT_MAPPED. A fault says AXAS_FAULT_HIDDEN.
+/// axas_protect changes what the page will be when it is shown. axas_unmap, axas_discard, AXAS_REPLACE,
+/// axas_clear and axas_destroy release or free it, without a flush. Copies are AXAS_ERR_DENIED but with AXAS_ACCESS_HOST.
+///
+/// With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (huge, all of it): a fault says
+/// AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; another access is AXAS_FAULT_DENIED. So a host
+/// learns which pages are used, or that any is. A page that is hidden already stays as it is; without
+/// AXAS_HIDE_AUTO one that would show itself does so no more.
+///
+/// Holes, reservations, traps and notes in the range are left as they are. Cuts split. One tlb_flush
+/// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class: exclusive. Callbacks:
+/// tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_hide(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    options: u32,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.hide(gpa, size, options));
+    told("axas_hide", [gpa, size, options.into()], outcome)
+}
+
+/// Shows the hidden pages of a range: they are what they were, with what axas_protect changed since. Part `hide`.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Everything else in the range is left as it is. Nothing changes on error. Lock class: exclusive. Callbacks:
+/// alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW,
+/// AXAS_SCOPE_LOCAL, on RISC-V without Svvptc.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_show(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.show(gpa, size));
+    told("axas_show", [gpa, size], outcome)
+}
+
+/// Puts a value of the host's where nothing is mapped, as the number of the guest that a page was given to. To the
+/// guest it is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param value What axas_query returns as cookie, with AXAS_STATE_NOTE.
+/// @param flags AXAS_REPLACE or 0.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: a tag;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// A note is in the way of maps as everything else is, and is removed by axas_unmap. Cuts split it. Takes tables like a
+/// lazy reservation. Otherwise as axas_map_trap_flags. Lock class: exclusive. Callbacks: as axas_map_trap, with
+/// AXAS_REPLACE also those of axas_unmap.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_map_note(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    value: u32,
+    flags: axas_flags_t,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    let outcome =
+        unsafe { self::space(space) }.and_then(|space| space.map_note(gpa, size, value, flags));
+    told("axas_map_note", [gpa, size, value.into(), flags.into()], outcome)
+}
+
+/// axas_hide in slices. Otherwise as axas_map_linear_some. Part `hide`.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param options As for axas_hide.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_hide_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    options: u32,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(
+            "axas_hide_some",
+            |left| [gpa, size, options.into(), left],
+            space,
+            budget,
+            done,
+            |space, slices| space.hide_some(gpa, size, options, slices),
+        )
+    }
+}
+
+/// axas_show in slices. Otherwise as axas_map_linear_some. Part `hide`.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_show_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(
+            "axas_show_some",
+            |left| [gpa, size, left],
+            space,
+            budget,
+            done,
+            |space, slices| space.show_some(gpa, size, slices),
+        )
+    }
+}
+
+/// axas_map_note in slices, without AXAS_REPLACE. Otherwise as axas_map_linear_some. Part `hide`.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param value As for axas_map_note.
+/// @param flags 0.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: a tag;
+///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_map_note_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    value: u32,
+    flags: axas_flags_t,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(
+            "axas_map_note_some",
+            |left| [gpa, size, value.into(), flags.into(), left],
+            space,
+            budget,
+            done,
+            |space, slices| space.map_note_some(gpa, size, value, flags, slices),
+        )
+    }
+}
