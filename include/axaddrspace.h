@@ -22,7 +22,7 @@
  *   instead. Interrupt handlers may call axas_handle_page_fault, and the rest with AXAS_NO_WAIT only.
  * - Tables and handle are Normal write-back inner-shareable memory on every CPU that calls
  *   (AArch64: EL2 MMU and caches on).
- * - A root that an IOMMU walks too is not supported in this version.
+ * - A root that an IOMMU walks too is that of a space with AXAS_IO.
  */
 
 
@@ -804,6 +804,11 @@ typedef struct axas_tlb_request_t {
 /**
  * Makes stale translations unusable; returns when that is true of every CPU (and IOMMU given the
  * same pages) that the request concerns. Nothing is given back to the host before it returned.
+ *
+ * With AXAS_IO, AXAS_SCOPE_ALL includes IOTLBs, device TLBs (ATS), and DMA under way. SMMUv2: TLBIIPAS2 or TLBIVMID,
+ * TLBSYNC. SMMUv3: CMD_TLBI_S2_IPA or CMD_TLBI_S12_VMALL, CMD_SYNC, then CMD_ATC_INV, CMD_SYNC. VT-d: IOTLB
+ * invalidation with drains, then device-TLB invalidation, invalidation wait. RISC-V: IOTINVAL.GVMA, IOFENCE.C
+ * with PR and PW, then ATS.INVAL, IOFENCE.C. docs/hal.md has what goes with it. AMD-Vi cannot walk an NPT root.
  */
 typedef void (*axas_tlb_flush_fn)(void *ctx, const struct axas_tlb_request_t *request);
 
