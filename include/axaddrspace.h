@@ -2256,7 +2256,8 @@ axas_status_t axas_for_each(const struct axas_t *space,
 /**
  * Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
  * range (the end is the first address behind it), state, permissions, memory type, page size, and the
- * host address, or the cookie of a trap. The page size of a reservation is the largest that it may get.
+ * host address, the cookie of a trap, or "not zeroed" (AXAS_SKIP_ZERO). The page size of a reservation is the
+ * largest that it may get.
  *
  * @param space The space.
  * @param write Takes the text piece by piece, at most 128 bytes each. With the lock held: may call no

@@ -214,6 +214,30 @@ static void runs_that_differ_in_it_are_told_apart(void **state)
 	assert_int_equal(seen.skips, 1);
 }
 
+static void take_text(void *ctx, const char *text, size_t bytes)
+{
+	char *all = ctx;
+	const size_t length = strlen(all);
+
+	assert_true(length + bytes < 1024);
+	memcpy(all + length, text, bytes);
+	all[length + bytes] = '\0';
+}
+
+static void a_dump_says_it(void **state)
+{
+	char text[1024] = "";
+	FIXTURE(f);
+
+	assert_ok(axas_map_alloc(f->as, AT, 4 * PAGE, RW | SKIP));
+	assert_ok(axas_map_alloc(f->as, AT + 4 * PAGE, 4 * PAGE, RW));
+	fault(f, AT);
+	assert_ok(axas_dump(f->as, take_text, text));
+	assert_non_null(strstr(text, "reserved rw- write-back    4K   not zeroed\n"));
+	assert_non_null(strstr(text, "reserved rw- write-back    4K\n"));
+	assert_null(strstr(strstr(text, "not zeroed") + 1, "not zeroed"));
+}
+
 static void it_is_for_map_alloc_only(void **state)
 {
 	static const axas_status_t bad = AXAS_ERR_INVALID_INPUT;
@@ -244,6 +268,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(
 			a_frame_that_was_not_zeroed_is_not_installed_where_it_should_be),
 		EACH_FORMAT(runs_that_differ_in_it_are_told_apart),
+		EACH_FORMAT(a_dump_says_it),
 		EACH_FORMAT(it_is_for_map_alloc_only),
 	};
 
