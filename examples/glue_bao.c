@@ -16,7 +16,7 @@
  * good, the guest's pages one at a time, for as long as an image is copied.
  *
  * A skeleton. Not in it: IPC regions and remote I/O (further calls of vm_map_mem_region), recolouring
- * of an image in place, and VMs that share one p2m with an IOMMU.
+ * of an image in place, and an IOMMU that walks a VM's root (AXAS_IO).
  */
 #include "bao.h"
 

@@ -14,8 +14,8 @@
  *
  * A skeleton. Not in it is what needs a record beside the tables, for entries have no room for a
  * p2m_type_t: foreign and grant mappings, with the references that they hold, and memory access. Nor a
- * p2m that the IOMMU shares, and tracking of set/way operations, for which p2m.c invalidates entries
- * that it keeps.
+ * p2m that the IOMMU shares (AXAS_IO), and tracking of set/way operations, for which p2m.c invalidates
+ * entries that it keeps.
  */
 #include "xen.h"
 

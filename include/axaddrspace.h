@@ -22,7 +22,7 @@
  *   instead. Interrupt handlers may call axas_handle_page_fault, and the rest with AXAS_NO_WAIT only.
  * - Tables and handle are Normal write-back inner-shareable memory on every CPU that calls
  *   (AArch64: EL2 MMU and caches on).
- * - A root that an IOMMU walks too is not supported in this version.
+ * - A root that an IOMMU walks too is that of a space with AXAS_IO.
  */
 
 
@@ -829,6 +829,11 @@ typedef struct axas_tlb_request_t {
 /**
  * Makes stale translations unusable; returns when that is true of every CPU (and IOMMU given the
  * same pages) that the request concerns. Nothing is given back to the host before it returned.
+ *
+ * With AXAS_IO, AXAS_SCOPE_ALL includes IOTLBs, device TLBs (ATS), and DMA under way. SMMUv2: TLBIIPAS2 or TLBIVMID,
+ * TLBSYNC. SMMUv3: CMD_TLBI_S2_IPA or CMD_TLBI_S12_VMALL, CMD_SYNC, then CMD_ATC_INV, CMD_SYNC. VT-d: IOTLB
+ * invalidation with drains, then device-TLB invalidation, invalidation wait. RISC-V: IOTINVAL.GVMA, IOFENCE.C
+ * with PR and PW, then ATS.INVAL, IOFENCE.C. docs/hal.md has what goes with it. AMD-Vi cannot walk an NPT root.
  */
 typedef void (*axas_tlb_flush_fn)(void *ctx, const struct axas_tlb_request_t *request);
 
@@ -2437,7 +2442,8 @@ axas_status_t axas_for_each(const struct axas_t *space,
 /**
  * Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
  * range (the end is the first address behind it), state, permissions, memory type, page size, and the
- * host address, or the cookie of a trap. The page size of a reservation is the largest that it may get.
+ * host address, the cookie of a trap, or "not zeroed" (AXAS_SKIP_ZERO). The page size of a reservation is the
+ * largest that it may get.
  *
  * @param space The space.
  * @param write Takes the text piece by piece, at most 128 bytes each. With the lock held: may call no

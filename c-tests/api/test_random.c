@@ -442,7 +442,8 @@ static void map_alloc(struct random *r, int injected, axas_flags_t replace)
 	static const axas_flags_t sizes[] = { 0, AXAS_NO_HUGE, AXAS_HUGE_FRAMES,
 					      AXAS_HUGE_FRAMES | AXAS_MAX_2M };
 	const int populate = below(r, 4) == 0;
-	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 4)];
+	const axas_flags_t zero = below(r, 3) == 0 ? (axas_flags_t)AXAS_SKIP_ZERO : 0;
+	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 4)] | zero;
 	const struct range at = pick_range(r, populate ? 4 * MIB : 4 * GIB);
 	const axas_status_t expected = replace || model_all_absent(&r->m, at.gpa, at.size) ?
 					       AXAS_OK :

@@ -150,6 +150,45 @@ static void a_copy_leaves_the_rest_of_the_page(void **state)
 	}
 }
 
+static struct {
+	struct fixture *f;
+	axas_hpa_t (*alloc)(void *ctx, uint32_t order, uint32_t purpose);
+	uint32_t remaps;
+} other;
+
+/* While one CPU takes a frame for a page, another maps memory there that is to be zeroed. */
+static axas_hpa_t alloc_and_remap(void *ctx, uint32_t order, uint32_t purpose)
+{
+	if (purpose == AXAS_FRAME_GUEST && other.remaps) {
+		other.remaps--;
+		assert_ok(axas_unmap(other.f->as, AT, PAGE));
+		assert_ok(axas_map_alloc(other.f->as, AT, PAGE, RW));
+	}
+	return other.alloc(ctx, order, purpose);
+}
+
+static void a_frame_that_was_not_zeroed_is_not_installed_where_it_should_be(void **state)
+{
+	const uint8_t text[5] = "word";
+	FIXTURE(f);
+	size_t done;
+
+	other.f = f;
+	other.alloc = f->host.hal.alloc_frame;
+	other.remaps = 1;
+	f->host.hal.alloc_frame = alloc_and_remap;
+	f->host.quick = 1;
+	/* without a lock another call can come in the middle of this one */
+	f->cfg.options = AXAS_CALLER_LOCKED;
+	fixture_create(f);
+	assert_ok(axas_map_alloc(f->as, AT, PAGE, RW | SKIP));
+	assert_ok(axas_write(f->as, AT + 8, text, sizeof(text), 0, &done));
+	assert_int_equal(other.remaps, 0);
+	assert_memory_equal(guest_memory(f, AT) + 8, text, sizeof(text));
+	memset(guest_memory(f, AT) + 8, 0, sizeof(text));
+	assert_true(is_zero(f, AT));
+}
+
 static uint32_t count_run(void *ctx, const axas_mapping_t *run)
 {
 	struct {
@@ -173,6 +212,30 @@ static void runs_that_differ_in_it_are_told_apart(void **state)
 	assert_ok(axas_for_each(f->as, 0, SPACE_SIZE, count_run, &seen));
 	assert_int_equal(seen.runs, 2);
 	assert_int_equal(seen.skips, 1);
+}
+
+static void take_text(void *ctx, const char *text, size_t bytes)
+{
+	char *all = ctx;
+	const size_t length = strlen(all);
+
+	assert_true(length + bytes < 1024);
+	memcpy(all + length, text, bytes);
+	all[length + bytes] = '\0';
+}
+
+static void a_dump_says_it(void **state)
+{
+	char text[1024] = "";
+	FIXTURE(f);
+
+	assert_ok(axas_map_alloc(f->as, AT, 4 * PAGE, RW | SKIP));
+	assert_ok(axas_map_alloc(f->as, AT + 4 * PAGE, 4 * PAGE, RW));
+	fault(f, AT);
+	assert_ok(axas_dump(f->as, take_text, text));
+	assert_non_null(strstr(text, "reserved rw- write-back    4K   not zeroed\n"));
+	assert_non_null(strstr(text, "reserved rw- write-back    4K\n"));
+	assert_null(strstr(strstr(text, "not zeroed") + 1, "not zeroed"));
 }
 
 static void it_is_for_map_alloc_only(void **state)
@@ -202,7 +265,10 @@ int main(void)
 		EACH_FORMAT(a_discard_ends_it_for_pages_that_had_a_frame),
 		EACH_FORMAT(a_table_that_folds_keeps_what_its_pages_have),
 		EACH_FORMAT(a_copy_leaves_the_rest_of_the_page),
+		EACH_FORMAT_NO_SPACE(
+			a_frame_that_was_not_zeroed_is_not_installed_where_it_should_be),
 		EACH_FORMAT(runs_that_differ_in_it_are_told_apart),
+		EACH_FORMAT(a_dump_says_it),
 		EACH_FORMAT(it_is_for_map_alloc_only),
 	};
 

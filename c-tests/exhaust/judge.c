@@ -447,7 +447,7 @@ const char *judge(const struct scope *s, const struct letter *l, const struct ou
 
 static int same_flags(const struct page_run *r, axas_flags_t flags)
 {
-	axas_flags_t compared = RWX | AXAS_DEVICE;
+	axas_flags_t compared = RWX | AXAS_DEVICE | AXAS_SKIP_ZERO;
 
 	if (r->state == AXAS_STATE_TRAP)
 		return flags == 0;

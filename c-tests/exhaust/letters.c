@@ -133,7 +133,7 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	if (letters_collect())
 		add(a, COLLECT, gpa, size, 0);
 	add(a, MAP_ALLOC, gpa, size, RW);
-	add(a, MAP_ALLOC, gpa, size, small ? RX : RW | AXAS_HUGE_FRAMES);
+	add(a, MAP_ALLOC, gpa, size, small ? RX | AXAS_SKIP_ZERO : RW | AXAS_HUGE_FRAMES);
 	if (small)
 		add(a, MAP_ALLOC, gpa, size, RW | AXAS_POPULATE);
 	else
@@ -303,7 +303,8 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 
 void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 {
-	const axas_flags_t kept = RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M;
+	const axas_flags_t kept =
+		RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M | AXAS_SKIP_ZERO;
 	struct page_run r = { .gpa = l->gpa, .size = done, .flags = l->flags & kept };
 
 	switch (l->kind) {

@@ -84,6 +84,9 @@ void pages_set(struct pages *p, const struct page_run *r)
 	at = cut(p, r->gpa);
 	make_room(p, at);
 	p->run[at] = *r;
+	/* a page does not say whether its frame was zeroed */
+	if (r->state == AXAS_STATE_OWNED)
+		p->run[at].flags &= ~(axas_flags_t)AXAS_SKIP_ZERO;
 	join(p);
 }
 

@@ -97,6 +97,16 @@ uint64_t model_count(const struct model *m, uint32_t state)
 	return count;
 }
 
+/* A frame comes with zeroes, unless it was asked for as it is. (Frames that wait in a list have links in them.) */
+static void check_contents(const struct fixture *f, axas_hpa_t frame, axas_flags_t flags)
+{
+	const uint64_t *words = host_at(&f->host, frame);
+	const uint32_t never_zeroed = AXAS_NO_ZERO | AXAS_FRAMES_ARE_ZEROED;
+
+	if (words != NULL && f->host.poison_guest && !(f->cfg.options & never_zeroed))
+		assert_int_equal(words[9] == 0, !(flags & AXAS_SKIP_ZERO));
+}
+
 void model_learn(struct model *m, const struct fixture *f, axas_gpa_t gpa)
 {
 	const struct walk r = space_walk(f->as, gpa);
@@ -104,6 +114,7 @@ void model_learn(struct model *m, const struct fixture *f, axas_gpa_t gpa)
 
 	assert_int_equal(r.outcome, WALK_LEAF);
 	first = gpa & ~(r.size - 1);
+	check_contents(f, r.hpa & ~(r.size - 1), model_at(m, first)->flags);
 	for (uint64_t at = 0; at < r.size; at += PAGE) {
 		struct model_page *p = model_at(m, first + at);
 
@@ -113,7 +124,7 @@ void model_learn(struct model *m, const struct fixture *f, axas_gpa_t gpa)
 		if (r.size > 2 * MIB)
 			assert_false(p->flags & AXAS_MAX_2M);
 		p->state = AXAS_STATE_OWNED;
-		p->flags &= ~(axas_flags_t)SIZES;
+		p->flags &= ~(axas_flags_t)(SIZES | AXAS_SKIP_ZERO);
 		p->value = (r.hpa & ~(r.size - 1)) + at;
 	}
 }
@@ -124,6 +135,7 @@ static void same_flags(const struct fixture *f, const struct model_page *p, axas
 	const axas_flags_t want = p->flags;
 
 	assert_int_equal(space_access(got), space_access(want));
+	assert_int_equal(got & AXAS_SKIP_ZERO, want & AXAS_SKIP_ZERO);
 	if (p->state == AXAS_STATE_RESERVED && !(want & MODEL_ANY_SIZE))
 		assert_int_equal(got & AXAS_HUGE_FRAMES, want & AXAS_HUGE_FRAMES);
 	else if (p->state != AXAS_STATE_RESERVED)

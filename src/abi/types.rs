@@ -41,6 +41,11 @@ pub type axas_release_virt_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, va: *mut c_void, size: usize)>;
 /// Makes stale translations unusable; returns when that is true of every CPU (and IOMMU given the
 /// same pages) that the request concerns. Nothing is given back to the host before it returned.
+///
+/// With AXAS_IO, AXAS_SCOPE_ALL includes IOTLBs, device TLBs (ATS), and DMA under way. SMMUv2: TLBIIPAS2 or TLBIVMID,
+/// TLBSYNC. SMMUv3: CMD_TLBI_S2_IPA or CMD_TLBI_S12_VMALL, CMD_SYNC, then CMD_ATC_INV, CMD_SYNC. VT-d: IOTLB
+/// invalidation with drains, then device-TLB invalidation, invalidation wait. RISC-V: IOTINVAL.GVMA, IOFENCE.C
+/// with PR and PW, then ATS.INVAL, IOFENCE.C. docs/hal.md has what goes with it. AMD-Vi cannot walk an NPT root.
 pub type axas_tlb_flush_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, request: *const axas_tlb_request_t)>;
 /// Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, or AXAS_IO without

@@ -120,6 +120,8 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
     } else if run.hpa != AXAS_HPA_INVALID {
         line.text("hpa ", 0);
         line.hex(run.hpa, MIN_DIGITS);
+    } else if run.flags & AXAS_SKIP_ZERO != 0 {
+        line.text("not zeroed", 0);
     }
     line.end();
     line

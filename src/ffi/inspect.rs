@@ -142,7 +142,8 @@ pub unsafe extern "C" fn axas_for_each(
 
 /// Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
 /// range (the end is the first address behind it), state, permissions, memory type, page size, and the
-/// host address, or the cookie of a trap. The page size of a reservation is the largest that it may get.
+/// host address, the cookie of a trap, or "not zeroed" (AXAS_SKIP_ZERO). The page size of a reservation is the
+/// largest that it may get.
 ///
 /// @param space The space.
 /// @param write Takes the text piece by piece, at most 128 bytes each. With the lock held: may call no
