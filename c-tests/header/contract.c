@@ -49,6 +49,12 @@ HAS_TYPE(axas_populate, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_discard, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_collect, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_stock, int32_t (*)(axas_t *, uint32_t));
+HAS_TYPE(axas_tag_bits, uint32_t (*)(const axas_t *));
+HAS_TYPE(axas_retag, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
+HAS_TYPE(axas_retag_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_handle_page_fault_at,
+	 uint32_t (*)(axas_t *, uint64_t, uint32_t, axas_mapping_t *));
 HAS_TYPE(axas_map_linear_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_alloc_some,
@@ -163,6 +169,11 @@ IS(AXAS_NO_WAIT, 16);
 IS(AXAS_KEEP_TABLES, 64);
 IS(AXAS_SMALL_EXEC, 128);
 IS(AXAS_IGNORE_GUEST_PAT, 256);
+IS(AXAS_PART_TAGS, 1);
+IS(AXAS_TAG_SHIFT, 24);
+IS(AXAS_TAG_MASK, 0x0f000000);
+IS(AXAS_FEATURE_RISCV_SVRSW60T59B, 8192);
+IS(AXAS_NEEDS_NO_PBHA, 128);
 IS(AXAS_PAGE_SIZE, 4096);
 IS(AXAS_HPA_INVALID, ~0ull);
 IS_UNSIGNED(AXAS_READ);

@@ -168,9 +168,12 @@ impl NestedPageTable {
                 leaf.at(address)
             }
             State::Reserved => Entry::reserved(entry.reservation()),
-            State::Trap => Entry::trap(entry.cookie()),
+            State::Trap => Entry::trap(entry.cookie()).with_tag(entry.tag()),
             _ => return None,
         };
+        if entry.tag().get().wrapping_shr(F::tag_bits(self.features)) != 0 {
+            return None;
+        }
         (entry == written && range.holds_entry(gpa, level)).then_some(())
     }
 }

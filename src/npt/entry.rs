@@ -32,7 +32,7 @@ use core::marker::PhantomData;
 
 use super::arch::{Features, Format, InvalidKind};
 use crate::addr::{Bits, HostPhysAddr};
-use crate::flags::{Attributes, MemoryType, Permissions};
+use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 
 /// An entry of format `F`.
 #[repr(transparent)]
@@ -113,7 +113,7 @@ pub(crate) enum Names {
     Corrupt,
 }
 
-/// A lazy reservation, as the ten low bits of a payload: what a fault will install.
+/// A lazy reservation, as the ten low bits of a payload and the four of the tag: what a fault will install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
     payload: u16,
@@ -125,6 +125,11 @@ const MEMORY_SHIFT: u32 = 3;
 const MEMORY: u16 = 7;
 const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
+const TAG_SHIFT: u32 = 11;
+/// The tag; no bits where none is built in.
+const TAG: u16 = if Tag::BITS == 0 { 0 } else { 15 << TAG_SHIFT };
+/// Lowest bit of a mark's tag in the address field.
+const MARK_TAG_SHIFT: u32 = 32;
 /// In the payload of a moving leaf: its frame is the library's to free.
 const OWNED: u16 = 1 << 10;
 /// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
@@ -135,7 +140,8 @@ impl Reservation {
     pub fn new(attributes: Attributes, largest: u32) -> Self {
         let payload = attributes.permissions.bits() as u16
             | (attributes.memory as u16) << MEMORY_SHIFT
-            | (largest as u16) << LARGEST_SHIFT;
+            | (largest as u16) << LARGEST_SHIFT
+            | (attributes.tag.get() as u16) << TAG_SHIFT;
         Self { payload }
     }
 
@@ -145,7 +151,13 @@ impl Reservation {
         // All eight values are memory types.
         let memory = MemoryType::from_value(self.payload >> MEMORY_SHIFT & MEMORY)
             .unwrap_or(MemoryType::Device);
-        Attributes { permissions, memory }
+        Attributes { permissions, memory, tag: self.tag() }
+    }
+
+    /// Their tag.
+    #[inline(always)]
+    pub(super) fn tag(self) -> Tag {
+        Tag::new(u32::from((self.payload & TAG) >> TAG_SHIFT))
     }
 
     /// The bits of their permissions.
@@ -154,7 +166,7 @@ impl Reservation {
         u32::from(self.payload & PERMISSIONS)
     }
 
-    /// Whether the attributes are those of another one.
+    /// Whether the attributes are those of another one, but for the tag.
     #[inline(always)]
     pub(super) fn has_attributes_of(self, other: Self) -> bool {
         (self.payload ^ other.payload) & (PERMISSIONS | MEMORY << MEMORY_SHIFT) == 0
@@ -173,7 +185,7 @@ impl Reservation {
 
     #[inline(always)]
     pub(super) fn from_payload(payload: u16) -> Self {
-        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST);
+        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST | TAG);
         Self { payload: if known & LARGEST == 0 { known | 1 << LARGEST_SHIFT } else { known } }
     }
 }
@@ -202,7 +214,7 @@ impl<F: Format> Entry<F> {
         level: u32,
         owned: bool,
     ) -> crate::error::Result<Self> {
-        let owned = if owned { F::OWNED } else { 0 };
+        let owned = if owned { F::OWNED } else { 0 } | F::tag_field(attributes.tag);
         let word = Self::leaf_word(attributes, features, level);
         word.map(|word| Self::from_word(word | owned)).ok_or(crate::error::Error::Unsupported)
     }
@@ -489,9 +501,41 @@ impl<F: Format> Entry<F> {
     #[inline(never)]
     pub fn attributes(self, features: Features) -> Attributes {
         if F::is_valid(self.word) {
-            return F::attributes(self.word, features);
+            return Attributes { tag: F::tag(self.word), ..F::attributes(self.word, features) };
         }
         self.reservation().attributes()
+    }
+
+    /// The tag of a leaf, a reservation, a trap, or what was a leaf.
+    #[inline(always)]
+    pub fn tag(self) -> Tag {
+        if F::is_valid(self.word) {
+            F::tag(self.word)
+        } else if F::invalid_kind(self.word) == InvalidKind::Mark {
+            Tag::new(F::invalid_address(self.word).wrapping_shr(MARK_TAG_SHIFT) as u32)
+        } else {
+            self.reservation().tag()
+        }
+    }
+
+    /// A leaf, a reservation or a trap with another tag.
+    #[inline(always)]
+    pub fn with_tag(self, tag: Tag) -> Self {
+        if Tag::BITS == 0 {
+            return self;
+        }
+        if F::is_valid(self.word) {
+            return Self::from_word(self.word & !F::TAG | F::tag_field(tag));
+        }
+        // The difference of two invalid entries is the place of what differs.
+        let change = self.tag().get() ^ tag.get();
+        let none = F::invalid(InvalidKind::Reserved, 0, 0);
+        let place = if F::invalid_kind(self.word) == InvalidKind::Mark {
+            F::invalid(InvalidKind::Reserved, 0, u64::from(change) << MARK_TAG_SHIFT)
+        } else {
+            F::invalid(InvalidKind::Reserved, (change as u16) << TAG_SHIFT, 0)
+        };
+        Self::from_word(self.word ^ place ^ none)
     }
 
     /// The reservation of a reserved, pending or discarded entry.

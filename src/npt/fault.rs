@@ -9,12 +9,14 @@ use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State};
 use super::lock::{FaultCounter, Shard};
+#[cfg(feature = "tags")]
+use super::look::Found;
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
-use crate::flags::{Attributes, Permissions};
+use crate::flags::{Attributes, Permissions, Tag};
 use crate::hal::{FlushRequest, Purpose, publish_tables};
 use crate::sync::{Defect, Ordering, planted, unless};
 use core::num::NonZeroU64;
@@ -70,6 +72,8 @@ impl Prepared {
 
     /// A frame with the attributes of its page.
     pub(super) fn new(frame: Frame, attributes: Attributes) -> Self {
+        // That of the reservation counts when the frame is installed.
+        let attributes = Attributes { tag: Tag::NONE, ..attributes };
         let payload = Reservation::new(attributes, frame.level().get()).payload();
         Self(frame.address().bits() | u64::from(payload))
     }
@@ -112,6 +116,9 @@ pub(crate) struct Fault<'a> {
     spare: Option<Frame>,
     /// The level of the entry at which the walk ended, then that of the leaf that was installed.
     level: Level,
+    /// The word of that entry.
+    #[cfg(feature = "tags")]
+    seen: u64,
 }
 
 impl<'a> Fault<'a> {
@@ -124,7 +131,33 @@ impl<'a> Fault<'a> {
         access: Permissions,
         prepared: Prepared,
     ) -> Self {
-        Self { npt, shard, gpa, access, prepared, spare: prepared.frame(), level: npt.levels }
+        Self {
+            npt,
+            shard,
+            gpa,
+            access,
+            prepared,
+            spare: prepared.frame(),
+            level: npt.levels,
+            #[cfg(feature = "tags")]
+            seen: 0,
+        }
+    }
+
+    /// The entry that the verdict is about.
+    #[cfg(feature = "tags")]
+    pub(crate) fn found<F: Format>(&self) -> Found<F> {
+        Found { entry: Entry::from_word(self.seen), level: self.level }
+    }
+
+    /// Keeps the entry that the verdict is about.
+    #[inline(always)]
+    fn see<F: Format>(&mut self, entry: Entry<F>) {
+        let _ = entry;
+        #[cfg(feature = "tags")]
+        {
+            self.seen = entry.word();
+        }
     }
 
     /// Handles it.
@@ -155,6 +188,7 @@ impl<'a> Fault<'a> {
                 self.level = self.level.down();
                 continue;
             }
+            self.see(entry);
             if !entry.is_reserved() {
                 return self.judge(entry);
             }
@@ -213,11 +247,13 @@ impl<'a> Fault<'a> {
         let (attributes, level) = (reservation.attributes(), frame.level());
         let template =
             Entry::leaf_template(attributes, self.npt.features, level.get(), true).ok()?;
-        let mut chain = Chain { top: template.at(frame.address()), level };
+        let leaf = template.at(frame.address());
+        let mut chain = Chain { top: leaf, level };
         let is_built = self.build(&mut chain, entry);
         if is_built && table.replace(index, entry, chain.top) {
             self.spare = None;
             self.level = level;
+            self.see(leaf);
             return Some(true);
         }
         self.take_down(chain, level)?;

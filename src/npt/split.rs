@@ -25,6 +25,9 @@ pub(super) enum Cut {
     Owned,
     /// Those whose permissions change.
     Permissions(EncodedPermissions),
+    /// Those whose tag changes.
+    #[cfg(feature = "tags")]
+    Tag(crate::flags::Tag),
 }
 
 impl Cut {
@@ -34,6 +37,8 @@ impl Cut {
             Self::All => true,
             Self::Owned => entry.is_owned(),
             Self::Permissions(permissions) => entry.with_permissions(*permissions) != entry,
+            #[cfg(feature = "tags")]
+            Self::Tag(tag) => entry.tag() != *tag,
         }
     }
 }

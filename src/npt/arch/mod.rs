@@ -27,7 +27,7 @@ use core::fmt::Debug;
 
 use crate::abi::{AXAS_FEATURE_1G_PAGES, axas_hw_regs_t};
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, Permissions};
+use crate::flags::{Attributes, Permissions, Tag};
 
 /// The entry formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +181,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const DIRTY: u64;
     /// Set in a leaf whose page was used since it was last made old.
     const YOUNG: u64;
+    /// Bits of a leaf in which the host's tag is, of which a space may have fewer.
+    const TAG: u64;
 
     /// Whether a walker uses the entry.
     fn is_valid(word: u64) -> bool;
@@ -196,7 +198,25 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     fn table(address: u64) -> u64;
     /// A leaf without its address, young and dirty.
     fn leaf(attributes: Attributes, features: Features, level: u32) -> Result<u64>;
-    /// What a leaf says.
+    /// A tag as leaves hold it.
+    #[inline(always)]
+    fn tag_field(tag: Tag) -> u64 {
+        u64::from(tag.get()) << Self::TAG.trailing_zeros()
+    }
+
+    /// The tag in a leaf.
+    #[inline(always)]
+    fn tag(word: u64) -> Tag {
+        Tag::new(((word & Self::TAG) >> Self::TAG.trailing_zeros()) as u32)
+    }
+
+    /// How many bits tags have.
+    fn tag_bits(features: Features) -> u32 {
+        let _ = features;
+        Tag::BITS
+    }
+
+    /// What a leaf says, but for the tag.
     fn attributes(word: u64, features: Features) -> Attributes;
     /// The permissions that a leaf can have: a bit for each value of [`Permissions`].
     fn possible_permissions(features: Features) -> u8;
