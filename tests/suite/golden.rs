@@ -240,8 +240,9 @@ fn arm_vttbr_and_vtcr() {
     let features = AXAS_FEATURE_ARM_VMID16 | AXAS_FEATURE_ARM_HAFDBS | AXAS_FEATURE_ARM_FWB;
     let registers = of(for_bits(40, 40), features);
     assert_eq!(registers.control_register, 0x806a_3558);
-    assert_eq!(registers.required_state, AXAS_NEEDS_HCR_FWB | AXAS_NEEDS_VTCR_HA_HD);
-    assert_eq!(with(40, 40).required_state, 0);
+    let always = AXAS_NEEDS_NO_PBHA;
+    assert_eq!(registers.required_state, always | AXAS_NEEDS_HCR_FWB | AXAS_NEEDS_VTCR_HA_HD);
+    assert_eq!(with(40, 40).required_state, always);
 }
 
 #[test]
