@@ -61,6 +61,11 @@
 #define AXAS_VERSION_PATCH 0u
 
 /**
+ * In axas_parts(): tags are there (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at.
+ */
+#define AXAS_PART_TAGS 1u
+
+/**
  * In axas_parts(): axas_stock is there.
  */
 #define AXAS_PART_STOCK 2u
@@ -302,6 +307,19 @@
 #define AXAS_SKIP_ZERO 268435456u
 
 /**
+ * The host's tag, a number that the space keeps for what is mapped, reserved or a trap, and that hardware does not
+ * see: its lowest bit in flags. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
+ * axas_retag changes it; faults, splits, axas_discard, axas_populate and axas_protect keep it; axas_query,
+ * axas_for_each, released and axas_dump show it. Part `tags`; how many bits there are: axas_tag_bits.
+ */
+#define AXAS_TAG_SHIFT 24u
+
+/**
+ * All bits of a tag in flags.
+ */
+#define AXAS_TAG_MASK 251658240u
+
+/**
  * alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
  */
 #define AXAS_FRAME_TABLE 1u
@@ -476,6 +494,12 @@
 #define AXAS_FEATURE_IO_FAULTS 131072u
 
 /**
+ * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without part `tags` it is
+ * AXAS_ERR_UNSUPPORTED at create.
+ */
+#define AXAS_FEATURE_RISCV_SVRSW60T59B 8192u
+
+/**
  * The host holds a lock of its own for every call: at least the class that the call's
  * documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
  */
@@ -577,6 +601,13 @@
  * mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
  */
 #define AXAS_NEEDS_MENVCFG_ADUE 64u
+
+/**
+ * HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an SMMU
+ * that walks the root 0: tags are in bits 62:59 of entries, which hardware uses otherwise. With part `tags`.
+ * Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
+ */
+#define AXAS_NEEDS_NO_PBHA 128u
 
 /**
  * A walk found an invalid entry.
@@ -1548,13 +1579,13 @@ axas_status_t axas_tables_needed(const struct axas_config_t *config,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param hpa First host-physical address, a multiple of 4096; above or below gpa.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags Permissions, at most one memory type, and of the options AXAS_NO_HUGE, AXAS_MAX_2M,
- *   AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+ *   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
  *   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
  *   AXAS_REPLACE a frame of the library's that stands in the range;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; AXAS_REPLACE in a space with
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; AXAS_REPLACE in a space with
  *   AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
@@ -1598,7 +1629,7 @@ axas_status_t axas_map_linear(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, count 0, an empty extent, overflow, outside the space, host addresses above
  *     pa_bits;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -1619,12 +1650,12 @@ axas_status_t axas_map_extents(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_POPULATE, AXAS_NO_HUGE,
  *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE, AXAS_SKIP_ZERO.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; in a space with AXAS_IO
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; in a space with AXAS_IO
  *   AXAS_REPLACE, or no AXAS_POPULATE;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
@@ -1685,10 +1716,10 @@ axas_status_t axas_map_trap(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param cookie As for axas_map_trap.
- * @param flags AXAS_REPLACE or 0.
+ * @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, AXAS_REPLACE in a space with AXAS_IO;
+ *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -1843,6 +1874,38 @@ axas_status_t axas_collect(struct axas_t *space,
                            uint64_t size);
 
 /**
+ * How many bits a tag has in a space: 4 on EPT, NPT and Arm, 2 on RISC-V with AXAS_FEATURE_RISCV_SVRSW60T59B, else 0;
+ * 0 for null. With AXAS_IO 3 on EPT (bit 62 is VT-d's) and 1 on Arm (bits 63:60 are the SMMU's). Part `tags`. No lock.
+ */
+uint32_t axas_tag_bits(const struct axas_t *space);
+
+/**
+ * Gives everything in a range, be it mapped, reserved or a trap, another tag. Part `tags`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param tag The tag, 0 to 15: the number itself, not shifted as in flags.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+ *   AXAS_ERR_NOT_MAPPED: a hole in the range;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
+ *     frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Permissions, memory types and frames stay. Hardware does not see tags, so that nothing is flushed but where a huge
+ * page is split: then tlb_flush is called once (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL). Nothing changes on error. Lock
+ * class: exclusive. Callbacks: tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_retag(struct axas_t *space,
+                         axas_gpa_t gpa,
+                         uint64_t size,
+                         uint32_t tag);
+
+/**
  * Keeps table frames in the space, so that the next exclusive call cannot fail for want of them. Part `stock`.
  *
  * @param space The space.
@@ -1886,7 +1949,7 @@ axas_status_t axas_stock(struct axas_t *space,
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, budget 0;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -1920,7 +1983,7 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; no AXAS_POPULATE in a space
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; no AXAS_POPULATE in a space
  *     with AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
@@ -2065,6 +2128,33 @@ axas_status_t axas_collect_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
+ * axas_retag in slices. Holes are checked for slice by slice. Otherwise as axas_map_linear_some.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param tag As for axas_retag.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+ *   AXAS_ERR_NOT_MAPPED: a hole in the range;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
+ *     frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ */
+AXAS_MUST_USE
+axas_status_t axas_retag_some(struct axas_t *space,
+                              axas_gpa_t gpa,
+                              uint64_t size,
+                              uint32_t tag,
+                              uint64_t budget,
+                              uint64_t *done);
+
+/**
  * @defgroup hide Hidden pages
  * Pages that stay mapped and that a guest does not reach.
  */
@@ -2078,6 +2168,7 @@ axas_status_t axas_collect_some(struct axas_t *space,
  * @param options 0, or AXAS_HIDE_AUTO.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
@@ -2131,10 +2222,10 @@ axas_status_t axas_show(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param value What axas_query returns as cookie, with AXAS_STATE_NOTE.
- * @param flags AXAS_REPLACE or 0.
+ * @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: a tag;
+ *   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -2164,6 +2255,7 @@ axas_status_t axas_map_note(struct axas_t *space,
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
@@ -2204,14 +2296,14 @@ axas_status_t axas_show_some(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param value As for axas_map_note.
- * @param flags 0.
+ * @param flags A tag (AXAS_TAG_MASK) or 0.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: a tag;
+ *   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits;
  *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -2250,6 +2342,26 @@ AXAS_MUST_USE
 axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
                                            axas_gpa_t gpa,
                                            axas_flags_t access);
+
+/**
+ * axas_handle_page_fault, and what axas_query would say of the entry that was judged, found in the same walk: a trap's
+ * cookie, or the host's tag, which then decides what the access means. Part `tags`.
+ *
+ * @param space The space.
+ * @param gpa As for axas_handle_page_fault.
+ * @param access As for axas_handle_page_fault.
+ * @param found Takes what the entry says, after AXAS_FAULT_RESOLVED that of the page which was installed; may be null.
+ *   Where no entry was judged (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
+ *   AXAS_STATE_ABSENT and size 0.
+ * @return As axas_handle_page_fault; AXAS_FAULT_ERROR also where found is not aligned.
+ *
+ * Lock class and callbacks: as axas_handle_page_fault.
+ */
+AXAS_MUST_USE
+axas_fault_result_t axas_handle_page_fault_at(struct axas_t *space,
+                                              axas_gpa_t gpa,
+                                              axas_flags_t access,
+                                              struct axas_mapping_t *found);
 
 /**
  * Nonzero for the verdicts after which the guest resumes: AXAS_FAULT_RESOLVED, AXAS_FAULT_SPURIOUS,
@@ -3042,8 +3154,8 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
 uint32_t axas_version(void);
 
 /**
- * The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK, AXAS_PART_IO, AXAS_PART_HIDE. A call
- * of a part that is absent does not link. No lock.
+ * The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
+ * AXAS_PART_HIDE. A call of a part that is absent does not link. No lock.
  */
 uint32_t axas_parts(void);
 

@@ -27,7 +27,7 @@ TOPICS = [
      r"(?i)axas_(mmio|port|sysreg|width)"),
     ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age)"),
     ("mapping", "Mapping", "Frames of the host, memory of the library's and traps, put into a space and taken out.",
-     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_merge|axas_extent_t|axas_flags_t"
+     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_tag_bits|axas_retag|AXAS_TAG_|axas_merge|axas_extent_t|axas_flags_t"
      r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
      r"|REPLACE|NEED_LAZY|SKIP_ZERO)$"),
     ("life", "Life cycle", "Making a space, what to load into the hardware, taking it down.",

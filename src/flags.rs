@@ -125,6 +125,47 @@ pub(crate) const MEMORY_TYPES: axas_flags_t = AXAS_DEVICE
     | AXAS_DEVICE_NGRE
     | AXAS_DEVICE_GRE;
 
+/// A number of the host's that an entry keeps for it. Nothing at all where part `tags` is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tag(#[cfg(feature = "tags")] u8);
+
+impl Tag {
+    /// Tag 0, which everything has that was given no other.
+    pub const NONE: Self = Self::new(0);
+    /// Bits of a tag.
+    pub const BITS: u32 = if cfg!(feature = "tags") { 4 } else { 0 };
+
+    /// The tag with a number, of which the low bits count.
+    pub const fn new(number: u32) -> Self {
+        let _ = number;
+        Self(
+            #[cfg(feature = "tags")]
+            {
+                (number & 15) as u8
+            },
+        )
+    }
+
+    /// Its number.
+    pub const fn get(self) -> u32 {
+        #[cfg(feature = "tags")]
+        return self.0 as u32;
+        #[cfg(not(feature = "tags"))]
+        0
+    }
+
+    /// The flags that say the same in C.
+    pub const fn flags(self) -> axas_flags_t {
+        self.get() << AXAS_TAG_SHIFT
+    }
+
+    /// The tag among flags, in a space whose tags have so many bits.
+    pub(crate) const fn parse(flags: axas_flags_t, bits: u32) -> Result<Self> {
+        let number = (flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT;
+        if number.wrapping_shr(bits) == 0 { Ok(Self::new(number)) } else { Err(Error::Unsupported) }
+    }
+}
+
 /// What an entry says of its page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
@@ -132,12 +173,19 @@ pub struct Attributes {
     pub permissions: Permissions,
     /// How the memory behaves.
     pub memory: MemoryType,
+    /// The host's tag.
+    pub tag: Tag,
 }
 
 impl Attributes {
+    /// Attributes without a tag.
+    pub const fn new(permissions: Permissions, memory: MemoryType) -> Self {
+        Self { permissions, memory, tag: Tag::NONE }
+    }
+
     /// The flags that say the same in C.
     pub const fn flags(self) -> axas_flags_t {
-        self.permissions.bits() | self.memory.flag()
+        self.permissions.bits() | self.memory.flag() | self.tag.flags()
     }
 }
 
@@ -149,9 +197,10 @@ pub(crate) struct MapFlags {
 }
 
 impl MapFlags {
-    /// Reads the flags of a call that knows the options `allowed`.
-    pub(crate) fn parse(flags: axas_flags_t, allowed: MapOptions) -> Result<Self> {
-        let known = Permissions::all().bits() | AXAS_USER | MEMORY_TYPES | allowed.bits();
+    /// Reads the flags of a call that knows the options `allowed`, in a space whose tags have `tag_bits` bits.
+    pub(crate) fn parse(flags: axas_flags_t, allowed: MapOptions, tag_bits: u32) -> Result<Self> {
+        let known =
+            Permissions::all().bits() | AXAS_USER | MEMORY_TYPES | AXAS_TAG_MASK | allowed.bits();
         if flags & !known != 0 {
             return Err(Error::InvalidInput);
         }
@@ -161,7 +210,7 @@ impl MapFlags {
         }
         let memory = MemoryType::from_flag(flags & MEMORY_TYPES).ok_or(Error::InvalidInput)?;
         let permissions = Permissions::from_bits_truncate(flags);
-        let attributes = Attributes { permissions, memory };
+        let attributes = Attributes { permissions, memory, tag: Tag::parse(flags, tag_bits)? };
         Ok(Self { attributes, options })
     }
 }

@@ -486,7 +486,8 @@ impl<'a, F: Format> Reader<'a, F> {
                 self.expect(place, Cause::EntryForeign, is_ours);
             }
             State::Trap => {
-                self.expect(place, Cause::EntryForeign, entry == Entry::trap(entry.cookie()));
+                let is_ours = entry == Entry::trap(entry.cookie()).with_tag(entry.tag());
+                self.expect(place, Cause::EntryForeign, is_ours);
             }
             State::Hidden => {
                 self.expect(place, Cause::EntryForeign, is_hidden_of_ours(entry, level));

@@ -5,10 +5,11 @@
  */
 #include "fixture.h"
 
-#define AT        (4 * GIB)
-#define COHERENT  ((uint32_t)AXAS_FEATURE_IO_COHERENT)
-#define IS_NPT(f) ((f)->fc->format == AXAS_FORMAT_NPT)
-#define IS_ARM(f) ((f)->fc->format == AXAS_FORMAT_ARM_S2)
+#define AT          (4 * GIB)
+#define COHERENT    ((uint32_t)AXAS_FEATURE_IO_COHERENT)
+#define IS_NPT(f)   ((f)->fc->format == AXAS_FORMAT_NPT)
+#define IS_ARM(f)   ((f)->fc->format == AXAS_FORMAT_ARM_S2)
+#define IS_RISCV(f) ((f)->fc->format == AXAS_FORMAT_RISCV_GSTAGE)
 
 /* A space that devices share. */
 static void create_io(struct fixture *f, uint32_t features)
@@ -379,6 +380,43 @@ static void guest_frames_are_cleaned_when_they_were_zeroed(void **state)
 	assert_int_equal(f->host.cleans[AXAS_FRAME_TABLE], 0);
 }
 
+/* The SMMU has bits 63:60 of Arm's leaves, VT-d bit 62 of EPT's. */
+static void tags_have_the_bits_that_devices_ignore_too(void **state)
+{
+	FIXTURE(f);
+
+	create_io(f, IS_RISCV(f) ? AXAS_FEATURE_RISCV_SVRSW60T59B : 0);
+	for (uint32_t tag = 0; tag < 16; tag++) {
+		const uint32_t bits = IS_ARM(f) ? 1 : IS_RISCV(f) ? 2 : 3;
+		const axas_status_t want = tag >> bits ? AXAS_ERR_UNSUPPORTED : AXAS_OK;
+
+		assert_int_equal(axas_tag_bits(f->as), bits);
+		assert_status(want, axas_map_linear(f->as, AT, LINEAR_HPA, PAGE,
+						    RW | tag << AXAS_TAG_SHIFT));
+		assert_ok(axas_unmap(f->as, AT, PAGE));
+		assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA, PAGE, RW));
+		assert_status(want, axas_retag(f->as, AT, PAGE, tag));
+		assert_ok(axas_unmap(f->as, AT, PAGE));
+	}
+}
+
+static void pages_are_hidden_but_do_not_show_themselves(void **state)
+{
+	FIXTURE(f);
+	uint64_t done;
+
+	create_io(f, 0);
+	assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA, 2 * PAGE, RW));
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_hide(f->as, AT, PAGE, AXAS_HIDE_AUTO));
+	assert_status(AXAS_ERR_UNSUPPORTED,
+		      axas_hide_some(f->as, AT, PAGE, AXAS_HIDE_AUTO, 9, &done));
+	assert_ok(axas_hide(f->as, AT, PAGE, 0));
+	assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_READ), AXAS_FAULT_HIDDEN);
+	assert_ok(axas_show(f->as, AT, PAGE));
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_map_note(f->as, AT, PAGE, 1, AXAS_REPLACE));
+	assert_ok(axas_map_note(f->as, AT + 2 * PAGE, PAGE, 1, 0));
+}
+
 #define EACH_SHARED(test) \
 	ONE(test, setup_host, ept), ONE(test, setup_host, arm), ONE(test, setup_host, riscv)
 
@@ -398,6 +436,8 @@ int main(void)
 		EACH_SHARED(faults_stay_local),
 		EACH_SHARED(every_entry_is_cleaned_for_walkers_that_do_not_snoop),
 		EACH_SHARED(guest_frames_are_cleaned_when_they_were_zeroed),
+		EACH_SHARED(tags_have_the_bits_that_devices_ignore_too),
+		EACH_SHARED(pages_are_hidden_but_do_not_show_themselves),
 	};
 
 	return cmocka_run_group_tests_name("io", tests, NULL, NULL);

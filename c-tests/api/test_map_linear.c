@@ -144,7 +144,8 @@ static void each_unknown_or_foreign_flag_is_invalid(void **state)
 {
 	const axas_flags_t known = RWX | AXAS_USER | ALL_MEMORY_TYPES | AXAS_POPULATE |
 				   AXAS_NO_HUGE | AXAS_MAX_2M | AXAS_HUGE_FRAMES |
-				   AXAS_NO_HUGE_EXEC | AXAS_REPLACE | AXAS_NEED_LAZY;
+				   AXAS_NO_HUGE_EXEC | AXAS_REPLACE | AXAS_NEED_LAZY |
+				   AXAS_TAG_MASK;
 	const axas_extent_t extent = { .hpa = LINEAR_HPA, .size = PAGE };
 	static const axas_status_t bad = AXAS_ERR_INVALID_INPUT;
 	uint64_t done;
@@ -153,7 +154,7 @@ static void each_unknown_or_foreign_flag_is_invalid(void **state)
 	for (uint32_t bit = 0; bit < 32; bit++) {
 		const axas_flags_t flags = RW | 1u << bit;
 
-		if (1u << bit != AXAS_REPLACE)
+		if (!(1u << bit & (AXAS_REPLACE | AXAS_TAG_MASK)))
 			assert_status(bad, axas_map_trap_flags(f->as, 0, PAGE, 0, 1u << bit));
 		if (!(known & 1u << bit)) {
 			assert_status(bad, axas_map_linear(f->as, 0, LINEAR_HPA, PAGE, flags));

@@ -132,9 +132,15 @@ static axas_flags_t pick_access(struct random *r)
 	return access[below(r, 4)];
 }
 
+/* Mostly none. */
+static uint32_t pick_tag(struct random *r)
+{
+	return below(r, 3) == 0 ? (uint32_t)below(r, 1ull << axas_tag_bits(r->f.as)) : 0;
+}
+
 static axas_flags_t pick_flags(struct random *r)
 {
-	axas_flags_t flags = pick_access(r);
+	axas_flags_t flags = pick_access(r) | TAG(pick_tag(r));
 	const int plain = r->f.cfg.format == AXAS_FORMAT_RISCV_GSTAGE &&
 			  !(r->f.cfg.features & AXAS_FEATURE_RISCV_SVPBMT);
 
@@ -181,7 +187,7 @@ static int happened(struct random *r, axas_status_t got, axas_status_t expected,
 	return got == AXAS_OK;
 }
 
-enum what { MAP_LINEAR, MAP_ALLOC, MAP_TRAP, UNMAP, PROTECT, POPULATE, DISCARD, COLLECT };
+enum what { MAP_LINEAR, MAP_ALLOC, MAP_TRAP, UNMAP, PROTECT, POPULATE, DISCARD, COLLECT, RETAG };
 
 /* A call that there is whole and in slices. */
 struct call {
@@ -230,6 +236,7 @@ static void check_released(const struct random *r, const struct call *c, uint64_
 			assert_int_equal(p->state, AXAS_STATE_LINEAR);
 			assert_int_equal(p->value, run->hpa + at);
 			assert_int_equal(space_access(p->flags), space_access(run->flags));
+			assert_int_equal(tag_of(p->flags), tag_of(run->flags));
 			assert_false((c->flags & AXAS_REPLACE) && stays(r, c, run->gpa + at));
 		}
 		told += run->size;
@@ -247,7 +254,7 @@ static void check_flush(const struct random *r, const struct call *c, uint64_t s
 {
 	const axas_flags_t kept = c->what == PROTECT ? c->flags : 0;
 
-	if (c->what == POPULATE || c->what == COLLECT ||
+	if (c->what == POPULATE || c->what == COLLECT || c->what == RETAG ||
 	    (c->what <= MAP_TRAP && !(c->flags & AXAS_REPLACE)))
 		return;
 	for (axas_gpa_t gpa = c->at.gpa; gpa < c->at.gpa + size; gpa += PAGE) {
@@ -306,6 +313,8 @@ static axas_status_t call_whole(struct random *r, const struct call *c)
 		return axas_discard(as, c->at.gpa, c->at.size);
 	case COLLECT:
 		return axas_collect(as, c->at.gpa, c->at.size);
+	case RETAG:
+		return axas_retag(as, c->at.gpa, c->at.size, tag_of(c->flags));
 	}
 	return AXAS_ERR_BAD_STATE;
 }
@@ -332,6 +341,8 @@ static axas_status_t call_slice(struct random *r, const struct call *c, uint64_t
 		return axas_discard_some(as, gpa, size, budget, done);
 	case COLLECT:
 		return axas_collect_some(as, gpa, size, budget, done);
+	case RETAG:
+		return axas_retag_some(as, gpa, size, tag_of(c->flags), budget, done);
 	case MAP_TRAP:
 		break;
 	}
@@ -414,8 +425,9 @@ static void map_linear(struct random *r, int injected, axas_flags_t replace)
 	if (!call(r, &c, expected, injected))
 		return;
 	remember(r, at);
-	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_LINEAR,
-						 flags & (RWX | ALL_MEMORY_TYPES), hpa });
+	model_set(&r->m,
+		  &(struct model_change){ at.gpa, at.size, AXAS_STATE_LINEAR,
+					  flags & (RWX | ALL_MEMORY_TYPES | AXAS_TAG_MASK), hpa });
 	assert_int_equal(space_agree(r->f.as, probe).size, best_page(r, at, hpa, flags, probe));
 }
 
@@ -470,17 +482,18 @@ static void map_trap(struct random *r, int injected, axas_flags_t replace)
 {
 	const struct range at = pick_range(r, 4 * GIB);
 	const uint64_t cookie = below(r, 1ull << 32);
+	const axas_flags_t tag = TAG(pick_tag(r));
 	const axas_status_t expected = replace || model_all_absent(&r->m, at.gpa, at.size) ?
 					       AXAS_OK :
 					       AXAS_ERR_ALREADY_EXISTS;
-	const struct call c = { MAP_TRAP, at, cookie, replace };
+	const struct call c = { MAP_TRAP, at, cookie, replace | tag };
 
 	trace(r, "map_trap", at, cookie, replace);
 	if (!call(r, &c, expected, injected))
 		return;
 	if (below(r, 4) == 0)
 		remember(r, at);
-	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_TRAP, 0, cookie });
+	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_TRAP, tag, cookie });
 }
 
 static void do_map_trap(struct random *r, int injected)
@@ -534,6 +547,19 @@ static void do_protect(struct random *r, int injected)
 		model_protect(&r->m, at.gpa, at.size, flags);
 }
 
+static void do_retag(struct random *r, int injected)
+{
+	const struct range at = pick_mapped(r);
+	const axas_flags_t tag = TAG(pick_tag(r));
+	const axas_status_t expected =
+		model_none_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
+	const struct call c = { RETAG, at, 0, tag };
+
+	trace(r, "retag", at, 0, tag);
+	if (call(r, &c, expected, injected))
+		model_retag(&r->m, at.gpa, at.size, tag_of(tag));
+}
+
 static void do_populate(struct random *r, int injected)
 {
 	struct range at = pick_mapped(r);
@@ -569,7 +595,15 @@ static void do_fault(struct random *r, int injected)
 	axas_fault_result_t got;
 
 	trace(r, "fault", at, gpa, access);
-	got = axas_handle_page_fault(r->f.as, gpa, access);
+	if (below(r, 2) == 0) {
+		axas_mapping_t found, now;
+
+		got = axas_handle_page_fault_at(r->f.as, gpa, access, &found);
+		assert_ok(axas_query(r->f.as, gpa, &now));
+		assert_memory_equal(&found, &now, sizeof(now));
+	} else {
+		got = axas_handle_page_fault(r->f.as, gpa, access);
+	}
 	if (injected && got == AXAS_FAULT_NO_MEMORY) {
 		assert_int_equal(expected, AXAS_FAULT_RESOLVED);
 		return;
@@ -585,24 +619,11 @@ static void do_fault(struct random *r, int injected)
 static void one_step(struct random *r)
 {
 	static void (*const operation[])(struct random *, int) = {
-		do_map_linear,
-		do_map_linear,
-		do_map_alloc,
-		do_map_alloc,
-		do_map_alloc,
-		do_populate,
-		do_discard,
-		do_replace,
-		do_map_trap,
-		do_unmap,
-		do_unmap,
-		do_protect,
-		do_protect,
-		do_fault,
-		do_fault,
-		do_fault,
-		do_collect,
-		do_replace_otherwise,
+		do_map_linear,        do_map_linear, do_map_alloc, do_map_alloc,
+		do_map_alloc,         do_populate,   do_discard,   do_replace,
+		do_map_trap,          do_unmap,      do_unmap,     do_protect,
+		do_protect,           do_fault,      do_fault,     do_fault,
+		do_collect,           do_retag,      do_retag,     do_replace_otherwise,
 		do_replace_otherwise,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
@@ -669,10 +690,13 @@ static const struct shape shapes[5][5] = {
 	},
 	[AXAS_FORMAT_RISCV_GSTAGE] = {
 		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
-		{ 4, AXAS_FEATURE_RISCV_SVPBMT, AXAS_FRAMES_ARE_ZEROED, HOST_CALLBACK,
+		{ 4, AXAS_FEATURE_RISCV_SVPBMT | AXAS_FEATURE_RISCV_SVRSW60T59B,
+		  AXAS_FRAMES_ARE_ZEROED, HOST_CALLBACK,
 		  2 * TIB - GIB + 7 * PAGE, 2 * GIB + 300 * MIB },
-		{ 5, AXAS_FEATURE_RISCV_SVVPTC | AXAS_FEATURE_RISCV_SVADU, BARE,
-		  HOST_DIRECT_MAP, (1ull << 59) - 3 * GIB + PAGE, 3 * GIB - PAGE },
+		{ 5,
+		  AXAS_FEATURE_RISCV_SVVPTC | AXAS_FEATURE_RISCV_SVADU |
+			  AXAS_FEATURE_RISCV_SVRSW60T59B,
+		  BARE, HOST_DIRECT_MAP, (1ull << 59) - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 3, 0, 0, HOST_WINDOWS, 512 * GIB - 30 * MIB, 80 * MIB },
 		{ 3, 0, AXAS_KEEP_TABLES, HOST_DIRECT_MAP, 510 * GIB + 7 * PAGE, 3 * GIB },
 	},

@@ -180,6 +180,12 @@ static void changes(struct fixture *f)
 	REFUSED(WARN, axas_show_some, "0x1000 0x2000 0x9", NULL, 0x1000, 0x2000, 9, &done);
 	REFUSED(WARN, axas_map_note_some, "0x1000 0x2000 0x7 0x0 0x9", NULL, 0x1000, 0x2000, 7, 0,
 		9, &done);
+	ANSWERED(0, axas_tag_bits, "", NULL);
+	REFUSED(WARN, axas_retag, "0x1000 0x2000 0x10", f->as, 0x1000, 0x2000, 16);
+	REFUSED(WARN, axas_retag, "0x1000 0x2000 0x1", NULL, 0x1000, 0x2000, 1);
+	REFUSED(WARN, axas_retag_some, "0x1000 0x2000 0x10 0x9", f->as, 0x1000, 0x2000, 16, 9,
+		&done);
+	REFUSED(WARN, axas_retag_some, "0x1000 0x2000 0x1 0x9", NULL, 0x1000, 0x2000, 1, 9, &done);
 	REFUSED(WARN, axas_collect_some, "0x1 0x2000 0x9", f->as, 1, 0x2000, 9, &done);
 	REFUSED(WARN, axas_collect_some, "0x1000 0x2000 0x9", NULL, 0x1000, 0x2000, 9, &done);
 	REFUSED(WARN, axas_map_linear_some, "0x1000 0x2000 0x3000 0x3 0x0", f->as, 0x1000, 0x2000,
@@ -204,6 +210,9 @@ static void looks(struct fixture *f)
 
 	ANSWERED(AXAS_FAULT_ERROR, axas_handle_page_fault, "0x1234 0x1", NULL, 0x1234, AXAS_READ);
 	ANSWERED(AXAS_FAULT_ERROR, axas_handle_page_fault, "0x1234 0x8", f->as, 0x1234, 8);
+	ANSWERED(AXAS_FAULT_ERROR, axas_handle_page_fault_at, "0x1234 0x1", NULL, 0x1234, AXAS_READ,
+		 NULL);
+	ANSWERED(AXAS_FAULT_ERROR, axas_handle_page_fault_at, "0x1234 0x8", f->as, 0x1234, 8, NULL);
 	REFUSED(WARN, axas_translate, "0x1234", NULL, 0x1234, &hpa, NULL);
 	REFUSED(WARN, axas_translate, "0x1234", f->as, 0x1234, NULL, NULL);
 	REFUSED(DEBUG, axas_translate, "0x1234", f->as, 0x1234, &hpa, NULL);

@@ -221,10 +221,10 @@ static void arm_features_show_in_the_registers(void **state)
 	f->cfg.features = AXAS_FEATURE_ARM_HAFDBS;
 	regs = registers(f);
 	assert_int_equal(regs.control_register >> 21 & 3, 3);
-	assert_int_equal(regs.required_state, AXAS_NEEDS_VTCR_HA_HD);
+	assert_int_equal(regs.required_state, AXAS_NEEDS_VTCR_HA_HD | AXAS_NEEDS_NO_PBHA);
 	fixture_destroy(f);
 	f->cfg.features = AXAS_FEATURE_ARM_FWB;
-	assert_int_equal(registers(f).required_state, AXAS_NEEDS_HCR_FWB);
+	assert_int_equal(registers(f).required_state, AXAS_NEEDS_HCR_FWB | AXAS_NEEDS_NO_PBHA);
 }
 
 static void set_vmid_shows_in_the_root_register(void **state)

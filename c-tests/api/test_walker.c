@@ -90,6 +90,7 @@ static struct by_hand *make(enum walk_format format)
 		break;
 	case WALK_RISCV:
 		h->w.root_register = 8ull << 60 | TABLE_PA >> 12;
+		h->w.cpu = CPU_SVRSW60T59B;
 		h->link = 1;
 		h->address_shift = 2;
 		h->leaf[1] = h->leaf[2] = h->leaf[3] = 0xdf;
@@ -110,16 +111,17 @@ struct free_bits {
 #define RANGE(high, low) ((1ull << ((high) + 1)) - (1ull << (low)))
 
 static const struct free_bits free_bits[] = {
-	/* X, WB to WT, software, suppress #VE; bit 7 of a 4 KiB leaf is ignored */
-	[WALK_EPT] = { 1 << 2 | 1 << 4 | 5ull << 52 | 1ull << 63, RANGE(56, 52),
+	/* X, WB to WT, software, tag, suppress #VE; bit 7 of a 4 KiB leaf is ignored */
+	[WALK_EPT] = { 1 << 2 | 1 << 4 | 5ull << 52 | 3ull << 55 | 9ull << 59 | 1ull << 63,
+		       RANGE(56, 52), 1 << 1 | 1ull << 53 },
+	/* XD, software, tag; the dirty bit of a table entry is ignored */
+	[WALK_NPT] = { 5ull << 52 | 15ull << 55 | 1ull << 63, 1 << 6 | RANGE(58, 52),
 		       1 << 1 | 1ull << 53 },
-	/* XD, software; the dirty bit of a table entry is ignored */
-	[WALK_NPT] = { 5ull << 52 | 1ull << 63, 1 << 6 | RANGE(58, 52), 1 << 1 | 1ull << 53 },
-	/* S2AP[0], execute-never, software */
-	[WALK_ARM] = { 1 << 6 | 1ull << 54 | 1ull << 56, RANGE(58, 51) | RANGE(9, 2) | 1 << 11,
-		       1 << 7 | 1ull << 57 },
-	/* W, X, RSW; R goes where W stays: illegal */
-	[WALK_RISCV] = { 1 << 2 | 1 << 3 | 3 << 8, 3 << 8, 1 << 2 },
+	/* S2AP[0], execute-never, software, tag */
+	[WALK_ARM] = { 1 << 6 | 1ull << 54 | 1ull << 56 | 15ull << 59,
+		       RANGE(58, 51) | RANGE(9, 2) | 1 << 11, 1 << 7 | 1ull << 57 },
+	/* W, X, RSW, tag; R goes where W stays: illegal */
+	[WALK_RISCV] = { 1 << 2 | 1 << 3 | 3 << 8 | 3ull << 59, 3 << 8, 1 << 2 },
 };
 
 /* Flipping one bit of a legal entry: still legal only where software may. */

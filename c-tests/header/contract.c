@@ -57,6 +57,12 @@ HAS_TYPE(axas_hide_some,
 HAS_TYPE(axas_show_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_note_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_tag_bits, uint32_t (*)(const axas_t *));
+HAS_TYPE(axas_retag, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
+HAS_TYPE(axas_retag_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_handle_page_fault_at,
+	 uint32_t (*)(axas_t *, uint64_t, uint32_t, axas_mapping_t *));
 HAS_TYPE(axas_map_linear_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_alloc_some,
@@ -182,6 +188,11 @@ IS(AXAS_FEATURE_IO_CACHES_INVALID, 16384);
 IS(AXAS_FEATURE_IO_COHERENT, 65536);
 IS(AXAS_FEATURE_IO_FAULTS, 131072);
 IS(AXAS_SKIP_ZERO, 0x10000000);
+IS(AXAS_PART_TAGS, 1);
+IS(AXAS_TAG_SHIFT, 24);
+IS(AXAS_TAG_MASK, 0x0f000000);
+IS(AXAS_FEATURE_RISCV_SVRSW60T59B, 8192);
+IS(AXAS_NEEDS_NO_PBHA, 128);
 IS(AXAS_PAGE_SIZE, 4096);
 IS(AXAS_HPA_INVALID, ~0ull);
 IS_UNSIGNED(AXAS_READ);

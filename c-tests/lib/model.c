@@ -60,6 +60,23 @@ void model_protect(struct model *m, axas_gpa_t gpa, uint64_t size, axas_flags_t 
 	}
 }
 
+int model_none_absent(const struct model *m, axas_gpa_t gpa, uint64_t size)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE)
+		if (model_at(m, g)->state == AXAS_STATE_ABSENT)
+			return 0;
+	return 1;
+}
+
+void model_retag(struct model *m, axas_gpa_t gpa, uint64_t size, uint32_t tag)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE) {
+		struct model_page *p = model_at(m, g);
+
+		p->flags = (p->flags & ~(axas_flags_t)AXAS_TAG_MASK) | TAG(tag);
+	}
+}
+
 void model_discard(struct model *m, axas_gpa_t gpa, uint64_t size)
 {
 	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE) {
@@ -136,6 +153,7 @@ static void same_flags(const struct fixture *f, const struct model_page *p, axas
 
 	assert_int_equal(space_access(got), space_access(want));
 	assert_int_equal(got & AXAS_SKIP_ZERO, want & AXAS_SKIP_ZERO);
+	assert_int_equal(tag_of(got), tag_of(want));
 	if (p->state == AXAS_STATE_RESERVED && !(want & MODEL_ANY_SIZE))
 		assert_int_equal(got & AXAS_HUGE_FRAMES, want & AXAS_HUGE_FRAMES);
 	else if (p->state != AXAS_STATE_RESERVED)
@@ -153,8 +171,10 @@ static void same_page(const struct model *model, const struct fixture *f, const 
 	if (p->state != m->state)
 		fail_msg("gpa %#llx: state %u, should be %u", (unsigned long long)gpa, m->state,
 			 p->state);
-	if (p->state == AXAS_STATE_TRAP)
+	if (p->state == AXAS_STATE_TRAP) {
 		assert_int_equal(m->cookie, p->value);
+		assert_int_equal(m->flags, p->flags);
+	}
 	if (p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED)
 		assert_int_equal(m->hpa + (gpa - m->gpa), p->value);
 	if (p->state != AXAS_STATE_ABSENT && p->state != AXAS_STATE_TRAP)

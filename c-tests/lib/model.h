@@ -10,7 +10,7 @@
 
 struct model_page {
 	uint64_t value; /* host address, or cookie */
-	axas_flags_t flags; /* permissions, memory type; of a reservation its sizes too */
+	axas_flags_t flags; /* permissions, memory type, tag; of a reservation its sizes too */
 	uint32_t state;
 };
 
@@ -39,6 +39,8 @@ int model_all_absent(const struct model *m, axas_gpa_t gpa, uint64_t size);
 int model_all_memory(const struct model *m, axas_gpa_t gpa, uint64_t size);
 void model_set(struct model *m, const struct model_change *c);
 void model_protect(struct model *m, axas_gpa_t gpa, uint64_t size, axas_flags_t flags);
+int model_none_absent(const struct model *m, axas_gpa_t gpa, uint64_t size);
+void model_retag(struct model *m, axas_gpa_t gpa, uint64_t size, uint32_t tag);
 axas_fault_result_t model_verdict(const struct model *m, axas_gpa_t gpa, axas_flags_t access);
 /* Owned pages become reservations again. */
 void model_discard(struct model *m, axas_gpa_t gpa, uint64_t size);

@@ -126,6 +126,7 @@ static uint32_t cpu_of_features(uint32_t features)
 	cpu |= (features & AXAS_FEATURE_EPT_EXECUTE_ONLY) ? (uint32_t)CPU_EPT_EXECUTE_ONLY : 0;
 	cpu |= (features & AXAS_FEATURE_ARM_FWB) ? (uint32_t)CPU_ARM_FWB : 0;
 	cpu |= (features & AXAS_FEATURE_RISCV_SVPBMT) ? (uint32_t)CPU_SVPBMT : 0;
+	cpu |= (features & AXAS_FEATURE_RISCV_SVRSW60T59B) ? (uint32_t)CPU_SVRSW60T59B : 0;
 	return cpu;
 }
 
@@ -490,6 +491,7 @@ WRAP_SOME(map_note_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t value, axas_flags_t flags,
 	   uint64_t budget, uint64_t *done),
 	  (as, gpa, size, value, flags, budget, done))
+WRAP(retag, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t tag), (as, gpa, size, tag))
 WRAP_SOME(map_linear_some,
 	  (axas_t * as, axas_gpa_t gpa, axas_hpa_t hpa, uint64_t size, axas_flags_t flags,
 	   uint64_t budget, uint64_t *done),
@@ -513,6 +515,10 @@ WRAP_SOME(discard_some,
 WRAP_SOME(collect_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
 	  (as, gpa, size, budget, done))
+WRAP_SOME(retag_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t tag, uint64_t budget,
+	   uint64_t *done),
+	  (as, gpa, size, tag, budget, done))
 WRAP_LOOK(audit, (const axas_t *as), (as))
 WRAP(set_vmid, (axas_t * as, uint32_t vmid), (as, vmid))
 WRAP_LOOK(query, (const axas_t *as, axas_gpa_t gpa, axas_mapping_t *m), (as, gpa, m))
@@ -528,6 +534,23 @@ axas_fault_result_t __wrap_axas_handle_page_fault(axas_t *as, axas_gpa_t gpa, ax
 {
 	struct guard g = begin(as, "handle_page_fault");
 	const axas_fault_result_t verdict = __real_axas_handle_page_fault(as, gpa, access);
+
+	if (g.s != NULL && call.flushes != 0)
+		host_violation(g.s->host, "a fault asked for a flush that waits for other CPUs");
+	end(&g, verdict != AXAS_FAULT_RESOLVED && verdict != AXAS_FAULT_RETRY);
+	return verdict;
+}
+
+axas_fault_result_t __real_axas_handle_page_fault_at(axas_t *as, axas_gpa_t gpa,
+						     axas_flags_t access, axas_mapping_t *found);
+axas_fault_result_t __wrap_axas_handle_page_fault_at(axas_t *as, axas_gpa_t gpa,
+						     axas_flags_t access, axas_mapping_t *found);
+axas_fault_result_t __wrap_axas_handle_page_fault_at(axas_t *as, axas_gpa_t gpa,
+						     axas_flags_t access, axas_mapping_t *found)
+{
+	struct guard g = begin(as, "handle_page_fault_at");
+	const axas_fault_result_t verdict =
+		__real_axas_handle_page_fault_at(as, gpa, access, found);
 
 	if (g.s != NULL && call.flushes != 0)
 		host_violation(g.s->host, "a fault asked for a flush that waits for other CPUs");
@@ -594,6 +617,7 @@ static void agree_leaf(const struct space *s, axas_gpa_t gpa, const struct walk 
 	assert_int_equal(space_memory(s->walker.format, s->features, m->flags), r->memory);
 	assert_int_equal(host_is_guest_frame(s->host, r->hpa), m->state == AXAS_STATE_OWNED);
 	assert_int_equal(m->cookie, 0);
+	assert_int_equal(tag_of(m->flags), r->tag);
 
 	assert_int_equal(axas_translate(s->as, gpa, &hpa, &run), AXAS_OK);
 	assert_int_equal(hpa, r->hpa);

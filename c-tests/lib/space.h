@@ -45,6 +45,9 @@ int space_collects(axas_t *as);
 /* What a flag word means on this format: the attributes a leaf must have. */
 enum walk_memory space_memory(uint32_t format, uint32_t features, axas_flags_t flags);
 uint32_t space_access(axas_flags_t flags);
+/* The host's tag in flags, and flags with a tag. */
+#define tag_of(flags) (((flags)&AXAS_TAG_MASK) >> AXAS_TAG_SHIFT)
+#define TAG(tag)      ((axas_flags_t)(tag) << AXAS_TAG_SHIFT)
 
 #define ALL_MEMORY_TYPES                                                         \
 	(AXAS_DEVICE | AXAS_UNCACHED | AXAS_WRITE_COMBINE | AXAS_WRITE_THROUGH | \

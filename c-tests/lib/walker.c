@@ -113,8 +113,9 @@ static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("EPT: memory type is reserved");
 	if (!(e & BIT(6)) != !(w->ignores_pat && type == MEM_WB))
 		return broken("EPT: IPAT is not what the space has");
-	if ((e & (BITS(11, 10) | BITS(62, 55))))
-		return broken("EPT: bits of a leaf outside 52-54 and 63");
+	/* 57 guest-paging verification, 58 paging-write, 60 shadow stack, 61 sub-page writes */
+	if (e & (BITS(11, 10) | BITS(58, 57) | BITS(61, 60)))
+		return broken("EPT: bits of a leaf that have a meaning");
 	if ((e & BITS(9, 8)) != BITS(9, 8))
 		return broken("EPT: accessed and dirty not preset");
 	if ((e >> 53 & 1) != (e >> 1 & 1))
@@ -162,8 +163,6 @@ static struct decoded npt_decode(const struct walker *w, uint32_t level, uint64_
 	}
 	if (level > 3 || (level == 3 && !(w->cpu & CPU_1G_PAGES)))
 		return broken("NPT: page of a size this CPU has not");
-	if (e & BITS(58, 55))
-		return broken("NPT: software bits of a leaf outside 52-54");
 	if (!(e & BIT(6)))
 		return broken("NPT: dirty bit not preset");
 	if ((e >> 53 & 1) != (e >> 1 & 1))
@@ -243,9 +242,9 @@ static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("stage 2: shareability is reserved");
 	if ((memory == MEM_WB || memory == MEM_WT) && share != 3)
 		return broken("stage 2: cacheable memory is not inner shareable");
-	/* 11 FnXS, 48-50 reserved, 51 DBM, 52 contiguous, 58 AssuredOnly, 59-62 PBHA */
-	if (e & (BIT(11) | BITS(52, 48) | BITS(63, 58)))
-		return broken("stage 2: bits of a leaf outside 55-57");
+	/* 11 FnXS, 48-50 reserved, 51 DBM, 52 contiguous, 58 AssuredOnly; 59-62 are PBHA only where HWU is set */
+	if (e & (BIT(11) | BITS(52, 48) | BIT(63) | BIT(58)))
+		return broken("stage 2: bits of a leaf outside 55-57 and 59-62");
 	/* 55 is NS in Realms alone */
 	if (!(e & BIT(55)))
 		return broken("stage 2: bit 55 is not set");
@@ -269,6 +268,8 @@ static const char *arm_start(struct walker *w)
 
 	if (sl0 > 2)
 		return "VTCR: SL0 is reserved";
+	if (vtcr & BITS(28, 25))
+		return "VTCR: HWU59 to HWU62, bits 62:59 of a leaf are the hardware's";
 	if (((vtcr >> 14) & 3) != 0)
 		return "VTCR: granule is not 4 KiB";
 	w->levels = sl0 + 2;
@@ -302,8 +303,10 @@ static struct decoded riscv_decode(const struct walker *w, uint32_t level, uint6
 
 	if (!(e & BIT(0)))
 		return none();
-	if (e & (BITS(60, 54) | BIT(63) | BIT(5)))
+	if (e & (BITS(58, 54) | BIT(63) | BIT(5)))
 		return broken("G-stage: reserved bits, N or G");
+	if ((e & BITS(60, 59)) && (access == 0 || !(w->cpu & CPU_SVRSW60T59B)))
+		return broken("G-stage: bits 60:59");
 	if (access == 0) {
 		if (level == 1)
 			return broken("G-stage: table pointer at the last level");
@@ -380,6 +383,22 @@ static struct decoded decode(const struct walker *w, uint32_t level, uint64_t e)
 	return broken("format");
 }
 
+/* The tag in a leaf. */
+static uint32_t tag_of(const struct walker *w, uint64_t e)
+{
+	switch (w->format) {
+	case WALK_EPT:
+		return (uint32_t)(((e >> 55) & 3) | ((e >> 59) & 1) << 2 | ((e >> 62) & 1) << 3);
+	case WALK_NPT:
+		return (uint32_t)(e >> 55) & 15;
+	case WALK_ARM:
+		return (uint32_t)(e >> 59) & 15;
+	case WALK_RISCV:
+		return (uint32_t)(e >> 59) & 3;
+	}
+	return 0;
+}
+
 static uint64_t read_entry(const uint64_t *entries, uint64_t index)
 {
 	return __atomic_load_n(&entries[index], __ATOMIC_ACQUIRE);
@@ -430,6 +449,7 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 			r.hpa = d.address + (gpa & (r.size - 1));
 			r.access = d.access;
 			r.memory = d.memory;
+			r.tag = tag_of(w, r.entry);
 		}
 		return r;
 	}

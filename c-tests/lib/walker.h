@@ -23,6 +23,7 @@ enum {
 	CPU_EPT_EXECUTE_ONLY = 1u << 1,
 	CPU_ARM_FWB = 1u << 2,
 	CPU_SVPBMT = 1u << 3,
+	CPU_SVRSW60T59B = 1u << 4,
 };
 
 enum walk_memory {
@@ -69,6 +70,7 @@ struct walk {
 	uint32_t access; /* WALK_R | W | X */
 	enum walk_memory memory;
 	int is_hidden; /* a fault: the library keeps the address of a page here, which is in hpa */
+	uint32_t tag; /* software's, in bits that the hardware ignores */
 	const char *why; /* of a broken one */
 };
 

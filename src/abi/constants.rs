@@ -8,6 +8,8 @@ pub const AXAS_VERSION_MINOR: u32 = 2_u32;
 /// Patch version of this header.
 pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 
+/// In axas_parts(): tags are there (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at.
+pub const AXAS_PART_TAGS: u32 = 1_u32;
 /// In axas_parts(): axas_stock is there.
 pub const AXAS_PART_STOCK: u32 = 2_u32;
 /// In axas_parts(): the option AXAS_IO is there.
@@ -142,6 +144,14 @@ pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
 /// frame axas_discard gave back comes again as zeroes.
 pub const AXAS_SKIP_ZERO: u32 = 0x1000_0000_u32;
 
+/// The host's tag, a number that the space keeps for what is mapped, reserved or a trap, and that hardware does not
+/// see: its lowest bit in flags. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
+/// axas_retag changes it; faults, splits, axas_discard, axas_populate and axas_protect keep it; axas_query,
+/// axas_for_each, released and axas_dump show it. Part `tags`; how many bits there are: axas_tag_bits.
+pub const AXAS_TAG_SHIFT: u32 = 24_u32;
+/// All bits of a tag in flags.
+pub const AXAS_TAG_MASK: u32 = 0xf00_0000_u32;
+
 /// alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
 pub const AXAS_FRAME_TABLE: u32 = 1_u32;
 /// alloc_frame, dealloc_frame, clean_range: memory of the guest.
@@ -226,6 +236,9 @@ pub const AXAS_FEATURE_IO_COHERENT: u32 = 0x1_0000_u32;
 /// AXAS_IO: while an entry is invalid for a moment the devices stall (SMMUv3), do no DMA there, or their aborts do no
 /// harm. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
 pub const AXAS_FEATURE_IO_FAULTS: u32 = 0x2_0000_u32;
+/// Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without part `tags` it is
+/// AXAS_ERR_UNSUPPORTED at create.
+pub const AXAS_FEATURE_RISCV_SVRSW60T59B: u32 = 0x2000_u32;
 
 /// The host holds a lock of its own for every call: at least the class that the call's
 /// documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
@@ -289,6 +302,10 @@ pub const AXAS_NEEDS_MENVCFG_PBMTE: u32 = 32_u32;
 /// menvcfg.ADUE must be 1 (henvcfg.ADUE is for the guest's own tables). menvcfg is M-mode's: a host in HS
 /// mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
 pub const AXAS_NEEDS_MENVCFG_ADUE: u32 = 64_u32;
+/// HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an SMMU
+/// that walks the root 0: tags are in bits 62:59 of entries, which hardware uses otherwise. With part `tags`.
+/// Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
+pub const AXAS_NEEDS_NO_PBHA: u32 = 128_u32;
 
 /// A walk found an invalid entry.
 pub const AXAS_KIND_TRANSLATION: u32 = 1_u32;

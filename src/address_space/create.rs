@@ -334,7 +334,7 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
         quota => quota,
     };
     let builtin_flush = F::BUILTIN_FLUSH;
-    let attributes = Attributes { permissions: Permissions::READ, memory: MemoryType::WriteBack };
+    let attributes = Attributes::new(Permissions::READ, MemoryType::WriteBack);
     let write_back = F::leaf(attributes, features, 1)? & !F::PERMISSIONS;
     let permissions = F::possible_permissions(features) & !1;
     Ok(Plan {
@@ -390,7 +390,7 @@ fn leaf_level_of<F: Format>(
     small_exec: bool,
 ) -> Result<u32> {
     let options = MapOptions::all().difference(MapOptions::REPLACE);
-    let flags = MapFlags::parse(flags, options)?;
+    let flags = MapFlags::parse(flags, options, F::tag_bits(features))?;
     if flags.options.intersects(MapOptions::NEED_LAZY | MapOptions::POPULATE) {
         flags.attributes.permissions.check_some()?;
     } else {

@@ -4,7 +4,7 @@
 //! ```text
 //! 0x000000000000-0x000000200000 linear   rwx write-back    2M   hpa 0x000040000000
 //! 0x000000200000-0x000040000000 reserved rw- write-back    <=2M
-//! 0x0000fee00000-0x0000fee01000 trap     --- -             -    cookie 0x7e57
+//! 0x0000fee00000-0x0000fee01000 trap     --- -             -    cookie 0x7e57 tag 0x3
 //! ```
 
 use super::AddressSpace;
@@ -122,6 +122,13 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
         line.hex(run.hpa, MIN_DIGITS);
     } else if run.flags & AXAS_SKIP_ZERO != 0 {
         line.text("not zeroed", 0);
+    }
+    if cfg!(feature = "tags") && run.flags & AXAS_TAG_MASK != 0 {
+        if matches!(run.state, AXAS_STATE_LINEAR | AXAS_STATE_OWNED | AXAS_STATE_TRAP) {
+            line.text(" ", 0);
+        }
+        line.text("tag ", 0);
+        line.hex(u64::from(run.flags.wrapping_shr(AXAS_TAG_SHIFT) & 15), 1);
     }
     line.end();
     line

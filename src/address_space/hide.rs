@@ -3,18 +3,15 @@
 
 use super::AddressSpace;
 use super::map::{Act, Slices, map, reach_entries, reach_map, replace};
-use crate::abi::{AXAS_HIDE_AUTO, AXAS_REPLACE, axas_flags_t};
+use crate::abi::{AXAS_HIDE_AUTO, AXAS_REPLACE, AXAS_TAG_MASK, axas_flags_t};
 use crate::error::{Error, Result};
-use crate::flags::MapOptions;
+use crate::flags::{MapOptions, Tag};
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, with_space_format};
 use crate::npt::content::Content;
 use crate::npt::entry::Entry;
 use crate::npt::units::GpaRange;
 use crate::npt::work::Work;
-
-/// A tag among flags; no entry of this archive has one.
-const TAG: axas_flags_t = 0x0f00_0000;
 
 fn hide<F: Format>(
     npt: &NestedPageTable,
@@ -89,10 +86,9 @@ impl AddressSpace {
 
     /// Puts a value of the host's where nothing is mapped.
     pub fn map_note(&self, gpa: u64, size: u64, value: u32, flags: axas_flags_t) -> Result<()> {
-        check_note(flags, AXAS_REPLACE)?;
-        self.npt.check_options(MapOptions::from_bits_truncate(flags), false)?;
         with_space_format!(self.npt.format, F => {
-            let content = Content::<F>::same(Entry::note(value));
+            let content = self.note::<F>(value, flags, AXAS_REPLACE)?;
+            self.npt.check_options(MapOptions::from_bits_truncate(flags), false)?;
             let act = if flags & AXAS_REPLACE != 0 { replace } else { map };
             self.at_once(self.checked_range(gpa, size)?, &content, act)
         })
@@ -107,18 +103,23 @@ impl AddressSpace {
         flags: axas_flags_t,
         slices: &mut Slices,
     ) -> Result<()> {
-        check_note(flags, 0)?;
         with_space_format!(self.npt.format, F => {
-            let content = Content::<F>::same(Entry::note(value));
+            let content = self.note::<F>(value, flags, 0)?;
             self.in_slices(self.checked_range(gpa, size)?, &content, slices, reach_map, map)
         })
     }
-}
 
-/// That flags are those of a note.
-fn check_note(flags: axas_flags_t, allowed: axas_flags_t) -> Result<()> {
-    if flags & !(allowed | TAG) != 0 {
-        return Err(Error::InvalidInput);
+    /// A note, with the tag among flags; of others some are allowed.
+    fn note<F: Format>(
+        &self,
+        value: u32,
+        flags: axas_flags_t,
+        allowed: axas_flags_t,
+    ) -> Result<Content<'static, F>> {
+        if flags & !(allowed | AXAS_TAG_MASK) != 0 {
+            return Err(Error::InvalidInput);
+        }
+        let tag = Tag::parse(flags, F::tag_bits(self.npt.features))?;
+        Ok(Content::same(Entry::note(value).with_tag(tag)))
     }
-    if flags & TAG != 0 { Err(Error::Unsupported) } else { Ok(()) }
 }

@@ -49,12 +49,19 @@ impl AddressSpace {
     pub fn query(&self, gpa: u64) -> Result<axas_mapping_t> {
         let gpa = self.inside(gpa)?;
         with_space_format!(self.npt.format, F => {
-            let Found { entry, level } = self.find::<F>(gpa)?;
-            let part = self.npt.range.part(gpa, level);
-            let mut mapping = describe(entry, level.get(), self.npt.features);
-            (mapping.gpa, mapping.size) = (part.start.bits(), part.size());
-            Ok(mapping)
+            let found = self.find::<F>(gpa)?;
+            Ok(self.describe_at(found, gpa))
         })
+    }
+
+    /// What the entry that covers an address of the space says, clipped to the space.
+    #[inline(always)]
+    pub(super) fn describe_at<F: Format>(&self, found: Found<F>, gpa: Gpa) -> axas_mapping_t {
+        let Found { entry, level } = found;
+        let part = self.npt.range.part(gpa, level);
+        let mut mapping = describe(entry, level.get(), self.npt.features);
+        (mapping.gpa, mapping.size) = (part.start.bits(), part.size());
+        mapping
     }
 
     /// The cookie of the trap at an address.
@@ -254,6 +261,7 @@ pub(crate) fn describe<F: Format>(
         }
         State::Note => {
             mapping.cookie = u64::from(entry.cookie());
+            mapping.flags = entry.tag().flags();
             mapping.state = AXAS_STATE_NOTE;
         }
         State::Reserved | State::Pending | State::PendingTable => {
@@ -269,6 +277,7 @@ pub(crate) fn describe<F: Format>(
         }
         State::Trap => {
             mapping.cookie = u64::from(entry.cookie());
+            mapping.flags = entry.tag().flags();
             mapping.state = AXAS_STATE_TRAP;
         }
         _ => {}

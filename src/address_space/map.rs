@@ -5,10 +5,10 @@
 //! Each call names what it does by a function of its own, an [`Act`], so that a host links what it calls and nothing else.
 
 use super::{AddressSpace, Alone};
-use crate::abi::{AXAS_REPLACE, AXAS_USER, axas_extent_t, axas_flags_t};
+use crate::abi::*;
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions};
+use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions, Tag};
 use crate::hal::Host;
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Format, with_space_format};
@@ -89,7 +89,7 @@ impl<F> Map<'_, F> {
 }
 
 /// What a call does to a part of its range, with the lock held alone. Of a map the content is what goes into the range, of
-/// a new protection it is a reservation with these permissions.
+/// a new protection or a new tag it is a reservation with these permissions or this tag.
 pub(super) type Act<F> = fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>) -> Result<()>;
 
 /// Looks how far the next slice of a range goes.
@@ -142,6 +142,16 @@ fn protect<F: Format>(
     content: &Content<'_, F>,
 ) -> Result<()> {
     npt.protect::<F>(work, part, content.reservation().attributes().permissions)
+}
+
+#[cfg(feature = "tags")]
+fn retag<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    part: GpaRange,
+    content: &Content<'_, F>,
+) -> Result<()> {
+    npt.retag::<F>(work, part, content.reservation().attributes().tag)
 }
 
 fn unmap<F: Format>(
@@ -330,12 +340,12 @@ impl AddressSpace {
     /// Marks an emulated device.
     pub fn map_trap(&self, gpa: u64, size: u64, cookie: u64) -> Result<()> {
         with_space_format!(self.npt.format, F => {
-            let content = trap::<F>(cookie)?;
+            let content = self.trap::<F>(cookie, 0)?;
             self.at_once(self.checked_range(gpa, size)?, &content, map)
         })
     }
 
-    /// Marks an emulated device, by a call that knows `AXAS_REPLACE`.
+    /// Marks an emulated device, by a call that knows `AXAS_REPLACE` and tags.
     pub fn map_trap_flags(
         &self,
         gpa: u64,
@@ -343,13 +353,13 @@ impl AddressSpace {
         cookie: u64,
         flags: axas_flags_t,
     ) -> Result<()> {
-        if flags & !AXAS_REPLACE != 0 {
+        if flags & !(AXAS_REPLACE | AXAS_TAG_MASK) != 0 {
             return Err(Error::InvalidInput);
         }
         self.npt.check_options(MapOptions::from_bits_truncate(flags), false)?;
         with_space_format!(self.npt.format, F => {
-            let content = trap::<F>(cookie)?;
-            let act = if flags == AXAS_REPLACE { replace } else { map };
+            let content = self.trap::<F>(cookie, flags)?;
+            let act = if flags & AXAS_REPLACE != 0 { replace } else { map };
             self.at_once(self.checked_range(gpa, size)?, &content, act)
         })
     }
@@ -423,6 +433,31 @@ impl AddressSpace {
             let content = self.protection::<F>(flags)?;
             let range = self.checked_range(gpa, size)?;
             self.in_slices(range, &content, slices, reach_entries, protect)
+        })
+    }
+
+    /// How many bits tags have.
+    #[cfg(feature = "tags")]
+    pub fn tag_bits(&self) -> u32 {
+        with_space_format!(self.npt.format, F => Ok(F::tag_bits(self.npt.features))).unwrap_or(0)
+    }
+
+    /// Gives what is in a range another tag.
+    #[cfg(feature = "tags")]
+    pub fn retag(&self, gpa: u64, size: u64, tag: u32) -> Result<()> {
+        with_space_format!(self.npt.format, F => {
+            let content = self.tagging::<F>(tag)?;
+            self.at_once(self.checked_range(gpa, size)?, &content, retag)
+        })
+    }
+
+    /// Gives what is in a range another tag in slices.
+    #[cfg(feature = "tags")]
+    pub fn retag_some(&self, gpa: u64, size: u64, tag: u32, slices: &mut Slices) -> Result<()> {
+        with_space_format!(self.npt.format, F => {
+            let content = self.tagging::<F>(tag)?;
+            let range = self.checked_range(gpa, size)?;
+            self.in_slices(range, &content, slices, reach_entries, retag)
         })
     }
 
@@ -522,7 +557,11 @@ impl AddressSpace {
         hpa: u64,
         flags: axas_flags_t,
     ) -> Option<Result<()>> {
-        let leaf = self.npt.write_back_page::<F>(flags & !AXAS_REPLACE)?;
+        let leaf = match self.npt.write_back_page::<F>(flags & !AXAS_REPLACE) {
+            Some(leaf) => leaf,
+            None if cfg!(feature = "tags") => self.tagged_page::<F>(flags)?,
+            None => return None,
+        };
         let page = Gpa::new(gpa);
         let are_pages = is_page_aligned(gpa) && self.npt.host.is_page(hpa);
         if !are_pages || !self.npt.range.contains(page) {
@@ -543,6 +582,15 @@ impl AddressSpace {
         }
     }
 
+    /// A page of write-back memory with a tag, without its address; none if flags ask for something else.
+    #[cold]
+    #[inline(never)]
+    fn tagged_page<F: Format>(&self, flags: axas_flags_t) -> Option<Entry<F>> {
+        let tag = Tag::parse(flags, F::tag_bits(self.npt.features)).ok()?;
+        let leaf = self.npt.write_back_page::<F>(flags & !(AXAS_REPLACE | AXAS_TAG_MASK))?;
+        Some(leaf.with_tag(tag))
+    }
+
     /// A map of frames of the host.
     #[inline(never)]
     fn linear<'a, F: Format>(
@@ -552,7 +600,8 @@ impl AddressSpace {
         flags: axas_flags_t,
         more_options: MapOptions,
     ) -> Result<Map<'a, F>> {
-        let flags = MapFlags::parse(flags, PAGE_SIZES | more_options)?;
+        let flags =
+            MapFlags::parse(flags, PAGE_SIZES | more_options, F::tag_bits(self.npt.features))?;
         flags.attributes.permissions.check_page()?;
         let template = Entry::page_template(flags.attributes, self.npt.features, 1, false)?;
         self.npt.check_options(flags.options, false)?;
@@ -576,7 +625,7 @@ impl AddressSpace {
     ) -> Result<Map<'static, F>> {
         let own = MapOptions::POPULATE | MapOptions::HUGE_FRAMES | MapOptions::SKIP_ZERO;
         let allowed = PAGE_SIZES | own | more_options;
-        let flags = MapFlags::parse(flags, allowed)?;
+        let flags = MapFlags::parse(flags, allowed, F::tag_bits(self.npt.features))?;
         let options = flags.options;
         flags.attributes.permissions.check_some()?;
         Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
@@ -602,8 +651,27 @@ impl AddressSpace {
         if !permissions.is_empty() {
             F::permissions(permissions, self.npt.features)?;
         }
-        let attributes = Attributes { permissions, memory: MemoryType::WriteBack };
+        let attributes = Attributes::new(permissions, MemoryType::WriteBack);
         Ok(Content::same(Entry::reserved(Reservation::new(attributes, 1))))
+    }
+
+    /// A reservation with a tag, to be had by what is in a range.
+    #[cfg(feature = "tags")]
+    fn tagging<F: Format>(&self, tag: u32) -> Result<Content<'static, F>> {
+        if tag > AXAS_TAG_MASK >> AXAS_TAG_SHIFT {
+            return Err(Error::InvalidInput);
+        }
+        let tag = Tag::parse(tag << AXAS_TAG_SHIFT, F::tag_bits(self.npt.features))?;
+        let attributes =
+            Attributes { tag, ..Attributes::new(Permissions::READ, MemoryType::WriteBack) };
+        Ok(Content::same(Entry::reserved(Reservation::new(attributes, 1))))
+    }
+
+    /// A trap, with the tag among flags.
+    fn trap<F: Format>(&self, cookie: u64, flags: axas_flags_t) -> Result<Content<'static, F>> {
+        let cookie = u32::try_from(cookie).map_err(|_| Error::Unsupported)?;
+        let tag = Tag::parse(flags, F::tag_bits(self.npt.features))?;
+        Ok(Content::same(Entry::trap(cookie).with_tag(tag)))
     }
 
     /// A range of the space, or nothing at all.
@@ -620,11 +688,6 @@ impl AddressSpace {
         let most = F::max_leaf_level(self.npt.features);
         Level::new(largest_leaf(flags, most, self.npt.small_exec))
     }
-}
-
-fn trap<F: Format>(cookie: u64) -> Result<Content<'static, F>> {
-    let cookie = u32::try_from(cookie).map_err(|_| Error::Unsupported)?;
-    Ok(Content::same(Entry::trap(cookie)))
 }
 
 /// The largest level of leaf that flags allow of those that a format has, in a space whose executable pages

@@ -4,7 +4,7 @@
 use log::Level;
 
 use super::{AddressSpace, Verdict};
-use crate::abi::{axas_fault_result_t, axas_flags_t};
+use crate::abi::*;
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::logging;
@@ -14,6 +14,8 @@ use crate::npt::fill::Filling;
 use crate::npt::units::Gpa;
 
 const CALL: &str = "axas_handle_page_fault";
+#[cfg(feature = "tags")]
+const CALL_AT: &str = "axas_handle_page_fault_at";
 
 impl AddressSpace {
     /// Handles a second-stage fault of a guest.
@@ -30,15 +32,49 @@ impl AddressSpace {
 
     #[inline(never)]
     fn take_unusual_page_in(&self, gpa: u64, access: axas_flags_t) -> Verdict {
+        self.check_access(CALL, gpa, access, |permissions| {
+            self.take_page_in(gpa, permissions, Prepared::NONE)
+        })
+    }
+
+    /// Handles a second-stage fault of a guest, and tells what the entry says that the verdict is about; of size 0
+    /// where there is none.
+    #[cfg(feature = "tags")]
+    pub fn page_fault_at(&self, gpa: u64, access: axas_flags_t) -> (Verdict, axas_mapping_t) {
+        let mut found = axas_mapping_t { hpa: AXAS_HPA_INVALID, ..axas_mapping_t::default() };
+        let verdict = self.check_access(CALL_AT, gpa, access, |permissions| {
+            self.take_page_in_and(gpa, permissions, Prepared::NONE, |fault, verdict| {
+                if matches!(verdict, Verdict::Retry | Verdict::Error) {
+                    return;
+                }
+                // The format is that of the walk, which came to a verdict.
+                let _ = with_space_format!(self.npt.format, F => {
+                    found = self.describe_at(fault.found::<F>(), Gpa::new(gpa));
+                    Ok(())
+                });
+            })
+        });
+        (verdict, found)
+    }
+
+    /// Handles a fault whose access makes sense, and tells the log.
+    #[inline(always)]
+    fn check_access(
+        &self,
+        call: &'static str,
+        gpa: u64,
+        access: axas_flags_t,
+        handle: impl FnOnce(Permissions) -> Verdict,
+    ) -> Verdict {
         let Some(permissions) = Permissions::from_bits(access).filter(|some| !some.is_empty())
         else {
             let refusal = Err(Error::InvalidInput);
-            logging::outcome(CALL, &[gpa, access.into()], refusal, Level::Warn);
+            logging::outcome(call, &[gpa, access.into()], refusal, Level::Warn);
             return self.refused(Verdict::Error, Prepared::NONE);
         };
-        let verdict = self.take_page_in(gpa, permissions, Prepared::NONE);
+        let verdict = handle(permissions);
         if verdict == Verdict::Error {
-            logging::outcome(CALL, &[gpa], Err(Error::BadState), Level::Warn);
+            logging::outcome(call, &[gpa], Err(Error::BadState), Level::Warn);
         } else {
             log_verdict(gpa, verdict);
         }
@@ -54,6 +90,18 @@ impl AddressSpace {
         access: Permissions,
         prepared: Prepared,
     ) -> Verdict {
+        self.take_page_in_and(gpa, access, prepared, |_, _| {})
+    }
+
+    /// As [`AddressSpace::take_page_in`]; `tell` is called with a fault that got into the space, and its verdict.
+    #[inline(always)]
+    fn take_page_in_and(
+        &self,
+        gpa: u64,
+        access: Permissions,
+        prepared: Prepared,
+        tell: impl FnOnce(&Fault<'_>, Verdict),
+    ) -> Verdict {
         let gpa = Gpa::new(gpa);
         if !self.npt.range.contains(gpa) {
             return self.refused(Verdict::Unmapped, prepared);
@@ -64,6 +112,7 @@ impl AddressSpace {
         let mut fault = Fault::new(&self.npt, guard.shard(), gpa, access, prepared);
         let verdict = with_space_format!(self.npt.format, F => Ok(fault.handle::<F>()))
             .unwrap_or(Verdict::Error);
+        tell(&fault, verdict);
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {

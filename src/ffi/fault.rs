@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::{asked, axas_t, made, refused, space};
+#[cfg(feature = "tags")]
+use super::{put, usable};
 use crate::abi::*;
 use crate::address_space::Verdict;
 use crate::fault;
@@ -30,6 +32,46 @@ pub unsafe extern "C" fn axas_handle_page_fault(
         Ok(space) => space.page_fault(gpa, access),
         Err(error) => {
             refused("axas_handle_page_fault", [gpa, access.into()], error);
+            Verdict::Error
+        }
+    };
+    verdict as axas_fault_result_t
+}
+
+/// axas_handle_page_fault, and what axas_query would say of the entry that was judged, found in the same walk: a trap's
+/// cookie, or the host's tag, which then decides what the access means. Part `tags`.
+///
+/// @param space The space.
+/// @param gpa As for axas_handle_page_fault.
+/// @param access As for axas_handle_page_fault.
+/// @param found Takes what the entry says, after AXAS_FAULT_RESOLVED that of the page which was installed; may be null.
+///   Where no entry was judged (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
+///   AXAS_STATE_ABSENT and size 0.
+/// @return As axas_handle_page_fault; AXAS_FAULT_ERROR also where found is not aligned.
+///
+/// Lock class and callbacks: as axas_handle_page_fault.
+#[cfg(feature = "tags")]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_handle_page_fault_at(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    access: axas_flags_t,
+    found: *mut axas_mapping_t,
+) -> axas_fault_result_t {
+    const CALL: &str = "axas_handle_page_fault_at";
+    // SAFETY: the handle is null or live.
+    let usable = unsafe { self::space(space) }
+        .and_then(|space| if found.is_null() { Ok(space) } else { usable(found).map(|()| space) });
+    let verdict = match usable {
+        Ok(space) => {
+            let (verdict, mapping) = space.page_fault_at(gpa, access);
+            // SAFETY: 1. null, where nothing is stored, or 2. valid for a write by the caller's promise.
+            let _ = unsafe { put(found, mapping) };
+            verdict
+        }
+        Err(error) => {
+            refused(CALL, [gpa, access.into()], error);
             Verdict::Error
         }
     };

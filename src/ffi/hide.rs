@@ -11,6 +11,7 @@ use crate::abi::*;
 /// @param options 0, or AXAS_HIDE_AUTO.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
@@ -74,10 +75,10 @@ pub unsafe extern "C" fn axas_show(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param value What axas_query returns as cookie, with AXAS_STATE_NOTE.
-/// @param flags AXAS_REPLACE or 0.
+/// @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: a tag;
+///   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -113,6 +114,7 @@ pub unsafe extern "C" fn axas_map_note(
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]
@@ -179,14 +181,14 @@ pub unsafe extern "C" fn axas_show_some(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param value As for axas_map_note.
-/// @param flags 0.
+/// @param flags A tag (AXAS_TAG_MASK) or 0.
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space, budget 0;
-///   AXAS_ERR_UNSUPPORTED: a tag;
+///   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.

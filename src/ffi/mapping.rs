@@ -10,13 +10,13 @@ use crate::error::{Error, Result};
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param hpa First host-physical address, a multiple of 4096; above or below gpa.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags Permissions, at most one memory type, and of the options AXAS_NO_HUGE, AXAS_MAX_2M,
-///   AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
+/// @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+///   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
 ///   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
 ///   AXAS_REPLACE a frame of the library's that stands in the range;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; AXAS_REPLACE in a space with
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; AXAS_REPLACE in a space with
 ///   AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn axas_map_linear(
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, count 0, an empty extent, overflow, outside the space, host addresses above
 ///     pa_bits;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -100,12 +100,12 @@ pub unsafe extern "C" fn axas_map_extents(
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags Permissions, at most one memory type, and of the options AXAS_POPULATE, AXAS_NO_HUGE,
+/// @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_POPULATE, AXAS_NO_HUGE,
 ///   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE, AXAS_SKIP_ZERO.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; in a space with AXAS_IO
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; in a space with AXAS_IO
 ///   AXAS_REPLACE, or no AXAS_POPULATE;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
@@ -176,10 +176,10 @@ pub unsafe extern "C" fn axas_map_trap(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param cookie As for axas_map_trap.
-/// @param flags AXAS_REPLACE or 0.
+/// @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, AXAS_REPLACE in a space with AXAS_IO;
+///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -365,6 +365,53 @@ pub unsafe extern "C" fn axas_collect(
     told("axas_collect", [gpa, size], outcome)
 }
 
+/// How many bits a tag has in a space: 4 on EPT, NPT and Arm, 2 on RISC-V with AXAS_FEATURE_RISCV_SVRSW60T59B, else 0;
+/// 0 for null. With AXAS_IO 3 on EPT (bit 62 is VT-d's) and 1 on Arm (bits 63:60 are the SMMU's). Part `tags`. No lock.
+#[cfg(feature = "tags")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn axas_tag_bits(space: *const axas_t) -> u32 {
+    // SAFETY: the handle is null or live.
+    match unsafe { self::space(space) } {
+        Ok(space) => space.tag_bits(),
+        Err(error) => {
+            refused("axas_tag_bits", [], error);
+            0
+        }
+    }
+}
+
+/// Gives everything in a range, be it mapped, reserved or a trap, another tag. Part `tags`.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param tag The tag, 0 to 15: the number itself, not shifted as in flags.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+///   AXAS_ERR_NOT_MAPPED: a hole in the range;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
+///     frames for the tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Permissions, memory types and frames stay. Hardware does not see tags, so that nothing is flushed but where a huge
+/// page is split: then tlb_flush is called once (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL). Nothing changes on error. Lock
+/// class: exclusive. Callbacks: tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
+#[cfg(feature = "tags")]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_retag(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    tag: u32,
+) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.retag(gpa, size, tag));
+    told("axas_retag", [gpa, size, tag.into()], outcome)
+}
+
 /// Keeps table frames in the space, so that the next exclusive call cannot fail for want of them. Part `stock`.
 ///
 /// @param space The space.
@@ -445,7 +492,7 @@ pub(super) unsafe fn some<const N: usize>(
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, budget 0;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say;
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -492,7 +539,7 @@ pub unsafe extern "C" fn axas_map_linear_some(
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space, budget 0;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say; no AXAS_POPULATE in a space
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; no AXAS_POPULATE in a space
 ///     with AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
@@ -711,6 +758,47 @@ pub unsafe extern "C" fn axas_collect_some(
             budget,
             done,
             |space, slices| space.collect_some(gpa, size, slices),
+        )
+    }
+}
+
+/// axas_retag in slices. Holes are checked for slice by slice. Otherwise as axas_map_linear_some.
+///
+/// @param space The space.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param tag As for axas_retag.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///     AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+///   AXAS_ERR_NOT_MAPPED: a hole in the range;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
+///     frames for the tables of the split;
+///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+#[cfg(feature = "tags")]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_retag_some(
+    space: *mut axas_t,
+    gpa: axas_gpa_t,
+    size: u64,
+    tag: u32,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(
+            "axas_retag_some",
+            |left| [gpa, size, tag.into(), left],
+            space,
+            budget,
+            done,
+            |space, slices| space.retag_some(gpa, size, tag, slices),
         )
     }
 }

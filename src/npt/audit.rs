@@ -180,9 +180,12 @@ impl NestedPageTable {
             }
             State::Note => Entry::note(entry.cookie()),
             State::Reserved => Entry::reserved(entry.reservation()),
-            State::Trap => Entry::trap(entry.cookie()),
+            State::Trap => Entry::trap(entry.cookie()).with_tag(entry.tag()),
             _ => return None,
         };
+        if entry.tag().get().wrapping_shr(F::tag_bits(self.features)) != 0 {
+            return None;
+        }
         (entry == written && range.holds_entry(gpa, level)).then_some(())
     }
 }

@@ -34,7 +34,7 @@ use core::marker::PhantomData;
 
 use super::arch::{Features, Format, InvalidKind};
 use crate::addr::{Bits, HostPhysAddr};
-use crate::flags::{Attributes, MemoryType, Permissions};
+use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 
 /// An entry of format `F`.
 #[repr(transparent)]
@@ -119,7 +119,7 @@ pub(crate) enum Names {
     Corrupt,
 }
 
-/// A lazy reservation, as the eleven low bits of a payload: what a fault will install.
+/// A lazy reservation, as the eleven low bits of a payload and the four of the tag: what a fault will install.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reservation {
     payload: u16,
@@ -131,6 +131,11 @@ const MEMORY_SHIFT: u32 = 3;
 const MEMORY: u16 = 7;
 const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
+const TAG_SHIFT: u32 = 11;
+/// The tag; no bits where none is built in.
+const TAG: u16 = if Tag::BITS == 0 { 0 } else { 15 << TAG_SHIFT };
+/// Lowest bit of a mark's tag in the address field.
+const MARK_TAG_SHIFT: u32 = 32;
 /// The frames are not zeroed. In all payloads of reservations but those of dead leaves.
 const SKIP_ZERO: u16 = 1 << 10;
 /// In the payload of a dead leaf and of a hidden page: its frame is the library's to free. That of a pending one is in
@@ -153,7 +158,8 @@ impl Reservation {
     pub fn new(attributes: Attributes, largest: u32) -> Self {
         let payload = attributes.permissions.bits() as u16
             | (attributes.memory as u16) << MEMORY_SHIFT
-            | (largest as u16) << LARGEST_SHIFT;
+            | (largest as u16) << LARGEST_SHIFT
+            | (attributes.tag.get() as u16) << TAG_SHIFT;
         Self { payload }
     }
 
@@ -163,12 +169,23 @@ impl Reservation {
         // All eight values are memory types.
         let memory = MemoryType::from_value(self.payload >> MEMORY_SHIFT & MEMORY)
             .unwrap_or(MemoryType::Device);
-        Attributes { permissions, memory }
+        Attributes { permissions, memory, tag: self.tag() }
+    }
+
+    /// Their tag.
+    #[inline(always)]
+    pub(super) fn tag(self) -> Tag {
+        Tag::new(u32::from((self.payload & TAG) >> TAG_SHIFT))
     }
 
     /// The same, of leaves up to level `largest`.
     pub(super) fn of_level(self, largest: u32) -> Self {
         Self { payload: self.payload & !LARGEST | (largest as u16) << LARGEST_SHIFT }
+    }
+
+    /// The same, without a tag.
+    pub(super) fn untagged(self) -> Self {
+        Self { payload: self.payload & !TAG }
     }
 
     /// The same, with frames that are not zeroed if `skips`.
@@ -188,7 +205,7 @@ impl Reservation {
         u32::from(self.payload & PERMISSIONS)
     }
 
-    /// Whether a frame that was filled for one is as the guest is to find it in another one.
+    /// Whether a frame that was filled for one is as the guest is to find it in another one, whatever their tags.
     #[inline(always)]
     pub(super) fn has_attributes_of(self, other: Self) -> bool {
         (self.payload ^ other.payload) & (PERMISSIONS | MEMORY << MEMORY_SHIFT | SKIP_ZERO) == 0
@@ -207,7 +224,7 @@ impl Reservation {
 
     #[inline(always)]
     pub(super) fn from_payload(payload: u16) -> Self {
-        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST | SKIP_ZERO);
+        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST | SKIP_ZERO | TAG);
         Self { payload: if known & LARGEST == 0 { known | 1 << LARGEST_SHIFT } else { known } }
     }
 }
@@ -236,7 +253,7 @@ impl<F: Format> Entry<F> {
         level: u32,
         owned: bool,
     ) -> crate::error::Result<Self> {
-        let owned = if owned { F::OWNED } else { 0 };
+        let owned = if owned { F::OWNED } else { 0 } | F::tag_field(attributes.tag);
         let word = Self::leaf_word(attributes, features, level);
         word.map(|word| Self::from_word(word | owned)).ok_or(crate::error::Error::Unsupported)
     }
@@ -532,9 +549,41 @@ impl<F: Format> Entry<F> {
     #[inline(never)]
     pub fn attributes(self, features: Features) -> Attributes {
         if F::is_valid(self.word) {
-            return F::attributes(self.word, features);
+            return Attributes { tag: F::tag(self.word), ..F::attributes(self.word, features) };
         }
         self.reservation().attributes()
+    }
+
+    /// The tag of a leaf, a reservation, a trap, or what was a leaf.
+    #[inline(always)]
+    pub fn tag(self) -> Tag {
+        if F::is_valid(self.word) {
+            F::tag(self.word)
+        } else if F::invalid_kind(self.word) == InvalidKind::Mark {
+            Tag::new(F::invalid_address(self.word).wrapping_shr(MARK_TAG_SHIFT) as u32)
+        } else {
+            self.reservation().tag()
+        }
+    }
+
+    /// A leaf, a reservation or a trap with another tag.
+    #[inline(always)]
+    pub fn with_tag(self, tag: Tag) -> Self {
+        if Tag::BITS == 0 {
+            return self;
+        }
+        if F::is_valid(self.word) {
+            return Self::from_word(self.word & !F::TAG | F::tag_field(tag));
+        }
+        // The difference of two invalid entries is the place of what differs.
+        let change = self.tag().get() ^ tag.get();
+        let none = F::invalid(InvalidKind::Reserved, 0, 0);
+        let place = if F::invalid_kind(self.word) == InvalidKind::Mark {
+            F::invalid(InvalidKind::Reserved, 0, u64::from(change) << MARK_TAG_SHIFT)
+        } else {
+            F::invalid(InvalidKind::Reserved, (change as u16) << TAG_SHIFT, 0)
+        };
+        Self::from_word(self.word ^ place ^ none)
     }
 
     /// The reservation of a reserved or pending entry.

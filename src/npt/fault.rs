@@ -9,6 +9,8 @@ use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State};
 use super::lock::{FaultCounter, Shard};
+#[cfg(feature = "tags")]
+use super::look::Found;
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::*;
@@ -72,7 +74,8 @@ impl Prepared {
 
     /// A frame that was filled for a page of a reservation.
     pub(super) fn new(frame: Frame, reservation: Reservation) -> Self {
-        let payload = reservation.of_level(frame.level().get()).payload();
+        // The tag is that of the reservation in whose place the frame comes.
+        let payload = reservation.of_level(frame.level().get()).untagged().payload();
         Self(frame.address().bits() | u64::from(payload))
     }
 
@@ -117,6 +120,9 @@ pub(crate) struct Fault<'a> {
     /// A hidden page was shown: the fault took no frame.
     #[cfg(feature = "hide")]
     has_shown: bool,
+    /// The word of that entry.
+    #[cfg(feature = "tags")]
+    seen: u64,
 }
 
 impl<'a> Fault<'a> {
@@ -139,6 +145,24 @@ impl<'a> Fault<'a> {
             level: npt.levels,
             #[cfg(feature = "hide")]
             has_shown: false,
+            #[cfg(feature = "tags")]
+            seen: 0,
+        }
+    }
+
+    /// The entry that the verdict is about.
+    #[cfg(feature = "tags")]
+    pub(crate) fn found<F: Format>(&self) -> Found<F> {
+        Found { entry: Entry::from_word(self.seen), level: self.level }
+    }
+
+    /// Keeps the entry that the verdict is about.
+    #[inline(always)]
+    fn see<F: Format>(&mut self, entry: Entry<F>) {
+        let _ = entry;
+        #[cfg(feature = "tags")]
+        {
+            self.seen = entry.word();
         }
     }
 
@@ -170,6 +194,7 @@ impl<'a> Fault<'a> {
                 self.level = self.level.down();
                 continue;
             }
+            self.see(entry);
             if !entry.is_reserved() {
                 #[cfg(feature = "hide")]
                 if entry.shows_itself() {
@@ -243,7 +268,11 @@ impl<'a> Fault<'a> {
         if self.prepared.is_some() {
             return Some(Verdict::Spurious);
         }
-        self.has_shown = table.replace(index, entry, entry.shown(features, self.level.get()));
+        let shown = entry.shown(features, self.level.get());
+        self.has_shown = table.replace(index, entry, shown);
+        if self.has_shown {
+            self.see(shown);
+        }
         self.has_shown.then_some(Verdict::Resolved)
     }
 
@@ -262,11 +291,13 @@ impl<'a> Fault<'a> {
         let (attributes, level) = (reservation.attributes(), frame.level());
         let template =
             Entry::page_template(attributes, self.npt.features, level.get(), true).ok()?;
-        let mut chain = Chain { top: template.page_at(frame.address()), level };
+        let leaf = template.page_at(frame.address());
+        let mut chain = Chain { top: leaf, level };
         let is_built = self.build(&mut chain, entry);
         if is_built && table.replace(index, entry, chain.top) {
             self.spare = None;
             self.level = level;
+            self.see(leaf);
             return Some(true);
         }
         self.take_down(chain, level)?;

@@ -13,7 +13,7 @@
 //! - `content`: what a call puts into a range;
 //! - `split`: cutting an entry that covers more than a call is about; `reap`: giving back what no CPU reaches;
 //!   `audit` and `exposed`: whether the tables are what the library wrote;
-//! - what exclusive calls do to a range: `unmap`, `keep`, `map`, `protect`, `hide`, `populate`, `replace`; `slices`: how
+//! - what exclusive calls do to a range: `unmap`, `keep`, `map`, `protect`, `tags`, `hide`, `populate`, `replace`; `slices`: how
 //!   far they get with a budget; `page`: the short way for one page whose table is there;
 //! - what runs beside others: `look`, which changes nothing, `fault` and `fill`.
 //!
@@ -54,6 +54,8 @@ mod split;
 pub(crate) mod stock;
 pub(crate) mod sweep;
 pub(crate) mod table;
+#[cfg(feature = "tags")]
+mod tags;
 pub(crate) mod units;
 pub(crate) mod unmap;
 pub(crate) mod work;

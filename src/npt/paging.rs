@@ -125,7 +125,7 @@ impl From<MappingFlags> for Attributes {
         } else {
             MemoryType::WriteBack
         };
-        Self { permissions: Permissions::from_bits_truncate(flags.bits() as u32), memory }
+        Self::new(Permissions::from_bits_truncate(flags.bits() as u32), memory)
     }
 }
 

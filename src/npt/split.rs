@@ -33,6 +33,9 @@ pub(super) enum Cut {
     /// Pages that are hidden.
     #[cfg(feature = "hide")]
     Held,
+    /// Those whose tag changes.
+    #[cfg(feature = "tags")]
+    Tag(crate::flags::Tag),
 }
 
 impl Cut {
@@ -46,6 +49,8 @@ impl Cut {
             Self::Pages { auto } => entry.can_hide(*auto),
             #[cfg(feature = "hide")]
             Self::Held => entry.is_held(),
+            #[cfg(feature = "tags")]
+            Self::Tag(tag) => entry.tag() != *tag,
         }
     }
 }

@@ -4,7 +4,7 @@
 use axaddrspace::abi::*;
 use axaddrspace::addr::HostPhysAddr;
 use axaddrspace::error::Error;
-use axaddrspace::flags::{Attributes, MemoryType, Permissions};
+use axaddrspace::flags::{Attributes, MemoryType, Permissions, Tag};
 use axaddrspace::npt::arch::{Features, Format, FormatId};
 use axaddrspace::npt::entry::{EncodedPermissions, Entry, Reservation, State};
 use memory_addr::PhysAddr;
@@ -30,6 +30,8 @@ in_every_format! {
     invalid_entries_are_invisible_and_occupied
     kinds_that_are_not_written_are_corrupt
     pieces_say_what_the_whole_said
+    tags_change_alone
+    tags_stay_whatever_becomes_of_an_entry
     multiarch_entries_keep_address_and_flags
     multiarch_entries_are_replaced_in_parts
 }
@@ -37,7 +39,7 @@ in_every_format! {
 /// What the interface promises of each format, written from its documentation.
 fn is_expressible(format: FormatId, attributes: Attributes, features: Features) -> bool {
     use MemoryType::*;
-    let Attributes { permissions, memory } = attributes;
+    let Attributes { permissions, memory, .. } = attributes;
     let reads = permissions.contains(READ);
     let writes_blindly = permissions.contains(WRITE) && !reads;
     match format {
@@ -185,7 +187,7 @@ fn leaves_obey_the_rules_of_the_hardware<F: Format>() {
 }
 
 fn leaf_addresses_reach_the_whole_width<F: Format>() {
-    let attributes = Attributes { permissions: READ, memory: MemoryType::Device };
+    let attributes = Attributes::new(READ, MemoryType::Device);
     for level in LEAF_LEVELS {
         let template = Entry::<F>::leaf_template(attributes, Features(0), level, true).unwrap();
         for address in addresses::<F>(level) {
@@ -208,7 +210,7 @@ fn permissions_change_alone<F: Format>() {
     for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
         for permissions in all_permissions() {
             let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features) else {
-                let refused = Attributes { permissions, memory: MemoryType::WriteBack };
+                let refused = Attributes::new(permissions, MemoryType::WriteBack);
                 assert!(!is_expressible(F::ID, refused, features));
                 continue;
             };
@@ -474,10 +476,7 @@ fn pieces_say_what_the_whole_said<F: Format>() {
     let everywhere_equal = [
         Entry::<F>::EMPTY,
         Entry::trap(0x8765_4321),
-        Entry::reserved(Reservation::new(
-            Attributes { permissions: READ | WRITE, memory: MemoryType::WriteBack },
-            2,
-        )),
+        Entry::reserved(Reservation::new(Attributes::new(READ | WRITE, MemoryType::WriteBack), 2)),
     ];
     for entry in everywhere_equal {
         for level in 2..=F::MAX_LEVELS {
@@ -570,4 +569,95 @@ fn every_set_of_permissions_is_tried() {
     assert!(sets.contains(&EXECUTE) && sets.contains(&(READ | WRITE | EXECUTE)));
     assert_eq!(all_features(0b1010).count(), 4);
     assert_eq!(all_features(0).count(), 1);
+}
+
+fn all_tags<F: Format>() -> impl Iterator<Item = Tag> {
+    (0..1 << F::tag_bits(Features(F::FEATURES))).map(Tag::new)
+}
+
+/// The bits of a leaf that hold a tag, from the manuals: ignored by hardware in leaves, whatever else is on.
+fn tag_bits(format: FormatId) -> &'static [u32] {
+    match format {
+        FormatId::Ept => &[55, 56, 59, 62],
+        FormatId::Npt => &[55, 56, 57, 58],
+        FormatId::ArmStage2 => &[59, 60, 61, 62],
+        FormatId::RiscvGstage => &[59, 60],
+    }
+}
+
+fn tags_change_alone<F: Format>() {
+    for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
+        for tag in all_tags::<F>() {
+            let tagged = leaf.with_tag(tag);
+            let set = tag_bits(F::ID).iter().enumerate();
+            let bits: Vec<_> =
+                set.filter(|(n, _)| tag.get() >> n & 1 != 0).map(|(_, bit)| *bit).collect();
+            assert_eq!(tagged.word(), leaf.word() | mask(&bits), "{leaf:?} {tag:?}");
+            assert_eq!(tagged.attributes(features), Attributes { tag, ..attributes });
+            assert_eq!(
+                tagged.attributes(features).flags(),
+                attributes.flags() | tag.get() << AXAS_TAG_SHIFT
+            );
+            let made =
+                Entry::leaf_template(Attributes { tag, ..attributes }, features, level, owned);
+            assert_eq!(made.unwrap(), tagged);
+            assert_eq!(tagged.state(level), State::Leaf);
+            // Of a table the same bits say how full it is.
+            assert!(!tagged.is_kept_table(level), "{tagged:?}");
+            assert_eq!(tagged.is_owned(), owned);
+            for other in all_tags::<F>() {
+                assert_eq!(tagged.with_tag(other), leaf.with_tag(other));
+            }
+        }
+    });
+    assert_eq!(F::tag_bits(Features(F::FEATURES)) as usize, tag_bits(F::ID).len());
+}
+
+fn tags_stay_whatever_becomes_of_an_entry<F: Format>() {
+    for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
+        for tag in all_tags::<F>() {
+            let attributes = Attributes { tag, ..attributes };
+            let leaf = leaf.with_tag(tag);
+            let all = [
+                (leaf.dead(features), attributes),
+                (leaf.discarded(features, level), attributes),
+                (Entry::pending(leaf.address(), Reservation::new(attributes, level)), attributes),
+                (Entry::reserved(Reservation::new(attributes, level)), attributes),
+            ];
+            for (entry, attributes) in all {
+                assert_eq!(entry.attributes(features), attributes, "{entry:?} of {leaf:?}");
+                assert_eq!(entry.tag(), tag);
+                check_invisible::<F>(entry);
+            }
+            if level > 1 {
+                assert_eq!(leaf.first_piece(level).tag(), tag);
+                assert_eq!(leaf.first_piece(level).is_owned(), owned);
+            }
+            for permissions in all_permissions() {
+                if let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features) {
+                    assert_eq!(leaf.with_permissions(encoded).tag(), tag);
+                    let reserved = Entry::<F>::reserved(Reservation::new(attributes, level));
+                    assert_eq!(reserved.with_permissions(encoded).tag(), tag);
+                }
+            }
+        }
+    });
+    for tag in all_tags::<F>() {
+        for cookie in [0, 1, 0x8000, 0xffff, 0x1_0000, 0x7654_3210, 0xffff_ffff] {
+            let trap = Entry::<F>::trap(cookie).with_tag(tag);
+            assert_eq!((trap.cookie(), trap.tag()), (cookie, tag));
+            assert_eq!(trap.with_tag(Tag::NONE), Entry::trap(cookie));
+            assert!(trap.is_trap());
+            check_invisible::<F>(trap);
+        }
+    }
+}
+
+/// Hardware does not see it; on EPT bits 51:36 of what has no address are ones, where no memory is.
+fn check_invisible<F: Format>(entry: Entry<F>) {
+    assert!(!entry.is_hardware_visible() && !entry.is_empty());
+    if F::ID == FormatId::Ept && (entry.is_trap() || entry.is_reserved()) {
+        assert_eq!(entry.word() >> 36 & 0xffff, 0xffff, "plausible memory: {entry:?}");
+        assert_eq!(entry.word() >> 10 & 1, 0);
+    }
 }

@@ -64,6 +64,6 @@ pub fn all_features(known: u32) -> impl Iterator<Item = Features> {
 /// Every pair of permissions and memory type.
 pub fn all_attributes() -> impl Iterator<Item = Attributes> {
     all_permissions().flat_map(|permissions| {
-        MemoryType::ALL.into_iter().map(move |memory| Attributes { permissions, memory })
+        MemoryType::ALL.into_iter().map(move |memory| Attributes::new(permissions, memory))
     })
 }

@@ -21,7 +21,7 @@ fn leaf_with<F: Format>(
     level: u32,
     address: u64,
 ) -> u64 {
-    let attributes = Attributes { permissions, memory };
+    let attributes = Attributes::new(permissions, memory);
     let template = Entry::<F>::leaf_template(attributes, Features(features), level, false);
     template.unwrap().at(hpa(address)).word()
 }
@@ -123,7 +123,7 @@ fn riscv_gstage_words() {
 
 #[test]
 fn reservations_look_like_this() {
-    let attributes = Attributes { permissions: RWX, memory: MemoryType::WriteThrough };
+    let attributes = Attributes::new(RWX, MemoryType::WriteThrough);
     // Payload: permissions 7, memory 4 << 3, largest page 2 << 7.
     let reservation = Reservation::new(attributes, 2);
     // Kind 1 at 5:3; payload 3:0 at 9:6, 4 at 11, 15:5 at 52; the address field all ones.
@@ -148,7 +148,7 @@ fn traps_look_like_this() {
 #[test]
 fn moving_frames_look_like_this() {
     fn words<F: Format>() -> [u64; 2] {
-        let attributes = Attributes { permissions: READ | WRITE, memory: MemoryType::WriteBack };
+        let attributes = Attributes::new(READ | WRITE, MemoryType::WriteBack);
         let template = Entry::<F>::leaf_template(attributes, Features(0), 1, true).unwrap();
         let leaf = template.at(hpa(0x1234_5000));
         let reservation = Reservation::new(attributes, 2);
@@ -165,7 +165,7 @@ fn moving_frames_look_like_this() {
 #[test]
 fn moving_tables_look_like_this() {
     fn words<F: Format>() -> [u64; 3] {
-        let attributes = Attributes { permissions: READ, memory: MemoryType::WriteBack };
+        let attributes = Attributes::new(READ, MemoryType::WriteBack);
         let reservation = Reservation::new(attributes, 1);
         let table = Entry::<F>::table(hpa(0x6000));
         let pending = Entry::<F>::pending_table(table.address(), reservation);
@@ -240,8 +240,9 @@ fn arm_vttbr_and_vtcr() {
     let features = AXAS_FEATURE_ARM_VMID16 | AXAS_FEATURE_ARM_HAFDBS | AXAS_FEATURE_ARM_FWB;
     let registers = of(for_bits(40, 40), features);
     assert_eq!(registers.control_register, 0x806a_3558);
-    assert_eq!(registers.required_state, AXAS_NEEDS_HCR_FWB | AXAS_NEEDS_VTCR_HA_HD);
-    assert_eq!(with(40, 40).required_state, 0);
+    let always = AXAS_NEEDS_NO_PBHA;
+    assert_eq!(registers.required_state, always | AXAS_NEEDS_HCR_FWB | AXAS_NEEDS_VTCR_HA_HD);
+    assert_eq!(with(40, 40).required_state, always);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! accesses: U/S is 1 at every level. A page that is present is readable.
 //!
 //! Software bits: 52 (owned), 53 (the mapping allows writes; W says that the hardware may write now) and
-//! 54 (the mapping is of a device: UC alone does not say). Invalid entries (bit 0 zero) carry their kind
+//! 54 (the mapping is of a device: UC alone does not say), 58:55 (the host's tag). Invalid entries (bit 0 zero) carry their kind
 //! in 3:1, a payload in 11:4 and 59:52 and an address in 51:12.
 
 use super::{Features, Format, FormatId, InvalidKind, READABLE, RootState, deposit, extract};
@@ -28,6 +28,7 @@ const PAGE: u64 = 1 << 7;
 const OWNED: u64 = 1 << 52;
 const MAY_WRITE: u64 = 1 << 53;
 const SOFT_DEVICE: u64 = 1 << 54;
+const TAG: u64 = 15 << 55;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const KIND_SHIFT: u32 = 1;
@@ -53,6 +54,7 @@ impl Format for AmdNpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const TAG: u64 = TAG;
     const BUILTIN_FLUSH: bool = false;
 
     #[inline(always)]
@@ -115,7 +117,7 @@ impl Format for AmdNpt {
             (true, true) => MemoryType::Device,
             (true, false) => MemoryType::Uncached,
         };
-        Attributes { permissions, memory }
+        Attributes::new(permissions, memory)
     }
 
     #[inline(always)]

@@ -6,7 +6,8 @@
 //! when updating translation table entries", concatenated translation tables; VTCR_EL2, VTTBR_EL2.
 //!
 //! Software bits: 55 (dirty, where the mapping allows no writes; set in every leaf), 56 (owned) and 57 (the
-//! mapping allows writes; S2AP[1] says that the hardware may write now). In a Realm bit 55 would be NS.
+//! mapping allows writes; S2AP[1] says that the hardware may write now), 62:59 (the host's tag: PBHA, which hardware
+//! does not use while HWU59 to HWU62 of VTCR_EL2 are 0, as in [`Format::registers`]). In a Realm bit 55 would be NS.
 //! Invalid entries (bit 0 zero) carry their kind in 3:1, a payload in 11:4 and
 //! 63:56 and an address in 47:12. The access flag is always 1 and DBM 0: hardware writes no entry.
 
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::abi::*;
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, MemoryType, Permissions};
+use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 
 /// AArch64 stage 2.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +39,7 @@ const XN_NONE: u64 = 2 << 53;
 const DIRTY: u64 = 1 << 55;
 const OWNED: u64 = 1 << 56;
 const MAY_WRITE: u64 = 1 << 57;
+const TAG: u64 = 15 << 59;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 const KIND_SHIFT: u32 = 1;
 const KIND: u64 = 7 << KIND_SHIFT;
@@ -124,6 +126,9 @@ impl Format for ArmStage2 {
     const GATE: u64 = S2AP_WRITE;
     const DIRTY: u64 = S2AP_WRITE | DIRTY;
     const YOUNG: u64 = ACCESS_FLAG;
+    const TAG: u64 = TAG;
+    /// SMMUv3, stage 2 descriptors: bits 63:60 are the SMMU's.
+    const IO_TAG_BITS: u32 = 1;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -184,7 +189,7 @@ impl Format for ArmStage2 {
             NORMAL_WT if !Self::fwb(features) => MemoryType::WriteThrough,
             _ => MemoryType::WriteBack,
         };
-        Attributes { permissions, memory }
+        Attributes::new(permissions, memory)
     }
 
     #[inline(always)]
@@ -318,7 +323,8 @@ impl Format for ArmStage2 {
         axas_hw_regs_t {
             control_register: control,
             required_state: has(AXAS_FEATURE_ARM_FWB, u64::from(AXAS_NEEDS_HCR_FWB)) as u32
-                | has(AXAS_FEATURE_ARM_HAFDBS, u64::from(AXAS_NEEDS_VTCR_HA_HD)) as u32,
+                | has(AXAS_FEATURE_ARM_HAFDBS, u64::from(AXAS_NEEDS_VTCR_HA_HD)) as u32
+                | if Tag::BITS == 0 { 0 } else { AXAS_NEEDS_NO_PBHA },
             ..axas_hw_regs_t::default()
         }
     }

@@ -5,7 +5,7 @@
 //! paging-structure entries, memory typing, "Extended-Page-Table Pointer (EPTP)".
 //!
 //! Software bits: 52 (owned), 53 (the mapping allows writes; W says that the hardware may write now) and
-//! 54 (the mapping is of a device: UC alone does not say). Where accessed and dirty flags are off, hardware
+//! 54 (the mapping is of a device: UC alone does not say), 62, 59, 56 and 55 (the host's tag). Where accessed and dirty flags are off, hardware
 //! ignores bits 8 and 9: they are software bits of the same meaning then.
 //!
 //! Invalid entries (bits 2:0 zero) carry their kind in 5:3 and a payload in 9:6, 11 and 62:52; bit 10 stays
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::abi::*;
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, MemoryType, Permissions};
+use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 
 /// Intel extended page tables.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,10 @@ const DIRTY: u64 = 1 << 9;
 const OWNED: u64 = 1 << 52;
 const MAY_WRITE: u64 = 1 << 53;
 const SOFT_DEVICE: u64 = 1 << 54;
+/// Bits 1:0 of a tag are in 56:55, bit 2 in 59, bit 3 in 62: the others have a meaning on some parts.
+const TAG_LOW: u32 = 55;
+const TAG_BIT_2: u32 = 59;
+const TAG_BIT_3: u32 = 62;
 const SUPPRESS_VE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const KIND_SHIFT: u32 = 3;
@@ -73,6 +77,9 @@ impl Format for IntelEpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    /// VT-d, second-stage paging entries: bit 62 is TM, transient mapping.
+    const IO_TAG_BITS: u32 = 3;
+    const TAG: u64 = 3 << TAG_LOW | 1 << TAG_BIT_2 | 1 << TAG_BIT_3;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -129,6 +136,18 @@ impl Format for IntelEpt {
         Ok(permissions | memory | page | ACCESSED | DIRTY | SUPPRESS_VE)
     }
 
+    #[inline(always)]
+    fn tag_field(tag: Tag) -> u64 {
+        let tag = u64::from(tag.get());
+        (tag & 3) << TAG_LOW | (tag >> 2 & 1) << TAG_BIT_2 | (tag >> 3) << TAG_BIT_3
+    }
+
+    #[inline(always)]
+    fn tag(word: u64) -> Tag {
+        let high = (word >> TAG_BIT_2 & 1) << 2 | (word >> TAG_BIT_3 & 1) << 3;
+        Tag::new((word >> TAG_LOW & 3 | high) as u32)
+    }
+
     fn attributes(word: u64, _features: Features) -> Attributes {
         let memory = match word & TYPE {
             TYPE_WB => MemoryType::WriteBack,
@@ -139,7 +158,7 @@ impl Format for IntelEpt {
         };
         let mut permissions = Permissions::from_bits_truncate((word & RWX) as u32);
         permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
-        Attributes { permissions, memory }
+        Attributes::new(permissions, memory)
     }
 
     #[inline(always)]

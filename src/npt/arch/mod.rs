@@ -29,7 +29,7 @@ use crate::abi::{
     AXAS_FEATURE_1G_PAGES, AXAS_IGNORE_GUEST_PAT, AXAS_IO, AXAS_NONCOHERENT_WALK, axas_hw_regs_t,
 };
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, Permissions};
+use crate::flags::{Attributes, Permissions, Tag};
 
 /// The entry formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,6 +202,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const DIRTY: u64;
     /// Set in a leaf whose page was used since it was last made old.
     const YOUNG: u64;
+    /// Bits of a leaf in which the host's tag is, of which a space may have fewer.
+    const TAG: u64;
 
     /// Whether a walker uses the entry.
     fn is_valid(word: u64) -> bool;
@@ -217,7 +219,27 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     fn table(address: u64) -> u64;
     /// A leaf without its address, young and dirty.
     fn leaf(attributes: Attributes, features: Features, level: u32) -> Result<u64>;
-    /// What a leaf says.
+    /// A tag as leaves hold it.
+    #[inline(always)]
+    fn tag_field(tag: Tag) -> u64 {
+        u64::from(tag.get()) << Self::TAG.trailing_zeros()
+    }
+
+    /// The tag in a leaf.
+    #[inline(always)]
+    fn tag(word: u64) -> Tag {
+        Tag::new(((word & Self::TAG) >> Self::TAG.trailing_zeros()) as u32)
+    }
+
+    /// How many of a tag's bits, from the lowest on, IOMMUs ignore too.
+    const IO_TAG_BITS: u32 = Tag::BITS;
+
+    /// How many bits tags have.
+    fn tag_bits(features: Features) -> u32 {
+        if features.has_io() { Tag::BITS.min(Self::IO_TAG_BITS) } else { Tag::BITS }
+    }
+
+    /// What a leaf says, but for the tag.
     fn attributes(word: u64, features: Features) -> Attributes;
     /// The permissions that a leaf can have: a bit for each value of [`Permissions`].
     fn possible_permissions(features: Features) -> u8;

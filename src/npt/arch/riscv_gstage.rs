@@ -5,7 +5,8 @@
 //! Sv39 page-table entries, Svpbmt, Svadu, Svvptc. Every leaf has U = 1 (G-stage accesses are user
 //! accesses), A and D are preset (without Svadu a clear one faults), a root has 16 KiB.
 //!
-//! Software bits (RSW): 8 (owned), 9 (the mapping is of a device; without Svpbmt nothing else says so).
+//! Software bits (RSW): 8 (owned), 9 (the mapping is of a device; without Svpbmt nothing else says so); with
+//! Svrsw60t59b 60:59 (the host's tag).
 //! W says that the mapping allows writes, D that the page is dirty and the hardware may write now: with D
 //! clear a store faults, or with Svadu sets it.
 //! Invalid entries (V zero) carry their kind in 3:1, a payload in 9:4 and 63:54 and an address in 53:10.
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::abi::*;
 use crate::error::{Error, Result};
-use crate::flags::{Attributes, MemoryType, Permissions};
+use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 
 /// RISC-V G-stage.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,7 @@ const ACCESSED: u64 = 1 << 6;
 const DIRTY: u64 = 1 << 7;
 const OWNED: u64 = 1 << 8;
 const SOFT_DEVICE: u64 = 1 << 9;
+const TAG: u64 = 3 << 59;
 const PBMT: u64 = 3 << 61;
 const PBMT_NC: u64 = 1 << 61;
 const PBMT_IO: u64 = 2 << 61;
@@ -54,8 +56,10 @@ impl Format for RiscvGstage {
         | AXAS_FEATURE_RISCV_SVPBMT
         | AXAS_FEATURE_RISCV_SVNAPOT
         | AXAS_FEATURE_RISCV_SVADU
-        | AXAS_FEATURE_RISCV_SVVPTC;
-    const UNSUPPORTED_FEATURES: u32 = AXAS_FEATURE_RISCV_SVNAPOT;
+        | AXAS_FEATURE_RISCV_SVVPTC
+        | AXAS_FEATURE_RISCV_SVRSW60T59B;
+    const UNSUPPORTED_FEATURES: u32 = AXAS_FEATURE_RISCV_SVNAPOT
+        | if Tag::BITS == 0 { AXAS_FEATURE_RISCV_SVRSW60T59B } else { 0 };
     const MIN_LEVELS: u32 = 3;
     const MAX_LEVELS: u32 = 5;
     const MAX_PA_BITS: u32 = 56;
@@ -71,6 +75,7 @@ impl Format for RiscvGstage {
     const GATE: u64 = DIRTY;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const TAG: u64 = TAG;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -122,6 +127,15 @@ impl Format for RiscvGstage {
         Ok(VALID | permissions | USER | ACCESSED | DIRTY | memory)
     }
 
+    #[inline(always)]
+    fn tag_field(tag: Tag) -> u64 {
+        u64::from(tag.get()) << TAG.trailing_zeros() & TAG
+    }
+
+    fn tag_bits(features: Features) -> u32 {
+        if features.has(AXAS_FEATURE_RISCV_SVRSW60T59B) { Tag::BITS.min(2) } else { 0 }
+    }
+
     fn attributes(word: u64, _features: Features) -> Attributes {
         let mut permissions = Permissions::empty();
         permissions.set(Permissions::READ, word & READ != 0);
@@ -134,7 +148,7 @@ impl Format for RiscvGstage {
         } else {
             MemoryType::Uncached
         };
-        Attributes { permissions, memory }
+        Attributes::new(permissions, memory)
     }
 
     /// Without permissions a leaf is none, but says so.
