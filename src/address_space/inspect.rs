@@ -245,7 +245,7 @@ pub(crate) fn describe<F: Format>(
     match entry.state(level) {
         State::Leaf => {
             mapping.hpa = entry.address().bits();
-            mapping.flags = entry.attributes(features).flags();
+            mapping.flags = entry.leaf_flags(features);
             mapping.state = if entry.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR };
             mapping.level = level;
         }
