@@ -45,10 +45,11 @@ static int fill(axas_t *as)
 	const axas_flags_t rx = AXAS_READ | AXAS_EXECUTE;
 	const axas_flags_t rwx = rw | AXAS_EXECUTE;
 
-	/* Firmware, a device of the host's, a device that is emulated. */
+	/* Firmware, a device of the host's, a device that is emulated: with a tag, where there are tags. */
 	if (axas_map_linear(as, 0, 0xff000000, 256 * KIB, rx) ||
 	    axas_map_linear(as, 0x9000000, 0xfe000000, 64 * KIB, rw | AXAS_DEVICE) ||
-	    axas_map_trap(as, 0xa000000, 16 * KIB, 0x7e57))
+	    (axas_map_trap_flags(as, 0xa000000, 16 * KIB, 0x7e57, 3 << AXAS_TAG_SHIFT) &&
+	     axas_map_trap(as, 0xa000000, 16 * KIB, 0x7e57)))
 		return 1;
 	/* A frame buffer, in pages of 2 MiB. */
 	if (axas_map_linear(as, 0x10000000, 0x110000000, 16 * MIB, rw | AXAS_UNCACHED) &&

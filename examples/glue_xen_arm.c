@@ -12,10 +12,10 @@
  * The library takes no lock: Xen's p2m lock is held already, for writing in p2m_set_entry and for
  * reading elsewhere. Guest memory stays Xen's; the library allocates page tables only.
  *
- * A skeleton. Not in it is what needs a record beside the tables, for entries have no room for a
- * p2m_type_t: foreign and grant mappings, with the references that they hold, and memory access. Nor a
- * p2m that the IOMMU shares (AXAS_IO), and tracking of set/way operations, for which p2m.c invalidates
- * entries that it keeps.
+ * The p2m_type_t of a page is its tag (part tags of the archive: make lib PARTS=tags).
+ *
+ * A skeleton. Not in it is memory access, which has a record beside the tables, nor a p2m that the IOMMU
+ * shares (AXAS_IO), nor tracking of set/way operations, for which p2m.c invalidates entries that it keeps.
  */
 #include "xen.h"
 
@@ -118,6 +118,18 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 		p2m_force_tlb_flush_sync(p2m);
 }
 
+/* No CPU can reach these pages any more: a foreign one loses the reference that its mapping holds. */
+static void released(void *ctx, const axas_mapping_t *run)
+{
+	const p2m_type_t t = (run->flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT;
+
+	(void)ctx;
+	if (t != p2m_map_foreign_rw && t != p2m_map_foreign_ro)
+		return;
+	for (uint64_t at = 0; at < run->size; at += AXAS_PAGE_SIZE)
+		put_page(mfn_to_page(mfn_of(run->hpa + at)));
+}
+
 static uint32_t should_yield(void *ctx)
 {
 	(void)ctx;
@@ -147,6 +159,7 @@ static axas_status_t create(struct p2m_domain *p2m)
 		.release_virt = release_virt,
 		.tlb_flush = tlb_flush,
 		.should_yield = should_yield,
+		.released = released,
 	};
 
 	/* The handle cannot live in a window, and struct domain has to fit into a page. */
@@ -220,7 +233,7 @@ void p2m_final_teardown(struct domain *d)
 
 #define RWX (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
 
-/* What the type allows and what memory it is; 0 for a type that this glue cannot keep. */
+/* What the type allows and what memory it is; 0 for none. */
 static axas_flags_t flags_of_type(p2m_type_t t)
 {
 	switch (t) {
@@ -233,7 +246,12 @@ static axas_flags_t flags_of_type(p2m_type_t t)
 	case p2m_mmio_direct_nc:
 		return AXAS_READ | AXAS_WRITE | AXAS_UNCACHED;
 	case p2m_mmio_direct_c:
+	case p2m_map_foreign_rw:
+	case p2m_grant_map_rw:
 		return AXAS_READ | AXAS_WRITE;
+	case p2m_map_foreign_ro:
+	case p2m_grant_map_ro:
+		return AXAS_READ;
 	default:
 		return 0;
 	}
@@ -243,13 +261,7 @@ static p2m_type_t type_of(const axas_mapping_t *m)
 {
 	if (m->state != AXAS_STATE_LINEAR)
 		return p2m_invalid;
-	if (m->flags & AXAS_DEVICE)
-		return p2m_mmio_direct_dev;
-	if (m->flags & AXAS_UNCACHED)
-		return p2m_mmio_direct_nc;
-	if (!(m->flags & AXAS_EXECUTE))
-		return p2m_mmio_direct_c;
-	return m->flags & AXAS_WRITE ? p2m_ram_rw : p2m_ram_ro;
+	return (m->flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT;
 }
 
 /*
@@ -268,8 +280,8 @@ int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t sm
 		return errno_of(axas_unmap(p2m->space, gaddr(sgfn), size));
 	if (flags == 0 || a != p2m_access_rwx)
 		return -EOPNOTSUPP;
-	return errno_of(
-		axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size, flags | AXAS_REPLACE));
+	return errno_of(axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size,
+					flags | (axas_flags_t)t << AXAS_TAG_SHIFT | AXAS_REPLACE));
 }
 
 /* The lock is held for reading at least. */

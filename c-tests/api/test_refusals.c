@@ -19,7 +19,7 @@ static struct {
 	char target[64], text[256];
 } heard;
 
-static char refused[192][32]; /* names of the functions whose refusals were seen */
+static char refused[256][32]; /* names of the functions whose refusals were seen */
 static uint32_t refused_count;
 
 static void take(void *ctx, uint32_t level, const char *target, const char *text)

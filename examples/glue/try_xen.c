@@ -42,6 +42,8 @@ static void get(unsigned long gfn)
 
 int main(void)
 {
+	/* another domain's page, to which the foreign mapping has the only reference */
+	const mfn_t foreign = page_to_mfn(alloc_domheap_pages(NULL, 0, 0));
 	uint32_t preempted = 0;
 	int rc = p2m_init(&guest);
 
@@ -61,8 +63,11 @@ int main(void)
 	set("a page of memory access rx", RAM + 8, 1, (mfn_t){ MFN + 8 }, p2m_ram_rw,
 	    p2m_access_rx);
 	get(RAM + 8);
-	set("a foreign page", RAM + 9, 1, (mfn_t){ 0x7777 }, p2m_map_foreign_rw, p2m_access_rwx);
+	set("a foreign page", RAM + 9, 1, foreign, p2m_map_foreign_rw, p2m_access_rwx);
 	get(RAM + 9);
+	set("a granted page, read-only", RAM + 10, 1, (mfn_t){ 0x7777 }, p2m_grant_map_ro,
+	    p2m_access_rwx);
+	get(RAM + 10);
 	set("beyond the last address", 1ul << 28, 1, (mfn_t){ MFN }, p2m_ram_rw, p2m_access_rwx);
 
 	printf("a fault on RAM passes: %d, on the missing page: %d\n",

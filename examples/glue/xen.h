@@ -34,6 +34,7 @@ struct page_info *alloc_domheap_pages(struct domain *d, unsigned int order, unsi
 void free_domheap_pages(struct page_info *page, unsigned int order);
 struct page_info *mfn_to_page(mfn_t mfn);
 mfn_t page_to_mfn(const struct page_info *page);
+void put_page(struct page_info *page);
 void *map_domain_page(mfn_t mfn);
 void unmap_domain_page(const void *va);
 void *_xzalloc(unsigned long size, unsigned long align);

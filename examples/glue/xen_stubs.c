@@ -76,6 +76,12 @@ mfn_t page_to_mfn(const struct page_info *page)
 	return (mfn_t){ HEAP_BASE + (unsigned long)(page - pages) };
 }
 
+/* The last reference. */
+void put_page(struct page_info *page)
+{
+	free_domheap_pages(page, 0);
+}
+
 void *map_domain_page(mfn_t mfn)
 {
 	stub_counts.windows_opened++;

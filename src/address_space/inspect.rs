@@ -249,7 +249,11 @@ pub(crate) fn describe<F: Format>(
     match entry.state(level) {
         State::Leaf | State::Hidden => {
             mapping.hpa = entry.address().bits();
-            mapping.flags = entry.attributes(features).flags();
+            mapping.flags = if entry.is_hidden() {
+                entry.attributes(features).flags()
+            } else {
+                entry.leaf_flags(features)
+            };
             mapping.state = if entry.is_held() {
                 AXAS_STATE_HIDDEN
             } else if entry.is_owned() {

@@ -177,7 +177,7 @@ impl AddressSpace {
         if address.offset(found.level) != 0 {
             return Err(Error::BadState);
         }
-        let attributes = entry.attributes(self.npt.features);
+        let attributes = entry.untagged(self.npt.features);
         if !attributes.permissions.contains(needs) {
             return Err(Error::Denied);
         }

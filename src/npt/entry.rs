@@ -33,6 +33,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::arch::{Features, Format, InvalidKind};
+use crate::abi::axas_flags_t;
 use crate::addr::{Bits, HostPhysAddr};
 use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 
@@ -546,12 +547,32 @@ impl<F: Format> Entry<F> {
     }
 
     /// Attributes of a leaf, a reservation, or what was one.
-    #[inline(never)]
+    #[cfg_attr(feature = "tags", inline(never))]
+    #[cfg_attr(not(feature = "tags"), inline(always))]
     pub fn attributes(self, features: Features) -> Attributes {
+        Attributes { tag: self.tag(), ..self.untagged(features) }
+    }
+
+    /// The attributes without the tag, which hot calls do not ask for.
+    #[inline(never)]
+    pub(crate) fn untagged(self, features: Features) -> Attributes {
         if F::is_valid(self.word) {
-            return Attributes { tag: F::tag(self.word), ..F::attributes(self.word, features) };
+            return F::attributes(self.word, features);
         }
         self.reservation().attributes()
+    }
+
+    /// The flags of a leaf. Most have no tag.
+    #[inline(always)]
+    pub(crate) fn leaf_flags(self, features: Features) -> axas_flags_t {
+        let flags = self.untagged(features).flags();
+        if Tag::BITS == 0 || self.word & F::TAG == 0 { flags } else { flags | self.tag_flags() }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tag_flags(self) -> axas_flags_t {
+        self.tag().flags()
     }
 
     /// The tag of a leaf, a reservation, a trap, or what was a leaf.

@@ -230,7 +230,7 @@ impl<'a> Fault<'a> {
     /// The verdict where nothing is to be installed.
     #[inline(never)]
     fn judge<F: Format>(&self, entry: Entry<F>) -> Verdict {
-        let permissions = || entry.attributes(self.npt.features).permissions;
+        let permissions = || entry.untagged(self.npt.features).permissions;
         match entry.state(self.level.get()) {
             State::Leaf if permissions().contains(self.access) => Verdict::Spurious,
             State::Leaf => Verdict::Denied,
@@ -501,7 +501,7 @@ impl NestedPageTable {
         access: Permissions,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        if !entry.is_leaf(1) || !entry.attributes(self.features).permissions.contains(access) {
+        if !entry.is_leaf(1) || !entry.untagged(self.features).permissions.contains(access) {
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);

@@ -115,7 +115,7 @@ impl NestedPageTable {
                 if seen != permissions {
                     seen = permissions;
                     change = entry.word() ^ entry.with_permissions(encoded).word();
-                    let from = entry.attributes(self.features).permissions;
+                    let from = entry.untagged(self.features).permissions;
                     has_leaf = true;
                     lost |= !to.contains(from);
                     gained |= !from.contains(to);

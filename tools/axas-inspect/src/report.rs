@@ -156,6 +156,8 @@ struct Row {
     page: Option<&'static str>,
     hpa: Option<String>,
     cookie: Option<String>,
+    /// The host's tag, if it is not 0.
+    tag: Option<u32>,
 }
 
 impl Row {
@@ -171,6 +173,7 @@ impl Row {
             page: some(run.page()),
             hpa: (mapping.hpa != AXAS_HPA_INVALID).then(|| hex(mapping.hpa)),
             cookie: (mapping.state == AXAS_STATE_TRAP).then(|| hex(mapping.cookie)),
+            tag: Some((mapping.flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT).filter(|tag| *tag != 0),
         }
     }
 }

@@ -72,13 +72,19 @@ fn json_and_csv_have_the_lines_of_the_table() {
                 ("", cookie) => words.extend(["cookie".to_owned(), cookie.to_owned()]),
                 (hpa, _) => words.extend(["hpa".into(), format!("0x{:012x}", number(hpa))]),
             }
+            if let Some(tag) = run["tag"].as_u64() {
+                words.extend(["tag".to_owned(), format!("{tag:#x}")]);
+            }
             assert_eq!(line.split_whitespace().collect::<Vec<_>>(), words);
             for (column, name) in
-                ["gpa", "size", "state", "access", "memory", "page", "hpa", "cookie"]
+                ["gpa", "size", "state", "access", "memory", "page", "hpa", "cookie", "tag"]
                     .into_iter()
                     .enumerate()
             {
-                let value = if name == "size" { run["size"].to_string() } else { value(name) };
+                let value = match &run[name] {
+                    serde_json::Value::Number(number) => number.to_string(),
+                    _ => value(name),
+                };
                 assert_eq!(row[column], value, "{name}");
             }
         }
