@@ -159,6 +159,9 @@ static void replacements_need_devices_that_may_fault(void **state)
 		assert_ok(axas_map_linear(as, AT, LINEAR_HPA + PAGE, 8 * PAGE, RW));
 		assert_status(no, axas_map_linear(as, AT, LINEAR_HPA, PAGE, RW | AXAS_REPLACE));
 		assert_status(no, axas_map_linear(as, AT, LINEAR_HPA, 3 * PAGE, RW | AXAS_REPLACE));
+		/* the same frame: the short way */
+		assert_status(no, axas_map_linear(as, AT, LINEAR_HPA + PAGE, PAGE,
+						  AXAS_READ | AXAS_REPLACE));
 		/* a hole too, and an address that is wrong besides */
 		assert_status(no, axas_map_linear(as, GIB, LINEAR_HPA, PAGE, RW | AXAS_REPLACE));
 		assert_status(no, axas_map_linear(as, GIB, 1, PAGE, RW | AXAS_REPLACE));

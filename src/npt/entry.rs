@@ -190,7 +190,7 @@ impl Reservation {
     }
 
     /// The same, with frames that are not zeroed if `skips`.
-    pub(crate) fn skipping_zero(self, skips: bool) -> Self {
+    pub fn skipping_zero(self, skips: bool) -> Self {
         Self { payload: self.payload & !SKIP_ZERO | if skips { SKIP_ZERO } else { 0 } }
     }
 

@@ -88,7 +88,10 @@ fn for_each_leaf<F: Format>(mut visit: impl FnMut(Entry<F>, Attributes, Features
 /// Every reservation that fits an entry, whether the format can map it or not.
 fn all_reservations() -> impl Iterator<Item = Reservation> {
     all_attributes().flat_map(|attributes| {
-        LEAF_LEVELS.into_iter().map(move |largest| Reservation::new(attributes, largest))
+        LEAF_LEVELS.into_iter().flat_map(move |largest| {
+            let reservation = Reservation::new(attributes, largest);
+            [reservation, reservation.skipping_zero(true)]
+        })
     })
 }
 

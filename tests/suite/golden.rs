@@ -147,19 +147,25 @@ fn traps_look_like_this() {
 
 #[test]
 fn moving_frames_look_like_this() {
-    fn words<F: Format>() -> [u64; 2] {
+    fn words<F: Format>() -> [u64; 3] {
         let attributes = Attributes::new(READ | WRITE, MemoryType::WriteBack);
         let template = Entry::<F>::leaf_template(attributes, Features(0), 1, true).unwrap();
         let leaf = template.at(hpa(0x1234_5000));
         let reservation = Reservation::new(attributes, 2);
         let pending = Entry::<F>::pending(leaf.address(), reservation);
-        [pending.word(), leaf.dead(Features(0)).word()]
+        let unzeroed = Entry::<F>::pending(leaf.address(), reservation.skipping_zero(true));
+        [pending.word(), unzeroed.word(), leaf.dead(Features(0)).word()]
     }
-    // Kind 4. Payload: permissions 3, largest page 2 << 7 or 1 << 7, owned 1 << 10, pending 1 << 15.
-    assert_eq!(words::<IntelEpt>(), [0xc28f_ffff_edcb_a0e0, 0x824f_ffff_edcb_a0e0]);
-    assert_eq!(words::<AmdNpt>(), [0x0850_0000_1234_5038, 0x0040_0000_1234_5838]);
-    assert_eq!(words::<ArmStage2>(), [0x8500_0000_1234_5038, 0x0400_0000_1234_5838]);
-    assert_eq!(words::<RiscvGstage>(), [0x8500_0000_048d_1438, 0x0480_0000_048d_1438]);
+    // Kind 4. Payload: permissions 3, largest page 2 << 7 or 1 << 7, not zeroed or (dead) owned 1 << 10, pending
+    // 1 << 15.
+    let ept = [0xc08f_ffff_edcb_a0e0, 0xc28f_ffff_edcb_a0e0, 0x824f_ffff_edcb_a0e0];
+    let npt = [0x0810_0000_1234_5038, 0x0850_0000_1234_5038, 0x0040_0000_1234_5838];
+    let arm = [0x8100_0000_1234_5038, 0x8500_0000_1234_5038, 0x0400_0000_1234_5838];
+    let riscv = [0x8100_0000_048d_1438, 0x8500_0000_048d_1438, 0x0480_0000_048d_1438];
+    assert_eq!(words::<IntelEpt>(), ept);
+    assert_eq!(words::<AmdNpt>(), npt);
+    assert_eq!(words::<ArmStage2>(), arm);
+    assert_eq!(words::<RiscvGstage>(), riscv);
 }
 
 #[test]
