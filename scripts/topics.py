@@ -8,7 +8,7 @@ TOPICS = [
     ("status", "Statuses, version, log", "What every call returns, and what the archive says of itself.",
      r"axas_status|AXAS_OK|AXAS_ERR_|axas_version|axas_parts|AXAS_PART_|AXAS_VERSION|axas_set_logger|axas_log_fn|AXAS_MUST_USE"),
     ("slices", "Long operations in slices", "The same operations with a budget, for ranges that take long.",
-     r"axas_\w+_some$"),
+     r"axas_(?!dirty)\w+_some$"),
     ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_concepts.",
      r"axas_fault|AXAS_FAULT_|AXAS_KIND_|AXAS_VALID_|AXAS_IS_|axas_handle_page_fault|axas_trap_cookie"),
     ("looking", "Looking", "What an address maps to, and whether the tables are sound.",

@@ -448,7 +448,7 @@ static void check_request(struct host *h, const axas_tlb_request_t *q)
 {
 	const int local = q->reason == AXAS_FLUSH_RELAX || q->reason == AXAS_FLUSH_NEW;
 
-	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_BREAK)
+	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_CLEAN)
 		host_violation(h, "tlb_flush: reason %u", q->reason);
 	if (q->scope != (local ? AXAS_SCOPE_LOCAL : AXAS_SCOPE_ALL))
 		host_violation(h, "tlb_flush: scope %u for reason %u", q->scope, q->reason);

@@ -402,7 +402,7 @@ unsafe fn sliced<'a>(space: *mut axas_t, budget: u64, done: *mut u64) -> Option<
 /// # Safety
 /// The handle is null or live; `done` is null or valid for a write.
 #[inline(always)]
-unsafe fn some<const N: usize>(
+pub(super) unsafe fn some<const N: usize>(
     name: &'static str,
     arguments: impl FnOnce(u64) -> [u64; N],
     space: *mut axas_t,
