@@ -625,7 +625,7 @@ fn is_hidden_of_ours<F: Format>(entry: Entry<F>, level: u32) -> bool {
     let written = if entry.is_held() {
         entry.hidden(features, entry.shows_itself())
     } else {
-        entry.without_permissions(features, level)
+        entry.without_permissions(features, level, false)
     };
     entry == written
 }

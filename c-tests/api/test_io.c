@@ -403,6 +403,16 @@ static void tags_have_the_bits_that_devices_ignore_too(void **state)
 	}
 }
 
+static void writes_of_devices_would_be_missed_in_a_log(void **state)
+{
+	FIXTURE(f);
+
+	create_io(f, 0);
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_dirty_start(f->as, AT, PAGE, 0));
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_dirty_start(f->as, AT, PAGE, AXAS_DIRTY_ALL));
+	assert_status(AXAS_ERR_UNSUPPORTED, axas_dirty_start(f->as, AT, PAGE, AXAS_DIRTY_HARDWARE));
+}
+
 static void pages_are_hidden_but_do_not_show_themselves(void **state)
 {
 	FIXTURE(f);
@@ -440,6 +450,7 @@ int main(void)
 		EACH_SHARED(every_entry_is_cleaned_for_walkers_that_do_not_snoop),
 		EACH_SHARED(guest_frames_are_cleaned_when_they_were_zeroed),
 		EACH_SHARED(tags_have_the_bits_that_devices_ignore_too),
+		EACH_SHARED(writes_of_devices_would_be_missed_in_a_log),
 		EACH_SHARED(pages_are_hidden_but_do_not_show_themselves),
 	};
 

@@ -461,7 +461,7 @@ static void check_request(struct host *h, const axas_tlb_request_t *q)
 {
 	const int local = q->reason == AXAS_FLUSH_RELAX || q->reason == AXAS_FLUSH_NEW;
 
-	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_BREAK)
+	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_CLEAN)
 		host_violation(h, "tlb_flush: reason %u", q->reason);
 	if (q->scope != (local ? AXAS_SCOPE_LOCAL : AXAS_SCOPE_ALL) &&
 	    !(h->has_devices && q->scope == AXAS_SCOPE_ALL))

@@ -16,6 +16,8 @@ pub const AXAS_PART_STOCK: u32 = 2_u32;
 pub const AXAS_PART_IO: u32 = 4_u32;
 /// In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
 pub const AXAS_PART_HIDE: u32 = 16_u32;
+/// In axas_parts(): axas_dirty_start and its kin are there.
+pub const AXAS_PART_DIRTY: u32 = 8_u32;
 
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
@@ -196,6 +198,16 @@ pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
 pub const AXAS_FLUSH_NEW: u32 = 4_u32;
 /// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
+/// Dirty bits that hardware sets were cleared: a CPU that goes on with the old translation writes without setting
+/// them. Permissions are as before.
+pub const AXAS_FLUSH_CLEAN: u32 = 6_u32;
+
+/// axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
+pub const AXAS_DIRTY_HARDWARE: u32 = 1_u32;
+/// axas_dirty_start: everything is dirty at first.
+pub const AXAS_DIRTY_ALL: u32 = 2_u32;
+/// axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
+pub const AXAS_DIRTY_SPLIT: u32 = 4_u32;
 /// Every CPU (and IOMMU given the same pages) that may hold translations of the space.
 pub const AXAS_SCOPE_ALL: u32 = 0_u32;
 /// This CPU; the callback must not wait for others.
@@ -348,7 +360,7 @@ pub const AXAS_WIDTH_64: axas_width_t = 8_u32;
 
 /// Bytes that axas_create_in needs. More become more reader lines of the space's lock: with
 /// AXAS_STORAGE_SIZE + (n - 8) * 128 bytes there are n, a power of two up to 256; 8 are in these bytes.
-pub const AXAS_STORAGE_SIZE: u32 = 2048_u32;
+pub const AXAS_STORAGE_SIZE: u32 = 3072_u32;
 /// Alignment of the storage of axas_create_in.
 pub const AXAS_STORAGE_ALIGN: u32 = 128_u32;
 /// Regions that one arena takes; regions that continue the last one do not count.

@@ -92,12 +92,8 @@ impl AddressSpace {
         let extra = self.npt.lock.sum(FaultCounter::ExtraAllocated);
         let flushes = self.npt.lock.sum(FaultCounter::Flushes);
         let released = self.npt.lock.sum(FaultCounter::Released);
-        let resolved = stats.faults_resolved;
-        #[cfg(feature = "hide")]
-        let with_frame = resolved.wrapping_sub(self.npt.lock.sum(FaultCounter::Marked));
-        #[cfg(not(feature = "hide"))]
-        let with_frame = resolved;
-        let single = with_frame.wrapping_sub(huge);
+        let resolved = stats.faults_resolved.wrapping_sub(self.count_marked(stats));
+        let single = resolved.wrapping_sub(huge);
         let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
         stats.table_frames = load(&self.npt.tables);
         stats.guest_frames = load(&counters.guest).wrapping_add(from_faults);
@@ -106,8 +102,22 @@ impl AddressSpace {
         stats.mapped_1g = load(large);
         stats.tlb_requests = load(&counters.flushes).wrapping_add(flushes);
         stats.frames_allocated =
-            load(&counters.allocated).wrapping_add(with_frame).wrapping_add(extra);
+            load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra);
         stats.frames_released = load(&counters.released).wrapping_add(released);
+    }
+
+    /// Counts what is known of the log; how many faults took no frame.
+    fn count_marked(&self, stats: &mut axas_stats_t) -> u64 {
+        #[cfg(any(feature = "dirty", feature = "hide"))]
+        {
+            stats.faults_marked = self.npt.lock.sum(FaultCounter::Marked);
+        }
+        #[cfg(feature = "dirty")]
+        {
+            stats.pages_cleaned = self.npt.log.cleaned.load(Ordering::Relaxed);
+            stats.splits = self.npt.log.splits.load(Ordering::Relaxed);
+        }
+        stats.faults_marked
     }
 
     /// Whether the tables are what this library wrote and the counters are right.

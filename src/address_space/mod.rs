@@ -2,6 +2,8 @@
 //! Address spaces: arguments checked, the lock taken, the engine put to work, the outcome counted.
 
 mod create;
+#[cfg(feature = "dirty")]
+mod dirty;
 pub(crate) mod dump;
 #[cfg(feature = "hide")]
 mod hide;
@@ -16,6 +18,8 @@ use core::sync::atomic::Ordering;
 pub use crate::hal::{Chunk, Visit};
 pub use crate::npt::fault::Verdict;
 pub use create::{config_regs, tables_needed};
+#[cfg(feature = "dirty")]
+pub(crate) use dirty::bitmap_words;
 pub use map::Slices;
 pub use memory::Access;
 

@@ -12,13 +12,14 @@ pub extern "C" fn axas_version() -> u32 {
 }
 
 /// The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
-/// AXAS_PART_HIDE. A call of a part that is absent does not link. No lock.
+/// AXAS_PART_DIRTY, AXAS_PART_HIDE. A call of a part that is absent does not link. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_parts() -> u32 {
     let has = |is_there: bool, part: u32| if is_there { part } else { 0 };
     has(cfg!(feature = "tags"), AXAS_PART_TAGS)
         | has(cfg!(feature = "stock"), AXAS_PART_STOCK)
         | has(cfg!(feature = "io"), AXAS_PART_IO)
+        | has(cfg!(feature = "dirty"), AXAS_PART_DIRTY)
         | has(cfg!(feature = "hide"), AXAS_PART_HIDE)
 }
 

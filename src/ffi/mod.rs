@@ -10,6 +10,8 @@ mod life_cycle;
 
 mod mapping;
 
+#[cfg(feature = "dirty")]
+mod dirty;
 #[cfg(feature = "hide")]
 mod hide;
 

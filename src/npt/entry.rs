@@ -130,6 +130,10 @@ const PERMISSIONS: u16 = 7;
 const MEMORY_SHIFT: u32 = 3;
 /// The eight memory types.
 const MEMORY: u16 = 7;
+/// Of a reservation: its pages were given back since they were last made clean, so that they read as zeroes.
+const DIRTY: u16 = 1 << 6;
+/// The bit, where it is ever set.
+const LOGGED: u16 = if super::LOGS { DIRTY } else { 0 };
 const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
 const TAG_SHIFT: u32 = 11;
@@ -218,6 +222,13 @@ impl Reservation {
         u32::from((self.payload & LARGEST) >> LARGEST_SHIFT)
     }
 
+    /// The reservation of pages that are dirty, or clean.
+    #[inline(always)]
+    pub(super) fn with_dirt(self, is_dirty: bool) -> Self {
+        let dirty = if is_dirty { LOGGED } else { 0 };
+        Self { payload: self.payload & !DIRTY | dirty }
+    }
+
     #[inline(always)]
     pub(super) fn payload(self) -> u16 {
         self.payload
@@ -225,7 +236,8 @@ impl Reservation {
 
     #[inline(always)]
     pub(super) fn from_payload(payload: u16) -> Self {
-        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST | SKIP_ZERO | TAG);
+        let known =
+            payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LOGGED | LARGEST | SKIP_ZERO | TAG);
         Self { payload: if known & LARGEST == 0 { known | 1 << LARGEST_SHIFT } else { known } }
     }
 }
@@ -377,10 +389,11 @@ impl<F: Format> Entry<F> {
     }
 
     /// What an owned leaf of `level` becomes between detach and reap if a reservation is to take its
-    /// place, whose largest page is the size of the leaf.
+    /// place, whose largest page is the size of the leaf; `is_dirty` where writes are logged, for what the guest
+    /// reads changes.
     #[inline(never)]
-    pub fn discarded(self, features: Features, level: u32) -> Self {
-        let reservation = Reservation::new(self.attributes(features), level);
+    pub fn discarded(self, features: Features, level: u32, is_dirty: bool) -> Self {
+        let reservation = Reservation::new(self.attributes(features), level).with_dirt(is_dirty);
         let payload = reservation.payload() | OWNED;
         Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, self.address().bits()))
     }
@@ -627,8 +640,8 @@ impl<F: Format> Entry<F> {
     pub fn reserved_write_back(self) -> Option<u32> {
         let reserved = |payload| F::invalid(InvalidKind::Reserved, payload, 0);
         let write_back = (MemoryType::WriteBack as u16) << MEMORY_SHIFT;
-        // They differ in permissions and largest page, and for whom frames are not zeroed.
-        let same = !(reserved(PERMISSIONS | LARGEST | SKIP_ZERO) ^ reserved(0));
+        // They differ in permissions, largest page and dirt, and for whom frames are not zeroed.
+        let same = !(reserved(PERMISSIONS | LARGEST | LOGGED | SKIP_ZERO) ^ reserved(0));
         let permissions = u32::from(F::payload(self.word) & PERMISSIONS);
         (self.word & same == reserved(write_back)).then_some(permissions)
     }
@@ -731,7 +744,55 @@ impl<F: Format> Entry<F> {
     /// Whether two leaves map the same in the same way; one may be clean and one dirty, one old and one young.
     #[inline(always)]
     pub fn same_as(self, other: Self) -> bool {
-        (self.word ^ other.word) & !(F::YOUNG | F::DIRTY | F::GATE) == 0
+        (self.word ^ other.word) & !(F::YOUNG | F::DIRTY | F::GATE | F::HARDWARE_OPENS) == 0
+    }
+
+    /// Whether the page of a leaf, hidden or not, or those of a reservation, are dirty.
+    #[inline(always)]
+    pub fn is_dirty(self) -> bool {
+        if F::is_valid(self.word) {
+            return self.word & F::DIRTY != 0;
+        }
+        let has_dirt = self.is_reserved() || self.is_hidden();
+        super::LOGS && has_dirt && F::payload(self.word) & DIRTY != 0
+    }
+
+    /// The entry, of a leaf, hidden or not, or a reservation, with its pages dirty; of a reservation it stays what it is.
+    #[inline(always)]
+    pub fn dirtied(self) -> Self {
+        if F::is_valid(self.word) {
+            Self::from_word(F::dirtied(self.word))
+        } else if self.is_hidden() {
+            self.with_hidden_dirt(true)
+        } else {
+            self
+        }
+    }
+
+    /// A hidden page that is dirty, or clean.
+    #[inline(always)]
+    fn with_hidden_dirt(self, is_dirty: bool) -> Self {
+        let payload = F::payload(self.word) & !DIRTY | if is_dirty { LOGGED } else { 0 };
+        let address = F::invalid_address(self.word);
+        Self::from_word(F::invalid(InvalidKind::Hidden, payload, address))
+    }
+
+    /// The entry, clean where `other` is, as far as anything is ever clean.
+    #[inline(always)]
+    fn with_dirt_of(self, other: Self, hardware: bool) -> Self {
+        if super::LOGS && !other.is_dirty() { self.cleaned(hardware) } else { self }
+    }
+
+    /// The entry, of a leaf, hidden or not, or a reservation, with its pages clean.
+    #[inline(always)]
+    pub fn cleaned(self, hardware: bool) -> Self {
+        if F::is_valid(self.word) {
+            return Self::from_word(F::clean(self.word, hardware));
+        }
+        if self.is_hidden() {
+            return self.with_hidden_dirt(false);
+        }
+        Self::reserved(self.reservation().with_dirt(false))
     }
 
     /// The entry with new permissions. A page that is clean stays clean, its gate shut.
@@ -743,9 +804,10 @@ impl<F: Format> Entry<F> {
             let permissions = if self.word & F::DIRTY != 0 {
                 permissions.leaf | dirty
             } else {
-                permissions.leaf & !F::GATE
+                F::clean(permissions.leaf, super::LOGS && permissions.hardware)
             };
-            Self::from_word(self.word & !(F::PERMISSIONS | dirty) | permissions)
+            let changes = F::PERMISSIONS | dirty | F::HARDWARE_OPENS;
+            Self::from_word(self.word & !changes | permissions)
         } else {
             Self::from_word(self.word & !permissions.payload_mask | permissions.payload)
         }
@@ -756,6 +818,8 @@ impl<F: Format> Entry<F> {
 #[derive(Clone, Copy)]
 pub struct EncodedPermissions {
     leaf: u64,
+    /// Hardware marks the writes to clean pages.
+    hardware: bool,
     payload: u64,
     payload_mask: u64,
     /// There is none, and the format has no such leaf.
@@ -763,10 +827,11 @@ pub struct EncodedPermissions {
 }
 
 impl EncodedPermissions {
-    /// Encodes permissions, if the format can say them.
+    /// Encodes permissions, if the format can say them; `hardware` marks the writes to clean pages.
     pub fn new<F: Format>(
         permissions: Permissions,
         features: Features,
+        hardware: bool,
     ) -> crate::error::Result<Self> {
         // The difference of two invalid entries is the place of what differs.
         let none = F::invalid(InvalidKind::Reserved, 0, 0);
@@ -774,6 +839,7 @@ impl EncodedPermissions {
         let hides = HIDES && permissions.is_empty() && F::possible_permissions(features) & 1 == 0;
         Ok(Self {
             leaf: if hides { 0 } else { F::permissions(permissions, features)? },
+            hardware,
             payload: place(permissions.bits() as u16),
             payload_mask: place(PERMISSIONS),
             hides,
@@ -786,7 +852,7 @@ impl EncodedPermissions {
     }
 }
 
-/// Pages that no walker is to find, and notes (part `hide`). A hidden page is dirty: nothing says that it is not.
+/// Pages that no walker is to find, and notes (part `hide`). A hidden page is as dirty as it was.
 impl<F: Format> Entry<F> {
     /// A word of the host's, as [`Entry::trap`] holds it.
     pub fn note(value: u32) -> Self {
@@ -838,23 +904,29 @@ impl<F: Format> Entry<F> {
         let owned = if self.is_owned() { OWNED } else { 0 };
         let attributes = Reservation::new(self.attributes(features), 0).payload();
         let payload = attributes | owned | HELD | if auto { AUTO } else { 0 };
-        Self::from_word(F::invalid(InvalidKind::Hidden, payload, self.address().bits()))
+        let hidden = F::invalid(InvalidKind::Hidden, payload, self.address().bits());
+        Self::from_word(hidden).with_hidden_dirt(self.is_dirty())
     }
 
-    /// What a hidden page of `level` is when nothing holds it.
+    /// What a hidden page of `level` is when nothing holds it; `hardware` marks the writes to clean pages.
     #[inline(never)]
-    pub fn shown(self, features: Features, level: u32) -> Self {
+    pub fn shown(self, features: Features, level: u32, hardware: bool) -> Self {
         Self::page_template(self.attributes(features), features, level, self.is_owned())
-            .map_or(self, |template| template.page_at(self.address()))
+            .map_or(self, |template| template.page_at(self.address()).with_dirt_of(self, hardware))
     }
 
     /// A page of `level` without permissions: a leaf, or hidden where the format has no such leaf.
     #[inline(never)]
-    pub(crate) fn without_permissions(self, features: Features, level: u32) -> Self {
+    pub(crate) fn without_permissions(
+        self,
+        features: Features,
+        level: u32,
+        hardware: bool,
+    ) -> Self {
         let permissions = Permissions::empty();
         let attributes = Attributes { permissions, ..self.attributes(features) };
         Self::page_template(attributes, features, level, self.is_owned())
-            .map_or(self, |template| template.page_at(self.address()))
+            .map_or(self, |template| template.page_at(self.address()).with_dirt_of(self, hardware))
     }
 
     /// As [`Entry::leaf_template`], for a page that may have no permission: where the format has no such leaf it is a
@@ -874,7 +946,7 @@ impl<F: Format> Entry<F> {
         let readable = Attributes { permissions: Permissions::READ, ..attributes };
         Self::leaf_template(readable, features, level, owned)?;
         let payload = Reservation::new(attributes, 0).payload() | if owned { OWNED } else { 0 };
-        Ok(Self::from_word(F::invalid(InvalidKind::Hidden, payload, 0)))
+        Ok(Self::from_word(F::invalid(InvalidKind::Hidden, payload | LOGGED, 0)))
     }
 
     /// Such a template with its address.

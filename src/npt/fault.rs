@@ -18,7 +18,7 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
-use crate::sync::{Defect, Ordering, planted, unless};
+use crate::sync::{AtomicU64, Defect, Ordering, planted, unless};
 use core::num::NonZeroU64;
 
 /// What came of a fault.
@@ -117,6 +117,8 @@ pub(crate) struct Fault<'a> {
     spare: Option<Frame>,
     /// The level of the entry at which the walk ended, then that of the leaf that was installed.
     level: Level,
+    /// The page was made dirty, and nothing installed.
+    is_marked: bool,
     /// A hidden page was shown: the fault took no frame.
     #[cfg(feature = "hide")]
     has_shown: bool,
@@ -143,6 +145,7 @@ impl<'a> Fault<'a> {
             prepared,
             spare: prepared.frame(),
             level: npt.levels,
+            is_marked: false,
             #[cfg(feature = "hide")]
             has_shown: false,
             #[cfg(feature = "tags")]
@@ -174,6 +177,11 @@ impl<'a> Fault<'a> {
             self.give_guest(frame);
         }
         match verdict {
+            #[cfg(feature = "dirty")]
+            Verdict::Resolved if self.is_marked => {
+                self.npt.marked::<F>(self.shard, self.gpa, self.level);
+                return verdict;
+            }
             Verdict::Resolved => self.count_resolved(),
             Verdict::Spurious => {}
             _ => return verdict,
@@ -203,7 +211,7 @@ impl<'a> Fault<'a> {
                         None => continue,
                     }
                 }
-                return self.judge(entry);
+                return self.mark_or_judge(&table, index, entry);
             }
             let reservation = entry.reservation();
             if self.access.bits() & !reservation.permission_bits() != 0 {
@@ -225,6 +233,33 @@ impl<'a> Fault<'a> {
                 None => return Verdict::NoMemory,
             }
         }
+    }
+
+    /// Makes the page dirty if the access is a write that its leaf allows; the verdict where nothing is to be
+    /// installed.
+    #[inline(always)]
+    fn mark_or_judge<F: Format>(
+        &mut self,
+        table: &Table<'_, F>,
+        index: Index,
+        entry: Entry<F>,
+    ) -> Verdict {
+        // A copy that has filled a frame for the page takes a resolved fault for its own page.
+        let is_write = self.access.contains(Permissions::WRITE) && !self.prepared.is_some();
+        if self.npt.is_logged() && is_write && entry.is_leaf(self.level.get()) && !entry.is_dirty()
+        {
+            let permissions = entry.attributes(self.npt.features).permissions;
+            if permissions.contains(self.access) {
+                self.is_marked = table.replace(index, entry, entry.dirtied());
+                return if self.is_marked {
+                    Verdict::Resolved
+                } else {
+                    // Another call made it dirty.
+                    Verdict::Spurious
+                };
+            }
+        }
+        self.judge(entry)
     }
 
     /// The verdict where nothing is to be installed.
@@ -268,7 +303,7 @@ impl<'a> Fault<'a> {
         if self.prepared.is_some() {
             return Some(Verdict::Spurious);
         }
-        let shown = entry.shown(features, self.level.get());
+        let shown = entry.shown(features, self.level.get(), self.npt.is_live());
         self.has_shown = table.replace(index, entry, shown);
         if self.has_shown {
             self.see(shown);
@@ -472,7 +507,7 @@ impl NestedPageTable {
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
-            return self.judge_page::<F>(shard, gpa, access, entry);
+            return self.judge_page::<F>(shard, gpa, access, slot, entry);
         };
         if access.bits() & !permissions != 0 {
             return None;
@@ -499,11 +534,22 @@ impl NestedPageTable {
         shard: &Shard,
         gpa: Gpa,
         access: Permissions,
+        slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
         if !entry.is_leaf(1) || !entry.untagged(self.features).permissions.contains(access) {
             return None;
         }
+        #[cfg(feature = "dirty")]
+        if access.contains(Permissions::WRITE) && !entry.is_dirty() && self.is_logged() {
+            if !exchange(slot, entry, entry.dirtied()) {
+                return None;
+            }
+            self.marked::<F>(shard, gpa, Level::PAGE);
+            return Some(Verdict::Resolved);
+        }
+        #[cfg(not(feature = "dirty"))]
+        let _ = slot;
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
         Some(Verdict::Spurious)
     }
@@ -535,6 +581,17 @@ impl NestedPageTable {
                 Ok(_) => return true,
                 Err(now) => count = now,
             }
+        }
+    }
+
+    /// Counts a fault that made the page of a leaf dirty, and makes this CPU see that it may write.
+    #[cfg(feature = "dirty")]
+    #[inline(never)]
+    fn marked<F: Format>(&self, shard: &Shard, gpa: Gpa, level: Level) {
+        shard.add(FaultCounter::Marked, 1);
+        publish_tables();
+        if F::caches_denials() {
+            self.repair::<F>(shard, gpa, level, AXAS_FLUSH_RELAX);
         }
     }
 

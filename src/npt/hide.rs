@@ -65,7 +65,7 @@ impl NestedPageTable {
         while sweep.next::<F>(self, broken)? {
             let run = sweep.run;
             let mut has_leaf = false;
-            Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
+            Table::<F>::reach(self, run.page)?.edit(run.span, |entry| {
                 has_leaf |= entry.is_hardware_visible();
                 if entry.can_hide(auto) { entry.hidden(self.features, auto) } else { entry }
             });
@@ -101,8 +101,12 @@ impl NestedPageTable {
         sweep.begin(self, range);
         while sweep.next::<F>(self, broken)? {
             let Run { page, level, span, .. } = sweep.run;
-            Table::<F>::reach(self, page)?.update(span, |entry| {
-                if entry.is_held() { entry.shown(self.features, level.get()) } else { entry }
+            Table::<F>::reach(self, page)?.edit(span, |entry| {
+                if entry.is_held() {
+                    entry.shown(self.features, level.get(), self.is_live())
+                } else {
+                    entry
+                }
             });
         }
         Some(())
@@ -119,10 +123,10 @@ impl NestedPageTable {
         changes: &mut Changes,
     ) -> Option<bool> {
         let mut has_leaf = false;
-        Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.edit(run.span, |entry| {
             if entry.is_hardware_visible() {
                 has_leaf = true;
-                entry.without_permissions(self.features, run.level.get())
+                entry.without_permissions(self.features, run.level.get(), self.is_live())
             } else if entry.is_reserved() || entry.is_hidden() {
                 entry.with_permissions(encoded)
             } else {
@@ -143,7 +147,11 @@ impl NestedPageTable {
         level: Level,
     ) -> Entry<F> {
         let entry = entry.with_permissions(encoded);
-        if entry.is_held() { entry } else { entry.shown(self.features, level.get()) }
+        if entry.is_held() {
+            entry
+        } else {
+            entry.shown(self.features, level.get(), self.is_live())
+        }
     }
 
     /// That a hidden page is one that the library writes; counts it.
@@ -157,7 +165,7 @@ impl NestedPageTable {
         let written = if entry.is_held() {
             entry.hidden(self.features, entry.shows_itself())
         } else {
-            entry.without_permissions(self.features, level.get())
+            entry.without_permissions(self.features, level.get(), false)
         };
         let address = entry.address();
         let is_page = entry == written

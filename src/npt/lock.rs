@@ -99,13 +99,14 @@ pub(crate) enum FaultCounter {
     Released,
     /// Requests to flush.
     Flushes,
-    /// Resolved without a frame.
-    #[cfg(feature = "hide")]
+    /// Resolved without a frame: a page was made dirty or shown.
+    #[cfg(any(feature = "dirty", feature = "hide"))]
     Marked,
 }
 
 impl FaultCounter {
-    const COUNT: usize = Self::Flushes as usize + 1 + cfg!(feature = "hide") as usize;
+    const COUNT: usize =
+        Self::Flushes as usize + 1 + cfg!(any(feature = "dirty", feature = "hide")) as usize;
 }
 
 /// The lock; `caller_locked` spaces leave it open. Its lines are behind the space, as many as there is room for.

@@ -131,7 +131,7 @@ impl NestedPageTable {
 
     /// Puts what is pending in its place.
     #[inline(never)]
-    fn publish<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
+    pub(super) fn publish<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
         sweep.begin(self, range);
         while sweep.next::<F>(self, &Broken::NONE)? {
             let Run { page, level, span, .. } = sweep.run;
@@ -197,7 +197,7 @@ impl NestedPageTable {
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             if entry.is_page() && entry.is_owned() {
                 has_leaf |= entry.is_hardware_visible();
-                entry.discarded(self.features, level)
+                entry.discarded(self.features, level, self.is_logged())
             } else {
                 entry
             }
@@ -233,7 +233,7 @@ impl NestedPageTable {
         let mut is_uniform = true;
         Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
             let reservation = if entry.is_owned_page() || entry.is_hidden() && entry.is_owned() {
-                Reservation::new(entry.attributes(self.features), 1)
+                Reservation::new(entry.attributes(self.features), 1).with_dirt(self.is_logged())
             } else if entry.is_reserved() {
                 entry.reservation()
             } else {

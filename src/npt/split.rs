@@ -154,7 +154,15 @@ impl NestedPageTable {
             (lowest, below) = (table, below.down());
         }
         let breaks = F::breaks_before_make(self.features);
-        self.set(page, index, if breaks { Entry::busy() } else { Entry::<F>::full_table(table) })?;
+        let new = if breaks { Entry::busy() } else { Entry::<F>::full_table(table) };
+        #[cfg(feature = "dirty")]
+        if self.is_live() && entry.is_hardware_visible() {
+            self.put_live(page, index, entry, new, table, level.down())?;
+        } else {
+            self.set(page, index, new)?;
+        }
+        #[cfg(not(feature = "dirty"))]
+        self.set(page, index, new)?;
         if entry.is_hardware_visible() {
             request.cover_leaf(gpa, level);
         }
@@ -163,7 +171,12 @@ impl NestedPageTable {
 
     /// A table that says what an entry of a level says.
     #[inline(never)]
-    fn pieces<F: Format>(&self, stock: &mut Stock, entry: Entry<F>, level: Level) -> Option<Hpa> {
+    pub(super) fn pieces<F: Format>(
+        &self,
+        stock: &mut Stock,
+        entry: Entry<F>,
+        level: Level,
+    ) -> Option<Hpa> {
         let table = stock.pop(self)?;
         let below = level.down();
         let step = entry.step(below.size());
@@ -181,7 +194,7 @@ impl NestedPageTable {
     /// Gives back the table that says what an entry of a level says.
     #[cold]
     #[inline(never)]
-    fn give_pieces<F: Format>(&self, entry: Entry<F>, table: Hpa, level: Level) {
+    pub(super) fn give_pieces<F: Format>(&self, entry: Entry<F>, table: Hpa, level: Level) {
         if entry.is_page() {
             self.discount_leaves(level.down(), ENTRIES as u64);
             self.count_leaves(level, 1);
@@ -194,8 +207,11 @@ impl NestedPageTable {
     #[inline(never)]
     fn unlink_cuts<F: Format>(&self, work: &mut Work, range: GpaRange) {
         for CutEntry { page, index, word, .. } in work.broken.all() {
+            let entry = Entry::<F>::from_word(*word);
+            // Hardware may have made it dirty since it was read.
+            let entry = if self.is_live() { entry.dirtied() } else { entry };
             // What cannot be reached now was not reached before.
-            let _ = self.set(*page, *index, Entry::<F>::from_word(*word));
+            let _ = self.set(*page, *index, entry);
         }
         self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
         while let Some(CutEntry { level, word, table, gpa, .. }) = work.broken.take() {

@@ -52,7 +52,7 @@ impl NestedPageTable {
         while sweep.next::<F>(self, broken)? {
             let Run { page, span, .. } = sweep.run;
             // What is valid in a run is a leaf.
-            Table::<F>::reach(self, page)?.update(span, |entry| entry.with_tag(tag));
+            Table::<F>::reach(self, page)?.edit(span, |entry| entry.with_tag(tag));
         }
         Some(())
     }

@@ -111,6 +111,8 @@ impl NestedPageTable {
         }
         self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
         let reaped = self.reap_detached::<F>(work, range);
+        #[cfg(feature = "dirty")]
+        self.end_log();
         detached.and(reaped).ok_or(Error::BadState)
     }
 

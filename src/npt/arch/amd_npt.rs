@@ -55,6 +55,7 @@ impl Format for AmdNpt {
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
     const TAG: u64 = TAG;
+    const MAY_WRITE: u64 = MAY_WRITE;
     const BUILTIN_FLUSH: bool = false;
 
     #[inline(always)]
@@ -130,6 +131,10 @@ impl Format for AmdNpt {
         let write = if permissions.contains(Permissions::WRITE) { WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { NO_EXECUTE };
         write | execute
+    }
+
+    fn hardware_sets_dirty(_features: Features) -> bool {
+        true
     }
 
     #[inline(always)]

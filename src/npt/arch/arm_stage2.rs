@@ -33,6 +33,8 @@ const S2AP_WRITE: u64 = 1 << 7;
 const SH_OUTER: u64 = 2 << 8;
 const SH_INNER: u64 = 3 << 8;
 const ACCESS_FLAG: u64 = 1 << 10;
+/// Dirty bit modifier: hardware sets S2AP[1] at the first write (VTCR_EL2.HD).
+const DBM: u64 = 1 << 51;
 /// XN[1:0] is 54:53. 00 allows fetches at EL1 and EL0, 10 at neither, with and without FEAT_XNX.
 const XN: u64 = 3 << 53;
 const XN_NONE: u64 = 2 << 53;
@@ -129,6 +131,8 @@ impl Format for ArmStage2 {
     const TAG: u64 = TAG;
     /// SMMUv3, stage 2 descriptors: bits 63:60 are the SMMU's.
     const IO_TAG_BITS: u32 = 1;
+    const MAY_WRITE: u64 = MAY_WRITE;
+    const HARDWARE_OPENS: u64 = if cfg!(feature = "dirty") { DBM } else { 0 };
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -204,6 +208,10 @@ impl Format for ArmStage2 {
             if permissions.contains(Permissions::WRITE) { S2AP_WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { XN_NONE };
         read | write | execute
+    }
+
+    fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_ARM_HAFDBS)
     }
 
     #[inline(always)]

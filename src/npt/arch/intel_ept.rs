@@ -80,6 +80,7 @@ impl Format for IntelEpt {
     /// VT-d, second-stage paging entries: bit 62 is TM, transient mapping.
     const IO_TAG_BITS: u32 = 3;
     const TAG: u64 = 3 << TAG_LOW | 1 << TAG_BIT_2 | 1 << TAG_BIT_3;
+    const MAY_WRITE: u64 = MAY_WRITE;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -171,6 +172,10 @@ impl Format for IntelEpt {
     fn permission_bits(permissions: Permissions) -> u64 {
         let may_write = if permissions.contains(Permissions::WRITE) { MAY_WRITE } else { 0 };
         u64::from(permissions.bits()) | may_write
+    }
+
+    fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_EPT_AD)
     }
 
     #[inline(always)]
