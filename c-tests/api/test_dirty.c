@@ -572,6 +572,56 @@ static void slices_do_what_the_whole_does(void **state)
 	space_sweep(f->as);
 }
 
+/* A page that is hidden, tagged or given other permissions is as dirty as it was. */
+static void what_is_not_about_writes_leaves_dirt_as_it_is(void **state)
+{
+	FIXTURE(f);
+	const uint32_t hardware = hardware_feature(f) != 0 && f->cfg.features & hardware_feature(f);
+	uint64_t bitmap[1];
+	size_t done;
+
+	assert_ok(axas_map_alloc(f->as, AT, 4 * PAGE, RW | AXAS_POPULATE));
+	assert_ok(start(f, AT, 4 * PAGE, hardware ? AXAS_DIRTY_HARDWARE : 0));
+	assert_int_equal(dirty(f, AT, 4, bitmap), 0);
+	assert_ok(axas_dirty_mark(f->as, AT + PAGE, PAGE));
+	for (int i = 0; i < 2; i++) {
+		/* hidden again: one that shows itself, then one that does not */
+		assert_ok(axas_hide(f->as, AT, 3 * PAGE, i ? 0 : AXAS_HIDE_AUTO));
+		assert_int_equal(dirty(f, AT, 4, bitmap), 1);
+		assert_int_equal(bitmap[0], 2);
+		assert_ok(axas_protect(f->as, AT, 3 * PAGE, AXAS_READ));
+		assert_ok(axas_protect(f->as, AT, 3 * PAGE, RW));
+		assert_ok(axas_audit(f->as));
+		assert_int_equal(dirty(f, AT, 4, bitmap), 1);
+	}
+	assert_ok(axas_write(f->as, AT + 2 * PAGE, "x", 1, AXAS_ACCESS_HOST, &done));
+	assert_int_equal(dirty(f, AT, 4, bitmap), 2);
+	assert_int_equal(bitmap[0], 6);
+	/* what is collected is clean, hidden or not */
+	assert_int_equal(collect(f, AT, 4, bitmap, 0), 2);
+	assert_int_equal(dirty(f, AT, 4, bitmap), 0);
+	assert_ok(axas_show(f->as, AT, 3 * PAGE));
+	assert_int_equal(dirty(f, AT, 4, bitmap), 0);
+	if (axas_tag_bits(f->as) != 0) {
+		assert_ok(axas_retag(f->as, AT, 4 * PAGE, 1));
+		assert_int_equal(dirty(f, AT, 4, bitmap), 0);
+	}
+	assert_ok(axas_protect(f->as, AT, 4 * PAGE, 0));
+	assert_ok(axas_audit(f->as));
+	assert_int_equal(dirty(f, AT, 4, bitmap), 0);
+	assert_ok(axas_protect(f->as, AT, 4 * PAGE, RW));
+	assert_int_equal(dirty(f, AT, 4, bitmap), 0);
+	if (!hardware)
+		assert_int_equal(guest_writes(f, AT), AXAS_FAULT_RESOLVED);
+	/* a hidden page is dirty again when the log ends */
+	assert_ok(axas_hide(f->as, AT + PAGE, PAGE, 0));
+	assert_ok(axas_dirty_stop(f->as, 0, SPACE_SIZE));
+	assert_ok(axas_audit(f->as));
+	assert_int_equal(dirty(f, AT, 4, bitmap), 4);
+	assert_ok(axas_show(f->as, AT + PAGE, PAGE));
+	assert_int_equal(dirty(f, AT, 4, bitmap), 4);
+}
+
 static void bad_input_changes_nothing(void **state)
 {
 	FIXTURE(f);
@@ -666,6 +716,7 @@ int main(void)
 		EACH_FORMAT(a_discarded_page_is_reported_once),
 		EACH_FORMAT(stop_opens_every_gate),
 		EACH_FORMAT(slices_do_what_the_whole_does),
+		EACH_FORMAT(what_is_not_about_writes_leaves_dirt_as_it_is),
 		EACH_FORMAT(bad_input_changes_nothing),
 		EACH_FORMAT(the_ends_of_the_space),
 	};
