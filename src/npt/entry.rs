@@ -500,6 +500,14 @@ impl<F: Format> Entry<F> {
         Reservation::from_payload(F::payload(self.word))
     }
 
+    /// What makes a reserved entry of a pending or discarded one: the bits that remain, and those that come.
+    #[inline(always)]
+    pub(super) fn reservation_bits() -> (u64, u64) {
+        let reserved = |payload| F::invalid(InvalidKind::Reserved, payload, 0);
+        let known = PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST;
+        (reserved(known) ^ reserved(0), reserved(0))
+    }
+
     /// The bits of the permissions of a reservation of write-back memory, if the entry is one.
     #[inline(always)]
     pub fn reserved_write_back(self) -> Option<u32> {

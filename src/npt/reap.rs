@@ -24,11 +24,12 @@ pub(crate) enum Remains {
 }
 
 impl Remains {
-    fn of<F: Format>(self, entry: Entry<F>) -> Entry<F> {
+    /// Bits of the entry that remain, and those that come.
+    fn bits<F: Format>(self) -> (u64, u64) {
         match self {
-            Self::Nothing => Entry::EMPTY,
-            Self::Reservation => Entry::reserved(entry.reservation()),
-            Self::Busy => Entry::busy(),
+            Self::Nothing => (0, F::EMPTY),
+            Self::Reservation => Entry::<F>::reservation_bits(),
+            Self::Busy => (0, Entry::<F>::busy().word()),
         }
     }
 }
@@ -160,7 +161,7 @@ impl Releases {
     }
 
     /// Reports the run in hand. No window is open here.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn report(&mut self, host: &Host) {
         if self.run.size != 0 {
             host.released(&self.run);
@@ -348,11 +349,12 @@ impl NestedPageTable {
             (rest, room) = (rest.get(count..)?, room.get_mut(count..)?);
         }
         if stays {
+            let (remain, come) = read.remains.bits::<F>();
             let count = (read.entries() as usize).wrapping_add(usize::from(read.is_table));
             for slot in slots.iter().take(count) {
                 let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
                 if entry.is_moving() {
-                    slot.store(read.remains.of(entry).word(), Ordering::Relaxed);
+                    slot.store(entry.word() & remain | come, Ordering::Relaxed);
                 }
             }
             table.clean(span);
