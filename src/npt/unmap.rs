@@ -269,7 +269,7 @@ impl NestedPageTable {
         let edges = detachment.edges;
         let page = edges.page(arm, level);
         let part = edges.part(arm, level);
-        let count = part.size().wrapping_shr(level.shift());
+        let count = if part.is_empty() { 0 } else { part.span(level).count() as u64 };
         // The entries of the part, with the one before it, or the one behind it, or both.
         let span = |with_left: bool, with_right: bool| {
             let first = if with_left { edges.cut(Arm::Left, level) } else { part.start.index(level) };
