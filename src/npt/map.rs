@@ -203,46 +203,53 @@ impl NestedPageTable {
             let (page, index) = (path.get(level), gpa.index(level));
             let left = part.end.min(piece.end).minus(gpa).wrapping_shr(level.shift());
             let fits = level <= piece.largest && gpa.is_aligned(level);
-            let mut count = if fits { left.min(index.rest()) } else { 0 };
-            // Entries of this table, or all of a new one below.
-            let at = if count != 0 { level } else { level.down() };
-            let (first, step) = (content.entry(piece, gpa, at), content.step(at));
+            let count = if fits { left.min(index.rest()) } else { 0 };
             if count != 0 {
-                self.fill(page, Span::of(index, count), first, step)?;
+                let entry = content.entry(piece, gpa, level);
+                self.fill(page, Span::of(index, count), entry, content.step(level))?;
+                if content.has_frames() {
+                    self.count_leaves(level, count);
+                }
+                gpa = gpa.plus(count.wrapping_shl(level.shift()));
             } else {
+                let below = level.down();
                 let child = part.from(gpa).part(gpa, level);
-                let is_whole = at <= piece.largest
-                    && child.size() == level.size()
-                    && child.end <= piece.end;
-                let touched = Entry::<F>::occupancy_of(child.span(at).count() as u64);
+                let touched = Entry::<F>::occupancy_of(child.span(below).count() as u64);
                 let entry = self.entry::<F>(page, index)?;
                 if let Way::Down(table) = entry.way(level.get()) {
                     if entry.occupancy() == Entry::<F>::KEPT {
                         self.set(page, index, entry.with_occupancy(touched))?;
                     }
-                    path.set(at, table);
-                    level = at;
+                    path.set(below, table);
+                    level = below;
                     continue;
                 }
                 let table = stock.pop(self)?;
-                let link = Entry::table(table).with_occupancy(touched);
-                // Else empty, or busy as the entry is.
-                let (first, step) = if is_whole { (first, step) } else { (entry, 0) };
+                let is_whole = below <= piece.largest
+                    && child.size() == below.table_size()
+                    && child.end <= piece.end;
+                let (occupancy, first, step) = if is_whole {
+                    (Entry::<F>::RUN, content.entry(piece, gpa, below), content.step(below))
+                } else {
+                    // Empty, or busy as the entry is.
+                    (touched, entry, 0)
+                };
+                let link = Entry::table(table).with_occupancy(occupancy);
                 if self.link_new(page, index, link, first, step).is_none() {
                     self.give_table(table);
                     return None;
                 }
-                if !is_whole {
-                    path.set(at, table);
-                    level = at;
+                if is_whole {
+                    if content.has_frames() {
+                        self.count_leaves(below, ENTRIES as u64);
+                    }
+                    gpa = child.end;
+                } else {
+                    path.set(below, table);
+                    level = below;
                     continue;
                 }
-                count = ENTRIES as u64;
             }
-            if content.has_frames() {
-                self.count_leaves(at, count);
-            }
-            gpa = gpa.plus(count.wrapping_shl(at.shift()));
             if gpa >= part.end {
                 return Some(());
             }

@@ -272,7 +272,8 @@ impl NestedPageTable {
         let count = if part.is_empty() { 0 } else { part.span(level).count() as u64 };
         // The entries of the part, with the one before it, or the one behind it, or both.
         let span = |with_left: bool, with_right: bool| {
-            let first = if with_left { edges.cut(Arm::Left, level) } else { part.start.index(level) };
+            let first =
+                if with_left { edges.cut(Arm::Left, level) } else { part.start.index(level) };
             let count = count.wrapping_add(with_left.into()).wrapping_add(with_right.into());
             if count != 0 { Some(Span::of(first, count)) } else { None }
         };
