@@ -344,7 +344,7 @@ impl<F: Format> Entry<F> {
     }
 
     /// Whether the entry, which stands in a table of `level`, points to a table that is empty and kept.
-    #[inline(always)]
+    #[inline(never)]
     pub fn is_kept_table(self, level: u32) -> bool {
         F::is_valid(self.word)
             && F::is_leaf(self.word, level) == Some(false)

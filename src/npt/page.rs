@@ -5,7 +5,7 @@
 
 use super::NestedPageTable;
 use super::arch::{Features, Format};
-use super::entry::{Entry, Way};
+use super::entry::Entry;
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
 use crate::addr::Bits;
@@ -261,7 +261,7 @@ impl NestedPageTable {
     ) -> Option<Result<()>> {
         let slot = page.word();
         let old = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-        if !old.is_hardware_visible() || old.way(1) != Way::Ends {
+        if !old.is_leaf(1) {
             return None;
         }
         let is_owned = old.is_owned();

@@ -160,7 +160,7 @@ impl Releases {
     }
 
     /// Reports the run in hand. No window is open here.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn report(&mut self, host: &Host) {
         if self.run.size != 0 {
             host.released(&self.run);

@@ -356,7 +356,7 @@ impl NestedPageTable {
         Some(Table::<F>::reach(self, page)?.first_occupied(span, level).is_none())
     }
 
-    /// Whether no entry outside a span is occupied; its neighbours answer first, most often.
+    /// Whether no entry outside a span is occupied.
     #[inline(never)]
     pub(super) fn is_empty_outside<F: Format>(
         &self,
@@ -370,13 +370,17 @@ impl NestedPageTable {
         let has = |span: Option<Span>| {
             span.is_some_and(|span| table.first_occupied(span, level).is_some())
         };
-        Some(neighbours(&table, level, span) == 0 && !has(before) && !has(after))
+        Some(!has(after) && !has(before))
     }
 
     /// How many of the two entries beside a span are occupied.
     #[inline(never)]
     pub(super) fn neighbours<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<u32> {
-        Some(neighbours(&Table::<F>::reach(self, page)?, level, span))
+        let table = Table::<F>::reach(self, page)?;
+        let is_occupied = |index: Option<Index>| {
+            u32::from(index.is_some_and(|index| !table.is_absent(table.load(index), level)))
+        };
+        Some(is_occupied(span.first.previous()).wrapping_add(is_occupied(span.last.next())))
     }
 
     /// How many entries of a span are occupied, without those that are dead.
@@ -388,10 +392,14 @@ impl NestedPageTable {
         span: Span,
     ) -> Option<u64> {
         let table = Table::<F>::reach(self, page)?;
-        let mut count = 0_u64;
+        // Most entries differ in their address only from the one before, or in nothing.
+        let (mut like, mut counts, mut count) = (Entry::EMPTY, 0, 0_u64);
         table.for_each(span, |entry| {
-            let counts = !table.is_absent(entry, level) && entry.is_settled();
-            count = count.wrapping_add(u64::from(counts));
+            if entry.difference(like) != 0 {
+                like = entry;
+                counts = u64::from(!table.is_absent(entry, level) && entry.is_settled());
+            }
+            count = count.wrapping_add(counts);
         });
         Some(count)
     }
@@ -422,14 +430,6 @@ impl NestedPageTable {
         }
         Way::Ends
     }
-}
-
-#[inline(always)]
-fn neighbours<F: Format>(table: &Table<'_, F>, level: Level, span: Span) -> u32 {
-    let is_occupied = |index: Option<Index>| {
-        u32::from(index.is_some_and(|index| !table.is_absent(table.load(index), level)))
-    };
-    is_occupied(span.first.previous()).wrapping_add(is_occupied(span.last.next()))
 }
 
 /// An entry of a table in a direct map at an offset.

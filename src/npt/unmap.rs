@@ -18,7 +18,7 @@ use super::reap::{Releases, Remains};
 use super::split::Cut;
 use super::subtract;
 use super::table::Table;
-use super::units::{GpaRange, Hpa, Index, Level, Span};
+use super::units::{GpaRange, Hpa, Level, Span};
 use super::work::{Failed, Work};
 use crate::abi::*;
 use crate::error::{Error, Result};
@@ -270,19 +270,27 @@ impl NestedPageTable {
     ) -> Option<Fate> {
         let edges = detachment.edges;
         let page = edges.page(arm, level);
-        let whole = if level > edges.fork { None } else { edges.span(arm, level) };
-        let cuts = [Arm::Left, Arm::Right].map(|arm| edges.cut(arm, level));
-        let emptied = [left, right].map(|fate| fate != Fate::Stays);
-        let Some(touched) = joined(whole, cuts, emptied) else { return Some(Fate::Stays) };
-        let [left_went, right_went] = emptied.map(u64::from);
-        let gone = left_went.wrapping_add(right_went);
+        let part = edges.part(arm, level);
+        let count = if part.is_empty() { 0 } else { part.span(level).count() as u64 };
+        // The entries of the part, with the one before it, or the one behind it, or both.
+        let span = |with_left: bool, with_right: bool| {
+            let first =
+                if with_left { edges.cut(Arm::Left, level) } else { part.start.index(level) };
+            let count = count.wrapping_add(with_left.into()).wrapping_add(with_right.into());
+            if count != 0 { Some(Span::of(first, count)) } else { None }
+        };
+        let is_emptied = |fate| fate != Fate::Stays;
+        let Some(touched) = span(is_emptied(left), is_emptied(right)) else {
+            return Some(Fate::Stays);
+        };
+        let gone = u64::from(is_emptied(left)).wrapping_add(is_emptied(right).into());
+        let going = Going { page, level, touched, whole: span(false, false), gone };
         let how = detachment.how;
         let (mut fate, mut link) = (Fate::Stays, None);
         if level < self.levels {
             let (above, place) = edges.parent(arm, level);
             let entry = self.entry::<F>(above, place)?;
             let before = if entry.is_hardware_visible() { entry.occupancy() } else { 0 };
-            let going = Going { page, level, touched, whole, gone };
             let after = self.occupancy_without::<F>(&going, before, how.counts)?;
             if after == Entry::<F>::KEPT && before != after {
                 fate = if how.keeps(arm, level) { Fate::Kept } else { return Some(Fate::Goes) };
@@ -291,11 +299,10 @@ impl NestedPageTable {
                 link = Some((above, place, entry.with_occupancy(after)));
             }
         } else {
-            let count = self.count_going::<F>(&Going { page, level, touched, whole, gone })?;
+            let count = self.count_going::<F>(&going)?;
             subtract(&self.root_entries, count);
         }
-        let go = [left, right].map(|fate| fate == Fate::Goes);
-        if let Some(span) = joined(whole, cuts, go) {
+        if let Some(span) = span(left == Fate::Goes, right == Fate::Goes) {
             let Detachment { releases, request, .. } = detachment;
             self.detach_span::<F>(releases, request, page, level, span)?;
         }
@@ -398,16 +405,6 @@ impl NestedPageTable {
         }
         Some(())
     }
-}
-
-/// A span with the entry before it, or the one behind it, or both; either may be all there is.
-fn joined(span: Option<Span>, [before, behind]: [Index; 2], with: [bool; 2]) -> Option<Span> {
-    let [with_before, with_behind] = with;
-    let before = with_before.then_some(before);
-    let behind = with_behind.then_some(behind);
-    let first = before.or(span.map(|span| span.first)).or(behind)?;
-    let last = behind.or(span.map(|span| span.last)).or(before)?;
-    Some(Span::new(first, last))
 }
 
 /// What leaves become between detach and reap; most look like the one before.
