@@ -88,7 +88,9 @@ impl AddressSpace {
     pub fn map_note(&self, gpa: u64, size: u64, value: u32, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let content = self.note::<F>(value, flags, AXAS_REPLACE)?;
-            self.npt.check_options(MapOptions::from_bits_truncate(flags), false)?;
+            if self.npt.refuses(MapOptions::from_bits_truncate(flags), false) {
+                return Err(Error::Unsupported);
+            }
             let act = if flags & AXAS_REPLACE != 0 { replace } else { map };
             self.at_once(self.checked_range(gpa, size)?, &content, act)
         })

@@ -285,8 +285,7 @@ pub(crate) fn describe<F: Format>(
                 2 => AXAS_HUGE_FRAMES | AXAS_MAX_2M,
                 _ => AXAS_HUGE_FRAMES,
             };
-            let skip = if reservation.skips_zero() { AXAS_SKIP_ZERO } else { 0 };
-            mapping.flags = reservation.attributes().flags() | options | skip;
+            mapping.flags = reservation.attributes().flags() | options | reservation.zero_flag();
             mapping.state = AXAS_STATE_RESERVED;
         }
         State::Trap => {

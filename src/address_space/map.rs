@@ -373,7 +373,9 @@ impl AddressSpace {
         if flags & !(AXAS_REPLACE | AXAS_TAG_MASK) != 0 {
             return Err(Error::InvalidInput);
         }
-        self.npt.check_options(MapOptions::from_bits_truncate(flags), false)?;
+        if self.npt.refuses(MapOptions::from_bits_truncate(flags), false) {
+            return Err(Error::Unsupported);
+        }
         with_space_format!(self.npt.format, F => {
             let content = self.trap::<F>(cookie, flags)?;
             let act = if flags & AXAS_REPLACE != 0 { replace } else { map };
@@ -621,7 +623,9 @@ impl AddressSpace {
             MapFlags::parse(flags, PAGE_SIZES | more_options, F::tag_bits(self.npt.features))?;
         flags.attributes.permissions.check_page()?;
         let template = Entry::page_template(flags.attributes, self.npt.features, 1, false)?;
-        self.npt.check_options(flags.options, false)?;
+        if self.npt.refuses(flags.options, false) {
+            return Err(Error::Unsupported);
+        }
         for extent in extents {
             let is_aligned = is_page_aligned(extent.hpa | extent.size) && extent.size != 0;
             if !is_aligned || !self.npt.host.is_in_width(extent.hpa, extent.size) {
@@ -646,15 +650,16 @@ impl AddressSpace {
         let options = flags.options;
         flags.attributes.permissions.check_some()?;
         Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
-        self.npt.check_options(options, !options.contains(MapOptions::POPULATE))?;
+        if self.npt.refuses(options, !options.contains(MapOptions::POPULATE)) {
+            return Err(Error::Unsupported);
+        }
         let largest = if options.contains(MapOptions::HUGE_FRAMES) {
             self.largest_leaf::<F>(flags).get()
         } else {
             1
         };
         let reservation = Reservation::new(flags.attributes, largest);
-        let skips_zero = options.contains(MapOptions::SKIP_ZERO);
-        let entry = Entry::reserved(reservation.skipping_zero(skips_zero));
+        let entry = Entry::reserved(reservation.with_zero_of(options.bits()));
         Ok(Map { content: Content::same(entry), options })
     }
 

@@ -33,7 +33,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::arch::{Features, Format, InvalidKind};
-use crate::abi::axas_flags_t;
+use crate::abi::{AXAS_SKIP_ZERO, axas_flags_t};
 use crate::addr::{Bits, HostPhysAddr};
 use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 
@@ -143,6 +143,8 @@ const TAG: u16 = if Tag::BITS == 0 { 0 } else { 15 << TAG_SHIFT };
 const MARK_TAG_SHIFT: u32 = 32;
 /// The frames are not zeroed. In all payloads of reservations but those of dead leaves.
 const SKIP_ZERO: u16 = 1 << 10;
+/// Bits from there to `AXAS_SKIP_ZERO`.
+const SKIP_ZERO_SHIFT: u32 = AXAS_SKIP_ZERO.trailing_zeros() - SKIP_ZERO.trailing_zeros();
 /// In the payload of a dead leaf and of a hidden page: its frame is the library's to free. That of a pending one is in
 /// any case.
 const OWNED: u16 = 1 << 10;
@@ -193,9 +195,18 @@ impl Reservation {
         Self { payload: self.payload & !TAG }
     }
 
-    /// The same, with frames that are not zeroed if `skips`.
-    pub fn skipping_zero(self, skips: bool) -> Self {
-        Self { payload: self.payload & !SKIP_ZERO | if skips { SKIP_ZERO } else { 0 } }
+    /// The same, with frames that are not zeroed if `AXAS_SKIP_ZERO` is among flags.
+    #[inline(always)]
+    pub fn with_zero_of(self, flags: u32) -> Self {
+        Self {
+            payload: self.payload | (flags & AXAS_SKIP_ZERO).wrapping_shr(SKIP_ZERO_SHIFT) as u16,
+        }
+    }
+
+    /// `AXAS_SKIP_ZERO` if the frames are not zeroed, else 0.
+    #[inline(always)]
+    pub(crate) fn zero_flag(self) -> u32 {
+        u32::from(self.payload & SKIP_ZERO).wrapping_shl(SKIP_ZERO_SHIFT)
     }
 
     /// Whether the frames are not zeroed.
@@ -629,10 +640,10 @@ impl<F: Format> Entry<F> {
     /// The reservation that remains of an entry that is dead or pending: that of a dead leaf, whose frame the guest
     /// had, is for zeroed frames.
     pub(super) fn remaining_reservation(self) -> Reservation {
-        let reservation = self.reservation();
+        let payload = F::payload(self.word);
         let is_leaf = F::invalid_kind(self.word) == InvalidKind::MovingLeaf;
-        let is_dead = is_leaf && !self.is_pending();
-        reservation.skipping_zero(reservation.skips_zero() && !is_dead)
+        let is_dead = is_leaf && payload & PENDING == 0;
+        Reservation::from_payload(if is_dead { payload & !OWNED } else { payload })
     }
 
     /// The bits of the permissions of a reservation of write-back memory, if the entry is one.

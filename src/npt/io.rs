@@ -91,14 +91,12 @@ pub(crate) fn check_host(features: Features, host: &Host) -> Result<()> {
 }
 
 impl NestedPageTable {
-    /// That devices allow a call with these options; `is_lazy` says that its pages come with faults.
+    /// Whether devices do not allow a call with these options; `is_lazy` says that its pages come with faults.
     #[inline(always)]
-    pub(crate) fn check_options(&self, options: MapOptions, is_lazy: bool) -> Result<()> {
-        let replaces = options.contains(MapOptions::REPLACE) && self.features.has_strict_io();
-        if replaces || is_lazy && self.features.has_io() {
-            return Err(Error::Unsupported);
-        }
-        Ok(())
+    pub(crate) fn refuses(&self, options: MapOptions, is_lazy: bool) -> bool {
+        IS_BUILT_IN
+            && (options.contains(MapOptions::REPLACE) && self.features.has_strict_io()
+                || is_lazy && self.features.has_io())
     }
 
     /// That devices allow the cuts of a range.

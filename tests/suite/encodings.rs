@@ -91,7 +91,7 @@ fn all_reservations() -> impl Iterator<Item = Reservation> {
     all_attributes().flat_map(|attributes| {
         LEAF_LEVELS.into_iter().flat_map(move |largest| {
             let reservation = Reservation::new(attributes, largest);
-            [reservation, reservation.skipping_zero(true)]
+            [reservation, reservation.with_zero_of(AXAS_SKIP_ZERO)]
         })
     })
 }

@@ -153,7 +153,8 @@ fn moving_frames_look_like_this() {
         let leaf = template.at(hpa(0x1234_5000));
         let reservation = Reservation::new(attributes, 2);
         let pending = Entry::<F>::pending(leaf.address(), reservation);
-        let unzeroed = Entry::<F>::pending(leaf.address(), reservation.skipping_zero(true));
+        let unzeroed =
+            Entry::<F>::pending(leaf.address(), reservation.with_zero_of(AXAS_SKIP_ZERO));
         [pending.word(), unzeroed.word(), leaf.dead(Features(0)).word()]
     }
     // Kind 4. Payload: permissions 3, largest page 2 << 7 or 1 << 7, not zeroed or (dead) owned 1 << 10, pending

@@ -45,32 +45,32 @@ pub enum FormatId {
     RiscvGstage = crate::abi::AXAS_FORMAT_RISCV_GSTAGE,
 }
 
-/// Features that the host declared, as in `axas_config_t`, and from bit 29 on, where there are none, options that change
-/// what a feature would change.
+/// Features that the host declared, as in `axas_config_t`, and above them the options that change what a feature would
+/// change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(pub u32);
+
+/// Bits from an option to its place among features.
+const OPTION_SHIFT: u32 = 23;
+/// The options that are among features.
+const FEATURE_OPTIONS: u32 = AXAS_IGNORE_GUEST_PAT
+    | AXAS_NONCOHERENT_WALK
+    | if super::io::IS_BUILT_IN { AXAS_IO } else { 0 };
 
 impl Features {
     /// cbindgen:ignore
     /// The option `AXAS_IGNORE_GUEST_PAT`.
-    pub const IGNORE_GUEST_PAT: u32 = 1 << 31;
+    pub const IGNORE_GUEST_PAT: u32 = AXAS_IGNORE_GUEST_PAT << OPTION_SHIFT;
     /// cbindgen:ignore
     /// The option `AXAS_NONCOHERENT_WALK`.
-    pub const NONCOHERENT_WALK: u32 = 1 << 30;
+    pub const NONCOHERENT_WALK: u32 = AXAS_NONCOHERENT_WALK << OPTION_SHIFT;
     /// cbindgen:ignore
     /// The option `AXAS_IO`, if the part is built in.
-    pub const IO: u32 = 1 << 29;
+    pub const IO: u32 = AXAS_IO << OPTION_SHIFT;
 
     /// Features and options of `axas_config_t`.
     pub fn new(features: u32, options: u32) -> Self {
-        let has = |option: u32, bit: u32| if options & option != 0 { bit } else { 0 };
-        let io = if super::io::IS_BUILT_IN { has(AXAS_IO, Self::IO) } else { 0 };
-        Self(
-            features
-                | has(AXAS_IGNORE_GUEST_PAT, Self::IGNORE_GUEST_PAT)
-                | has(AXAS_NONCOHERENT_WALK, Self::NONCOHERENT_WALK)
-                | io,
-        )
+        Self(features | (options & FEATURE_OPTIONS) << OPTION_SHIFT)
     }
 
     /// Whether a feature of `axas_config_t` was declared.
@@ -308,6 +308,7 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     }
 
     /// Settles levels and widths.
+    #[inline(always)] // Called once.
     fn shape(request: ShapeRequest) -> Result<Shape> {
         common_shape::<Self>(request)
     }
@@ -357,6 +358,7 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
 }
 
 /// The shape where the levels alone decide the width.
+#[inline(always)] // Called once.
 fn common_shape<F: Format>(request: ShapeRequest) -> Result<Shape> {
     let pa_bits = pa_bits::<F>(request.pa_bits)?;
     let needed = request.needed_bits.max(request.gpa_bits);
