@@ -185,7 +185,12 @@ impl Attributes {
 
     /// The flags that say the same in C.
     pub const fn flags(self) -> axas_flags_t {
-        self.permissions.bits() | self.memory.flag() | self.tag.flags()
+        self.untagged_flags() | self.tag.flags()
+    }
+
+    /// As [`Attributes::flags`], without the tag.
+    pub(crate) const fn untagged_flags(self) -> axas_flags_t {
+        self.permissions.bits() | self.memory.flag()
     }
 }
 

@@ -589,7 +589,7 @@ impl<F: Format> Entry<F> {
     /// The flags of a leaf. Most have no tag.
     #[inline(always)]
     pub(crate) fn leaf_flags(self, features: Features) -> axas_flags_t {
-        let flags = self.untagged(features).flags();
+        let flags = self.untagged(features).untagged_flags();
         if Tag::BITS == 0 || self.word & F::TAG == 0 { flags } else { flags | self.tag_flags() }
     }
 
