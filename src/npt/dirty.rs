@@ -295,7 +295,7 @@ impl NestedPageTable {
                 if is_dirty && logged.has(entry) {
                     bitmap.report(GpaRange::new(gpa, end.min(stop)));
                 }
-            } else if is_page && !is_dirty {
+            } else if is_page {
                 table.mark(index, entry);
             } else if matches!(look, Look::Stop) && !is_page && is_dirty {
                 table.store(index, entry.cleaned(false));
@@ -589,10 +589,11 @@ fn put_clean<F: Format>(slot: &AtomicU64, entry: Entry<F>, hardware: bool) {
 }
 
 impl<F: Format> Table<'_, F> {
-    /// Makes a leaf dirty, beside others that do or that hardware does.
+    /// Makes a leaf dirty as new ones are, beside others that do or hardware that does.
     fn mark(&self, index: Index, entry: Entry<F>) {
         let mut now = entry;
-        while !now.is_dirty() && now.same_as(entry) && !self.replace(index, now, now.dirtied()) {
+        while now.same_as(entry) && now.dirtied() != now && !self.replace(index, now, now.dirtied())
+        {
             now = self.load_acquire(index);
         }
     }
