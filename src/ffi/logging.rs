@@ -11,13 +11,14 @@ pub extern "C" fn axas_version() -> u32 {
     AXAS_VERSION_MAJOR << 16 | AXAS_VERSION_MINOR << 8 | AXAS_VERSION_PATCH
 }
 
-/// The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK, AXAS_PART_HIDE. A call of a part that is absent
+/// The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK, AXAS_PART_HIDE, AXAS_PART_TRANSFER. A call of a part that is absent
 /// does not link. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_parts() -> u32 {
     let stock = if cfg!(feature = "stock") { AXAS_PART_STOCK } else { 0 };
     let hide = if cfg!(feature = "hide") { AXAS_PART_HIDE } else { 0 };
-    stock | hide
+    let transfer = if cfg!(feature = "transfer") { AXAS_PART_TRANSFER } else { 0 };
+    stock | hide | transfer
 }
 
 /// A status in words: a static string, never null, for unknown values too. No lock.

@@ -13,6 +13,9 @@ mod mapping;
 #[cfg(feature = "hide")]
 mod hide;
 
+#[cfg(feature = "transfer")]
+mod transfer;
+
 mod fault;
 
 mod inspect;

@@ -7,7 +7,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, State};
+use super::entry::{Entry, HIDES, State};
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level, Span};
@@ -174,11 +174,11 @@ impl NestedPageTable {
                 census.add_page(level, owned);
                 leaf.at(address)
             }
-            State::Hidden => {
+            State::Hidden if HIDES => {
                 self.inspect_hidden(census, entry, level)?;
                 entry
             }
-            State::Note => Entry::note(entry.cookie()),
+            State::Note if HIDES => Entry::note(entry.cookie()),
             State::Reserved => Entry::reserved(entry.reservation()),
             State::Trap => Entry::trap(entry.cookie()),
             _ => return None,

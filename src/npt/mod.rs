@@ -51,6 +51,8 @@ mod split;
 pub(crate) mod stock;
 pub(crate) mod sweep;
 pub(crate) mod table;
+#[cfg(feature = "transfer")]
+pub(crate) mod transfer;
 pub(crate) mod units;
 pub(crate) mod unmap;
 pub(crate) mod work;

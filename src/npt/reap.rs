@@ -300,7 +300,7 @@ impl NestedPageTable {
 /// How many slots follow from each other, each at a distance of `step` from the one before; the first has the
 /// word `first`. Most tables hold runs, so that they are looked at eight at a time.
 #[inline(never)]
-fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
+pub(super) fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
     let (eights, _) = slots.as_chunks::<8>();
     let (mut expected, mut alike) = (first, 0_usize);
     let is = |slot: &AtomicU64, word: u64| slot.load(Ordering::Relaxed) == word;

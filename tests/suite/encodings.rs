@@ -354,7 +354,11 @@ fn hidden_pages_keep_what_they_were<F: Format>() {
                     let size = entry_size(level - 1);
                     let last = hidden.word().wrapping_add(511_u64.wrapping_mul(hidden.step(size)));
                     let last = Entry::<F>::from_word(last);
-                    assert_eq!(last.address(), hpa(address.as_usize() as u64 + 511 * size), "{last:?}");
+                    assert_eq!(
+                        last.address(),
+                        hpa(address.as_usize() as u64 + 511 * size),
+                        "{last:?}"
+                    );
                     assert_eq!(last.attributes(features), attributes);
                     assert!(last.is_held() && last.is_owned() == owned);
                 }
