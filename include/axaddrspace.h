@@ -86,6 +86,11 @@
 #define AXAS_PART_DIRTY 8u
 
 /**
+ * In axas_parts(): axas_transfer is there.
+ */
+#define AXAS_PART_TRANSFER 32u
+
+/**
  * Bytes of the smallest page and of a frame of order 0.
  */
 #define AXAS_PAGE_SIZE 4096u
@@ -297,6 +302,31 @@
  * axas_hide: the next access that a page's permissions allow shows it again.
  */
 #define AXAS_HIDE_AUTO 1u
+
+/**
+ * axas_transfer: the pages go to the other space; a note or a hole is left.
+ */
+#define AXAS_GIVE 1u
+
+/**
+ * axas_transfer: the pages are hidden, and mapped in the other space.
+ */
+#define AXAS_LEND 2u
+
+/**
+ * axas_transfer: the pages are mapped in both spaces.
+ */
+#define AXAS_SHARE 3u
+
+/**
+ * axas_transfer: the pages go from the other space, and are shown.
+ */
+#define AXAS_TAKE_BACK 4u
+
+/**
+ * axas_transfer: the pages are zeroed while neither guest reaches them.
+ */
+#define AXAS_WIPE 1u
 
 /**
  * For the count of the tables a lazy reservation needs.
@@ -1113,6 +1143,45 @@ typedef struct axas_extent_t {
          */
         uint64_t size;
 } axas_extent_t;
+
+/**
+ * How pages change hands: axas_transfer.
+ */
+typedef struct axas_transfer_t {
+        /**
+         * sizeof(axas_transfer_t).
+         */
+        uint32_t struct_size;
+        /**
+         * AXAS_GIVE, AXAS_LEND, AXAS_SHARE or AXAS_TAKE_BACK.
+         */
+        uint32_t action;
+        /**
+         * AXAS_SHARE, AXAS_TAKE_BACK: the permissions that the space `from` has afterwards; none: those that it has now.
+         * And the tag (AXAS_TAG_MASK) of its pages, or of the note, afterwards.
+         */
+        axas_flags_t from_flags;
+        /**
+         * AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its pages. Else 0.
+         */
+        axas_flags_t to_flags;
+        /**
+         * The tags that pages of `from` may have: bit n for tag n; 0: any.
+         */
+        uint32_t from_tags;
+        /**
+         * The tags that notes or pages of `to` may have.
+         */
+        uint32_t to_tags;
+        /**
+         * AXAS_GIVE: the value of the note that is left; 0: none is. Else 0.
+         */
+        uint32_t note;
+        /**
+         * AXAS_WIPE or 0; not with AXAS_SHARE.
+         */
+        uint32_t options;
+} axas_transfer_t;
 
 /**
  * What axas_handle_page_fault says: AXAS_FAULT_RESOLVED and the values that follow it.
@@ -2472,8 +2541,8 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
- * @defgroup hide Hidden pages
- * Pages that stay mapped and that a guest does not reach.
+ * @defgroup hide Hidden pages, and pages that change hands
+ * Pages that stay mapped and that a guest does not reach; pages given, lent and shared between two spaces.
  */
 
 /**
@@ -2631,6 +2700,91 @@ axas_status_t axas_map_note_some(struct axas_t *space,
                                  uint64_t size,
                                  uint32_t value,
                                  axas_flags_t flags,
+                                 uint64_t budget,
+                                 uint64_t *done);
+
+/**
+ * Lets pages change hands between two spaces: given, lent, shared, or taken back, all or nothing over both. Part
+ * `transfer`, which brings part `hide`.
+ *
+ * @param from The space whose pages they are.
+ * @param from_gpa First guest-physical address there, a multiple of 4096.
+ * @param to The other space; null with AXAS_TAKE_BACK: it is gone.
+ * @param to_gpa First guest-physical address there, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param t What happens to them.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
+ *     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
+ *     addresses above pa_bits of `to`;
+ *   AXAS_ERR_UNSUPPORTED: different formats; a tag above axas_tag_bits of its space, tags in an archive
+ *     without part `tags`; a cut of a page that AXAS_IO does not allow; permissions or memory type that the format cannot say; memory of the
+ *     library's, but with AXAS_GIVE between spaces of the same ctx and dealloc_frame; with AXAS_SMALL_EXEC,
+ *     AXAS_EXECUTE for a page of `from` larger than 4 KiB; AXAS_WIPE of device memory, or of memory that the
+ *     host cannot reach;
+ *   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
+ *   AXAS_ERR_DENIED: something else where a page must be, a tag that is not among those asked for, permissions that `from` does not have, with
+ *     AXAS_TAKE_BACK another frame in `to` than in `from`, with AXAS_WIPE a page of `from` that is not hidden;
+ *   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
+ *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
+ *     page to be wiped;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
+ *
+ * | action | in `from`: before, after | in `to`: before, after |
+ * |---|---|---|
+ * | AXAS_GIVE | pages, notes with t->note or holes | holes or notes, pages |
+ * | AXAS_LEND | pages, hidden (axas_hide) | holes or notes, pages |
+ * | AXAS_SHARE | pages, pages with from_flags | holes or notes, pages |
+ * | AXAS_TAKE_BACK | hidden or pages, pages with from_flags | the same pages, holes |
+ *
+ * The permissions of `to` are to_flags, never more than `from` has. The memory type goes with the pages; they are
+ * as large as in `from`, as far as the addresses allow. Who may do what with which pages is the host's affair.
+ * A lender that is destroyed before its borrowers is not noticed.
+ *
+ * First the side that loses is changed and flushed (AXAS_FLUSH_UNMAP or AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL, once, and
+ * with AXAS_GIVE once more if tables become empty), then the pages are zeroed if AXAS_WIPE says so, then the
+ * other side gets them: at no time do both write to a page, but with AXAS_SHARE. Both guests may be told
+ * AXAS_FAULT_RETRY meanwhile. released is called for neither space. Nothing changes in either on error;
+ * where phys_to_virt fails on the way, `to` has none of the pages, and in `from` they are as before or hidden.
+ *
+ * Lock class: exclusive on both; the space with the lower handle is waited for first. Callbacks, each of its own
+ * space: alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_transfer(struct axas_t *from,
+                            axas_gpa_t from_gpa,
+                            struct axas_t *to,
+                            axas_gpa_t to_gpa,
+                            uint64_t size,
+                            const struct axas_transfer_t *t);
+
+/**
+ * axas_transfer in slices. Each is all or nothing over both spaces. Otherwise as axas_map_linear_some. Part
+ * `transfer`.
+ *
+ * @param from As for axas_transfer.
+ * @param from_gpa As for axas_transfer.
+ * @param to As for axas_transfer.
+ * @param to_gpa As for axas_transfer.
+ * @param size As for axas_transfer.
+ * @param t As for axas_transfer.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at from_gpa + done and to_gpa + done (0 only
+ *     with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: as axas_transfer, and budget 0;
+ *   AXAS_ERR_UNSUPPORTED, AXAS_ERR_NOT_MAPPED, AXAS_ERR_DENIED, AXAS_ERR_ALREADY_EXISTS, AXAS_ERR_NO_MEMORY,
+ *   AXAS_ERR_BAD_STATE: as axas_transfer, in the slice that was to follow.
+ */
+AXAS_MUST_USE
+axas_status_t axas_transfer_some(struct axas_t *from,
+                                 axas_gpa_t from_gpa,
+                                 struct axas_t *to,
+                                 axas_gpa_t to_gpa,
+                                 uint64_t size,
+                                 const struct axas_transfer_t *t,
                                  uint64_t budget,
                                  uint64_t *done);
 
@@ -3472,7 +3626,7 @@ uint32_t axas_version(void);
 
 /**
  * The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
- * AXAS_PART_DIRTY, AXAS_PART_HIDE. A call of a part that is absent does not link. No lock.
+ * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER. A call of a part that is absent does not link. No lock.
  */
 uint32_t axas_parts(void);
 

@@ -23,6 +23,8 @@ formats_of "$arch" >/dev/null
 known_formats "${FORMATS:-$(formats_of "$arch")}"
 export PARTS=${PARTS-$(parts_of "$arch")}
 known_parts "$PARTS"
+# Pages that change hands are hidden.
+[[ " $PARTS " != *" transfer "* || " $PARTS " == *" hide "* ]] || PARTS+=" hide"
 known_calls "${CALLS:-}" "$PARTS"
 load_toolchain
 out=${2:-build/$arch}

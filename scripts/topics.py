@@ -7,8 +7,9 @@ import sys
 TOPICS = [
     ("status", "Statuses, version, log", "What every call returns, and what the archive says of itself.",
      r"axas_status|AXAS_OK|AXAS_ERR_|axas_version|axas_parts|AXAS_PART_|AXAS_VERSION|axas_set_logger|axas_log_fn|AXAS_MUST_USE"),
-    ("hide", "Hidden pages", "Pages that stay mapped and that a guest does not reach.",
-     r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_"),
+    ("hide", "Hidden pages, and pages that change hands",
+     "Pages that stay mapped and that a guest does not reach; pages given, lent and shared between two spaces.",
+     r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_|axas_transfer|AXAS_(GIVE|LEND|SHARE|TAKE_BACK|WIPE)$"),
     ("slices", "Long operations in slices", "The same operations with a budget, for ranges that take long.",
      r"axas_(?!dirty)\w+_some$"),
     ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_concepts.",

@@ -495,7 +495,11 @@ impl<'a, F: Format> Reader<'a, F> {
                 self.expect(place, Cause::AddressUnusable, is_usable);
             }
             State::Note => {
-                self.expect(place, Cause::EntryForeign, entry == Entry::note(entry.cookie()));
+                self.expect(
+                    place,
+                    Cause::EntryForeign,
+                    entry == Entry::note(entry.cookie()).with_tag(entry.tag()),
+                );
             }
             State::Corrupt => self.expect(place, Cause::EntryCorrupt, false),
             _ => self.expect(place, Cause::EntryInTransition, false),

@@ -506,6 +506,13 @@ static void a_page_may_have_no_permission(void **state)
 		space_sweep(f->as);
 		assert_ok(axas_unmap(f->as, AT, sizes[i]));
 	}
+	/* a part of a page that may be read and executed, which NPT says with no bit */
+	assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA, 2 * MIB, RX));
+	assert_ok(axas_protect(f->as, AT + PAGE, PAGE, 0));
+	expect_leaf(f, AT, PAGE, LINEAR_HPA, RX);
+	expect_closed(f, AT + PAGE, AXAS_STATE_LINEAR, LINEAR_HPA + PAGE);
+	expect_leaf(f, AT + 2 * PAGE, PAGE, LINEAR_HPA + 2 * PAGE, RX);
+	assert_ok(axas_unmap(f->as, AT, 2 * MIB));
 	assert_ok(axas_map_extents(f->as, AT, extents, 2, 0));
 	expect_closed(f, AT, AXAS_STATE_LINEAR, LINEAR_HPA + PAGE);
 	expect_closed(f, AT + PAGE, AXAS_STATE_LINEAR, LINEAR_HPA);

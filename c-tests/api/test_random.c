@@ -138,6 +138,12 @@ static uint32_t pick_tag(struct random *r)
 	return below(r, 3) == 0 ? (uint32_t)below(r, 1ull << axas_tag_bits(r->f.as)) : 0;
 }
 
+/* The host's pages may have no permission. */
+static axas_flags_t pick_access_or_none(struct random *r)
+{
+	return below(r, 8) == 0 ? 0 : pick_access(r);
+}
+
 static axas_flags_t pick_flags(struct random *r)
 {
 	axas_flags_t flags = pick_access(r) | TAG(pick_tag(r));
@@ -187,7 +193,20 @@ static int happened(struct random *r, axas_status_t got, axas_status_t expected,
 	return got == AXAS_OK;
 }
 
-enum what { MAP_LINEAR, MAP_ALLOC, MAP_TRAP, UNMAP, PROTECT, POPULATE, DISCARD, COLLECT, RETAG };
+enum what {
+	MAP_LINEAR,
+	MAP_ALLOC,
+	MAP_TRAP,
+	UNMAP,
+	PROTECT,
+	POPULATE,
+	DISCARD,
+	COLLECT,
+	RETAG,
+	HIDE,
+	SHOW,
+	NOTE
+};
 
 /* A call that there is whole and in slices. */
 struct call {
@@ -254,13 +273,14 @@ static void check_flush(const struct random *r, const struct call *c, uint64_t s
 {
 	const axas_flags_t kept = c->what == PROTECT ? c->flags : 0;
 
-	if (c->what == POPULATE || c->what == COLLECT || c->what == RETAG ||
-	    (c->what <= MAP_TRAP && !(c->flags & AXAS_REPLACE)))
+	if (c->what == POPULATE || c->what == COLLECT || c->what == RETAG || c->what == SHOW ||
+	    ((c->what <= MAP_TRAP || c->what == NOTE) && !(c->flags & AXAS_REPLACE)))
 		return;
 	for (axas_gpa_t gpa = c->at.gpa; gpa < c->at.gpa + size; gpa += PAGE) {
 		const struct model_page *p = model_at(&r->m, gpa);
-		const int valid = p->state == AXAS_STATE_OWNED ||
-				  (p->state == AXAS_STATE_LINEAR && c->what != DISCARD);
+		const int valid =
+			!p->hidden && (p->state == AXAS_STATE_OWNED ||
+				       (p->state == AXAS_STATE_LINEAR && c->what != DISCARD));
 
 		if (c->what == MAP_LINEAR && valid && stays(r, c, gpa))
 			continue; /* what it lost is seen by what CPUs hold */
@@ -315,6 +335,12 @@ static axas_status_t call_whole(struct random *r, const struct call *c)
 		return axas_collect(as, c->at.gpa, c->at.size);
 	case RETAG:
 		return axas_retag(as, c->at.gpa, c->at.size, tag_of(c->flags));
+	case HIDE:
+		return axas_hide(as, c->at.gpa, c->at.size, (uint32_t)c->hpa);
+	case SHOW:
+		return axas_show(as, c->at.gpa, c->at.size);
+	case NOTE:
+		return axas_map_note(as, c->at.gpa, c->at.size, (uint32_t)c->hpa, c->flags);
 	}
 	return AXAS_ERR_BAD_STATE;
 }
@@ -343,6 +369,12 @@ static axas_status_t call_slice(struct random *r, const struct call *c, uint64_t
 		return axas_collect_some(as, gpa, size, budget, done);
 	case RETAG:
 		return axas_retag_some(as, gpa, size, tag_of(c->flags), budget, done);
+	case HIDE:
+		return axas_hide_some(as, gpa, size, (uint32_t)c->hpa, budget, done);
+	case SHOW:
+		return axas_show_some(as, gpa, size, budget, done);
+	case NOTE:
+		return axas_map_note_some(as, gpa, size, (uint32_t)c->hpa, c->flags, budget, done);
 	case MAP_TRAP:
 		break;
 	}
@@ -375,7 +407,8 @@ static axas_status_t call_in_slices(struct random *r, const struct call *whole)
 		assert_true(done > 0 && done < c.at.size);
 		c.at.gpa += done;
 		c.at.size -= done;
-		c.hpa += done;
+		if (c.what == MAP_LINEAR)
+			c.hpa += done;
 	}
 	fail_msg("step %u: no end of slices", r->step);
 	return AXAS_ERR_BAD_STATE;
@@ -408,7 +441,8 @@ static void map_linear(struct random *r, int injected, axas_flags_t replace)
 {
 	static const uint64_t align[] = { PAGE, 2 * MIB, GIB, GIB };
 	static const axas_flags_t sizes[] = { 0, 0, AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_NO_HUGE_EXEC };
-	const axas_flags_t flags = pick_flags(r) | sizes[below(r, 5)] | replace;
+	const axas_flags_t attributes = below(r, 12) == 0 ? pick_flags(r) & ~RWX : pick_flags(r);
+	const axas_flags_t flags = attributes | sizes[below(r, 5)] | replace;
 	const uint64_t congruent = align[below(r, 4)];
 	/* a gigabyte in small pages is covered elsewhere and slow here */
 	const struct range at =
@@ -537,7 +571,7 @@ static void do_unmap(struct random *r, int injected)
 static void do_protect(struct random *r, int injected)
 {
 	const struct range at = pick_mapped(r);
-	const axas_flags_t flags = pick_access(r);
+	const axas_flags_t flags = pick_access_or_none(r);
 	const axas_status_t expected =
 		model_all_memory(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
 	const struct call c = { PROTECT, at, 0, flags };
@@ -586,6 +620,43 @@ static void do_discard(struct random *r, int injected)
 		model_discard(&r->m, at.gpa, at.size);
 }
 
+static void do_hide(struct random *r, int injected)
+{
+	const struct range at = below(r, 4) == 0 ? pick_range(r, 4 * GIB) : pick_mapped(r);
+	const uint32_t options = below(r, 2) ? AXAS_HIDE_AUTO : 0;
+	const struct call c = { HIDE, at, options, 0 };
+
+	trace(r, "hide", at, options, 0);
+	if (call(r, &c, AXAS_OK, injected))
+		model_hide(&r->m, at.gpa, at.size, options != 0);
+}
+
+static void do_show(struct random *r, int injected)
+{
+	const struct range at = below(r, 4) == 0 ? pick_range(r, 4 * GIB) : pick_mapped(r);
+	const struct call c = { SHOW, at, 0, 0 };
+
+	trace(r, "show", at, 0, 0);
+	if (call(r, &c, AXAS_OK, injected))
+		model_show(&r->m, at.gpa, at.size);
+}
+
+static void do_map_note(struct random *r, int injected)
+{
+	const struct range at = pick_range(r, 4 * GIB);
+	const axas_flags_t replace = below(r, 4) == 0 ? AXAS_REPLACE : 0;
+	const uint64_t value = below(r, 1ull << 32);
+	const axas_status_t expected = replace || model_all_absent(&r->m, at.gpa, at.size) ?
+					       AXAS_OK :
+					       AXAS_ERR_ALREADY_EXISTS;
+	const struct call c = { NOTE, at, value, replace };
+
+	trace(r, "map_note", at, value, replace);
+	if (call(r, &c, expected, injected))
+		model_set(&r->m,
+			  &(struct model_change){ at.gpa, at.size, AXAS_STATE_NOTE, 0, value });
+}
+
 static void do_fault(struct random *r, int injected)
 {
 	const struct range at = pick_mapped(r);
@@ -612,6 +683,10 @@ static void do_fault(struct random *r, int injected)
 		fail_msg("step %u: verdict %u, should be %u", r->step, got, expected);
 	if (got != AXAS_FAULT_RESOLVED)
 		return;
+	if (model_at(&r->m, gpa)->hidden) {
+		model_shown(&r->m, &r->f, gpa);
+		return;
+	}
 	model_learn(&r->m, &r->f, gpa);
 	check_kept(r, &(struct call){ POPULATE, { gpa & ~(PAGE - 1), PAGE }, 0, 0 }, PAGE);
 }
@@ -624,7 +699,8 @@ static void one_step(struct random *r)
 		do_map_trap,          do_unmap,      do_unmap,     do_protect,
 		do_protect,           do_fault,      do_fault,     do_fault,
 		do_collect,           do_retag,      do_retag,     do_replace_otherwise,
-		do_replace_otherwise,
+		do_replace_otherwise, do_hide,       do_hide,      do_show,
+		do_map_note,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
 	const int injected = below(r, 8) == 0;
@@ -740,6 +816,7 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 		.options = shape->options,
 	};
 	host_init(&f->host, shape->host, HOST_PA_BASE);
+	f->host.hides = 1;
 	tlb_attach(&r->tlb, &f->host);
 	if (shape->options & AXAS_NONCOHERENT_WALK)
 		host_stop_snooping(&f->host);

@@ -35,7 +35,8 @@ int model_all_memory(const struct model *m, axas_gpa_t gpa, uint64_t size)
 {
 	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE)
 		if (model_at(m, g)->state == AXAS_STATE_ABSENT ||
-		    model_at(m, g)->state == AXAS_STATE_TRAP)
+		    model_at(m, g)->state == AXAS_STATE_TRAP ||
+		    model_at(m, g)->state == AXAS_STATE_NOTE)
 			return 0;
 	return 1;
 }
@@ -46,6 +47,7 @@ void model_set(struct model *m, const struct model_change *c)
 		struct model_page *p = model_at(m, c->gpa + at);
 
 		p->state = c->state;
+		p->hidden = MODEL_SHOWN;
 		p->flags = c->flags;
 		p->value = c->state == AXAS_STATE_LINEAR ? c->value + at : c->value;
 	}
@@ -85,7 +87,42 @@ void model_discard(struct model *m, axas_gpa_t gpa, uint64_t size)
 		if (p->state != AXAS_STATE_OWNED)
 			continue;
 		p->state = AXAS_STATE_RESERVED;
+		p->hidden = MODEL_SHOWN;
 		p->flags |= MODEL_ANY_SIZE;
+	}
+}
+
+static int is_page(const struct model_page *p)
+{
+	return p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED;
+}
+
+void model_hide(struct model *m, axas_gpa_t gpa, uint64_t size, int is_auto)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE) {
+		struct model_page *p = model_at(m, g);
+
+		if (is_page(p) && !is_auto)
+			p->hidden = MODEL_HIDDEN;
+		else if (is_page(p) && p->hidden == MODEL_SHOWN)
+			p->hidden = MODEL_HIDDEN_AUTO;
+	}
+}
+
+void model_show(struct model *m, axas_gpa_t gpa, uint64_t size)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE)
+		model_at(m, g)->hidden = MODEL_SHOWN;
+}
+
+void model_shown(struct model *m, const struct fixture *f, axas_gpa_t gpa)
+{
+	const struct walk r = space_walk(f->as, gpa);
+
+	assert_int_equal(r.outcome, WALK_LEAF);
+	for (axas_gpa_t g = gpa & ~(r.size - 1), end = g + r.size; g < end; g += PAGE) {
+		assert_int_equal(model_at(m, g)->hidden, MODEL_HIDDEN_AUTO);
+		model_at(m, g)->hidden = MODEL_SHOWN;
 	}
 }
 
@@ -96,13 +133,16 @@ axas_fault_result_t model_verdict(const struct model *m, axas_gpa_t gpa, axas_fl
 	if (gpa < m->base || (gpa - m->base) / PAGE >= m->pages)
 		return AXAS_FAULT_UNMAPPED;
 	p = model_at(m, gpa);
-	if (p->state == AXAS_STATE_ABSENT)
+	if (p->state == AXAS_STATE_ABSENT || p->state == AXAS_STATE_NOTE)
 		return AXAS_FAULT_UNMAPPED;
+	if (p->hidden == MODEL_HIDDEN)
+		return AXAS_FAULT_HIDDEN;
 	if (p->state == AXAS_STATE_TRAP)
 		return AXAS_FAULT_TRAP;
 	if (access & ~p->flags)
 		return AXAS_FAULT_DENIED;
-	return p->state == AXAS_STATE_RESERVED ? AXAS_FAULT_RESOLVED : AXAS_FAULT_SPURIOUS;
+	return p->state == AXAS_STATE_RESERVED || p->hidden ? AXAS_FAULT_RESOLVED :
+							      AXAS_FAULT_SPURIOUS;
 }
 
 uint64_t model_count(const struct model *m, uint32_t state)
@@ -129,7 +169,7 @@ void model_learn(struct model *m, const struct fixture *f, axas_gpa_t gpa)
 	const struct walk r = space_walk(f->as, gpa);
 	axas_gpa_t first;
 
-	assert_int_equal(r.outcome, WALK_LEAF);
+	assert_true(r.outcome == WALK_LEAF || r.is_hidden);
 	first = gpa & ~(r.size - 1);
 	check_contents(f, r.hpa & ~(r.size - 1), model_at(m, first)->flags);
 	for (uint64_t at = 0; at < r.size; at += PAGE) {
@@ -168,16 +208,18 @@ static void same_page(const struct model *model, const struct fixture *f, const 
 {
 	const struct model_page *p = model_at(model, gpa);
 
-	if (p->state != m->state)
+	const uint32_t expected = p->hidden ? AXAS_STATE_HIDDEN : p->state;
+
+	if (expected != m->state)
 		fail_msg("gpa %#llx: state %u, should be %u", (unsigned long long)gpa, m->state,
-			 p->state);
-	if (p->state == AXAS_STATE_TRAP) {
+			 expected);
+	if (p->state == AXAS_STATE_TRAP || p->state == AXAS_STATE_NOTE) {
 		assert_int_equal(m->cookie, p->value);
 		assert_int_equal(m->flags, p->flags);
 	}
-	if (p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED)
+	if (is_page(p))
 		assert_int_equal(m->hpa + (gpa - m->gpa), p->value);
-	if (p->state != AXAS_STATE_ABSENT && p->state != AXAS_STATE_TRAP)
+	if (is_page(p) || p->state == AXAS_STATE_RESERVED)
 		same_flags(f, p, m->flags);
 }
 

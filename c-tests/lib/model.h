@@ -12,6 +12,7 @@ struct model_page {
 	uint64_t value; /* host address, or cookie */
 	axas_flags_t flags; /* permissions, memory type, tag; of a reservation its sizes too */
 	uint32_t state;
+	enum { MODEL_SHOWN, MODEL_HIDDEN, MODEL_HIDDEN_AUTO } hidden;
 };
 
 /* Flags of a page that was discarded: how large its frame may be is left to its history. */
@@ -42,6 +43,11 @@ void model_protect(struct model *m, axas_gpa_t gpa, uint64_t size, axas_flags_t 
 int model_none_absent(const struct model *m, axas_gpa_t gpa, uint64_t size);
 void model_retag(struct model *m, axas_gpa_t gpa, uint64_t size, uint32_t tag);
 axas_fault_result_t model_verdict(const struct model *m, axas_gpa_t gpa, axas_flags_t access);
+/* Pages are hidden, or shown. */
+void model_hide(struct model *m, axas_gpa_t gpa, uint64_t size, int is_auto);
+void model_show(struct model *m, axas_gpa_t gpa, uint64_t size);
+/* A fault has shown the page at gpa: all of its entry is shown. */
+void model_shown(struct model *m, const struct fixture *f, axas_gpa_t gpa);
 /* Owned pages become reservations again. */
 void model_discard(struct model *m, axas_gpa_t gpa, uint64_t size);
 uint64_t model_count(const struct model *m, uint32_t state);

@@ -620,6 +620,92 @@ WRAP_SOME(retag_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t tag, uint64_t budget,
 	   uint64_t *done),
 	  (as, gpa, size, tag, budget, done))
+/* The same over two spaces, of which one may be none. */
+static struct guard begin_both(const axas_t *from, const axas_t *to, struct space **other)
+{
+	struct guard g = begin(from, "transfer");
+
+	*other = to != from ? find(to) : NULL;
+	if (g.s != NULL && *other != NULL && !g.s->host->quick) {
+		take_snapshot(&(*other)->walker, &before);
+		if ((*other)->host->hides)
+			walker_visit_hidden(&(*other)->walker, host_mark_hidden, (*other)->host);
+		if ((*other)->host != g.s->host) {
+			g.tables_out += (*other)->host->tables_out;
+			g.guest_out += (*other)->host->guest_out;
+		}
+	}
+	return g;
+}
+
+static void end_both(struct guard *g, const struct space *other, int nothing_changed)
+{
+	uint64_t tables, guest;
+
+	if (g->s == NULL || other == NULL) {
+		end(g, nothing_changed);
+		return;
+	}
+	space_check_no_window(g->s->host, g->name);
+	space_check_no_window(other->host, g->name);
+	if (g->s->host->quick)
+		return;
+	if (!nothing_changed) {
+		const struct guard both = { .s = find(other->as), .name = g->name };
+
+		check_counts(g);
+		check_counts(&both);
+		return;
+	}
+	after.count = 0;
+	take_snapshot(&g->s->walker, &after);
+	take_snapshot(&other->walker, &after);
+	if (!snapshot_equal(&before, &after))
+		host_violation(g->s->host, "%s changed tables and said it did not", g->name);
+	tables = g->s->host->tables_out;
+	guest = g->s->host->guest_out;
+	if (other->host != g->s->host) {
+		tables += other->host->tables_out;
+		guest += other->host->guest_out;
+	}
+	if (g->tables_out != tables || g->guest_out != guest)
+		host_violation(g->s->host, "%s kept or lost frames and failed", g->name);
+}
+
+axas_status_t __real_axas_transfer(axas_t *from, axas_gpa_t from_gpa, axas_t *to, axas_gpa_t to_gpa,
+				   uint64_t size, const axas_transfer_t *t);
+axas_status_t __wrap_axas_transfer(axas_t *from, axas_gpa_t from_gpa, axas_t *to, axas_gpa_t to_gpa,
+				   uint64_t size, const axas_transfer_t *t);
+axas_status_t __wrap_axas_transfer(axas_t *from, axas_gpa_t from_gpa, axas_t *to, axas_gpa_t to_gpa,
+				   uint64_t size, const axas_transfer_t *t)
+{
+	struct space *other;
+	struct guard g = begin_both(from, to, &other);
+	const axas_status_t status = __real_axas_transfer(from, from_gpa, to, to_gpa, size, t);
+
+	end_both(&g, other, status != AXAS_OK);
+	return status;
+}
+
+axas_status_t __real_axas_transfer_some(axas_t *from, axas_gpa_t from_gpa, axas_t *to,
+					axas_gpa_t to_gpa, uint64_t size, const axas_transfer_t *t,
+					uint64_t budget, uint64_t *done);
+axas_status_t __wrap_axas_transfer_some(axas_t *from, axas_gpa_t from_gpa, axas_t *to,
+					axas_gpa_t to_gpa, uint64_t size, const axas_transfer_t *t,
+					uint64_t budget, uint64_t *done);
+axas_status_t __wrap_axas_transfer_some(axas_t *from, axas_gpa_t from_gpa, axas_t *to,
+					axas_gpa_t to_gpa, uint64_t size, const axas_transfer_t *t,
+					uint64_t budget, uint64_t *done)
+{
+	struct space *other;
+	struct guard g = begin_both(from, to, &other);
+	const axas_status_t status =
+		__real_axas_transfer_some(from, from_gpa, to, to_gpa, size, t, budget, done);
+
+	end_both(&g, other, status != AXAS_OK && (done == NULL || *done == 0));
+	return status;
+}
+
 WRAP_LOOK(audit, (const axas_t *as), (as))
 WRAP(set_vmid, (axas_t * as, uint32_t vmid), (as, vmid))
 WRAP_LOOK(query, (const axas_t *as, axas_gpa_t gpa, axas_mapping_t *m), (as, gpa, m))
@@ -785,6 +871,24 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 	return m;
 }
 
+/* What the spaces of a host count is what it has given them. */
+static void check_balance(const struct host *h)
+{
+	uint64_t tables = 0, guest = 0;
+
+	for (uint32_t i = 0; i < MOST_SPACES; i++) {
+		axas_stats_t stats;
+
+		if (spaces[i].as == NULL || spaces[i].host != h)
+			continue;
+		assert_int_equal(axas_stats(spaces[i].as, &stats), AXAS_OK);
+		tables += stats.table_frames + spaces[i].handle_frames;
+		guest += stats.guest_frames;
+	}
+	assert_int_equal(guest, h->guest_out);
+	assert_int_equal(tables, h->tables_out);
+}
+
 struct sweep space_sweep(const axas_t *as)
 {
 	struct space *s = find(as);
@@ -809,8 +913,7 @@ struct sweep space_sweep(const axas_t *as)
 	assert_int_equal(stats.mapped_4k, sw.leaves[1] + sw.hidden[1]);
 	assert_int_equal(stats.mapped_2m, sw.leaves[2] + sw.hidden[2]);
 	assert_int_equal(stats.mapped_1g, sw.leaves[3] + sw.hidden[3]);
-	assert_int_equal(stats.guest_frames, s->host->guest_out);
-	assert_int_equal(stats.table_frames + s->handle_frames, s->host->tables_out);
+	check_balance(s->host);
 	/* through windows it is slow: once for each random sequence is enough */
 	if (s->host->hal.release_virt == NULL)
 		assert_int_equal(axas_audit(as), AXAS_OK);

@@ -18,6 +18,8 @@ pub const AXAS_PART_IO: u32 = 4_u32;
 pub const AXAS_PART_HIDE: u32 = 16_u32;
 /// In axas_parts(): axas_dirty_start and its kin are there.
 pub const AXAS_PART_DIRTY: u32 = 8_u32;
+/// In axas_parts(): axas_transfer is there.
+pub const AXAS_PART_TRANSFER: u32 = 32_u32;
 
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
@@ -138,6 +140,16 @@ pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
 /// axas_hide: the next access that a page's permissions allow shows it again.
 pub const AXAS_HIDE_AUTO: u32 = 1_u32;
+/// axas_transfer: the pages go to the other space; a note or a hole is left.
+pub const AXAS_GIVE: u32 = 1_u32;
+/// axas_transfer: the pages are hidden, and mapped in the other space.
+pub const AXAS_LEND: u32 = 2_u32;
+/// axas_transfer: the pages are mapped in both spaces.
+pub const AXAS_SHARE: u32 = 3_u32;
+/// axas_transfer: the pages go from the other space, and are shown.
+pub const AXAS_TAKE_BACK: u32 = 4_u32;
+/// axas_transfer: the pages are zeroed while neither guest reaches them.
+pub const AXAS_WIPE: u32 = 1_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
 /// axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame

@@ -223,6 +223,29 @@ pub struct axas_extent_t {
     pub size: u64,
 }
 
+/// How pages change hands: axas_transfer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct axas_transfer_t {
+    /// sizeof(axas_transfer_t).
+    pub struct_size: u32,
+    /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE or AXAS_TAKE_BACK.
+    pub action: u32,
+    /// AXAS_SHARE, AXAS_TAKE_BACK: the permissions that the space `from` has afterwards; none: those that it has now.
+    /// And the tag (AXAS_TAG_MASK) of its pages, or of the note, afterwards.
+    pub from_flags: axas_flags_t,
+    /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its pages. Else 0.
+    pub to_flags: axas_flags_t,
+    /// The tags that pages of `from` may have: bit n for tag n; 0: any.
+    pub from_tags: u32,
+    /// The tags that notes or pages of `to` may have.
+    pub to_tags: u32,
+    /// AXAS_GIVE: the value of the note that is left; 0: none is. Else 0.
+    pub note: u32,
+    /// AXAS_WIPE or 0; not with AXAS_SHARE.
+    pub options: u32,
+}
+
 /// A run of pages of one state.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::abi::*;
 use crate::addr::Bits;
 use crate::error::Result;
 use crate::flags::{MEMORY_TYPES, MemoryType};
+use crate::npt::entry::HIDES;
 
 /// One line, built without `core::fmt`.
 pub(crate) struct Line {
@@ -114,7 +115,7 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
     if run.state == AXAS_STATE_TRAP {
         line.text("cookie ", 0);
         line.hex(run.cookie, 1);
-    } else if run.state == AXAS_STATE_NOTE {
+    } else if HIDES && run.state == AXAS_STATE_NOTE {
         line.text("value ", 0);
         line.hex(run.cookie, 1);
     } else if run.hpa != AXAS_HPA_INVALID {
@@ -146,8 +147,8 @@ pub(crate) fn state_name(state: u32) -> &'static str {
         AXAS_STATE_RESERVED => "reserved",
         AXAS_STATE_TRAP => "trap",
         AXAS_STATE_LINEAR => "linear",
-        AXAS_STATE_HIDDEN => "hidden",
-        AXAS_STATE_NOTE => "note",
+        AXAS_STATE_HIDDEN if HIDES => "hidden",
+        AXAS_STATE_NOTE if HIDES => "note",
         _ => "owned",
     }
 }
@@ -167,7 +168,7 @@ pub(crate) fn page_name(run: &axas_mapping_t, level: u32) -> &'static str {
 
 /// The memory type; a trap has none.
 pub(crate) fn memory_name(run: &axas_mapping_t) -> &'static str {
-    if run.state == AXAS_STATE_TRAP || run.state == AXAS_STATE_NOTE {
+    if run.state == AXAS_STATE_TRAP || HIDES && run.state == AXAS_STATE_NOTE {
         return "-";
     }
     match MemoryType::from_flag(run.flags & MEMORY_TYPES) {

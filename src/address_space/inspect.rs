@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, with_space_format};
 use crate::npt::audit::Census;
-use crate::npt::entry::{Entry, State, Way};
+use crate::npt::entry::{Entry, HIDES, State, Way};
 use crate::npt::lock::FaultCounter;
 use crate::npt::look::Found;
 use crate::npt::sweep::{Run, Sweep};
@@ -273,7 +273,7 @@ pub(crate) fn describe<F: Format>(
             };
             mapping.level = level;
         }
-        State::Note => {
+        State::Note if HIDES => {
             mapping.cookie = u64::from(entry.cookie());
             mapping.flags = entry.tag().flags();
             mapping.state = AXAS_STATE_NOTE;

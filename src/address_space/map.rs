@@ -32,9 +32,9 @@ pub struct Slices {
     /// Bytes done.
     pub done: u64,
     /// What is left of the range.
-    rest: GpaRange,
+    pub(super) rest: GpaRange,
     /// The part of the budget that the slice in work has.
-    slice: Budget,
+    pub(super) slice: Budget,
 }
 
 impl Slices {
@@ -52,7 +52,7 @@ impl Slices {
 
     /// Begins the next slice.
     #[inline(never)]
-    fn begin(&mut self, host: &Host) {
+    pub(super) fn begin(&mut self, host: &Host) {
         self.slice = Budget { left: self.most(host), reached: self.rest.start };
     }
 
@@ -74,13 +74,13 @@ impl Slices {
     }
 
     /// What was reached of the range.
-    fn part(&self) -> GpaRange {
+    pub(super) fn part(&self) -> GpaRange {
         GpaRange::new(self.rest.start, self.slice.reached)
     }
 
     /// The slice is done; whether another follows.
     #[inline(never)]
-    fn goes_on(&mut self, host: &Host) -> Result<bool> {
+    pub(super) fn goes_on(&mut self, host: &Host) -> Result<bool> {
         self.done = self.done.wrapping_add(self.part().size());
         let used = self.most(host).wrapping_sub(self.slice.left);
         self.budget = self.budget.wrapping_sub(used);

@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
 use crate::npt::arch::{Format, with_space_format};
-use crate::npt::entry::{Entry, State};
+use crate::npt::entry::{Entry, HIDES, State};
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
-use crate::npt::units::Gpa;
+use crate::npt::units::{Gpa, Hpa};
 
 /// The lock is given up after at most so many bytes.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -174,11 +174,13 @@ impl AddressSpace {
         match entry.state(found.level.get()) {
             State::Leaf => {}
             State::Reserved => return Ok(None),
-            State::Hidden if !needs.is_empty() => return self.refuses_hidden(entry, needs),
-            State::Hidden => {}
+            State::Hidden if HIDES && !needs.is_empty() => {
+                return self.refuses_hidden(entry, needs);
+            }
+            State::Hidden if HIDES => {}
             _ => return Err(Error::NotMapped),
         }
-        let address = entry.address();
+        let address = if HIDES { entry.address() } else { Hpa::new(F::address(entry.word())) };
         // What a table pointer looks like that was made a leaf.
         if address.offset(found.level) != 0 {
             return Err(Error::BadState);

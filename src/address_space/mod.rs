@@ -11,6 +11,8 @@ pub(crate) mod inspect;
 mod map;
 mod memory;
 mod page_fault;
+#[cfg(feature = "transfer")]
+mod transfer;
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::Ordering;
@@ -22,6 +24,8 @@ pub use create::{config_regs, tables_needed};
 pub(crate) use dirty::bitmap_words;
 pub use map::Slices;
 pub use memory::Access;
+#[cfg(feature = "transfer")]
+pub use transfer::Transfer;
 
 use crate::abi::{
     AXAS_HPA_INVALID, AXAS_NO_WAIT, AXAS_STORAGE_ALIGN, AXAS_STORAGE_SIZE, axas_hw_regs_t,

@@ -16,7 +16,7 @@ const MOST_BYTES: usize = 4096;
 ///
 /// # Safety
 /// `source` is null or points to a structure of at least the bytes its first member says.
-unsafe fn sized<T: Copy>(source: *const T, value: &mut T, least: usize) -> Result<()> {
+pub(super) unsafe fn sized<T: Copy>(source: *const T, value: &mut T, least: usize) -> Result<()> {
     if source.is_null() || !source.is_aligned() {
         return Err(Error::InvalidInput);
     }

@@ -15,6 +15,9 @@ mod dirty;
 #[cfg(feature = "hide")]
 mod hide;
 
+#[cfg(feature = "transfer")]
+mod transfer;
+
 mod fault;
 
 mod inspect;

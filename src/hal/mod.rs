@@ -226,6 +226,13 @@ impl Host {
         self.arena.filter(|_| is_table && cfg!(not(feature = "static-hal")))
     }
 
+    /// Whether a frame of the library's that came from one host can go back to the other.
+    #[cfg(feature = "transfer")]
+    pub(crate) fn gives_to_same_as(&self, other: &Self) -> bool {
+        let is_same = core::ptr::fn_addr_eq(self.dealloc_frame, other.dealloc_frame);
+        is_same && self.ctx == other.ctx
+    }
+
     /// Whether the host supplies `released`.
     pub(crate) fn wants_released(&self) -> bool {
         self.released.is_some()
@@ -571,6 +578,16 @@ impl GuestWindow<'_> {
     /// Cleans data caches over all of it.
     pub(crate) fn clean(&self) {
         self.host.clean(self.base(), self.bytes, Purpose::Guest);
+    }
+
+    /// Zeroes all of it.
+    ///
+    /// # Safety
+    /// Nobody else reaches the memory.
+    #[cfg(feature = "transfer")]
+    pub(crate) unsafe fn zero(&self) {
+        // SAFETY: 1. the window is open on so many bytes; 2. by the caller's promise.
+        unsafe { self.base.as_ptr().write_bytes(0, self.bytes) }
     }
 }
 

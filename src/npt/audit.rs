@@ -6,7 +6,7 @@
 //! each level are too many to visit. So tables are counted, and more than there are is an error.
 
 use super::arch::Format;
-use super::entry::{Entry, State};
+use super::entry::{Entry, HIDES, State};
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level, Span};
@@ -182,11 +182,11 @@ impl NestedPageTable {
                 let leaf = leaf.at(address);
                 if entry != leaf && self.is_clean_leaf(entry, leaf) { entry } else { leaf }
             }
-            State::Hidden => {
+            State::Hidden if HIDES => {
                 self.inspect_hidden(census, entry, level)?;
                 entry
             }
-            State::Note => Entry::note(entry.cookie()),
+            State::Note if HIDES => Entry::note(entry.cookie()).with_tag(entry.tag()),
             State::Reserved => Entry::reserved(entry.reservation()),
             State::Trap => Entry::trap(entry.cookie()).with_tag(entry.tag()),
             _ => return None,

@@ -692,7 +692,8 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) {
             self.word ^ F::address_field(F::address(self.word))
         } else {
-            !u64::from(F::payload(self.word))
+            // Neither what a leaf says nor all ones.
+            !u64::from(F::payload(self.word)) & (u64::MAX >> 1)
         }
     }
 
@@ -859,7 +860,7 @@ impl EncodedPermissions {
 
     /// Whether a page with them is a hidden one.
     pub(super) fn hides(&self) -> bool {
-        self.hides
+        HIDES && self.hides
     }
 }
 
@@ -938,6 +939,18 @@ impl<F: Format> Entry<F> {
         let attributes = Attributes { permissions, ..self.attributes(features) };
         Self::page_template(attributes, features, level, self.is_owned())
             .map_or(self, |template| template.page_at(self.address()).with_dirt_of(self, hardware))
+    }
+
+    /// A page whose frame is the library's to free, or not.
+    #[cfg(feature = "transfer")]
+    #[inline(always)]
+    pub(super) fn with_owner(self, is_owned: bool) -> Self {
+        let set = |word: u64, bits: u64| if is_owned { word | bits } else { word & !bits };
+        if F::is_valid(self.word) {
+            return Self::from_word(set(self.word, F::OWNED));
+        }
+        let payload = set(u64::from(F::payload(self.word)), u64::from(OWNED)) as u16;
+        Self::from_word(F::invalid(F::invalid_kind(self.word), payload, self.address().bits()))
     }
 
     /// As [`Entry::leaf_template`], for a page that may have no permission: where the format has no such leaf it is a

@@ -7,7 +7,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, Reservation, State};
+use super::entry::{Entry, HIDES, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 #[cfg(feature = "tags")]
 use super::look::Found;
@@ -270,10 +270,10 @@ impl<'a> Fault<'a> {
             State::Leaf if permissions().contains(self.access) => Verdict::Spurious,
             State::Leaf => Verdict::Denied,
             State::Hidden if entry.is_held() => Verdict::Hidden,
-            State::Hidden => Verdict::Denied,
+            State::Hidden if HIDES => Verdict::Denied,
             State::Empty | State::Note => Verdict::Unmapped,
             State::Trap => Verdict::Trap,
-            State::Corrupt | State::Table | State::Reserved => Verdict::Error,
+            State::Corrupt | State::Table | State::Reserved | State::Hidden => Verdict::Error,
             State::Busy
             | State::Pending
             | State::PendingTable

@@ -25,7 +25,7 @@ impl NestedPageTable {
     /// As [`NestedPageTable::walk`], with the table that holds the entry. Not inlined, for
     /// `scripts/check-acquire.py`.
     #[inline(never)]
-    fn walk_to<F: Format>(&self, gpa: Gpa) -> Option<(Found<F>, Hpa)> {
+    pub(super) fn walk_to<F: Format>(&self, gpa: Gpa) -> Option<(Found<F>, Hpa)> {
         let mut page = self.root_page::<F>(gpa);
         let mut level = self.levels;
         loop {

@@ -59,6 +59,8 @@ pub(crate) mod sweep;
 pub(crate) mod table;
 #[cfg(feature = "tags")]
 mod tags;
+#[cfg(feature = "transfer")]
+pub(crate) mod transfer;
 pub(crate) mod units;
 pub(crate) mod unmap;
 pub(crate) mod work;

@@ -178,7 +178,7 @@ impl NestedPageTable {
 
     /// That no leaf in a range is, and no piece of one that the range cuts will be, larger than 4 KiB.
     #[inline(never)]
-    fn check_small<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Result<()> {
+    pub(super) fn check_small<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Result<()> {
         sweep.begin(self, range);
         while sweep.next::<F>(self, &Broken::NONE).ok_or(Error::BadState)? {
             let run = &sweep.run;

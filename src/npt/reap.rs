@@ -331,7 +331,8 @@ impl NestedPageTable {
                 marked = F::address_field(address.bits()) | MARK;
             }
             if read.count == 0 && asks != Asks::Return {
-                let alike = alike(slots, entry, level, is_leaf);
+                let step = if is_leaf { entry.address_step(level.size()) } else { 0 };
+                let alike = following(slots, entry.word(), step);
                 if alike > BATCH {
                     (read.count, read.each, *word) = (1, alike as u16, marked);
                     leaves = if is_leaf { alike as u64 } else { 0 };
@@ -390,10 +391,9 @@ fn copy_like<F: Format>(
 /// How many slots say the same as the first, or, of leaves, map what follows in host memory. Most tables hold runs, so
 /// that they are looked at eight at a time.
 #[inline(never)]
-fn alike<F: Format>(slots: &[AtomicU64], first: Entry<F>, level: Level, is_leaf: bool) -> usize {
-    let step = if is_leaf { first.address_step(level.size()) } else { 0 };
+pub(super) fn following(slots: &[AtomicU64], first: u64, step: u64) -> usize {
     let (eights, _) = slots.as_chunks::<8>();
-    let (mut expected, mut alike) = (first.word(), 0_usize);
+    let (mut expected, mut alike) = (first, 0_usize);
     let is = |slot: &AtomicU64, word: u64| slot.load(Ordering::Relaxed) == word;
     let after = |word: u64, steps: u64| word.wrapping_add(step.wrapping_mul(steps));
     for [a, b, c, d, e, f, g, h] in eights {

@@ -70,9 +70,38 @@ impl NestedPageTable {
         Ok(outcome)
     }
 
+    /// As [`NestedPageTable::replace`] of what no walker has, by one of several contents: walkers are to be told of
+    /// all of them later.
+    #[cfg(feature = "transfer")]
+    #[inline(always)] // As `replace`.
+    pub(super) fn replace_unannounced<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Result<()> {
+        let tables = self.plan_replacement(work, content, range)?;
+        work.stock.fill(self, tables)?;
+        let emptied = self.make_busy(work, content, range)?;
+        emptied.and_then(|()| self.put_parts(work, content, range)).ok_or(Error::BadState)
+    }
+
     /// Puts the new entries into the range, where entries are busy or empty.
     #[inline(never)]
     fn put_range<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Option<()> {
+        self.put_parts(work, content, range)?;
+        self.publish_content(content, range);
+        Some(())
+    }
+
+    #[cfg_attr(feature = "transfer", inline(never))]
+    #[cfg_attr(not(feature = "transfer"), inline(always))]
+    fn put_parts<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,
@@ -87,7 +116,6 @@ impl NestedPageTable {
             self.put(path, stock, content, &mut pieces, self.levels, part)?;
             at = part.end;
         }
-        self.publish_content(content, range);
         Some(())
     }
 

@@ -37,7 +37,7 @@ pub(crate) enum Cost {
 
 /// Where the budget ends if a range is filled with the largest whole entries up to level `most`.
 #[inline(never)]
-fn reach_filling(range: GpaRange, most: Level, budget: &mut Budget) -> Gpa {
+pub(crate) fn reach_filling(range: GpaRange, most: Level, budget: &mut Budget) -> Gpa {
     let mut at = range.start;
     while at < range.end && budget.left != 0 {
         let mut level = Level::dividing_address(at, most);

@@ -9,7 +9,7 @@
 use super::NestedPageTable;
 use super::arch::Format;
 use super::edges::{Arm, Edges};
-use super::entry::{EncodedPermissions, Entry, State};
+use super::entry::{EncodedPermissions, Entry, HIDES, State};
 use super::stock::Stock;
 use super::table::{Broken, CutEntry};
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Level, Span};
@@ -44,7 +44,10 @@ impl Cut {
         match self {
             Self::All => true,
             Self::Owned => entry.is_owned(),
-            Self::Permissions(permissions) => entry.with_permissions(*permissions) != entry,
+            Self::Permissions(permissions) => {
+                entry.with_permissions(*permissions) != entry
+                    || permissions.hides() && entry.is_hardware_visible()
+            }
             #[cfg(feature = "hide")]
             Self::Pages { auto } => entry.can_hide(*auto),
             #[cfg(feature = "hide")]
@@ -88,6 +91,19 @@ impl NestedPageTable {
         Ok(())
     }
 
+    /// Takes the tables that the cuts of a range need, if devices allow the cuts.
+    #[cfg(feature = "transfer")]
+    pub(super) fn stock_cuts<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+        cut: &Cut,
+    ) -> Result<()> {
+        self.check_cuts::<F>(&mut work.edges, range, cut)?;
+        let tables = self.count_cuts::<F>(&mut work.edges, range, cut).ok_or(Error::BadState)?;
+        work.stock.fill(self, tables)
+    }
+
     /// How many tables the cuts take.
     #[inline(always)] // As the other steps.
     fn count_cuts<F: Format>(&self, edges: &mut Edges, range: GpaRange, cut: &Cut) -> Option<u64> {
@@ -111,6 +127,7 @@ impl NestedPageTable {
         let entry = self.entry::<F>(edges.page(arm, level), edges.cut(arm, level))?;
         match entry.state(level.get()) {
             State::Empty => Some(0),
+            State::Note | State::Hidden if !HIDES => None,
             State::Leaf | State::Reserved | State::Trap | State::Note | State::Hidden => {
                 Some(if cut.applies(entry) { level.get() } else { 0 })
             }

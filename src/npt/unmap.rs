@@ -86,9 +86,21 @@ impl NestedPageTable {
     /// Removes whatever is in a range.
     #[inline(never)]
     pub(crate) fn unmap<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
+        self.unmap_as::<F>(work, range, self.host.wants_released())
+    }
+
+    /// As [`NestedPageTable::unmap`], of pages that go on to be somebody's: the host is told of none.
+    #[cfg(feature = "transfer")]
+    #[inline(never)]
+    pub(super) fn unmap_silently<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
+        self.unmap_as::<F>(work, range, false)
+    }
+
+    #[inline(always)] // Both are scripts.
+    fn unmap_as<F: Format>(&self, work: &mut Work, range: GpaRange, reports: bool) -> Result<()> {
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, &mut request)?;
-        work.releases.begin(self.host.wants_released(), None);
+        work.releases.begin(reports, None);
         let keeps_from = self.all_kept();
         let how = How { counts: Counts::Hold, keeps_from, keeps_later: keeps_from[0] };
         let detached = self.detach::<F>(work, range, request, how);

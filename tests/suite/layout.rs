@@ -45,6 +45,9 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             required_state, reserved
         }
         axas_extent_t { hpa, size }
+        axas_transfer_t {
+            struct_size, action, from_flags, to_flags, from_tags, to_tags, note, options
+        }
         axas_mapping_t { gpa, size, hpa, cookie, flags, state, level, reserved0, reserved }
         axas_stats_t {
             table_frames, guest_frames, mapped_4k, mapped_2m, mapped_1g, faults_resolved,

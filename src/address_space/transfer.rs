@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Pages that change hands between two spaces (part `transfer`).
+
+use super::map::Slices;
+use super::{AddressSpace, Alone};
+use crate::abi::*;
+use crate::addr::{Bits, GuestRange};
+use crate::error::{Error, Result};
+use crate::flags::{Permissions, Tag};
+use crate::npt::arch::{Format, with_space_format};
+use crate::npt::slices::{Cost, reach_filling};
+use crate::npt::transfer::{Action, Deal, Side, Tags, transfer};
+use crate::npt::units::Level;
+
+const PERMISSIONS: axas_flags_t = Permissions::all().bits() | AXAS_USER;
+
+/// How pages change hands, checked as far as it can be without the spaces.
+pub struct Transfer {
+    deal: Deal,
+    from_flags: axas_flags_t,
+    to_flags: axas_flags_t,
+}
+
+impl Transfer {
+    /// Takes what the host asks for.
+    pub fn new(asked: &axas_transfer_t) -> Result<Self> {
+        let action = match asked.action {
+            AXAS_GIVE => Action::Give,
+            AXAS_LEND => Action::Lend,
+            AXAS_SHARE => Action::Share,
+            AXAS_TAKE_BACK => Action::TakeBack,
+            _ => return Err(Error::InvalidInput),
+        };
+        let (from, to) = (asked.from_flags, asked.to_flags);
+        let wipes = asked.options & AXAS_WIPE != 0;
+        let keeps_giver = matches!(action, Action::Share | Action::TakeBack);
+        let giver = Permissions::from_bits_truncate(from);
+        let taker = Permissions::from_bits_truncate(to);
+        let is_valid = (from | to) & !(PERMISSIONS | AXAS_TAG_MASK) == 0
+            && (asked.from_tags | asked.to_tags) >> 16 == 0
+            && asked.options & !AXAS_WIPE == 0
+            && (giver.is_empty() || keeps_giver)
+            && taker.is_empty() == (action == Action::TakeBack)
+            && (asked.note == 0 || action == Action::Give)
+            && !(wipes && action == Action::Share);
+        if !is_valid {
+            return Err(Error::InvalidInput);
+        }
+        let giver = Some(giver).filter(|giver| !giver.is_empty());
+        let tags = Tags { of_giver: asked.from_tags, of_taker: asked.to_tags, ..Tags::NONE };
+        let deal = Deal { action, giver, taker, note: asked.note, wipes, tags };
+        Ok(Self { deal, from_flags: from, to_flags: to })
+    }
+}
+
+/// Both spaces, or one, held alone; that with the lower address was taken first.
+struct Both<'a> {
+    from: Alone<'a>,
+    to: Option<Alone<'a>>,
+}
+
+impl AddressSpace {
+    /// Holds this space alone and another one, if there is one.
+    #[inline(always)]
+    fn alone_with<'a>(&'a self, to: Option<&'a Self>) -> Result<Both<'a>> {
+        let is_first = to.is_none_or(|to| (&raw const *self).addr() < (&raw const *to).addr());
+        if is_first {
+            let from = self.alone().ok_or(Error::Again)?;
+            let to = to.map(|to| to.alone().ok_or(Error::Again)).transpose()?;
+            return Ok(Both { from, to });
+        }
+        let to = to.map(|to| to.alone().ok_or(Error::Again)).transpose()?;
+        let from = self.alone().ok_or(Error::Again)?;
+        Ok(Both { from, to })
+    }
+
+    /// The deal, with tags that both spaces can have.
+    fn deal_with_tags(&self, to: Option<(&Self, u64)>, asked: &Transfer) -> Result<Deal> {
+        let mut deal = asked.deal;
+        with_space_format!(self.npt.format, F => {
+            let bits = F::tag_bits(self.npt.features);
+            let bits_there = to.map_or(bits, |(to, _)| F::tag_bits(to.npt.features));
+            let tags = &mut deal.tags;
+            let sets = tags.of_giver | tags.of_taker;
+            tags.giver = Tag::parse(asked.from_flags, bits)?;
+            tags.taker = Tag::parse(asked.to_flags, bits_there)?;
+            if sets != 0 && Tag::BITS == 0 { Err(Error::Unsupported) } else { Ok(deal) }
+        })
+    }
+
+    /// The ranges of both spaces.
+    #[inline(never)]
+    fn both_ranges(
+        &self,
+        gpa: u64,
+        to: Option<(&Self, u64)>,
+        size: u64,
+        asked: &Transfer,
+    ) -> Result<(GuestRange, GuestRange)> {
+        let range = self.checked_range(gpa, size)?;
+        let Some((to, to_gpa)) = to else {
+            let is_enough = asked.deal.action == Action::TakeBack;
+            return if is_enough { Ok((range, range)) } else { Err(Error::InvalidInput) };
+        };
+        if core::ptr::eq(self, to) {
+            return Err(Error::InvalidInput);
+        }
+        let to_range = to.checked_range(to_gpa, size)?;
+        if self.npt.format != to.npt.format {
+            Err(Error::Unsupported)
+        } else {
+            Ok((range, to_range))
+        }
+    }
+
+    /// Moves pages of this space to another one, or back.
+    #[inline(never)]
+    pub fn transfer(
+        &self,
+        gpa: u64,
+        to: Option<(&Self, u64)>,
+        size: u64,
+        asked: &Transfer,
+    ) -> Result<()> {
+        let (range, to_range) = self.both_ranges(gpa, to, size, asked)?;
+        let deal = self.deal_with_tags(to, asked)?;
+        let mut both = self.alone_with(to.map(|(to, _)| to))?;
+        with_space_format!(self.npt.format, F => both.transfer::<F>(range, to_range, &deal))
+    }
+
+    /// Moves pages in slices.
+    #[inline(never)]
+    pub fn transfer_some(
+        &self,
+        gpa: u64,
+        to: Option<(&Self, u64)>,
+        size: u64,
+        asked: &Transfer,
+        slices: &mut Slices,
+    ) -> Result<()> {
+        let (range, to_range) = self.both_ranges(gpa, to, size, asked)?;
+        let deal = self.deal_with_tags(to, asked)?;
+        slices.rest = range;
+        loop {
+            let mut both = self.alone_with(to.map(|(to, _)| to))?;
+            let npt = both.from.npt();
+            slices.begin(&npt.host);
+            with_space_format!(self.npt.format, F => {
+                both.reach::<F>(range, to_range, slices)?;
+                let part = slices.part();
+                let start = to_range.start.plus(part.start.minus(range.start));
+                let to_part = GuestRange { start, end: start.plus(part.size()) };
+                both.transfer::<F>(part, to_part, &deal)
+            })?;
+            drop(both);
+            if !slices.goes_on(&npt.host)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Both<'_> {
+    #[inline(never)]
+    fn transfer<F: Format>(
+        &mut self,
+        range: GuestRange,
+        to_range: GuestRange,
+        deal: &Deal,
+    ) -> Result<()> {
+        let mut from = Side { npt: self.from.npt(), work: self.from.work(), range };
+        let mut to = self.to.as_mut().map(|to| {
+            let npt = to.npt();
+            Side { npt, work: to.work(), range: to_range }
+        });
+        transfer::<F>(&mut from, to.as_mut(), deal)
+    }
+
+    /// Where the budget of a slice ends, by the entries of this space and by those of the other, whose pages are as
+    /// large as the distance of the two ranges allows.
+    #[inline(never)]
+    fn reach<F: Format>(
+        &mut self,
+        range: GuestRange,
+        to_range: GuestRange,
+        slices: &mut Slices,
+    ) -> Result<()> {
+        let rest = slices.rest;
+        let npt = self.from.npt();
+        let distance = range.start.bits() ^ to_range.start.bits();
+        let most = Level::dividing(distance, Level::new(F::max_leaf_level(npt.features)));
+        let budget = &mut slices.slice;
+        let left = budget.left;
+        let reached = reach_filling(rest, most, budget);
+        let filled = core::mem::replace(&mut budget.left, left);
+        let part = GuestRange { start: rest.start, end: reached };
+        npt.reach::<F>(self.from.work(), part, Cost::Entry, budget)?;
+        budget.left = budget.left.min(filled);
+        Ok(())
+    }
+}

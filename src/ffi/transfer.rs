@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+use super::life_cycle::sized;
+use super::mapping::some;
+use super::{axas_t, space, told};
+use crate::abi::*;
+use crate::address_space::{AddressSpace, Transfer};
+use crate::error::Result;
+
+/// Reads how pages are to change hands.
+///
+/// # Safety
+/// `asked` is null or as large as it says.
+#[inline(never)]
+unsafe fn read(asked: *const axas_transfer_t) -> Result<Transfer> {
+    let mut transfer = axas_transfer_t::default();
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { sized(asked, &mut transfer, size_of::<axas_transfer_t>()) }?;
+    Transfer::new(&transfer)
+}
+
+/// The other space, if there is one.
+///
+/// # Safety
+/// The handle is null or live.
+unsafe fn other<'a>(to: *mut axas_t, gpa: u64) -> Result<Option<(&'a AddressSpace, u64)>> {
+    if to.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: the handle is live.
+    unsafe { space(to) }.map(|to| Some((to, gpa)))
+}
+
+/// Lets pages change hands between two spaces: given, lent, shared, or taken back, all or nothing over both. Part
+/// `transfer`, which brings part `hide`.
+///
+/// @param from The space whose pages they are.
+/// @param from_gpa First guest-physical address there, a multiple of 4096.
+/// @param to The other space; null with AXAS_TAKE_BACK: it is gone.
+/// @param to_gpa First guest-physical address there, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param t What happens to them.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
+///     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
+///     addresses above pa_bits of `to`;
+///   AXAS_ERR_UNSUPPORTED: different formats; a tag above axas_tag_bits of its space, tags in an archive
+///     without part `tags`; a cut of a page that AXAS_IO does not allow; permissions or memory type that the format cannot say; memory of the
+///     library's, but with AXAS_GIVE between spaces of the same ctx and dealloc_frame; with AXAS_SMALL_EXEC,
+///     AXAS_EXECUTE for a page of `from` larger than 4 KiB; AXAS_WIPE of device memory, or of memory that the
+///     host cannot reach;
+///   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
+///   AXAS_ERR_DENIED: something else where a page must be, a tag that is not among those asked for, permissions that `from` does not have, with
+///     AXAS_TAKE_BACK another frame in `to` than in `from`, with AXAS_WIPE a page of `from` that is not hidden;
+///   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
+///   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
+///     page to be wiped;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
+///
+/// | action | in `from`: before, after | in `to`: before, after |
+/// |---|---|---|
+/// | AXAS_GIVE | pages, notes with t->note or holes | holes or notes, pages |
+/// | AXAS_LEND | pages, hidden (axas_hide) | holes or notes, pages |
+/// | AXAS_SHARE | pages, pages with from_flags | holes or notes, pages |
+/// | AXAS_TAKE_BACK | hidden or pages, pages with from_flags | the same pages, holes |
+///
+/// The permissions of `to` are to_flags, never more than `from` has. The memory type goes with the pages; they are
+/// as large as in `from`, as far as the addresses allow. Who may do what with which pages is the host's affair.
+/// A lender that is destroyed before its borrowers is not noticed.
+///
+/// First the side that loses is changed and flushed (AXAS_FLUSH_UNMAP or AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL, once, and
+/// with AXAS_GIVE once more if tables become empty), then the pages are zeroed if AXAS_WIPE says so, then the
+/// other side gets them: at no time do both write to a page, but with AXAS_SHARE. Both guests may be told
+/// AXAS_FAULT_RETRY meanwhile. released is called for neither space. Nothing changes in either on error;
+/// where phys_to_virt fails on the way, `to` has none of the pages, and in `from` they are as before or hidden.
+///
+/// Lock class: exclusive on both; the space with the lower handle is waited for first. Callbacks, each of its own
+/// space: alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush, relax.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_transfer(
+    from: *mut axas_t,
+    from_gpa: axas_gpa_t,
+    to: *mut axas_t,
+    to_gpa: axas_gpa_t,
+    size: u64,
+    t: *const axas_transfer_t,
+) -> axas_status_t {
+    // SAFETY: 1. both handles are null or live; 2. `t` is null or as large as it says.
+    let asked = unsafe { (space(from), other(to, to_gpa), read(t)) };
+    let outcome = match &asked {
+        (Ok(from), Ok(to), Ok(t)) => from.transfer(from_gpa, *to, size, t),
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => Err(*error),
+    };
+    told("axas_transfer", [from_gpa, to_gpa, size], outcome)
+}
+
+/// axas_transfer in slices. Each is all or nothing over both spaces. Otherwise as axas_map_linear_some. Part
+/// `transfer`.
+///
+/// @param from As for axas_transfer.
+/// @param from_gpa As for axas_transfer.
+/// @param to As for axas_transfer.
+/// @param to_gpa As for axas_transfer.
+/// @param size As for axas_transfer.
+/// @param t As for axas_transfer.
+/// @param budget As for axas_map_linear_some.
+/// @param done As for axas_map_linear_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at from_gpa + done and to_gpa + done (0 only
+///     with AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: as axas_transfer, and budget 0;
+///   AXAS_ERR_UNSUPPORTED, AXAS_ERR_NOT_MAPPED, AXAS_ERR_DENIED, AXAS_ERR_ALREADY_EXISTS, AXAS_ERR_NO_MEMORY,
+///   AXAS_ERR_BAD_STATE: as axas_transfer, in the slice that was to follow.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_transfer_some(
+    from: *mut axas_t,
+    from_gpa: axas_gpa_t,
+    to: *mut axas_t,
+    to_gpa: axas_gpa_t,
+    size: u64,
+    t: *const axas_transfer_t,
+    budget: u64,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: 1. the handle is null or live; 2. `t` is null or as large as it says.
+    let asked = unsafe { (other(to, to_gpa), read(t)) };
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe {
+        some(
+            "axas_transfer_some",
+            |left| [from_gpa, to_gpa, size, left],
+            from,
+            budget,
+            done,
+            |from, slices| match &asked {
+                (Ok(to), Ok(t)) => from.transfer_some(from_gpa, *to, size, t, slices),
+                (Err(error), _) | (_, Err(error)) => Err(*error),
+            },
+        )
+    }
+}
