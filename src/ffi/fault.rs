@@ -47,7 +47,8 @@ pub unsafe extern "C" fn axas_handle_page_fault(
 /// @param found Takes what the entry says, after AXAS_FAULT_RESOLVED that of the page which was installed; may be null.
 ///   Where no entry was judged (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
 ///   AXAS_STATE_ABSENT and size 0.
-/// @return As axas_handle_page_fault; AXAS_FAULT_ERROR also where found is not aligned.
+/// @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says whether the guest goes
+///   on. AXAS_FAULT_ERROR also where found is not aligned. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
 ///
 /// Lock class and callbacks: as axas_handle_page_fault.
 #[cfg(feature = "tags")]
