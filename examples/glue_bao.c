@@ -28,7 +28,11 @@
 
 #define RAM_FLAGS (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
 #define DEV_FLAGS (AXAS_READ | AXAS_WRITE | AXAS_DEVICE)
-#define BATCH     16 /* pages of one colour that go to the library in one call */
+/*
+ * Bao does not zero the memory of a VM, and no page goes from one VM to another: what a VM finds is from before
+ * boot. A port that takes pages back from VMs (axas_unmap, axas_discard) leaves this away.
+ */
+#define OPTIONS AXAS_NO_ZERO
 
 static void must(axas_status_t status, const char *what)
 {
@@ -112,6 +116,7 @@ static axas_config_t config_of(const struct vm *vm)
 		.size = UINT64_C(1) << 41,
 		.vmid = (uint32_t)vm->id,
 		.features = CPU_HAS_EXTENSION(CPU_EXT_SVPBMT) ? AXAS_FEATURE_RISCV_SVPBMT : 0,
+		.options = OPTIONS,
 	};
 }
 
@@ -155,6 +160,7 @@ static axas_config_t config_of(const struct vm *vm)
 		.pa_bits = (uint32_t)parange_table[parange],
 		.size = UINT64_C(1) << parange_table[parange],
 		.vmid = (uint32_t)vm->id,
+		.options = OPTIONS,
 	};
 }
 
@@ -244,22 +250,39 @@ static void map(struct vm *vm, vaddr_t at, const axas_extent_t *extents, size_t 
 	}
 }
 
-static void map_colored(struct vm *vm, vaddr_t at, const struct ppages *ppages, size_t num_pages)
+/* Maps what is gathered. */
+static void flush_batch(struct vm *vm)
 {
-	axas_extent_t extents[BATCH];
-	paddr_t pa = ppages->base;
+	struct vm_batch *batch = &vm->as.batch;
 
-	while (num_pages > 0) {
-		size_t count = 0;
+	map(vm, batch->at, batch->extents, batch->count, RAM_FLAGS);
+	batch->at += batch->size;
+	batch->size = 0;
+	batch->count = 0;
+}
 
-		for (; count < BATCH && num_pages > 0; pa += PAGE_SIZE) {
-			if ((ppages->colors >> (pa / PAGE_SIZE / COLOR_SIZE % COLOR_NUM) & 1) == 0)
-				continue;
-			extents[count++] = (axas_extent_t){ pa, PAGE_SIZE };
+static void add(struct vm *vm, paddr_t pa, size_t size)
+{
+	struct vm_batch *batch = &vm->as.batch;
+
+	if (batch->count > 0 &&
+	    batch->extents[batch->count - 1].hpa + batch->extents[batch->count - 1].size == pa) {
+		batch->extents[batch->count - 1].size += size;
+	} else {
+		if (batch->count == VM_BATCH)
+			flush_batch(vm);
+		batch->extents[batch->count++] = (axas_extent_t){ pa, size };
+	}
+	batch->size += size;
+}
+
+static void add_colored(struct vm *vm, const struct ppages *ppages, size_t num_pages)
+{
+	for (paddr_t pa = ppages->base; num_pages > 0; pa += PAGE_SIZE) {
+		if (ppages->colors >> (pa / PAGE_SIZE / COLOR_SIZE % COLOR_NUM) & 1) {
+			add(vm, pa, PAGE_SIZE);
 			num_pages--;
 		}
-		map(vm, at, extents, count, RAM_FLAGS);
-		at += count * PAGE_SIZE;
 	}
 }
 
@@ -277,38 +300,48 @@ static struct ppages alloc_piece(const struct vm *vm, vaddr_t at, size_t num_pag
 	return mem_alloc_ppages(vm->as.colors, 1, MEM_ALIGN_NOT_REQ);
 }
 
-void vm_mem_map(struct vm *vm, vaddr_t at, const struct ppages *ppages, size_t num_pages)
+static void add_new(struct vm *vm, vaddr_t at, size_t num_pages)
 {
-	struct ppages piece = { .num_pages = num_pages };
-
-	if (ppages == NULL && !all_clrs(vm->as.colors)) {
-		piece = mem_alloc_ppages(vm->as.colors, num_pages, MEM_ALIGN_NOT_REQ);
-		if (piece.num_pages < num_pages) {
-			ERROR("VM memory: no %d pages of its colours\n", num_pages);
-		}
-		ppages = &piece;
-	}
-	if (ppages != NULL && !all_clrs(ppages->colors)) {
-		map_colored(vm, at, ppages, num_pages);
-		return;
-	}
 	while (num_pages > 0) {
-		if (ppages != NULL)
-			piece.base = ppages->base;
-		else
-			piece = alloc_piece(vm, at, num_pages);
+		const struct ppages piece = alloc_piece(vm, at, num_pages);
+
 		if (piece.num_pages == 0) {
 			ERROR("VM memory: no page for 0x%lx\n", at);
 		}
-		map(vm, at, &(axas_extent_t){ piece.base, piece.num_pages * PAGE_SIZE }, 1, RAM_FLAGS);
+		add(vm, piece.base, piece.num_pages * PAGE_SIZE);
 		at += piece.num_pages * PAGE_SIZE;
 		num_pages -= piece.num_pages;
 	}
 }
 
+void vm_mem_map(struct vm *vm, vaddr_t at, const struct ppages *ppages, size_t num_pages)
+{
+	struct ppages colored;
+
+	if (num_pages == 0)
+		return;
+	vm->as.batch.at = at;
+	if (ppages == NULL && !all_clrs(vm->as.colors)) {
+		colored = mem_alloc_ppages(vm->as.colors, num_pages, MEM_ALIGN_NOT_REQ);
+		if (colored.num_pages < num_pages) {
+			ERROR("VM memory: no %d pages of its colours\n", num_pages);
+		}
+		ppages = &colored;
+	}
+	if (ppages == NULL)
+		add_new(vm, at, num_pages);
+	else if (!all_clrs(ppages->colors))
+		add_colored(vm, ppages, num_pages);
+	else
+		add(vm, ppages->base, num_pages * PAGE_SIZE);
+	flush_batch(vm);
+}
+
 void vm_mem_map_dev(struct vm *vm, vaddr_t at, paddr_t pa, size_t num_pages)
 {
-	map(vm, at, &(axas_extent_t){ pa, num_pages * PAGE_SIZE }, 1, DEV_FLAGS);
+	const axas_extent_t extent = { pa, num_pages * PAGE_SIZE };
+
+	map(vm, at, &extent, 1, DEV_FLAGS);
 }
 
 void vm_mem_copy(struct vm *vm, vaddr_t to, paddr_t from, size_t size)

@@ -9,13 +9,25 @@
 #include "axaddrspace.h"
 
 #define VM_EMUL_MAX 16
+#define VM_BATCH    16
 
 struct vm;
 struct emul_mem;
 
+/*
+ * RAM that is on its way into the VM, gathered for as few calls as can be. Not on Bao's stack of 4 KiB: the
+ * VM's first CPU alone maps RAM.
+ */
+struct vm_batch {
+	vaddr_t at;
+	size_t size, count;
+	axas_extent_t extents[VM_BATCH];
+};
+
 struct vm_space {
 	axas_t *axas;
 	colormap_t colors;
+	struct vm_batch batch;
 #ifndef RV64
 	axas_arena_t arena; /* of the tables */
 #endif
