@@ -32,7 +32,7 @@
  * Bao does not zero the memory of a VM, and no page goes from one VM to another: what a VM finds is from before
  * boot. A port that takes pages back from VMs (axas_unmap, axas_discard) leaves this away.
  */
-#define OPTIONS AXAS_NO_ZERO
+#define OPTIONS   AXAS_NO_ZERO
 
 static void must(axas_status_t status, const char *what)
 {
@@ -241,7 +241,8 @@ axas_hw_regs_t vm_mem_regs(const struct vm *vm)
 	return regs;
 }
 
-static void map(struct vm *vm, vaddr_t at, const axas_extent_t *extents, size_t count, axas_flags_t flags)
+static void map(struct vm *vm, vaddr_t at, const axas_extent_t *extents, size_t count,
+		axas_flags_t flags)
 {
 	const axas_status_t status = axas_map_extents(vm->as.axas, at, extents, count, flags);
 
