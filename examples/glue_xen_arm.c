@@ -36,6 +36,17 @@ static axas_gpa_t gaddr(gfn_t gfn)
 	return (axas_gpa_t)gfn.gfn << PAGE_SHIFT;
 }
 
+/*
+ * Frame numbers are the guest's, from hypercalls: whether they have an address is looked at before they are shifted,
+ * else 2^52 + x would act on x. What lies outside the space the library refuses.
+ */
+static bool have_addresses(unsigned long frame, unsigned long nr)
+{
+	const uint64_t frames = UINT64_C(1) << (64 - PAGE_SHIFT);
+
+	return nr <= frames && frame <= frames - nr;
+}
+
 static int errno_of(axas_status_t status)
 {
 	switch (status) {
@@ -126,18 +137,35 @@ static uint32_t should_yield(void *ctx)
 
 /* --- life and death --------------------------------------------------------------------------- */
 
-static axas_status_t create(struct p2m_domain *p2m)
+/* Of all domains but for the VMID. */
+static axas_config_t config_of(uint16_t vmid)
 {
-	const axas_config_t config = {
-		.struct_size = sizeof(config),
+	return (axas_config_t){
+		.struct_size = sizeof(axas_config_t),
 		.format = AXAS_FORMAT_ARM_S2,
 		.size = UINT64_C(1) << p2m_ipa_bits,
-		/* One VTCR_EL2 for all domains: setup_virt_paging writes what axas_hw_regs says. */
 		.gpa_bits = p2m_ipa_bits,
-		.vmid = p2m->vmid,
+		.vmid = vmid,
 		.features = max_vmid == MAX_VMID_16_BIT ? AXAS_FEATURE_ARM_VMID16 : 0,
 		.options = AXAS_CALLER_LOCKED,
 	};
+}
+
+/* For setup_virt_paging, which runs on each CPU before there is a domain. */
+int p2m_vtcr(uint64_t *vtcr)
+{
+	const axas_config_t config = config_of(0);
+	axas_hw_regs_t registers;
+	const axas_status_t status = axas_config_regs(&config, &registers);
+
+	if (status == AXAS_OK)
+		*vtcr = registers.control_register;
+	return errno_of(status);
+}
+
+static axas_status_t create(struct p2m_domain *p2m)
+{
+	const axas_config_t config = config_of(p2m->vmid);
 	const axas_hal_t hal = {
 		.struct_size = sizeof(hal),
 		.ctx = p2m,
@@ -264,10 +292,14 @@ int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t sm
 
 	if (p2m->domain->is_dying)
 		return -ENOMEM;
+	if (!have_addresses(sgfn.gfn, nr))
+		return -EINVAL;
 	if (smfn.mfn == INVALID_MFN.mfn)
 		return errno_of(axas_unmap(p2m->space, gaddr(sgfn), size));
 	if (flags == 0 || a != p2m_access_rwx)
 		return -EOPNOTSUPP;
+	if (!have_addresses(smfn.mfn, nr))
+		return -EINVAL;
 	return errno_of(
 		axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size, flags | AXAS_REPLACE));
 }
@@ -280,7 +312,7 @@ mfn_t p2m_get_entry(struct p2m_domain *p2m, gfn_t gfn, p2m_type_t *t, p2m_access
 	bool mapped;
 
 	/* Beyond the last address there is one page of nothing. */
-	if (axas_query(p2m->space, gaddr(gfn), &m) != AXAS_OK)
+	if (!have_addresses(gfn.gfn, 1) || axas_query(p2m->space, gaddr(gfn), &m) != AXAS_OK)
 		m = (axas_mapping_t){ .size = AXAS_PAGE_SIZE, .state = AXAS_STATE_ABSENT };
 	mapped = m.state == AXAS_STATE_LINEAR;
 	if (t != NULL)
@@ -304,6 +336,8 @@ bool p2m_resolve_translation_fault(struct domain *d, gfn_t gfn)
 	struct p2m_domain *p2m = &d->arch.p2m;
 	axas_fault_result_t result;
 
+	if (!have_addresses(gfn.gfn, 1))
+		return false;
 	read_lock(&p2m->lock);
 	result = axas_handle_page_fault(p2m->space, gaddr(gfn), AXAS_READ);
 	read_unlock(&p2m->lock);

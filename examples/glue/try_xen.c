@@ -9,6 +9,8 @@
 #define UART 0x9000
 #define MFN  0x100000 /* machine frames that are the guest's: 4 MiB, aligned to 2 MiB */
 
+#define WRAPS (1ul << 52)
+
 static struct domain guest;
 static struct p2m_domain *p2m = &guest.arch.p2m;
 
@@ -43,7 +45,11 @@ static void get(unsigned long gfn)
 int main(void)
 {
 	uint32_t preempted = 0;
-	int rc = p2m_init(&guest);
+	uint64_t vtcr = 0;
+	int rc = p2m_vtcr(&vtcr);
+
+	printf("setup_virt_paging: rc %d, VTCR_EL2 0x%lx\n", rc, (unsigned long)vtcr);
+	rc = p2m_init(&guest);
 
 	printf("p2m_init: rc %d, VMID of VTTBR %u\n", rc, (unsigned int)(p2m->vttbr >> 48));
 	if (rc)
@@ -63,6 +69,15 @@ int main(void)
 	get(RAM + 8);
 	set("a foreign page", RAM + 9, 1, (mfn_t){ 0x7777 }, p2m_map_foreign_rw, p2m_access_rwx);
 	get(RAM + 9);
+	/* a guest's frame numbers: one that has no address, and acts on none */
+	set("gfn 2^52 + that of RAM, gone", WRAPS | RAM, 1, INVALID_MFN, p2m_invalid,
+	    p2m_access_rwx);
+	set("2^52 frames more than one", RAM, WRAPS | 1, INVALID_MFN, p2m_invalid, p2m_access_rwx);
+	set("mfn 2^52 + one", RAM + 7, 1, (mfn_t){ WRAPS | 1 }, p2m_ram_rw, p2m_access_rwx);
+	get(RAM);
+	get(WRAPS | RAM);
+	printf("a fault on gfn 2^52 + that of RAM passes: %d\n",
+	       p2m_resolve_translation_fault(&guest, (gfn_t){ WRAPS | RAM }));
 	set("beyond the last address", 1ul << 28, 1, (mfn_t){ MFN }, p2m_ram_rw, p2m_access_rwx);
 
 	printf("a fault on RAM passes: %d, on the missing page: %d\n",

@@ -111,5 +111,6 @@ int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t sm
 mfn_t p2m_get_entry(struct p2m_domain *p2m, gfn_t gfn, p2m_type_t *t, p2m_access_t *a,
 		    unsigned int *page_order, bool *valid);
 bool p2m_resolve_translation_fault(struct domain *d, gfn_t gfn);
+int p2m_vtcr(uint64_t *vtcr);
 
 #endif
