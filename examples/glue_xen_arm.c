@@ -19,21 +19,19 @@
  */
 #include "xen.h"
 
-#include <stddef.h>
-
 static paddr_t maddr(mfn_t mfn)
 {
-	return (paddr_t)mfn.mfn << PAGE_SHIFT;
+	return (paddr_t)mfn_x(mfn) << PAGE_SHIFT;
 }
 
 static mfn_t mfn_of(axas_hpa_t hpa)
 {
-	return (mfn_t){ hpa >> PAGE_SHIFT };
+	return _mfn(hpa >> PAGE_SHIFT);
 }
 
 static axas_gpa_t gaddr(gfn_t gfn)
 {
-	return (axas_gpa_t)gfn.gfn << PAGE_SHIFT;
+	return (axas_gpa_t)gfn_x(gfn) << PAGE_SHIFT;
 }
 
 /*
@@ -184,23 +182,17 @@ static axas_status_t create(struct p2m_domain *p2m)
 	return axas_create_in(p2m->storage, AXAS_STORAGE_SIZE, &config, &hal, &p2m->space);
 }
 
-int p2m_init(struct domain *d)
+/* From p2m_init, which goes on as it was. */
+int p2m_alloc_table(struct domain *d)
 {
 	struct p2m_domain *p2m = &d->arch.p2m;
 	axas_hw_regs_t registers;
-	axas_status_t status;
-	int rc;
+	axas_status_t status = create(p2m);
 
-	rwlock_init(&p2m->lock);
-	p2m->domain = d;
-	rc = p2m_alloc_vmid(d);
-	if (rc)
-		return rc;
-	status = create(p2m);
 	if (status == AXAS_OK)
 		status = axas_hw_regs(p2m->space, &registers);
 	if (status != AXAS_OK) {
-		p2m_final_teardown(d);
+		p2m_free_table(p2m);
 		return errno_of(status);
 	}
 	p2m->vttbr = registers.root_register;
@@ -215,33 +207,31 @@ int p2m_init(struct domain *d)
 int relinquish_p2m_mapping(struct domain *d)
 {
 	struct p2m_domain *p2m = &d->arch.p2m;
-	const axas_gpa_t end = UINT64_C(1) << p2m_ipa_bits;
-	const axas_gpa_t gpa = gaddr(p2m->lowest_mapped_gfn);
-	axas_status_t status;
+	axas_status_t status = AXAS_OK;
+	axas_gpa_t gpa, end;
 	uint64_t done;
 
 	write_lock(&p2m->lock);
+	gpa = gaddr(p2m->lowest_mapped_gfn);
+	end = gaddr(p2m->max_mapped_gfn) + AXAS_PAGE_SIZE;
 	/* No budget but should_yield, which is asked after every 512 entries. */
-	status = axas_unmap_some(p2m->space, gpa, end - gpa, UINT64_MAX, &done);
-	p2m->lowest_mapped_gfn.gfn += done >> PAGE_SHIFT;
+	if (gfn_x(p2m->lowest_mapped_gfn) <= gfn_x(p2m->max_mapped_gfn)) {
+		status = axas_unmap_some(p2m->space, gpa, end - gpa, UINT64_MAX, &done);
+		p2m->lowest_mapped_gfn = _gfn((gpa + done) >> PAGE_SHIFT);
+	}
 	write_unlock(&p2m->lock);
 	return errno_of(status);
 }
 
-void p2m_final_teardown(struct domain *d)
+/* From p2m_final_teardown, before the pool, which gets the tables back. */
+void p2m_free_table(struct p2m_domain *p2m)
 {
-	struct p2m_domain *p2m = &d->arch.p2m;
-
-	if (p2m->domain == NULL)
-		return;
 	write_lock(&p2m->lock);
 	axas_destroy(p2m->space);
 	write_unlock(&p2m->lock);
 	p2m->space = NULL;
 	xfree(p2m->storage);
 	p2m->storage = NULL;
-	p2m_free_vmid(d);
-	p2m->domain = NULL;
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
@@ -280,6 +270,16 @@ static p2m_type_t type_of(const axas_mapping_t *m)
 	return m->flags & AXAS_WRITE ? p2m_ram_rw : p2m_ram_ro;
 }
 
+/* Xen looks through what was ever mapped: p2m_cache_flush_range, domain_get_maximum_gpfn. */
+static int note_mapped(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, axas_status_t status)
+{
+	if (status == AXAS_OK) {
+		p2m->lowest_mapped_gfn = gfn_min(p2m->lowest_mapped_gfn, sgfn);
+		p2m->max_mapped_gfn = gfn_max(p2m->max_mapped_gfn, gfn_add(sgfn, nr - 1));
+	}
+	return errno_of(status);
+}
+
 /*
  * The lock is held for writing. All of the range changes or nothing, and it need not be aligned as a
  * whole to get superpages.
@@ -292,16 +292,17 @@ int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t sm
 
 	if (p2m->domain->is_dying)
 		return -ENOMEM;
-	if (!have_addresses(sgfn.gfn, nr))
+	if (!have_addresses(gfn_x(sgfn), nr))
 		return -EINVAL;
-	if (smfn.mfn == INVALID_MFN.mfn)
+	if (mfn_eq(smfn, INVALID_MFN))
 		return errno_of(axas_unmap(p2m->space, gaddr(sgfn), size));
+	if (!have_addresses(mfn_x(smfn), nr))
+		return -EINVAL;
 	if (flags == 0 || a != p2m_access_rwx)
 		return -EOPNOTSUPP;
-	if (!have_addresses(smfn.mfn, nr))
-		return -EINVAL;
-	return errno_of(
-		axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size, flags | AXAS_REPLACE));
+	return note_mapped(p2m, sgfn, nr,
+			   axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size,
+					   flags | AXAS_REPLACE));
 }
 
 /* The lock is held for reading at least. */
@@ -312,7 +313,7 @@ mfn_t p2m_get_entry(struct p2m_domain *p2m, gfn_t gfn, p2m_type_t *t, p2m_access
 	bool mapped;
 
 	/* Beyond the last address there is one page of nothing. */
-	if (!have_addresses(gfn.gfn, 1) || axas_query(p2m->space, gaddr(gfn), &m) != AXAS_OK)
+	if (!have_addresses(gfn_x(gfn), 1) || axas_query(p2m->space, gaddr(gfn), &m) != AXAS_OK)
 		m = (axas_mapping_t){ .size = AXAS_PAGE_SIZE, .state = AXAS_STATE_ABSENT };
 	mapped = m.state == AXAS_STATE_LINEAR;
 	if (t != NULL)
@@ -336,7 +337,7 @@ bool p2m_resolve_translation_fault(struct domain *d, gfn_t gfn)
 	struct p2m_domain *p2m = &d->arch.p2m;
 	axas_fault_result_t result;
 
-	if (!have_addresses(gfn.gfn, 1))
+	if (!have_addresses(gfn_x(gfn), 1))
 		return false;
 	read_lock(&p2m->lock);
 	result = axas_handle_page_fault(p2m->space, gaddr(gfn), AXAS_READ);
