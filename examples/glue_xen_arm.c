@@ -292,6 +292,8 @@ int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t sm
 
 	if (p2m->domain->is_dying)
 		return -ENOMEM;
+	if (nr == 0)
+		return 0;
 	if (!have_addresses(gfn_x(sgfn), nr))
 		return -EINVAL;
 	if (mfn_eq(smfn, INVALID_MFN))
