@@ -1,237 +1,454 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where axaddrspace would go in Bao on an Armv8-A with an MMU: the second stage of VMs. Bao's own
- * address space, its page pools with their colours, and the handling of aborts stay as they are.
+ * The second stage of VMs in Bao, 64-bit RISC-V and Armv8-A. Bao's own address spaces, its page pools with
+ * their colours and its emulation of devices stay as they are.
  *
- *   in Bao                                             here
- *   as_init in vm_mem_prot_init                        vm_mem_prot_init
- *   mem_alloc_map(&vm->as, ...) in vm_map_mem_region   vm_map_mem_region
- *   mem_alloc_map_dev(&vm->as, ...) in vm_init_dev     vm_map_dev
- *   mapping, memcpy and cache_flush_range of the image vm_install_image
- *   the list of emulated regions, searched             vm_emul_add_mem, vm_emul_get_mem
- *   VTTBR_EL2 from as.pt.root                          vcpu_arch_profile_init
+ *   in Bao                                          here
+ *   as_init(&vm->as, AS_VM, ...)                    vm_mem_prot_init
+ *   mem_alloc_map(&vm->as, ...)                     vm_mem_map
+ *   mem_alloc_map_dev(&vm->as, ...)                 vm_mem_map_dev
+ *   mem_map_cpy, memcpy and cache_flush_range       vm_mem_copy
+ *   hgatp or VTTBR_EL2 from vm->as.pt.root          vm_mem_regs
+ *   vm_emul_add_mem, vm_emul_get_mem                the same, with VM_MEM_LAZY
+ *   guest_page_fault_handler, aborts_data_lower     vm_mem_fault first, with VM_MEM_LAZY
  *
- * Bao partitions statically, so nothing is allocated while VMs run: all page tables a VM can need are
- * counted from its configuration and taken once. Bao has no direct map: the tables are mapped for
- * good, the guest's pages one at a time, for as long as an image is copied.
- *
- * A skeleton. Not in it: IPC regions and remote I/O (further calls of vm_map_mem_region), recolouring
- * of an image in place, and an IOMMU that walks a VM's root (AXAS_IO).
+ * Without VM_MEM_LAZY nothing is mapped or unmapped once a VM runs, and four calls of the library are
+ * enough: axas_create_in, axas_hw_regs, axas_map_extents, axas_translate (Armv8-A: and those of the arena).
+ * A VM that cannot be built is an error of the configuration, which Bao does not survive.
  */
-#include "bao.h"
+#include <config.h>
+#include <string.h>
+#include <tlb.h>
+#include <vm.h>
+#ifdef RV64
+#include <arch/csrs.h>
+#else
+#include <arch/sysregs.h>
+#endif
 
 #define RAM_FLAGS (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
 #define DEV_FLAGS (AXAS_READ | AXAS_WRITE | AXAS_DEVICE)
-#define BATCH     16 /* pages of one colour that go to the library in one call */
+/*
+ * Bao does not zero the memory of a VM, and no page goes from one VM to another: what a VM finds is from before
+ * boot. A port that takes pages back from VMs (axas_unmap, axas_discard) leaves this away.
+ */
+#define OPTIONS   AXAS_NO_ZERO
 
-/* A VM that cannot be built is an error of the configuration, which Bao does not survive. */
 static void must(axas_status_t status, const char *what)
 {
-	if (status != AXAS_OK)
-		ERROR(what, axas_status_str(status));
+	if (status != AXAS_OK) {
+		ERROR("VM memory: %s: axaddrspace status %d\n", what, status);
+	}
 }
 
 /* --- what the library asks of Bao ------------------------------------------------------------- */
 
-/* Memory of guests is Bao's. Page tables come from the arena, without these callbacks. */
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
-	(void)ctx;
-	(void)order;
+	const struct vm *vm = ctx;
+	const size_t n = (size_t)1 << order;
+	/* Aligned pages of several have no colour in Bao. */
+	const struct ppages ppages =
+		mem_alloc_ppages(vm->as.colors, n, n > 1 ? MEM_ALIGN_REQ : MEM_ALIGN_NOT_REQ);
+
 	(void)purpose;
-	return AXAS_HPA_INVALID;
+	return ppages.num_pages == n ? ppages.base : AXAS_HPA_INVALID;
 }
 
+/* The port takes the `static` from Bao's mem_free_ppages. */
 static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
 {
+	struct ppages ppages = mem_ppages_get(frame, (size_t)1 << order);
+
 	(void)ctx;
-	(void)frame;
-	(void)order;
 	(void)purpose;
+	mem_free_ppages(&ppages);
 }
 
-/* A page of the guest is mapped into this CPU's section. */
-static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
+/* A window of this CPU's onto memory that need not be mapped anywhere. */
+static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
 {
-	struct ppages page = { .base = pa & ~(PAGE_SIZE - 1), .num_pages = 1 };
-	const vaddr_t window =
-		mem_alloc_map(cpu()->as, SEC_HYP_PRIVATE, &page, INVALID_VA, 1, PTE_HYP_FLAGS);
+	const size_t offset = pa % PAGE_SIZE;
+	struct ppages ppages = mem_ppages_get(pa - offset, NUM_PAGES(offset + size));
+	const vaddr_t window = mem_alloc_map(&cpu()->as, SEC_HYP_PRIVATE, &ppages, INVALID_VA,
+					     ppages.num_pages, PTE_HYP_FLAGS);
 
 	(void)ctx;
-	(void)size;
-	return window == INVALID_VA ? NULL : (void *)(window + pa % PAGE_SIZE);
+	return window == INVALID_VA ? NULL : (void *)(window + offset);
 }
 
-static void release_virt(void *ctx, void *va, size_t size)
+static void close_window(void *ctx, void *va, size_t size)
+{
+	const size_t offset = (vaddr_t)va % PAGE_SIZE;
+
+	(void)ctx;
+	mem_unmap(&cpu()->as, (vaddr_t)va - offset, NUM_PAGES(offset + size), MEM_DONT_FREE_PAGES);
+}
+
+#ifdef RV64
+
+/* All harts, by SBI: the firmware answers for them, also while they wait for the library's lock. */
+static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 {
 	(void)ctx;
-	(void)size;
-	mem_unmap(cpu()->as, (vaddr_t)va & ~(PAGE_SIZE - 1), 1, MEM_DONT_FREE_PAGES);
+	tlb_vm_inv_all(request->vmid);
 }
 
-/* --- the space of a VM ------------------------------------------------------------------------ */
-
-static uint64_t tables_for(const axas_config_t *cfg, axas_gpa_t gpa, size_t size,
-			   axas_flags_t flags)
+/* Tables and memory of guests alike: Bao maps all memory of the platform where it is. */
+static axas_hal_t hal_of(struct vm *vm)
 {
-	uint64_t tables;
-
-	must(axas_tables_needed(cfg, gpa, NUM_PAGES(size) * PAGE_SIZE, flags, &tables),
-	     "the configuration's regions");
-	return tables;
+	return (axas_hal_t){
+		.struct_size = sizeof(axas_hal_t),
+		.flags = AXAS_HAL_DIRECT_MAP | AXAS_HAL_BUILTIN_LOCAL,
+		.ctx = vm,
+		.alloc_frame = alloc_frame,
+		.dealloc_frame = dealloc_frame,
+		.tlb_flush = tlb_flush,
+	};
 }
 
-/* Each region counted as if alone: an upper bound, and the emulated ones need at most two chains. */
-static uint64_t count_tables(const axas_config_t *cfg, const struct vm_config *config)
+/* Sv39x4, as Bao has it. With Svpbmt Bao has seen to it that PBMTE is 1. */
+static axas_config_t config_of(const struct vm *vm)
+{
+	return (axas_config_t){
+		.struct_size = sizeof(axas_config_t),
+		.format = AXAS_FORMAT_RISCV_GSTAGE,
+		.size = UINT64_C(1) << 41,
+		.vmid = (uint32_t)vm->id,
+		.features = CPU_HAS_EXTENSION(CPU_EXT_SVPBMT) ? AXAS_FEATURE_RISCV_SVPBMT : 0,
+		.options = OPTIONS,
+	};
+}
+
+static void tables_init(struct vm *vm, const axas_config_t *cfg, axas_hal_t *hal)
+{
+	(void)vm;
+	(void)cfg;
+	(void)hal;
+}
+
+#else
+
+static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
+{
+	(void)ctx;
+	(void)purpose;
+	cache_flush_range((vaddr_t)va, size);
+}
+
+/* TLBI by VMID is broadcast, and the VMID that was loaded is put back afterwards. */
+static axas_hal_t hal_of(struct vm *vm)
+{
+	return (axas_hal_t){
+		.struct_size = sizeof(axas_hal_t),
+		.flags = AXAS_HAL_BUILTIN_FLUSH,
+		.ctx = vm,
+		.alloc_frame = alloc_frame,
+		.dealloc_frame = dealloc_frame,
+		.phys_to_virt = open_window,
+		.release_virt = close_window,
+		.clean_range = clean_range,
+	};
+}
+
+/* The widths of the narrowest CPU, which Bao has found out: VTCR_EL2 is the one that it wrote itself. */
+static axas_config_t config_of(const struct vm *vm)
+{
+	return (axas_config_t){
+		.struct_size = sizeof(axas_config_t),
+		.format = AXAS_FORMAT_ARM_S2,
+		.pa_bits = (uint32_t)parange_table[parange],
+		.size = UINT64_C(1) << parange_table[parange],
+		.vmid = (uint32_t)vm->id,
+		.options = OPTIONS,
+	};
+}
+
+static uint64_t tables_for(const axas_config_t *cfg, vaddr_t at, size_t size, axas_flags_t flags)
 {
 	uint64_t tables = 0;
 
-	for (size_t i = 0; i < config->region_num; i++)
-		tables += tables_for(cfg, config->regions[i].base, config->regions[i].size,
-				     RAM_FLAGS | AXAS_NO_HUGE);
-	for (size_t i = 0; i < config->dev_num; i++)
-		tables += tables_for(cfg, config->devs[i].va, config->devs[i].size,
-				     DEV_FLAGS | AXAS_NO_HUGE);
-	return tables + VM_EMUL_MAX * tables_for(cfg, cfg->base + cfg->size / 2 - PAGE_SIZE,
-						 2 * PAGE_SIZE, AXAS_READ | AXAS_NEED_LAZY);
-}
-
-/* With colours the pages lie scattered: the arena takes them one by one and joins what it can. */
-static void fill_arena(struct vm_space *as, size_t num_pages)
-{
-	unsigned char *va = mem_alloc_page(num_pages, SEC_HYP_VM, MEM_ALIGN_NOT_REQ);
-
-	if (va == NULL)
-		ERROR("page tables of a VM", "no memory");
-	must(axas_arena_init(&as->arena), "axas_arena_init");
-	for (size_t i = 0; i < num_pages; i++) {
-		paddr_t pa;
-
-		if (!mem_translate(cpu()->as, (vaddr_t)(va + i * PAGE_SIZE), &pa))
-			ERROR("page tables of a VM", "not mapped");
-		must(axas_arena_add(&as->arena, va + i * PAGE_SIZE, pa, PAGE_SIZE),
-		     "axas_arena_add");
-	}
-}
-
-void vm_mem_prot_init(struct vm *vm, const struct vm_config *config)
-{
-	struct vm_space *as = &vm->as;
-	const axas_config_t cfg = {
-		.struct_size = sizeof(cfg),
-		.format = AXAS_FORMAT_ARM_S2,
-		.size = UINT64_C(1) << 40,
-		.vmid = (uint32_t)vm->id,
-	};
-	axas_hal_t hal = {
-		.struct_size = sizeof(hal),
-		/* TLBI by VMID, broadcast; the VMID that was loaded is put back afterwards. */
-		.flags = AXAS_HAL_BUILTIN_FLUSH,
-		.alloc_frame = alloc_frame,
-		.dealloc_frame = dealloc_frame,
-		.phys_to_virt = phys_to_virt,
-		.release_virt = release_virt,
-	};
-
-	vm->config = config;
-	fill_arena(as, count_tables(&cfg, config));
-	must(axas_arena_hal_tables(&as->arena, &hal), "axas_arena_hal_tables");
-	must(axas_create_in(as->storage, sizeof(as->storage), &cfg, &hal, &as->axas),
-	     "axas_create_in");
-}
-
-static bool has_color(paddr_t pa, colormap_t colors)
-{
-	return colors >> (pa / PAGE_SIZE / COLOR_SIZE % COLOR_NUM) & 1;
-}
-
-static void map_colored(struct vm *vm, axas_gpa_t gpa, const struct ppages *ppages)
-{
-	axas_extent_t extents[BATCH];
-	paddr_t pa = ppages->base;
-	size_t left = ppages->num_pages;
-
-	while (left > 0) {
-		size_t count = 0;
-
-		for (; count < BATCH && left > 0; pa += PAGE_SIZE) {
-			if (!has_color(pa, ppages->colors))
-				continue;
-			extents[count++] = (axas_extent_t){ pa, PAGE_SIZE };
-			left--;
-		}
-		must(axas_map_extents(vm->as.axas, gpa, extents, count, RAM_FLAGS), "coloured RAM");
-		gpa += count * PAGE_SIZE;
-	}
-}
-
-void vm_map_mem_region(struct vm *vm, const struct vm_mem_region *reg)
-{
-	const size_t n = NUM_PAGES(reg->size);
-	struct ppages ppages = { .base = reg->phys, .num_pages = n, .colors = reg->colors };
-
-	if (!reg->place_phys) {
-		ppages = mem_alloc_ppages(vm->config->colors, n, MEM_ALIGN_NOT_REQ);
-		if (ppages.num_pages < n)
-			ERROR("RAM of a VM", "no memory");
-	}
-	if (ppages.colors != 0)
-		map_colored(vm, reg->base, &ppages);
-	else
-		must(axas_map_linear(vm->as.axas, reg->base, ppages.base, n * PAGE_SIZE, RAM_FLAGS),
-		     "RAM");
-}
-
-void vm_map_dev(struct vm *vm, const struct vm_dev_region *dev)
-{
-	must(axas_map_linear(vm->as.axas, dev->va, dev->pa, NUM_PAGES(dev->size) * PAGE_SIZE,
-			     DEV_FLAGS),
-	     "device");
-}
-
-/* The VM starts with its caches off. */
-void vm_install_image(struct vm *vm)
-{
-	must(axas_write(vm->as.axas, vm->config->image.base_addr, vm->config->image.data,
-			vm->config->image.size, AXAS_ACCESS_HOST | AXAS_ACCESS_CLEAN, NULL),
-	     "image");
+	must(axas_tables_needed(cfg, at, NUM_PAGES(size) * PAGE_SIZE, flags, &tables),
+	     "a region of the configuration");
+	return tables;
 }
 
 /*
- * Regions of less than a page take the whole one; two in one page are refused. A cookie has 32 bits, too
- * few for a pointer: it is an index into the table of the VM's regions.
+ * Each region counted as if alone and in pages of 4 KiB, an upper bound. Emulated devices and the memory of
+ * IPC and remote I/O: two chains of tables each.
  */
+static uint64_t count_tables(const axas_config_t *cfg, const struct vm_platform *parts)
+{
+	const uint64_t chains = tables_for(cfg, (vaddr_t)(cfg->size / 2) - PAGE_SIZE, 2 * PAGE_SIZE,
+					   RAM_FLAGS | AXAS_NEED_LAZY);
+	uint64_t tables = (VM_EMUL_MAX + parts->ipc_num + parts->remio_dev_num) * chains;
+
+	for (size_t i = 0; i < parts->region_num; i++)
+		tables += tables_for(cfg, parts->regions[i].base, parts->regions[i].size,
+				     RAM_FLAGS | AXAS_NO_HUGE);
+	for (size_t i = 0; i < parts->dev_num; i++) {
+		if (parts->devs[i].va != INVALID_VA && parts->devs[i].size > 0)
+			tables += tables_for(cfg, parts->devs[i].va, parts->devs[i].size,
+					     DEV_FLAGS | AXAS_NO_HUGE);
+	}
+	return tables;
+}
+
+/*
+ * No memory but its own image is mapped at EL2, so all tables that the VM can need are taken and mapped here,
+ * once. Where the hypervisor has colours they are not side by side: the arena joins what it can.
+ */
+static void tables_init(struct vm *vm, const axas_config_t *cfg, axas_hal_t *hal)
+{
+	const size_t num_pages = count_tables(cfg, &vm->config->platform);
+	const vaddr_t va = (vaddr_t)mem_alloc_page(num_pages, SEC_HYP_VM, MEM_ALIGN_NOT_REQ);
+	paddr_t pa;
+
+	if (va == INVALID_VA) {
+		ERROR("VM memory: no %d pages for tables\n", num_pages);
+	}
+	must(axas_arena_init(&vm->as.arena), "axas_arena_init");
+	for (size_t i = 0; i < num_pages; i++) {
+		if (!mem_translate(&cpu()->as, va + i * PAGE_SIZE, &pa)) {
+			ERROR("VM memory: tables at 0x%lx are not mapped\n", va);
+		}
+		must(axas_arena_add(&vm->as.arena, (void *)(va + i * PAGE_SIZE), pa, PAGE_SIZE),
+		     "axas_arena_add");
+	}
+	must(axas_arena_hal_tables(&vm->as.arena, hal), "axas_arena_hal_tables");
+}
+
+#endif
+
+/* --- the space of a VM ------------------------------------------------------------------------ */
+
+void vm_mem_prot_init(struct vm *vm, const struct vm_config *vm_config)
+{
+	const axas_config_t cfg = config_of(vm);
+	axas_hal_t hal = hal_of(vm);
+
+	vm->as.colors = vm_config->colors;
+	tables_init(vm, &cfg, &hal);
+	must(axas_create_in(vm->as.storage, sizeof(vm->as.storage), &cfg, &hal, &vm->as.axas),
+	     "axas_create_in");
+}
+
+axas_hw_regs_t vm_mem_regs(const struct vm *vm)
+{
+	axas_hw_regs_t regs = { .format = 0 };
+
+	must(axas_hw_regs(vm->as.axas, &regs), "axas_hw_regs");
+	return regs;
+}
+
+static void map(struct vm *vm, vaddr_t at, const axas_extent_t *extents, size_t count,
+		axas_flags_t flags)
+{
+	const axas_status_t status = axas_map_extents(vm->as.axas, at, extents, count, flags);
+
+	if (status != AXAS_OK) {
+		ERROR("VM memory: 0x%lx: axaddrspace status %d\n", at, status);
+	}
+}
+
+/* Maps what is gathered. */
+static void flush_batch(struct vm *vm)
+{
+	struct vm_batch *batch = &vm->as.batch;
+
+	map(vm, batch->at, batch->extents, batch->count, RAM_FLAGS);
+	batch->at += batch->size;
+	batch->size = 0;
+	batch->count = 0;
+}
+
+static void add(struct vm *vm, paddr_t pa, size_t size)
+{
+	struct vm_batch *batch = &vm->as.batch;
+
+	if (batch->count > 0 &&
+	    batch->extents[batch->count - 1].hpa + batch->extents[batch->count - 1].size == pa) {
+		batch->extents[batch->count - 1].size += size;
+	} else {
+		if (batch->count == VM_BATCH)
+			flush_batch(vm);
+		batch->extents[batch->count++] = (axas_extent_t){ pa, size };
+	}
+	batch->size += size;
+}
+
+static void add_colored(struct vm *vm, const struct ppages *ppages, size_t num_pages)
+{
+	for (paddr_t pa = ppages->base; num_pages > 0; pa += PAGE_SIZE) {
+		if (ppages->colors >> (pa / PAGE_SIZE / COLOR_SIZE % COLOR_NUM) & 1) {
+			add(vm, pa, PAGE_SIZE);
+			num_pages--;
+		}
+	}
+}
+
+/* Pages of the largest leaf that fits at the address, aligned as the leaf must be. */
+static struct ppages alloc_piece(const struct vm *vm, vaddr_t at, size_t num_pages)
+{
+	for (size_t n = (size_t)1 << 18; n > 1; n >>= 9) {
+		struct ppages ppages = { .num_pages = 0 };
+
+		if (n <= num_pages && at % (n * PAGE_SIZE) == 0)
+			ppages = mem_alloc_ppages(vm->as.colors, n, MEM_ALIGN_REQ);
+		if (ppages.num_pages == n)
+			return ppages;
+	}
+	return mem_alloc_ppages(vm->as.colors, 1, MEM_ALIGN_NOT_REQ);
+}
+
+static void add_new(struct vm *vm, vaddr_t at, size_t num_pages)
+{
+	while (num_pages > 0) {
+		const struct ppages piece = alloc_piece(vm, at, num_pages);
+
+		if (piece.num_pages == 0) {
+			ERROR("VM memory: no page for 0x%lx\n", at);
+		}
+		add(vm, piece.base, piece.num_pages * PAGE_SIZE);
+		at += piece.num_pages * PAGE_SIZE;
+		num_pages -= piece.num_pages;
+	}
+}
+
+void vm_mem_map(struct vm *vm, vaddr_t at, const struct ppages *ppages, size_t num_pages)
+{
+	struct ppages colored;
+
+	if (num_pages == 0)
+		return;
+	vm->as.batch.at = at;
+	if (ppages == NULL && !all_clrs(vm->as.colors)) {
+		colored = mem_alloc_ppages(vm->as.colors, num_pages, MEM_ALIGN_NOT_REQ);
+		if (colored.num_pages < num_pages) {
+			ERROR("VM memory: no %d pages of its colours\n", num_pages);
+		}
+		ppages = &colored;
+	}
+	if (ppages == NULL)
+		add_new(vm, at, num_pages);
+	else if (!all_clrs(ppages->colors))
+		add_colored(vm, ppages, num_pages);
+	else
+		add(vm, ppages->base, num_pages * PAGE_SIZE);
+	flush_batch(vm);
+}
+
+void vm_mem_map_dev(struct vm *vm, vaddr_t at, paddr_t pa, size_t num_pages)
+{
+	const axas_extent_t extent = { pa, num_pages * PAGE_SIZE };
+
+	map(vm, at, &extent, 1, DEV_FLAGS);
+}
+
+void vm_mem_copy(struct vm *vm, vaddr_t to, paddr_t from, size_t size)
+{
+	const unsigned char *source = open_window(NULL, from, size);
+	axas_hpa_t hpa = 0;
+	uint64_t piece = 0;
+
+	if (source == NULL) {
+		ERROR("VM memory: no window onto an image\n");
+	}
+	for (size_t done = 0; done < size; done += piece) {
+		unsigned char *target;
+
+		must(axas_translate(vm->as.axas, to + done, &hpa, &piece), "an image");
+		piece = min(piece, size - done);
+		target = open_window(NULL, hpa, piece);
+		if (target == NULL) {
+			ERROR("VM memory: no window onto 0x%lx\n", to + done);
+		}
+		memcpy(target, source + done, piece);
+		cache_flush_range((vaddr_t)target, piece);
+		close_window(NULL, target, piece);
+	}
+	close_window(NULL, (void *)(vaddr_t)source, size);
+}
+
+#ifdef VM_MEM_LAZY
+
+/* --- memory on demand and emulated devices ---------------------------------------------------- */
+
+void vm_mem_reserve(struct vm *vm, vaddr_t at, size_t num_pages)
+{
+	must(axas_map_alloc(vm->as.axas, at, num_pages * PAGE_SIZE, RAM_FLAGS), "memory on demand");
+}
+
+/* One page, of which another device may have a part already. */
+static void trap(struct vm_space *as, vaddr_t page, size_t index)
+{
+	axas_status_t status = axas_map_trap(as->axas, page, PAGE_SIZE, index);
+	uint64_t cookie;
+
+	if (status == AXAS_ERR_ALREADY_EXISTS &&
+	    axas_trap_cookie(as->axas, page, &cookie) == AXAS_OK)
+		status = AXAS_OK;
+	must(status, "an emulated device");
+}
+
+/* A cookie has 32 bits, too few for a pointer: it is an index into the table of the VM's devices. */
 void vm_emul_add_mem(struct vm *vm, struct emul_mem *emu)
 {
 	struct vm_space *as = &vm->as;
-	const vaddr_t first = emu->va_base & ~(PAGE_SIZE - 1);
-	const size_t size = NUM_PAGES(emu->va_base - first + emu->size) * PAGE_SIZE;
+	const vaddr_t first = emu->va_base - emu->va_base % PAGE_SIZE;
+	const size_t num_pages = NUM_PAGES(emu->va_base - first + emu->size);
 
-	if (as->emul_num == VM_EMUL_MAX)
-		ERROR("emulated region", "too many");
-	must(axas_map_trap(as->axas, first, size, as->emul_num), "emulated region");
+	if (as->emul_num == VM_EMUL_MAX) {
+		ERROR("VM memory: more than %d emulated devices\n", VM_EMUL_MAX);
+	}
+	for (size_t i = 0; i < num_pages; i++)
+		trap(as, first + i * PAGE_SIZE, as->emul_num);
 	as->emuls[as->emul_num++] = emu;
 }
 
-/* The handler of data aborts asks this first; no search. */
+/* The table is searched from the device that has the page: another may have the rest of it. */
 emul_handler_t vm_emul_get_mem(struct vm *vm, vaddr_t addr)
 {
 	const struct vm_space *as = &vm->as;
-	const struct emul_mem *emu;
-	uint64_t cookie;
+	uint64_t index;
 
-	if (axas_trap_cookie(as->axas, addr, &cookie) != AXAS_OK || cookie >= as->emul_num)
+	if (axas_trap_cookie(as->axas, addr, &index) != AXAS_OK)
 		return NULL;
-	emu = as->emuls[cookie];
-	return addr - emu->va_base < emu->size ? emu->handler : NULL;
+	for (; index < as->emul_num; index++) {
+		if (addr - as->emuls[index]->va_base < as->emuls[index]->size)
+			return as->emuls[index]->handler;
+	}
+	return NULL;
 }
 
-void vcpu_arch_profile_init(struct vm *vm)
+static axas_status_t decode(axas_fault_t *fault)
 {
-	axas_hw_regs_t registers;
-
-	must(axas_hw_regs(vm->as.axas, &registers), "axas_hw_regs");
-	sysreg_vtcr_el2_write(registers.control_register);
-	sysreg_vttbr_el2_write(registers.root_register);
-	/* Then, as before: ISB, tlb_vm_inv_all(vm->id). */
+#ifdef RV64
+	return axas_fault_from_riscv(csrs_scause_read(), csrs_stval_read(), csrs_htval_read(),
+				     csrs_htinst_read(), fault);
+#else
+	return axas_fault_from_arm(sysreg_esr_el2_read(), sysreg_far_el2_read(),
+				   sysreg_hpfar_el2_read(), fault);
+#endif
 }
+
+/*
+ * The rest is as before: what is emulated has a handler, and where nothing is mapped there is none. A page of
+ * the VM's that is not to be had is not an access to nothing, and says so.
+ */
+bool vm_mem_fault(struct vm *vm)
+{
+	axas_fault_result_t result;
+	axas_fault_t fault;
+
+	if (decode(&fault) != AXAS_OK || (fault.valid & AXAS_VALID_GPA) == 0 ||
+	    fault.kind > AXAS_KIND_ACCESS_FLAG)
+		return false;
+	result = axas_handle_page_fault(vm->as.axas, fault.gpa, fault.access);
+	if (result == AXAS_FAULT_NO_MEMORY) {
+		ERROR("VM memory: no page for 0x%lx\n", fault.gpa);
+	}
+	return axas_fault_resumes(result) != 0;
+}
+
+#endif

@@ -19,21 +19,30 @@
  */
 #include "xen.h"
 
-#include <stddef.h>
-
 static paddr_t maddr(mfn_t mfn)
 {
-	return (paddr_t)mfn.mfn << PAGE_SHIFT;
+	return (paddr_t)mfn_x(mfn) << PAGE_SHIFT;
 }
 
 static mfn_t mfn_of(axas_hpa_t hpa)
 {
-	return (mfn_t){ hpa >> PAGE_SHIFT };
+	return _mfn(hpa >> PAGE_SHIFT);
 }
 
 static axas_gpa_t gaddr(gfn_t gfn)
 {
-	return (axas_gpa_t)gfn.gfn << PAGE_SHIFT;
+	return (axas_gpa_t)gfn_x(gfn) << PAGE_SHIFT;
+}
+
+/*
+ * Frame numbers are the guest's, from hypercalls: whether they have an address is looked at before they are shifted,
+ * else 2^52 + x would act on x. What lies outside the space the library refuses.
+ */
+static bool have_addresses(unsigned long frame, unsigned long nr)
+{
+	const uint64_t frames = UINT64_C(1) << (64 - PAGE_SHIFT);
+
+	return nr <= frames && frame <= frames - nr;
 }
 
 static int errno_of(axas_status_t status)
@@ -138,18 +147,35 @@ static uint32_t should_yield(void *ctx)
 
 /* --- life and death --------------------------------------------------------------------------- */
 
-static axas_status_t create(struct p2m_domain *p2m)
+/* Of all domains but for the VMID. */
+static axas_config_t config_of(uint16_t vmid)
 {
-	const axas_config_t config = {
-		.struct_size = sizeof(config),
+	return (axas_config_t){
+		.struct_size = sizeof(axas_config_t),
 		.format = AXAS_FORMAT_ARM_S2,
 		.size = UINT64_C(1) << p2m_ipa_bits,
-		/* One VTCR_EL2 for all domains: setup_virt_paging writes what axas_hw_regs says. */
 		.gpa_bits = p2m_ipa_bits,
-		.vmid = p2m->vmid,
+		.vmid = vmid,
 		.features = max_vmid == MAX_VMID_16_BIT ? AXAS_FEATURE_ARM_VMID16 : 0,
 		.options = AXAS_CALLER_LOCKED,
 	};
+}
+
+/* For setup_virt_paging, which runs on each CPU before there is a domain. */
+int p2m_vtcr(uint64_t *vtcr)
+{
+	const axas_config_t config = config_of(0);
+	axas_hw_regs_t registers;
+	const axas_status_t status = axas_config_regs(&config, &registers);
+
+	if (status == AXAS_OK)
+		*vtcr = registers.control_register;
+	return errno_of(status);
+}
+
+static axas_status_t create(struct p2m_domain *p2m)
+{
+	const axas_config_t config = config_of(p2m->vmid);
 	const axas_hal_t hal = {
 		.struct_size = sizeof(hal),
 		.ctx = p2m,
@@ -169,23 +195,17 @@ static axas_status_t create(struct p2m_domain *p2m)
 	return axas_create_in(p2m->storage, AXAS_STORAGE_SIZE, &config, &hal, &p2m->space);
 }
 
-int p2m_init(struct domain *d)
+/* From p2m_init, which goes on as it was. */
+int p2m_alloc_table(struct domain *d)
 {
 	struct p2m_domain *p2m = &d->arch.p2m;
 	axas_hw_regs_t registers;
-	axas_status_t status;
-	int rc;
+	axas_status_t status = create(p2m);
 
-	rwlock_init(&p2m->lock);
-	p2m->domain = d;
-	rc = p2m_alloc_vmid(d);
-	if (rc)
-		return rc;
-	status = create(p2m);
 	if (status == AXAS_OK)
 		status = axas_hw_regs(p2m->space, &registers);
 	if (status != AXAS_OK) {
-		p2m_final_teardown(d);
+		p2m_free_table(p2m);
 		return errno_of(status);
 	}
 	p2m->vttbr = registers.root_register;
@@ -200,33 +220,31 @@ int p2m_init(struct domain *d)
 int relinquish_p2m_mapping(struct domain *d)
 {
 	struct p2m_domain *p2m = &d->arch.p2m;
-	const axas_gpa_t end = UINT64_C(1) << p2m_ipa_bits;
-	const axas_gpa_t gpa = gaddr(p2m->lowest_mapped_gfn);
-	axas_status_t status;
+	axas_status_t status = AXAS_OK;
+	axas_gpa_t gpa, end;
 	uint64_t done;
 
 	write_lock(&p2m->lock);
+	gpa = gaddr(p2m->lowest_mapped_gfn);
+	end = gaddr(p2m->max_mapped_gfn) + AXAS_PAGE_SIZE;
 	/* No budget but should_yield, which is asked after every 512 entries. */
-	status = axas_unmap_some(p2m->space, gpa, end - gpa, UINT64_MAX, &done);
-	p2m->lowest_mapped_gfn.gfn += done >> PAGE_SHIFT;
+	if (gfn_x(p2m->lowest_mapped_gfn) <= gfn_x(p2m->max_mapped_gfn)) {
+		status = axas_unmap_some(p2m->space, gpa, end - gpa, UINT64_MAX, &done);
+		p2m->lowest_mapped_gfn = _gfn((gpa + done) >> PAGE_SHIFT);
+	}
 	write_unlock(&p2m->lock);
 	return errno_of(status);
 }
 
-void p2m_final_teardown(struct domain *d)
+/* From p2m_final_teardown, before the pool, which gets the tables back. */
+void p2m_free_table(struct p2m_domain *p2m)
 {
-	struct p2m_domain *p2m = &d->arch.p2m;
-
-	if (p2m->domain == NULL)
-		return;
 	write_lock(&p2m->lock);
 	axas_destroy(p2m->space);
 	write_unlock(&p2m->lock);
 	p2m->space = NULL;
 	xfree(p2m->storage);
 	p2m->storage = NULL;
-	p2m_free_vmid(d);
-	p2m->domain = NULL;
 }
 
 /* --- entries ---------------------------------------------------------------------------------- */
@@ -264,6 +282,16 @@ static p2m_type_t type_of(const axas_mapping_t *m)
 	return (m->flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT;
 }
 
+/* Xen looks through what was ever mapped: p2m_cache_flush_range, domain_get_maximum_gpfn. */
+static int note_mapped(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, axas_status_t status)
+{
+	if (status == AXAS_OK) {
+		p2m->lowest_mapped_gfn = gfn_min(p2m->lowest_mapped_gfn, sgfn);
+		p2m->max_mapped_gfn = gfn_max(p2m->max_mapped_gfn, gfn_add(sgfn, nr - 1));
+	}
+	return errno_of(status);
+}
+
 /*
  * The lock is held for writing. All of the range changes or nothing, and it need not be aligned as a
  * whole to get superpages.
@@ -276,12 +304,20 @@ int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t sm
 
 	if (p2m->domain->is_dying)
 		return -ENOMEM;
-	if (smfn.mfn == INVALID_MFN.mfn)
+	if (nr == 0)
+		return 0;
+	if (!have_addresses(gfn_x(sgfn), nr))
+		return -EINVAL;
+	if (mfn_eq(smfn, INVALID_MFN))
 		return errno_of(axas_unmap(p2m->space, gaddr(sgfn), size));
+	if (!have_addresses(mfn_x(smfn), nr))
+		return -EINVAL;
 	if (flags == 0 || a != p2m_access_rwx)
 		return -EOPNOTSUPP;
-	return errno_of(axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size,
-					flags | (axas_flags_t)t << AXAS_TAG_SHIFT | AXAS_REPLACE));
+	return note_mapped(p2m, sgfn, nr,
+			   axas_map_linear(p2m->space, gaddr(sgfn), maddr(smfn), size,
+					   flags | (axas_flags_t)t << AXAS_TAG_SHIFT |
+						   AXAS_REPLACE));
 }
 
 /* The lock is held for reading at least. */
@@ -292,7 +328,7 @@ mfn_t p2m_get_entry(struct p2m_domain *p2m, gfn_t gfn, p2m_type_t *t, p2m_access
 	bool mapped;
 
 	/* Beyond the last address there is one page of nothing. */
-	if (axas_query(p2m->space, gaddr(gfn), &m) != AXAS_OK)
+	if (!have_addresses(gfn_x(gfn), 1) || axas_query(p2m->space, gaddr(gfn), &m) != AXAS_OK)
 		m = (axas_mapping_t){ .size = AXAS_PAGE_SIZE, .state = AXAS_STATE_ABSENT };
 	mapped = m.state == AXAS_STATE_LINEAR;
 	if (t != NULL)
@@ -316,6 +352,8 @@ bool p2m_resolve_translation_fault(struct domain *d, gfn_t gfn)
 	struct p2m_domain *p2m = &d->arch.p2m;
 	axas_fault_result_t result;
 
+	if (!have_addresses(gfn_x(gfn), 1))
+		return false;
 	read_lock(&p2m->lock);
 	result = axas_handle_page_fault(p2m->space, gaddr(gfn), AXAS_READ);
 	read_unlock(&p2m->lock);

@@ -9,8 +9,23 @@
 #define UART 0x9000
 #define MFN  0x100000 /* machine frames that are the guest's: 4 MiB, aligned to 2 MiB */
 
+#define WRAPS (1ul << 52)
+
 static struct domain guest;
 static struct p2m_domain *p2m = &guest.arch.p2m;
+
+/* As Xen's, which has more to do. */
+static int p2m_init(struct domain *d)
+{
+	int rc;
+
+	rwlock_init(&p2m->lock);
+	p2m->max_mapped_gfn = _gfn(0);
+	p2m->lowest_mapped_gfn = _gfn(~0ul);
+	p2m->domain = d;
+	rc = p2m_alloc_vmid(d);
+	return rc ? rc : p2m_alloc_table(d);
+}
 
 static void set(const char *what, unsigned long gfn, unsigned long nr, mfn_t mfn, p2m_type_t t,
 		p2m_access_t a)
@@ -45,7 +60,11 @@ int main(void)
 	/* another domain's page, to which the foreign mapping has the only reference */
 	const mfn_t foreign = page_to_mfn(alloc_domheap_pages(NULL, 0, 0));
 	uint32_t preempted = 0;
-	int rc = p2m_init(&guest);
+	uint64_t vtcr = 0;
+	int rc = p2m_vtcr(&vtcr);
+
+	printf("setup_virt_paging: rc %d, VTCR_EL2 0x%lx\n", rc, (unsigned long)vtcr);
+	rc = p2m_init(&guest);
 
 	printf("p2m_init: rc %d, VMID of VTTBR %u\n", rc, (unsigned int)(p2m->vttbr >> 48));
 	if (rc)
@@ -68,6 +87,15 @@ int main(void)
 	set("a granted page, read-only", RAM + 10, 1, (mfn_t){ 0x7777 }, p2m_grant_map_ro,
 	    p2m_access_rwx);
 	get(RAM + 10);
+	/* a guest's frame numbers: one that has no address, and acts on none */
+	set("gfn 2^52 + that of RAM, gone", WRAPS | RAM, 1, INVALID_MFN, p2m_invalid,
+	    p2m_access_rwx);
+	set("2^52 frames more than one", RAM, WRAPS | 1, INVALID_MFN, p2m_invalid, p2m_access_rwx);
+	set("mfn 2^52 + one", RAM + 7, 1, (mfn_t){ WRAPS | 1 }, p2m_ram_rw, p2m_access_rwx);
+	get(RAM);
+	get(WRAPS | RAM);
+	printf("a fault on gfn 2^52 + that of RAM passes: %d\n",
+	       p2m_resolve_translation_fault(&guest, (gfn_t){ WRAPS | RAM }));
 	set("beyond the last address", 1ul << 28, 1, (mfn_t){ MFN }, p2m_ram_rw, p2m_access_rwx);
 
 	printf("a fault on RAM passes: %d, on the missing page: %d\n",
@@ -84,7 +112,8 @@ int main(void)
 	}
 	printf("relinquish_p2m_mapping: rc %d, preempted: %s\n", rc, preempted > 0 ? "yes" : "NO");
 	get(RAM);
-	p2m_final_teardown(&guest);
+	p2m_free_table(p2m);
+	p2m_free_vmid(&guest);
 	printf("flushes: %s, local ones in a fault: %s\n", stub_counts.flushes > 0 ? "yes" : "NO",
 	       stub_counts.flushes_local > 0 ? "yes" : "NO");
 	printf("%lu pages not given back, %u windows open, %u mistakes\n", stub_counts.pages_out,

@@ -7,6 +7,7 @@
 #define GLUE_XEN_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "axaddrspace.h"
@@ -24,7 +25,48 @@ typedef struct {
 typedef struct {
 	unsigned long mfn;
 } mfn_t;
-#define INVALID_MFN ((mfn_t){ ~0UL })
+#define INVALID_MFN _mfn(~0UL)
+
+/* Plain numbers in builds without debugging, hence these functions. */
+static inline gfn_t _gfn(unsigned long n)
+{
+	return (gfn_t){ n };
+}
+
+static inline unsigned long gfn_x(gfn_t gfn)
+{
+	return gfn.gfn;
+}
+
+static inline gfn_t gfn_add(gfn_t gfn, unsigned long i)
+{
+	return _gfn(gfn_x(gfn) + i);
+}
+
+static inline gfn_t gfn_min(gfn_t x, gfn_t y)
+{
+	return gfn_x(x) < gfn_x(y) ? x : y;
+}
+
+static inline gfn_t gfn_max(gfn_t x, gfn_t y)
+{
+	return gfn_x(x) > gfn_x(y) ? x : y;
+}
+
+static inline mfn_t _mfn(unsigned long n)
+{
+	return (mfn_t){ n };
+}
+
+static inline unsigned long mfn_x(mfn_t mfn)
+{
+	return mfn.mfn;
+}
+
+static inline bool mfn_eq(mfn_t x, mfn_t y)
+{
+	return mfn_x(x) == mfn_x(y);
+}
 
 struct domain;
 struct page_info;
@@ -73,7 +115,7 @@ struct p2m_domain {
 	rwlock_t lock;
 	uint16_t vmid;
 	uint64_t vttbr;
-	gfn_t lowest_mapped_gfn;
+	gfn_t max_mapped_gfn, lowest_mapped_gfn;
 	struct domain *domain;
 	/* in place of `root` and `pages` */
 	axas_t *space;
@@ -104,13 +146,14 @@ void p2m_free_page(struct domain *d, struct page_info *page);
 void p2m_force_tlb_flush_sync(struct p2m_domain *p2m);
 
 /* What glue_xen_arm.c defines. */
-int p2m_init(struct domain *d);
-void p2m_final_teardown(struct domain *d);
+int p2m_alloc_table(struct domain *d);
+void p2m_free_table(struct p2m_domain *p2m);
 int relinquish_p2m_mapping(struct domain *d);
 int p2m_set_entry(struct p2m_domain *p2m, gfn_t sgfn, unsigned long nr, mfn_t smfn, p2m_type_t t,
 		  p2m_access_t a);
 mfn_t p2m_get_entry(struct p2m_domain *p2m, gfn_t gfn, p2m_type_t *t, p2m_access_t *a,
 		    unsigned int *page_order, bool *valid);
 bool p2m_resolve_translation_fault(struct domain *d, gfn_t gfn);
+int p2m_vtcr(uint64_t *vtcr);
 
 #endif

@@ -1,35 +1,43 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the glue of porting/bao.md needs of Bao: names as there, bodies nowhere. */
+/*
+ * What the pieces of porting/bao.md need of Bao: names and types as there at commit 738e3dc50983, bodies nowhere.
+ * examples/glue/bao has what the glue itself needs.
+ */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "axaddrspace.h"
 
-typedef uintptr_t vaddr_t;
 typedef uintptr_t paddr_t;
+typedef uintptr_t vaddr_t;
+typedef unsigned long asid_t;
+typedef unsigned long vmid_t;
 
-enum AS_SEC { SEC_HYP_GLOBAL, SEC_HYP_IMAGE, SEC_HYP_PRIVATE, SEC_HYP_VM };
-
-struct addr_space {
-	int opaque;
+struct ppages;
+struct vm {
+	vmid_t id;
+};
+struct vcpu {
+	struct vm *vm;
 };
 struct cpu {
-	struct addr_space as;
+	struct vcpu *vcpu;
 };
-
-/* The members that the glue uses; the last three are its own. */
-struct vm {
-	unsigned long id;
-	axas_t *space;
-	axas_arena_t arena;
-	_Alignas(AXAS_STORAGE_ALIGN) unsigned char storage[AXAS_STORAGE_SIZE];
-};
-
 struct cpu *cpu(void);
-void *mem_alloc_page(size_t num_pages, enum AS_SEC sec, bool phys_aligned);
-bool mem_translate(struct addr_space *as, vaddr_t va, paddr_t *pa);
 
-/* What the guide defines. */
-int vm_space_init(struct vm *vm, uint64_t guest_bits);
-int vm_abort(struct vm *vm, uint64_t esr, uint64_t far, uint64_t hpfar, uint64_t *emulator);
+void csrs_hgatp_write(unsigned long value);
+void sysreg_vtcr_el2_write(unsigned long value);
+void sysreg_vttbr_el2_write(unsigned long value);
+void tlb_vm_inv_all(asid_t vmid);
+
+/* Of examples/glue_bao.h. */
+axas_hw_regs_t vm_mem_regs(const struct vm *vm);
+void vm_mem_map(struct vm *vm, vaddr_t at, const struct ppages *ppages, size_t num_pages);
+void vm_mem_reserve(struct vm *vm, vaddr_t at, size_t num_pages);
+bool vm_mem_fault(struct vm *vm);
+
+/* What the pieces define. */
+void load_root_riscv(struct vm *vm);
+void load_root_arm(struct vm *vm);
+bool fault_goes_on(void);
