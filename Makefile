@@ -126,6 +126,10 @@ exhaust: ## every call in every state of a tiny space, every allocation failing:
 	@scripts/build-lib.sh host
 	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
 
+fuzz: ## libFuzzer over C interface, decoders and dumps, under AddressSanitizer: SECONDS=60 for each of TARGETS=
+	@scripts/setup.sh test fuzz
+	@SECONDS_EACH='$(SECONDS)' TARGETS='$(TARGETS)' scripts/fuzz.sh
+
 mutants: ## plant defects in the engine, judge each by the host tests: N=150 SEED=1 JOBS= FILES= AGAIN=missed (hours)
 	@scripts/setup.sh test mutants
 	@N='$(N)' SEED='$(SEED)' JOBS='$(JOBS)' FILES='$(FILES)' AGAIN='$(AGAIN)' scripts/mutants.py

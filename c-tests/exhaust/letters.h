@@ -62,6 +62,7 @@ struct scope {
 #define SCOPES 6u
 
 struct scope scope_make(uint32_t i, uint32_t format);
+axas_config_t scope_config(const struct scope *s, uint32_t format);
 /* The archive has these calls: an older one may be gone through, too. */
 int letters_replace(void);
 int letters_collect(void);
