@@ -116,6 +116,14 @@ asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
 	@scripts/setup.sh test
 	@scripts/asan.sh
 
+soak: ## all calls of all formats at once, allocations failing, under ThreadSanitizer: MINUTES=4
+	@scripts/setup.sh test
+	@MINUTES='$(MINUTES)' scripts/soak.sh
+
+coverage: ## how much of src/ the tests of the host reach, and which lines not (minutes)
+	@scripts/setup.sh quick coverage
+	@scripts/coverage.sh
+
 differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commit, NEW=, OPERATIONS=
 	@scripts/setup.sh quick
 	@$(if $(NEW),,scripts/build-lib.sh host)

@@ -312,6 +312,7 @@ static int64_t look(const struct arguments *a)
 {
 	static uint8_t bytes[MOST_BYTES];
 	const size_t length = (size_t)(a->size < MOST_BYTES ? a->size : MOST_BYTES);
+	const uint32_t access = a->flags & 4 ? AXAS_ACCESS_HOST : 0;
 	axas_mapping_t mapping;
 	axas_stats_t stats;
 	uint64_t value;
@@ -330,9 +331,9 @@ static int64_t look(const struct arguments *a)
 	case 5:
 		return axas_stats(host.as, &stats);
 	case 6:
-		return axas_read(host.as, a->gpa, bytes, length, a->flags & 3, NULL);
+		return axas_read(host.as, a->gpa, bytes, length, access, NULL);
 	case 7:
-		return axas_write(host.as, a->gpa, bytes, length, a->flags & 3, NULL);
+		return axas_write(host.as, a->gpa, bytes, length, access, NULL);
 	case 8:
 		return axas_fill(host.as, a->gpa, 7, length, AXAS_ACCESS_CLEAN, &value);
 	case 9:

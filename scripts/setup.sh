@@ -11,6 +11,7 @@
 #   abi      x86 compiler, abidiff                test     all of these but check, and clang, lld, g++
 #   shots    Chromium, for `scripts/docs.sh shots`; never without its name
 #   mutants  cargo-mutants, compiled for minutes, for `make mutants`; never without its name
+#   coverage llvm-cov of this Rust, for `make coverage`; never without its name
 #   fuzz     g++ and cargo-fuzz, compiled for minutes, for `make fuzz`; never without its name
 #
 # Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
@@ -226,6 +227,13 @@ install_cargo_tool() {
 	rm -rf "$BUILD/tools/cargo-$1-target"
 }
 
+# Debian's Rust comes without these tools, and those of another LLVM do not read its profiles.
+find_llvm_tools() {
+	[ ! -x "$(rustc --print sysroot)/lib/rustlib/$(uname -m)-unknown-linux-gnu/bin/llvm-cov" ] || return 0
+	by_rustup component add llvm-tools ||
+		die "llvm-cov is missing; it comes with the Rust of https://rustup.rs: rustup component add llvm-tools"
+}
+
 # describe_rust CARGO FLAGS: the compiler, and where it is from.
 describe_rust() {
 	local rustc=/usr/bin/rustc
@@ -265,17 +273,17 @@ for group in "${@:-all}"; do
 	test) groups+="${all_groups% check} " ;;
 	lib) groups+="host $BARE_ARCHITECTURES " ;;
 	x86_64 | aarch64 | riscv64 | licenses | quick | check) groups+="host $group " ;;
-	mutants | fuzz) groups+="host $group " ;;
+	mutants | coverage | fuzz) groups+="host $group " ;;
 	host | arm | riscv | amd | intel | docs | bench | abi | shots) groups+="$group " ;;
 	-h | --help)
 		usage
 		exit
 		;;
-	*) misuse "no group '$group'; one of: $all_groups lib shots mutants fuzz all" ;;
+	*) misuse "no group '$group'; one of: $all_groups lib shots mutants coverage fuzz all" ;;
 	esac
 done
 
-for group in $all_groups shots mutants fuzz; do
+for group in $all_groups shots mutants coverage fuzz; do
 	! has_group "$group" || want_packages_of "$group"
 done
 if [ ${#wanted[@]} -gt 0 ]; then
@@ -294,5 +302,6 @@ if has_group host; then
 	remember
 	! has_group check || find_rust_checkers
 	! has_group mutants || install_cargo_tool mutants $CARGO_MUTANTS
+	! has_group coverage || find_llvm_tools
 	! has_group fuzz || install_cargo_tool fuzz $CARGO_FUZZ
 fi
