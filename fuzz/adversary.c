@@ -29,18 +29,33 @@ void __asan_unpoison_memory_region(const volatile void *address, size_t bytes);
 static _Alignas(1 << 16) uint8_t pool[FRAMES][PAGE];
 static _Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 
+#define MOST_CALLS 128u
+
+struct arguments {
+	uint8_t what;
+	axas_flags_t flags;
+	axas_gpa_t gpa;
+	uint64_t size;
+};
+
 static struct {
 	const uint8_t *front, *back; /* what is left of the input */
 	uint8_t out[FRAMES]; /* how often a frame is out */
 	int has_direct_map, has_windows, lied;
 	uint32_t looks, windows;
-	uint32_t call;
+	uint32_t calls;
+	struct arguments call[MOST_CALLS];
+	int64_t status[MOST_CALLS];
 	axas_t *as;
 } host;
 
 static void wrong(const char *why)
 {
-	printf("call %u: %s\n", host.call, why);
+	printf("call %u: %s\n", host.calls, why);
+	for (uint32_t i = 0; i < host.calls; i++)
+		printf("  %#x gpa %#" PRIx64 " size %#" PRIx64 " flags %#x: %" PRId64 "\n",
+		       host.call[i].what, host.call[i].gpa, host.call[i].size, host.call[i].flags,
+		       host.status[i]);
 	fflush(stdout);
 	abort();
 }
@@ -279,13 +294,6 @@ static uint32_t see_chunk(void *ctx, axas_gpa_t gpa, void *memory, size_t bytes)
 	return 1;
 }
 
-struct arguments {
-	uint8_t what;
-	axas_flags_t flags;
-	axas_gpa_t gpa;
-	uint64_t size;
-};
-
 /* Both ends of a range are on boundaries of a level, or a few bytes beside them. */
 static struct arguments take_arguments(void)
 {
@@ -418,7 +426,8 @@ static void call(void)
 	int64_t status;
 
 	host.looks = 0;
-	host.call++;
+	host.call[host.calls] = a;
+	host.status[host.calls++] = 1;
 	maybe_scribble();
 	if (a.what % 16 < 14)
 		status = change(&a);
@@ -426,6 +435,7 @@ static void call(void)
 		status = change_some(&a, &done);
 	else
 		status = look(&a);
+	host.status[host.calls - 1] = status;
 	if (status < AXAS_ERR_AGAIN || status > AXAS_OK)
 		wrong("a status that the header does not have");
 	if (status == AXAS_ERR_BAD_STATE && !host.lied)
@@ -479,7 +489,7 @@ void fuzz_adversary(const uint8_t *data, size_t bytes)
 	host.back = data + bytes;
 	__asan_poison_memory_region(pool, sizeof(pool));
 	if (create() == AXAS_OK) {
-		while (host.front < host.back)
+		while (host.front < host.back && host.calls < MOST_CALLS)
 			call();
 		if (!host.lied && axas_audit(host.as) == AXAS_ERR_BAD_STATE)
 			wrong("audit finds something, and the host has not lied");

@@ -13,7 +13,7 @@
 static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages",
-		.share = 3,
+		.share = 2,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
 			   BOUNDARY + 2 * PAGE },
@@ -33,6 +33,15 @@ static const struct scope scopes[SCOPES] = {
 		.points = 5,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
 			   BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "tables kept, no released",
+		.share = 1,
+		.is_plain = 1,
+		.keeps_tables = 1,
+		.points = 5,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB,
+			   BOUNDARY + 2 * MIB + PAGE },
 	},
 	{
 		.name = "2 MiB",
