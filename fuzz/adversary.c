@@ -236,8 +236,10 @@ static void release_virt(void *ctx, void *va, size_t size)
 static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 {
 	(void)ctx;
-	if (request->scope > AXAS_SCOPE_LOCAL || request->level > 3 || host.windows != 0)
-		wrong("a request that is none, or a window open across it");
+	if (request->scope > AXAS_SCOPE_LOCAL || request->level > 3)
+		wrong("a request that is none");
+	if (host.windows != 0)
+		wrong("a window is open across a request");
 	maybe_scribble();
 }
 

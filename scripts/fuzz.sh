@@ -42,7 +42,7 @@ for target in ${TARGETS:-$known}; do
 		say "ok      $target: $(grep -a '^Done ' "$log"), $(grep -a -o 'cov: [0-9]*' "$log" | tail -n1)" \
 			"of $(grep -a -o -m1 '[0-9]* inline' "$log" | cut -d' ' -f1) edges"
 	else
-		say "FAILED  $target (see $log): $(grep -a -m1 -E 'panicked|ERROR|^call |: .*[a-z]$' "$log")"
+		say "FAILED  $target (see $log): $(grep -a -m1 -E 'panicked|^call |^[a-z0-9 ]*: |ERROR' "$log")"
 		failed=1
 	fi
 done

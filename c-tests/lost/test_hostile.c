@@ -32,6 +32,11 @@ struct hostile {
 	uint32_t wild_frees; /* frames given back that are not out */
 	uint64_t looks; /* calls of phys_to_virt; from MOST_LOOKS on there is no memory */
 	uint64_t rng;
+	/* Of the looks at tables: one shows the root, or finds the newest frame written over, and a later one nothing. */
+	uint64_t lie_at, blind_at;
+	int lie_is_scribble;
+	axas_hpa_t newest;
+	uint32_t odd_requests, odd_looks;
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
 
@@ -62,7 +67,8 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 		if (memchr(&h->is_out[i], 1, count) != NULL)
 			continue;
 		open_frames(h, i, count, 1);
-		return POOL_PA + i * PAGE;
+		h->newest = POOL_PA + i * PAGE;
+		return h->newest;
 	}
 	return AXAS_HPA_INVALID;
 }
@@ -88,8 +94,14 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 	struct hostile *h = ctx;
 	const uint64_t first = (pa - POOL_PA) / PAGE, last = (pa + size - 1 - POOL_PA) / PAGE;
 
-	if (pa < POOL_PA || size == 0 || last >= FRAMES || h->looks++ >= MOST_LOOKS)
+	h->odd_looks += size == PAGE && pa % PAGE != 0;
+	if (pa < POOL_PA || size == 0 || last >= FRAMES || h->looks++ >= MOST_LOOKS ||
+	    h->looks == h->blind_at)
 		return NULL;
+	if (h->looks == h->lie_at && !h->lie_is_scribble)
+		return h->memory + (h->root - POOL_PA);
+	if (h->looks == h->lie_at)
+		memset(h->memory + (h->newest - POOL_PA), 0x41, 2 * sizeof(uint64_t));
 	for (uint64_t i = first; i <= last; i++)
 		if (!h->is_out[i])
 			return NULL;
@@ -98,8 +110,9 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 
 static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 {
-	(void)ctx;
-	(void)request;
+	struct hostile *h = ctx;
+
+	h->odd_requests += request->level > 3 || request->scope > AXAS_SCOPE_LOCAL;
 }
 
 static int setup_hostile(void **state)
@@ -635,6 +648,34 @@ static void every_call_ends_whatever_is_written_to_the_tables(void **state)
 	assert_true(noticed > FUZZED / 2);
 }
 
+static void lie_and_map(struct hostile *h, uint64_t lie_at, uint64_t blind_at)
+{
+	axas_status_t status;
+
+	build(h);
+	h->looks = 0;
+	h->lie_at = lie_at;
+	h->blind_at = blind_at;
+	status = axas_map_linear(h->as, 3 * GIB - PAGE, LINEAR_HPA - PAGE, 2 * PAGE, RW);
+	assert_in_range(-status, 0, -AXAS_ERR_AGAIN);
+	h->lie_at = 0;
+	h->blind_at = 0;
+	axas_destroy(h->as);
+}
+
+/* A host that shows a table in the place of another one, or lets somebody write to frames that wait to be tables. */
+static void a_host_that_lies_is_asked_for_what_there_is(void **state)
+{
+	struct hostile *h = *state;
+
+	for (h->lie_is_scribble = 0; h->lie_is_scribble < 2; h->lie_is_scribble++)
+		for (uint64_t lie_at = 1; lie_at < 60; lie_at++)
+			for (uint64_t later = 0; later < 12; later++)
+				lie_and_map(h, lie_at, later == 0 ? 0 : lie_at + later);
+	assert_int_equal(h->odd_requests, 0);
+	assert_int_equal(h->odd_looks, 0);
+}
+
 #define HOSTILE(test, fmt)                                                              \
 	{                                                                               \
 #test " [" #fmt "]", test, setup_hostile, teardown_hostile, &fmt##_case \
@@ -647,6 +688,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HOSTILE_EACH(every_call_ends_on_tables_that_are_not_tables),
 		HOSTILE_EACH(few_tables_that_seem_many_are_not_walked_through),
+		HOSTILE_EACH(a_host_that_lies_is_asked_for_what_there_is),
 		HOSTILE_EACH(every_call_ends_whatever_is_written_to_the_tables),
 	};
 
