@@ -32,11 +32,10 @@ struct hostile {
 	uint32_t wild_frees; /* frames given back that are not out */
 	uint64_t looks; /* calls of phys_to_virt; from MOST_LOOKS on there is no memory */
 	uint64_t rng;
-	/* Of the looks at tables: one shows the root, or finds the newest frame written over, and a later one nothing. */
-	uint64_t lie_at, blind_at;
-	int lie_is_scribble;
+	/* At one look the newest frame is written over, at another one nothing is shown. */
+	uint64_t scribble_at, blind_at;
 	axas_hpa_t newest;
-	uint32_t odd_requests, odd_looks;
+	uint32_t odd_looks; /* at 4 KiB that are no page */
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
 
@@ -98,9 +97,7 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 	if (pa < POOL_PA || size == 0 || last >= FRAMES || h->looks++ >= MOST_LOOKS ||
 	    h->looks == h->blind_at)
 		return NULL;
-	if (h->looks == h->lie_at && !h->lie_is_scribble)
-		return h->memory + (h->root - POOL_PA);
-	if (h->looks == h->lie_at)
+	if (h->looks == h->scribble_at && h->is_out[(h->newest - POOL_PA) / PAGE])
 		memset(h->memory + (h->newest - POOL_PA), 0x41, 2 * sizeof(uint64_t));
 	for (uint64_t i = first; i <= last; i++)
 		if (!h->is_out[i])
@@ -110,9 +107,8 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 
 static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 {
-	struct hostile *h = ctx;
-
-	h->odd_requests += request->level > 3 || request->scope > AXAS_SCOPE_LOCAL;
+	(void)ctx;
+	(void)request;
 }
 
 static int setup_hostile(void **state)
@@ -648,31 +644,29 @@ static void every_call_ends_whatever_is_written_to_the_tables(void **state)
 	assert_true(noticed > FUZZED / 2);
 }
 
-static void lie_and_map(struct hostile *h, uint64_t lie_at, uint64_t blind_at)
+static void scribble_and_map(struct hostile *h, uint64_t scribble_at, uint64_t blind_at)
 {
 	axas_status_t status;
 
 	build(h);
-	h->looks = 0;
-	h->lie_at = lie_at;
+	h->scribble_at = scribble_at;
 	h->blind_at = blind_at;
-	status = axas_map_linear(h->as, 3 * GIB - PAGE, LINEAR_HPA - PAGE, 2 * PAGE, RW);
+	h->looks = 0;
+	status = axas_map_linear(h->as, 0, LINEAR_HPA, 2 * PAGE, RW);
 	assert_in_range(-status, 0, -AXAS_ERR_AGAIN);
-	h->lie_at = 0;
+	h->scribble_at = 0;
 	h->blind_at = 0;
 	axas_destroy(h->as);
 }
 
-/* A host that shows a table in the place of another one, or lets somebody write to frames that wait to be tables. */
-static void a_host_that_lies_is_asked_for_what_there_is(void **state)
+/* Frames that wait to be tables name each other: somebody writes to one, and the host is asked for pages all the same. */
+static void a_waiting_frame_that_was_written_to_names_pages(void **state)
 {
 	struct hostile *h = *state;
 
-	for (h->lie_is_scribble = 0; h->lie_is_scribble < 2; h->lie_is_scribble++)
-		for (uint64_t lie_at = 1; lie_at < 60; lie_at++)
-			for (uint64_t later = 0; later < 12; later++)
-				lie_and_map(h, lie_at, later == 0 ? 0 : lie_at + later);
-	assert_int_equal(h->odd_requests, 0);
+	for (uint64_t scribble_at = 1; scribble_at < 40; scribble_at++)
+		for (uint64_t blind_at = 0; blind_at < 40; blind_at++)
+			scribble_and_map(h, scribble_at, blind_at);
 	assert_int_equal(h->odd_looks, 0);
 }
 
@@ -688,7 +682,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HOSTILE_EACH(every_call_ends_on_tables_that_are_not_tables),
 		HOSTILE_EACH(few_tables_that_seem_many_are_not_walked_through),
-		HOSTILE_EACH(a_host_that_lies_is_asked_for_what_there_is),
+		HOSTILE_EACH(a_waiting_frame_that_was_written_to_names_pages),
 		HOSTILE_EACH(every_call_ends_whatever_is_written_to_the_tables),
 	};
 
