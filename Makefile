@@ -118,6 +118,14 @@ asan: ## the C tests under AddressSanitizer, the Rust code instrumented too
 	@scripts/setup.sh test
 	@scripts/asan.sh
 
+soak: ## all calls of all formats at once, allocations failing, under ThreadSanitizer: MINUTES=4
+	@scripts/setup.sh test
+	@MINUTES='$(MINUTES)' scripts/soak.sh
+
+coverage: ## how much of src/ the tests of the host reach, and which lines not (minutes)
+	@scripts/setup.sh quick coverage
+	@scripts/coverage.sh
+
 differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commit, NEW=, OPERATIONS=
 	@scripts/setup.sh quick
 	@$(if $(NEW),,scripts/build-lib.sh host)
@@ -127,6 +135,10 @@ exhaust: ## every call in every state of a tiny space, every allocation failing:
 	@scripts/setup.sh quick
 	@scripts/build-lib.sh host
 	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
+
+fuzz: ## libFuzzer over C interface, decoders and dumps, under AddressSanitizer: SECONDS=60 for each of TARGETS=
+	@scripts/setup.sh test fuzz
+	@SECONDS_EACH='$(SECONDS)' TARGETS='$(TARGETS)' scripts/fuzz.sh
 
 mutants: ## plant defects in the engine, judge each by the host tests: N=150 SEED=1 JOBS= FILES= AGAIN=missed (hours)
 	@scripts/setup.sh test mutants

@@ -7,11 +7,11 @@ cd "$ROOT" || exit
 load_toolchain
 need cargo clang-format reuse git
 
-mapfile -t c_sources < <(find c-tests docs examples -name '*.[ch]' -not -path '*/build/*' | sort)
+mapfile -t c_sources < <(find c-tests docs examples fuzz -name '*.[ch]' -not -path '*/build/*' | sort)
 
 if [ "${1:-}" = --format ]; then
 	run cargo fmt
-	for workspace in benches benches/peers tests/consumers; do
+	for workspace in benches benches/peers tests/consumers fuzz; do
 		run cargo fmt --all --manifest-path $workspace/Cargo.toml
 	done
 	for tool in axas-inspect header; do
@@ -51,7 +51,7 @@ else
 	say "not looked at by actionlint, which Debian does not have: .github/workflows"
 fi
 check rustfmt cargo fmt --check
-for workspace in benches benches/peers tests/consumers; do
+for workspace in benches benches/peers tests/consumers fuzz; do
 	check "rustfmt, $workspace" cargo fmt --all --check --manifest-path $workspace/Cargo.toml
 done
 for tool in axas-inspect header; do

@@ -11,6 +11,8 @@
 #   abi      x86 compiler, abidiff                test     all of these but check, and clang, lld, g++
 #   shots    Chromium, for `scripts/docs.sh shots`; never without its name
 #   mutants  cargo-mutants, compiled for minutes, for `make mutants`; never without its name
+#   coverage llvm-cov of this Rust, for `make coverage`; never without its name
+#   fuzz     g++ and cargo-fuzz, compiled for minutes, for `make fuzz`; never without its name
 #
 # Without a group: all. Safe to run again; quiet about what is there already. Which Rust it chose
 # is left in build/toolchain.env for the other scripts. With SETUP=0 nothing is installed: what is
@@ -126,6 +128,7 @@ want_packages_of() {
 		;;
 	shots) want chromium have chromium ;;
 	mutants) want patch have patch ;;
+	fuzz) want g++ have g++ ;;
 	esac
 }
 
@@ -209,17 +212,26 @@ find_rust_checkers() {
 		die "clippy is missing; it comes with the Rust of https://rustup.rs: rustup component add clippy"
 }
 
-# For one target only, and pinned: the sample of a seed depends on it.
+# For one target only, and pinned: the sample of a seed depends on the first.
 CARGO_MUTANTS=27.1.0
+CARGO_FUZZ=0.13.2
 
-install_cargo_mutants() {
-	[ "$("$BUILD/tools/bin/cargo-mutants" mutants --version 2>/dev/null)" != "cargo-mutants $CARGO_MUTANTS" ] || return 0
-	local command="$HOST_CARGO install --locked --root $BUILD/tools --version =$CARGO_MUTANTS cargo-mutants"
-	[ "$SETUP" != 0 ] || die "missing: cargo-mutants. SETUP=0 installs nothing; run: $command"
-	say "missing: cargo-mutants; it is compiled now, which takes minutes"
+# install_cargo_tool NAME VERSION: cargo-NAME, compiled into build/tools.
+install_cargo_tool() {
+	[ "$("$BUILD/tools/bin/cargo-$1" "$1" --version 2>/dev/null)" != "cargo-$1 $2" ] || return 0
+	local command="$HOST_CARGO install --locked --root $BUILD/tools --version =$2 cargo-$1"
+	[ "$SETUP" != 0 ] || die "missing: cargo-$1. SETUP=0 installs nothing; run: $command"
+	say "missing: cargo-$1; it is compiled now, which takes minutes"
 	# shellcheck disable=SC2086  # HOST_CARGO is a list
-	CARGO_TARGET_DIR=$BUILD/tools/cargo-mutants-target run $command
-	rm -rf "$BUILD/tools/cargo-mutants-target"
+	CARGO_TARGET_DIR=$BUILD/tools/cargo-$1-target run $command
+	rm -rf "$BUILD/tools/cargo-$1-target"
+}
+
+# Debian's Rust comes without these tools, and those of another LLVM do not read its profiles.
+find_llvm_tools() {
+	[ ! -x "$(rustc --print sysroot)/lib/rustlib/$(uname -m)-unknown-linux-gnu/bin/llvm-cov" ] || return 0
+	by_rustup component add llvm-tools ||
+		die "llvm-cov is missing; it comes with the Rust of https://rustup.rs: rustup component add llvm-tools"
 }
 
 # describe_rust CARGO FLAGS: the compiler, and where it is from.
@@ -261,17 +273,17 @@ for group in "${@:-all}"; do
 	test) groups+="${all_groups% check} " ;;
 	lib) groups+="host $BARE_ARCHITECTURES " ;;
 	x86_64 | aarch64 | riscv64 | licenses | quick | check) groups+="host $group " ;;
-	mutants) groups+="host mutants " ;;
+	mutants | coverage | fuzz) groups+="host $group " ;;
 	host | arm | riscv | amd | intel | docs | bench | abi | shots) groups+="$group " ;;
 	-h | --help)
 		usage
 		exit
 		;;
-	*) misuse "no group '$group'; one of: $all_groups lib shots mutants all" ;;
+	*) misuse "no group '$group'; one of: $all_groups lib shots mutants coverage fuzz all" ;;
 	esac
 done
 
-for group in $all_groups shots mutants; do
+for group in $all_groups shots mutants coverage fuzz; do
 	! has_group "$group" || want_packages_of "$group"
 done
 if [ ${#wanted[@]} -gt 0 ]; then
@@ -289,5 +301,7 @@ if has_group host; then
 	[ ${#targets[@]} -eq 0 ] || choose_bare_rust "${targets[@]}"
 	remember
 	! has_group check || find_rust_checkers
-	! has_group mutants || install_cargo_mutants
+	! has_group mutants || install_cargo_tool mutants $CARGO_MUTANTS
+	! has_group coverage || find_llvm_tools
+	! has_group fuzz || install_cargo_tool fuzz $CARGO_FUZZ
 fi

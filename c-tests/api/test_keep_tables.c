@@ -75,6 +75,28 @@ static void the_next_map_of_a_page_takes_no_frame(void **state)
 	assert_int_equal(tables(f), path(f));
 }
 
+/*
+ * Two pages whose tables have one table above them in common, at each level: when one page goes, the table above
+ * has an entry left. Where nobody is told of pages that go, this is done in a short way of its own.
+ */
+static void one_of_two_tables_that_is_kept_leaves_the_other(void **state)
+{
+	FIXTURE(f);
+
+	f->host.hal.released = NULL;
+	create(f);
+	for (uint64_t apart = 2 * MIB; apart <= 8 * GIB; apart *= apart < GIB ? 512 : 8) {
+		assert_ok(map(f, AT, PAGE));
+		assert_ok(map(f, AT + apart, PAGE));
+		assert_ok(axas_unmap(f->as, AT, PAGE));
+		assert_ok(axas_audit(f->as));
+		assert_status(AXAS_ERR_ALREADY_EXISTS, map(f, AT, 16 * GIB));
+		expect_leaf(f, AT + apart, PAGE, LINEAR_HPA + apart % GIB, RW);
+		assert_ok(axas_unmap(f->as, AT + apart, PAGE));
+		assert_ok(axas_clear(f->as));
+	}
+}
+
 static void without_the_option_tables_go_at_once(void **state)
 {
 	FIXTURE(f);
@@ -582,6 +604,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH_FORMAT_NO_SPACE(the_next_map_of_a_page_takes_no_frame),
+		EACH_FORMAT_NO_SPACE(one_of_two_tables_that_is_kept_leaves_the_other),
 		EACH_FORMAT(without_the_option_tables_go_at_once),
 		EACH_FORMAT_NO_SPACE(tables_wholly_in_the_range_go),
 		EACH_FORMAT_NO_SPACE(a_table_that_reaches_beyond_the_space_stays),

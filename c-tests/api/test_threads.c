@@ -412,6 +412,36 @@ static void a_fault_that_the_quota_refuses_refuses_no_other(void **state)
 	assert_int_equal(space_sweep(f->as).table_frames, f->cfg.table_quota);
 }
 
+/*
+ * Two pages of one reservation: while one fault takes its frames, the other brings the table for both. The
+ * first one's table goes back, and what is said of the one that stays is so.
+ */
+static void a_fault_that_comes_second_leaves_the_count_of_the_first(void **state)
+{
+	FIXTURE(f);
+
+	other.alloc_frame = f->host.hal.alloc_frame;
+	f->host.hal.alloc_frame = alloc_frame_beside_other;
+	other.has_run = 1;
+	fixture_create(f);
+	assert_ok(axas_map_alloc(f->as, 4 * GIB, GIB, RW));
+	other.has_run = 0;
+	other.f = f;
+	other.gpa = 4 * GIB + PAGE;
+	f->host.quick = 1;
+	assert_int_equal(axas_handle_page_fault(f->as, 4 * GIB, AXAS_WRITE), AXAS_FAULT_RESOLVED);
+	f->host.quick = 0;
+	assert_int_equal(other.verdict, AXAS_FAULT_RESOLVED);
+	assert_ok(axas_audit(f->as));
+	space_sweep(f->as);
+	/* the table of 4 KiB pages goes when its last page does, not before */
+	assert_ok(axas_unmap(f->as, 4 * GIB + 2 * PAGE, GIB - 2 * PAGE));
+	assert_ok(axas_unmap(f->as, 4 * GIB, PAGE));
+	expect_state(f, 4 * GIB + PAGE, AXAS_STATE_OWNED);
+	assert_ok(axas_unmap(f->as, 4 * GIB + PAGE, PAGE));
+	assert_int_equal(stats(f).table_frames, root_frames(f));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -422,6 +452,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(readers_without_the_lock_never_follow_a_freed_table),
 		EACH_FORMAT_NO_SPACE(where_tables_stay_readable_nobody_who_looks_elsewhere_waits),
 		EACH_FORMAT(a_fault_that_the_quota_refuses_refuses_no_other),
+		EACH_FORMAT_NO_SPACE(a_fault_that_comes_second_leaves_the_count_of_the_first),
 		EACH_FORMAT(a_fault_beside_an_exclusive_call_is_told_to_retry),
 		EACH_FORMAT(other_calls_wait_and_say_so_through_relax),
 		EACH_FORMAT_NO_SPACE(with_no_wait_other_calls_say_again),

@@ -145,7 +145,7 @@ static void arrive(uint32_t from, uint32_t letter, uint32_t fail)
 	n->tables = run.after.digest;
 	n->pages = pages;
 	*slot = run.nodes;
-	why = judge_state(&run.next, run.scope);
+	why = judge_state(&run.next, run.scope, 1);
 	if (why != NULL)
 		wrong(why);
 }
@@ -195,20 +195,6 @@ static void expand(uint32_t node)
 
 /* --- scopes ---------------------------------------------------------------------------------- */
 
-static uint32_t features(uint32_t format, int is_plain)
-{
-	static const uint32_t few[] = { 0, AXAS_FEATURE_1G_PAGES, AXAS_FEATURE_1G_PAGES, 0, 0 };
-	static const uint32_t more[] = {
-		0,
-		AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD,
-		AXAS_FEATURE_1G_PAGES,
-		AXAS_FEATURE_ARM_BBM2,
-		AXAS_FEATURE_RISCV_SVVPTC,
-	};
-
-	return is_plain ? more[format] : few[format];
-}
-
 static void run_scope(const struct scope *s, uint64_t limit)
 {
 	const clock_t start = clock();
@@ -216,10 +202,7 @@ static void run_scope(const struct scope *s, uint64_t limit)
 	double seconds;
 
 	run.scope = s;
-	run.cfg.base = s->point[0];
-	run.cfg.size = s->point[s->points - 1] - s->point[0];
-	run.cfg.features = features(run.cfg.format, s->is_plain);
-	run.cfg.options = AXAS_NO_ZERO | (s->keeps_tables ? (uint32_t)AXAS_KEEP_TABLES : 0);
+	run.cfg = scope_config(s, run.cfg.format);
 	world_create(&run.cfg, !s->is_plain);
 	if (s->keeps_tables && !letters_collect()) {
 		run.transitions = 0;
@@ -268,13 +251,7 @@ static void configure(const char *name)
 		exit(2);
 	}
 	run.format = names[i];
-	run.cfg = (axas_config_t){
-		.struct_size = sizeof(run.cfg),
-		.format = AXAS_FORMAT_EPT + i,
-		.levels = 4,
-		.pa_bits = 48,
-		.options = AXAS_NO_ZERO,
-	};
+	run.cfg.format = AXAS_FORMAT_EPT + i;
 }
 
 int main(int argc, char **argv)

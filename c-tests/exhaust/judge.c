@@ -522,7 +522,18 @@ static uint32_t check_run(void *ctx, const axas_mapping_t *m)
 	return c->why == NULL;
 }
 
-const char *judge_state(const struct pages *pages, const struct scope *scope)
+/* Behind an entry, in what is the same run of pages: the last page of it. */
+static axas_gpa_t last_of_run(const struct pages *p, axas_gpa_t gpa, axas_gpa_t end)
+{
+	const struct page_run *r = pages_at(p, gpa);
+
+	for (uint32_t i = 0; i < p->runs && r == NULL; i++)
+		if (p->run[i].gpa > gpa)
+			return p->run[i].gpa - PAGE;
+	return r != NULL ? r->gpa + r->size - PAGE : end - PAGE;
+}
+
+const char *judge_state(const struct pages *pages, const struct scope *scope, int every_entry)
 {
 	const axas_gpa_t end = scope->point[scope->points - 1];
 	struct runs_check c = { .pages = pages };
@@ -540,10 +551,13 @@ const char *judge_state(const struct pages *pages, const struct scope *scope)
 	while (gpa < end && c.why == NULL) {
 		axas_mapping_t m;
 
-		if (axas_query(space, gpa, &m) != AXAS_OK || m.gpa != gpa || m.size == 0)
+		if (axas_query(space, gpa, &m) != AXAS_OK || gpa - m.gpa >= m.size ||
+		    (every_entry && m.gpa != gpa))
 			return "query fails";
 		c.why = same_entry(pages, &m);
 		gpa = m.gpa + m.size;
+		if (!every_entry && gpa < end && last_of_run(pages, gpa, end) > gpa)
+			gpa = last_of_run(pages, gpa, end);
 	}
 	if (c.why != NULL)
 		return c.why;

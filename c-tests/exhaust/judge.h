@@ -14,7 +14,10 @@ const char *judge(const struct scope *s, const struct letter *l, const struct ou
 		  const struct tables *before, struct tables *after, struct pages *pages,
 		  int *changed);
 
-/* Everything that the library says of the space, entry by entry; at the end the space is destroyed. */
-const char *judge_state(const struct pages *pages, const struct scope *scope);
+/*
+ * Everything that the library says of the space, entry by entry or of the first and last entries of each run of
+ * pages; at the end the space is destroyed.
+ */
+const char *judge_state(const struct pages *pages, const struct scope *scope, int every_entry);
 
 #endif

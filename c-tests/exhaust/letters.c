@@ -13,7 +13,7 @@
 static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages",
-		.share = 3,
+		.share = 2,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
 			   BOUNDARY + 2 * PAGE },
@@ -33,6 +33,15 @@ static const struct scope scopes[SCOPES] = {
 		.points = 5,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
 			   BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "tables kept, no released",
+		.share = 1,
+		.is_plain = 1,
+		.keeps_tables = 1,
+		.points = 5,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB,
+			   BOUNDARY + 2 * MIB + PAGE },
 	},
 	{
 		.name = "2 MiB",
@@ -82,6 +91,34 @@ struct scope scope_make(uint32_t i, uint32_t format)
 	if (s.point[0] == 0)
 		make_points_of_counts(&s, format);
 	return s;
+}
+
+static uint32_t features(uint32_t format, int is_plain)
+{
+	static const uint32_t few[] = { 0, AXAS_FEATURE_1G_PAGES, AXAS_FEATURE_1G_PAGES, 0, 0 };
+	static const uint32_t more[] = {
+		0,
+		AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD,
+		AXAS_FEATURE_1G_PAGES,
+		AXAS_FEATURE_ARM_BBM2,
+		AXAS_FEATURE_RISCV_SVVPTC,
+	};
+
+	return is_plain ? more[format] : few[format];
+}
+
+axas_config_t scope_config(const struct scope *s, uint32_t format)
+{
+	return (axas_config_t){
+		.struct_size = sizeof(axas_config_t),
+		.format = format,
+		.levels = 4,
+		.pa_bits = 48,
+		.base = s->point[0],
+		.size = s->point[s->points - 1] - s->point[0],
+		.features = features(format, s->is_plain),
+		.options = AXAS_NO_ZERO | (s->keeps_tables ? (uint32_t)AXAS_KEEP_TABLES : 0),
+	};
 }
 
 /* --- the alphabet ---------------------------------------------------------------------------- */

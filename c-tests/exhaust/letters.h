@@ -59,9 +59,10 @@ struct scope {
 	axas_gpa_t point[MOST_POINTS];
 };
 
-#define SCOPES 6u
+#define SCOPES 7u
 
 struct scope scope_make(uint32_t i, uint32_t format);
+axas_config_t scope_config(const struct scope *s, uint32_t format);
 /* The archive has these calls: an older one may be gone through, too. */
 int letters_replace(void);
 int letters_collect(void);

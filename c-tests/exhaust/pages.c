@@ -26,14 +26,28 @@ static void make_room(struct pages *p, uint32_t at)
 	p->runs++;
 }
 
+/* The first run that does not end before the address. */
+static uint32_t find(const struct pages *p, axas_gpa_t gpa)
+{
+	uint32_t low = 0, high = p->runs;
+
+	while (low < high) {
+		const uint32_t middle = (low + high) / 2;
+
+		if (p->run[middle].gpa + p->run[middle].size <= gpa)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
 /* No run crosses the address afterwards. The first run that does not end before it. */
 static uint32_t cut(struct pages *p, axas_gpa_t gpa)
 {
-	uint32_t i = 0;
+	const uint32_t i = find(p, gpa);
 	uint64_t head;
 
-	while (i < p->runs && p->run[i].gpa + p->run[i].size <= gpa)
-		i++;
 	if (i == p->runs || p->run[i].gpa >= gpa)
 		return i;
 	head = gpa - p->run[i].gpa;
@@ -50,6 +64,21 @@ static int continues(const struct page_run *a, const struct page_run *b)
 {
 	return a->gpa + a->size == b->gpa && a->state == b->state && a->flags == b->flags &&
 	       (has_address(a) ? a->value + a->size : a->value) == b->value;
+}
+
+static void remove_runs(struct pages *p, uint32_t first, uint32_t last)
+{
+	memmove(&p->run[first], &p->run[last], (p->runs - last) * sizeof(p->run[0]));
+	p->runs -= last - first;
+}
+
+/* The run and the one before it may have become one. */
+static void join_before(struct pages *p, uint32_t i)
+{
+	if (i == 0 || i >= p->runs || !continues(&p->run[i - 1], &p->run[i]))
+		return;
+	p->run[i - 1].size += p->run[i].size;
+	remove_runs(p, i, i + 1);
 }
 
 static void join(struct pages *p)
@@ -70,8 +99,7 @@ void pages_remove(struct pages *p, axas_gpa_t gpa, uint64_t size)
 	const uint32_t first = cut(p, gpa);
 	const uint32_t last = cut(p, gpa + size);
 
-	memmove(&p->run[first], &p->run[last], (p->runs - last) * sizeof(p->run[0]));
-	p->runs -= last - first;
+	remove_runs(p, first, last);
 }
 
 void pages_set(struct pages *p, const struct page_run *r)
@@ -87,7 +115,8 @@ void pages_set(struct pages *p, const struct page_run *r)
 	/* a page does not say whether its frame was zeroed */
 	if (r->state == AXAS_STATE_OWNED)
 		p->run[at].flags &= ~(axas_flags_t)AXAS_SKIP_ZERO;
-	join(p);
+	join_before(p, at + 1);
+	join_before(p, at);
 }
 
 void pages_protect(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t access)
@@ -117,10 +146,9 @@ void pages_discard(struct pages *p, axas_gpa_t gpa, uint64_t size)
 
 const struct page_run *pages_at(const struct pages *p, axas_gpa_t gpa)
 {
-	for (uint32_t i = 0; i < p->runs; i++)
-		if (gpa - p->run[i].gpa < p->run[i].size)
-			return &p->run[i];
-	return NULL;
+	const uint32_t i = find(p, gpa);
+
+	return i < p->runs && p->run[i].gpa <= gpa ? &p->run[i] : NULL;
 }
 
 int pages_overlap(const struct pages *p, axas_gpa_t gpa, uint64_t size)

@@ -21,6 +21,16 @@ static void violation(const char *what)
 		seen.violation = what;
 }
 
+#ifdef WORLD_IS_GUARDED
+void __asan_poison_memory_region(const volatile void *address, size_t bytes);
+void __asan_unpoison_memory_region(const volatile void *address, size_t bytes);
+#define guard_close(address, bytes) __asan_poison_memory_region(address, bytes)
+#define guard_open(address, bytes)  __asan_unpoison_memory_region(address, bytes)
+#else
+#define guard_close(address, bytes) ((void)0)
+#define guard_open(address, bytes)  ((void)0)
+#endif
+
 static axas_hpa_t large_pa(uint32_t i)
 {
 	return LARGE_PA + (i < 2 ? i * 4 * MIB : (2 * i - 2) * GIB);
@@ -51,6 +61,7 @@ static axas_hpa_t take_table(uint32_t order)
 		if (world.frames.tables & (mask << i))
 			continue;
 		world.frames.tables |= mask << i;
+		guard_open(world.table[i], PAGE << order);
 		memset(world.table[i], 0xa5, PAGE << order);
 		return TABLE_PA + i * PAGE;
 	}
@@ -115,6 +126,7 @@ static void give_table(axas_hpa_t pa, uint32_t order)
 		return;
 	}
 	world.frames.tables &= ~(mask << i);
+	guard_close(world.table[i], PAGE << order);
 	if ((saved.frames.tables & (mask << i)) && !seen.tables_removed)
 		violation("a table went back before a request said that tables go");
 }
@@ -300,6 +312,7 @@ void world_create(const axas_config_t *cfg, int has_released)
 	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
 	memset(&world.frames, 0, sizeof(world.frames));
 	memset(&saved.frames, 0, sizeof(saved.frames));
+	guard_close(world.table, sizeof(world.table));
 	world_begin(0);
 	if (axas_create_in(world.storage, sizeof(world.storage), cfg, &hal, &space) == AXAS_OK &&
 	    axas_hw_regs(space, &regs) == AXAS_OK) {

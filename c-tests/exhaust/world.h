@@ -30,6 +30,7 @@
 #define LINEAR_PA 0x4000000000ull
 #define OTHER_PA  0x5000000000ull
 
+/* With WORLD_IS_GUARDED the library runs under AddressSanitizer: it may touch tables that are out, and no others. */
 struct frames {
 	uint64_t tables; /* a bit for each that is out */
 	uint64_t small[SMALL_FRAMES / 64];
@@ -44,7 +45,7 @@ struct world {
 	_Alignas(16384) uint8_t table[TABLES][PAGE];
 };
 
-#define MOST_EVENTS 64u
+#define MOST_EVENTS 256u
 
 /* What the host saw within one call. */
 struct seen {

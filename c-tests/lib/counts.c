@@ -65,25 +65,25 @@ uint64_t count_with(enum walk_format format, uint64_t entry, enum count kind, ui
 	return (entry & ~count_mask(format)) | value << place_of(format).shift;
 }
 
+/* An entry that is not the empty one. */
 static int is_occupied(const struct walker *w, uint32_t level, uint64_t entry)
 {
 	uint64_t table;
 
-	if (entry == walker_empty_entry(w))
-		return 0;
-	return !walker_is_table(w, level, entry, &table) ||
+	return level == 1 || !walker_is_table(w, level, entry, &table) ||
 	       count_kind(w->format, entry) != COUNT_EMPTY;
 }
 
 struct occupied count_occupied(const struct walker *w, uint32_t level, const uint64_t *words,
 			       uint64_t entries)
 {
+	const uint64_t empty = walker_empty_entry(w);
 	struct occupied o = { 0, 0 };
 	uint64_t runs = 0;
 	int last = 0;
 
 	for (uint64_t i = 0; i < entries; i++) {
-		const int is = is_occupied(w, level, words[i]);
+		const int is = words[i] != empty && is_occupied(w, level, words[i]);
 
 		o.number += (uint64_t)is;
 		runs += is && !last;
@@ -124,6 +124,7 @@ struct cursor {
 
 struct wrong_count counts_check(const struct walker *w, int keeps_tables)
 {
+	const uint64_t empty = walker_empty_entry(w);
 	struct cursor stack[MOST_LEVELS + 1];
 	struct wrong_count wrong = { .why = NULL };
 	uint32_t level = w->levels;
@@ -132,17 +133,20 @@ struct wrong_count counts_check(const struct walker *w, int keeps_tables)
 	stack[level].words = w->at(w->ctx, w->root, w->root_entries * sizeof(uint64_t));
 	while (level <= w->levels) {
 		struct cursor *c = &stack[level];
-		const uint64_t gpa = c->gpa + (c->next << (12 + 9 * (level - 1)));
 		const uint64_t *below;
-		uint64_t entry, table;
+		uint64_t gpa, entry, table;
 
+		while (level > 1 && c->words != NULL && c->next < c->entries &&
+		       c->words[c->next] == empty)
+			c->next++;
 		/* nothing points to a table from the last level */
 		if (level == 1 || c->words == NULL || c->next == c->entries) {
 			level++;
 			continue;
 		}
+		gpa = c->gpa + (c->next << (12 + 9 * (level - 1)));
 		entry = c->words[c->next++];
-		if (entry == walker_empty_entry(w) || !walker_is_table(w, level, entry, &table))
+		if (!walker_is_table(w, level, entry, &table))
 			continue;
 		below = w->at(w->ctx, table, 512 * sizeof(uint64_t));
 		if (below != NULL)

@@ -32,6 +32,10 @@ struct hostile {
 	uint32_t wild_frees; /* frames given back that are not out */
 	uint64_t looks; /* calls of phys_to_virt; from MOST_LOOKS on there is no memory */
 	uint64_t rng;
+	/* At one look the newest frame is written over, at another one nothing is shown. */
+	uint64_t scribble_at, blind_at;
+	axas_hpa_t newest;
+	uint32_t odd_looks; /* at 4 KiB that are no page */
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
 
@@ -62,7 +66,8 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 		if (memchr(&h->is_out[i], 1, count) != NULL)
 			continue;
 		open_frames(h, i, count, 1);
-		return POOL_PA + i * PAGE;
+		h->newest = POOL_PA + i * PAGE;
+		return h->newest;
 	}
 	return AXAS_HPA_INVALID;
 }
@@ -88,8 +93,12 @@ static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 	struct hostile *h = ctx;
 	const uint64_t first = (pa - POOL_PA) / PAGE, last = (pa + size - 1 - POOL_PA) / PAGE;
 
-	if (pa < POOL_PA || size == 0 || last >= FRAMES || h->looks++ >= MOST_LOOKS)
+	h->odd_looks += size == PAGE && pa % PAGE != 0;
+	if (pa < POOL_PA || size == 0 || last >= FRAMES || h->looks++ >= MOST_LOOKS ||
+	    h->looks == h->blind_at)
 		return NULL;
+	if (h->looks == h->scribble_at && h->is_out[(h->newest - POOL_PA) / PAGE])
+		memset(h->memory + (h->newest - POOL_PA), 0x41, 2 * sizeof(uint64_t));
 	for (uint64_t i = first; i <= last; i++)
 		if (!h->is_out[i])
 			return NULL;
@@ -635,6 +644,32 @@ static void every_call_ends_whatever_is_written_to_the_tables(void **state)
 	assert_true(noticed > FUZZED / 2);
 }
 
+static void scribble_and_map(struct hostile *h, uint64_t scribble_at, uint64_t blind_at)
+{
+	axas_status_t status;
+
+	build(h);
+	h->scribble_at = scribble_at;
+	h->blind_at = blind_at;
+	h->looks = 0;
+	status = axas_map_linear(h->as, 0, LINEAR_HPA, 2 * PAGE, RW);
+	assert_in_range(-status, 0, -AXAS_ERR_AGAIN);
+	h->scribble_at = 0;
+	h->blind_at = 0;
+	axas_destroy(h->as);
+}
+
+/* Frames that wait to be tables name each other: somebody writes to one, and the host is asked for pages all the same. */
+static void a_waiting_frame_that_was_written_to_names_pages(void **state)
+{
+	struct hostile *h = *state;
+
+	for (uint64_t scribble_at = 1; scribble_at < 40; scribble_at++)
+		for (uint64_t blind_at = 0; blind_at < 40; blind_at++)
+			scribble_and_map(h, scribble_at, blind_at);
+	assert_int_equal(h->odd_looks, 0);
+}
+
 #define HOSTILE(test, fmt)                                                              \
 	{                                                                               \
 #test " [" #fmt "]", test, setup_hostile, teardown_hostile, &fmt##_case \
@@ -647,6 +682,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		HOSTILE_EACH(every_call_ends_on_tables_that_are_not_tables),
 		HOSTILE_EACH(few_tables_that_seem_many_are_not_walked_through),
+		HOSTILE_EACH(a_waiting_frame_that_was_written_to_names_pages),
 		HOSTILE_EACH(every_call_ends_whatever_is_written_to_the_tables),
 	};
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * Threads that fault, look, map, unmap, protect, populate and discard in one space at once, for
- * ThreadSanitizer to watch (scripts/tsan.sh). Frames come from malloc, so that a table that is used
- * after it went back is seen.
+ * Threads that make all calls of a space at once, for ThreadSanitizer to watch (scripts/tsan.sh, scripts/soak.sh).
+ * Frames come from malloc, so that a table that is used after it went back is seen.
  *
- * stress SECONDS THREADS own|caller|nobody: who locks the space. "nobody" breaks the promise that
- * AXAS_CALLER_LOCKED asks for: the negative control.
+ * stress SECONDS THREADS own|caller|nobody [FORMAT [ONE_IN]]: who locks the space, of which format (ept), and one
+ * allocation in how many fails (none). "nobody" breaks the promise that AXAS_CALLER_LOCKED asks for: the
+ * negative control.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -23,15 +23,24 @@
 #define LINEAR_HPA  0x100000000u
 #define OTHER_HPA   (2 * LINEAR_HPA)
 #define MAX_THREADS 16
+#define COOKIE      7u
 #define RW          (AXAS_READ | AXAS_WRITE)
+
+/* Each page once, tables, and what calls hold while they run. */
+#define MOST_FRAMES (PAGES + 256)
+/* Bytes of each page that belong to one thread: guests that race for their memory are no defect. */
+#define OWN_BYTES   64u
 
 enum lock_mode { LOCK_OWN, LOCK_CALLER, LOCK_NOBODY };
 
 struct stress {
 	axas_t *space;
 	enum lock_mode mode;
+	uint32_t format;
+	unsigned long one_in;
 	pthread_rwlock_t lock;
 	atomic_bool stops;
+	atomic_ulong allocations;
 	atomic_long frames_out;
 	atomic_ulong operations;
 	atomic_ulong resolved;
@@ -41,18 +50,28 @@ struct stress {
 struct worker {
 	struct stress *stress;
 	uint64_t random;
+	unsigned int number;
 };
+
+static void expect(struct stress *stress, int holds)
+{
+	if (!holds)
+		atomic_fetch_add(&stress->surprises, 1);
+}
 
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
 	struct stress *stress = ctx;
 	size_t bytes = (size_t)AXAS_PAGE_SIZE << order;
-	void *frame = aligned_alloc(bytes, bytes);
+	unsigned long nth = atomic_fetch_add(&stress->allocations, 1);
+	void *frame;
 
-	(void)purpose;
+	if (stress->one_in && purpose != AXAS_FRAME_ROOT && nth % stress->one_in == 1)
+		return AXAS_HPA_INVALID;
+	frame = aligned_alloc(bytes, bytes);
 	if (!frame)
 		return AXAS_HPA_INVALID;
-	atomic_fetch_add(&stress->frames_out, 1);
+	expect(stress, atomic_fetch_add(&stress->frames_out, 1) < MOST_FRAMES);
 	return (axas_hpa_t)(uintptr_t)frame;
 }
 
@@ -102,12 +121,6 @@ static void unlock(struct stress *stress)
 		pthread_rwlock_unlock(&stress->lock);
 }
 
-static void expect(struct stress *stress, int holds)
-{
-	if (!holds)
-		atomic_fetch_add(&stress->surprises, 1);
-}
-
 static void fault(struct stress *stress, axas_gpa_t gpa, uint64_t random)
 {
 	uint32_t access = random & 1 ? AXAS_WRITE : AXAS_READ;
@@ -118,7 +131,8 @@ static void fault(struct stress *stress, axas_gpa_t gpa, uint64_t random)
 	unlock(stress);
 	if (verdict == AXAS_FAULT_RESOLVED)
 		atomic_fetch_add(&stress->resolved, 1);
-	expect(stress, verdict != AXAS_FAULT_ERROR && verdict != AXAS_FAULT_NO_MEMORY);
+	expect(stress, verdict != AXAS_FAULT_ERROR);
+	expect(stress, verdict != AXAS_FAULT_NO_MEMORY || stress->one_in);
 	expect(stress, verdict != AXAS_FAULT_RETRY || stress->mode == LOCK_OWN);
 }
 
@@ -126,20 +140,146 @@ static void look(struct stress *stress, axas_gpa_t gpa)
 {
 	axas_status_t status;
 	axas_mapping_t found;
+	uint64_t cookie, run;
 	axas_hpa_t hpa;
-	uint64_t run;
 
 	lock(stress, 0);
 	status = axas_translate(stress->space, gpa, &hpa, &run);
 	expect(stress, status == AXAS_OK || status == AXAS_ERR_NOT_MAPPED);
+	status = axas_trap_cookie(stress->space, gpa, &cookie);
+	expect(stress, status == AXAS_ERR_NOT_MAPPED || (status == AXAS_OK && cookie == COOKIE));
 	status = axas_query(stress->space, gpa, &found);
 	unlock(stress);
 	expect(stress, status == AXAS_OK);
 	expect(stress, found.gpa <= gpa && gpa - found.gpa < found.size);
 }
 
+static uint32_t see_run(void *ctx, const axas_mapping_t *run)
+{
+	axas_gpa_t *end = ctx;
+	uint32_t in_order = run->gpa >= *end;
+
+	*end = run->gpa + run->size;
+	return in_order;
+}
+
+static void see_text(void *ctx, const char *text, size_t bytes)
+{
+	(void)text;
+	*(size_t *)ctx += bytes;
+}
+
+static void walk(struct stress *stress, axas_gpa_t gpa, uint64_t random)
+{
+	axas_gpa_t end = 0;
+	axas_stats_t stats;
+	axas_hw_regs_t regs;
+	size_t bytes = 0;
+	axas_status_t status;
+
+	lock(stress, 0);
+	switch (random % 5) {
+	case 0:
+		status = axas_for_each(stress->space, gpa, SPACE_BYTES - gpa, see_run, &end);
+		break;
+	case 1:
+		status = axas_dump(stress->space, see_text, &bytes);
+		break;
+	case 2:
+		status = axas_stats(stress->space, &stats);
+		break;
+	case 3:
+		status = axas_hw_regs(stress->space, &regs);
+		break;
+	default:
+		status = axas_audit(stress->space);
+		break;
+	}
+	unlock(stress);
+	expect(stress, status == AXAS_OK);
+	expect(stress, end <= SPACE_BYTES);
+}
+
+static uint32_t see_chunk(void *ctx, axas_gpa_t gpa, void *host, size_t bytes)
+{
+	(void)gpa;
+	memset(host, 1, bytes);
+	*(uint64_t *)ctx += bytes;
+	return 1;
+}
+
+/* Each thread copies bytes of its own. */
+static void copy(struct worker *worker, axas_gpa_t page, uint64_t random)
+{
+	struct stress *stress = worker->stress;
+	axas_gpa_t gpa = page + worker->number * OWN_BYTES;
+	unsigned char bytes[OWN_BYTES] = { 1 };
+	axas_status_t status;
+	uint64_t done = 0;
+
+	lock(stress, 0);
+	switch (random % 5) {
+	case 0:
+		status = axas_write(stress->space, gpa, bytes, sizeof(bytes), 0, NULL);
+		break;
+	case 1:
+		status = axas_fill(stress->space, gpa, 1, OWN_BYTES, 0, NULL);
+		break;
+	case 2:
+		status = axas_for_each_chunk(stress->space, gpa, OWN_BYTES, RW, see_chunk, &done);
+		break;
+	case 3:
+		status = axas_read_u64(stress->space, gpa, 0, &done);
+		break;
+	default:
+		status = axas_read(stress->space, gpa, bytes, sizeof(bytes), 0, NULL);
+		break;
+	}
+	unlock(stress);
+	expect(stress, status == AXAS_OK || status == AXAS_ERR_NOT_MAPPED ||
+			       status == AXAS_ERR_DENIED || status == AXAS_ERR_UNSUPPORTED ||
+			       (status == AXAS_ERR_NO_MEMORY && stress->one_in));
+}
+
+static axas_status_t change_some(struct stress *stress, uint32_t what, axas_gpa_t gpa,
+				 uint64_t bytes)
+{
+	uint64_t budget = 1 + bytes / AXAS_PAGE_SIZE % 7, done = 0;
+	axas_status_t status;
+
+	switch (what) {
+	case 0:
+		status = axas_unmap_some(stress->space, gpa, bytes, budget, &done);
+		break;
+	case 1:
+		status = axas_map_alloc_some(stress->space, gpa, bytes, RW, budget, &done);
+		break;
+	case 2:
+		status = axas_map_linear_some(stress->space, gpa, LINEAR_HPA + gpa, bytes, RW,
+					      budget, &done);
+		break;
+	case 3:
+		status = axas_protect_some(stress->space, gpa, bytes, RW, budget, &done);
+		break;
+	case 4:
+		status = axas_populate_some(stress->space, gpa, bytes, budget, &done);
+		break;
+	case 5:
+		status = axas_discard_some(stress->space, gpa, bytes, budget, &done);
+		break;
+	default:
+		status = axas_collect_some(stress->space, gpa, bytes, budget, &done);
+		break;
+	}
+	expect(stress, done <= bytes && (status != AXAS_OK || done == bytes));
+	return status == AXAS_ERR_AGAIN ? AXAS_OK : status;
+}
+
 static axas_status_t change(struct stress *stress, uint32_t what, axas_gpa_t gpa, uint64_t bytes)
 {
+	const axas_extent_t extents[] = { { OTHER_HPA + gpa, bytes },
+					  { LINEAR_HPA, AXAS_PAGE_SIZE } };
+
 	switch (what) {
 	case 0:
 		return axas_unmap(stress->space, gpa, bytes);
@@ -161,9 +301,20 @@ static axas_status_t change(struct stress *stress, uint32_t what, axas_gpa_t gpa
 		return axas_map_linear(stress->space, gpa, OTHER_HPA + gpa, bytes,
 				       RW | AXAS_REPLACE);
 	case 9:
-		return axas_map_trap_flags(stress->space, gpa, bytes, 7, AXAS_REPLACE);
-	default:
+		return axas_map_trap_flags(stress->space, gpa, bytes, COOKIE, AXAS_REPLACE);
+	case 10:
 		return axas_collect(stress->space, gpa, bytes);
+	case 11:
+		return axas_map_alloc(stress->space, gpa, bytes, RW | AXAS_POPULATE);
+	case 12:
+		return axas_map_trap(stress->space, gpa, bytes, COOKIE);
+	case 13:
+		return axas_map_extents(stress->space, gpa, extents,
+					gpa + bytes < SPACE_BYTES ? 2 : 1, AXAS_READ);
+	case 14:
+		return axas_set_vmid(stress->space, (uint32_t)(gpa / AXAS_PAGE_SIZE % 256));
+	default:
+		return change_some(stress, what - 15, gpa, bytes);
 	}
 }
 
@@ -175,10 +326,14 @@ static void change_something(struct stress *stress, axas_gpa_t gpa, uint64_t ran
 	if (bytes > SPACE_BYTES - gpa)
 		bytes = SPACE_BYTES - gpa;
 	lock(stress, 1);
-	status = change(stress, (uint32_t)(random % 11), gpa, bytes);
+	if (random % 4096 == 0)
+		status = axas_clear(stress->space);
+	else
+		status = change(stress, (uint32_t)(random % 22), gpa, bytes);
 	unlock(stress);
 	expect(stress, status == AXAS_OK || status == AXAS_ERR_ALREADY_EXISTS ||
-			       status == AXAS_ERR_NOT_MAPPED);
+			       status == AXAS_ERR_NOT_MAPPED ||
+			       (status == AXAS_ERR_NO_MEMORY && stress->one_in));
 }
 
 static void *work(void *argument)
@@ -190,12 +345,16 @@ static void *work(void *argument)
 		uint64_t random = next_random(worker);
 		axas_gpa_t gpa = (random >> 32) % PAGES * AXAS_PAGE_SIZE;
 
-		if (random % 16 < 9)
-			fault(stress, gpa, random >> 4);
-		else if (random % 16 < 13)
+		if (random % 32 < 16)
+			fault(stress, gpa, random >> 5);
+		else if (random % 32 < 22)
 			look(stress, gpa);
+		else if (random % 32 < 25)
+			copy(worker, gpa, random >> 5);
+		else if (random % 1024 == 31)
+			walk(stress, gpa, random >> 10);
 		else
-			change_something(stress, gpa, random >> 4);
+			change_something(stress, gpa, random >> 5);
 		atomic_fetch_add(&stress->operations, 1);
 	}
 	return NULL;
@@ -214,7 +373,7 @@ static axas_status_t create(struct stress *stress)
 	};
 	axas_config_t config = {
 		.struct_size = sizeof(config),
-		.format = AXAS_FORMAT_EPT,
+		.format = stress->format,
 		.pa_bits = 48,
 		.size = SPACE_BYTES,
 		.options = stress->mode == LOCK_OWN ? AXAS_KEEP_TABLES : AXAS_CALLER_LOCKED,
@@ -232,6 +391,7 @@ static int run(struct stress *stress, unsigned int seconds, unsigned int threads
 
 	while (started < threads) {
 		workers[started].stress = stress;
+		workers[started].number = started;
 		workers[started].random = 0x9e3779b97f4a7c15u * (started + 1);
 		if (pthread_create(&ids[started], NULL, work, &workers[started]))
 			break;
@@ -261,19 +421,31 @@ static int check(struct stress *stress)
 	       (unsigned long long)stats.faults_resolved, surprises, axas_status_str(audited),
 	       lost);
 	return surprises || audited || counted || lost || !resolved ||
-	       stats.faults_resolved != resolved;
+	       stats.faults_resolved < resolved;
+}
+
+/* The place of a word among words; `count` if it is none of them. */
+static unsigned int choose(const char *word, const char *const *words, unsigned int count)
+{
+	unsigned int i = 0;
+
+	while (i < count && strcmp(word, words[i]))
+		i++;
+	return i;
 }
 
 int main(int argc, char **argv)
 {
 	static const char *const modes[] = { "own", "caller", "nobody" };
+	static const char *const formats[] = { "ept", "npt", "arm", "riscv" };
 	static struct stress stress;
-	unsigned int seconds, threads, mode = 0;
+	unsigned int seconds, threads, mode, format;
 
-	while (argc == 4 && mode < 3 && strcmp(argv[3], modes[mode]))
-		mode++;
-	if (argc != 4 || mode == 3) {
-		fprintf(stderr, "usage: stress SECONDS THREADS own|caller|nobody\n");
+	mode = argc > 3 ? choose(argv[3], modes, 3) : 3;
+	format = argc > 4 ? choose(argv[4], formats, 4) : 0;
+	if (argc > 6 || mode == 3 || format == 4) {
+		fprintf(stderr,
+			"usage: stress SECONDS THREADS own|caller|nobody [FORMAT [ONE_IN]]\n");
 		return 2;
 	}
 	seconds = (unsigned int)strtoul(argv[1], NULL, 10);
@@ -281,6 +453,8 @@ int main(int argc, char **argv)
 	if (!seconds || !threads || threads > MAX_THREADS)
 		return 2;
 	stress.mode = (enum lock_mode)mode;
+	stress.format = AXAS_FORMAT_EPT + format;
+	stress.one_in = argc > 5 ? strtoul(argv[5], NULL, 10) : 0;
 	pthread_rwlock_init(&stress.lock, NULL);
 	if (create(&stress)) {
 		fprintf(stderr, "stress: no space\n");

@@ -11,7 +11,7 @@ pub(crate) mod host_frame;
 mod tlb;
 
 use core::ffi::c_void;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 pub(crate) use cpu::{native_format, native_levels, native_pa_bits, publish_tables};
@@ -21,7 +21,7 @@ use arena::Arena;
 use callback::callback;
 
 use crate::abi::*;
-use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE};
+use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::logging;
 use crate::sync;
@@ -368,6 +368,8 @@ impl Host {
     /// Opens a window on a page of a frame, to be closed unless the frame is an arena's.
     fn page(&self, address: HostPhysAddr, purpose: Purpose) -> Result<NonNull<u8>> {
         let va = match self.arena_for(purpose) {
+            // The link of a frame that waits in a list may have been written over: it need not name a page.
+            _ if !is_page_aligned(address.bits()) => null_mut(),
             Some(arena) => arena.phys_to_virt(address.bits()),
             None => self.pointer(self.reach, address.bits(), PAGE_SIZE as usize),
         };

@@ -56,7 +56,8 @@ impl FlushRequest {
     /// As the host gets it.
     #[inline(always)]
     pub(crate) fn to_host(&self, vmid: u32, reason: u32, scope: u32) -> axas_tlb_request_t {
-        let is_one = self.levels.is_power_of_two() && !self.tables;
+        // A table that was written to may have leaves where none can be.
+        let is_one = matches!(self.levels, 0b10 | 0b100 | 0b1000) && !self.tables;
         let level = if is_one { self.levels.trailing_zeros() } else { 0 };
         axas_tlb_request_t {
             gpa: self.start.bits(),

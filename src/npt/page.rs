@@ -228,11 +228,11 @@ impl NestedPageTable {
             return None;
         }
         let way = [second, third, fourth, self.fifth::<F>(gpa)];
-        let empty = way
-            .iter()
-            .take_while(|slot| !slot.word.is_null() && slot.entry::<F>().occupancy() == 1);
-        // The table above them loses an entry, as the root does.
-        let above = way.get(empty.clone().count()).filter(|slot| !slot.word.is_null());
+        let is_emptied =
+            |slot: &&Slot<'_>| !slot.word.is_null() && slot.entry::<F>().occupancy() == 1;
+        // Counted before the table above them loses an entry: it may have one left then, as they have.
+        let emptied = way.iter().take_while(is_emptied).count();
+        let above = way.get(emptied).filter(|slot| !slot.word.is_null());
         match above {
             Some(slot) => {
                 let entry = slot.entry::<F>();
@@ -244,7 +244,7 @@ impl NestedPageTable {
             }
             None => super::subtract(&self.root_entries, 1),
         }
-        for slot in empty {
+        for slot in way.iter().take(emptied) {
             let kept = slot.entry::<F>().with_occupancy(Entry::<F>::KEPT);
             slot.word().store(kept.word(), Ordering::Relaxed);
         }
