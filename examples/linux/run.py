@@ -9,7 +9,8 @@ import hashlib
 import os
 import sys
 
-from boot import CPUS, RAM_MIB, Bad, Guest, Run, read
+sys.dont_write_bytecode = True
+from boot import CPUS, RAM_MIB, Bad, Guest, Run, read  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
