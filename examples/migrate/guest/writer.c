@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * writer NUMBER: a program for the guest, without a C library. It writes the pages of /tmp/memoryNUMBER, 32 MiB in
- * memory, one by one and then in random order, at a steady rate until there is /tmp/stop. Before it writes a page,
- * it checks that each word is what it wrote last. run.py knows what the file holds after how many steps.
+ * memory, one by one, makes /tmp/fullNUMBER, and goes on in random order, at a steady rate until there is /tmp/stop.
+ * Before it writes a page, it checks that each word is what it wrote last. run.py knows what the file holds after how
+ * many steps.
  */
 #include <stdint.h>
 
@@ -108,13 +109,22 @@ static int64_t now_ns(void)
 	return time.seconds * NS_PER_S + time.nanoseconds;
 }
 
+/* Makes a file whose name ends with the number. Returns its descriptor, or an error. */
+static int64_t make_file(const char *name, char number)
+{
+	char path[32];
+	char *end = append(path, name);
+
+	end[0] = number;
+	end[1] = '\0';
+	return call(SYS_OPENAT, AT_FDCWD, (intptr_t)path, O_RDWR_CREAT, 0600, 0);
+}
+
 static volatile uint64_t *open_memory(char number)
 {
-	char name[] = "/tmp/memory?";
-	int64_t file, address;
+	int64_t file = make_file("/tmp/memory", number);
+	int64_t address;
 
-	name[sizeof(name) - 2] = number;
-	file = call(SYS_OPENAT, AT_FDCWD, (intptr_t)name, O_RDWR_CREAT, 0600, 0);
 	call(SYS_FTRUNCATE, file, PAGES * WORDS * 8, 0, 0, 0);
 	address = call(SYS_MMAP, 0, PAGES * WORDS * 8, PROT_READ_WRITE, MAP_SHARED, file);
 	if (address < 0) {
@@ -177,6 +187,8 @@ void writer(const uint64_t *stack)
 		for (int i = 0; i < STEPS_AT_ONCE; i++, step++) {
 			uint64_t page = step;
 
+			if (step == PAGES)
+				make_file("/tmp/full", number);
 			if (step >= PAGES) {
 				random = random * RANDOM_FACTOR + RANDOM_SUMMAND;
 				page = random >> RANDOM_SHIFT;
