@@ -106,7 +106,7 @@ class Run:
         self.lines.append((now - self.start, line))
         if FATAL.search(line):
             self.end = min(self.end, now + LAST_SECONDS)
-        # The kernel's own lines are in the log only.
+        # The kernel's own lines, and figures for a program, are in the log only.
         if not line.startswith("["):
             print(f"  {line}".rstrip(), flush=True)
 

@@ -24,6 +24,12 @@ struct move {
 	uint64_t all_us;
 };
 
+/* The pages of a round in each 2 MiB of RAM, of the move under way or the last; then those of the freeze. */
+#define BLOCK_WORDS 8
+#define BLOCKS      (BITMAP_WORDS / BLOCK_WORDS)
+
+static uint16_t heat[ROUNDS_MAX + 1][BLOCKS];
+
 static struct move moves[MOVES_MAX];
 static uint64_t begun;
 static uint64_t done;
@@ -56,15 +62,21 @@ static uint64_t count_pages(void)
 }
 
 /* The pages of the bitmap, which is empty then. Returns how many. */
-static uint64_t copy_pages(const axas_t *from, axas_t *to)
+static uint64_t copy_pages(const axas_t *from, axas_t *to, uint32_t round)
 {
 	uint64_t pages = count_pages();
 
 	for (size_t word = 0; word < BITMAP_WORDS; word++) {
-		for (uint64_t bits = bitmap[word]; bits != 0; bits &= bits - 1)
-			copy_page(from, to,
-				  RAM_GPA + (word * 64 + (uint64_t)__builtin_ctzll(bits)) *
-						    AXAS_PAGE_SIZE);
+		uint16_t *block = &heat[round][word / BLOCK_WORDS];
+
+		if (word % BLOCK_WORDS == 0)
+			*block = 0;
+		for (uint64_t bits = bitmap[word]; bits != 0; bits &= bits - 1) {
+			uint64_t page = word * 64 + (uint64_t)__builtin_ctzll(bits);
+
+			copy_page(from, to, RAM_GPA + page * AXAS_PAGE_SIZE);
+			(*block)++;
+		}
 		bitmap[word] = 0;
 	}
 	return pages;
@@ -76,7 +88,8 @@ static void copy_while_running(axas_t *from, axas_t *to, struct move *move)
 	dirty_start(from);
 	dirty_collect(from, bitmap);
 	while (count_pages() >= FEW_PAGES && move->rounds < ROUNDS_MAX) {
-		move->pages[move->rounds++] = copy_pages(from, to);
+		move->pages[move->rounds] = copy_pages(from, to, move->rounds);
+		move->rounds++;
 		dirty_collect(from, bitmap);
 	}
 }
@@ -92,7 +105,7 @@ static void move_guest(struct move *move)
 	frozen = clock_us();
 	announce_freeze(from);
 	dirty_freeze(from, bitmap);
-	move->last_pages = copy_pages(from, to);
+	move->last_pages = copy_pages(from, to, move->rounds);
 	switch_to(to);
 	move->frozen_us = clock_us() - frozen;
 	wait_until_left(from);
@@ -128,16 +141,31 @@ uint64_t moves_left(void)
 	return begun - __atomic_load_n(&done, __ATOMIC_ACQUIRE);
 }
 
+static void report_move(uint64_t number, const struct move *move)
+{
+	report("  move %2lu: ", number);
+	for (uint32_t round = 0; round < move->rounds; round++)
+		report("%lu ", move->pages[round]);
+	report("pages; frozen %lu in %lu us, last vCPU after %lu us, %lu ms in all\n",
+	       move->last_pages, move->frozen_us, move->left_us, move->all_us / 1000);
+}
+
+/* Lines for run.py: a round, and the pages written in each 2 MiB. */
+static void report_heat(const struct move *move)
+{
+	for (uint32_t round = 0; round <= move->rounds; round++) {
+		report("[round %u]", round + 1);
+		for (size_t block = 0; block < BLOCKS; block++)
+			report(" %u", (uint32_t)heat[round][block]);
+		report("\n");
+	}
+}
+
 uint32_t moves_report(void)
 {
-	for (uint64_t i = 0; i < done; i++) {
-		const struct move *move = &moves[i];
-
-		report("  move %2lu: ", i + 1);
-		for (uint32_t round = 0; round < move->rounds; round++)
-			report("%lu ", move->pages[round]);
-		report("pages; frozen %lu in %lu us, last vCPU after %lu us, %lu ms in all\n",
-		       move->last_pages, move->frozen_us, move->left_us, move->all_us / 1000);
-	}
+	for (uint64_t i = 0; i < done; i++)
+		report_move(i + 1, &moves[i]);
+	if (done != 0)
+		report_heat(&moves[done - 1]);
 	return vmid;
 }

@@ -18,6 +18,7 @@ sys.path.insert(0, f"{HERE}/../linux")
 from boot import CPUS, RAM_MIB, Bad, Guest, Run, read  # noqa: E402
 
 MOVES = 20  # as guest/init asks for
+RAM_GPA = 0x40000000
 UINT64 = (1 << 64) - 1
 
 
@@ -74,6 +75,18 @@ def moves(run):
     return [([int(pages) for pages in line[1].split()], *map(int, line.groups()[1:])) for line in said]
 
 
+def write_heat(run, path):
+    """The last move for axas-inspect: the pages written in each 2 MiB, by round."""
+    block = 2 << 20
+    with open(path, "w", encoding="ascii") as file:
+        file.write("round,gpa,size,pages\n")
+        for line in lines(run, r"\[round (\d+)\]([\d ]+)"):
+            for number, pages in enumerate(line[2].split()):
+                if pages != "0":
+                    file.write(f"{line[1]},{RAM_GPA + number * block:#x},{block:#x},{pages}\n")
+    return path
+
+
 def story(program, cpu, image, debian, out):
     busybox = read(f"{debian}/busybox")
     guest = Guest(program, cpu, debian, out, [("bin/busybox", busybox), ("bin/writer", read(f"{out}/writer")),
@@ -91,6 +104,7 @@ def story(program, cpu, image, debian, out):
     for what, unit, values in (("guest frozen", "us", frozen), ("last vCPU in the new space", "us", left),
                                ("whole move", "ms", whole)):
         print(f"  {what:<28}{min(values):7} to {max(values)} {unit}, median {statistics.median(values):.0f} {unit}")
+    print(f"  the last one by round and address: {write_heat(run, f'{out}/heat.csv')}")
     print(f"\nGOOD: {compared} checksums are right, and each word of {sum(steps.values())} pages that were written")
 
 
