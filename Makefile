@@ -19,6 +19,9 @@ STORIES := hypervisor linux migrate vm
 # The machines of a story that is not for all.
 MACHINES_OF_linux := arm
 MACHINES_OF_migrate := arm
+# The parts of the library that a story needs, and the archive that has them.
+PARTS_OF_migrate := dirty
+ARCHIVE_OF_STORY = build/$(ARCH_OF_$(MACHINE))$(PARTS_OF_$(STORY):%=-%)
 FORMATS_KNOWN := intel-ept amd-npt arm-stage2 riscv-gstage
 
 # $(call one,NAME,VALUE,KNOWN) is the end unless the value is one of those known; $(call some,...) unless each
@@ -28,6 +31,8 @@ some = $(if $(filter-out $(3),$(2))$(if $(strip $(2)),,none),$(refuse))
 one = $(some)$(if $(filter 1,$(words $(2))),,$(refuse))
 comma := ,
 CALLS_KNOWN = $(shell grep -o '\baxas_[a-z0-9_]*' link/api.sym)
+PARTS_KNOWN = $(shell sed -n 's/^\([a-z]*\) axas_.*/\1/p' link/parts | sort -u)
+parts = $(if $(PARTS),$(call some,PARTS,$(PARTS),$(PARTS_KNOWN)))
 calls = $(if $(CALLS),$(call some,CALLS,$(CALLS),$(CALLS_KNOWN)))
 formats = $(if $(FORMATS),$(call some,FORMATS,$(subst $(comma), ,$(FORMATS)),$(FORMATS_KNOWN)))
 
@@ -40,13 +45,13 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|migrate|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
+	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= PARTS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|migrate|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
 
 lib: ## build the library for ARCH: build/ARCH/libaxaddrspace.a
-	$(call one,ARCH,$(ARCH),$(ARCHITECTURES))$(formats)$(calls)
+	$(call one,ARCH,$(ARCH),$(ARCHITECTURES))$(formats)$(calls)$(parts)
 	@scripts/setup.sh $(ARCH)
 	@scripts/build-lib.sh $(ARCH)
 
@@ -73,9 +78,9 @@ abi-update: ## make the header's interface the committed one
 run: ## run the example hypervisor and its guest in QEMU
 	$(call one,STORY,$(STORY),$(STORIES))$(call one,$(if $(MACHINES_OF_$(STORY)),STORY=$(STORY) )MACHINE,$(MACHINE),$(or $(MACHINES_OF_$(STORY)),$(MACHINES)))$(formats)
 	@scripts/setup.sh $(ARCH_OF_$(MACHINE)) $(MACHINE)
-	@scripts/build-lib.sh $(ARCH_OF_$(MACHINE))
+	@PARTS='$(PARTS_OF_$(STORY))' scripts/build-lib.sh $(ARCH_OF_$(MACHINE)) $(ARCHIVE_OF_STORY)
 	@$(MAKE) -C examples/hypervisor run MACHINE=$(MACHINE) \
-		LIB=$(CURDIR)/build/$(ARCH_OF_$(MACHINE))/libaxaddrspace.a \
+		LIB=$(CURDIR)/$(ARCHIVE_OF_STORY)/libaxaddrspace.a \
 		BUILD=$(CURDIR)/build/examples/hypervisor/$(MACHINE)
 
 # All machines, unless the command line names some.

@@ -61,6 +61,16 @@
 #define AXAS_VERSION_PATCH 0u
 
 /**
+ * In axas_parts(): axas_stock is there.
+ */
+#define AXAS_PART_STOCK 2u
+
+/**
+ * In axas_parts(): axas_dirty_start and its kin are there.
+ */
+#define AXAS_PART_DIRTY 8u
+
+/**
  * Bytes of the smallest page and of a frame of order 0.
  */
 #define AXAS_PAGE_SIZE 4096u
@@ -339,6 +349,27 @@
  * A huge page was split (on Arm it is invalid meanwhile: break-before-make).
  */
 #define AXAS_FLUSH_BREAK 5u
+
+/**
+ * Dirty bits that hardware sets were cleared: a CPU that goes on with the old translation writes without setting
+ * them. Permissions are as before.
+ */
+#define AXAS_FLUSH_CLEAN 6u
+
+/**
+ * axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
+ */
+#define AXAS_DIRTY_HARDWARE 1u
+
+/**
+ * axas_dirty_start: everything is dirty at first.
+ */
+#define AXAS_DIRTY_ALL 2u
+
+/**
+ * axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
+ */
+#define AXAS_DIRTY_SPLIT 4u
 
 /**
  * Every CPU (and IOMMU given the same pages) that may hold translations of the space.
@@ -1088,7 +1119,23 @@ typedef struct axas_stats_t {
         /**
          * Zero.
          */
-        uint64_t reserved[8];
+        uint64_t reserved0;
+        /**
+         * Verdicts AXAS_FAULT_RESOLVED ever that made a clean page dirty and took no frame (part `dirty`).
+         */
+        uint64_t faults_marked;
+        /**
+         * Pages made clean ever, in units of 4 KiB (part `dirty`).
+         */
+        uint64_t pages_cleaned;
+        /**
+         * Huge pages split ever to be made clean in parts (part `dirty`).
+         */
+        uint64_t splits;
+        /**
+         * Zero.
+         */
+        uint64_t reserved[4];
 } axas_stats_t;
 
 /**
@@ -1746,6 +1793,30 @@ axas_status_t axas_collect(struct axas_t *space,
                            uint64_t size);
 
 /**
+ * Keeps table frames in the space, so that the next exclusive call cannot fail for want of them. Part `stock`.
+ *
+ * @param space The space.
+ * @param frames Table frames that the space is to have in stock; 0 gives all of them back.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_NO_MEMORY: no frames, or table_quota; the stock is as before;
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unusable address, or phys_to_virt null; the stock is as before;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Exclusive calls take tables from the stock before they ask alloc_frame. What they used of it is not taken
+ * again; tables that they give back go to dealloc_frame. Faults never use it. With axas_tables_needed for what is
+ * mapped and 2 * (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear,
+ * axas_map_extents, axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for
+ * tables: two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is not in it. The frames count in
+ * table_frames and table_quota; axas_clear leaves them, axas_destroy gives them back.
+ *
+ * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_stock(struct axas_t *space,
+                         uint32_t frames);
+
+/**
  * @defgroup slices Long operations in slices
  * The same operations with a budget, for ranges that take long.
  */
@@ -1938,6 +2009,281 @@ axas_status_t axas_collect_some(struct axas_t *space,
                                 uint64_t size,
                                 uint64_t budget,
                                 uint64_t *done);
+
+/**
+ * @defgroup dirty Dirty and accessed pages
+ * Which pages a guest wrote or used.
+ */
+
+/**
+ * Begins to log which pages are written. Part `dirty`, as all axas_dirty_ calls.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param options AXAS_DIRTY_HARDWARE, AXAS_DIRTY_ALL, AXAS_DIRTY_SPLIT.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: AXAS_DIRTY_HARDWARE without AXAS_FEATURE_EPT_AD, AXAS_FEATURE_ARM_HAFDBS or
+ *     AXAS_FEATURE_RISCV_SVADU;
+ *   AXAS_ERR_ALREADY_EXISTS: the space logs in the other way;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * A page is dirty unless it was made clean, and the write that makes it writable makes it dirty in the same
+ * operation: no write is lost in between. The record is the page's entry; the library keeps no bitmap. The log is one of
+ * the whole space; the range is what is made clean at once. With AXAS_DIRTY_ALL nothing is: that takes the same
+ * short time for every size, and the first axas_dirty_collect reports everything. A second start is a
+ * clear of its range.
+ *
+ * By write faults (without AXAS_DIRTY_HARDWARE), the first write to a clean page is a fault that
+ * axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame. Hardware writes no
+ * entry. With AXAS_DIRTY_HARDWARE hardware sets dirty bits, where the host turned that on (EPTP bit 6, VTCR_EL2.HD,
+ * menvcfg.ADUE; always on NPT). On RISC-V the part decides: with AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes
+ * fault. An EPT with accessed and dirty flags counts the guest's own page tables as written by each walk.
+ *
+ * A huge page is made clean whole and dirty whole; with AXAS_DIRTY_SPLIT those in the range that is made clean become
+ * pages of 4 KiB, as far as there are frames for tables. Linear device memory is neither reported nor made clean: a register must not trap.
+ * What a log of an IOMMU sees the host adds with axas_dirty_mark.
+ *
+ * Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL), phys_to_virt,
+ * release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_start(struct axas_t *space,
+                               axas_gpa_t gpa,
+                               uint64_t size,
+                               uint32_t options);
+
+/**
+ * Sets the bits of dirty pages.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so that
+ *   other records can be added up in it. Used by nobody else during the call.
+ * @param bits Bits that the bitmap has, at least size / 4096.
+ * @param count Receives how many pages were found dirty, whether their bits were set before or not.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_BAD_STATE: corrupt table; some bits may be set;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some bits may be set.
+ *
+ * A huge page that is dirty sets the bits of all its pages. A reservation sets bits where axas_discard took pages away
+ * since they were made clean: they read as zeroes now. Nothing else that has no page sets bits, nor does linear device
+ * memory. Every page that was dirtied before the call is reported. A space that does not log has no clean page.
+ *
+ * Lock class: shared, a GiB at a time. Callbacks: phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_get(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint64_t size,
+                             uint64_t *bitmap,
+                             size_t bits,
+                             uint64_t *count);
+
+/**
+ * Makes pages clean whose bits are set: their next write is logged.
+ *
+ * @param space The space.
+ * @param gpa As for axas_dirty_get.
+ * @param size As for axas_dirty_get.
+ * @param bitmap As for axas_dirty_get, read only; null: all bits are set.
+ * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+ * @param options AXAS_DIRTY_SPLIT or 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
+ *     the space, a space that does not log;
+ *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean.
+ *
+ * Copy the pages after the call, those whose bits you hold: a write by an old translation came before the flush in
+ * this call, to a page whose bit you hold; one after it is logged.
+ *
+ * A huge page is made clean only if all its bits are set and it lies in the range whole; else it stays
+ * dirty. With AXAS_DIRTY_SPLIT it is split: one size smaller where all its bits are set, else so far that
+ * exactly the pages whose bits are set become clean. Where there is no frame for a table it is as without the option:
+ * the call never fails for memory, and a fault never splits. On Arm without AXAS_FEATURE_ARM_BBM2 vCPUs that touch a page
+ * which is split are told AXAS_FAULT_RETRY until the flush; up to 64 are split between two flushes.
+ *
+ * Lock class: exclusive. Callbacks: tlb_flush (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL) once, or
+ * for each 64 huge pages that are split as above; without the lock, but for these: faults go on meanwhile. phys_to_virt,
+ * release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_clear(struct axas_t *space,
+                               axas_gpa_t gpa,
+                               uint64_t size,
+                               const uint64_t *bitmap,
+                               size_t bits,
+                               uint32_t options);
+
+/**
+ * axas_dirty_get and axas_dirty_clear of the same pages, in one walk.
+ *
+ * @param space The space.
+ * @param gpa As for axas_dirty_get.
+ * @param size As for axas_dirty_get.
+ * @param bitmap As for axas_dirty_get: pages whose bits were set before but which are not dirty stay as they are.
+ * @param bits As for axas_dirty_get.
+ * @param options As for axas_dirty_clear.
+ * @param count As for axas_dirty_get.
+ * @return As axas_dirty_clear; the bits of what was made clean are set whatever is returned.
+ *
+ * A huge page that stays dirty, because it does not lie in the range whole, is reported too. Otherwise as
+ * axas_dirty_get and axas_dirty_clear.
+ *
+ * Lock class: exclusive. Callbacks: as axas_dirty_clear.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_collect(struct axas_t *space,
+                                 axas_gpa_t gpa,
+                                 uint64_t size,
+                                 uint64_t *bitmap,
+                                 size_t bits,
+                                 uint32_t options,
+                                 uint64_t *count);
+
+/**
+ * Makes pages dirty that were written past the space: through a pointer of the host's, by a device.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Call it after the write, before anybody counts on the page to be copied. Holes, traps and reservations are skipped. Pages that the guest
+ * may only read are marked, too. axas_write, axas_fill, the scalars and axas_for_each_chunk with AXAS_WRITE mark what they
+ * write. Nothing happens in a space that does not log.
+ *
+ * Lock class: shared, a GiB at a time. Callbacks: phys_to_virt, release_virt, clean_range, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_mark(struct axas_t *space,
+                              axas_gpa_t gpa,
+                              uint64_t size);
+
+/**
+ * Makes everything in a range dirty again: writes to it fault no more. The log ends when that was the whole space.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Parts of the space one after the other, in the order of addresses from its base on, are the whole of it, unless a page was
+ * made clean in between. A huge page that the range cuts becomes dirty whole. Nothing is flushed: a CPU that faults once more by an old translation is told AXAS_FAULT_SPURIOUS. Huge pages that were
+ * split stay split (axas_merge). axas_clear ends a log, too.
+ *
+ * Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_stop(struct axas_t *space,
+                              axas_gpa_t gpa,
+                              uint64_t size);
+
+/**
+ * axas_dirty_start in slices.
+ *
+ * @param space The space.
+ * @param gpa As for axas_dirty_start.
+ * @param size As for axas_dirty_start.
+ * @param options As for axas_dirty_start.
+ * @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; of a huge page there more
+ *   may be done.
+ * @return As axas_dirty_start; AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0
+ *   only with AXAS_NO_WAIT); AXAS_ERR_INVALID_INPUT also for a budget of 0.
+ *
+ * The log begins with the first slice. Each slice of 512 entries (all of the budget without should_yield) is flushed
+ * once. Otherwise as axas_dirty_start. Callbacks: also should_yield.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_start_some(struct axas_t *space,
+                                    axas_gpa_t gpa,
+                                    uint64_t size,
+                                    uint32_t options,
+                                    uint64_t budget,
+                                    uint64_t *done);
+
+/**
+ * axas_dirty_clear in slices.
+ *
+ * @param space The space.
+ * @param gpa As for axas_dirty_clear.
+ * @param size As for axas_dirty_clear.
+ * @param bitmap As for axas_dirty_clear.
+ * @param bits As for axas_dirty_clear.
+ * @param options As for axas_dirty_clear.
+ * @param budget As for axas_dirty_start_some.
+ * @param done As for axas_dirty_start_some: go on with the word of the bitmap at done / 4096 / 64.
+ * @return As axas_dirty_clear; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+ *
+ * Otherwise as axas_dirty_clear and axas_dirty_start_some.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_clear_some(struct axas_t *space,
+                                    axas_gpa_t gpa,
+                                    uint64_t size,
+                                    const uint64_t *bitmap,
+                                    size_t bits,
+                                    uint32_t options,
+                                    uint64_t budget,
+                                    uint64_t *done);
+
+/**
+ * axas_dirty_collect in slices.
+ *
+ * @param space The space.
+ * @param gpa As for axas_dirty_collect.
+ * @param size As for axas_dirty_collect.
+ * @param bitmap As for axas_dirty_collect; of a huge page that done cuts all bits are set.
+ * @param bits As for axas_dirty_collect.
+ * @param options As for axas_dirty_collect.
+ * @param count As for axas_dirty_collect, of this call.
+ * @param budget As for axas_dirty_start_some.
+ * @param done As for axas_dirty_clear_some.
+ * @return As axas_dirty_collect; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+ *
+ * Otherwise as axas_dirty_collect and axas_dirty_start_some.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_collect_some(struct axas_t *space,
+                                      axas_gpa_t gpa,
+                                      uint64_t size,
+                                      uint64_t *bitmap,
+                                      size_t bits,
+                                      uint32_t options,
+                                      uint64_t *count,
+                                      uint64_t budget,
+                                      uint64_t *done);
+
+/**
+ * axas_dirty_stop in slices.
+ *
+ * @param space The space.
+ * @param gpa As for axas_dirty_stop.
+ * @param size As for axas_dirty_stop.
+ * @param budget As for axas_dirty_start_some, in pages of 4 KiB.
+ * @param done As for axas_dirty_start_some.
+ * @return As axas_dirty_stop; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+ *
+ * Otherwise as axas_dirty_stop. Callbacks: also should_yield.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dirty_stop_some(struct axas_t *space,
+                                   axas_gpa_t gpa,
+                                   uint64_t size,
+                                   uint64_t budget,
+                                   uint64_t *done);
 
 /**
  * @defgroup faults Page faults
@@ -2753,6 +3099,12 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
  * The archive's version: major << 16 | minor << 8 | patch. No lock.
  */
 uint32_t axas_version(void);
+
+/**
+ * The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK and the values that follow it. A call of a part that is absent
+ * does not link. No lock.
+ */
+uint32_t axas_parts(void);
 
 /**
  * A status in words: a static string, never null, for unknown values too. No lock.

@@ -7,6 +7,7 @@
 #   FORMATS=LIST        entry formats, of intel-ept,amd-npt,arm-stage2,riscv-gstage
 #                       (otherwise: the host's takes all, the others their own)
 #   CALLS=LIST          these functions only, of those in link/api.sym, with blanks between them
+#   PARTS=LIST          parts of link/parts, with blanks between them (otherwise: the host's has all, the others none)
 #   LOG=0               no messages
 #   SPLIT_SECTIONS=1    a section for each function
 #   STATIC_HAL=1        the host's callbacks are functions found by name, not by pointer
@@ -20,11 +21,14 @@ arch=${1:-host}
 cd "$ROOT"
 formats_of "$arch" >/dev/null
 known_formats "${FORMATS:-$(formats_of "$arch")}"
-known_calls "${CALLS:-}"
+export PARTS=${PARTS-$(parts_of "$arch")}
+known_parts "$PARTS"
+known_calls "${CALLS:-}" "$PARTS"
 load_toolchain
 out=${2:-build/$arch}
 features=${FORMATS:-$(formats_of "$arch")},panic-handler
 [ "${LOG:-1}" = 0 ] || features+=,log
+for part in $PARTS; do features+=,$part; done
 [ "${STATIC_HAL:-0}" != 1 ] || features+=,static-hal
 
 # An archive, where a Rust program would have an rlib: it alone has link-time optimisation.

@@ -4,7 +4,8 @@
 
 Measured is .text of the shipped object: for each architecture as `make lib` builds it, and for each
 format alone without messages. Of the latter also what some calls leave of the archive with SPLIT_SECTIONS=1
-after `ld -r --gc-sections`, summed over the functions: an x86 linker adds some bytes between them. Fails where
+after `ld -r --gc-sections`, summed over the functions: an x86 linker adds some bytes between them. And what each part of
+link/parts adds to everything with one format. Fails where
 more than the golden figure and 1 % stands; another compiler than the one that made the golden figures fails
 nothing. Goals are printed and fail nothing.
   --list [N]   the N (30) largest functions of each archive with one format
@@ -37,6 +38,8 @@ CALLS = {
 }
 WHAT = {"core": "bytes, core profile", "all": "bytes, everything, one format",
         "partition": "bytes, static partition"}
+with open(os.path.join(shipped.ROOT, "link", "parts"), encoding="ascii") as file:
+    PARTS = sorted({line.split()[0] for line in file if not line.startswith("#")})
 GOALS = {"core": 24576, "all": 40960, "partition": 12288}
 GOALS_RISCV = {"core": 20480, "all": 34816, "partition": 12288}
 
@@ -55,8 +58,11 @@ def text_bytes(arch, file):
 
 
 def measure(key):
-    """Bytes of code."""
+    """Bytes of code; of a part those that it adds to everything."""
     arch, formats, messages, calls = key
+    if calls in PARTS:
+        return (text_bytes(arch, shipped.build(arch, formats, False, parts=calls)) -
+                measure((arch, formats, messages, "all")))
     archive = shipped.build(arch, None if formats == "all" else formats, messages == "yes",
                             split=calls in CALLS)
     if calls == "all":
@@ -78,6 +84,11 @@ def rows():
             goals = GOALS_RISCV if formats == "riscv-gstage" else GOALS
             measured.append(golden.Row(key, WHAT[profile], golden.NAMES[formats], measure(key), before.get(key),
                                        goals[profile]))
+    for part in PARTS:
+        for formats, arch in FORMATS.items():
+            key = arch, formats, "no", part
+            measured.append(golden.Row(key, f"bytes, part {part}", golden.NAMES[formats], measure(key),
+                                       before.get(key)))
     for key in SHIPPED:
         measured.append(golden.Row(key, "bytes, as make lib builds it", key[0], measure(key), before.get(key)))
     return measured, before, same

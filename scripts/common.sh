@@ -99,13 +99,32 @@ known_formats() {
 	done <<<"$1,"
 }
 
-# api_calls: the functions of the header.
-api_calls() { grep -o '\baxas_[a-z0-9_]*' "$ROOT/link/api.sym"; }
+# The parts that can be left out: their names, and the functions of each, in link/parts.
+PARTS_KNOWN=$(sed -n 's/^\([a-z]*\) axas_.*/\1/p' "$ROOT/link/parts" | sort -u | tr '\n' ' ')
 
-# known_calls LIST: separated by blanks, each of them a function of the header.
+# parts_of ARCH: the host's tests want all.
+parts_of() { [ "$1" != host ] || echo "$PARTS_KNOWN"; }
+
+# known_parts LIST: separated by blanks.
+known_parts() {
+	local part
+	for part in $1; do
+		[[ " $PARTS_KNOWN" == *" $part "* ]] || misuse "PARTS=$1: '$part' is not known; some of: $PARTS_KNOWN"
+	done
+}
+
+# api_calls [PARTS]: the functions of the header, or those of an archive with these parts.
+api_calls() {
+	awk -v all=$((1 - ($# > 0))) -v parts=" ${1:-} " '
+		FILENAME ~ /parts$/ { if (/^[a-z]/ && !all && !index(parts, " " $1 " ")) absent[$2]; next }
+		match($0, /axas_[a-z0-9_]*/) && !((call = substr($0, RSTART, RLENGTH)) in absent) { print call }
+	' "$ROOT/link/parts" "$ROOT/link/api.sym"
+}
+
+# known_calls LIST PARTS: separated by blanks, each of them a function of an archive with these parts.
 known_calls() {
 	local call known
-	known=" $(api_calls | tr '\n' ' ')"
+	known=" $(api_calls "$2" | tr '\n' ' ')"
 	for call in $1; do
 		[[ $known == *" $call "* ]] || misuse "CALLS=$1: '$call' is not known; some of:$known"
 	done

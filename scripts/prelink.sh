@@ -9,7 +9,7 @@ cd "$ROOT"
 arch=$1
 tools=$(binutils_of "$arch")
 have "${tools}ld" || die "no ${tools}ld; run: apt-get install $(binutils_package "$arch")"
-read -ra api <<<"${CALLS:-$(api_calls | tr '\n' ' ')}"
+read -ra api <<<"${CALLS:-$(api_calls "${PARTS:-}" | tr '\n' ' ')}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

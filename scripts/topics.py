@@ -6,9 +6,9 @@ import sys
 # Topic, title, what it is about, and the names that belong to it: the first pattern that fits.
 TOPICS = [
     ("status", "Statuses, version, log", "What every call returns, and what the archive says of itself.",
-     r"axas_status|AXAS_OK|AXAS_ERR_|axas_version|AXAS_VERSION|axas_set_logger|axas_log_fn|AXAS_MUST_USE"),
+     r"axas_status|AXAS_OK|AXAS_ERR_|axas_version|axas_parts|AXAS_PART_|AXAS_VERSION|axas_set_logger|axas_log_fn|AXAS_MUST_USE"),
     ("slices", "Long operations in slices", "The same operations with a budget, for ranges that take long.",
-     r"axas_\w+_some$"),
+     r"axas_(?!dirty)\w+_some$"),
     ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_concepts.",
      r"axas_fault|AXAS_FAULT_|AXAS_KIND_|AXAS_VALID_|AXAS_IS_|axas_handle_page_fault|axas_trap_cookie"),
     ("looking", "Looking", "What an address maps to, and whether the tables are sound.",
@@ -25,7 +25,7 @@ TOPICS = [
      r"(?i)axas_(mmio|port|sysreg|width)"),
     ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age)"),
     ("mapping", "Mapping", "Frames of the host, memory of the library's and traps, put into a space and taken out.",
-     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_merge|axas_extent_t|axas_flags_t"
+     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_merge|axas_extent_t|axas_flags_t"
      r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
      r"|REPLACE|NEED_LAZY)$"),
     ("life", "Life cycle", "Making a space, what to load into the hardware, taking it down.",

@@ -80,6 +80,8 @@ def undefined(arch, archive):
 def global_symbols(arch, archive):
     with open(f"{ROOT}/link/api.sym", encoding="ascii") as file:
         interface = set(re.findall(r"axas_\w+", file.read()))
+    with open(f"{ROOT}/link/parts", encoding="ascii") as file:
+        interface -= set(re.findall(r"^\w+ (axas_\w+)$", file.read(), re.M))
     seen = {f"{name} ({kind})" for kind, name in symbols(arch, archive, "-g", "--defined-only")}
     return seen ^ {f"{name} (T)" for name in interface}
 

@@ -19,7 +19,7 @@ static struct {
 	char target[64], text[256];
 } heard;
 
-static char refused[128][32]; /* names of the functions whose refusals were seen */
+static char refused[160][32]; /* names of the functions whose refusals were seen */
 static uint32_t refused_count;
 
 static void take(void *ctx, uint32_t level, const char *target, const char *text)
@@ -138,7 +138,7 @@ static void sources_of_frames(struct fixture *f)
 static void changes(struct fixture *f)
 {
 	const axas_extent_t extent = { .hpa = LINEAR_HPA, .size = PAGE };
-	uint64_t done;
+	uint64_t done, count, bitmap = 0;
 
 	REFUSED(WARN, axas_map_linear, "0x40000000 0x8000000000 0x1000 0x3", f->as, GIB, LINEAR_HPA,
 		PAGE, RW); /* something stands there */
@@ -170,6 +170,31 @@ static void changes(struct fixture *f)
 	REFUSED(WARN, axas_discard, "0x1000 0x2000", NULL, 0x1000, 0x2000);
 	REFUSED(WARN, axas_collect, "0x1 0x2000", f->as, 1, 0x2000);
 	REFUSED(WARN, axas_collect, "0x1000 0x2000", NULL, 0x1000, 0x2000);
+	REFUSED(WARN, axas_stock, "0x5", NULL, 5);
+	REFUSED(WARN, axas_dirty_start, "0x1 0x2000 0x2", f->as, 1, 0x2000, AXAS_DIRTY_ALL);
+	REFUSED(WARN, axas_dirty_start, "0x1000 0x2000 0x2", NULL, 0x1000, 0x2000, AXAS_DIRTY_ALL);
+	REFUSED(WARN, axas_dirty_get, "0x1 0x2000 0x40", f->as, 1, 0x2000, &bitmap, 64, &done);
+	REFUSED(WARN, axas_dirty_get, "0x1000 0x2000 0x1", f->as, 0x1000, 0x2000, &bitmap, 1,
+		&done);
+	REFUSED(WARN, axas_dirty_clear, "0x1000 0x2000 0x40 0x4", f->as, 0x1000, 0x2000, &bitmap,
+		64, AXAS_DIRTY_SPLIT);
+	REFUSED(WARN, axas_dirty_clear, "0x1000 0x2000 0x40 0x4", NULL, 0x1000, 0x2000, &bitmap, 64,
+		AXAS_DIRTY_SPLIT);
+	REFUSED(WARN, axas_dirty_collect, "0x1000 0x2000 0x40 0x4", f->as, 0x1000, 0x2000, &bitmap,
+		64, AXAS_DIRTY_SPLIT, &done);
+	REFUSED(WARN, axas_dirty_collect, "0x1000 0x2000 0x40 0x0", f->as, 0x1000, 0x2000, NULL, 64,
+		0, &done);
+	REFUSED(WARN, axas_dirty_mark, "0x1 0x2000", f->as, 1, 0x2000);
+	REFUSED(WARN, axas_dirty_mark, "0x1000 0x2000", NULL, 0x1000, 0x2000);
+	REFUSED(WARN, axas_dirty_stop, "0x1 0x2000", f->as, 1, 0x2000);
+	REFUSED(WARN, axas_dirty_stop, "0x1000 0x2000", NULL, 0x1000, 0x2000);
+	REFUSED(WARN, axas_dirty_start_some, "0x1 0x2000 0x2 0x9", f->as, 1, 0x2000, AXAS_DIRTY_ALL,
+		9, &done);
+	REFUSED(WARN, axas_dirty_clear_some, "0x1000 0x2000 0x40 0x4 0x9", f->as, 0x1000, 0x2000,
+		&bitmap, 64, AXAS_DIRTY_SPLIT, 9, &done);
+	REFUSED(WARN, axas_dirty_collect_some, "0x1000 0x2000 0x40 0x4 0x9", f->as, 0x1000, 0x2000,
+		&bitmap, 64, AXAS_DIRTY_SPLIT, &count, 9, &done);
+	REFUSED(WARN, axas_dirty_stop_some, "0x1 0x2000 0x9", f->as, 1, 0x2000, 9, &done);
 	REFUSED(WARN, axas_collect_some, "0x1 0x2000 0x9", f->as, 1, 0x2000, 9, &done);
 	REFUSED(WARN, axas_collect_some, "0x1000 0x2000 0x9", NULL, 0x1000, 0x2000, 9, &done);
 	REFUSED(WARN, axas_map_linear_some, "0x1000 0x2000 0x3000 0x3 0x0", f->as, 0x1000, 0x2000,
@@ -296,7 +321,8 @@ static int is_refused(const char *name)
 		"axas_destroy",       "axas_fault_resumes",   "axas_width_mask",
 		"axas_mmio_contains", "axas_mmio_overlaps",   "axas_port_contains",
 		"axas_port_overlaps", "axas_sysreg_contains", "axas_sysreg_overlaps",
-		"axas_version",       "axas_status_str",      "axas_set_logger",
+		"axas_version",       "axas_parts",           "axas_status_str",
+		"axas_set_logger",
 	};
 
 	for (size_t i = 0; i < COUNT(nothing_to_refuse); i++)

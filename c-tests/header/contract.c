@@ -48,6 +48,22 @@ HAS_TYPE(axas_protect, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_populate, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_discard, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_collect, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_stock, int32_t (*)(axas_t *, uint32_t));
+HAS_TYPE(axas_dirty_start, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
+HAS_TYPE(axas_dirty_get, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t, uint64_t *));
+HAS_TYPE(axas_dirty_clear,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, const uint64_t *, size_t, uint32_t));
+HAS_TYPE(axas_dirty_collect,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t, uint32_t, uint64_t *));
+HAS_TYPE(axas_dirty_mark, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_dirty_stop, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_dirty_start_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_dirty_clear_some, int32_t (*)(axas_t *, uint64_t, uint64_t, const uint64_t *, size_t,
+					    uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_dirty_collect_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t,
+					      uint32_t, uint64_t *, uint64_t, uint64_t *));
+HAS_TYPE(axas_dirty_stop_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_linear_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_alloc_some,
@@ -96,6 +112,7 @@ HAS_TYPE(axas_frame_fill, int32_t (*)(const axas_hal_t *, const axas_frame_t *, 
 /* around */
 HAS_TYPE(axas_status_str, const char *(*)(int32_t));
 HAS_TYPE(axas_version, uint32_t (*)(void));
+HAS_TYPE(axas_parts, uint32_t (*)(void));
 HAS_TYPE(axas_set_logger,
 	 void (*)(void (*)(void *, uint32_t, const char *, const char *), void *, uint32_t));
 
@@ -151,6 +168,12 @@ IS(AXAS_FLUSH_TIGHTEN, 2);
 IS(AXAS_FLUSH_RELAX, 3);
 IS(AXAS_FLUSH_NEW, 4);
 IS(AXAS_FLUSH_BREAK, 5);
+IS(AXAS_FLUSH_CLEAN, 6);
+IS(AXAS_DIRTY_HARDWARE, 1);
+IS(AXAS_DIRTY_ALL, 2);
+IS(AXAS_DIRTY_SPLIT, 4);
+IS(AXAS_PART_STOCK, 2);
+IS(AXAS_PART_DIRTY, 8);
 IS(AXAS_SCOPE_ALL, 0);
 IS(AXAS_SCOPE_LOCAL, 1);
 IS(AXAS_CALLER_LOCKED, 1);
@@ -262,7 +285,11 @@ AFTER(axas_stats_t, faults_no_memory, faults_error);
 AFTER(axas_stats_t, faults_error, tlb_requests);
 AFTER(axas_stats_t, tlb_requests, frames_allocated);
 AFTER(axas_stats_t, frames_allocated, frames_released);
-AFTER(axas_stats_t, frames_released, reserved);
+AFTER(axas_stats_t, frames_released, reserved0);
+AFTER(axas_stats_t, reserved0, faults_marked);
+AFTER(axas_stats_t, faults_marked, pages_cleaned);
+AFTER(axas_stats_t, pages_cleaned, splits);
+AFTER(axas_stats_t, splits, reserved);
 IS(sizeof(axas_stats_t), 24 * 8);
 FIRST(axas_extent_t, hpa);
 AFTER(axas_extent_t, hpa, size);
@@ -337,6 +364,7 @@ static const any_function functions[] = {
 	(any_function)axas_dump,
 	(any_function)axas_status_str,
 	(any_function)axas_version,
+	(any_function)axas_parts,
 	(any_function)axas_set_logger,
 };
 

@@ -192,6 +192,7 @@ static axas_hpa_t take(struct host *h, uint32_t order, uint32_t purpose)
 		f->purpose = (uint8_t)purpose;
 		f->order = (uint8_t)order;
 		f->call = space_call_number();
+		f->linked = 0;
 		f->reach = 0;
 	}
 	if (purpose == AXAS_FRAME_TABLE || purpose == AXAS_FRAME_ROOT) {
@@ -241,12 +242,12 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 
 /*
  * A frame that the library took in this very call was never seen by hardware when it comes straight
- * back (the loser of a race, a failed call). Any other must have been unreachable when a flush that
+ * back (the loser of a race, a failed call), nor was one of the stock. Any other must have been unreachable when a flush that
  * reaches all CPUs was asked for in this call.
  */
 static void check_flushed(struct host *h, axas_hpa_t pa, const struct host_frame *f)
 {
-	if (h->quick || f->call == space_call_number())
+	if (h->quick || f->call == space_call_number() || (h->stocked != 0 && !f->linked))
 		return;
 	if (space_call_flushes() == 0)
 		host_violation(h, "frame %#llx came back without a flush", (unsigned long long)pa);
@@ -419,6 +420,16 @@ void space_check_no_window(struct host *h, const char *where)
 		host_violation(h, "%u windows open in %s", windows_open, where);
 }
 
+void host_mark_linked(void *host, axas_hpa_t pa, uint64_t bytes)
+{
+	for (uint64_t at = 0; at < bytes; at += PAGE) {
+		struct host_frame *f = host_frame_at(host, pa + at);
+
+		if (f != NULL)
+			f->linked = 1;
+	}
+}
+
 /* Marks what hardware can reach right now: none of it may be freed on the strength of this flush. */
 static void mark_reachable(void *ctx, axas_hpa_t pa, uint64_t bytes)
 {
@@ -437,7 +448,7 @@ static void check_request(struct host *h, const axas_tlb_request_t *q)
 {
 	const int local = q->reason == AXAS_FLUSH_RELAX || q->reason == AXAS_FLUSH_NEW;
 
-	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_BREAK)
+	if (q->reason < AXAS_FLUSH_UNMAP || q->reason > AXAS_FLUSH_CLEAN)
 		host_violation(h, "tlb_flush: reason %u", q->reason);
 	if (q->scope != (local ? AXAS_SCOPE_LOCAL : AXAS_SCOPE_ALL))
 		host_violation(h, "tlb_flush: scope %u for reason %u", q->scope, q->reason);

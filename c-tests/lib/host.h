@@ -49,6 +49,7 @@ struct host_frame {
 	uint8_t purpose;
 	uint8_t order;
 	uint8_t filled; /* with POISON, when it went back */
+	uint8_t linked; /* a table in a space when a call began; known where frames are stocked */
 	uint32_t call; /* the library call that took it */
 	uint32_t reach; /* number of the last flush after which hardware could still reach it */
 };
@@ -89,6 +90,8 @@ struct host {
 	uint32_t poison_guest; /* fresh guest frames are dirty, so that zeroing shows */
 	uint32_t watch_links; /* look for tables that were linked before they were cleaned */
 	uint32_t quick; /* no walk of the tables around each call */
+	uint32_t
+		stocked; /* so many table frames the space may have that no table is in (axas_stock) */
 
 	/* what the host was told */
 	uint32_t flushes; /* all requests */
@@ -136,6 +139,8 @@ void *host_at(const struct host *h, axas_hpa_t pa);
 const void *host_seen_by_walkers(const struct host *h, axas_hpa_t pa);
 /* The record of the frame that holds this address, or null outside the pool. */
 struct host_frame *host_frame_at(const struct host *h, axas_hpa_t pa);
+/* For space.c, at the beginning of a call: a table that can be reached. */
+void host_mark_linked(void *host, axas_hpa_t pa, uint64_t bytes);
 int host_is_guest_frame(const struct host *h, axas_hpa_t pa);
 const axas_tlb_request_t *host_last_flush(const struct host *h);
 void host_forget_log(struct host *h);

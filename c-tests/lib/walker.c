@@ -17,6 +17,7 @@ struct decoded {
 	enum entry_kind kind;
 	uint64_t address;
 	uint32_t access;
+	int opens, dirty;
 	enum walk_memory memory;
 	const char *why;
 };
@@ -67,6 +68,26 @@ static struct decoded leaf(const struct walker *w, uint32_t level, uint64_t addr
 	};
 }
 
+/*
+ * A leaf whose mapping allows writes or not (may), whose gate lets the CPU write or not (opens), and whose page
+ * is dirty or not. Without a log each page is dirty and can be written where its mapping allows it. A write that
+ * makes no page dirty is lost: by faults a gate is open if the page is dirty, hardware sets the dirty bit itself.
+ */
+static struct decoded logged(const struct walker *w, struct decoded d, int opens, int dirty)
+{
+	const int may = (d.access & WALK_W) != 0;
+
+	if (d.kind != ENTRY_LEAF)
+		return d;
+	d.opens = opens;
+	d.dirty = dirty;
+	if (w->log == LOG_OFF && !dirty)
+		return broken("dirty is not preset");
+	if (opens != (may && (dirty || w->log == LOG_HARDWARE)))
+		return broken("the gate is open or shut and should not be");
+	return d;
+}
+
 /* --- Intel EPT ------------------------------------------------------------------------------- */
 
 static struct decoded ept_invalid(uint64_t e)
@@ -115,11 +136,13 @@ static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("EPT: IPAT is not what the space has");
 	if ((e & (BITS(11, 10) | BITS(62, 55))))
 		return broken("EPT: bits of a leaf outside 52-54 and 63");
-	if ((e & BITS(9, 8)) != BITS(9, 8))
-		return broken("EPT: accessed and dirty not preset");
-	if ((e >> 53 & 1) != (e >> 1 & 1))
-		return broken("EPT: bit 53 is not W");
-	return leaf(w, level, e & BITS(51, 12), (uint32_t)(e & 7), (enum walk_memory)type);
+	if (!(e & BIT(8)))
+		return broken("EPT: accessed not preset");
+	return logged(w,
+		      leaf(w, level, e & BITS(51, 12),
+			   (uint32_t)(e & 5) | (e & BIT(53) ? (uint32_t)WALK_W : 0),
+			   (enum walk_memory)type),
+		      (e & BIT(1)) != 0, (e & BIT(9)) != 0);
 }
 
 static const char *ept_start(struct walker *w)
@@ -164,20 +187,17 @@ static struct decoded npt_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("NPT: page of a size this CPU has not");
 	if (e & BITS(58, 55))
 		return broken("NPT: software bits of a leaf outside 52-54");
-	if (!(e & BIT(6)))
-		return broken("NPT: dirty bit not preset");
-	if ((e >> 53 & 1) != (e >> 1 & 1))
-		return broken("NPT: bit 53 is not W");
 	if ((level == 1 && (e & BIT(7))) || (level > 1 && (e & BIT(12))))
 		return broken("NPT: PAT bit set");
 	/* With the PAT of reset, entry 0 is WB and entry 3 is UC. */
 	if (cache != 0 && cache != 3)
 		return broken("NPT: memory type is neither WB nor UC");
-	if (e & BIT(1))
+	if (e & BIT(53))
 		access |= WALK_W;
 	if (!(e & BIT(63)))
 		access |= WALK_X;
-	return leaf(w, level, address, access, cache == 0 ? MEM_WB : MEM_UC);
+	return logged(w, leaf(w, level, address, access, cache == 0 ? MEM_WB : MEM_UC),
+		      (e & BIT(1)) != 0, (e & BIT(6)) != 0);
 }
 
 static const char *npt_start(struct walker *w)
@@ -225,7 +245,9 @@ static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_
 	const int memory = arm_memory(w, (uint32_t)(e >> 2) & 15);
 	const uint32_t share = (uint32_t)(e >> 8) & 3;
 	const uint32_t xn = (uint32_t)(e >> 53) & 3;
-	uint32_t access = (uint32_t)(e >> 6) & 3; /* S2AP has read and write where we have */
+	/* S2AP has read and write where we have; 57 is the write that the mapping allows */
+	const int s2ap_write = (e & BIT(7)) != 0;
+	uint32_t access = ((uint32_t)(e >> 6) & 1) | (e & BIT(57) ? (uint32_t)WALK_W : 0);
 
 	if (!(e & BIT(0)))
 		return none();
@@ -244,18 +266,20 @@ static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_
 	if ((memory == MEM_WB || memory == MEM_WT) && share != 3)
 		return broken("stage 2: cacheable memory is not inner shareable");
 	/* 11 FnXS, 48-50 reserved, 51 DBM, 52 contiguous, 58 AssuredOnly, 59-62 PBHA */
-	if (e & (BIT(11) | BITS(52, 48) | BITS(63, 58)))
+	if (e & (BIT(11) | BIT(52) | BITS(50, 48) | BITS(63, 58)))
 		return broken("stage 2: bits of a leaf outside 55-57");
+	/* DBM: hardware opens the gate, where the host has turned that on */
+	if ((e & BIT(51)) && (w->log != LOG_HARDWARE || !(e & BIT(57))))
+		return broken("stage 2: DBM");
 	/* 55 is NS in Realms alone */
-	if (!(e & BIT(55)))
+	if (w->log == LOG_OFF && !(e & BIT(55)))
 		return broken("stage 2: bit 55 is not set");
-	if ((e >> 57 & 1) != (e >> 7 & 1))
-		return broken("stage 2: bit 57 is not S2AP[1]");
 	if (xn & 1)
 		return broken("stage 2: execute differs between EL0 and EL1");
 	if (xn == 0)
 		access |= WALK_X;
-	return leaf(w, level, e & BITS(47, 12), access, (enum walk_memory)memory);
+	return logged(w, leaf(w, level, e & BITS(47, 12), access, (enum walk_memory)memory),
+		      s2ap_write || (e & BIT(51)), s2ap_write || (e & BIT(55)));
 }
 
 static const char *arm_start(struct walker *w)
@@ -315,13 +339,15 @@ static struct decoded riscv_decode(const struct walker *w, uint32_t level, uint6
 		return broken("G-stage: write without read");
 	if (!(e & BIT(4)))
 		return broken("G-stage: guest accesses are user accesses, U is 0");
-	if ((e & BITS(7, 6)) != BITS(7, 6))
-		return broken("G-stage: accessed and dirty not preset");
+	if (!(e & BIT(6)))
+		return broken("G-stage: accessed not preset");
 	if (pbmt == 3 || (pbmt != 0 && !(w->cpu & CPU_SVPBMT)))
 		return broken("G-stage: PBMT");
 	if (level > 3)
 		return broken("G-stage: page larger than 1 GiB");
-	return leaf(w, level, address, access, memory[pbmt]);
+	return logged(w, leaf(w, level, address, access, memory[pbmt]),
+		      (access & WALK_W) && ((e & BIT(7)) || w->log == LOG_HARDWARE),
+		      (e & BIT(7)) != 0);
 }
 
 static const char *riscv_start(struct walker *w)
@@ -419,6 +445,8 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 			r.outcome = WALK_LEAF;
 			r.hpa = d.address + (gpa & (r.size - 1));
 			r.access = d.access;
+			r.opens = d.opens;
+			r.dirty = d.dirty;
 			r.memory = d.memory;
 		}
 		return r;

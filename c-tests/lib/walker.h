@@ -41,8 +41,12 @@ enum walk_memory {
 
 enum { WALK_R = 1, WALK_W = 2, WALK_X = 4 };
 
+/* How writes are logged. */
+enum walk_log { LOG_OFF, LOG_FAULTS, LOG_HARDWARE };
+
 struct walker {
 	enum walk_format format;
+	enum walk_log log; /* without one every leaf is dirty */
 	uint64_t root_register; /* EPTP, nCR3, VTTBR_EL2, hgatp */
 	uint64_t control_register; /* VTCR_EL2 */
 	uint32_t npt_levels; /* on AMD the host's own paging mode decides */
@@ -66,7 +70,9 @@ struct walk {
 	uint64_t size; /* of the page, or of what the invalid entry covers */
 	uint64_t entry; /* raw */
 	uint32_t level; /* 1 = 4 KiB */
-	uint32_t access; /* WALK_R | W | X */
+	uint32_t access; /* WALK_R | W | X: what the mapping allows */
+	int opens; /* a write goes through now, without a fault */
+	int dirty;
 	enum walk_memory memory;
 	const char *why; /* of a broken one */
 };

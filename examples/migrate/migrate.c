@@ -34,14 +34,6 @@ static void control(struct vcpu *vcpu)
 	vcpu_finish_access(vcpu, &access);
 }
 
-/* Returns 1 if the refused access is made again: it was noted, or the guest is in another space now. */
-static uint32_t is_for_the_move(axas_t *space, const axas_fault_t *fault)
-{
-	if ((fault->access & AXAS_WRITE) && dirty_note(space, fault->gpa))
-		return 1;
-	return vcpu_wait_if_frozen(space);
-}
-
 static void handle_fault(struct vcpu *vcpu, axas_t *space, const struct guest_exit *exit)
 {
 	const axas_fault_t *fault = &exit->fault;
@@ -58,7 +50,7 @@ static void handle_fault(struct vcpu *vcpu, axas_t *space, const struct guest_ex
 		return;
 	if (verdict == AXAS_FAULT_TRAP) {
 		control(vcpu);
-	} else if (verdict != AXAS_FAULT_DENIED || !is_for_the_move(space, fault)) {
+	} else if (verdict != AXAS_FAULT_DENIED || !vcpu_wait_if_frozen(space)) {
 		report("\npc 0x%lx, %s of 0x%lx: %s\n", exit->pc, access_name(fault->access),
 		       fault->gpa, verdict_name(verdict));
 		give_up("the guest is not to touch that, or there is no memory for it");

@@ -8,22 +8,8 @@
 #define RAM_PAGES    (RAM_SIZE / AXAS_PAGE_SIZE)
 #define BITMAP_WORDS (RAM_PAGES / 64)
 
-#define RAM_FLAGS (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
-
 /* A device of the hypervisor's own: a write begins so many moves, a read says how many are left. */
 #define CONTROL_GPA 0x0b000000
-
-/* dirty.c: from now on it is known which pages of RAM are written. At first all that have a frame count. */
-void dirty_start(axas_t *space);
-
-/* dirty.c: sets the bits of the pages written since the last time; their next write counts again. */
-void dirty_collect(axas_t *space, uint64_t *bitmap);
-
-/* dirty.c: RAM does not change any more; then sets the bits of the pages written since the last time. */
-void dirty_freeze(axas_t *space, uint64_t *bitmap);
-
-/* dirty.c: the guest was refused a write. Returns 1 if that was to see it: the guest goes on. */
-uint32_t dirty_note(axas_t *space, axas_gpa_t gpa);
 
 /* switch.c: the vCPU of this CPU starts, in the current space. */
 void vcpu_enter_space(void);

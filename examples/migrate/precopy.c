@@ -39,32 +39,17 @@ static uint64_t bitmap[BITMAP_WORDS];
 static void copy_page(const axas_t *from, axas_t *to, axas_gpa_t gpa)
 {
 	axas_hpa_t hpa;
-	axas_status_t status = axas_translate(from, gpa, &hpa, NULL);
 
-	/* The write that was noted has not been made yet, and the page has no frame. */
-	if (status == AXAS_ERR_NOT_MAPPED)
-		return;
-	must(status, "axas_translate");
+	must(axas_translate(from, gpa, &hpa, NULL), "axas_translate");
 	must(axas_write(to, gpa, (const void *)hpa, AXAS_PAGE_SIZE,
 			AXAS_ACCESS_HOST | AXAS_ACCESS_CLEAN, NULL),
 	     "axas_write");
 }
 
-static uint64_t count_pages(void)
-{
-	uint64_t pages = 0;
-
-	for (size_t word = 0; word < BITMAP_WORDS; word++) {
-		for (uint64_t bits = bitmap[word]; bits != 0; bits &= bits - 1)
-			pages++;
-	}
-	return pages;
-}
-
 /* The pages of the bitmap, which is empty then. Returns how many. */
 static uint64_t copy_pages(const axas_t *from, axas_t *to, uint32_t round)
 {
-	uint64_t pages = count_pages();
+	uint64_t pages = 0;
 
 	for (size_t word = 0; word < BITMAP_WORDS; word++) {
 		uint16_t *block = &heat[round][word / BLOCK_WORDS];
@@ -76,22 +61,41 @@ static uint64_t copy_pages(const axas_t *from, axas_t *to, uint32_t round)
 
 			copy_page(from, to, RAM_GPA + page * AXAS_PAGE_SIZE);
 			(*block)++;
+			pages++;
 		}
 		bitmap[word] = 0;
 	}
 	return pages;
 }
 
+/* The pages that were written since the last time join the bitmap. Returns how many. */
+static uint64_t collect(axas_t *space)
+{
+	uint64_t pages;
+
+	must(axas_dirty_collect(space, RAM_GPA, RAM_SIZE, bitmap, RAM_PAGES, 0, &pages),
+	     "axas_dirty_collect");
+	return pages;
+}
+
 /* Leaves the bits of the few pages that are not worth a round of their own. */
 static void copy_while_running(axas_t *from, axas_t *to, struct move *move)
 {
-	dirty_start(from);
-	dirty_collect(from, bitmap);
-	while (count_pages() >= FEW_PAGES && move->rounds < ROUNDS_MAX) {
+	must(axas_dirty_start(from, RAM_GPA, RAM_SIZE, AXAS_DIRTY_ALL), "axas_dirty_start");
+	while (collect(from) >= FEW_PAGES && move->rounds < ROUNDS_MAX) {
 		move->pages[move->rounds] = copy_pages(from, to, move->rounds);
 		move->rounds++;
-		dirty_collect(from, bitmap);
 	}
+}
+
+/*
+ * When this returns, no vCPU writes any more, nor fetches: each that runs is refused its next instruction.
+ */
+static void freeze(axas_t *space)
+{
+	announce_freeze(space);
+	must(axas_protect(space, RAM_GPA, RAM_SIZE, AXAS_READ), "axas_protect");
+	(void)collect(space);
 }
 
 static void move_guest(struct move *move)
@@ -103,8 +107,7 @@ static void move_guest(struct move *move)
 
 	copy_while_running(from, to, move);
 	frozen = clock_us();
-	announce_freeze(from);
-	dirty_freeze(from, bitmap);
+	freeze(from);
 	move->last_pages = copy_pages(from, to, move->rounds);
 	switch_to(to);
 	move->frozen_us = clock_us() - frozen;

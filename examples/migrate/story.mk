@@ -2,7 +2,7 @@
 # The guest of ../linux, moved to other memory while it runs.
 
 STORY_ALSO := linux
-STORY_OBJECTS := migrate.o switch.o precopy.o dirty.o space.o cpu.o psci.o secondary.o
+STORY_OBJECTS := migrate.o switch.o precopy.o space.o cpu.o psci.o secondary.o
 STORY_PROGRAMS := writer
 STORY_MACHINES := arm
 STORY_RUN = ../linux/fetch.sh $(BUILD)/debian && \

@@ -8,6 +8,11 @@ pub const AXAS_VERSION_MINOR: u32 = 2_u32;
 /// Patch version of this header.
 pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 
+/// In axas_parts(): axas_stock is there.
+pub const AXAS_PART_STOCK: u32 = 2_u32;
+/// In axas_parts(): axas_dirty_start and its kin are there.
+pub const AXAS_PART_DIRTY: u32 = 8_u32;
+
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
 /// No host-physical address: what alloc_frame returns when it has none.
@@ -164,6 +169,16 @@ pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
 pub const AXAS_FLUSH_NEW: u32 = 4_u32;
 /// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
+/// Dirty bits that hardware sets were cleared: a CPU that goes on with the old translation writes without setting
+/// them. Permissions are as before.
+pub const AXAS_FLUSH_CLEAN: u32 = 6_u32;
+
+/// axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
+pub const AXAS_DIRTY_HARDWARE: u32 = 1_u32;
+/// axas_dirty_start: everything is dirty at first.
+pub const AXAS_DIRTY_ALL: u32 = 2_u32;
+/// axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
+pub const AXAS_DIRTY_SPLIT: u32 = 4_u32;
 /// Every CPU (and IOMMU given the same pages) that may hold translations of the space.
 pub const AXAS_SCOPE_ALL: u32 = 0_u32;
 /// This CPU; the callback must not wait for others.

@@ -281,7 +281,15 @@ pub struct axas_stats_t {
     /// table_frames, guest_frames, and one more for the handle of axas_create.
     pub frames_released: u64,
     /// Zero.
-    pub reserved: [u64; 8],
+    pub reserved0: u64,
+    /// Verdicts AXAS_FAULT_RESOLVED ever that made a clean page dirty and took no frame (part `dirty`).
+    pub faults_marked: u64,
+    /// Pages made clean ever, in units of 4 KiB (part `dirty`).
+    pub pages_cleaned: u64,
+    /// Huge pages split ever to be made clean in parts (part `dirty`).
+    pub splits: u64,
+    /// Zero.
+    pub reserved: [u64; 4],
 }
 
 /// A guest's abort, decoded.

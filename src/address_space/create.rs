@@ -127,7 +127,9 @@ impl AddressSpace {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
         // Nobody else uses the space: there is no lock to wait for.
-        if space.remove_all(Alone { space }).is_err() {
+        let mut alone = Alone { space };
+        space.npt.end_stock(&mut alone.work().stock);
+        if space.remove_all(alone).is_err() {
             logging::error(
                 c"axaddrspace::space",
                 "destroy: corrupt tables, frames are lost",

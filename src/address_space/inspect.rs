@@ -85,7 +85,7 @@ impl AddressSpace {
         let extra = self.npt.lock.sum(FaultCounter::ExtraAllocated);
         let flushes = self.npt.lock.sum(FaultCounter::Flushes);
         let released = self.npt.lock.sum(FaultCounter::Released);
-        let resolved = stats.faults_resolved;
+        let resolved = stats.faults_resolved.wrapping_sub(self.count_log(stats));
         let single = resolved.wrapping_sub(huge);
         let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
         stats.table_frames = load(&self.npt.tables);
@@ -97,6 +97,17 @@ impl AddressSpace {
         stats.frames_allocated =
             load(&counters.allocated).wrapping_add(resolved).wrapping_add(extra);
         stats.frames_released = load(&counters.released).wrapping_add(released);
+    }
+
+    /// Counts what is known of the log; how many faults took no frame.
+    fn count_log(&self, stats: &mut axas_stats_t) -> u64 {
+        #[cfg(feature = "dirty")]
+        {
+            stats.faults_marked = self.npt.lock.sum(FaultCounter::Marked);
+            stats.pages_cleaned = self.npt.log.cleaned.load(Ordering::Relaxed);
+            stats.splits = self.npt.log.splits.load(Ordering::Relaxed);
+        }
+        stats.faults_marked
     }
 
     /// Whether the tables are what this library wrote and the counters are right.
@@ -119,7 +130,8 @@ impl AddressSpace {
         let mut counted = axas_stats_t::default();
         self.count(&mut counted);
         let [small, medium, large] = census.leaves;
-        (census.tables, census.guest) == (counted.table_frames, counted.guest_frames)
+        let tables = census.tables.wrapping_add(self.npt.stocked());
+        (tables, census.guest) == (counted.table_frames, counted.guest_frames)
             && (small, medium, large) == (counted.mapped_4k, counted.mapped_2m, counted.mapped_1g)
     }
 

@@ -56,6 +56,23 @@ impl Slices {
         self.slice = Budget { left: self.most(host), reached: self.rest.start };
     }
 
+    /// Entries of the next slice of a call that slices by itself.
+    #[cfg(feature = "dirty")]
+    pub(super) fn next(&self, host: &Host, may_stop: bool) -> u64 {
+        if may_stop { self.most(host) } else { self.budget }
+    }
+
+    /// So many entries of the budget are used, and so many bytes done; whether the call may go on.
+    #[cfg(feature = "dirty")]
+    pub(super) fn uses(&mut self, host: &Host, used: u64, done: u64, may_stop: bool) -> Result<()> {
+        self.done = done;
+        if !may_stop {
+            return Ok(());
+        }
+        self.budget = self.budget.saturating_sub(used);
+        if self.budget == 0 || host.should_yield() { Err(Error::Again) } else { Ok(()) }
+    }
+
     /// What was reached of the range.
     fn part(&self) -> GpaRange {
         GpaRange::new(self.rest.start, self.slice.reached)
@@ -451,6 +468,13 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             self.in_slices::<F>(range, &Content::NOTHING, slices, reach_entries, discard)
         })
+    }
+
+    /// Takes or gives back table frames until so many are in stock.
+    #[cfg(feature = "stock")]
+    pub fn set_stock(&self, frames: u32) -> Result<()> {
+        let mut alone = self.alone().ok_or(Error::Again)?;
+        self.npt.set_stock(&mut alone.work().stock, frames)
     }
 
     /// Removes everything; the space is as new, counters go on.

@@ -24,6 +24,8 @@ pub struct Access {
     needs: Permissions,
     /// The caches are cleaned afterwards.
     cleans: bool,
+    /// The pages are written, whoever must be allowed that.
+    writes: bool,
     /// What is done with a chunk depends on nothing but its addresses and writes all of it: it may be done
     /// to a frame before the guest sees it, and once more if another frame was first.
     fills: bool,
@@ -46,7 +48,7 @@ impl Access {
             (false, true) => Permissions::EXECUTE,
             (false, false) => needs,
         };
-        Ok(Self { needs, cleans: has(AXAS_ACCESS_CLEAN), fills: false })
+        Ok(Self { needs, cleans: has(AXAS_ACCESS_CLEAN), writes, fills: false })
     }
 
     /// As [`Access::new`], for a call that writes all of each chunk and nothing else.
@@ -151,6 +153,10 @@ impl AddressSpace {
         };
         let window = self.npt.host.guest_window(address, asked.min(bytes), owner)?;
         let chunk = Chunk::new(window.ok_or(Error::Unsupported)?, gpa);
+        #[cfg(feature = "dirty")]
+        if access.writes && self.npt.is_logged() {
+            self.mark_written(gpa, chunk.bytes() as u64)?;
+        }
         let goes_on = visit(&chunk)?;
         if access.cleans {
             chunk.clean();

@@ -2,6 +2,8 @@
 //! Address spaces: arguments checked, the lock taken, the engine put to work, the outcome counted.
 
 mod create;
+#[cfg(feature = "dirty")]
+mod dirty;
 pub(crate) mod dump;
 pub(crate) mod inspect;
 mod map;
@@ -14,6 +16,8 @@ use core::sync::atomic::Ordering;
 pub use crate::hal::{Chunk, Visit};
 pub use crate::npt::fault::Verdict;
 pub use create::{config_regs, tables_needed};
+#[cfg(feature = "dirty")]
+pub(crate) use dirty::bitmap_words;
 pub use map::Slices;
 pub use memory::Access;
 
@@ -150,7 +154,7 @@ impl AddressSpace {
 
     #[inline(always)]
     fn leave_with(&self, work: &mut Work) {
-        work.stock.give_back(&self.npt);
+        self.npt.end_of_call(&mut work.stock);
         drop(self.npt.lock.entered());
         self.npt.host.report();
     }

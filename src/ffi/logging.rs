@@ -11,6 +11,15 @@ pub extern "C" fn axas_version() -> u32 {
     AXAS_VERSION_MAJOR << 16 | AXAS_VERSION_MINOR << 8 | AXAS_VERSION_PATCH
 }
 
+/// The parts that the archive was built with (make lib PARTS=): AXAS_PART_STOCK and the values that follow it. A call of a part that is absent
+/// does not link. No lock.
+#[unsafe(no_mangle)]
+pub extern "C" fn axas_parts() -> u32 {
+    let stock = if cfg!(feature = "stock") { AXAS_PART_STOCK } else { 0 };
+    let dirty = if cfg!(feature = "dirty") { AXAS_PART_DIRTY } else { 0 };
+    stock | dirty
+}
+
 /// A status in words: a static string, never null, for unknown values too. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {

@@ -360,6 +360,33 @@ pub unsafe extern "C" fn axas_collect(
     told("axas_collect", [gpa, size], outcome)
 }
 
+/// Keeps table frames in the space, so that the next exclusive call cannot fail for want of them. Part `stock`.
+///
+/// @param space The space.
+/// @param frames Table frames that the space is to have in stock; 0 gives all of them back.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_NO_MEMORY: no frames, or table_quota; the stock is as before;
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unusable address, or phys_to_virt null; the stock is as before;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///
+/// Exclusive calls take tables from the stock before they ask alloc_frame. What they used of it is not taken
+/// again; tables that they give back go to dealloc_frame. Faults never use it. With axas_tables_needed for what is
+/// mapped and 2 * (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear,
+/// axas_map_extents, axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for
+/// tables: two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is not in it. The frames count in
+/// table_frames and table_quota; axas_clear leaves them, axas_destroy gives them back.
+///
+/// Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt, relax.
+#[cfg(feature = "stock")]
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_stock(space: *mut axas_t, frames: u32) -> axas_status_t {
+    // SAFETY: the handle is null or live.
+    let outcome = unsafe { self::space(space) }.and_then(|space| space.set_stock(frames));
+    told("axas_stock", [frames.into()], outcome)
+}
+
 /// The space of a call in slices that has done nothing yet; none without a budget.
 ///
 /// # Safety
@@ -375,7 +402,7 @@ unsafe fn sliced<'a>(space: *mut axas_t, budget: u64, done: *mut u64) -> Option<
 /// # Safety
 /// The handle is null or live; `done` is null or valid for a write.
 #[inline(always)]
-unsafe fn some<const N: usize>(
+pub(super) unsafe fn some<const N: usize>(
     name: &'static str,
     arguments: impl FnOnce(u64) -> [u64; N],
     space: *mut axas_t,

@@ -10,6 +10,9 @@ mod life_cycle;
 
 mod mapping;
 
+#[cfg(feature = "dirty")]
+mod dirty;
+
 mod fault;
 
 mod inspect;

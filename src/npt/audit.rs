@@ -5,12 +5,12 @@
 //! Depth alone does not stop a walk over tables that were made to point to each other: 512 entries on
 //! each level are too many to visit. So tables are counted, and more than there are is an error.
 
-use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, State};
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level, Span};
+use super::{LOGS, NestedPageTable};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::sync::Ordering;
 
@@ -44,7 +44,7 @@ impl NestedPageTable {
                         sweep.skip(self);
                     }
                 }
-                Step::End => return (tables == self.table_count()).then_some(()),
+                Step::End => return (tables == self.linked_tables()).then_some(()),
             }
         }
     }
@@ -134,6 +134,13 @@ impl NestedPageTable {
         Some(())
     }
 
+    /// Whether a leaf differs from one that is dirty in that alone, while writes are logged.
+    #[inline(never)]
+    fn is_clean_leaf<F: Format>(&self, entry: Entry<F>, leaf: Entry<F>) -> bool {
+        let is_closed = self.is_live() || entry.word() & (F::GATE | F::HARDWARE_OPENS) == 0;
+        LOGS && self.is_logged() && entry.dirtied() == leaf && (is_closed || entry.is_dirty())
+    }
+
     #[inline(never)]
     fn inspect<F: Format>(
         &self,
@@ -165,7 +172,8 @@ impl NestedPageTable {
                 if owned {
                     census.guest = census.guest.wrapping_add(level.pages());
                 }
-                leaf.at(address)
+                let leaf = leaf.at(address);
+                if entry != leaf && self.is_clean_leaf(entry, leaf) { entry } else { leaf }
             }
             State::Reserved => Entry::reserved(entry.reservation()),
             State::Trap => Entry::trap(entry.cookie()),

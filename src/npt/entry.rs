@@ -123,6 +123,10 @@ const PERMISSIONS: u16 = 7;
 const MEMORY_SHIFT: u32 = 3;
 /// The eight memory types.
 const MEMORY: u16 = 7;
+/// Of a reservation: its pages were given back since they were last made clean, so that they read as zeroes.
+const DIRTY: u16 = 1 << 6;
+/// The bit, where it is ever set.
+const LOGGED: u16 = if super::LOGS { DIRTY } else { 0 };
 const LARGEST_SHIFT: u32 = 7;
 const LARGEST: u16 = 3 << LARGEST_SHIFT;
 /// In the payload of a moving leaf: its frame is the library's to free.
@@ -166,6 +170,13 @@ impl Reservation {
         u32::from((self.payload & LARGEST) >> LARGEST_SHIFT)
     }
 
+    /// The reservation of pages that are dirty, or clean.
+    #[inline(always)]
+    pub(super) fn with_dirt(self, is_dirty: bool) -> Self {
+        let dirty = if is_dirty { LOGGED } else { 0 };
+        Self { payload: self.payload & !DIRTY | dirty }
+    }
+
     #[inline(always)]
     pub(super) fn payload(self) -> u16 {
         self.payload
@@ -173,7 +184,7 @@ impl Reservation {
 
     #[inline(always)]
     pub(super) fn from_payload(payload: u16) -> Self {
-        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LARGEST);
+        let known = payload & (PERMISSIONS | MEMORY << MEMORY_SHIFT | LOGGED | LARGEST);
         Self { payload: if known & LARGEST == 0 { known | 1 << LARGEST_SHIFT } else { known } }
     }
 }
@@ -325,10 +336,11 @@ impl<F: Format> Entry<F> {
     }
 
     /// What an owned leaf of `level` becomes between detach and reap if a reservation is to take its
-    /// place, whose largest page is the size of the leaf.
+    /// place, whose largest page is the size of the leaf; `is_dirty` where writes are logged, for what the guest
+    /// reads changes.
     #[inline(never)]
-    pub fn discarded(self, features: Features, level: u32) -> Self {
-        let reservation = Reservation::new(self.attributes(features), level);
+    pub fn discarded(self, features: Features, level: u32, is_dirty: bool) -> Self {
+        let reservation = Reservation::new(self.attributes(features), level).with_dirt(is_dirty);
         let payload = reservation.payload() | OWNED;
         Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, self.address().bits()))
     }
@@ -505,8 +517,8 @@ impl<F: Format> Entry<F> {
     pub fn reserved_write_back(self) -> Option<u32> {
         let reserved = |payload| F::invalid(InvalidKind::Reserved, payload, 0);
         let write_back = (MemoryType::WriteBack as u16) << MEMORY_SHIFT;
-        // They differ in permissions and largest page.
-        let same = !(reserved(PERMISSIONS | LARGEST) ^ reserved(0));
+        // They differ in permissions, largest page and dirt.
+        let same = !(reserved(PERMISSIONS | LARGEST | LOGGED) ^ reserved(0));
         let permissions = u32::from(F::payload(self.word) & PERMISSIONS);
         (self.word & same == reserved(write_back)).then_some(permissions)
     }
@@ -595,7 +607,31 @@ impl<F: Format> Entry<F> {
     /// Whether two leaves map the same in the same way; one may be clean and one dirty, one old and one young.
     #[inline(always)]
     pub fn same_as(self, other: Self) -> bool {
-        (self.word ^ other.word) & !(F::YOUNG | F::DIRTY | F::GATE) == 0
+        (self.word ^ other.word) & !(F::YOUNG | F::DIRTY | F::GATE | F::HARDWARE_OPENS) == 0
+    }
+
+    /// Whether the page of a leaf, or those of a reservation, are dirty.
+    #[inline(always)]
+    pub fn is_dirty(self) -> bool {
+        if F::is_valid(self.word) {
+            return self.word & F::DIRTY != 0;
+        }
+        super::LOGS && self.is_reserved() && F::payload(self.word) & DIRTY != 0
+    }
+
+    /// The entry, of a leaf or a reservation, with its pages dirty; of a reservation it stays what it is.
+    #[inline(always)]
+    pub fn dirtied(self) -> Self {
+        Self::from_word(if F::is_valid(self.word) { F::dirtied(self.word) } else { self.word })
+    }
+
+    /// The entry, of a leaf or a reservation, with its pages clean.
+    #[inline(always)]
+    pub fn cleaned(self, hardware: bool) -> Self {
+        if F::is_valid(self.word) {
+            return Self::from_word(F::clean(self.word, hardware));
+        }
+        Self::reserved(self.reservation().with_dirt(false))
     }
 
     /// The entry with new permissions. A page that is clean stays clean, its gate shut.
@@ -607,9 +643,10 @@ impl<F: Format> Entry<F> {
             let permissions = if self.word & F::DIRTY != 0 {
                 permissions.leaf | dirty
             } else {
-                permissions.leaf & !F::GATE
+                F::clean(permissions.leaf, super::LOGS && permissions.hardware)
             };
-            Self::from_word(self.word & !(F::PERMISSIONS | dirty) | permissions)
+            let changes = F::PERMISSIONS | dirty | F::HARDWARE_OPENS;
+            Self::from_word(self.word & !changes | permissions)
         } else {
             Self::from_word(self.word & !permissions.payload_mask | permissions.payload)
         }
@@ -620,21 +657,25 @@ impl<F: Format> Entry<F> {
 #[derive(Clone, Copy)]
 pub struct EncodedPermissions {
     leaf: u64,
+    /// Hardware marks the writes to clean pages.
+    hardware: bool,
     payload: u64,
     payload_mask: u64,
 }
 
 impl EncodedPermissions {
-    /// Encodes permissions, if the format can say them.
+    /// Encodes permissions, if the format can say them; `hardware` marks the writes to clean pages.
     pub fn new<F: Format>(
         permissions: Permissions,
         features: Features,
+        hardware: bool,
     ) -> crate::error::Result<Self> {
         // The difference of two invalid entries is the place of what differs.
         let none = F::invalid(InvalidKind::Reserved, 0, 0);
         let place = |payload| F::invalid(InvalidKind::Reserved, payload, 0) ^ none;
         Ok(Self {
             leaf: F::permissions(permissions, features)?,
+            hardware,
             payload: place(permissions.bits() as u16),
             payload_mask: place(PERMISSIONS),
         })

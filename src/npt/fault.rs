@@ -16,7 +16,7 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
 use crate::flags::{Attributes, Permissions};
 use crate::hal::{FlushRequest, Purpose, publish_tables};
-use crate::sync::{Defect, Ordering, planted, unless};
+use crate::sync::{AtomicU64, Defect, Ordering, planted, unless};
 use core::num::NonZeroU64;
 
 /// What came of a fault.
@@ -112,6 +112,8 @@ pub(crate) struct Fault<'a> {
     spare: Option<Frame>,
     /// The level of the entry at which the walk ended, then that of the leaf that was installed.
     level: Level,
+    /// The page was made dirty, and nothing installed.
+    is_marked: bool,
 }
 
 impl<'a> Fault<'a> {
@@ -124,7 +126,8 @@ impl<'a> Fault<'a> {
         access: Permissions,
         prepared: Prepared,
     ) -> Self {
-        Self { npt, shard, gpa, access, prepared, spare: prepared.frame(), level: npt.levels }
+        let (spare, level) = (prepared.frame(), npt.levels);
+        Self { npt, shard, gpa, access, prepared, spare, level, is_marked: false }
     }
 
     /// Handles it.
@@ -135,6 +138,11 @@ impl<'a> Fault<'a> {
             self.give_guest(frame);
         }
         match verdict {
+            #[cfg(feature = "dirty")]
+            Verdict::Resolved if self.is_marked => {
+                self.npt.marked::<F>(self.shard, self.gpa, self.level);
+                return verdict;
+            }
             Verdict::Resolved => self.count_resolved(),
             Verdict::Spurious => {}
             _ => return verdict,
@@ -156,7 +164,7 @@ impl<'a> Fault<'a> {
                 continue;
             }
             if !entry.is_reserved() {
-                return self.judge(entry);
+                return self.mark_or_judge(&table, index, entry);
             }
             let reservation = entry.reservation();
             if self.access.bits() & !reservation.permission_bits() != 0 {
@@ -178,6 +186,33 @@ impl<'a> Fault<'a> {
                 None => return Verdict::NoMemory,
             }
         }
+    }
+
+    /// Makes the page dirty if the access is a write that its leaf allows; the verdict where nothing is to be
+    /// installed.
+    #[inline(always)]
+    fn mark_or_judge<F: Format>(
+        &mut self,
+        table: &Table<'_, F>,
+        index: Index,
+        entry: Entry<F>,
+    ) -> Verdict {
+        // A copy that has filled a frame for the page takes a resolved fault for its own page.
+        let is_write = self.access.contains(Permissions::WRITE) && !self.prepared.is_some();
+        if self.npt.is_logged() && is_write && entry.is_leaf(self.level.get()) && !entry.is_dirty()
+        {
+            let permissions = entry.attributes(self.npt.features).permissions;
+            if permissions.contains(self.access) {
+                self.is_marked = table.replace(index, entry, entry.dirtied());
+                return if self.is_marked {
+                    Verdict::Resolved
+                } else {
+                    // Another call made it dirty.
+                    Verdict::Spurious
+                };
+            }
+        }
+        self.judge(entry)
     }
 
     /// The verdict where nothing is to be installed.
@@ -388,7 +423,7 @@ impl NestedPageTable {
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
-            return self.judge_page::<F>(shard, gpa, access, entry);
+            return self.judge_page::<F>(shard, gpa, access, slot, entry);
         };
         if access.bits() & !permissions != 0 {
             return None;
@@ -415,11 +450,22 @@ impl NestedPageTable {
         shard: &Shard,
         gpa: Gpa,
         access: Permissions,
+        slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
         if !entry.is_leaf(1) || !entry.attributes(self.features).permissions.contains(access) {
             return None;
         }
+        #[cfg(feature = "dirty")]
+        if access.contains(Permissions::WRITE) && !entry.is_dirty() && self.is_logged() {
+            if !exchange(slot, entry, entry.dirtied()) {
+                return None;
+            }
+            self.marked::<F>(shard, gpa, Level::PAGE);
+            return Some(Verdict::Resolved);
+        }
+        #[cfg(not(feature = "dirty"))]
+        let _ = slot;
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
         Some(Verdict::Spurious)
     }
@@ -451,6 +497,17 @@ impl NestedPageTable {
                 Ok(_) => return true,
                 Err(now) => count = now,
             }
+        }
+    }
+
+    /// Counts a fault that made the page of a leaf dirty, and makes this CPU see that it may write.
+    #[cfg(feature = "dirty")]
+    #[inline(never)]
+    fn marked<F: Format>(&self, shard: &Shard, gpa: Gpa, level: Level) {
+        shard.add(FaultCounter::Marked, 1);
+        publish_tables();
+        if F::caches_denials() {
+            self.repair::<F>(shard, gpa, level, AXAS_FLUSH_RELAX);
         }
     }
 

@@ -99,10 +99,16 @@ pub(crate) enum FaultCounter {
     Released,
     /// Requests to flush.
     Flushes,
+    /// Faults that made a page dirty and took no frame, among the resolved ones.
+    #[cfg(feature = "dirty")]
+    Marked,
 }
 
 impl FaultCounter {
+    #[cfg(not(feature = "dirty"))]
     const COUNT: usize = Self::Flushes as usize + 1;
+    #[cfg(feature = "dirty")]
+    const COUNT: usize = Self::Marked as usize + 1;
 }
 
 /// The lock; `caller_locked` spaces leave it open. Its lines are behind the space, as many as there is room for.

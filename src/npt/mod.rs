@@ -15,6 +15,7 @@
 //!   `audit` and `exposed`: whether the tables are what the library wrote;
 //! - what exclusive calls do to a range: `unmap`, `keep`, `map`, `protect`, `populate`, `replace`; `slices`: how
 //!   far they get with a budget; `page`: the short way for one page whose table is there;
+//! - `dirty`: which pages were written;
 //! - what runs beside others: `look`, which changes nothing, `fault` and `fill`.
 //!
 //! `work` is the memory of an exclusive call; `lock` says who runs beside whom.
@@ -29,6 +30,8 @@
 pub mod arch;
 pub(crate) mod audit;
 pub(crate) mod content;
+#[cfg(feature = "dirty")]
+pub(crate) mod dirty;
 mod edges;
 pub mod entry;
 mod exposed;
@@ -110,9 +113,18 @@ pub(crate) struct NestedPageTable {
     /// Entries of the root that are occupied.
     pub(crate) root_entries: AtomicU64,
     pub(crate) vmid: AtomicU32,
+    /// Table frames that stay in the stock between calls.
+    #[cfg(feature = "stock")]
+    pub(crate) stocked: AtomicU32,
+    /// Which pages are written.
+    #[cfg(feature = "dirty")]
+    pub(crate) log: dirty::Log,
     pub(crate) shape: Shape,
     pub(crate) host: Host,
 }
+
+/// Whether writes can be logged.
+pub(crate) const LOGS: bool = cfg!(feature = "dirty");
 
 /// What was taken and given, mod 2^64.
 #[derive(Default)]
@@ -147,6 +159,24 @@ impl NestedPageTable {
     #[inline(always)]
     fn root_page<F: Format>(&self, gpa: Gpa) -> Hpa {
         if F::WIDE_ROOT { self.root.page(gpa.number(self.levels.up())) } else { self.root }
+    }
+
+    /// Whether leaves may be clean.
+    #[inline(always)]
+    pub(crate) fn is_logged(&self) -> bool {
+        #[cfg(feature = "dirty")]
+        return self.log_mode() != dirty::Mode::Off;
+        #[cfg(not(feature = "dirty"))]
+        false
+    }
+
+    /// Whether hardware writes to leaves.
+    #[inline(always)]
+    pub(crate) fn is_live(&self) -> bool {
+        #[cfg(feature = "dirty")]
+        return self.log_mode() == dirty::Mode::Hardware;
+        #[cfg(not(feature = "dirty"))]
+        false
     }
 
     /// Pages of the root.

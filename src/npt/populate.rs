@@ -132,7 +132,7 @@ impl NestedPageTable {
 
     /// Puts what is pending in its place.
     #[inline(never)]
-    fn publish<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
+    pub(super) fn publish<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
         sweep.begin(self, range);
         while sweep.next::<F>(self, &Broken::NONE)? {
             let Run { page, level, span, .. } = sweep.run;
@@ -198,7 +198,7 @@ impl NestedPageTable {
         Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
             if entry.is_hardware_visible() && entry.is_owned() {
                 has_leaf = true;
-                entry.discarded(self.features, level)
+                entry.discarded(self.features, level, self.is_logged())
             } else {
                 entry
             }
@@ -234,7 +234,7 @@ impl NestedPageTable {
         let mut is_uniform = true;
         Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
             let reservation = if entry.is_owned_page() {
-                Reservation::new(entry.attributes(self.features), 1)
+                Reservation::new(entry.attributes(self.features), 1).with_dirt(self.is_logged())
             } else if entry.is_reserved() {
                 entry.reservation()
             } else {
@@ -355,7 +355,7 @@ impl NestedPageTable {
         place: &Place<F>,
     ) -> Result<Hpa> {
         let table = match source {
-            Source::Host => self.take_table()?,
+            Source::Host => work.stock.pop(self).map_or_else(|| self.take_table(), Ok)?,
             Source::Stock => work.stock.pop(self).ok_or(Error::NoMemory)?,
         };
         let entry: Entry<F> = if place.is_hidden {

@@ -33,7 +33,7 @@ impl NestedPageTable {
         range: GpaRange,
         to: Permissions,
     ) -> Result<()> {
-        let encoded = EncodedPermissions::new::<F>(to, self.features)?;
+        let encoded = EncodedPermissions::new::<F>(to, self.features, self.is_live())?;
         self.check_mapped::<F>(&mut work.sweep, range)?;
         if self.small_exec && to.contains(Permissions::EXECUTE) {
             self.check_small::<F>(&mut work.sweep, range)?;
@@ -101,7 +101,7 @@ impl NestedPageTable {
         let (mut has_leaf, mut lost, mut gained) = (false, false, false);
         // No leaf has all of these bits.
         let (mut seen, mut change) = (u64::MAX, 0);
-        Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
+        Table::<F>::reach(self, run.page)?.edit(run.span, |entry| {
             // What is valid in a run is a leaf.
             if entry.is_hardware_visible() {
                 let permissions = entry.word() & (F::PERMISSIONS | F::DIRTY);

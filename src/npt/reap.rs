@@ -175,7 +175,7 @@ impl NestedPageTable {
                 } else {
                     while run.level < top && (gpa >= part.end || gpa.is_aligned(run.level.up())) {
                         // Damaged tables may name one table twice.
-                        if self.table_count() <= self.root_pages() {
+                        if self.linked_tables() <= self.root_pages() {
                             return None;
                         }
                         self.give_table(work.path.get(run.level));

@@ -43,7 +43,7 @@ impl NestedPageTable {
     }
 
     /// Makes both ends of the range boundaries of entries, takes what changes away, and leaves busy entries in its
-    /// place. If the cuts fail nothing has changed.
+    /// place. If the cuts fail nothing has changed. Their tables are among those which the new entries need.
     #[inline(never)]
     fn make_busy<F: Format>(
         &self,

@@ -39,8 +39,9 @@ impl Cut {
 }
 
 impl NestedPageTable {
-    /// Makes both ends of a range boundaries of entries, where entries have to be cut. Nothing changes on error. The
-    /// edges in work are those of the range if nothing was cut and one page of the root covers it.
+    /// Makes both ends of a range boundaries of entries, where entries have to be cut. Tables that are in stock are
+    /// used. Nothing changes on error. The edges in work are those of the range if nothing was cut and one page of the
+    /// root covers it.
     #[inline(never)]
     pub(super) fn split<F: Format>(
         &self,
@@ -54,8 +55,7 @@ impl NestedPageTable {
         if tables == 0 {
             return Ok(());
         }
-        let spare = work.stock.count();
-        work.stock.fill(self, spare.wrapping_add(tables))?;
+        work.stock.fill(self, tables)?;
         let made = self
             .cut_end::<F>(work, Arm::Left, range, cut, request)
             .and_then(|()| self.cut_end::<F>(work, Arm::Right, range, cut, request));
@@ -136,7 +136,15 @@ impl NestedPageTable {
             (lowest, below) = (table, below.down());
         }
         let breaks = F::breaks_before_make(self.features);
-        self.set(page, index, if breaks { Entry::busy() } else { Entry::<F>::full_table(table) })?;
+        let new = if breaks { Entry::busy() } else { Entry::<F>::full_table(table) };
+        #[cfg(feature = "dirty")]
+        if self.is_live() && entry.is_hardware_visible() {
+            self.put_live(page, index, entry, new, table, level.down())?;
+        } else {
+            self.set(page, index, new)?;
+        }
+        #[cfg(not(feature = "dirty"))]
+        self.set(page, index, new)?;
         if entry.is_hardware_visible() {
             request.cover_leaf(gpa, level);
         }
@@ -145,7 +153,12 @@ impl NestedPageTable {
 
     /// A table that says what an entry of a level says.
     #[inline(never)]
-    fn pieces<F: Format>(&self, stock: &mut Stock, entry: Entry<F>, level: Level) -> Option<Hpa> {
+    pub(super) fn pieces<F: Format>(
+        &self,
+        stock: &mut Stock,
+        entry: Entry<F>,
+        level: Level,
+    ) -> Option<Hpa> {
         let table = stock.pop(self)?;
         let below = level.down();
         let step = entry.step(below.size());
@@ -163,7 +176,7 @@ impl NestedPageTable {
     /// Gives back the table that says what an entry of a level says.
     #[cold]
     #[inline(never)]
-    fn give_pieces<F: Format>(&self, entry: Entry<F>, table: Hpa, level: Level) {
+    pub(super) fn give_pieces<F: Format>(&self, entry: Entry<F>, table: Hpa, level: Level) {
         if entry.is_hardware_visible() {
             self.discount_leaves(level.down(), ENTRIES as u64);
             self.count_leaves(level, 1);
@@ -176,8 +189,11 @@ impl NestedPageTable {
     #[inline(never)]
     fn unlink_cuts<F: Format>(&self, work: &mut Work, range: GpaRange) {
         for CutEntry { page, index, word, .. } in work.broken.all() {
+            let entry = Entry::<F>::from_word(*word);
+            // Hardware may have made it dirty since it was read.
+            let entry = if self.is_live() { entry.dirtied() } else { entry };
             // What cannot be reached now was not reached before.
-            let _ = self.set(*page, *index, Entry::<F>::from_word(*word));
+            let _ = self.set(*page, *index, entry);
         }
         self.issue::<F>(FlushRequest::new(range), AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL);
         while let Some(CutEntry { level, word, table, gpa, .. }) = work.broken.take() {

@@ -7,6 +7,8 @@ use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::Purpose;
 use crate::sync;
+#[cfg(feature = "stock")]
+use crate::sync::Ordering;
 
 /// What frames are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,14 +117,65 @@ impl Stock {
     #[inline(always)]
     pub(crate) fn give_back(&mut self, npt: &NestedPageTable) {
         if self.count != 0 {
-            self.give_all_back(npt);
+            self.give_down_to(npt, 0);
         }
     }
 
+    /// Gives back frames until there are `count`.
     #[inline(never)]
-    fn give_all_back(&mut self, npt: &NestedPageTable) {
-        while let Some(page) = self.pop(npt) {
+    fn give_down_to(&mut self, npt: &NestedPageTable, count: u64) {
+        while self.count() > count
+            && let Some(page) = self.pop(npt)
+        {
             self.give(npt, page);
         }
+    }
+}
+
+/// Table frames that stay in the stock from call to call (`axas_stock`).
+impl NestedPageTable {
+    /// How many there are.
+    #[inline(always)]
+    pub(crate) fn stocked(&self) -> u64 {
+        #[cfg(feature = "stock")]
+        let stocked = self.stocked.load(Ordering::Relaxed).into();
+        #[cfg(not(feature = "stock"))]
+        let stocked = 0;
+        stocked
+    }
+
+    /// Tables that are linked.
+    #[inline(always)]
+    pub(super) fn linked_tables(&self) -> u64 {
+        self.table_count().wrapping_sub(self.stocked())
+    }
+
+    /// At the end of an exclusive call: what it took and did not use goes back, what it used of the stock is
+    /// not taken again.
+    #[inline(always)]
+    pub(crate) fn end_of_call(&self, stock: &mut Stock) {
+        let stocked = self.stocked();
+        if stock.count() != stocked {
+            stock.give_down_to(self, stocked);
+            #[cfg(feature = "stock")]
+            self.stocked.store(stock.count, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives back what stayed in the stock.
+    #[inline(always)] // Nothing, without the part.
+    pub(crate) fn end_stock(&self, stock: &mut Stock) {
+        if cfg!(feature = "stock") {
+            stock.give_back(self);
+            self.end_of_call(stock);
+        }
+    }
+
+    /// Makes the stock `frames` table frames; as it was if they are not to be had.
+    #[cfg(feature = "stock")]
+    pub(crate) fn set_stock(&self, stock: &mut Stock, frames: u32) -> Result<()> {
+        stock.fill(self, frames.into())?;
+        self.stocked.store(frames, Ordering::Relaxed);
+        Ok(())
     }
 }

@@ -4,10 +4,10 @@
 //! What is done to entries under one window is a function of its own, so that the code that opens and closes
 //! it is here once.
 
-use super::NestedPageTable;
 use super::arch::Format;
 use super::entry::{Entry, Way};
 use super::units::{ENTRIES, Gpa, Hpa, Index, Level, Span};
+use super::{LOGS, NestedPageTable};
 use crate::addr::Bits;
 use crate::hal::Purpose;
 use crate::sync::{AtomicU64, Defect, Ordering, fence, planted, unless};
@@ -182,6 +182,26 @@ impl<'a, F: Format> Table<'a, F> {
         for slot in self.slots(span) {
             let entry = Entry::from_word(slot.load(Ordering::Relaxed));
             slot.store(change(entry).word(), Ordering::Relaxed);
+        }
+        self.clean(span);
+    }
+
+    /// As [`Table::update`], beside hardware that writes to leaves: `change` is asked again for one that changed.
+    #[inline(always)]
+    pub(crate) fn edit(&self, span: Span, mut change: impl FnMut(Entry<F>) -> Entry<F>) {
+        if !LOGS || !self.npt.is_live() {
+            return self.update(span, change);
+        }
+        for slot in self.slots(span) {
+            let mut word = slot.load(Ordering::Relaxed);
+            // Hardware sets each of two bits once.
+            for _ in 0..3 {
+                let new = change(Entry::from_word(word)).word();
+                match slot.compare_exchange(word, new, Ordering::Release, Ordering::Relaxed) {
+                    Ok(_) => break,
+                    Err(now) => word = now,
+                }
+            }
         }
         self.clean(span);
     }

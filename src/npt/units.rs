@@ -9,7 +9,7 @@ use crate::addr::{Bits, PAGE_SIZE};
 /// Entries of one page of a table.
 pub(crate) const ENTRIES: usize = 1 << INDEX_BITS;
 
-const PAGE_SHIFT: u32 = 12;
+pub(crate) const PAGE_SHIFT: u32 = 12;
 /// Address bits that one level resolves; a model of the whole state has room for small tables only.
 const INDEX_BITS: u32 = if cfg!(loom) { 2 } else { 9 };
 const LAST_INDEX: u16 = ENTRIES as u16 - 1;

@@ -102,7 +102,7 @@ impl NestedPageTable {
     pub(crate) fn remove_all<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let mut request = FlushRequest::new(range);
         let is_empty = self.root_entries.load(Ordering::Relaxed) == 0
-            && self.table_count() == self.root_pages();
+            && self.linked_tables() == self.root_pages();
         work.releases.begin(self.host.wants_released(), None);
         let mut detached = Some(());
         if !is_empty {
@@ -111,6 +111,8 @@ impl NestedPageTable {
         }
         self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
         let reaped = self.reap_detached::<F>(work, range);
+        #[cfg(feature = "dirty")]
+        self.end_log();
         detached.and(reaped).ok_or(Error::BadState)
     }
 

@@ -18,6 +18,7 @@ in_every_format! {
     leaves_obey_the_rules_of_the_hardware
     leaf_addresses_reach_the_whole_width
     permissions_change_alone
+    pages_become_clean_and_dirty
     permissions_change_and_pages_stay_clean_or_dirty
     leaves_are_the_same_clean_or_dirty_old_or_young
     reservations_say_what_they_were_made_of
@@ -204,7 +205,7 @@ fn leaf_addresses_reach_the_whole_width<F: Format>() {
 fn permissions_change_alone<F: Format>() {
     for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
         for permissions in all_permissions() {
-            let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features) else {
+            let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features, false) else {
                 let refused = Attributes { permissions, memory: MemoryType::WriteBack };
                 assert!(!is_expressible(F::ID, refused, features));
                 continue;
@@ -248,11 +249,54 @@ fn clean_bits(format: FormatId) -> Vec<u64> {
     }
 }
 
+/// On Arm hardware sets S2AP[1] where this is set.
+const DIRTY_BIT_MODIFIER: u64 = 1 << 51;
+
+/// A leaf made clean, by the bits that the manuals name.
+fn clean_word(format: FormatId, leaf: u64, writes: bool, hardware: bool) -> u64 {
+    let without = match (format, hardware) {
+        (FormatId::Ept, true) => 1 << 9,
+        (FormatId::Npt, true) => 1 << 6,
+        (FormatId::RiscvGstage, _) => 1 << 7,
+        _ => mask(dirty_bits(format, true)) | mask(dirty_bits(format, false)),
+    };
+    let modified = format == FormatId::ArmStage2 && hardware && writes;
+    leaf & !without | if modified { DIRTY_BIT_MODIFIER } else { 0 }
+}
+
+fn pages_become_clean_and_dirty<F: Format>() {
+    for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
+        let writes = attributes.permissions.contains(WRITE);
+        assert!(leaf.is_dirty());
+        for hardware in [false, true] {
+            let clean = leaf.cleaned(hardware);
+            assert_eq!(clean.word(), clean_word(F::ID, leaf.word(), writes, hardware));
+            assert!(!clean.is_dirty() && clean.same_as(leaf));
+            assert_eq!(clean.attributes(features), attributes);
+            assert_eq!(clean.dirtied(), leaf, "{clean:?}");
+            assert_eq!(leaf.dirtied(), leaf);
+            for permissions in all_permissions() {
+                let encoded = EncodedPermissions::new::<F>(permissions, features, hardware);
+                let Ok(encoded) = encoded else { continue };
+                let changed = Attributes { permissions, ..attributes };
+                let whole = Entry::<F>::leaf_template(changed, features, level, owned).unwrap();
+                assert_eq!(clean.with_permissions(encoded), whole.cleaned(hardware));
+            }
+        }
+    });
+    for reservation in all_reservations() {
+        let clean = Entry::<F>::reserved(reservation);
+        assert!(!clean.is_dirty() && clean.dirtied() == clean && clean.cleaned(true) == clean);
+    }
+}
+
 fn permissions_change_and_pages_stay_clean_or_dirty<F: Format>() {
     for_each_leaf::<F>(|leaf, attributes, features, level, owned| {
         let was = mask(dirty_bits(F::ID, attributes.permissions.contains(WRITE)));
         for permissions in all_permissions() {
-            let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features) else { continue };
+            let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features, false) else {
+                continue;
+            };
             let writes = permissions.contains(WRITE);
             let is = mask(dirty_bits(F::ID, writes));
             let gate = if writes { 1 << dirty_bits(F::ID, true)[0] } else { 0 };
@@ -282,7 +326,9 @@ fn leaves_are_the_same_clean_or_dirty_old_or_young<F: Format>() {
         FormatId::ArmStage2 => 10,
         FormatId::RiscvGstage => 6,
     };
-    let all = mask(dirty_bits(F::ID, true)) | mask(dirty_bits(F::ID, false)) | 1 << young;
+    let modifier = if F::ID == FormatId::ArmStage2 { DIRTY_BIT_MODIFIER } else { 0 };
+    let dirty = mask(dirty_bits(F::ID, true)) | mask(dirty_bits(F::ID, false));
+    let all = dirty | 1 << young | modifier;
     for_each_leaf::<F>(|leaf, _, _, _, _| {
         let leaf = leaf.at(hpa(0x4000_0000));
         for bit in 0..64 {

@@ -58,7 +58,7 @@ fn check_word<F: Format>(word: u64, features: Features) {
     let address = entry.address().as_usize() as u64;
     assert_eq!(address & 0xfff, 0, "{entry:?}");
     assert_eq!(address >> F::MAX_PA_BITS, 0, "{entry:?}");
-    if let Ok(permissions) = EncodedPermissions::new::<F>(attributes.permissions, features) {
+    if let Ok(permissions) = EncodedPermissions::new::<F>(attributes.permissions, features, false) {
         let _ = entry.with_permissions(permissions);
     }
     check_as_multiarch(entry);

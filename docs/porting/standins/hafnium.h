@@ -29,6 +29,6 @@ struct vm_space {
 bool vm_space_init(struct vm_space *space, uint16_t id, uint32_t pa_bits, struct mpool *pool);
 bool vm_space_map(struct vm_space *space, uint64_t begin, uint64_t end, uint32_t mode,
 		  struct mpool *pool);
-bool vm_space_prepare(const axas_config_t *cfg, uint64_t begin, uint64_t end, uint32_t mode,
-		      struct mpool *from, struct mpool *prepared);
+bool vm_space_prepare(struct vm_space *space, const axas_config_t *cfg, uint64_t begin,
+		      uint64_t end, uint32_t mode, struct mpool *pool);
 bool vm_space_fault(struct vm_space *space, uint64_t ipa, uint32_t mode, struct mpool *pool);

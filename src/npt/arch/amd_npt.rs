@@ -51,6 +51,7 @@ impl Format for AmdNpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const MAY_WRITE: u64 = MAY_WRITE;
     const BUILTIN_FLUSH: bool = false;
 
     #[inline(always)]
@@ -126,6 +127,10 @@ impl Format for AmdNpt {
         let write = if permissions.contains(Permissions::WRITE) { WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { NO_EXECUTE };
         write | execute
+    }
+
+    fn hardware_sets_dirty(_features: Features) -> bool {
+        true
     }
 
     #[inline(always)]

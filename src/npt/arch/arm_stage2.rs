@@ -32,6 +32,8 @@ const S2AP_WRITE: u64 = 1 << 7;
 const SH_OUTER: u64 = 2 << 8;
 const SH_INNER: u64 = 3 << 8;
 const ACCESS_FLAG: u64 = 1 << 10;
+/// Dirty bit modifier: hardware sets S2AP[1] at the first write (VTCR_EL2.HD).
+const DBM: u64 = 1 << 51;
 /// XN[1:0] is 54:53. 00 allows fetches at EL1 and EL0, 10 at neither, with and without FEAT_XNX.
 const XN: u64 = 3 << 53;
 const XN_NONE: u64 = 2 << 53;
@@ -124,6 +126,8 @@ impl Format for ArmStage2 {
     const GATE: u64 = S2AP_WRITE;
     const DIRTY: u64 = S2AP_WRITE | DIRTY;
     const YOUNG: u64 = ACCESS_FLAG;
+    const MAY_WRITE: u64 = MAY_WRITE;
+    const HARDWARE_OPENS: u64 = if cfg!(feature = "dirty") { DBM } else { 0 };
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -199,6 +203,10 @@ impl Format for ArmStage2 {
             if permissions.contains(Permissions::WRITE) { S2AP_WRITE | MAY_WRITE } else { 0 };
         let execute = if permissions.contains(Permissions::EXECUTE) { 0 } else { XN_NONE };
         read | write | execute
+    }
+
+    fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_ARM_HAFDBS)
     }
 
     #[inline(always)]

@@ -73,6 +73,7 @@ impl Format for IntelEpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const MAY_WRITE: u64 = MAY_WRITE;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -152,6 +153,10 @@ impl Format for IntelEpt {
     fn permission_bits(permissions: Permissions) -> u64 {
         let may_write = if permissions.contains(Permissions::WRITE) { MAY_WRITE } else { 0 };
         u64::from(permissions.bits()) | may_write
+    }
+
+    fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_EPT_AD)
     }
 
     #[inline(always)]

@@ -181,6 +181,10 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const DIRTY: u64;
     /// Set in a leaf whose page was used since it was last made old.
     const YOUNG: u64;
+    /// Set in a leaf whose mapping allows writes.
+    const MAY_WRITE: u64;
+    /// Set in a clean leaf that hardware is to open at the first write, where it asks for such a bit.
+    const HARDWARE_OPENS: u64 = 0;
 
     /// Whether a walker uses the entry.
     fn is_valid(word: u64) -> bool;
@@ -211,6 +215,30 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
             return Err(Error::Unsupported);
         }
         Ok(Self::permission_bits(permissions))
+    }
+
+    /// Whether hardware sets the dirty bits of leaves that are made clean for it.
+    fn hardware_sets_dirty(features: Features) -> bool;
+    /// The host chooses whether hardware sets dirty bits; else it does wherever it can.
+    const HARDWARE_BY_CHOICE: bool = true;
+
+    /// A leaf whose page is clean: its next write faults, or is marked by `hardware`.
+    #[inline(always)]
+    fn clean(word: u64, hardware: bool) -> u64 {
+        if !hardware {
+            return word & !(Self::DIRTY | Self::GATE | Self::HARDWARE_OPENS);
+        }
+        let opens = if word & Self::MAY_WRITE != 0 { Self::HARDWARE_OPENS } else { 0 };
+        word & !Self::DIRTY | opens
+    }
+
+    /// A leaf whose page is dirty, as new ones are.
+    #[inline(always)]
+    fn dirtied(word: u64) -> u64 {
+        // A gate that is no permission is open in every leaf.
+        let is_open = word & Self::MAY_WRITE != 0 || Self::GATE & Self::PERMISSIONS == 0;
+        let gate = if is_open { Self::GATE } else { 0 };
+        word & !Self::HARDWARE_OPENS | Self::DIRTY & !Self::GATE | gate
     }
 
     /// A leaf of level 1 as one of `level`.

@@ -71,6 +71,8 @@ impl Format for RiscvGstage {
     const GATE: u64 = DIRTY;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const MAY_WRITE: u64 = WRITE;
+    const HARDWARE_BY_CHOICE: bool = false;
     const BUILTIN_FLUSH: bool = true;
 
     #[inline(always)]
@@ -146,6 +148,10 @@ impl Format for RiscvGstage {
     #[inline(always)]
     fn permission_bits(permissions: Permissions) -> u64 {
         u64::from(permissions.bits()) << 1
+    }
+
+    fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_RISCV_SVADU)
     }
 
     #[inline(always)]

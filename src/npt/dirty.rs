@@ -1,0 +1,599 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Logging of writes: which pages were written since they were last made clean.
+//!
+//! The leaf is the only record. It is made clean by shutting its gate, or by clearing the dirty bit that hardware
+//! sets; the write fault that opens a page makes it dirty in the same compare-exchange. While nothing is logged every
+//! leaf is dirty, so that a log begins without a walk.
+
+use super::NestedPageTable;
+use super::arch::Format;
+use super::entry::{Entry, Reservation, Way};
+use super::lock::FaultCounter;
+use super::stock::Stock;
+use super::sweep::{Run, Sweep};
+use super::table::{Broken, Table};
+use super::units::{Gpa, GpaRange, Hpa, Index, Level, PAGE_SHIFT, Span};
+use super::work::Work;
+use crate::abi::{AXAS_FLUSH_CLEAN, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL};
+use crate::addr::{Bits, PAGE_SIZE};
+use crate::error::{Error, Result};
+use crate::hal::FlushRequest;
+use crate::sync::AtomicU64;
+use crate::sync::{Ordering, fence};
+use core::sync::atomic;
+
+/// Huge leaves that one slice splits where each of them is invalid until the flush.
+const MOST_BROKEN: u32 = 64;
+/// What a slice that ends before its call does is rounded down to: a word of the bitmap.
+const STEP: u64 = 64 * PAGE_SIZE;
+
+/// How writes are seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Mode {
+    /// By nobody.
+    Off = 0,
+    /// A clean page faults at the first write.
+    Faults,
+    /// Hardware sets a dirty bit.
+    Hardware,
+}
+
+/// What a space knows of its log; changed by calls that run alone.
+pub(crate) struct Log {
+    mode: atomic::AtomicU32,
+    /// From the start of the space to here everything was made dirty since a page was last made clean.
+    stopped: atomic::AtomicU64,
+    /// Pages made clean, ever.
+    pub(crate) cleaned: atomic::AtomicU64,
+    /// Leaves split, ever.
+    pub(crate) splits: atomic::AtomicU64,
+}
+
+/// A bit for each page from an address on.
+pub(crate) struct Bitmap<'a> {
+    words: &'a mut [u64],
+    start: Gpa,
+    /// Pages that were reported.
+    pub(crate) count: u64,
+}
+
+impl<'a> Bitmap<'a> {
+    /// The bits of pages from an address on.
+    pub(crate) fn new(words: &'a mut [u64], start: Gpa) -> Self {
+        Self { words, start, count: 0 }
+    }
+
+    /// Sets the bits of a range.
+    fn report(&mut self, range: GpaRange) {
+        let mut count = 0;
+        for_words(self.start, range, |place, mask| {
+            if let Some(word) = self.words.get_mut(place) {
+                *word |= mask;
+            }
+            count = mask.count_ones().wrapping_add(count);
+            true
+        });
+        self.count = self.count.wrapping_add(count.into());
+    }
+}
+
+/// Calls `visit` with each word of a bitmap that has bits of a range, and their mask, until it says no.
+#[inline(always)]
+fn for_words(start: Gpa, range: GpaRange, mut visit: impl FnMut(usize, u64) -> bool) {
+    let mut bit = range.start.minus(start).wrapping_shr(PAGE_SHIFT);
+    let end = range.end.minus(start).wrapping_shr(PAGE_SHIFT);
+    while bit < end {
+        let next = (bit | 63).wrapping_add(1).min(end);
+        let ones = u64::MAX.wrapping_shr(64_u32.wrapping_sub(next.wrapping_sub(bit) as u32));
+        if !visit((bit >> 6) as usize, ones.wrapping_shl(bit as u32 & 63)) {
+            return;
+        }
+        bit = next;
+    }
+}
+
+/// Which pages are made clean.
+pub(crate) enum Which<'a> {
+    All,
+    /// Those whose bits are set.
+    Set(&'a [u64]),
+    /// Those that are dirty, which are reported.
+    Dirty(Bitmap<'a>),
+}
+
+/// What becomes of huge leaves that are made clean.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Splits {
+    Never,
+    /// One size smaller where all bits are set, else as far as the bits ask for.
+    Once,
+    /// To 4 KiB.
+    Pages,
+}
+
+/// A cleaning in work.
+pub(crate) struct Cleaning<'a> {
+    range: GpaRange,
+    pub(crate) which: Which<'a>,
+    splits: Splits,
+    /// Where the next slice begins.
+    pub(crate) reached: Gpa,
+    /// Entries that the slice may still visit.
+    pub(crate) left: u64,
+    /// Leaves that it broke.
+    broken: u32,
+    /// The next leaf would be one too many.
+    is_full: bool,
+    /// Up to here tables are below an entry that it broke.
+    unseen_until: Gpa,
+    request: Option<FlushRequest>,
+}
+
+impl<'a> Cleaning<'a> {
+    pub(crate) fn new(range: GpaRange, which: Which<'a>, splits: Splits) -> Self {
+        let reached = range.start;
+        let (broken, is_full, unseen_until) = (0, false, Gpa::new(0));
+        let request = None;
+        Self { range, which, splits, reached, left: 0, broken, is_full, unseen_until, request }
+    }
+
+    /// Pages that were reported.
+    pub(crate) fn count(&self) -> u64 {
+        if let Which::Dirty(bitmap) = &self.which { bitmap.count } else { 0 }
+    }
+
+    /// Bytes done, in whole words of the bitmap unless that is all.
+    pub(crate) fn done(&self) -> u64 {
+        let bytes = self.reached.minus(self.range.start);
+        if self.reached < self.range.end { bytes & !(STEP - 1) } else { self.range.size() }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.reached >= self.range.end
+    }
+
+    /// Whether the slice ends here.
+    fn pauses(&self) -> bool {
+        self.is_full || self.left == 0 && self.done() != 0
+    }
+
+    /// Which pages of a range are asked for: any, and all.
+    fn asks_for(&self, part: GpaRange) -> (bool, bool) {
+        let Which::Set(words) = &self.which else { return (true, true) };
+        let (mut any, mut all) = (false, true);
+        for_words(self.range.start, part, |place, mask| {
+            let set = words.get(place).copied().unwrap_or(0) & mask;
+            any |= set != 0;
+            all &= set == mask;
+            all || !any
+        });
+        (any, all)
+    }
+
+    fn report(&mut self, part: GpaRange) {
+        if let Which::Dirty(bitmap) = &mut self.which {
+            bitmap.report(part);
+        }
+    }
+
+    /// A leaf changed that hardware may hold.
+    fn cover(&mut self, gpa: Gpa, level: Level) {
+        let leaf = GpaRange::new(gpa.base(level), gpa.end(level));
+        self.request.get_or_insert_with(|| FlushRequest::new(leaf)).cover_leaf(gpa, level);
+    }
+}
+
+/// What is asked of each entry beside others.
+pub(crate) enum Look<'a> {
+    /// To report it if it is dirty.
+    Report(Bitmap<'a>),
+    /// To be dirty.
+    Mark,
+    /// To be as if nothing was logged.
+    Stop,
+}
+
+/// Whether leaves are logged: device memory of the host is not. Most look like the one before.
+struct Logged<'a> {
+    npt: &'a NestedPageTable,
+    seen: u64,
+    is_logged: bool,
+}
+
+impl<'a> Logged<'a> {
+    fn new(npt: &'a NestedPageTable) -> Self {
+        // No leaf has all of these bits.
+        Self { npt, seen: u64::MAX, is_logged: false }
+    }
+
+    #[inline(always)]
+    fn has<F: Format>(&mut self, entry: Entry<F>) -> bool {
+        let ignored = F::DIRTY | F::GATE | F::HARDWARE_OPENS | F::YOUNG;
+        let seen = entry.word_without_address() & !ignored;
+        if seen != self.seen {
+            self.seen = seen;
+            self.is_logged = !entry.is_hardware_visible()
+                || entry.is_owned()
+                || !entry.attributes(self.npt.features).memory.is_device();
+        }
+        self.is_logged
+    }
+}
+
+impl NestedPageTable {
+    /// How writes are seen now.
+    #[inline(always)]
+    pub(crate) fn log_mode(&self) -> Mode {
+        match self.log.mode.load(Ordering::Relaxed) {
+            0 => Mode::Off,
+            1 => Mode::Faults,
+            _ => Mode::Hardware,
+        }
+    }
+
+    /// Begins a log, unless there is one. Everything is dirty.
+    pub(crate) fn start_log(&self, mode: Mode) {
+        self.log.mode.store(mode as u32, Ordering::Relaxed);
+        self.log.stopped.store(0, Ordering::Relaxed);
+    }
+
+    /// There is no log any more: nothing is clean.
+    pub(crate) fn end_log(&self) {
+        self.log.mode.store(Mode::Off as u32, Ordering::Relaxed);
+    }
+
+    /// Makes all of a range dirty; the log ends where that was everything.
+    pub(crate) fn stop_log<F: Format>(&self, range: GpaRange) -> Option<()> {
+        self.look::<F>(range, &mut Look::Stop)?;
+        let stopped = &self.log.stopped;
+        let before = Gpa::new(stopped.load(Ordering::Relaxed)).max(self.range.start);
+        if range.start <= before && range.end > before {
+            stopped.store(range.end.bits(), Ordering::Relaxed);
+            if range.end >= self.range.end {
+                self.end_log();
+            }
+        }
+        Some(())
+    }
+
+    /// Looks at all entries of a range, with the lock held shared or alone.
+    #[inline(never)]
+    pub(crate) fn look<F: Format>(&self, range: GpaRange, look: &mut Look<'_>) -> Option<()> {
+        let mut sweep = Sweep::nowhere();
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            let (run, stop) = (sweep.run, sweep.gpa());
+            // A fault may have put a table in the place of a reservation since the sweep came by.
+            if let Some((gpa, table)) = self.look_at_run::<F>(&run, stop, look)? {
+                sweep.enter(self, gpa, table)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Looks at a run that ends at `stop`, or up to a table in it.
+    #[inline(never)]
+    fn look_at_run<F: Format>(
+        &self,
+        run: &Run,
+        stop: Gpa,
+        look: &mut Look<'_>,
+    ) -> Option<Option<(Gpa, Hpa)>> {
+        let table = Table::<F>::reach(self, run.page)?;
+        let mut logged = Logged::new(self);
+        let mut gpa = run.gpa;
+        for index in run.span.indices() {
+            let entry = table.load_acquire(index);
+            if run.level > Level::PAGE && F::is_table(entry.word()) {
+                return Some(Some((gpa, entry.table_address())));
+            }
+            let end = gpa.end(run.level);
+            let is_leaf = entry.is_hardware_visible();
+            let is_dirty = entry.is_dirty();
+            if let Look::Report(bitmap) = look {
+                if is_dirty && logged.has(entry) {
+                    bitmap.report(GpaRange::new(gpa, end.min(stop)));
+                }
+            } else if is_leaf && !is_dirty {
+                table.mark(index, entry);
+            } else if matches!(look, Look::Stop) && !is_leaf && is_dirty {
+                table.store(index, entry.cleaned(false));
+            }
+            gpa = end;
+        }
+        Some(None)
+    }
+
+    /// Makes clean what is to be cleaned of the next slice; flushed is what had to be flushed under the lock.
+    #[inline(never)]
+    pub(crate) fn clean<F: Format>(
+        &self,
+        work: &mut Work,
+        cleaning: &mut Cleaning<'_>,
+    ) -> Result<()> {
+        let start = cleaning.reached;
+        self.log.stopped.store(0, Ordering::Relaxed);
+        (cleaning.broken, cleaning.is_full) = (0, false);
+        cleaning.unseen_until = Gpa::new(0);
+        let cleaned = self.clean_slice::<F>(work, cleaning);
+        let mut published = Some(());
+        if cleaning.broken != 0 {
+            if let Some(request) = cleaning.request.take() {
+                self.issue::<F>(request, self.clean_reason(), AXAS_SCOPE_ALL);
+            }
+            // The last one may begin where the next slice does.
+            let end = cleaning.range.end.min(cleaning.reached.plus(PAGE_SIZE));
+            let part = GpaRange::new(start, end);
+            published = self.publish::<F>(&mut work.sweep, part);
+        }
+        cleaned.and(published).ok_or(Error::BadState)
+    }
+
+    /// Has hardware forget what a slice made clean; the lock is not held any more.
+    pub(crate) fn flush_clean<F: Format>(&self, cleaning: &mut Cleaning<'_>) {
+        if let Some(request) = cleaning.request.take() {
+            self.lock.shard().add(FaultCounter::Flushes, 1);
+            self.flush_now::<F>(request, self.clean_reason(), AXAS_SCOPE_ALL);
+        }
+    }
+
+    fn clean_reason(&self) -> u32 {
+        if self.is_live() { AXAS_FLUSH_CLEAN } else { AXAS_FLUSH_TIGHTEN }
+    }
+
+    #[inline(never)]
+    fn clean_slice<F: Format>(&self, work: &mut Work, cleaning: &mut Cleaning<'_>) -> Option<()> {
+        work.sweep.begin(self, cleaning.range.from(cleaning.reached));
+        while !cleaning.pauses() && work.sweep.next::<F>(self, &Broken::NONE)? {
+            let (run, stop) = (work.sweep.run, work.sweep.gpa());
+            if run.level == Level::PAGE {
+                let pages = self.pages_of_slice(&run, cleaning);
+                self.clean_pages::<F>(&pages, cleaning)?;
+                cleaning.reached = pages.gpa_of(pages.span.last).end(Level::PAGE);
+                if pages.span != run.span {
+                    work.sweep.begin(self, cleaning.range.from(cleaning.reached));
+                }
+                continue;
+            }
+            for index in run.span.indices() {
+                let gpa = cleaning.reached;
+                cleaning.left = cleaning.left.saturating_sub(1);
+                if let Some(table) = self.clean_large::<F>(work, cleaning, &run, index)? {
+                    work.sweep.enter(self, gpa, table)?;
+                    break;
+                }
+                if cleaning.is_full {
+                    break;
+                }
+                cleaning.reached = gpa.end(run.level).min(stop);
+                if cleaning.pauses() {
+                    break;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// What the slice has of a run of pages: to the end of a word of the bitmap where the budget ends.
+    fn pages_of_slice(&self, run: &Run, cleaning: &mut Cleaning<'_>) -> Run {
+        let bit = run.gpa.minus(cleaning.range.start).wrapping_shr(PAGE_SHIFT);
+        let least = 64_u64.wrapping_sub(bit & 63);
+        let whole = cleaning.left.saturating_sub(least) & !63;
+        let count = least.wrapping_add(whole).min(run.span.count() as u64);
+        cleaning.left = cleaning.left.saturating_sub(count);
+        Run { span: Span::of(run.span.first, count), ..*run }
+    }
+
+    /// Makes pages of 4 KiB clean.
+    #[inline(never)]
+    fn clean_pages<F: Format>(&self, run: &Run, cleaning: &mut Cleaning<'_>) -> Option<()> {
+        let table = Table::<F>::reach(self, run.page)?;
+        let hardware = self.is_live();
+        let mut logged = Logged::new(self);
+        let first = run.gpa.minus(cleaning.range.start).wrapping_shr(PAGE_SHIFT);
+        let mut bit = first;
+        // Pages that were made clean: the first, the last, how many.
+        let (mut from, mut to, mut count) = (None, first, 0_u64);
+        fence(Ordering::Release);
+        for slot in table.slots(run.span) {
+            let (place, mask) = ((bit >> 6) as usize, 1_u64.wrapping_shl(bit as u32 & 63));
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            let is_asked_for = match &cleaning.which {
+                Which::Set(words) => words.get(place).is_some_and(|word| word & mask != 0),
+                _ => true,
+            };
+            if is_asked_for && entry.is_dirty() && logged.has(entry) {
+                if let Which::Dirty(bitmap) = &mut cleaning.which {
+                    if let Some(word) = bitmap.words.get_mut(place) {
+                        *word |= mask;
+                    }
+                    bitmap.count = bitmap.count.wrapping_add(1);
+                }
+                put_clean(slot, entry, hardware);
+                if entry.is_hardware_visible() {
+                    from.get_or_insert(bit);
+                    to = bit;
+                    count = count.wrapping_add(1);
+                }
+            }
+            bit = bit.wrapping_add(1);
+        }
+        table.clean(run.span);
+        drop(table);
+        if let Some(from) = from {
+            self.count_cleaned(count);
+            for bit in [from, to] {
+                let gpa = cleaning.range.start.plus(bit.wrapping_shl(PAGE_SHIFT));
+                cleaning.cover(gpa, Level::PAGE);
+            }
+        }
+        Some(())
+    }
+
+    fn count_cleaned(&self, pages: u64) {
+        super::add(&self.log.cleaned, pages);
+    }
+
+    /// Makes an entry above level 1 clean; the table that took its place, where that is to be gone on in.
+    #[inline(never)]
+    fn clean_large<F: Format>(
+        &self,
+        work: &mut Work,
+        cleaning: &mut Cleaning<'_>,
+        run: &Run,
+        index: Index,
+    ) -> Option<Option<Hpa>> {
+        let gpa = cleaning.reached;
+        let entry = self.entry::<F>(run.page, index)?;
+        let is_leaf = entry.is_hardware_visible();
+        let splits = if is_leaf { cleaning.splits } else { Splits::Never };
+        let is_dirty = entry.is_dirty();
+        if !(is_dirty || is_leaf && splits == Splits::Pages) || !Logged::new(self).has(entry) {
+            return Some(None);
+        }
+        let part = cleaning.range.part(gpa, run.level);
+        let (any, all) = cleaning.asks_for(part);
+        if !any {
+            return Some(None);
+        }
+        let is_whole = all && part.size() == run.level.size();
+        let may_split = cleaning.splits != Splits::Never;
+        if may_split && (!is_whole || splits == Splits::Pages) {
+            let table = self.split_logged(&mut work.stock, cleaning, run, index, entry, entry);
+            if table.is_some() || cleaning.is_full {
+                return Some(table);
+            }
+        }
+        if is_dirty {
+            let clean = entry.cleaned(self.is_live());
+            let is_split = is_whole
+                && splits == Splits::Once
+                && self.split_logged(&mut work.stock, cleaning, run, index, entry, clean).is_some();
+            if cleaning.is_full {
+                return Some(None);
+            }
+            cleaning.report(part);
+            if !is_whole {
+                return Some(None);
+            }
+            if !is_split {
+                let table = Table::<F>::reach(self, run.page)?;
+                put_clean(table.slot(index), entry, self.is_live());
+                table.clean(Span::one(index));
+            }
+            if is_leaf {
+                cleaning.cover(gpa, run.level);
+                self.count_cleaned(run.level.pages());
+            }
+        }
+        Some(None)
+    }
+
+    /// Puts something in the place of a leaf that hardware may make dirty; then the pieces are dirty that were built
+    /// before, in a table of a level and in those below.
+    #[inline(never)]
+    pub(super) fn put_live<F: Format>(
+        &self,
+        page: Hpa,
+        index: Index,
+        leaf: Entry<F>,
+        new: Entry<F>,
+        pieces: Hpa,
+        level: Level,
+    ) -> Option<()> {
+        let table = Table::<F>::reach(self, page)?;
+        let old = Entry::<F>::from_word(table.slot(index).swap(new.word(), Ordering::AcqRel));
+        table.clean(Span::one(index));
+        drop(table);
+        if old.is_dirty() && !leaf.is_dirty() {
+            return self.mark_pieces::<F>(pieces, level);
+        }
+        Some(())
+    }
+
+    /// Makes dirty what a cut was built of: each table has at most one entry that points to another.
+    #[cold]
+    #[inline(never)]
+    fn mark_pieces<F: Format>(&self, pieces: Hpa, level: Level) -> Option<()> {
+        let (mut next, mut level) = (Some(pieces), level);
+        while let Some(page) = next.take() {
+            let table = Table::<F>::reach(self, page)?;
+            for index in Span::ALL.indices() {
+                let entry = table.load(index);
+                match entry.way(level.get()) {
+                    Way::Down(below) => next = Some(below),
+                    _ => table.mark(index, entry),
+                }
+            }
+            level = level.down();
+        }
+        Some(())
+    }
+
+    /// Puts a table in the place of an entry, with pieces of another one that differs in dirt at most; none if there
+    /// is no frame, and where the entry changed.
+    #[inline(never)]
+    fn split_logged<F: Format>(
+        &self,
+        stock: &mut Stock,
+        cleaning: &mut Cleaning<'_>,
+        run: &Run,
+        index: Index,
+        entry: Entry<F>,
+        pieces: Entry<F>,
+    ) -> Option<Hpa> {
+        let is_leaf = entry.is_hardware_visible();
+        let is_seen = is_leaf && cleaning.reached >= cleaning.unseen_until;
+        let breaks = is_seen && F::breaks_before_make(self.features);
+        cleaning.is_full = breaks && cleaning.broken >= MOST_BROKEN;
+        if cleaning.is_full {
+            return None;
+        }
+        stock.fill(self, 1).ok()?;
+        let page = self.pieces(stock, pieces, run.level)?;
+        let new = if breaks {
+            let attributes = entry.attributes(self.features);
+            Entry::pending_table(page, Reservation::new(attributes, 1))
+        } else {
+            Entry::full_table(page)
+        };
+        let is_linked =
+            Table::<F>::reach(self, run.page).is_some_and(|table| table.replace(index, entry, new));
+        if !is_linked {
+            self.give_pieces(entry, page, run.level);
+            return None;
+        }
+        if is_leaf {
+            if breaks {
+                cleaning.broken = cleaning.broken.wrapping_add(1);
+                cleaning.unseen_until = cleaning.reached.end(run.level);
+            }
+            cleaning.cover(cleaning.reached, run.level);
+            super::add(&self.log.splits, 1);
+        }
+        Some(page)
+    }
+}
+
+/// Makes an entry clean that is dirty.
+#[inline(always)]
+fn put_clean<F: Format>(slot: &AtomicU64, entry: Entry<F>, hardware: bool) {
+    let clean = entry.cleaned(hardware).word();
+    if hardware {
+        // Hardware changes nothing in a leaf that is dirty and young.
+        let _ = slot.compare_exchange(entry.word(), clean, Ordering::Relaxed, Ordering::Relaxed);
+    } else {
+        slot.store(clean, Ordering::Relaxed);
+    }
+}
+
+impl<F: Format> Table<'_, F> {
+    /// Makes a leaf dirty, beside others that do or that hardware does.
+    fn mark(&self, index: Index, entry: Entry<F>) {
+        let mut now = entry;
+        while !now.is_dirty() && now.same_as(entry) && !self.replace(index, now, now.dirtied()) {
+            now = self.load_acquire(index);
+        }
+    }
+}
