@@ -5,10 +5,12 @@
  */
 #include "frames.h"
 
+#include "freestanding.h"
 #include "linux.h"
 
 #define POOL_HPA  0x50000000
 #define POOL_SIZE 0x30000000 /* to the end of the RAM that boot.py gives the machine */
+#define GARBAGE   0xa5
 
 static axas_arena_t arena;
 static axas_hal_t arena_hal = { .struct_size = sizeof(arena_hal) };
@@ -35,6 +37,9 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 
 static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
 {
+	/* A CPU that still walks a table which went back is to be noticed. */
+	if (purpose != AXAS_FRAME_GUEST)
+		memset((void *)frame, GARBAGE, (size_t)AXAS_PAGE_SIZE << order);
 	arena_hal.dealloc_frame(arena_hal.ctx, frame, order, purpose);
 	__atomic_fetch_add(&book_of(purpose)->returned, UINT64_C(1) << order, __ATOMIC_RELAXED);
 	__atomic_fetch_sub((uint64_t *)ctx, UINT64_C(1) << order, __ATOMIC_RELAXED);
