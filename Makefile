@@ -15,9 +15,13 @@ ARCH_OF_intel := x86_64
 
 ARCHITECTURES := host x86_64 aarch64 riscv64
 MACHINES := arm riscv amd intel
-STORIES := hypervisor linux vm
+STORIES := hypervisor linux migrate vm
 # The machines of a story that is not for all.
 MACHINES_OF_linux := arm
+MACHINES_OF_migrate := arm
+# The parts of the library that a story needs, and the archive that has them.
+PARTS_OF_migrate := dirty
+ARCHIVE_OF_STORY = build/$(ARCH_OF_$(MACHINE))$(PARTS_OF_$(STORY):%=-%)
 FORMATS_KNOWN := intel-ept amd-npt arm-stage2 riscv-gstage
 
 # $(call one,NAME,VALUE,KNOWN) is the end unless the value is one of those known; $(call some,...) unless each
@@ -41,7 +45,7 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= PARTS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
+	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= PARTS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|migrate|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
@@ -74,9 +78,9 @@ abi-update: ## make the header's interface the committed one
 run: ## run the example hypervisor and its guest in QEMU
 	$(call one,STORY,$(STORY),$(STORIES))$(call one,$(if $(MACHINES_OF_$(STORY)),STORY=$(STORY) )MACHINE,$(MACHINE),$(or $(MACHINES_OF_$(STORY)),$(MACHINES)))$(formats)
 	@scripts/setup.sh $(ARCH_OF_$(MACHINE)) $(MACHINE)
-	@scripts/build-lib.sh $(ARCH_OF_$(MACHINE))
+	@PARTS='$(PARTS_OF_$(STORY))' scripts/build-lib.sh $(ARCH_OF_$(MACHINE)) $(ARCHIVE_OF_STORY)
 	@$(MAKE) -C examples/hypervisor run MACHINE=$(MACHINE) \
-		LIB=$(CURDIR)/build/$(ARCH_OF_$(MACHINE))/libaxaddrspace.a \
+		LIB=$(CURDIR)/$(ARCHIVE_OF_STORY)/libaxaddrspace.a \
 		BUILD=$(CURDIR)/build/examples/hypervisor/$(MACHINE)
 
 # All machines, unless the command line names some.

@@ -44,6 +44,7 @@ extern const uint8_t guest_program[];
 enum exit_reason {
 	EXIT_HYPERCALL,
 	EXIT_FAULT, /* a second-stage fault, decoded by the library */
+	EXIT_GONE, /* a fault whose address the guest's own tables do not know any more: it goes on */
 	EXIT_UNKNOWN, /* nothing the scenario knows about: it stops */
 };
 

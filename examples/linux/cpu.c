@@ -88,19 +88,23 @@ static void open_timer_and_interrupts(void)
 	write_s3_4_c12_c11_0(0);
 }
 
-void cpu_open(const axas_hw_regs_t *registers)
+void cpu_open(void)
 {
 	write_hcr_el2(HCR_VM | HCR_TSC | HCR_RW | HCR_APK | HCR_API);
 	open_cpu_features();
 	open_timer_and_interrupts();
 	write_sctlr_el1(SCTLR_EL1_MMU_OFF);
+}
+
+void cpu_load(const axas_hw_regs_t *registers)
+{
 	write_vtcr_el2(registers->control_register);
 	write_vttbr_el2(registers->root_register);
 	/* Whatever an earlier owner of this VMID left behind on this CPU. */
 	__asm__ volatile("isb\n\ttlbi vmalls12e1\n\tdsb nsh\n\tisb" ::: "memory");
 }
 
-void cpu_close(void)
+void cpu_unload(void)
 {
 	write_vttbr_el2(0);
 	isb();

@@ -5,28 +5,44 @@
  */
 #include "frames.h"
 
+#include "freestanding.h"
 #include "linux.h"
 
 #define POOL_HPA  0x50000000
-#define POOL_SIZE 0x30000000 /* to the end of the RAM that run.py gives the machine */
+#define POOL_SIZE 0x30000000 /* to the end of the RAM that boot.py gives the machine */
+#define GARBAGE   0xa5
 
 static axas_arena_t arena;
 static axas_hal_t arena_hal = { .struct_size = sizeof(arena_hal) };
 static struct frame_books books[AXAS_FRAME_GUEST + 1];
+static uint64_t out[VMID_MAX + 1]; /* frames of the space with this VMID that did not come back */
 
+/* A root is a table. */
+static struct frame_books *book_of(uint32_t purpose)
+{
+	return &books[purpose == AXAS_FRAME_GUEST ? AXAS_FRAME_GUEST : AXAS_FRAME_TABLE];
+}
+
+/* ctx is the element of out[] of the space. */
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 {
-	axas_hpa_t frame = arena_hal.alloc_frame(ctx, order, purpose);
+	axas_hpa_t frame = arena_hal.alloc_frame(arena_hal.ctx, order, purpose);
 
-	if (frame != AXAS_HPA_INVALID)
-		__atomic_fetch_add(&books[purpose].taken, UINT64_C(1) << order, __ATOMIC_RELAXED);
+	if (frame == AXAS_HPA_INVALID)
+		return frame;
+	__atomic_fetch_add(&book_of(purpose)->taken, UINT64_C(1) << order, __ATOMIC_RELAXED);
+	__atomic_fetch_add((uint64_t *)ctx, UINT64_C(1) << order, __ATOMIC_RELAXED);
 	return frame;
 }
 
 static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose)
 {
-	arena_hal.dealloc_frame(ctx, frame, order, purpose);
-	__atomic_fetch_add(&books[purpose].returned, UINT64_C(1) << order, __ATOMIC_RELAXED);
+	/* A CPU that still walks a table which went back is to be noticed. */
+	if (purpose != AXAS_FRAME_GUEST)
+		memset((void *)frame, GARBAGE, (size_t)AXAS_PAGE_SIZE << order);
+	arena_hal.dealloc_frame(arena_hal.ctx, frame, order, purpose);
+	__atomic_fetch_add(&book_of(purpose)->returned, UINT64_C(1) << order, __ATOMIC_RELAXED);
+	__atomic_fetch_sub((uint64_t *)ctx, UINT64_C(1) << order, __ATOMIC_RELAXED);
 }
 
 void frames_init(void)
@@ -37,22 +53,21 @@ void frames_init(void)
 		give_up("no memory for frames");
 }
 
-void frames_supply(axas_hal_t *hal)
+void frames_supply_vmid(axas_hal_t *hal, uint32_t vmid)
 {
 	/* EL2 runs on an identity map. */
 	hal->flags |= AXAS_HAL_DIRECT_MAP;
-	hal->ctx = arena_hal.ctx;
+	hal->ctx = &out[vmid];
 	hal->alloc_frame = alloc_frame;
 	hal->dealloc_frame = dealloc_frame;
 }
 
-const struct frame_books *frames_books(uint32_t purpose)
+uint64_t frames_out(uint32_t vmid)
 {
-	return &books[purpose];
+	return __atomic_load_n(&out[vmid], __ATOMIC_RELAXED);
 }
 
-/* The arena answers for what comes back. */
-uint32_t frames_mistakes(void)
+const struct frame_books *frames_books(uint32_t purpose)
 {
-	return 0;
+	return book_of(purpose);
 }

@@ -29,11 +29,12 @@ SYSREG(mpidr_el1)
 _Noreturn void secondary_main(void);
 
 static struct vcpu vcpus[VCPU_COUNT];
-static uint8_t stacks[VCPU_COUNT][STACK_SIZE] __attribute__((aligned(16)));
 static uint32_t vcpu_is_on[VCPU_COUNT];
+static uint8_t stacks[CPU_COUNT][STACK_SIZE] __attribute__((aligned(16)));
+static void (*runs[CPU_COUNT])(void);
 
 /* CPU n of QEMU's virt machine has affinity n, up to 16 of them. */
-static uint64_t this_cpu(void)
+uint64_t this_cpu(void)
 {
 	return read_mpidr_el1() & MPIDR_AFFINITY;
 }
@@ -46,10 +47,29 @@ struct vcpu *psci_boot_vcpu(void)
 
 void secondary_main(void)
 {
+	runs[this_cpu()]();
+	cpu_off();
+}
+
+uint64_t cpu_start(uint64_t cpu, void (*run)(void))
+{
+	runs[cpu] = run;
+	return smc(PSCI_CPU_ON | SMC64, cpu, (uintptr_t)secondary_start,
+		   (uintptr_t)stacks[cpu] + STACK_SIZE);
+}
+
+void cpu_off(void)
+{
+	smc(PSCI_CPU_OFF, 0, 0, 0);
+	give_up("the firmware does not switch a CPU off");
+}
+
+static void run_vcpu(void)
+{
 	vcpu_main(&vcpus[this_cpu()]);
 }
 
-static uint64_t cpu_on(uint64_t target, axas_gpa_t entry, uint64_t context)
+static uint64_t vcpu_on(uint64_t target, axas_gpa_t entry, uint64_t context)
 {
 	uint64_t status;
 
@@ -59,19 +79,17 @@ static uint64_t cpu_on(uint64_t target, axas_gpa_t entry, uint64_t context)
 	if (__atomic_exchange_n(&vcpu_is_on[target], 1, __ATOMIC_ACQUIRE))
 		return PSCI_ALREADY_ON;
 	vcpu_reset(&vcpus[target], entry, context);
-	status = smc(PSCI_CPU_ON | SMC64, target, (uintptr_t)secondary_start,
-		     (uintptr_t)stacks[target] + STACK_SIZE);
+	status = cpu_start(target, run_vcpu);
 	if (status != PSCI_SUCCESS)
 		__atomic_store_n(&vcpu_is_on[target], 0, __ATOMIC_RELEASE);
 	return status;
 }
 
-static _Noreturn void cpu_off(void)
+static _Noreturn void vcpu_off(void)
 {
-	cpu_close();
+	vcpu_close();
 	__atomic_store_n(&vcpu_is_on[this_cpu()], 0, __ATOMIC_RELEASE);
-	smc(PSCI_CPU_OFF, 0, 0, 0);
-	give_up("the firmware does not switch a CPU off");
+	cpu_off();
 }
 
 /* A vCPU that is on may be anywhere in the guest's memory, which goes with the space. */
@@ -81,7 +99,7 @@ static _Noreturn void system_off(void)
 		if (i != this_cpu() && __atomic_load_n(&vcpu_is_on[i], __ATOMIC_ACQUIRE))
 			give_up("the guest went off with another vCPU on");
 	}
-	cpu_close();
+	vcpu_close();
 	guest_is_off();
 }
 
@@ -91,10 +109,10 @@ void psci_call(struct vcpu *vcpu)
 
 	switch ((uint32_t)function & ~SMC64) {
 	case PSCI_CPU_ON:
-		vcpu->x[0] = cpu_on(vcpu->x[1], vcpu->x[2], vcpu->x[3]);
+		vcpu->x[0] = vcpu_on(vcpu->x[1], vcpu->x[2], vcpu->x[3]);
 		break;
 	case PSCI_CPU_OFF:
-		cpu_off();
+		vcpu_off();
 	case PSCI_SYSTEM_OFF:
 		system_off();
 	case PSCI_SYSTEM_RESET:

@@ -185,16 +185,18 @@ void vcpu_stop(struct vcpu *vcpu)
 /*
  * For a permission fault the CPU need not say which guest-physical address it was: ask the guest's
  * stage 1 about the virtual one. Returns 0 if it has no answer, so the guest has changed its tables
- * since.
+ * since. PAR_EL1 is the guest's.
  */
 static uint32_t find_gpa(axas_fault_t *fault)
 {
-	uint64_t par;
+	uint64_t kept, par;
 
 	if (fault->valid & AXAS_VALID_GPA)
 		return 1;
+	kept = read_par_el1();
 	__asm__ volatile("at s1e1r, %0\n\tisb" ::"r"(fault->gva) : "memory");
 	par = read_par_el1();
+	write_par_el1(kept);
 	if (par & PAR_FAILED)
 		return 0;
 	fault->gpa = (par & PAR_ADDRESS) | (fault->gva & (AXAS_PAGE_SIZE - 1));
@@ -222,10 +224,13 @@ void vcpu_run(struct vcpu *vcpu, struct guest_exit *exit)
 		break;
 	case CLASS_INSTRUCTION:
 	case CLASS_DATA:
-		if (axas_fault_from_arm(esr, read_far_el2(), read_hpfar_el2(), &exit->fault) ==
-			    AXAS_OK &&
-		    find_gpa(&exit->fault))
+		if (axas_fault_from_arm(esr, read_far_el2(), read_hpfar_el2(), &exit->fault) !=
+		    AXAS_OK)
+			break;
+		if (find_gpa(&exit->fault))
 			exit->reason = EXIT_FAULT;
+		else if (exit->fault.kind == AXAS_KIND_PERMISSION)
+			exit->reason = EXIT_GONE;
 		break;
 	default:
 		break;
