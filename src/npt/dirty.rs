@@ -19,7 +19,7 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::hal::FlushRequest;
 use crate::sync::AtomicU64;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Defect, Ordering, fence, planted};
 use core::sync::atomic;
 
 /// Huge leaves that one slice splits where each of them is invalid until the flush.
@@ -506,7 +506,7 @@ impl NestedPageTable {
         let old = Entry::<F>::from_word(table.slot(index).swap(new.word(), Ordering::AcqRel));
         table.clean(Span::one(index));
         drop(table);
-        if old.is_dirty() && !leaf.is_dirty() {
+        if old.is_dirty() && !leaf.is_dirty() && !planted(Defect::OldPieces) {
             return self.mark_pieces::<F>(pieces, level);
         }
         Some(())
