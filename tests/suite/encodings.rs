@@ -395,7 +395,7 @@ fn hidden_pages_keep_what_they_were<F: Format>() {
                 assert_eq!(hidden.address(), address);
                 assert_eq!(hidden.attributes(features), attributes);
                 assert_eq!(hidden.is_owned(), owned);
-                assert_eq!(hidden.shown(features, level), leaf, "{hidden:?} level {level}");
+                assert_eq!(hidden.shown(features, level, false), leaf, "{hidden:?} level {level}");
                 // Held stays held.
                 assert!(!hidden.hidden(features, false).shows_itself());
                 assert_eq!(hidden.hidden(features, true), hidden);
@@ -669,7 +669,7 @@ fn tags_stay_whatever_becomes_of_an_entry<F: Format>() {
             let leaf = leaf.with_tag(tag);
             let all = [
                 (leaf.dead(features), attributes),
-                (leaf.discarded(features, level), attributes),
+                (leaf.discarded(features, level, false), attributes),
                 (Entry::pending(leaf.address(), Reservation::new(attributes, level)), attributes),
                 (Entry::reserved(Reservation::new(attributes, level)), attributes),
             ];
@@ -683,7 +683,7 @@ fn tags_stay_whatever_becomes_of_an_entry<F: Format>() {
                 assert_eq!(leaf.first_piece(level).is_owned(), owned);
             }
             for permissions in all_permissions() {
-                if let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features) {
+                if let Ok(encoded) = EncodedPermissions::new::<F>(permissions, features, false) {
                     assert_eq!(leaf.with_permissions(encoded).tag(), tag);
                     let reserved = Entry::<F>::reserved(Reservation::new(attributes, level));
                     assert_eq!(reserved.with_permissions(encoded).tag(), tag);
