@@ -18,7 +18,9 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
-use crate::sync::{AtomicU64, Defect, Ordering, planted, unless};
+#[cfg(feature = "dirty")]
+use crate::sync::AtomicU64;
+use crate::sync::{Defect, Ordering, planted, unless};
 use core::num::NonZeroU64;
 
 /// What came of a fault.
@@ -507,7 +509,11 @@ impl NestedPageTable {
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
-            return self.judge_page::<F>(shard, gpa, access, slot, entry);
+            #[cfg(feature = "dirty")]
+            if entry.word() & F::DIRTY == 0 && access.contains(Permissions::WRITE) {
+                return self.mark_page::<F>(shard, gpa, access, slot, entry);
+            }
+            return self.judge_page::<F>(shard, gpa, access, entry);
         };
         if access.bits() & !permissions != 0 {
             return None;
@@ -534,24 +540,35 @@ impl NestedPageTable {
         shard: &Shard,
         gpa: Gpa,
         access: Permissions,
-        slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
         if !entry.is_leaf(1) || !entry.untagged(self.features).permissions.contains(access) {
             return None;
         }
-        #[cfg(feature = "dirty")]
-        if access.contains(Permissions::WRITE) && !entry.is_dirty() && self.is_logged() {
-            if !exchange(slot, entry, entry.dirtied()) {
-                return None;
-            }
-            self.marked::<F>(shard, gpa, Level::PAGE);
-            return Some(Verdict::Resolved);
-        }
-        #[cfg(not(feature = "dirty"))]
-        let _ = slot;
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
         Some(Verdict::Spurious)
+    }
+
+    /// Makes a clean page dirty that is written; none if that was not done here.
+    #[cfg(feature = "dirty")]
+    #[cold]
+    #[inline(never)]
+    fn mark_page<F: Format>(
+        &self,
+        shard: &Shard,
+        gpa: Gpa,
+        access: Permissions,
+        slot: &AtomicU64,
+        entry: Entry<F>,
+    ) -> Option<Verdict> {
+        let is_one = self.is_logged()
+            && entry.is_leaf(1)
+            && entry.attributes(self.features).permissions.contains(access);
+        if !is_one || !exchange(slot, entry, entry.dirtied()) {
+            return None;
+        }
+        self.marked::<F>(shard, gpa, Level::PAGE);
+        Some(Verdict::Resolved)
     }
 
     /// The verdict where there is no frame for a page; none if its entry changed, as another call may have
