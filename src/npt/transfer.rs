@@ -22,7 +22,7 @@ use crate::abi::axas_extent_t;
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
-use crate::hal::{Owner, publish_tables};
+use crate::hal::{FlushRequest, Owner, publish_tables};
 
 /// What becomes of the pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Side<'_> {
     }
 }
 
-const MOST_EXTENTS: usize = 4;
+const MOST_EXTENTS: usize = 2;
 
 /// Neighbouring entries that are alike but for their addresses.
 struct Batch {
@@ -132,9 +132,14 @@ pub(crate) fn transfer<F: Format>(
         }
         Some(to) => {
             let has_owned = check_pages::<F>(from, to, deal)?;
+            if to.npt.keeps_tables {
+                to.npt.collect::<F>(to.work, to.range)?;
+            }
+            plan_pages::<F>(from, to, deal)?;
             stock_giver::<F>(from, deal)?;
             let done = take_away::<F>(from, deal)
                 .and_then(|()| wipe::<F>(from, Some(to), deal))
+                .and_then(|()| make_room::<F>(to))
                 .and_then(|()| put::<F>(from, to, deal));
             if done.is_err() {
                 return fail::<F>(from, to, deal);
@@ -177,26 +182,31 @@ fn stock_giver<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     }
 }
 
-/// That the giver has pages which may go to the taker, and the taker room for them; takes the taker's tables. Whether
+/// That the giver has pages which may go to the taker, and the taker room for them. Whether
 /// some of the frames are the library's.
 #[inline(never)]
 fn check_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<bool> {
     let (mut batch, mut at) = (Batch::NONE, from.range.start);
-    let (mut tables, mut has_owned) = (0_u64, false);
+    let mut has_owned = false;
     while at < from.range.end {
         at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
         check_batch::<F>(from.npt, &batch, to, deal)?;
         has_owned |= batch.entry::<F>().is_owned();
     }
     to.npt.check_vacant::<F>(to.work, to.range)?;
-    at = from.range.start;
+    Ok(has_owned)
+}
+
+/// Takes the tables that the pages need in the taker's space.
+#[inline(never)]
+fn plan_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
+    let (mut batch, mut at, mut tables) = (Batch::NONE, from.range.start, 0_u64);
     while at < from.range.end {
         at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
         let start = to.opposite(from.range, batch.range.start);
         tables = tables.saturating_add(plan_batch::<F>(&batch, start, from.npt, to, deal)?);
     }
-    to.work.stock.fill(to.npt, tables)?;
-    Ok(has_owned)
+    to.work.stock.fill(to.npt, tables)
 }
 
 /// That pages may go to the taker.
@@ -260,7 +270,7 @@ fn content<'a, F: Format>(
 }
 
 /// How many tables a batch takes in the taker's space, without those that it shares with the one before.
-#[inline(never)]
+#[inline(always)] // Called once.
 fn plan_batch<F: Format>(
     batch: &Batch,
     start: Gpa,
@@ -291,6 +301,18 @@ fn take_away<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     }
 }
 
+/// Makes both ends of the taker's range boundaries of entries.
+#[inline(never)]
+fn make_room<F: Format>(to: &mut Side<'_>) -> Result<()> {
+    let Side { npt, work, range } = to;
+    let mut request = FlushRequest::new(*range);
+    npt.split::<F>(work, *range, &Cut::All, &mut request)?;
+    // There are holes and notes only.
+    request.cancel();
+    let mended = npt.mend::<F>(&mut work.broken);
+    mended.ok_or(Error::BadState)
+}
+
 /// Maps the giver's pages in the taker's space.
 #[inline(never)]
 fn put<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
@@ -300,7 +322,7 @@ fn put<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result
         let start = to.opposite(from.range, batch.range.start);
         let content = content::<F>(&batch, start, from.npt, to.npt, deal)?;
         let range = GpaRange::new(start, start.plus(batch.range.size()));
-        to.npt.replace_unannounced(to.work, &content, range)?;
+        to.npt.put_batch(to.work, &content, range).ok_or(Error::BadState)?;
     }
     publish_tables();
     to.npt.announce::<F>(to.range);
@@ -455,6 +477,36 @@ impl NestedPageTable {
             }
         }
         Ok(())
+    }
+
+    /// Counts the entries of a range that are empty as occupied.
+    #[inline(never)]
+    fn occupy_range<F: Format>(&self, work: &mut Work, range: GpaRange) -> Option<()> {
+        let sweep = &mut work.sweep;
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            let Run { page, level, span, gpa } = sweep.run;
+            let mut added = 0_u64;
+            Table::<F>::reach(self, page)?.for_each(span, |entry| {
+                added = added.wrapping_add(u64::from(entry.is_empty()));
+            });
+            if added != 0 {
+                self.occupy::<F>(sweep.path(), gpa, level, span, added)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Maps a batch where holes and notes are.
+    #[inline(always)] // Called once.
+    fn put_batch<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Option<()> {
+        self.occupy_range::<F>(work, range)?;
+        self.put_parts(work, content, range)
     }
 
     /// That the frames of another space's batch are mapped here from an address on, as the host's.
