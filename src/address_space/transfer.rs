@@ -114,7 +114,7 @@ impl AddressSpace {
     }
 
     /// Moves pages in slices.
-    #[inline(never)]
+    #[inline(always)] // Its frame would be one more.
     pub fn transfer_some(
         &self,
         gpa: u64,
@@ -126,15 +126,15 @@ impl AddressSpace {
     ) -> Result<()> {
         self.check_both(gpa, to, to_gpa, size, asked)?;
         slices.rest = range_of(gpa, size);
-        let distance = to_gpa.wrapping_sub(gpa);
         loop {
             let mut both = self.alone_with(to)?;
             let npt = &self.npt;
             slices.begin(&npt.host);
             with_space_format!(npt.format, F => {
-                both.reach::<F>(distance, slices)?;
+                both.reach::<F>(to_gpa.wrapping_sub(gpa), slices)?;
                 let part = slices.part();
-                let to_part = range_of(part.start.bits().wrapping_add(distance), part.size());
+                let done = part.start.bits().wrapping_sub(gpa);
+                let to_part = range_of(to_gpa.wrapping_add(done), part.size());
                 both.transfer::<F>(part, to_part, &asked.deal)
             })?;
             drop(both);

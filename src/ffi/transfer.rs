@@ -130,7 +130,7 @@ pub unsafe extern "C" fn axas_transfer_some(
     unsafe {
         some(
             "axas_transfer_some",
-            |left| [from_gpa, to_gpa, size, left],
+            |left| [from_gpa, to_gpa, left],
             from,
             budget,
             done,

@@ -15,7 +15,7 @@ use super::reap::following;
 use super::split::Cut;
 use super::sweep::Run;
 use super::table::{Broken, Table};
-use super::units::{Gpa, GpaRange, Level, Span};
+use super::units::{Gpa, GpaRange, Index, Level, Span};
 use super::work::{Failed, Work};
 use super::{NestedPageTable, add, subtract};
 use crate::abi::axas_extent_t;
@@ -64,13 +64,10 @@ impl Side<'_> {
     }
 }
 
-const MOST_EXTENTS: usize = 2;
-
-/// Neighbouring entries that are alike but for their addresses.
+/// Neighbouring entries that are alike, and whose frames lie side by side.
 struct Batch {
-    extents: [axas_extent_t; MOST_EXTENTS],
-    count: usize,
-    /// The first of them.
+    frames: axas_extent_t,
+    /// The first of the entries.
     word: u64,
     level: Level,
     /// What they cover.
@@ -79,16 +76,11 @@ struct Batch {
 
 impl Batch {
     const NONE: Self = Self {
-        extents: [axas_extent_t { hpa: 0, size: 0 }; MOST_EXTENTS],
-        count: 0,
+        frames: axas_extent_t { hpa: 0, size: 0 },
         word: 0,
         level: Level::PAGE,
         range: GpaRange::new(Gpa::new(0), Gpa::new(0)),
     };
-
-    fn extents(&self) -> &[axas_extent_t] {
-        self.extents.get(..self.count).unwrap_or(&[])
-    }
 
     fn entry<F: Format>(&self) -> Entry<F> {
         Entry::from_word(self.word)
@@ -97,25 +89,11 @@ impl Batch {
     fn state<F: Format>(&self) -> State {
         self.entry::<F>().state(self.level.get())
     }
-
-    /// Adds what lies side by side, if there is room.
-    fn add(&mut self, hpa: u64, size: u64) -> bool {
-        if let Some(last) = self.count.checked_sub(1).and_then(|last| self.extents.get_mut(last))
-            && last.hpa.wrapping_add(last.size) == hpa
-        {
-            last.size = last.size.wrapping_add(size);
-            return true;
-        }
-        let Some(place) = self.extents.get_mut(self.count) else { return false };
-        *place = axas_extent_t { hpa, size };
-        self.count = self.count.wrapping_add(1);
-        true
-    }
 }
 
 /// Moves pages from one side to the other, or back. Nothing changes on error, unless the host does not reach a table or
 /// a page.
-#[inline(never)]
+#[inline(always)] // A script.
 pub(crate) fn transfer<F: Format>(
     from: &mut Side<'_>,
     to: Option<&mut Side<'_>>,
@@ -234,10 +212,8 @@ fn check_batch<F: Format>(
         return Err(Error::Unsupported);
     }
     taker_template::<F>(entry, from, to.npt, deal)?;
-    for extent in batch.extents() {
-        if !to.npt.host.is_in_width(extent.hpa, extent.size) {
-            return Err(Error::InvalidInput);
-        }
+    if !to.npt.host.is_in_width(batch.frames.hpa, batch.frames.size) {
+        return Err(Error::InvalidInput);
     }
     if deal.wipes { from.check_wipe::<F>(batch) } else { Ok(()) }
 }
@@ -266,7 +242,7 @@ fn content<'a, F: Format>(
     let is_small = to.small_exec && deal.taker.contains(Permissions::EXECUTE);
     let most = Level::new(F::max_leaf_level(to.features)).min(batch.level);
     let most = if is_small { Level::PAGE } else { most };
-    Ok(Content::frames(template, start, batch.extents(), most))
+    Ok(Content::frames(template, start, core::slice::from_ref(&batch.frames), most))
 }
 
 /// How many tables a batch takes in the taker's space, without those that it shares with the one before.
@@ -382,7 +358,7 @@ fn check_return<F: Format>(
 }
 
 /// Gives the giver its pages back, which the taker has no more.
-#[inline(never)]
+#[inline(always)] // A script.
 fn take_back<F: Format>(from: &mut Side<'_>, to: Option<&Side<'_>>, deal: &Deal) -> Result<()> {
     wipe::<F>(from, to, deal)?;
     let Side { npt, work, range } = from;
@@ -428,37 +404,34 @@ fn change_owner<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>) -> Result<()>
 }
 
 impl NestedPageTable {
-    /// Gathers entries from the beginning of a range on that are alike; where the next one begins.
+    /// Gathers entries from the beginning of a range on; where the next one begins.
     #[inline(never)]
     fn gather<F: Format>(&self, batch: &mut Batch, range: GpaRange) -> Option<Gpa> {
         let mut at = range.start;
-        batch.count = 0;
         while at < range.end {
             let (found, page) = self.walk_to::<F>(at)?;
             let (entry, level) = (found.entry, found.level);
-            if batch.count == 0 {
+            let hpa = entry.address().plus(at.offset(level)).bits();
+            if at == range.start {
                 (batch.word, batch.level) = (entry.word(), level);
+                batch.frames.hpa = hpa;
             }
             let first = batch.entry::<F>();
-            let is_alike = level == batch.level
+            let is_next = level == batch.level
                 && entry.word_without_address() == first.word_without_address()
-                && entry.state(level.get()) == batch.state::<F>();
-            if !is_alike {
+                && entry.state(level.get()) == batch.state::<F>()
+                && hpa == batch.frames.hpa.wrapping_add(at.minus(range.start));
+            if !is_next {
                 break;
             }
-            let index = at.index(level);
-            let span = Span::new(index, super::units::Index::LAST);
+            let span = Span::new(at.index(level), Index::LAST);
             let step = entry.step(level.size());
             let alike = following(Table::<F>::reach(self, page)?.slots(span), entry.word(), step);
             let count = if entry.is_page() { alike as u64 } else { 1 };
-            let stop = at.base(level).plus(count.wrapping_shl(level.shift())).min(range.end);
-            let hpa = entry.address().plus(at.offset(level));
-            if !batch.add(hpa.bits(), stop.minus(at)) {
-                break;
-            }
-            at = stop;
+            at = at.base(level).plus(count.wrapping_shl(level.shift())).min(range.end);
         }
         batch.range = GpaRange::new(range.start, at);
+        batch.frames.size = batch.range.size();
         Some(at)
     }
 
@@ -512,24 +485,21 @@ impl NestedPageTable {
     /// That the frames of another space's batch are mapped here from an address on, as the host's.
     #[inline(never)]
     fn check_same<F: Format>(&self, batch: &Batch, start: Gpa) -> Result<()> {
-        let mut at = start;
-        for extent in batch.extents() {
-            let (distance, stop) = (extent.hpa.wrapping_sub(at.bits()), at.plus(extent.size));
-            while at < stop {
-                let (found, bytes) =
-                    self.walk_run::<F>(at, stop.minus(at)).ok_or(Error::BadState)?;
-                let entry = found.entry;
-                match entry.state(found.level.get()) {
-                    State::Leaf if !entry.is_owned() => {}
-                    State::Empty => return Err(Error::NotMapped),
-                    _ => return Err(Error::Denied),
-                }
-                let hpa = entry.address().plus(at.offset(found.level)).bits();
-                if hpa != at.bits().wrapping_add(distance) {
-                    return Err(Error::Denied);
-                }
-                at = stop.min(at.plus(bytes));
+        let (mut at, stop) = (start, start.plus(batch.frames.size));
+        let distance = batch.frames.hpa.wrapping_sub(start.bits());
+        while at < stop {
+            let (found, bytes) = self.walk_run::<F>(at, stop.minus(at)).ok_or(Error::BadState)?;
+            let entry = found.entry;
+            match entry.state(found.level.get()) {
+                State::Leaf if !entry.is_owned() => {}
+                State::Empty => return Err(Error::NotMapped),
+                _ => return Err(Error::Denied),
             }
+            let hpa = entry.address().plus(at.offset(found.level)).bits();
+            if hpa != at.bits().wrapping_add(distance) {
+                return Err(Error::Denied);
+            }
+            at = stop.min(at.plus(bytes));
         }
         Ok(())
     }
@@ -540,10 +510,10 @@ impl NestedPageTable {
         let entry = batch.entry::<F>();
         let owner = if entry.is_owned() { Owner::Library } else { Owner::Host };
         let is_device = entry.attributes(self.features).memory.is_device();
-        let Some(extent) = batch.extents().first().filter(|_| !is_device) else {
+        if is_device {
             return Err(Error::Unsupported);
-        };
-        let window = self.host.guest_window(extent.hpa, Level::PAGE.size(), owner)?;
+        }
+        let window = self.host.guest_window(batch.frames.hpa, Level::PAGE.size(), owner)?;
         window.map(drop).ok_or(Error::Unsupported)
     }
 
@@ -551,21 +521,18 @@ impl NestedPageTable {
     #[inline(never)]
     fn wipe_batch<F: Format>(&self, batch: &Batch, cleans: bool) -> Result<()> {
         let is_owned = batch.entry::<F>().is_owned();
-        for extent in batch.extents() {
-            let mut done = 0_u64;
-            while done < extent.size {
-                let owner = if is_owned { Owner::Library } else { Owner::Host };
-                let (address, left) =
-                    (extent.hpa.wrapping_add(done), extent.size.wrapping_sub(done));
-                let window = self.host.guest_window(address, left, owner)?;
-                let window = window.ok_or(Error::BadState)?;
-                // SAFETY: no entry of either space leads to the page, and no CPU holds one that did.
-                unsafe { window.zero() };
-                if cleans {
-                    window.clean();
-                }
-                done = done.wrapping_add(window.bytes() as u64);
+        let owner = if is_owned { Owner::Library } else { Owner::Host };
+        let axas_extent_t { mut hpa, size } = batch.frames;
+        let end = hpa.wrapping_add(size);
+        while hpa < end {
+            let window = self.host.guest_window(hpa, end.wrapping_sub(hpa), owner)?;
+            let window = window.ok_or(Error::BadState)?;
+            // SAFETY: no entry of either space leads to the page, and no CPU holds one that did.
+            unsafe { window.zero() };
+            if cleans {
+                window.clean();
             }
+            hpa = hpa.wrapping_add(window.bytes() as u64);
         }
         Ok(())
     }
