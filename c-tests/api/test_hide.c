@@ -28,8 +28,8 @@ static int setup_callback_hides(void **state)
 #define EACH_HIDING(test)                                                                      \
 	ONE(test, setup_hides, ept), ONE(test, setup_hides, npt), ONE(test, setup_hides, arm), \
 		ONE(test, setup_hides, riscv)
-#define EACH_CALLBACK(test)                                                            \
-	ONE(test, setup_callback_hides, ept), ONE(test, setup_callback_hides, npt),    \
+#define EACH_CALLBACK(test)                                                         \
+	ONE(test, setup_callback_hides, ept), ONE(test, setup_callback_hides, npt), \
 		ONE(test, setup_callback_hides, arm), ONE(test, setup_callback_hides, riscv)
 
 static axas_fault_result_t fault(struct fixture *f, axas_gpa_t gpa, axas_flags_t access)
@@ -584,9 +584,13 @@ static void nonsense_is_refused(void **state)
 	const struct {
 		axas_gpa_t gpa;
 		uint64_t size;
-	} range[] = { { 1, PAGE },           { 0, PAGE + 1 },          { 0, 0 },
-		      { SPACE_SIZE, PAGE },  { SPACE_SIZE - PAGE, 2 * PAGE },
-		      { 0 - PAGE, 2 * PAGE }, { ~0ull, ~0ull } };
+	} range[] = { { 1, PAGE },
+		      { 0, PAGE + 1 },
+		      { 0, 0 },
+		      { SPACE_SIZE, PAGE },
+		      { SPACE_SIZE - PAGE, 2 * PAGE },
+		      { 0 - PAGE, 2 * PAGE },
+		      { ~0ull, ~0ull } };
 	uint64_t done;
 
 	for (size_t i = 0; i < sizeof(range) / sizeof(range[0]); i++) {

@@ -187,7 +187,19 @@ static int happened(struct random *r, axas_status_t got, axas_status_t expected,
 	return got == AXAS_OK;
 }
 
-enum what { MAP_LINEAR, MAP_ALLOC, MAP_TRAP, UNMAP, PROTECT, POPULATE, DISCARD, COLLECT, HIDE, SHOW, NOTE };
+enum what {
+	MAP_LINEAR,
+	MAP_ALLOC,
+	MAP_TRAP,
+	UNMAP,
+	PROTECT,
+	POPULATE,
+	DISCARD,
+	COLLECT,
+	HIDE,
+	SHOW,
+	NOTE
+};
 
 /* A call that there is whole and in slices. */
 struct call {
@@ -258,9 +270,9 @@ static void check_flush(const struct random *r, const struct call *c, uint64_t s
 		return;
 	for (axas_gpa_t gpa = c->at.gpa; gpa < c->at.gpa + size; gpa += PAGE) {
 		const struct model_page *p = model_at(&r->m, gpa);
-		const int valid = !p->hidden &&
-				  (p->state == AXAS_STATE_OWNED ||
-				   (p->state == AXAS_STATE_LINEAR && c->what != DISCARD));
+		const int valid =
+			!p->hidden && (p->state == AXAS_STATE_OWNED ||
+				       (p->state == AXAS_STATE_LINEAR && c->what != DISCARD));
 
 		if (c->what == MAP_LINEAR && valid && stays(r, c, gpa))
 			continue; /* what it lost is seen by what CPUs hold */
@@ -613,8 +625,8 @@ static void do_map_note(struct random *r, int injected)
 
 	trace(r, "map_note", at, value, replace);
 	if (call(r, &c, expected, injected))
-		model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_NOTE, 0,
-							 value });
+		model_set(&r->m,
+			  &(struct model_change){ at.gpa, at.size, AXAS_STATE_NOTE, 0, value });
 }
 
 static void do_fault(struct random *r, int injected)

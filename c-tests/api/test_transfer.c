@@ -2,8 +2,8 @@
 /* Pages that change hands between two spaces. */
 #include "fixture.h"
 
-#define AT    (4 * GIB)
-#define THERE (7 * GIB)
+#define AT     (4 * GIB)
+#define THERE  (7 * GIB)
 /* Linear memory that the host can reach. */
 #define MEMORY (HOST_PA_BASE + HOST_LINEAR)
 
@@ -73,16 +73,16 @@ static int teardown_two(void **state)
 	return 0;
 }
 
-#define ONE_OF_TWO(test, setup, fmt)                                       \
-	{                                                                  \
+#define ONE_OF_TWO(test, setup, fmt)                                        \
+	{                                                                   \
 #test " [" #fmt "]", test, setup, teardown_two, &fmt##_case \
 	}
-#define EACH(test)                                                                       \
-	ONE_OF_TWO(test, setup_two, ept), ONE_OF_TWO(test, setup_two, npt),              \
+#define EACH(test)                                                          \
+	ONE_OF_TWO(test, setup_two, ept), ONE_OF_TWO(test, setup_two, npt), \
 		ONE_OF_TWO(test, setup_two, arm), ONE_OF_TWO(test, setup_two, riscv)
-#define EACH_WITHOUT(test)                                                               \
+#define EACH_WITHOUT(test)                                                                  \
 	ONE_OF_TWO(test, setup_two_without, ept), ONE_OF_TWO(test, setup_two_without, npt), \
-		ONE_OF_TWO(test, setup_two_without, arm),                                \
+		ONE_OF_TWO(test, setup_two_without, arm),                                   \
 		ONE_OF_TWO(test, setup_two_without, riscv)
 
 static axas_transfer_t deal(uint32_t action, axas_flags_t from_flags, axas_flags_t to_flags)
@@ -195,7 +195,8 @@ static void what_is_given_leaves_a_note_or_a_hole(void **state)
 			axas_transfer_t d = deal(AXAS_GIVE, 0, AXAS_READ);
 
 			d.note = note * 0xfedcba98;
-			assert_ok(axas_map_linear(t->f.as, AT, MEMORY, sizes[i] < GIB ? sizes[i] : PAGE,
+			assert_ok(axas_map_linear(t->f.as, AT, MEMORY,
+						  sizes[i] < GIB ? sizes[i] : PAGE,
 						  RX | AXAS_DEVICE));
 			if (sizes[i] == GIB) {
 				assert_ok(axas_unmap(t->f.as, AT, PAGE));
@@ -268,8 +269,8 @@ static void what_is_shared_is_in_both(void **state)
 	expect(there(t, THERE + 3 * MIB), THERE + 3 * MIB, AXAS_STATE_LINEAR, MEMORY + 3 * MIB, RW);
 	check_both(t);
 	watch_pages(t, AT + 3 * MIB, THERE + 3 * MIB, 8);
-	assert_ok(transfer(t, AT + 3 * MIB, THERE + 3 * MIB, 8 * PAGE,
-			   deal(AXAS_TAKE_BACK, RW, 0)));
+	assert_ok(
+		transfer(t, AT + 3 * MIB, THERE + 3 * MIB, 8 * PAGE, deal(AXAS_TAKE_BACK, RW, 0)));
 	end_watch(t);
 	expect(here(t, AT + 3 * MIB), AT + 3 * MIB, AXAS_STATE_LINEAR, MEMORY + 3 * MIB, RW);
 	expect(there(t, THERE + 3 * MIB), THERE + 3 * MIB, AXAS_STATE_ABSENT, 0, 0);
@@ -303,10 +304,9 @@ static void pages_of_any_shape_arrive_where_they_should(void **state)
 			assert_ok(axas_map_linear(t->f.as, AT, MEMORY, 8 * MIB, RW));
 			/* a page here and there is another one */
 			for (uint64_t i = 0; way > 0 && i < 40; i++)
-				assert_ok(axas_map_linear(
-					t->f.as, AT + 3 * MIB + 2 * i * PAGE,
-					MEMORY + 16 * MIB + (41 - i) * PAGE, PAGE,
-					RW | AXAS_REPLACE));
+				assert_ok(axas_map_linear(t->f.as, AT + 3 * MIB + 2 * i * PAGE,
+							  MEMORY + 16 * MIB + (41 - i) * PAGE, PAGE,
+							  RW | AXAS_REPLACE));
 			if (way == 2)
 				assert_ok(axas_map_note(t->to, THERE, 2 * GIB, 0xabcdef, 0));
 			watch_pages(t, AT + 2 * MIB, places[p] + MIB, 1024);
@@ -326,8 +326,8 @@ static void pages_of_any_shape_arrive_where_they_should(void **state)
 			expect(there(t, places[p] + size), 0,
 			       way == 2 ? AXAS_STATE_NOTE : AXAS_STATE_ABSENT, 0, 0);
 			check_both(t);
-			assert_ok(transfer(t, AT + MIB, places[p], size,
-					   deal(AXAS_TAKE_BACK, 0, 0)));
+			assert_ok(
+				transfer(t, AT + MIB, places[p], size, deal(AXAS_TAKE_BACK, 0, 0)));
 			expect(there(t, places[p]), 0, AXAS_STATE_ABSENT, 0, 0);
 			check_both(t);
 			assert_ok(axas_unmap(t->f.as, AT, 8 * MIB));
@@ -603,8 +603,8 @@ static void a_host_blind_for_a_moment_leaves_no_page_with_two(void **state)
 			d.options = AXAS_WIPE;
 			assert_ok(axas_map_linear(t->f.as, AT, MEMORY, 12 * PAGE, RW));
 			if (back)
-				assert_ok(transfer(t, AT, THERE, 12 * PAGE,
-						   deal(AXAS_LEND, 0, RW)));
+				assert_ok(
+					transfer(t, AT, THERE, 12 * PAGE, deal(AXAS_LEND, 0, RW)));
 			t->f.host.blind_at = n;
 			status = transfer(t, AT + PAGE, THERE + PAGE, 9 * PAGE, d);
 			if (t->f.host.blind_at != 0)
@@ -661,6 +661,50 @@ static void slices_come_out_as_one_call(void **state)
 	check_both(t);
 }
 
+#define ROUNDS 400
+
+struct party {
+	struct two *t;
+	int is_second;
+	uint32_t lent;
+};
+
+static void *lend_and_take_back(void *arg)
+{
+	struct party *p = arg;
+	axas_t *from = p->is_second ? p->t->to : p->t->f.as;
+	axas_t *to = p->is_second ? p->t->f.as : p->t->to;
+	const axas_gpa_t gpa = p->is_second ? GIB : 2 * GIB;
+	const axas_transfer_t lend = deal(AXAS_LEND, 0, RW), back = deal(AXAS_TAKE_BACK, 0, 0);
+
+	for (uint32_t i = 0; i < ROUNDS; i++)
+		if (axas_transfer(from, gpa, to, gpa + 64 * GIB, 8 * PAGE, &lend) == AXAS_OK &&
+		    axas_transfer(from, gpa, to, gpa + 64 * GIB, 8 * PAGE, &back) == AXAS_OK)
+			p->lent++;
+	return NULL;
+}
+
+/* Each waits for the lower handle first: with another order both would wait for ever. */
+static void two_that_lend_to_each_other_wait_for_each_other(void **state)
+{
+	struct two *t = two_of(state);
+	struct party party[2] = { { .t = t }, { .t = t, .is_second = 1 } };
+	pthread_t thread[2];
+
+	assert_ok(axas_map_linear(t->f.as, 2 * GIB, MEMORY, 8 * PAGE, RW));
+	assert_ok(axas_map_linear(t->to, GIB, MEMORY + MIB, 8 * PAGE, RW));
+	t->f.host.quick = 1;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, lend_and_take_back, &party[i]),
+				 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	t->f.host.quick = 0;
+	assert_int_equal(party[0].lent, ROUNDS);
+	assert_int_equal(party[1].lent, ROUNDS);
+	check_both(t);
+}
+
 static void the_last_page_of_both_spaces_moves(void **state)
 {
 	struct two *t = two_of(state);
@@ -689,6 +733,7 @@ int main(void)
 		EACH_WITHOUT(every_allocation_may_fail),
 		EACH_WITHOUT(a_host_blind_for_a_moment_leaves_no_page_with_two),
 		EACH(slices_come_out_as_one_call),
+		EACH(two_that_lend_to_each_other_wait_for_each_other),
 		EACH(the_last_page_of_both_spaces_moves),
 	};
 
