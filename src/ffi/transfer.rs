@@ -88,9 +88,10 @@ pub unsafe extern "C" fn axas_transfer(
 ) -> axas_status_t {
     // SAFETY: both handles are null or live.
     let outcome = match unsafe { (space(from), other(to)) } {
-        // SAFETY: `t` is null or as large as it says.
         (Ok(from), Ok(to)) => {
-            unsafe { read(t) }.and_then(|t| from.transfer(from_gpa, to, to_gpa, size, &t))
+            // SAFETY: `t` is null or as large as it says.
+            let asked = unsafe { read(t) };
+            asked.and_then(|t| from.transfer(from_gpa, to, to_gpa, size, &t))
         }
         _ => Err(Error::InvalidInput),
     };
