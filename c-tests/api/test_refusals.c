@@ -174,7 +174,7 @@ static void changes(struct fixture *f)
 	REFUSED(WARN, axas_stock, "0x5", NULL, 5);
 	REFUSED(WARN, axas_transfer, "0x1000 0x2000 0x3000", f->as, 0x1000, NULL, 0x2000, 0x3000,
 		NULL);
-	REFUSED(WARN, axas_transfer_some, "0x1000 0x2000 0x3000 0x9", NULL, 0x1000, f->as, 0x2000,
+	REFUSED(WARN, axas_transfer_some, "0x1000 0x2000 0x9", NULL, 0x1000, f->as, 0x2000,
 		0x3000, NULL, 9, &done);
 	REFUSED(WARN, axas_hide, "0x1000 0x2000 0x2", f->as, 0x1000, 0x2000, 2);
 	REFUSED(WARN, axas_show, "0x1 0x2000", f->as, 1, 0x2000);

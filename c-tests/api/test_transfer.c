@@ -729,6 +729,50 @@ static void slices_come_out_as_one_call(void **state)
 	check_both(t);
 }
 
+#define ROUNDS 400
+
+struct party {
+	struct two *t;
+	int is_second;
+	uint32_t lent;
+};
+
+static void *lend_and_take_back(void *arg)
+{
+	struct party *p = arg;
+	axas_t *from = p->is_second ? p->t->to : p->t->f.as;
+	axas_t *to = p->is_second ? p->t->f.as : p->t->to;
+	const axas_gpa_t gpa = p->is_second ? GIB : 2 * GIB;
+	const axas_transfer_t lend = deal(AXAS_LEND, 0, RW), back = deal(AXAS_TAKE_BACK, 0, 0);
+
+	for (uint32_t i = 0; i < ROUNDS; i++)
+		if (axas_transfer(from, gpa, to, gpa + 64 * GIB, 8 * PAGE, &lend) == AXAS_OK &&
+		    axas_transfer(from, gpa, to, gpa + 64 * GIB, 8 * PAGE, &back) == AXAS_OK)
+			p->lent++;
+	return NULL;
+}
+
+/* Each waits for the lower handle first: with another order both would wait for ever. */
+static void two_that_lend_to_each_other_wait_for_each_other(void **state)
+{
+	struct two *t = two_of(state);
+	struct party party[2] = { { .t = t }, { .t = t, .is_second = 1 } };
+	pthread_t thread[2];
+
+	assert_ok(axas_map_linear(t->f.as, 2 * GIB, MEMORY, 8 * PAGE, RW));
+	assert_ok(axas_map_linear(t->to, GIB, MEMORY + MIB, 8 * PAGE, RW));
+	t->f.host.quick = 1;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, lend_and_take_back, &party[i]),
+				 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	t->f.host.quick = 0;
+	assert_int_equal(party[0].lent, ROUNDS);
+	assert_int_equal(party[1].lent, ROUNDS);
+	check_both(t);
+}
+
 static void the_last_page_of_both_spaces_moves(void **state)
 {
 	struct two *t = two_of(state);
@@ -758,6 +802,7 @@ int main(void)
 		EACH_WITHOUT(every_allocation_may_fail),
 		EACH_WITHOUT(a_host_blind_for_a_moment_leaves_no_page_with_two),
 		EACH(slices_come_out_as_one_call),
+		EACH(two_that_lend_to_each_other_wait_for_each_other),
 		EACH(the_last_page_of_both_spaces_moves),
 	};
 

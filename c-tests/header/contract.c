@@ -49,15 +49,14 @@ HAS_TYPE(axas_populate, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_discard, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_collect, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_stock, int32_t (*)(axas_t *, uint32_t));
-HAS_TYPE(axas_transfer, int32_t (*)(axas_t *, uint64_t, axas_t *, uint64_t, uint64_t,
-				    const axas_transfer_t *));
+HAS_TYPE(axas_transfer,
+	 int32_t (*)(axas_t *, uint64_t, axas_t *, uint64_t, uint64_t, const axas_transfer_t *));
 HAS_TYPE(axas_transfer_some, int32_t (*)(axas_t *, uint64_t, axas_t *, uint64_t, uint64_t,
 					 const axas_transfer_t *, uint64_t, uint64_t *));
 HAS_TYPE(axas_hide, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_show, int32_t (*)(axas_t *, uint64_t, uint64_t));
 HAS_TYPE(axas_map_note, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint32_t));
-HAS_TYPE(axas_hide_some,
-	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_hide_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_show_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_note_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint32_t, uint64_t, uint64_t *));

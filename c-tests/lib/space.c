@@ -576,11 +576,9 @@ WRAP(populate, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(discard, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(collect, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(stock, (axas_t * as, uint32_t frames), (as, frames))
-WRAP(hide, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t options),
-     (as, gpa, size, options))
+WRAP(hide, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t options), (as, gpa, size, options))
 WRAP(show, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
-WRAP(map_note,
-     (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t value, axas_flags_t flags),
+WRAP(map_note, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t value, axas_flags_t flags),
      (as, gpa, size, value, flags))
 WRAP_SOME(hide_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t options, uint64_t budget,

@@ -4,7 +4,7 @@
 use super::map::Slices;
 use super::{AddressSpace, Alone};
 use crate::abi::*;
-use crate::addr::{Bits, GuestRange};
+use crate::addr::{Bits, GuestPhysAddr, GuestRange};
 use crate::error::{Error, Result};
 use crate::flags::{Permissions, Tag};
 use crate::npt::arch::{Format, with_space_format};
@@ -75,11 +75,11 @@ impl AddressSpace {
     }
 
     /// The deal, with tags that both spaces can have.
-    fn deal_with_tags(&self, to: Option<(&Self, u64)>, asked: &Transfer) -> Result<Deal> {
+    fn deal_with_tags(&self, to: Option<&Self>, asked: &Transfer) -> Result<Deal> {
         let mut deal = asked.deal;
         with_space_format!(self.npt.format, F => {
             let bits = F::tag_bits(self.npt.features);
-            let bits_there = to.map_or(bits, |(to, _)| F::tag_bits(to.npt.features));
+            let bits_there = to.map_or(bits, |to| F::tag_bits(to.npt.features));
             let tags = &mut deal.tags;
             let sets = tags.of_giver | tags.of_taker;
             tags.giver = Tag::parse(asked.from_flags, bits)?;
@@ -88,29 +88,26 @@ impl AddressSpace {
         })
     }
 
-    /// The ranges of both spaces.
+    /// That both ranges lie in their spaces, and that pages can go from one to the other.
     #[inline(never)]
-    fn both_ranges(
+    fn check_both(
         &self,
         gpa: u64,
-        to: Option<(&Self, u64)>,
+        to: Option<&Self>,
+        to_gpa: u64,
         size: u64,
         asked: &Transfer,
-    ) -> Result<(GuestRange, GuestRange)> {
-        let range = self.checked_range(gpa, size)?;
-        let Some((to, to_gpa)) = to else {
+    ) -> Result<()> {
+        self.checked_range(gpa, size)?;
+        let Some(to) = to else {
             let is_enough = asked.deal.action == Action::TakeBack;
-            return if is_enough { Ok((range, range)) } else { Err(Error::InvalidInput) };
+            return if is_enough { Ok(()) } else { Err(Error::InvalidInput) };
         };
         if core::ptr::eq(self, to) {
             return Err(Error::InvalidInput);
         }
-        let to_range = to.checked_range(to_gpa, size)?;
-        if self.npt.format != to.npt.format {
-            Err(Error::Unsupported)
-        } else {
-            Ok((range, to_range))
-        }
+        to.checked_range(to_gpa, size)?;
+        if self.npt.format == to.npt.format { Ok(()) } else { Err(Error::Unsupported) }
     }
 
     /// Moves pages of this space to another one, or back.
@@ -118,38 +115,42 @@ impl AddressSpace {
     pub fn transfer(
         &self,
         gpa: u64,
-        to: Option<(&Self, u64)>,
+        to: Option<&Self>,
+        to_gpa: u64,
         size: u64,
         asked: &Transfer,
     ) -> Result<()> {
-        let (range, to_range) = self.both_ranges(gpa, to, size, asked)?;
+        self.check_both(gpa, to, to_gpa, size, asked)?;
         let deal = self.deal_with_tags(to, asked)?;
-        let mut both = self.alone_with(to.map(|(to, _)| to))?;
-        with_space_format!(self.npt.format, F => both.transfer::<F>(range, to_range, &deal))
+        let mut both = self.alone_with(to)?;
+        with_space_format!(self.npt.format, F => {
+            both.transfer::<F>(range_of(gpa, size), range_of(to_gpa, size), &deal)
+        })
     }
 
     /// Moves pages in slices.
-    #[inline(never)]
+    #[inline(always)] // Its frame would be one more.
     pub fn transfer_some(
         &self,
         gpa: u64,
-        to: Option<(&Self, u64)>,
+        to: Option<&Self>,
+        to_gpa: u64,
         size: u64,
         asked: &Transfer,
         slices: &mut Slices,
     ) -> Result<()> {
-        let (range, to_range) = self.both_ranges(gpa, to, size, asked)?;
+        self.check_both(gpa, to, to_gpa, size, asked)?;
         let deal = self.deal_with_tags(to, asked)?;
-        slices.rest = range;
+        slices.rest = range_of(gpa, size);
         loop {
-            let mut both = self.alone_with(to.map(|(to, _)| to))?;
-            let npt = both.from.npt();
+            let mut both = self.alone_with(to)?;
+            let npt = &self.npt;
             slices.begin(&npt.host);
-            with_space_format!(self.npt.format, F => {
-                both.reach::<F>(range, to_range, slices)?;
+            with_space_format!(npt.format, F => {
+                both.reach::<F>(to_gpa.wrapping_sub(gpa), slices)?;
                 let part = slices.part();
-                let start = to_range.start.plus(part.start.minus(range.start));
-                let to_part = GuestRange { start, end: start.plus(part.size()) };
+                let done = part.start.bits().wrapping_sub(gpa);
+                let to_part = range_of(to_gpa.wrapping_add(done), part.size());
                 both.transfer::<F>(part, to_part, &deal)
             })?;
             drop(both);
@@ -160,8 +161,15 @@ impl AddressSpace {
     }
 }
 
+/// A range that was checked.
+#[inline(always)]
+fn range_of(gpa: u64, size: u64) -> GuestRange {
+    let start = GuestPhysAddr::new(gpa);
+    GuestRange { start, end: start.plus(size) }
+}
+
 impl Both<'_> {
-    #[inline(never)]
+    #[inline(always)] // Their frames would be one below the other.
     fn transfer<F: Format>(
         &mut self,
         range: GuestRange,
@@ -179,15 +187,9 @@ impl Both<'_> {
     /// Where the budget of a slice ends, by the entries of this space and by those of the other, whose pages are as
     /// large as the distance of the two ranges allows.
     #[inline(never)]
-    fn reach<F: Format>(
-        &mut self,
-        range: GuestRange,
-        to_range: GuestRange,
-        slices: &mut Slices,
-    ) -> Result<()> {
+    fn reach<F: Format>(&mut self, distance: u64, slices: &mut Slices) -> Result<()> {
         let rest = slices.rest;
         let npt = self.from.npt();
-        let distance = range.start.bits() ^ to_range.start.bits();
         let most = Level::dividing(distance, Level::new(F::max_leaf_level(npt.features)));
         let budget = &mut slices.slice;
         let left = budget.left;

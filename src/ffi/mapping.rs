@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 /// @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
 ///   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that
-///   does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
+///   option that does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
 ///   AXAS_REPLACE a frame of the library's that stands in the range;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; AXAS_REPLACE in a space with
 ///   AXAS_IO;
@@ -27,6 +27,9 @@ use crate::error::{Error, Result};
 /// features and the options allow. The frames stay the host's and are never freed here. Nothing
 /// changes on error. Whether host memory is a table of this space a map cannot know, and a guest that gets
 /// one can write its own translation: the host's page allocator answers for that. axas_audit finds it.
+///
+/// With part `hide` pages may have no permission: each access is AXAS_FAULT_DENIED, axas_query says
+/// AXAS_STATE_LINEAR, axas_translate AXAS_ERR_NOT_MAPPED where the format has no such leaf (EPT, NPT, RISC-V).
 ///
 /// With AXAS_REPLACE whatever stands in the range is replaced, in one operation for everybody: a fault
 /// meanwhile says AXAS_FAULT_RETRY; axas_translate, axas_query and the copies find the old page or the new
@@ -246,8 +249,8 @@ pub unsafe extern "C" fn axas_unmap(
 /// @param flags AXAS_READ, AXAS_WRITE, AXAS_EXECUTE (and AXAS_USER); any other bit is
 ///   AXAS_ERR_INVALID_INPUT. Memory type and options stay.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
-///     space;
+///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission (without part `hide`), unaligned, size 0,
+///     overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
 ///     page larger than 4 KiB, or for such a part of a page of 1 GiB; an edge cuts a huge page where AXAS_IO
 ///     does not allow it;

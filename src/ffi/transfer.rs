@@ -4,7 +4,7 @@ use super::mapping::some;
 use super::{axas_t, space, told};
 use crate::abi::*;
 use crate::address_space::{AddressSpace, Transfer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Reads how pages are to change hands.
 ///
@@ -22,12 +22,13 @@ unsafe fn read(asked: *const axas_transfer_t) -> Result<Transfer> {
 ///
 /// # Safety
 /// The handle is null or live.
-unsafe fn other<'a>(to: *mut axas_t, gpa: u64) -> Result<Option<(&'a AddressSpace, u64)>> {
+#[inline(always)]
+unsafe fn other<'a>(to: *mut axas_t) -> Result<Option<&'a AddressSpace>> {
     if to.is_null() {
         return Ok(None);
     }
     // SAFETY: the handle is live.
-    unsafe { space(to) }.map(|to| Some((to, gpa)))
+    unsafe { space(to) }.map(Some)
 }
 
 /// Lets pages change hands between two spaces: given, lent, shared, or taken back, all or nothing over both. Part
@@ -86,11 +87,14 @@ pub unsafe extern "C" fn axas_transfer(
     size: u64,
     t: *const axas_transfer_t,
 ) -> axas_status_t {
-    // SAFETY: 1. both handles are null or live; 2. `t` is null or as large as it says.
-    let asked = unsafe { (space(from), other(to, to_gpa), read(t)) };
-    let outcome = match &asked {
-        (Ok(from), Ok(to), Ok(t)) => from.transfer(from_gpa, *to, size, t),
-        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => Err(*error),
+    // SAFETY: both handles are null or live.
+    let outcome = match unsafe { (space(from), other(to)) } {
+        (Ok(from), Ok(to)) => {
+            // SAFETY: `t` is null or as large as it says.
+            let asked = unsafe { read(t) };
+            asked.and_then(|t| from.transfer(from_gpa, to, to_gpa, size, &t))
+        }
+        _ => Err(Error::InvalidInput),
     };
     told("axas_transfer", [from_gpa, to_gpa, size], outcome)
 }
@@ -124,19 +128,17 @@ pub unsafe extern "C" fn axas_transfer_some(
     budget: u64,
     done: *mut u64,
 ) -> axas_status_t {
-    // SAFETY: 1. the handle is null or live; 2. `t` is null or as large as it says.
-    let asked = unsafe { (other(to, to_gpa), read(t)) };
     // SAFETY: the caller's promise is the one asked for.
     unsafe {
         some(
             "axas_transfer_some",
-            |left| [from_gpa, to_gpa, size, left],
+            |left| [from_gpa, to_gpa, left],
             from,
             budget,
             done,
-            |from, slices| match &asked {
-                (Ok(to), Ok(t)) => from.transfer_some(from_gpa, *to, size, t, slices),
-                (Err(error), _) | (_, Err(error)) => Err(*error),
+            |from, slices| {
+                let to = other(to)?;
+                from.transfer_some(from_gpa, to, to_gpa, size, &read(t)?, slices)
             },
         )
     }

@@ -230,6 +230,9 @@ impl NestedPageTable {
                     && child.end <= piece.end;
                 let (occupancy, first, step) = if is_whole {
                     (Entry::<F>::RUN, content.entry(piece, gpa, below), content.step(below))
+                } else if cfg!(feature = "transfer") && !entry.is_empty() {
+                    // A note, of which another batch takes the rest.
+                    (Entry::<F>::RUN, entry, 0)
                 } else {
                     // Empty, or busy as the entry is.
                     (touched, entry, 0)

@@ -70,22 +70,6 @@ impl NestedPageTable {
         Ok(outcome)
     }
 
-    /// As [`NestedPageTable::replace`] of what no walker has, by one of several contents: walkers are to be told of
-    /// all of them later.
-    #[cfg(feature = "transfer")]
-    #[inline(always)] // As `replace`.
-    pub(super) fn replace_unannounced<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        range: GpaRange,
-    ) -> Result<()> {
-        let tables = self.plan_replacement(work, content, range)?;
-        work.stock.fill(self, tables)?;
-        let emptied = self.make_busy(work, content, range)?;
-        emptied.and_then(|()| self.put_parts(work, content, range)).ok_or(Error::BadState)
-    }
-
     /// Puts the new entries into the range, where entries are busy or empty.
     #[inline(never)]
     fn put_range<F: Format>(
@@ -99,9 +83,9 @@ impl NestedPageTable {
         Some(())
     }
 
-    #[cfg_attr(feature = "transfer", inline(never))]
-    #[cfg_attr(not(feature = "transfer"), inline(always))]
-    fn put_parts<F: Format>(
+    /// Puts the new entries into the range, without a word to walkers.
+    #[inline(always)] // Into what is not inlined.
+    pub(super) fn put_parts<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,

@@ -15,14 +15,14 @@ use super::reap::following;
 use super::split::Cut;
 use super::sweep::Run;
 use super::table::{Broken, Table};
-use super::units::{Gpa, GpaRange, Level, Span};
+use super::units::{Gpa, GpaRange, Index, Level, Span};
 use super::work::{Failed, Work};
 use super::{NestedPageTable, add, subtract};
 use crate::abi::axas_extent_t;
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions, Tag};
-use crate::hal::{Owner, publish_tables};
+use crate::hal::{FlushRequest, Owner, publish_tables};
 
 /// What becomes of the pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -91,13 +91,10 @@ impl Side<'_> {
     }
 }
 
-const MOST_EXTENTS: usize = 4;
-
-/// Neighbouring entries that are alike but for their addresses.
+/// Neighbouring entries that are alike, and whose frames lie side by side.
 struct Batch {
-    extents: [axas_extent_t; MOST_EXTENTS],
-    count: usize,
-    /// The first of them.
+    frames: axas_extent_t,
+    /// The first of the entries.
     word: u64,
     level: Level,
     /// What they cover.
@@ -106,16 +103,11 @@ struct Batch {
 
 impl Batch {
     const NONE: Self = Self {
-        extents: [axas_extent_t { hpa: 0, size: 0 }; MOST_EXTENTS],
-        count: 0,
+        frames: axas_extent_t { hpa: 0, size: 0 },
         word: 0,
         level: Level::PAGE,
         range: GpaRange::new(Gpa::new(0), Gpa::new(0)),
     };
-
-    fn extents(&self) -> &[axas_extent_t] {
-        self.extents.get(..self.count).unwrap_or(&[])
-    }
 
     fn entry<F: Format>(&self) -> Entry<F> {
         Entry::from_word(self.word)
@@ -124,25 +116,11 @@ impl Batch {
     fn state<F: Format>(&self) -> State {
         self.entry::<F>().state(self.level.get())
     }
-
-    /// Adds what lies side by side, if there is room.
-    fn add(&mut self, hpa: u64, size: u64) -> bool {
-        if let Some(last) = self.count.checked_sub(1).and_then(|last| self.extents.get_mut(last))
-            && last.hpa.wrapping_add(last.size) == hpa
-        {
-            last.size = last.size.wrapping_add(size);
-            return true;
-        }
-        let Some(place) = self.extents.get_mut(self.count) else { return false };
-        *place = axas_extent_t { hpa, size };
-        self.count = self.count.wrapping_add(1);
-        true
-    }
 }
 
 /// Moves pages from one side to the other, or back. Nothing changes on error, unless the host does not reach a table or
 /// a page.
-#[inline(never)]
+#[inline(always)] // A script.
 pub(crate) fn transfer<F: Format>(
     from: &mut Side<'_>,
     to: Option<&mut Side<'_>>,
@@ -159,9 +137,14 @@ pub(crate) fn transfer<F: Format>(
         }
         Some(to) => {
             let has_owned = check_pages::<F>(from, to, deal)?;
+            if to.npt.keeps_tables {
+                to.npt.collect::<F>(to.work, to.range)?;
+            }
+            plan_pages::<F>(from, to, deal)?;
             stock_giver::<F>(from, deal)?;
             let done = take_away::<F>(from, deal)
                 .and_then(|()| wipe::<F>(from, Some(to), deal))
+                .and_then(|()| make_room::<F>(to))
                 .and_then(|()| put::<F>(from, to, deal));
             if done.is_err() {
                 return fail::<F>(from, to, deal);
@@ -202,26 +185,31 @@ fn stock_giver<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     Ok(())
 }
 
-/// That the giver has pages which may go to the taker, and the taker room for them; takes the taker's tables. Whether
+/// That the giver has pages which may go to the taker, and the taker room for them. Whether
 /// some of the frames are the library's.
 #[inline(never)]
 fn check_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<bool> {
     let (mut batch, mut at) = (Batch::NONE, from.range.start);
-    let (mut tables, mut has_owned) = (0_u64, false);
+    let mut has_owned = false;
     while at < from.range.end {
         at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
         check_batch::<F>(from.npt, &batch, to, deal)?;
         has_owned |= batch.entry::<F>().is_owned();
     }
     to.npt.check_vacant::<F>(to.work, to.range, deal.tags.of_taker)?;
-    at = from.range.start;
+    Ok(has_owned)
+}
+
+/// Takes the tables that the pages need in the taker's space.
+#[inline(never)]
+fn plan_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
+    let (mut batch, mut at, mut tables) = (Batch::NONE, from.range.start, 0_u64);
     while at < from.range.end {
         at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
         let start = to.opposite(from.range, batch.range.start);
         tables = tables.saturating_add(plan_batch::<F>(&batch, start, from.npt, to, deal)?);
     }
-    to.work.stock.fill(to.npt, tables)?;
-    Ok(has_owned)
+    to.work.stock.fill(to.npt, tables)
 }
 
 /// That pages may go to the taker.
@@ -250,10 +238,8 @@ fn check_batch<F: Format>(
         return Err(Error::Unsupported);
     }
     taker_template::<F>(entry, from, to.npt, deal)?;
-    for extent in batch.extents() {
-        if !to.npt.host.is_in_width(extent.hpa, extent.size) {
-            return Err(Error::InvalidInput);
-        }
+    if !to.npt.host.is_in_width(batch.frames.hpa, batch.frames.size) {
+        return Err(Error::InvalidInput);
     }
     if deal.wipes { from.check_wipe::<F>(batch) } else { Ok(()) }
 }
@@ -283,11 +269,11 @@ fn content<'a, F: Format>(
     let is_small = to.small_exec && deal.taker.contains(Permissions::EXECUTE);
     let most = Level::new(F::max_leaf_level(to.features)).min(batch.level);
     let most = if is_small { Level::PAGE } else { most };
-    Ok(Content::frames(template, start, batch.extents(), most))
+    Ok(Content::frames(template, start, core::slice::from_ref(&batch.frames), most))
 }
 
 /// How many tables a batch takes in the taker's space, without those that it shares with the one before.
-#[inline(never)]
+#[inline(always)] // Called once.
 fn plan_batch<F: Format>(
     batch: &Batch,
     start: Gpa,
@@ -318,6 +304,18 @@ fn take_away<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     }
 }
 
+/// Makes both ends of the taker's range boundaries of entries.
+#[inline(never)]
+fn make_room<F: Format>(to: &mut Side<'_>) -> Result<()> {
+    let Side { npt, work, range } = to;
+    let mut request = FlushRequest::new(*range);
+    npt.split::<F>(work, *range, &Cut::All, &mut request)?;
+    // There are holes and notes only.
+    request.cancel();
+    let mended = npt.mend::<F>(&mut work.broken);
+    mended.ok_or(Error::BadState)
+}
+
 /// Maps the giver's pages in the taker's space.
 #[inline(never)]
 fn put<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
@@ -327,7 +325,7 @@ fn put<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result
         let start = to.opposite(from.range, batch.range.start);
         let content = content::<F>(&batch, start, from.npt, to.npt, deal)?;
         let range = GpaRange::new(start, start.plus(batch.range.size()));
-        to.npt.replace_unannounced(to.work, &content, range)?;
+        to.npt.put_batch(to.work, &content, range).ok_or(Error::BadState)?;
     }
     publish_tables();
     to.npt.announce::<F>(to.range);
@@ -389,7 +387,7 @@ fn check_return<F: Format>(
 }
 
 /// Gives the giver its pages back, which the taker has no more.
-#[inline(never)]
+#[inline(always)] // A script.
 fn take_back<F: Format>(from: &mut Side<'_>, to: Option<&Side<'_>>, deal: &Deal) -> Result<()> {
     wipe::<F>(from, to, deal)?;
     let Side { npt, work, range } = from;
@@ -445,37 +443,34 @@ fn change_owner<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>) -> Result<()>
 }
 
 impl NestedPageTable {
-    /// Gathers entries from the beginning of a range on that are alike; where the next one begins.
+    /// Gathers entries from the beginning of a range on; where the next one begins.
     #[inline(never)]
     fn gather<F: Format>(&self, batch: &mut Batch, range: GpaRange) -> Option<Gpa> {
         let mut at = range.start;
-        batch.count = 0;
         while at < range.end {
             let (found, page) = self.walk_to::<F>(at)?;
             let (entry, level) = (found.entry, found.level);
-            if batch.count == 0 {
+            let hpa = entry.address().plus(at.offset(level)).bits();
+            if at == range.start {
                 (batch.word, batch.level) = (entry.word(), level);
+                batch.frames.hpa = hpa;
             }
             let first = batch.entry::<F>();
-            let is_alike = level == batch.level
+            let is_next = level == batch.level
                 && entry.word_without_address() == first.word_without_address()
-                && entry.state(level.get()) == batch.state::<F>();
-            if !is_alike {
+                && entry.state(level.get()) == batch.state::<F>()
+                && hpa == batch.frames.hpa.wrapping_add(at.minus(range.start));
+            if !is_next {
                 break;
             }
-            let index = at.index(level);
-            let span = Span::new(index, super::units::Index::LAST);
+            let span = Span::new(at.index(level), Index::LAST);
             let step = entry.step(level.size());
             let alike = following(Table::<F>::reach(self, page)?.slots(span), entry.word(), step);
             let count = if entry.is_page() { alike as u64 } else { 1 };
-            let stop = at.base(level).plus(count.wrapping_shl(level.shift())).min(range.end);
-            let hpa = entry.address().plus(at.offset(level));
-            if !batch.add(hpa.bits(), stop.minus(at)) {
-                break;
-            }
-            at = stop;
+            at = at.base(level).plus(count.wrapping_shl(level.shift())).min(range.end);
         }
         batch.range = GpaRange::new(range.start, at);
+        batch.frames.size = batch.range.size();
         Some(at)
     }
 
@@ -498,28 +493,55 @@ impl NestedPageTable {
         Ok(())
     }
 
+    /// Counts the entries of a range that are empty as occupied.
+    #[inline(never)]
+    fn occupy_range<F: Format>(&self, work: &mut Work, range: GpaRange) -> Option<()> {
+        let sweep = &mut work.sweep;
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            let Run { page, level, span, gpa } = sweep.run;
+            let mut added = 0_u64;
+            Table::<F>::reach(self, page)?.for_each(span, |entry| {
+                added = added.wrapping_add(u64::from(entry.is_empty()));
+            });
+            if added != 0 {
+                self.occupy::<F>(sweep.path(), gpa, level, span, added)?;
+            }
+        }
+        Some(())
+    }
+
+    /// Maps a batch where holes and notes are.
+    #[inline(always)] // Called once.
+    fn put_batch<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+    ) -> Option<()> {
+        self.occupy_range::<F>(work, range)?;
+        self.put_parts(work, content, range)
+    }
+
     /// That the frames of another space's batch are mapped here from an address on, as the host's.
     #[inline(never)]
     fn check_same<F: Format>(&self, batch: &Batch, start: Gpa, tags: u32) -> Result<()> {
-        let mut at = start;
-        for extent in batch.extents() {
-            let (distance, stop) = (extent.hpa.wrapping_sub(at.bits()), at.plus(extent.size));
-            while at < stop {
-                let (found, bytes) =
-                    self.walk_run::<F>(at, stop.minus(at)).ok_or(Error::BadState)?;
-                let entry = found.entry;
-                match entry.state(found.level.get()) {
-                    State::Leaf if !entry.is_owned() => {}
-                    State::Empty => return Err(Error::NotMapped),
-                    _ => return Err(Error::Denied),
-                }
-                check_tag(entry, tags)?;
-                let hpa = entry.address().plus(at.offset(found.level)).bits();
-                if hpa != at.bits().wrapping_add(distance) {
-                    return Err(Error::Denied);
-                }
-                at = stop.min(at.plus(bytes));
+        let (mut at, stop) = (start, start.plus(batch.frames.size));
+        let distance = batch.frames.hpa.wrapping_sub(start.bits());
+        while at < stop {
+            let (found, bytes) = self.walk_run::<F>(at, stop.minus(at)).ok_or(Error::BadState)?;
+            let entry = found.entry;
+            match entry.state(found.level.get()) {
+                State::Leaf if !entry.is_owned() => {}
+                State::Empty => return Err(Error::NotMapped),
+                _ => return Err(Error::Denied),
             }
+            check_tag(entry, tags)?;
+            let hpa = entry.address().plus(at.offset(found.level)).bits();
+            if hpa != at.bits().wrapping_add(distance) {
+                return Err(Error::Denied);
+            }
+            at = stop.min(at.plus(bytes));
         }
         Ok(())
     }
@@ -530,10 +552,10 @@ impl NestedPageTable {
         let entry = batch.entry::<F>();
         let owner = if entry.is_owned() { Owner::Library } else { Owner::Host };
         let is_device = entry.attributes(self.features).memory.is_device();
-        let Some(extent) = batch.extents().first().filter(|_| !is_device) else {
+        if is_device {
             return Err(Error::Unsupported);
-        };
-        let window = self.host.guest_window(extent.hpa, Level::PAGE.size(), owner)?;
+        }
+        let window = self.host.guest_window(batch.frames.hpa, Level::PAGE.size(), owner)?;
         window.map(drop).ok_or(Error::Unsupported)
     }
 
@@ -541,21 +563,18 @@ impl NestedPageTable {
     #[inline(never)]
     fn wipe_batch<F: Format>(&self, batch: &Batch, cleans: bool) -> Result<()> {
         let is_owned = batch.entry::<F>().is_owned();
-        for extent in batch.extents() {
-            let mut done = 0_u64;
-            while done < extent.size {
-                let owner = if is_owned { Owner::Library } else { Owner::Host };
-                let (address, left) =
-                    (extent.hpa.wrapping_add(done), extent.size.wrapping_sub(done));
-                let window = self.host.guest_window(address, left, owner)?;
-                let window = window.ok_or(Error::BadState)?;
-                // SAFETY: no entry of either space leads to the page, and no CPU holds one that did.
-                unsafe { window.zero() };
-                if cleans {
-                    window.clean();
-                }
-                done = done.wrapping_add(window.bytes() as u64);
+        let owner = if is_owned { Owner::Library } else { Owner::Host };
+        let axas_extent_t { mut hpa, size } = batch.frames;
+        let end = hpa.wrapping_add(size);
+        while hpa < end {
+            let window = self.host.guest_window(hpa, end.wrapping_sub(hpa), owner)?;
+            let window = window.ok_or(Error::BadState)?;
+            // SAFETY: no entry of either space leads to the page, and no CPU holds one that did.
+            unsafe { window.zero() };
+            if cleans {
+                window.clean();
             }
+            hpa = hpa.wrapping_add(window.bytes() as u64);
         }
         Ok(())
     }
