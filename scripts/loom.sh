@@ -74,6 +74,14 @@ controls() {
 		GenerationUnread readers::translate_without_the_lock_beside_a_discard_finds_the_old_frame_or_nothing a table was read that went back
 		GenerationBarrier readers::translate_without_the_lock_beside_an_unmap_says_before_or_after a table was read that went back
 		GenerationBarrier readers::translate_without_the_lock_beside_a_split_finds_the_page Causality violation
+		BlindReplacement logged::two_writes_to_a_clean_page_make_it_dirty_once [Resolved, Resolved]
+		BlindReplacement logged::two_writes_to_a_clean_page_without_windows_make_it_dirty_once [Resolved, Resolved]
+		RefusedStaysCounted logged::a_write_fault_beside_a_collect_is_reported_then_or_later exceeded maximum number of branches
+		ReadersNotAwaited logged::a_copy_beside_a_collect_is_reported_then_or_later a write is lost
+		WriteUnmarked logged::a_copy_beside_a_collect_is_reported_then_or_later a write is lost
+		PlainEdit logged::a_write_by_hardware_beside_a_protect_is_reported a write is lost
+		OldPieces logged::a_write_by_hardware_beside_a_split_is_reported a write is lost
+		OldPieces logged::a_write_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported a write is lost
 	END
 }
 

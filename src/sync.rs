@@ -62,6 +62,14 @@ pub(crate) enum Defect {
     GenerationUnread,
     /// What a reader without the lock reads is not ordered before its look at the generation.
     GenerationBarrier,
+    /// A copy does not mark the page that it writes.
+    #[cfg(feature = "dirty")]
+    WriteUnmarked,
+    /// Permissions are edited by a load and a store beside hardware that writes to leaves.
+    PlainEdit,
+    /// The pieces of a leaf say what it said before hardware made it dirty.
+    #[cfg(feature = "dirty")]
+    OldPieces,
 }
 
 /// Whether a model planted a defect.

@@ -58,9 +58,30 @@ struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word)
 		     word & BITS(62, 61));
 }
 
+/*
+ * An entry as a CPU uses it that cached it: it can be written without another look at the tables where its gate is
+ * open and, if hardware sets dirty bits, its dirty bit is set.
+ */
 static struct entry decode(const struct tlb *t, uint32_t level, uint64_t word)
 {
-	return entry_decode(t->walker.format, level, word);
+	const uint64_t dirty = t->walker.format == WALK_EPT ? BIT(9) :
+			       t->walker.format == WALK_NPT ? BIT(6) :
+							      BIT(7);
+	const int needs_dirty = t->walker.format == WALK_RISCV || t->walker.log == LOG_HARDWARE;
+	struct entry e = entry_decode(t->walker.format, level, word);
+
+	if (e.kind == ENTRY_LEAF && needs_dirty && !(word & dirty))
+		e.access &= ~(uint32_t)WALK_W;
+	return e;
+}
+
+/* What it lets through without a fault: where hardware sets dirty bits, writes to clean pages too. */
+static uint32_t allows(const struct tlb *t, uint32_t level, uint64_t word)
+{
+	if (t->walker.log != LOG_HARDWARE)
+		return decode(t, level, word).access;
+	return entry_decode(t->walker.format, level, word).access |
+	       (t->walker.format == WALK_ARM && word & BIT(51) ? (uint32_t)WALK_W : 0);
 }
 
 /* --- the caches ------------------------------------------------------------------------------ */
@@ -354,6 +375,8 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 	pthread_mutex_lock(&t->lock);
 	if (q->vmid != t->vmid)
 		host_violation(t->host, "flush of VMID %u, the space has %u", q->vmid, t->vmid);
+	if (t->in_flush != NULL)
+		t->in_flush(t, q);
 	if (q->scope == AXAS_SCOPE_ALL)
 		t->requests_all++;
 	look(t);
@@ -481,13 +504,13 @@ static void check_cached_leaf(const struct tlb *t, const struct settled *s, axas
 		const struct entry now = decode(t, r.level, r.entry);
 
 		if (r.outcome != WALK_LEAF || r.hpa != e->address + (at - gpa) ||
-		    (e->access & ~r.access) || e->memory != now.memory) {
+		    (e->access & ~now.access) || e->memory != now.memory) {
 			host_violation(t->host, "gpa %#llx: CPU %u may use a stale translation",
 				       (unsigned long long)at, s->cpu);
 			return;
 		}
 		if (local && s->may_grant && !repairs_itself && at >= s->gpa && at <= s->last &&
-		    r.access != e->access)
+		    now.access != e->access)
 			host_violation(t->host, "gpa %#llx: this CPU may miss a permission",
 				       (unsigned long long)at);
 		if (t->walker.format == WALK_ARM && t->breaks_first && r.size != size)
@@ -592,7 +615,8 @@ void tlb_settle_taken_in(struct tlb *t, axas_gpa_t gpa, uint64_t size)
 int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access)
 {
 	const struct walk r = walker_walk(&t->walker, gpa);
-	int faults = r.outcome != WALK_LEAF || (access & ~r.access) != 0;
+	const uint32_t now = r.opens ? r.access : r.access & ~(uint32_t)WALK_W;
+	int faults = r.outcome != WALK_LEAF || (access & ~now) != 0;
 
 	pthread_mutex_lock(&t->lock);
 	for (uint32_t level = 1; level <= t->walker.levels && !faults; level++) {
@@ -604,12 +628,35 @@ int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access)
 			const uint64_t word = c->word[s][gpa / size % 512];
 			const struct entry e = decode(t, level, word);
 
-			if (word != 0 && e.kind != ENTRY_TABLE && (access & ~e.access))
+			if (word != 0 && e.kind != ENTRY_TABLE &&
+			    (access & ~allows(t, level, word)))
 				faults = 1;
 		}
 	}
 	pthread_mutex_unlock(&t->lock);
 	return faults;
+}
+
+int tlb_writes_silently(const struct tlb *t, axas_gpa_t gpa, uint32_t cpu)
+{
+	for (uint32_t level = 1; level <= 3; level++) {
+		const uint64_t size = entry_size(level);
+		const struct tlb_table *c = find(&t->cpu[cpu], gpa & ~(512 * size - 1), level);
+
+		for (uint32_t s = 0; c != NULL && s < TLB_SLOTS; s++) {
+			const uint64_t word = c->word[s][gpa / size % 512];
+			const struct entry e = decode(t, level, word);
+
+			if (word != 0 && e.kind == ENTRY_LEAF && (e.access & WALK_W))
+				return 1;
+		}
+	}
+	return 0;
+}
+
+void tlb_log(struct tlb *t, const axas_t *as)
+{
+	t->walker.log = space_walker(as).log;
 }
 
 void tlb_faulted(struct tlb *t, axas_gpa_t gpa)

@@ -58,6 +58,7 @@ struct tlb {
 	struct tlb_cpu cpu[TLB_CPUS];
 	uint32_t *held; /* for each page of the pool, how many cached entries lead to it */
 	int looked; /* since the last call or flush */
+	void (*in_flush)(struct tlb *t, const axas_tlb_request_t *q); /* before a CPU forgets */
 
 	/* what the host was told, for the tests */
 	axas_mapping_t *run;
@@ -81,6 +82,10 @@ void tlb_settle(struct tlb *t, axas_gpa_t gpa, uint64_t size);
 void tlb_settle_taken_in(struct tlb *t, axas_gpa_t gpa, uint64_t size);
 /* This CPU may use something for the access that makes it fault. */
 int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access);
+/* A CPU may write to gpa without a look at the tables. */
+int tlb_writes_silently(const struct tlb *t, axas_gpa_t gpa, uint32_t cpu);
+/* Logging began or ended. */
+void tlb_log(struct tlb *t, const axas_t *as);
 /* What x86 does of itself when it faults: it forgets the address on this CPU. */
 void tlb_faulted(struct tlb *t, axas_gpa_t gpa);
 void tlb_forget_log(struct tlb *t);

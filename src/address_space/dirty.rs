@@ -75,13 +75,20 @@ impl AddressSpace {
         bitmap: &mut [u64],
         count: &mut u64,
     ) -> Result<()> {
-        let range = self.checked_range(gpa, size)?;
-        let mut look = Look::Report(Bitmap::new(bitmap, range.start));
-        let outcome = self.look_in_slices(range, &mut look);
-        if let Look::Report(bitmap) = &look {
-            *count = bitmap.count;
+        let mut rest = self.checked_range(gpa, size)?;
+        let mut look = Look::Report(Bitmap::new(bitmap, rest.start));
+        while !rest.is_empty() {
+            let part = rest.part(rest.start, Level::new(3));
+            let _guard = self.shared()?;
+            with_space_format!(self.npt.format, F => {
+                self.npt.look::<F>(part, &mut look).ok_or(Error::BadState)
+            })?;
+            rest = rest.from(part.end);
+            if let Look::Report(bitmap) = &look {
+                *count = bitmap.count;
+            }
         }
-        outcome
+        Ok(())
     }
 
     /// Makes pages clean whose bits are set, or all of them.
@@ -135,7 +142,14 @@ impl AddressSpace {
 
     /// Makes pages dirty that were written without the space.
     pub fn dirty_mark(&self, gpa: u64, size: u64) -> Result<()> {
-        self.look_in_slices(self.checked_range(gpa, size)?, &mut Look::Mark)
+        let mut rest = self.checked_range(gpa, size)?;
+        while !rest.is_empty() {
+            let part = rest.part(rest.start, Level::new(3));
+            let _guard = self.shared()?;
+            self.mark(part)?;
+            rest = rest.from(part.end);
+        }
+        Ok(())
     }
 
     /// Makes a range dirty; logging ends where that was the whole space.
@@ -167,24 +181,11 @@ impl AddressSpace {
     /// Pages that the host is about to write, the lock held shared, become dirty.
     pub(super) fn mark_written(&self, gpa: u64, bytes: u64) -> Result<()> {
         let (first, last) = (Gpa::new(gpa), Gpa::new(gpa.wrapping_add(bytes).wrapping_sub(1)));
-        let range = GpaRange::new(first.base(Level::PAGE), last.end(Level::PAGE));
-        with_space_format!(self.npt.format, F => {
-            self.npt.look::<F>(range, &mut Look::Mark).ok_or(Error::BadState)
-        })
+        self.mark(GpaRange::new(first.base(Level::PAGE), last.end(Level::PAGE)))
     }
 
-    /// Looks at a range, with the lock held shared for a GiB at a time.
-    fn look_in_slices(&self, range: GpaRange, look: &mut Look<'_>) -> Result<()> {
-        let mut rest = range;
-        while !rest.is_empty() {
-            let part = rest.part(rest.start, Level::new(3));
-            let _guard = self.shared()?;
-            with_space_format!(self.npt.format, F => {
-                self.npt.look::<F>(part, look).ok_or(Error::BadState)
-            })?;
-            rest = rest.from(part.end);
-        }
-        Ok(())
+    fn mark(&self, range: GpaRange) -> Result<()> {
+        with_space_format!(self.npt.format, F => self.npt.mark::<F>(range).ok_or(Error::BadState))
     }
 
     /// Makes pages clean, slice after slice. Each is flushed once, without the lock where nothing waits for the flush.
@@ -200,17 +201,22 @@ impl AddressSpace {
         loop {
             let mut alone = self.alone().ok_or(Error::Again)?;
             let npt = alone.npt();
-            if !npt.is_logged() {
-                return Err(Error::InvalidInput);
-            }
             let most = slices.next(&npt.host, may_stop);
             cleaning.left = most;
-            let outcome = npt.clean::<F>(alone.work(), cleaning);
-            drop(alone);
+            let is_logged = npt.is_logged();
+            let mut outcome = None;
+            if is_logged {
+                outcome = npt.clean_slice::<F>(alone.work(), cleaning);
+                outcome = npt.end_slice::<F>(&mut alone.work().sweep, cleaning).and(outcome);
+            }
+            alone.leave();
             npt.flush_clean::<F>(cleaning);
             let used = most.wrapping_sub(cleaning.left);
             let done = cleaning.done();
-            outcome?;
+            if !is_logged {
+                return Err(Error::InvalidInput);
+            }
+            outcome.ok_or(Error::BadState)?;
             if cleaning.is_done() {
                 slices.done = done;
                 return Ok(());

@@ -13,6 +13,8 @@ use crate::npt::entry::State;
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
 use crate::npt::units::{Gpa, Hpa};
+#[cfg(feature = "dirty")]
+use crate::sync::{Defect, planted};
 
 /// The lock is given up after at most so many bytes.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -154,7 +156,7 @@ impl AddressSpace {
         let window = self.npt.host.guest_window(address, asked.min(bytes), owner)?;
         let chunk = Chunk::new(window.ok_or(Error::Unsupported)?, gpa);
         #[cfg(feature = "dirty")]
-        if access.writes && self.npt.is_logged() {
+        if access.writes && self.npt.is_logged() && !planted(Defect::WriteUnmarked) {
             self.mark_written(gpa, chunk.bytes() as u64)?;
         }
         let goes_on = visit(&chunk)?;

@@ -215,6 +215,15 @@ impl<'a> Alone<'a> {
         // SAFETY: the lock is held exclusively, and this borrows the proof of it.
         unsafe { &mut *self.space.work.get() }
     }
+
+    /// Ends it, for a call that leaves nothing to be undone: what would be takes stack.
+    #[cfg(feature = "dirty")]
+    #[inline(always)]
+    fn leave(mut self) {
+        let space = self.space;
+        space.leave_with(self.work());
+        core::mem::forget(self);
+    }
 }
 
 impl Drop for Alone<'_> {

@@ -107,7 +107,7 @@ impl Machine {
         self.frames.get(number as usize).expect("a wild access")
     }
 
-    fn slots(&self, address: u64) -> *mut sync::AtomicU64 {
+    pub(super) fn slots(&self, address: u64) -> *mut sync::AtomicU64 {
         self.memory.wrapping_add((address - FIRST_FRAME) as usize).cast()
     }
 

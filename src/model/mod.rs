@@ -8,6 +8,7 @@
 mod faults;
 mod host;
 mod lock;
+mod logged;
 mod readers;
 mod writers;
 
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 20] = [
+const DEFECTS: [Defect; 23] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -40,6 +41,9 @@ const DEFECTS: [Defect; 20] = [
     Defect::GenerationStays,
     Defect::GenerationUnread,
     Defect::GenerationBarrier,
+    Defect::WriteUnmarked,
+    Defect::PlainEdit,
+    Defect::OldPieces,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

@@ -49,6 +49,17 @@ impl<'a, F: Format> Content<'a, F> {
         Self { template: entry, extents: &[], start: Gpa::new(0), most: Level::HIGHEST }
     }
 
+    /// The same; of a reservation that takes the place of something while writes are logged, one that is dirty, for
+    /// what the guest reads changes.
+    #[cfg(feature = "dirty")]
+    pub(super) fn replacing(self, is_logged: bool) -> Self {
+        if !is_logged || self.has_frames() || !self.template.is_reserved() {
+            return self;
+        }
+        let reservation = self.template.reservation().with_dirt(true);
+        Self { template: Entry::reserved(reservation), ..self }
+    }
+
     /// Of a reservation that goes everywhere: what it says.
     pub(crate) fn reservation(&self) -> Reservation {
         self.template.reservation()

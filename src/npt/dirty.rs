@@ -16,10 +16,9 @@ use super::units::{Gpa, GpaRange, Hpa, Index, Level, PAGE_SHIFT, Span};
 use super::work::Work;
 use crate::abi::{AXAS_FLUSH_CLEAN, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL};
 use crate::addr::{Bits, PAGE_SIZE};
-use crate::error::{Error, Result};
 use crate::hal::FlushRequest;
 use crate::sync::AtomicU64;
-use crate::sync::{Ordering, fence};
+use crate::sync::{Defect, Ordering, fence, planted};
 use core::sync::atomic;
 
 /// Huge leaves that one slice splits where each of them is invalid until the flush.
@@ -117,6 +116,8 @@ pub(crate) struct Cleaning<'a> {
     range: GpaRange,
     pub(crate) which: Which<'a>,
     splits: Splits,
+    /// Where the slice began.
+    began: Gpa,
     /// Where the next slice begins.
     pub(crate) reached: Gpa,
     /// Entries that the slice may still visit.
@@ -132,10 +133,18 @@ pub(crate) struct Cleaning<'a> {
 
 impl<'a> Cleaning<'a> {
     pub(crate) fn new(range: GpaRange, which: Which<'a>, splits: Splits) -> Self {
-        let reached = range.start;
-        let (broken, is_full, unseen_until) = (0, false, Gpa::new(0));
-        let request = None;
-        Self { range, which, splits, reached, left: 0, broken, is_full, unseen_until, request }
+        Self {
+            range,
+            which,
+            splits,
+            began: range.start,
+            reached: range.start,
+            left: 0,
+            broken: 0,
+            is_full: false,
+            unseen_until: Gpa::new(0),
+            request: None,
+        }
     }
 
     /// Pages that were reported.
@@ -155,7 +164,7 @@ impl<'a> Cleaning<'a> {
 
     /// Whether the slice ends here.
     fn pauses(&self) -> bool {
-        self.is_full || self.left == 0 && self.done() != 0
+        self.left == 0 && self.done() != 0
     }
 
     /// Which pages of a range are asked for: any, and all.
@@ -184,12 +193,38 @@ impl<'a> Cleaning<'a> {
     }
 }
 
+/// What becomes of an entry above level 1.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plan {
+    Nothing,
+    /// It is reported and stays dirty.
+    Report,
+    /// It becomes clean as it is.
+    Clean,
+    /// A table of clean pieces takes its place.
+    CleanPieces,
+    /// A table of pieces takes its place, which are looked at one by one.
+    Enter {
+        is_whole: bool,
+    },
+}
+
+impl Plan {
+    /// What remains to be done when a table was to take the place of the entry, and did or did not.
+    fn after(self, is_split: bool) -> Self {
+        match self {
+            Self::Enter { .. } if is_split => Self::Nothing,
+            Self::Enter { is_whole: false } => Self::Report,
+            Self::CleanPieces if is_split => Self::CleanPieces,
+            _ => Self::Clean,
+        }
+    }
+}
+
 /// What is asked of each entry beside others.
 pub(crate) enum Look<'a> {
     /// To report it if it is dirty.
     Report(Bitmap<'a>),
-    /// To be dirty.
-    Mark,
     /// To be as if nothing was logged.
     Stop,
 }
@@ -257,6 +292,37 @@ impl NestedPageTable {
         Some(())
     }
 
+    /// Makes the leaves of a range dirty, with the lock held shared, page by page as copies walk.
+    #[inline(never)]
+    pub(crate) fn mark<F: Format>(&self, range: GpaRange) -> Option<()> {
+        let mut at = range.start;
+        while at < range.end {
+            at = self.mark_leaf::<F>(at)?;
+        }
+        Some(())
+    }
+
+    /// Makes the leaf dirty that covers an address, if one does; where its entry ends.
+    #[inline(never)]
+    fn mark_leaf<F: Format>(&self, gpa: Gpa) -> Option<Gpa> {
+        let mut page = self.root_page::<F>(gpa);
+        let mut level = self.levels;
+        loop {
+            let table = Table::<F>::reach(self, page)?;
+            let index = gpa.index(level);
+            let entry = table.load_acquire(index);
+            if level > Level::PAGE && F::is_table(entry.word()) {
+                page = entry.table_address();
+                level = level.down();
+                continue;
+            }
+            if entry.is_leaf(level.get()) {
+                table.mark(index, entry);
+            }
+            return Some(gpa.end(level));
+        }
+    }
+
     /// Looks at all entries of a range, with the lock held shared or alone.
     #[inline(never)]
     pub(crate) fn look<F: Format>(&self, range: GpaRange, look: &mut Look<'_>) -> Option<()> {
@@ -295,9 +361,9 @@ impl NestedPageTable {
                 if is_dirty && logged.has(entry) {
                     bitmap.report(GpaRange::new(gpa, end.min(stop)));
                 }
-            } else if is_leaf && !is_dirty {
+            } else if is_leaf {
                 table.mark(index, entry);
-            } else if matches!(look, Look::Stop) && !is_leaf && is_dirty {
+            } else if is_dirty {
                 table.store(index, entry.cleaned(false));
             }
             gpa = end;
@@ -305,29 +371,22 @@ impl NestedPageTable {
         Some(None)
     }
 
-    /// Makes clean what is to be cleaned of the next slice; flushed is what had to be flushed under the lock.
+    /// Ends a slice that broke leaves: they are flushed while the lock is held, then linked.
     #[inline(never)]
-    pub(crate) fn clean<F: Format>(
+    pub(crate) fn end_slice<F: Format>(
         &self,
-        work: &mut Work,
+        sweep: &mut Sweep,
         cleaning: &mut Cleaning<'_>,
-    ) -> Result<()> {
-        let start = cleaning.reached;
-        self.log.stopped.store(0, Ordering::Relaxed);
-        (cleaning.broken, cleaning.is_full) = (0, false);
-        cleaning.unseen_until = Gpa::new(0);
-        let cleaned = self.clean_slice::<F>(work, cleaning);
-        let mut published = Some(());
-        if cleaning.broken != 0 {
-            if let Some(request) = cleaning.request.take() {
-                self.issue::<F>(request, self.clean_reason(), AXAS_SCOPE_ALL);
-            }
-            // The last one may begin where the next slice does.
-            let end = cleaning.range.end.min(cleaning.reached.plus(PAGE_SIZE));
-            let part = GpaRange::new(start, end);
-            published = self.publish::<F>(&mut work.sweep, part);
+    ) -> Option<()> {
+        if cleaning.broken == 0 {
+            return Some(());
         }
-        cleaned.and(published).ok_or(Error::BadState)
+        if let Some(request) = cleaning.request.take() {
+            self.issue::<F>(request, self.clean_reason(), AXAS_SCOPE_ALL);
+        }
+        // The last one may begin where the next slice does.
+        let end = cleaning.range.end.min(cleaning.reached.plus(PAGE_SIZE));
+        self.publish::<F>(sweep, GpaRange::new(cleaning.began, end))
     }
 
     /// Has hardware forget what a slice made clean; the lock is not held any more.
@@ -342,8 +401,16 @@ impl NestedPageTable {
         if self.is_live() { AXAS_FLUSH_CLEAN } else { AXAS_FLUSH_TIGHTEN }
     }
 
+    /// Makes clean what is to be cleaned of the next slice, with the lock held alone.
     #[inline(never)]
-    fn clean_slice<F: Format>(&self, work: &mut Work, cleaning: &mut Cleaning<'_>) -> Option<()> {
+    pub(crate) fn clean_slice<F: Format>(
+        &self,
+        work: &mut Work,
+        cleaning: &mut Cleaning<'_>,
+    ) -> Option<()> {
+        self.log.stopped.store(0, Ordering::Relaxed);
+        (cleaning.broken, cleaning.is_full) = (0, false);
+        (cleaning.began, cleaning.unseen_until) = (cleaning.reached, Gpa::new(0));
         work.sweep.begin(self, cleaning.range.from(cleaning.reached));
         while !cleaning.pauses() && work.sweep.next::<F>(self, &Broken::NONE)? {
             let (run, stop) = (work.sweep.run, work.sweep.gpa());
@@ -359,12 +426,24 @@ impl NestedPageTable {
             for index in run.span.indices() {
                 let gpa = cleaning.reached;
                 cleaning.left = cleaning.left.saturating_sub(1);
-                if let Some(table) = self.clean_large::<F>(work, cleaning, &run, index)? {
-                    work.sweep.enter(self, gpa, table)?;
-                    break;
+                let entry = self.entry::<F>(run.page, index)?;
+                let mut plan = self.plan_large(cleaning, entry, run.level);
+                if matches!(plan, Plan::Enter { .. } | Plan::CleanPieces) {
+                    // Without a frame it is as if nothing was to be split.
+                    let _ = work.stock.fill(self, 1);
+                    let stock = &mut work.stock;
+                    let table = self.split_logged(stock, cleaning, &run, index, entry, plan);
+                    if cleaning.is_full {
+                        return Some(());
+                    }
+                    plan = plan.after(table.is_some());
+                    if let (Some(table), Plan::Nothing) = (table, plan) {
+                        work.sweep.enter(self, gpa, table)?;
+                        break;
+                    }
                 }
-                if cleaning.is_full {
-                    break;
+                if plan != Plan::Nothing {
+                    self.clean_whole(cleaning, &run, index, entry, plan)?;
                 }
                 cleaning.reached = gpa.end(run.level).min(stop);
                 if cleaning.pauses() {
@@ -422,7 +501,7 @@ impl NestedPageTable {
         table.clean(run.span);
         drop(table);
         if let Some(from) = from {
-            self.count_cleaned(count);
+            super::add(&self.log.cleaned, count);
             for bit in [from, to] {
                 let gpa = cleaning.range.start.plus(bit.wrapping_shl(PAGE_SHIFT));
                 cleaning.cover(gpa, Level::PAGE);
@@ -431,63 +510,56 @@ impl NestedPageTable {
         Some(())
     }
 
-    fn count_cleaned(&self, pages: u64) {
-        super::add(&self.log.cleaned, pages);
+    /// What an entry above level 1 is to become; nothing changes here.
+    #[inline(never)]
+    fn plan_large<F: Format>(
+        &self,
+        cleaning: &Cleaning<'_>,
+        entry: Entry<F>,
+        level: Level,
+    ) -> Plan {
+        let is_leaf = entry.is_hardware_visible();
+        let goes_down = is_leaf && cleaning.splits == Splits::Pages;
+        if !(entry.is_dirty() || goes_down) || !Logged::new(self).has(entry) {
+            return Plan::Nothing;
+        }
+        let part = cleaning.range.part(cleaning.reached, level);
+        let (any, all) = cleaning.asks_for(part);
+        let is_whole = all && part.size() == level.size();
+        match cleaning.splits {
+            _ if !any => Plan::Nothing,
+            Splits::Never if is_whole => Plan::Clean,
+            Splits::Never => Plan::Report,
+            Splits::Once if is_whole && is_leaf => Plan::CleanPieces,
+            _ if is_whole && !goes_down => Plan::Clean,
+            _ => Plan::Enter { is_whole },
+        }
     }
 
-    /// Makes an entry above level 1 clean; the table that took its place, where that is to be gone on in.
+    /// Makes an entry above level 1 clean as a whole, or reports it.
     #[inline(never)]
-    fn clean_large<F: Format>(
+    fn clean_whole<F: Format>(
         &self,
-        work: &mut Work,
         cleaning: &mut Cleaning<'_>,
         run: &Run,
         index: Index,
-    ) -> Option<Option<Hpa>> {
-        let gpa = cleaning.reached;
-        let entry = self.entry::<F>(run.page, index)?;
-        let is_leaf = entry.is_hardware_visible();
-        let splits = if is_leaf { cleaning.splits } else { Splits::Never };
-        let is_dirty = entry.is_dirty();
-        if !(is_dirty || is_leaf && splits == Splits::Pages) || !Logged::new(self).has(entry) {
-            return Some(None);
+        entry: Entry<F>,
+        plan: Plan,
+    ) -> Option<()> {
+        cleaning.report(cleaning.range.part(cleaning.reached, run.level));
+        if plan == Plan::Report {
+            return Some(());
         }
-        let part = cleaning.range.part(gpa, run.level);
-        let (any, all) = cleaning.asks_for(part);
-        if !any {
-            return Some(None);
+        if plan == Plan::Clean {
+            let table = Table::<F>::reach(self, run.page)?;
+            put_clean(table.slot(index), entry, self.is_live());
+            table.clean(Span::one(index));
         }
-        let is_whole = all && part.size() == run.level.size();
-        let may_split = cleaning.splits != Splits::Never;
-        if may_split && (!is_whole || splits == Splits::Pages) {
-            let table = self.split_logged(&mut work.stock, cleaning, run, index, entry, entry);
-            if table.is_some() || cleaning.is_full {
-                return Some(table);
-            }
+        if entry.is_hardware_visible() {
+            cleaning.cover(cleaning.reached, run.level);
+            super::add(&self.log.cleaned, run.level.pages());
         }
-        if is_dirty {
-            let clean = entry.cleaned(self.is_live());
-            let is_split = is_whole
-                && splits == Splits::Once
-                && self.split_logged(&mut work.stock, cleaning, run, index, entry, clean).is_some();
-            if cleaning.is_full {
-                return Some(None);
-            }
-            cleaning.report(part);
-            if !is_whole {
-                return Some(None);
-            }
-            if !is_split {
-                let table = Table::<F>::reach(self, run.page)?;
-                put_clean(table.slot(index), entry, self.is_live());
-                table.clean(Span::one(index));
-            }
-            if is_leaf {
-                cleaning.cover(gpa, run.level);
-                self.count_cleaned(run.level.pages());
-            }
-        }
-        Some(None)
+        Some(())
     }
 
     /// Puts something in the place of a leaf that hardware may make dirty; then the pieces are dirty that were built
@@ -506,7 +578,7 @@ impl NestedPageTable {
         let old = Entry::<F>::from_word(table.slot(index).swap(new.word(), Ordering::AcqRel));
         table.clean(Span::one(index));
         drop(table);
-        if old.is_dirty() && !leaf.is_dirty() {
+        if old.is_dirty() && !leaf.is_dirty() && !planted(Defect::OldPieces) {
             return self.mark_pieces::<F>(pieces, level);
         }
         Some(())
@@ -531,8 +603,8 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Puts a table in the place of an entry, with pieces of another one that differs in dirt at most; none if there
-    /// is no frame, and where the entry changed.
+    /// Puts a table in the place of an entry, with pieces that are clean if these are planned; none if there is no
+    /// frame, where the entry changed, and where it would be one broken leaf too many.
     #[inline(never)]
     fn split_logged<F: Format>(
         &self,
@@ -541,7 +613,7 @@ impl NestedPageTable {
         run: &Run,
         index: Index,
         entry: Entry<F>,
-        pieces: Entry<F>,
+        plan: Plan,
     ) -> Option<Hpa> {
         let is_leaf = entry.is_hardware_visible();
         let is_seen = is_leaf && cleaning.reached >= cleaning.unseen_until;
@@ -550,7 +622,8 @@ impl NestedPageTable {
         if cleaning.is_full {
             return None;
         }
-        stock.fill(self, 1).ok()?;
+        let is_clean = plan == Plan::CleanPieces;
+        let pieces = if is_clean { entry.cleaned(self.is_live()) } else { entry };
         let page = self.pieces(stock, pieces, run.level)?;
         let new = if breaks {
             let attributes = entry.attributes(self.features);
@@ -589,10 +662,11 @@ fn put_clean<F: Format>(slot: &AtomicU64, entry: Entry<F>, hardware: bool) {
 }
 
 impl<F: Format> Table<'_, F> {
-    /// Makes a leaf dirty, beside others that do or that hardware does.
+    /// Makes a leaf dirty as new ones are, beside others that do or hardware that does.
     fn mark(&self, index: Index, entry: Entry<F>) {
         let mut now = entry;
-        while !now.is_dirty() && now.same_as(entry) && !self.replace(index, now, now.dirtied()) {
+        while now.same_as(entry) && now.dirtied() != now && !self.replace(index, now, now.dirtied())
+        {
             now = self.load_acquire(index);
         }
     }

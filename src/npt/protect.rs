@@ -104,7 +104,7 @@ impl NestedPageTable {
         Table::<F>::reach(self, run.page)?.edit(run.span, |entry| {
             // What is valid in a run is a leaf.
             if entry.is_hardware_visible() {
-                let permissions = entry.word() & (F::PERMISSIONS | F::DIRTY);
+                let permissions = entry.word() & (F::PERMISSIONS | F::DIRTY | F::HARDWARE_OPENS);
                 if seen != permissions {
                     seen = permissions;
                     change = entry.word() ^ entry.with_permissions(encoded).word();

@@ -32,6 +32,8 @@ impl NestedPageTable {
         range: GpaRange,
         spare: u64,
     ) -> Result<()> {
+        #[cfg(feature = "dirty")]
+        let content = &content.replacing(self.is_logged());
         let tables = self.plan_replacement(work, content, range)?;
         work.stock.fill(self, tables.saturating_add(spare))?;
         let emptied = self.make_busy(work, content, range)?;

@@ -189,7 +189,7 @@ impl<'a, F: Format> Table<'a, F> {
     /// As [`Table::update`], beside hardware that writes to leaves: `change` is asked again for one that changed.
     #[inline(always)]
     pub(crate) fn edit(&self, span: Span, mut change: impl FnMut(Entry<F>) -> Entry<F>) {
-        if !LOGS || !self.npt.is_live() {
+        if !LOGS || !self.npt.is_live() || planted(Defect::PlainEdit) {
             return self.update(span, change);
         }
         for slot in self.slots(span) {

@@ -26,7 +26,7 @@ pub(crate) enum Failed {
 #[repr(C)] // What is used most is near.
 pub(crate) struct Work {
     pub(crate) stock: Stock,
-    pub(super) sweep: Sweep,
+    pub(crate) sweep: Sweep,
     pub(super) edges: Edges,
     pub(super) broken: Broken,
     /// For a replacement that is populated: frames of 4 KiB and of 2 MiB.
