@@ -9,7 +9,7 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 directory=$1
 
 die() {
-	printf 'STORY=linux needs %s\n' "$*" >&2
+	printf 'the stories with a Linux need %s\n' "$*" >&2
 	exit 1
 }
 

@@ -7,8 +7,9 @@ use anyhow::{Result, anyhow, bail, ensure};
 use axaddrspace::error::Error;
 use axaddrspace::npt::arch::FormatId;
 use axaddrspace::tables::Description;
-use clap::{ArgGroup, Parser, ValueEnum};
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 
+use crate::heat::Heat;
 use crate::memory::Source;
 use crate::registers::{self, Root};
 
@@ -30,6 +31,21 @@ Exit status:
 /// tables, as axaddrspace writes them.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Command {
+    #[command(subcommand)]
+    pub other: Option<Other>,
+    #[command(flatten)]
+    pub tables: Option<Args>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Other {
+    Heat(Heat),
+}
+
+/// Which tables, and what of them.
+#[derive(Debug, Parser)]
 #[command(group = ArgGroup::new("where").required(true).args(["root", "root_register"]))]
 pub struct Args {
     /// A raw dump of memory and the physical address of its first byte, or a directory of such files,
@@ -244,7 +260,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
+        Command::command().debug_assert();
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! memory     the files that hold the tables
 //! report     table, JSON, CSV, statistics, what is wrong
 //! picture    the SVG
+//! heat       the SVG of a dirty log
 //! bounds     tests: memory and output for tables that are all damage
 //! ```
 //!
@@ -16,6 +17,7 @@
 mod args;
 #[cfg(test)]
 mod bounds;
+mod heat;
 mod memory;
 mod picture;
 mod registers;
@@ -29,7 +31,7 @@ use anyhow::{Context, Result, anyhow};
 use axaddrspace::tables::{Contents, Limits, Tables};
 use clap::Parser;
 
-use args::Args;
+use args::{Args, Command, Other};
 use memory::Memory;
 use report::Subject;
 
@@ -42,9 +44,15 @@ const DAMAGED: u8 = 1;
 const TROUBLE: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(&args, &mut io::stdout().lock(), &mut io::stderr().lock()) {
-        Ok(contents) if contents.defect_count() == 0 => ExitCode::SUCCESS,
+    let command = Command::parse();
+    let done = match (command.other, command.tables) {
+        (Some(Other::Heat(heat)), _) => heat.run().map(|()| 0),
+        (None, Some(args)) => run(&args, &mut io::stdout().lock(), &mut io::stderr().lock())
+            .map(|contents| contents.defect_count()),
+        (None, None) => Err(anyhow!("neither tables nor a log; see --help")),
+    };
+    match done {
+        Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(DAMAGED),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
