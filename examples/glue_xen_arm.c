@@ -145,7 +145,8 @@ static axas_config_t config_of(uint16_t vmid)
 		.gpa_bits = p2m_ipa_bits,
 		.vmid = vmid,
 		.features = max_vmid == MAX_VMID_16_BIT ? AXAS_FEATURE_ARM_VMID16 : 0,
-		.options = AXAS_CALLER_LOCKED,
+		/* Grants and foreign pages come and go one by one. */
+		.options = AXAS_CALLER_LOCKED | AXAS_KEEP_TABLES,
 	};
 }
 
