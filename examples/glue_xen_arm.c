@@ -40,7 +40,7 @@ static axas_gpa_t gaddr(gfn_t gfn)
  */
 static bool have_addresses(unsigned long frame, unsigned long nr)
 {
-	const uint64_t frames = UINT64_C(1) << (64 - PAGE_SHIFT);
+	const uint64_t frames = (uint64_t)1 << (64 - PAGE_SHIFT);
 
 	return nr <= frames && frame <= frames - nr;
 }
@@ -153,11 +153,12 @@ static axas_config_t config_of(uint16_t vmid)
 	return (axas_config_t){
 		.struct_size = sizeof(axas_config_t),
 		.format = AXAS_FORMAT_ARM_S2,
-		.size = UINT64_C(1) << p2m_ipa_bits,
+		.size = (uint64_t)1 << p2m_ipa_bits,
 		.gpa_bits = p2m_ipa_bits,
 		.vmid = vmid,
 		.features = max_vmid == MAX_VMID_16_BIT ? AXAS_FEATURE_ARM_VMID16 : 0,
-		.options = AXAS_CALLER_LOCKED,
+		/* Grants and foreign pages come and go one by one. */
+		.options = AXAS_CALLER_LOCKED | AXAS_KEEP_TABLES,
 	};
 }
 

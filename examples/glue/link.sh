@@ -37,4 +37,4 @@ for kind in -UVM_MEM_LAZY -DVM_MEM_LAZY; do
 	# shellcheck disable=SC2086
 	link riscv64 glue_bao glue/bao_stubs.c vm_mem_prot_init $bao -DRV64
 done
-link aarch64 glue_xen_arm glue/xen_stubs.c p2m_init
+link aarch64 glue_xen_arm glue/xen_stubs.c p2m_alloc_table

@@ -12,6 +12,8 @@
 
 #include "axaddrspace.h"
 
+#undef UINT64_C /* Xen has none */
+
 #define PAGE_SHIFT 12
 
 enum { ENOENT = 2, EIO = 5, EAGAIN = 11, ENOMEM = 12, EFAULT = 14, EEXIST = 17, EINVAL = 22 };
