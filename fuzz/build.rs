@@ -16,7 +16,7 @@ const SOURCES: [&str; 9] = [
 fn main() {
     cc::Build::new()
         .std("c11")
-        .opt_level(2)
+        .opt_level(3)
         .flags(["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wshadow"])
         .warnings_into_errors(true)
         .define("_GNU_SOURCE", None)

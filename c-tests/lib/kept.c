@@ -59,9 +59,11 @@ void kept_read(struct kept *k, const struct walker *w)
 	stack[level].words = w->at(w->ctx, w->root, w->root_entries * sizeof(uint64_t));
 	while (level <= w->levels) {
 		struct cursor *c = &stack[level];
-		const uint64_t gpa = c->gpa + (c->next << (12 + 9 * (level - 1)));
-		uint64_t entry, table;
+		uint64_t gpa, entry, table;
 
+		while (level > 1 && c->words != NULL && c->next < c->entries &&
+		       c->words[c->next] == empty)
+			c->next++;
 		if (c->words == NULL || c->next == c->entries) {
 			level++;
 			continue;
@@ -72,9 +74,8 @@ void kept_read(struct kept *k, const struct walker *w)
 			c->next = c->entries;
 			continue;
 		}
+		gpa = c->gpa + (c->next << (12 + 9 * (level - 1)));
 		entry = c->words[c->next++];
-		if (entry == empty)
-			continue;
 		if (!walker_is_table(w, level, entry, &table)) {
 			note_use(k, stack, level, w->levels);
 			continue;
