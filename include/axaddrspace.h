@@ -1311,7 +1311,7 @@ typedef struct axas_stats_t {
          */
         uint64_t faults_marked;
         /**
-         * Pages made clean ever, in units of 4 KiB (part `dirty`).
+         * Leaves made clean ever, in units of 4 KiB (part `dirty`).
          */
         uint64_t pages_cleaned;
         /**

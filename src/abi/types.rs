@@ -313,7 +313,7 @@ pub struct axas_stats_t {
     pub reserved0: u64,
     /// Verdicts AXAS_FAULT_RESOLVED ever that made a clean page dirty and took no frame (part `dirty`).
     pub faults_marked: u64,
-    /// Pages made clean ever, in units of 4 KiB (part `dirty`).
+    /// Leaves made clean ever, in units of 4 KiB (part `dirty`).
     pub pages_cleaned: u64,
     /// Huge pages split ever to be made clean in parts (part `dirty`).
     pub splits: u64,

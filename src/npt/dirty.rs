@@ -63,6 +63,15 @@ impl<'a> Bitmap<'a> {
         Self { words, start, count: 0 }
     }
 
+    /// Sets bits of one word.
+    #[inline(always)]
+    fn add(&mut self, place: u64, mask: u64) {
+        if let Some(word) = self.words.get_mut(place as usize) {
+            *word |= mask;
+            self.count = self.count.wrapping_add(mask.count_ones().into());
+        }
+    }
+
     /// Sets the bits of a range.
     fn report(&mut self, range: GpaRange) {
         let mut count = 0;
@@ -349,6 +358,22 @@ impl NestedPageTable {
         let table = Table::<F>::reach(self, run.page)?;
         let mut logged = Logged::new(self);
         let mut gpa = run.gpa;
+        if let (Look::Report(bitmap), Level::PAGE) = (&mut *look, run.level) {
+            let mut bit = gpa.minus(bitmap.start).wrapping_shr(PAGE_SHIFT);
+            let mut mask = 0_u64;
+            for slot in table.slots(run.span) {
+                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+                if entry.is_dirty() && logged.has(entry) {
+                    mask |= 1_u64.wrapping_shl(bit as u32 & 63);
+                }
+                bit = bit.wrapping_add(1);
+                if bit & 63 == 0 {
+                    bitmap.add(bit.wrapping_sub(1) >> 6, core::mem::take(&mut mask));
+                }
+            }
+            bitmap.add(bit >> 6, mask);
+            return Some(None);
+        }
         for index in run.span.indices() {
             let entry = table.load_acquire(index);
             if run.level > Level::PAGE && F::is_table(entry.word()) {

@@ -130,7 +130,7 @@ impl Format for ArmStage2 {
     const YOUNG: u64 = ACCESS_FLAG;
     const TAG: u64 = TAG;
     /// SMMUv3, stage 2 descriptors: bits 63:60 are the SMMU's.
-    const IO_TAG_BITS: u32 = 1;
+    const IO_TAG_BITS: u32 = if cfg!(feature = "tags") { 1 } else { 0 };
     const MAY_WRITE: u64 = MAY_WRITE;
     const HARDWARE_OPENS: u64 = if cfg!(feature = "dirty") { DBM } else { 0 };
     const BUILTIN_FLUSH: bool = true;

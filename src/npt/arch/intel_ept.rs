@@ -78,7 +78,7 @@ impl Format for IntelEpt {
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
     /// VT-d, second-stage paging entries: bit 62 is TM, transient mapping.
-    const IO_TAG_BITS: u32 = 3;
+    const IO_TAG_BITS: u32 = if cfg!(feature = "tags") { 3 } else { 0 };
     const TAG: u64 = 3 << TAG_LOW | 1 << TAG_BIT_2 | 1 << TAG_BIT_3;
     const MAY_WRITE: u64 = MAY_WRITE;
     const BUILTIN_FLUSH: bool = true;

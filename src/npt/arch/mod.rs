@@ -240,7 +240,7 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
 
     /// How many bits tags have.
     fn tag_bits(features: Features) -> u32 {
-        if features.has_io() { Tag::BITS.min(Self::IO_TAG_BITS) } else { Tag::BITS }
+        if features.has_io() { Self::IO_TAG_BITS } else { Tag::BITS }
     }
 
     /// What a leaf says, but for the tag.
