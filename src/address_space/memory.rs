@@ -9,9 +9,10 @@ use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
 use crate::npt::arch::{Format, with_space_format};
-use crate::npt::entry::{Entry, HIDES, State};
+use crate::npt::entry::{HIDES, State};
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
+use crate::npt::look::Found;
 use crate::npt::units::{Gpa, Hpa};
 #[cfg(feature = "dirty")]
 use crate::sync::{Defect, planted};
@@ -172,19 +173,30 @@ impl AddressSpace {
     fn piece<F: Format>(&self, gpa: u64, most: u64, needs: Permissions) -> Result<Option<Piece>> {
         let gpa = Gpa::new(gpa);
         let (found, bytes) = self.npt.walk_run::<F>(gpa, most).ok_or(Error::BadState)?;
-        let entry = found.entry;
-        match entry.state(found.level.get()) {
-            State::Leaf => {}
-            State::Reserved => return Ok(None),
-            State::Hidden if HIDES && !needs.is_empty() => {
-                return self.refuses_hidden(entry, needs);
+        match found.entry.state(found.level.get()) {
+            State::Leaf => {
+                let address = Hpa::new(F::address(found.entry.word()));
+                self.page_piece(gpa, found, address, bytes, needs)
             }
-            State::Hidden if HIDES => {}
-            _ => return Err(Error::NotMapped),
+            State::Reserved => Ok(None),
+            State::Hidden if HIDES => self.hidden_piece(gpa, found, bytes, needs),
+            _ => Err(Error::NotMapped),
         }
-        let address = if HIDES { entry.address() } else { Hpa::new(F::address(entry.word())) };
+    }
+
+    /// What lies side by side from an address of a page on.
+    #[inline(always)]
+    fn page_piece<F: Format>(
+        &self,
+        gpa: Gpa,
+        found: Found<F>,
+        address: Hpa,
+        bytes: u64,
+        needs: Permissions,
+    ) -> Result<Option<Piece>> {
+        let Found { entry, level } = found;
         // What a table pointer looks like that was made a leaf.
-        if address.offset(found.level) != 0 {
+        if address.offset(level) != 0 {
             return Err(Error::BadState);
         }
         let attributes = entry.untagged(self.npt.features);
@@ -195,18 +207,24 @@ impl AddressSpace {
         if owner == Owner::Host && attributes.memory.is_device() {
             return Err(Error::Unsupported);
         }
-        let address = address.plus(gpa.offset(found.level)).bits();
+        let address = address.plus(gpa.offset(level)).bits();
         Ok(Some(Piece { address, bytes, owner }))
     }
 
-    /// What a hidden page says to an access on behalf of the guest: that a fault shows it, or that it is denied.
+    /// The same of a hidden page, which is the host's alone; on behalf of the guest a fault shows it, or it is denied.
     #[cold]
     #[inline(never)]
-    fn refuses_hidden<F: Format>(
+    fn hidden_piece<F: Format>(
         &self,
-        entry: Entry<F>,
+        gpa: Gpa,
+        found: Found<F>,
+        bytes: u64,
         needs: Permissions,
     ) -> Result<Option<Piece>> {
+        let entry = found.entry;
+        if needs.is_empty() {
+            return self.page_piece(gpa, found, entry.address(), bytes, needs);
+        }
         let permissions = entry.attributes(self.npt.features).permissions;
         let is_shown = entry.shows_itself() && permissions.contains(needs);
         if is_shown { Ok(None) } else { Err(Error::Denied) }

@@ -902,17 +902,16 @@ impl<F: Format> Entry<F> {
         self.is_hidden() && !F::payload(self.word) & (HELD | AUTO) == 0
     }
 
-    /// Whether [`Entry::hidden`] is another entry.
+    /// Whether `axas_hide` changes the entry. A page that is held never becomes one that shows itself.
     #[inline(always)]
     pub fn can_hide(self, auto: bool) -> bool {
         F::is_valid(self.word)
             || self.is_hidden() && (!self.is_held() || self.shows_itself() && !auto)
     }
 
-    /// A page, hidden or not, as `axas_hide` leaves it. One that is held already never becomes one that shows itself.
+    /// A page as `axas_hide` leaves it.
     #[inline(never)]
     pub fn hidden(self, features: Features, auto: bool) -> Self {
-        let auto = auto && (!self.is_held() || self.shows_itself());
         let owned = if self.is_owned() { OWNED } else { 0 };
         let attributes = Reservation::new(self.attributes(features), 0).payload();
         let payload = attributes | owned | HELD | if auto { AUTO } else { 0 };
