@@ -64,8 +64,7 @@ HAS_TYPE(axas_tag_bits, uint32_t (*)(const axas_t *));
 HAS_TYPE(axas_retag, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_retag_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
-HAS_TYPE(axas_handle_page_fault_at,
-	 uint32_t (*)(axas_t *, uint64_t, uint32_t, axas_mapping_t *));
+HAS_TYPE(axas_handle_page_fault_at, uint32_t (*)(axas_t *, uint64_t, uint32_t, axas_mapping_t *));
 HAS_TYPE(axas_dirty_start, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_dirty_get, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t, uint64_t *));
 HAS_TYPE(axas_dirty_clear,

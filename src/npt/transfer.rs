@@ -155,7 +155,9 @@ pub(crate) fn transfer<F: Format>(
                 }
                 leave::<F>(from, deal)
             } else {
-                tag_giver::<F>(from, deal)
+                #[cfg(feature = "tags")]
+                from.npt.retag::<F>(from.work, from.range, deal.tags.giver)?;
+                Ok(())
             }
         }
         None => {
@@ -395,15 +397,8 @@ fn take_back<F: Format>(from: &mut Side<'_>, to: Option<&Side<'_>>, deal: &Deal)
         npt.protect::<F>(work, *range, giver)?;
     }
     npt.show::<F>(work, *range)?;
-    tag_giver::<F>(from, deal)
-}
-
-/// Gives the giver's pages their tag.
-#[inline(always)] // Nothing, without tags.
-fn tag_giver<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     #[cfg(feature = "tags")]
-    from.npt.retag::<F>(from.work, from.range, deal.tags.giver)?;
-    let _ = (from, deal);
+    npt.retag::<F>(work, *range, deal.tags.giver)?;
     Ok(())
 }
 

@@ -32,6 +32,7 @@ const ACCESSED: u64 = 1 << 6;
 const DIRTY: u64 = 1 << 7;
 const OWNED: u64 = 1 << 8;
 const SOFT_DEVICE: u64 = 1 << 9;
+const TAG_BITS: u32 = if cfg!(feature = "tags") { 2 } else { 0 };
 const TAG: u64 = 3 << 59;
 const PBMT: u64 = 3 << 61;
 const PBMT_NC: u64 = 1 << 61;
@@ -135,7 +136,7 @@ impl Format for RiscvGstage {
     }
 
     fn tag_bits(features: Features) -> u32 {
-        if features.has(AXAS_FEATURE_RISCV_SVRSW60T59B) { Tag::BITS.min(2) } else { 0 }
+        if features.has(AXAS_FEATURE_RISCV_SVRSW60T59B) { TAG_BITS } else { 0 }
     }
 
     fn attributes(word: u64, _features: Features) -> Attributes {
