@@ -98,7 +98,7 @@ pub(crate) fn chosen_lane() -> Option<u64> {
     Some(model::LANE.with(core::cell::Cell::get))
 }
 
-/// Writes the first two words of a table's frame while nobody else knows of the frame. Loom's words are
+/// Writes the first two words of a table's frame while no other code knows of the frame. Loom's words are
 /// loom's at all times.
 ///
 /// # Safety
@@ -138,7 +138,7 @@ pub(crate) unsafe fn read_links(frame: NonNull<u8>) -> [u64; 2] {
 /// Zeroes a page of a guest's frame that no entry names yet. Under loom a frame holds one word.
 ///
 /// # Safety
-/// The page is reachable, aligned, and nobody else reaches it.
+/// The page is reachable, aligned, and no other code reaches it.
 #[inline(always)]
 pub(crate) unsafe fn zero_page(page: NonNull<u8>) {
     // SAFETY: by the caller's promise.

@@ -61,7 +61,7 @@ impl AddressSpace {
     /// Creates a space whose handle lives in storage of the caller.
     ///
     /// # Safety
-    /// `storage` is null or valid for `bytes` bytes, which nobody else uses until the space is destroyed.
+    /// `storage` is null or valid for `bytes` bytes, which no other code uses until the space is destroyed.
     pub unsafe fn create_in(
         storage: *mut u8,
         bytes: usize,
@@ -106,13 +106,13 @@ impl AddressSpace {
         core::mem::forget(host);
         match space.take_root() {
             Ok(root) => {
-                // SAFETY: nobody has seen the space; the reference above is not used any more.
+                // SAFETY: no other code has seen the space; the reference above is not used any more.
                 unsafe { (&raw mut (*place.as_ptr()).npt.root).write(root) };
                 Ok(place)
             }
             Err(error) => {
                 match handle {
-                    // SAFETY: nobody has seen the space.
+                    // SAFETY: no other code has seen the space.
                     Some(handle) => unsafe { give_handle(place, handle) },
                     None => space.npt.host.report(),
                 }
@@ -124,7 +124,7 @@ impl AddressSpace {
     /// Removes everything and gives every frame back.
     ///
     /// # Safety
-    /// The space is live, nobody else uses it now or later.
+    /// The space is live, no other code uses it now or later.
     pub unsafe fn destroy(place: NonNull<Self>) {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
@@ -141,7 +141,7 @@ impl AddressSpace {
         }
         space.npt.host.give(space.npt.root, space.npt.shape.root_order, Purpose::Root);
         if space.handle != NO_FRAME {
-            // SAFETY: nobody uses the space any more.
+            // SAFETY: the space is not used any more.
             unsafe { give_handle(place, space.handle) };
         }
     }
@@ -167,7 +167,7 @@ impl AddressSpace {
     /// Writes a new space, without a root, where it is to live.
     ///
     /// # Safety
-    /// `place` is valid for a write, aligned, and nobody else's; `host` is moved: it is not used or
+    /// `place` is valid for a write, aligned, and used by no other code; `host` is moved: it is not used or
     /// dropped any more.
     #[inline(never)]
     unsafe fn place(
@@ -190,7 +190,7 @@ impl AddressSpace {
         // Member by member: whole, the space would be too large for the stacks of many hosts.
         // SAFETY: 1. by the caller's promise the place is valid for writes of all members, of which none
         // was initialised; 2. numbers, flags and what the work is may be zeroes, everything else is written below; 3. the
-        // lock writes all of itself; 4. nobody uses the host any more.
+        // lock writes all of itself; 4. the host is not used any more.
         unsafe {
             space.write_bytes(0, 1);
             let npt = &raw mut (*space).npt;
@@ -230,7 +230,7 @@ impl AddressSpace {
 /// Gives the frame back that a handle lives in.
 ///
 /// # Safety
-/// The space is live, nobody uses it any more.
+/// The space is live, and not used any more.
 #[inline(never)]
 unsafe fn give_handle(place: NonNull<AddressSpace>, handle: HostPhysAddr) {
     // SAFETY: 1. by the caller's promise; 2. the host is moved out before its storage goes.

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn axas_dirty_start(
 /// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so that
-///   other records can be added up in it. Used by nobody else during the call.
+///   other records can be added up in it. Used by no other code during the call.
 /// @param bits Bits that the bitmap has, at least size / 4096.
 /// @param count Receives how many pages were found dirty, whether their bits were set before or not.
 /// @return AXAS_OK;
@@ -397,7 +397,7 @@ pub unsafe extern "C" fn axas_dirty_stop_some(
 /// The words of a bitmap for a range, to be set.
 ///
 /// # Safety
-/// The bitmap is null or has so many bits, valid for reads and writes and used by nobody else for as long as the
+/// The bitmap is null or has so many bits, valid for reads and writes and used by no other code for as long as the
 /// slice lives.
 unsafe fn words<'a>(bitmap: *mut u64, size: u64, bits: usize) -> Result<&'a mut [u64]> {
     super::usable(bitmap)?;
@@ -409,7 +409,7 @@ unsafe fn words<'a>(bitmap: *mut u64, size: u64, bits: usize) -> Result<&'a mut 
 /// The words of a bitmap for a range, to be read; none without a bitmap.
 ///
 /// # Safety
-/// The bitmap is null or has so many bits, valid for reads and changed by nobody for as long as the slice lives.
+/// The bitmap is null or has so many bits, valid for reads and not changed for as long as the slice lives.
 unsafe fn set_words<'a>(bitmap: *const u64, size: u64, bits: usize) -> Result<Option<&'a [u64]>> {
     if bitmap.is_null() {
         return Ok(None);

@@ -194,7 +194,7 @@ pub unsafe extern "C" fn axas_create_in(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_destroy(space: *mut axas_t) {
     if let Some(space) = core::ptr::NonNull::new(space) {
-        // SAFETY: 1. the handle is live; 2. by the caller's promise nobody uses it now or later.
+        // SAFETY: 1. the handle is live; 2. by the caller's promise it is not used now or later.
         unsafe { AddressSpace::destroy(space.cast()) };
     }
 }

@@ -47,7 +47,7 @@ pub struct axas_t {
 ///
 /// # Safety
 /// `handle` is null or came from `axas_create` or `axas_create_in` and was not destroyed since;
-/// nobody destroys it while the reference lives.
+/// it is not destroyed while the reference lives.
 unsafe fn space<'a>(handle: *const axas_t) -> Result<&'a AddressSpace> {
     let handle = handle.cast::<AddressSpace>();
     if !handle.is_aligned() {

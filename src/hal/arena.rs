@@ -180,7 +180,7 @@ impl Arena {
     /// Takes a region over.
     ///
     /// # Safety
-    /// The region is memory that nobody else uses while the arena does.
+    /// The region is memory that no other code uses while the arena does.
     pub(crate) unsafe fn add(&self, va: *mut u8, pa: u64, bytes: usize) -> Result<()> {
         let region = Region { va: va.expose_provenance(), pa, bytes: bytes as u64 };
         let aligned = is_page_aligned(region.va as u64 | pa | region.bytes);

@@ -499,7 +499,7 @@ impl Host {
     pub(crate) fn zero(&self, frame: HostPhysAddr, order: u32) -> Result<()> {
         self.for_each_page(frame, order, |page| {
             // SAFETY: 1. a window is open on the page, of a frame of ours; 2. no entry names the frame
-            // yet, so that nobody else reaches it.
+            // yet, so that no other code reaches it.
             unsafe { sync::zero_page(page) }
         })
     }

@@ -134,7 +134,7 @@ impl Machine {
             assert_eq!(order, 0);
             for entry in 0..ENTRIES {
                 let word = sync::AtomicU64::new(RUBBISH);
-                // SAFETY: inside the frame, which is nobody's yet.
+                // SAFETY: inside the frame, which is not handed out yet.
                 unsafe { self.slots(address).add(entry).write(word) };
             }
         } else {
@@ -348,7 +348,7 @@ impl World {
         assert_eq!(stats.table_frames, tables as u64, "tables lost");
         assert_eq!(stats.guest_frames, guest as u64, "guest frames lost");
         assert_eq!(held, (tables + guest) as u64, "frames out are not frames in");
-        // SAFETY: the threads have been joined, nobody else has the space.
+        // SAFETY: the threads have been joined, no other code has the space.
         unsafe { AddressSpace::destroy(self.space) };
         assert_eq!(self.machine.count(AXAS_FRAME_TABLE), 0, "tables lost");
         assert_eq!(self.machine.count(AXAS_FRAME_GUEST), 0, "guest frames lost");

@@ -30,7 +30,7 @@ const STEP: u64 = 64 * PAGE_SIZE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Mode {
-    /// By nobody.
+    /// They are not.
     Off = 0,
     /// A clean page faults at the first write.
     Faults,

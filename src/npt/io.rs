@@ -55,7 +55,7 @@ impl Features {
         F::needs_clean(attributes, self) || self.has_noncoherent_io()
     }
 
-    /// Who is told of entries that became valid: nobody, this CPU, or everybody.
+    /// Who is told of entries that became valid: no CPU, this one, or all.
     #[inline(always)]
     pub(super) fn scope_of_new<F: Format>(self) -> Option<u32> {
         if self.has_io() && self.has(AXAS_FEATURE_IO_CACHES_INVALID) {

@@ -49,7 +49,7 @@ impl Shard {
     /// Writes a line with nothing in it.
     ///
     /// # Safety
-    /// `place` is valid for writes, aligned, and nobody else's.
+    /// `place` is valid for writes, aligned, and used by no other code.
     #[inline(never)]
     unsafe fn place(place: *mut Self) {
         let counters = [const { Counter::new(0) }; FaultCounter::COUNT];
@@ -142,7 +142,7 @@ impl Lock {
     /// An open lock whose lines are in memory with room for so many of them, at least [`LEAST_SHARDS`].
     ///
     /// # Safety
-    /// The memory is valid for writes, aligned, and nobody else's for as long as the lock lives.
+    /// The memory is valid for writes, aligned, and used by no other code for as long as the lock lives.
     pub(crate) unsafe fn over(first: NonNull<Shard>, room: usize, caller_locked: bool) -> Self {
         let most = room.min(MOST_SHARDS) as u64;
         let log = 63_u32.saturating_sub(most.leading_zeros());
@@ -242,7 +242,7 @@ impl Lock {
         }
     }
 
-    /// Enters alone if nobody else is there.
+    /// Enters alone if no other call is inside.
     #[inline(always)] // Most calls get no further.
     pub(crate) fn try_exclusive(&self) -> Attempt {
         if self.caller_locked {
@@ -409,7 +409,7 @@ pub(crate) struct ExclusiveGuard<'a> {
 }
 
 impl Drop for ExclusiveGuard<'_> {
-    /// Where the host holds a lock of its own, nobody announced himself.
+    /// Where the host holds a lock of its own, no writer is announced.
     #[inline(always)]
     fn drop(&mut self) {
         self.lock.writer.store(0, unless(Defect::WriterLeave, Ordering::Release));

@@ -35,7 +35,7 @@ impl<'a> Slot<'a> {
     /// Its word, if it is not [`Slot::NONE`].
     #[inline(always)]
     pub(crate) fn word(self) -> &'a AtomicU64 {
-        // SAFETY: 1. not none, whose word nobody asks for; 2. one of the 512 words of a table, aligned for 64-bit
+        // SAFETY: 1. not none, whose word is never asked for; 2. one of the 512 words of a table, aligned for 64-bit
         // accesses, in a direct map; 3. every access to it is atomic.
         unsafe { &*self.word }
     }

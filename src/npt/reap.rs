@@ -35,7 +35,7 @@ impl Remains {
 
 /// Entries that are read while a window is open and dealt with after it closed: the addresses of those that ask for
 /// something, marked, and 0 for those that ask for nothing.
-type Batch = [u64; BATCH];
+pub(super) type Batch = [u64; BATCH];
 const BATCH: usize = 32;
 /// A bit of entries that no address is in.
 const MARK: u64 = 1;
@@ -181,7 +181,6 @@ impl NestedPageTable {
         remains: Remains,
         whole: bool,
     ) -> Option<()> {
-        let mut batch = [0; BATCH];
         work.sweep.begin(self, range);
         (work.reaping.remains, work.reaping.whole) = (remains, whole);
         while work.sweep.next::<F>(self, &Broken::NONE)? {
@@ -189,11 +188,11 @@ impl NestedPageTable {
             reaping.top = sweep.run.level;
             path.set(sweep.run.level, sweep.run.page);
             loop {
-                self.read_run::<F>(work, &mut batch)?;
+                self.read_run::<F>(work)?;
                 match work.reaping.asks {
                     Asks::Nothing => {}
-                    Asks::Return => self.return_frames::<F>(work, &batch),
-                    Asks::Report => self.report_frames::<F>(work, &batch),
+                    Asks::Return => self.return_frames::<F>(work),
+                    Asks::Report => self.report_frames::<F>(work),
                 }
                 if !self.reap_on(work)? {
                     break;
@@ -253,9 +252,9 @@ impl NestedPageTable {
 
     /// Gives back the frames that were read.
     #[inline(never)]
-    fn return_frames<F: Format>(&self, work: &Work, batch: &Batch) {
+    fn return_frames<F: Format>(&self, work: &Work) {
         let order = work.sweep.run.level.order();
-        for word in batch.get(..work.reaping.count.into()).unwrap_or(&[]) {
+        for word in work.batch.get(..work.reaping.count.into()).unwrap_or(&[]) {
             if *word != 0 {
                 self.host.give(Entry::<F>::from_word(*word).table_address(), order, Purpose::Guest);
             }
@@ -267,9 +266,9 @@ impl NestedPageTable {
 
     /// Reports the leaves that were read.
     #[inline(never)]
-    fn report_frames<F: Format>(&self, work: &mut Work, batch: &Batch) {
+    fn report_frames<F: Format>(&self, work: &mut Work) {
         let Run { level, gpa, .. } = work.sweep.run;
-        let Work { reaping, releases, .. } = work;
+        let Work { reaping, releases, batch, .. } = work;
         let bytes = u64::from(reaping.each).wrapping_shl(level.shift());
         let mut gpa = gpa.base(level);
         releases.go_on(self, gpa, Entry::<F>::from_word(reaping.like), level);
@@ -289,9 +288,10 @@ impl NestedPageTable {
     /// that stays those that go are the dead and the pending ones, and are taken. Linear leaves, and entries that
     /// name nothing, may be a run of their own, longer than a batch.
     #[inline(never)]
-    fn read_run<F: Format>(&self, work: &mut Work, batch: &mut Batch) -> Option<()> {
+    fn read_run<F: Format>(&self, work: &mut Work) -> Option<()> {
         let Run { page, level, span, .. } = work.sweep.run;
-        let (read, reports) = (&mut work.reaping, work.releases.are_wanted);
+        let Work { reaping: read, releases, batch, .. } = work;
+        let reports = releases.are_wanted;
         let stays = level == read.top;
         let table = Table::<F>::reach(self, page)?;
         let slots = table.slots(span);

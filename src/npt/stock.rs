@@ -77,7 +77,7 @@ impl Stock {
                 self.give(npt, page);
                 return Err(Error::BadState);
             };
-            // SAFETY: 1. the window is open on a frame of ours that nobody else reaches; 2. it is aligned
+            // SAFETY: 1. the window is open on a frame of ours that no other code reaches; 2. it is aligned
             // for 64-bit accesses.
             unsafe { sync::write_links(window.base(), links) };
             drop(window);

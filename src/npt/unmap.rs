@@ -270,7 +270,7 @@ impl NestedPageTable {
     }
 
     /// Detaches what an edge table has of the range: the edge tables below it that became empty, and the entries
-    /// between them; what becomes of the table. Nothing is written into one that goes.
+    /// between them; the fate of the table. Nothing is written into one that goes.
     #[inline(never)]
     fn detach_edge<F: Format>(
         &self,

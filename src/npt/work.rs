@@ -4,7 +4,7 @@
 
 use super::NestedPageTable;
 use super::edges::Edges;
-use super::reap::{Reaping, Releases};
+use super::reap::{Batch, Reaping, Releases};
 use super::stock::{Kind, Stock};
 use super::sweep::Sweep;
 use super::table::Broken;
@@ -35,6 +35,7 @@ pub(crate) struct Work {
     pub(super) releases: Releases,
     pub(super) path: PerLevel<Hpa>,
     pub(super) reaping: Reaping,
+    pub(super) batch: Batch,
     /// What failed, and is to be undone before the lock is given up: in the range of the sweep, which begins.
     pub(crate) failed: Failed,
     /// What a map puts into its range is counted where the tables are pointed to, or some of it.
