@@ -2320,7 +2320,7 @@ axas_status_t axas_dirty_start(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so that
- *   other records can be added up in it. Used by nobody else during the call.
+ *   other records can be added up in it. Used by no other code during the call.
  * @param bits Bits that the bitmap has, at least size / 4096.
  * @param count Receives how many pages were found dirty, whether their bits were set before or not.
  * @return AXAS_OK;
@@ -2388,7 +2388,11 @@ axas_status_t axas_dirty_clear(struct axas_t *space,
  * @param bits As for axas_dirty_get.
  * @param options As for axas_dirty_clear.
  * @param count As for axas_dirty_get.
- * @return As axas_dirty_clear; the bits of what was made clean are set whatever is returned.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
+ *     the space, a space that does not log;
+ *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean. The bits of what was made clean are set in any case.
  *
  * A huge page that stays dirty, because it does not lie in the range whole, is reported too. Otherwise as
  * axas_dirty_get and axas_dirty_clear.
@@ -2458,8 +2462,13 @@ axas_status_t axas_dirty_stop(struct axas_t *space,
  * @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
  * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; of a huge page there more
  *   may be done.
- * @return As axas_dirty_start; AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0
- *   only with AXAS_NO_WAIT); AXAS_ERR_INVALID_INPUT also for a budget of 0.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: AXAS_DIRTY_HARDWARE without AXAS_FEATURE_EPT_AD, AXAS_FEATURE_ARM_HAFDBS or
+ *     AXAS_FEATURE_RISCV_SVADU; a space with AXAS_IO;
+ *   AXAS_ERR_ALREADY_EXISTS: the space logs in the other way;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
  *
  * The log begins with the first slice. Each slice of 512 entries (all of the budget without should_yield) is flushed
  * once. Otherwise as axas_dirty_start. Callbacks: also should_yield.
@@ -2483,7 +2492,11 @@ axas_status_t axas_dirty_start_some(struct axas_t *space,
  * @param options As for axas_dirty_clear.
  * @param budget As for axas_dirty_start_some.
  * @param done As for axas_dirty_start_some: go on with the word of the bitmap at done / 4096 / 64.
- * @return As axas_dirty_clear; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
+ *     the space, a space that does not log, budget 0;
+ *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean.
  *
  * Otherwise as axas_dirty_clear and axas_dirty_start_some.
  */
@@ -2509,7 +2522,11 @@ axas_status_t axas_dirty_clear_some(struct axas_t *space,
  * @param count As for axas_dirty_collect, of this call.
  * @param budget As for axas_dirty_start_some.
  * @param done As for axas_dirty_clear_some.
- * @return As axas_dirty_collect; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
+ *     the space, a space that does not log, budget 0;
+ *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean, their bits are set.
  *
  * Otherwise as axas_dirty_collect and axas_dirty_start_some.
  */
@@ -2532,7 +2549,10 @@ axas_status_t axas_dirty_collect_some(struct axas_t *space,
  * @param size As for axas_dirty_stop.
  * @param budget As for axas_dirty_start_some, in pages of 4 KiB.
  * @param done As for axas_dirty_start_some.
- * @return As axas_dirty_stop; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
  *
  * Otherwise as axas_dirty_stop. Callbacks: also should_yield.
  */
@@ -2777,9 +2797,16 @@ axas_status_t axas_transfer(struct axas_t *from,
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at from_gpa + done and to_gpa + done (0 only
  *     with AXAS_NO_WAIT);
- *   AXAS_ERR_INVALID_INPUT: as axas_transfer, and budget 0;
- *   AXAS_ERR_UNSUPPORTED, AXAS_ERR_NOT_MAPPED, AXAS_ERR_DENIED, AXAS_ERR_ALREADY_EXISTS, AXAS_ERR_NO_MEMORY,
- *   AXAS_ERR_BAD_STATE: as axas_transfer, in the slice that was to follow.
+ *   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
+ *     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
+ *     addresses above pa_bits of `to`, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: different formats, tags, permissions, memory or cuts that one of the spaces cannot have;
+ *   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
+ *   AXAS_ERR_DENIED: something else where a page must be, a tag, permissions or a frame other than was asked for;
+ *   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
+ *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
+ *     page to be wiped. Each of these is of the slice that was to follow, which changed nothing.
  */
 AXAS_MUST_USE
 axas_status_t axas_transfer_some(struct axas_t *from,

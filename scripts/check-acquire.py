@@ -11,6 +11,7 @@ function is found wherever it was inlined: make lib DEBUG_SYMBOLS=1.
 import re
 import sys
 
+sys.dont_write_bytecode = True
 from shipped import inlined, run, tool
 
 # Source functions that load entries beside faults, and the generation beside a call that holds the space alone.

@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
 from shipped import inlined
 
 OBJDUMP = "aarch64-linux-gnu-objdump"

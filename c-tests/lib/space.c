@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "counts.h"
+#include "kept.h"
 
 #define MOST_SPACES   64u
 #define MOST_REQUESTS 8u
@@ -562,8 +563,37 @@ WRAP(map_linear, (axas_t * as, axas_gpa_t gpa, axas_hpa_t hpa, uint64_t size, ax
 WRAP(map_extents,
      (axas_t * as, axas_gpa_t gpa, const axas_extent_t *extents, size_t count, axas_flags_t flags),
      (as, gpa, extents, count, flags))
-WRAP(map_alloc, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags),
-     (as, gpa, size, flags))
+/* A populated one that fails may have given back kept tables that lie in its range whole (docs/guarantees.md). */
+axas_status_t __real_axas_map_alloc(axas_t *as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags);
+axas_status_t __wrap_axas_map_alloc(axas_t *as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags);
+axas_status_t __wrap_axas_map_alloc(axas_t *as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags)
+{
+	struct guard g = begin(as, "map_alloc");
+	const int may_drop_kept =
+		g.s != NULL && (g.s->options & AXAS_KEEP_TABLES) && (flags & AXAS_POPULATE);
+	struct kept kept_before = { 0 }, kept_after = { 0 };
+	axas_status_t status;
+	const char *why;
+
+	if (may_drop_kept)
+		kept_read(&kept_before, &g.s->walker);
+	status = __real_axas_map_alloc(as, gpa, size, flags);
+	if (may_drop_kept && status == AXAS_ERR_NO_MEMORY) {
+		kept_read(&kept_after, &g.s->walker);
+		why = kept_changed(&kept_before, &kept_after, gpa, size);
+		if (why != NULL)
+			host_violation(g.s->host, "map_alloc failed: %s", why);
+		if (!g.s->host->quick && g.guest_out != g.s->host->guest_out)
+			host_violation(g.s->host, "map_alloc kept or lost frames and failed");
+		end(&g, 0);
+	} else {
+		end(&g, status != AXAS_OK);
+	}
+	kept_free(&kept_before);
+	kept_free(&kept_after);
+	return status;
+}
+
 WRAP(map_trap, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t cookie),
      (as, gpa, size, cookie))
 WRAP(map_trap_flags,

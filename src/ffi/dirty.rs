@@ -149,7 +149,11 @@ pub unsafe extern "C" fn axas_dirty_clear(
 /// @param bits As for axas_dirty_get.
 /// @param options As for axas_dirty_clear.
 /// @param count As for axas_dirty_get.
-/// @return As axas_dirty_clear; the bits of what was made clean are set whatever is returned.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
+///     the space, a space that does not log;
+///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean. The bits of what was made clean are set in any case.
 ///
 /// A huge page that stays dirty, because it does not lie in the range whole, is reported too. Otherwise as
 /// axas_dirty_get and axas_dirty_clear.
@@ -245,8 +249,13 @@ pub unsafe extern "C" fn axas_dirty_stop(
 /// @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
 /// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; of a huge page there more
 ///   may be done.
-/// @return As axas_dirty_start; AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0
-///   only with AXAS_NO_WAIT); AXAS_ERR_INVALID_INPUT also for a budget of 0.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_UNSUPPORTED: AXAS_DIRTY_HARDWARE without AXAS_FEATURE_EPT_AD, AXAS_FEATURE_ARM_HAFDBS or
+///     AXAS_FEATURE_RISCV_SVADU; a space with AXAS_IO;
+///   AXAS_ERR_ALREADY_EXISTS: the space logs in the other way;
+///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
 /// The log begins with the first slice. Each slice of 512 entries (all of the budget without should_yield) is flushed
 /// once. Otherwise as axas_dirty_start. Callbacks: also should_yield.
@@ -283,7 +292,11 @@ pub unsafe extern "C" fn axas_dirty_start_some(
 /// @param options As for axas_dirty_clear.
 /// @param budget As for axas_dirty_start_some.
 /// @param done As for axas_dirty_start_some: go on with the word of the bitmap at done / 4096 / 64.
-/// @return As axas_dirty_clear; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
+///     the space, a space that does not log, budget 0;
+///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean.
 ///
 /// Otherwise as axas_dirty_clear and axas_dirty_start_some.
 #[unsafe(no_mangle)]
@@ -325,7 +338,11 @@ pub unsafe extern "C" fn axas_dirty_clear_some(
 /// @param count As for axas_dirty_collect, of this call.
 /// @param budget As for axas_dirty_start_some.
 /// @param done As for axas_dirty_clear_some.
-/// @return As axas_dirty_collect; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
+///     the space, a space that does not log, budget 0;
+///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean, their bits are set.
 ///
 /// Otherwise as axas_dirty_collect and axas_dirty_start_some.
 #[unsafe(no_mangle)]
@@ -369,7 +386,10 @@ pub unsafe extern "C" fn axas_dirty_collect_some(
 /// @param size As for axas_dirty_stop.
 /// @param budget As for axas_dirty_start_some, in pages of 4 KiB.
 /// @param done As for axas_dirty_start_some.
-/// @return As axas_dirty_stop; AXAS_ERR_AGAIN and AXAS_ERR_INVALID_INPUT also as axas_dirty_start_some.
+/// @return AXAS_OK: all of it is done;
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
 /// Otherwise as axas_dirty_stop. Callbacks: also should_yield.
 #[unsafe(no_mangle)]

@@ -113,9 +113,16 @@ pub unsafe extern "C" fn axas_transfer(
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at from_gpa + done and to_gpa + done (0 only
 ///     with AXAS_NO_WAIT);
-///   AXAS_ERR_INVALID_INPUT: as axas_transfer, and budget 0;
-///   AXAS_ERR_UNSUPPORTED, AXAS_ERR_NOT_MAPPED, AXAS_ERR_DENIED, AXAS_ERR_ALREADY_EXISTS, AXAS_ERR_NO_MEMORY,
-///   AXAS_ERR_BAD_STATE: as axas_transfer, in the slice that was to follow.
+///   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
+///     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
+///     addresses above pa_bits of `to`, budget 0;
+///   AXAS_ERR_UNSUPPORTED: different formats, tags, permissions, memory or cuts that one of the spaces cannot have;
+///   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
+///   AXAS_ERR_DENIED: something else where a page must be, a tag, permissions or a frame other than was asked for;
+///   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
+///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
+///   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
+///     page to be wiped. Each of these is of the slice that was to follow, which changed nothing.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_transfer_some(
