@@ -8,6 +8,8 @@
 #                       (otherwise: the host's takes all, the others their own)
 #   CALLS=LIST          these functions only, of those in link/api.sym, with blanks between them
 #   PARTS=LIST          parts of link/parts, with blanks between them (otherwise: the host's has all, the others none)
+#   WITHOUT=LIST        without these, with blanks between them: windows (for hosts with AXAS_HAL_DIRECT_MAP only),
+#                       replace (AXAS_REPLACE), keep (AXAS_KEEP_TABLES)
 #   LOG=0               no messages
 #   SPLIT_SECTIONS=1    a section for each function
 #   STATIC_HAL=1        the host's callbacks are functions found by name, not by pointer
@@ -23,6 +25,7 @@ formats_of "$arch" >/dev/null
 known_formats "${FORMATS:-$(formats_of "$arch")}"
 export PARTS=${PARTS-$(parts_of "$arch")}
 known_parts "$PARTS"
+known_capabilities "${WITHOUT:-}"
 # Pages that change hands are hidden.
 [[ " $PARTS " != *" transfer "* || " $PARTS " == *" hide "* ]] || PARTS+=" hide"
 known_calls "${CALLS:-}" "$PARTS"
@@ -31,6 +34,9 @@ out=${2:-build/$arch}
 features=${FORMATS:-$(formats_of "$arch")},panic-handler
 [ "${LOG:-1}" = 0 ] || features+=,log
 for part in $PARTS; do features+=,$part; done
+for capability in $CAPABILITIES_KNOWN; do
+	[[ " ${WITHOUT:-} " == *" $capability "* ]] || features+=,$capability
+done
 [ "${STATIC_HAL:-0}" != 1 ] || features+=,static-hal
 
 # An archive, where a Rust program would have an rlib: it alone has link-time optimisation.

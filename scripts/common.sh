@@ -113,6 +113,18 @@ known_parts() {
 	done
 }
 
+# What an archive has unless it is built without.
+CAPABILITIES_KNOWN="windows replace keep"
+
+# known_capabilities LIST: separated by blanks.
+known_capabilities() {
+	local capability
+	for capability in $1; do
+		[[ " $CAPABILITIES_KNOWN " == *" $capability "* ]] ||
+			misuse "WITHOUT=$1: '$capability' is not known; some of: $CAPABILITIES_KNOWN"
+	done
+}
+
 # api_calls [PARTS]: the functions of the header, or those of an archive with these parts.
 api_calls() {
 	awk -v all=$((1 - ($# > 0))) -v parts=" ${1:-} " '

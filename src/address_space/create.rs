@@ -18,9 +18,9 @@ use crate::npt::arch::{
 use crate::npt::entry::Entry;
 use crate::npt::io;
 use crate::npt::lock::{Lock, Shard};
-use crate::npt::registers;
 use crate::npt::units::{Level, fresh_tables};
 use crate::npt::work::Work;
+use crate::npt::{KEEPS_TABLES, registers};
 
 const OPTIONS: u32 = AXAS_CALLER_LOCKED
     | AXAS_FRAMES_ARE_ZEROED
@@ -301,6 +301,7 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
         return Err(Error::InvalidInput);
     }
     let is_unsupported = has(AXAS_IGNORE_GUEST_PAT) && !F::IGNORES_GUEST_PAT
+        || has(AXAS_KEEP_TABLES) && !KEEPS_TABLES
         || has(AXAS_IO) && !(io::IS_BUILT_IN && F::SHARES_WITH_IOMMU);
     if config.features & F::UNSUPPORTED_FEATURES != 0 || is_unsupported {
         return Err(Error::Unsupported);

@@ -10,13 +10,13 @@ use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions, Tag};
 use crate::hal::Host;
-use crate::npt::NestedPageTable;
 use crate::npt::arch::{Format, with_space_format};
 use crate::npt::content::Content;
 use crate::npt::entry::{Entry, Reservation};
 use crate::npt::slices::{Budget, Cost};
 use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 use crate::npt::work::Work;
+use crate::npt::{NestedPageTable, REPLACES};
 
 const PAGE_SIZES: MapOptions =
     MapOptions::NO_HUGE.union(MapOptions::MAX_2M).union(MapOptions::NO_HUGE_EXEC);
@@ -270,7 +270,7 @@ impl AddressSpace {
             let checked = self.linear::<F>(gpa, &extents, flags, MapOptions::REPLACE);
             // By reference: a move is a copy on the stack.
             let checked = checked.as_ref().map_err(|error| *error)?;
-            let act = if checked.has(MapOptions::REPLACE) { replace } else { map };
+            let act = if REPLACES && checked.has(MapOptions::REPLACE) { replace } else { map };
             self.at_once(self.checked_range(gpa, size)?, &checked.content, act)
         })
     }
@@ -324,7 +324,8 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let checked = self.lazy::<F>(flags, MapOptions::REPLACE);
             let checked = checked.as_ref().map_err(|error| *error)?;
-            let act = match (checked.has(MapOptions::REPLACE), checked.has(MapOptions::POPULATE)) {
+            let replaces = REPLACES && checked.has(MapOptions::REPLACE);
+            let act = match (replaces, checked.has(MapOptions::POPULATE)) {
                 (true, true) => replace_populated,
                 (true, false) => replace,
                 (false, true) => map_populated,
@@ -378,7 +379,7 @@ impl AddressSpace {
         }
         with_space_format!(self.npt.format, F => {
             let content = self.trap::<F>(cookie, flags)?;
-            let act = if flags & AXAS_REPLACE != 0 { replace } else { map };
+            let act = if REPLACES && flags & AXAS_REPLACE != 0 { replace } else { map };
             self.at_once(self.checked_range(gpa, size)?, &content, act)
         })
     }
@@ -594,7 +595,7 @@ impl AddressSpace {
         let way = self.npt.page_way::<F>(page)?;
         if flags & AXAS_REPLACE == 0 {
             self.npt.map_page(way, page, leaf)
-        } else if self.npt.features.has_strict_io() {
+        } else if !REPLACES || self.npt.features.has_strict_io() {
             None
         } else {
             self.npt.replace_page(way.page, page, leaf)

@@ -33,9 +33,9 @@ use crate::abi::{
 use crate::addr::{Bits, GuestPhysAddr, GuestRange, HostPhysAddr, guest_range, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::hal::Host;
-use crate::npt::arch::{Format, with_space_format};
+use crate::npt::arch::with_space_format;
 use crate::npt::lock::{Attempt, ExclusiveGuard, LEAST_SHARDS, Shard, SharedGuard};
-use crate::npt::work::{Failed, Work};
+use crate::npt::work::Work;
 use crate::npt::{NestedPageTable, registers};
 
 /// A guest-physical address space. Lives where the host wants it; after creation there are only shared
@@ -139,22 +139,9 @@ impl AddressSpace {
     fn leave_alone(&self) {
         // SAFETY: the lock is still held, by a guard that ends here and lends its work no more.
         let work = unsafe { &mut *self.work.get() };
-        if work.failed == Failed::Nothing {
-            self.leave_with(work);
-        } else {
-            // A space has a format.
-            let _ = with_space_format!(self.npt.format, F => {
-                self.undo_and_leave::<F>(work);
-                Ok(())
-            });
+        if let Some(undo) = work.undo.take() {
+            undo(&self.npt, work);
         }
-    }
-
-    /// Undoes what failed, then leaves.
-    #[cold]
-    #[inline(never)]
-    fn undo_and_leave<F: Format>(&self, work: &mut Work) {
-        self.npt.undo_failed::<F>(work);
         self.leave_with(work);
     }
 

@@ -32,6 +32,9 @@ const KNOWN_FLAGS: u32 = AXAS_HAL_DIRECT_MAP
     | AXAS_HAL_TABLES_STAY_READABLE
     | AXAS_HAL_BUILTIN_LOCAL;
 
+/// Whether hosts need no direct map of all tables.
+pub(crate) const HAS_WINDOWS: bool = cfg!(feature = "windows");
+
 /// What a frame is for, as the host hears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -62,6 +65,12 @@ pub(crate) struct DirectMap {
 }
 
 impl DirectMap {
+    /// Frames at an offset from their physical addresses.
+    #[inline(always)]
+    pub(crate) fn new(offset: u64) -> Self {
+        Self { offset }
+    }
+
     /// Virtual less physical addresses.
     pub(crate) fn offset(self) -> u64 {
         self.offset
@@ -69,8 +78,18 @@ impl DirectMap {
 
     /// Where a frame is.
     #[inline(always)]
-    pub(crate) fn place(self, address: HostPhysAddr) -> *mut u8 {
-        address.bits().wrapping_add(self.offset) as *mut u8
+    pub(crate) fn place(self, address: HostPhysAddr) -> Option<NonNull<u8>> {
+        let place = address.bits().wrapping_add(self.offset) as *mut u8;
+        if !HAS_WINDOWS {
+            // SAFETY: `Host::take` gives a frame back that is at null.
+            unsafe { core::hint::assert_unchecked(!place.is_null()) };
+        }
+        NonNull::new(place)
+    }
+
+    /// Whether a frame is where no pointer leads.
+    fn is_null(self, frame: u64) -> bool {
+        frame.wrapping_add(self.offset) == 0
     }
 }
 
@@ -148,6 +167,7 @@ impl Host {
         }
         let reach = match hal.phys_to_virt {
             _ if direct => Reach::Offset(hal.direct_map_offset),
+            Some(_) if !HAS_WINDOWS => return Err(Error::Unsupported),
             Some(phys_to_virt) => Reach::Callback(phys_to_virt),
             None => return Err(Error::InvalidInput),
         };
@@ -217,7 +237,7 @@ impl Host {
 
     /// Whether tables are reached by windows.
     pub(crate) fn has_windows(&self) -> bool {
-        self.release_virt.is_some() && self.arena.is_none()
+        HAS_WINDOWS && self.release_virt.is_some() && self.arena.is_none()
     }
 
     /// The arena that frames come from, if they do.
@@ -259,7 +279,8 @@ impl Host {
             None => self.alloc_frame(order, purpose),
         };
         let bytes = PAGE_SIZE.wrapping_shl(order);
-        if frame & (bytes.wrapping_sub(1)) != 0 || !self.is_in_width(frame, bytes) {
+        let is_unusable = !HAS_WINDOWS && self.direct_map().is_some_and(|map| map.is_null(frame));
+        if frame & (bytes.wrapping_sub(1)) != 0 || !self.is_in_width(frame, bytes) || is_unusable {
             return Err(self.refuse(frame, order, purpose));
         }
         Ok(HostPhysAddr::from_bits(frame))
@@ -343,7 +364,7 @@ impl Host {
     #[inline(always)]
     pub(crate) fn window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
         match self.direct_map() {
-            Some(direct) => match NonNull::new(direct.place(address)) {
+            Some(direct) => match direct.place(address) {
                 Some(base) => Ok(Window { base, host: self }),
                 None => Err(Error::BadState),
             },
@@ -356,7 +377,9 @@ impl Host {
     pub(crate) fn direct_map(&self) -> Option<DirectMap> {
         match self.reach {
             Reach::Offset(offset) => Some(DirectMap { offset }),
-            Reach::Callback(_) => None,
+            Reach::Callback(_) if HAS_WINDOWS => None,
+            // `Host::new` refused it.
+            Reach::Callback(_) => Some(DirectMap { offset: 0 }),
         }
     }
 
@@ -552,7 +575,7 @@ impl Window<'_> {
 impl Drop for Window<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.host.release_virt.is_some() {
+        if HAS_WINDOWS && self.host.release_virt.is_some() {
             self.host.close_page(self.base);
         }
     }

@@ -118,7 +118,7 @@ impl NestedPageTable {
             is_in_run = is_occupied;
         });
         let holds = if said == Entry::<F>::KEPT {
-            self.keeps_tables && count == 0
+            self.keeps_tables() && count == 0
         } else if said == Entry::<F>::RUN {
             runs == 1
         } else {

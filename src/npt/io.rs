@@ -6,12 +6,12 @@
 //! translation of before or that of afterwards. So no call makes an entry invalid in between: replacements are refused,
 //! and cuts of leaves on formats that break before they make.
 
-use super::NestedPageTable;
 use super::arch::{Features, Format};
 use super::edges::{Arm, Edges};
 use super::split::Cut;
 use super::table::Broken;
 use super::units::GpaRange;
+use super::{NestedPageTable, REPLACES};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapOptions};
@@ -94,9 +94,10 @@ impl NestedPageTable {
     /// Whether devices do not allow a call with these options; `is_lazy` says that its pages come with faults.
     #[inline(always)]
     pub(crate) fn refuses(&self, options: MapOptions, is_lazy: bool) -> bool {
-        IS_BUILT_IN
-            && (options.contains(MapOptions::REPLACE) && self.features.has_strict_io()
-                || is_lazy && self.features.has_io())
+        !REPLACES && options.contains(MapOptions::REPLACE)
+            || IS_BUILT_IN
+                && (options.contains(MapOptions::REPLACE) && self.features.has_strict_io()
+                    || is_lazy && self.features.has_io())
     }
 
     /// That devices allow the cuts of a range.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Filling a range that is empty.
 
-use super::NestedPageTable;
 use super::arch::Format;
 use super::content::{Content, Pieces};
 use super::edges::{Arm, Edges};
@@ -10,9 +9,10 @@ use super::stock::Stock;
 use super::table::Broken;
 use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
 use super::work::{Failed, Work};
+use super::{KEEPS_TABLES, NestedPageTable};
 use crate::abi::AXAS_FLUSH_NEW;
 use crate::error::{Error, Result};
-use crate::hal::{FlushRequest, publish_tables};
+use crate::hal::{FlushRequest, HAS_WINDOWS, publish_tables};
 
 /// What a map of an empty range takes.
 pub(super) struct Survey {
@@ -31,10 +31,12 @@ impl NestedPageTable {
         range: GpaRange,
     ) -> Result<()> {
         self.prepare_map(work, content, range)?;
-        if self.fill_range(work, content, range, false).is_none() {
-            return work.fails_in(self, Failed::Map, range, Error::BadState);
+        match self.fill_range(work, content, range, false) {
+            Some(()) => Ok(()),
+            None if HAS_WINDOWS => work.fails_in::<F>(self, Failed::Map, range, Error::BadState),
+            // A table is corrupt.
+            None => Err(Error::BadState),
         }
-        Ok(())
     }
 
     /// Looks that the range is empty, takes all tables that it needs, and drops kept ones where larger entries
@@ -46,7 +48,7 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<()> {
-        if self.take_tables(work, content, range)? {
+        if self.take_tables(work, content, range)? && KEEPS_TABLES {
             self.drop_covered(work, content, range).ok_or(Error::BadState)?;
         }
         Ok(())
@@ -61,7 +63,7 @@ impl NestedPageTable {
         range: GpaRange,
     ) -> Result<bool> {
         let Survey { mut tables, has_kept } = self.survey(&mut work.edges, content, range)?;
-        if has_kept {
+        if KEEPS_TABLES && has_kept {
             tables = self.plan_replacement(work, content, range)?;
         }
         work.stock.fill(self, tables)?;
@@ -101,7 +103,7 @@ impl NestedPageTable {
                     if level > Level::PAGE {
                         survey.tables = survey.tables.saturating_add(content.tables(level, part));
                         survey.has_kept |=
-                            self.keeps_tables && self.has_table::<F>(page, level, span)?;
+                            self.keeps_tables() && self.has_table::<F>(page, level, span)?;
                     }
                 }
                 place = edges.after((arm, level));

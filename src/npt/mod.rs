@@ -71,11 +71,15 @@ use crate::abi::{axas_hw_regs_t, axas_tlb_request_t};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
-use crate::hal::{FlushRequest, Host, Purpose};
+use crate::hal::{FlushRequest, HAS_WINDOWS, Host, Purpose};
 use arch::{Features, Format, FormatId, RootState, Shape, with_format};
 use entry::{Entry, Reservation};
 use lock::Lock;
 use units::{Gpa, GpaRange, Hpa, Level};
+
+/// Whether `AXAS_REPLACE` and `AXAS_KEEP_TABLES` are built in.
+pub(crate) const REPLACES: bool = cfg!(feature = "replace");
+pub(crate) const KEEPS_TABLES: bool = cfg!(feature = "keep");
 
 /// The tables of one space and what they depend on. What every walk needs comes first.
 #[repr(C)]
@@ -167,6 +171,18 @@ impl NestedPageTable {
     #[inline(always)]
     fn root_page<F: Format>(&self, gpa: Gpa) -> Hpa {
         if F::WIDE_ROOT { self.root.page(gpa.number(self.levels.up())) } else { self.root }
+    }
+
+    /// Whether tables that became empty stay for the next map.
+    #[inline(always)]
+    pub(crate) fn keeps_tables(&self) -> bool {
+        KEEPS_TABLES && self.keeps_tables
+    }
+
+    /// Whether tables are in a direct map.
+    #[inline(always)]
+    pub(crate) fn is_direct(&self) -> bool {
+        !HAS_WINDOWS || self.is_direct
     }
 
     /// Whether leaves may be clean.

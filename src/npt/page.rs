@@ -224,7 +224,7 @@ impl NestedPageTable {
         third: Slot<'_>,
         fourth: Slot<'_>,
     ) -> Option<()> {
-        if !self.keeps_tables {
+        if !self.keeps_tables() {
             return None;
         }
         let way = [second, third, fourth, self.fifth::<F>(gpa)];

@@ -87,7 +87,7 @@ impl NestedPageTable {
                 outcome = self.count_edges::<F>(&work.edges).ok_or(Error::BadState);
             }
         }
-        outcome.or_else(|error| work.fails_in(self, Failed::Map, range, error))
+        outcome.or_else(|error| work.fails_in::<F>(self, Failed::Map, range, error))
     }
 
     /// Puts frames of the library in the place of whatever is in a range. All are taken before the first page is

@@ -39,7 +39,7 @@ impl NestedPageTable {
         let emptied = self.make_busy(work, content, range)?;
         let made = emptied.and_then(|()| self.put_range(work, content, range));
         if made.is_none() {
-            return work.fails_in(self, Failed::Replacement, range, Error::BadState);
+            return work.fails_in::<F>(self, Failed::Replacement, range, Error::BadState);
         }
         Ok(())
     }
@@ -104,10 +104,11 @@ impl NestedPageTable {
     }
 
     /// Empties the range in which an act failed. Apart from the act, which is no longer on the stack.
-    #[inline(always)] // One frame for all of it.
-    pub(crate) fn undo_failed<F: Format>(&self, work: &mut Work) {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn undo_failed<F: Format>(&self, work: &mut Work) {
         let range = work.sweep.range();
-        let failed = core::mem::replace(&mut work.failed, Failed::Nothing);
+        let failed = work.failed;
         if failed == Failed::Replacement {
             // Where a table cannot be read, what hangs on it stays.
             let _ = self.reap::<F>(work, range, Remains::Nothing, true);

@@ -9,7 +9,7 @@ use super::entry::{Entry, Way};
 use super::units::{ENTRIES, Gpa, Hpa, Index, Level, Span};
 use super::{LOGS, NestedPageTable};
 use crate::addr::Bits;
-use crate::hal::Purpose;
+use crate::hal::{DirectMap, HAS_WINDOWS, Purpose};
 use crate::sync::{AtomicU64, Defect, Ordering, fence, planted, unless};
 use core::marker::PhantomData;
 use core::ptr::NonNull;
@@ -99,7 +99,9 @@ pub(crate) struct Table<'a, F> {
 impl<F> Drop for Table<'_, F> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.npt.close(self.base.cast());
+        if HAS_WINDOWS {
+            self.npt.close(self.base.cast());
+        }
     }
 }
 
@@ -107,17 +109,20 @@ impl<'a, F: Format> Table<'a, F> {
     /// Opens the page of a table, which is a frame of ours.
     #[inline(always)]
     pub(crate) fn open(npt: &'a NestedPageTable, page: Hpa) -> Option<Self> {
-        let base = if npt.is_direct {
-            NonNull::new(page.bits().wrapping_add(npt.offset) as *mut AtomicU64)
+        let base = if npt.is_direct() {
+            DirectMap::new(npt.offset).place(page)
         } else {
-            npt.host.open_page(page).map(NonNull::cast)
+            npt.host.open_page(page)
         };
-        base.map(|base| Self { base, npt, format: PhantomData })
+        base.map(|base| Self { base: base.cast(), npt, format: PhantomData })
     }
 
     /// As [`Table::open`], by a call: for what is not done for a single page.
     #[inline(always)]
     pub(crate) fn reach(npt: &'a NestedPageTable, page: Hpa) -> Option<Self> {
+        if !HAS_WINDOWS {
+            return Self::open(npt, page);
+        }
         npt.open_far(page).map(|base| Self { base: base.cast(), npt, format: PhantomData })
     }
 
@@ -217,7 +222,7 @@ impl<'a, F: Format> Table<'a, F> {
     /// Whether an entry of a table of `level` is empty, or leads to a kept table only.
     #[inline(always)]
     pub(crate) fn is_absent(&self, entry: Entry<F>, level: Level) -> bool {
-        entry.is_empty() || self.npt.keeps_tables && entry.is_kept_table(level.get())
+        entry.is_empty() || self.npt.keeps_tables() && entry.is_kept_table(level.get())
     }
 
     /// The first entry of a span that is occupied, in a table of `level`. Most of most tables is empty, so that
@@ -276,8 +281,8 @@ impl NestedPageTable {
     /// Where this CPU reaches the page of a table.
     #[inline(never)]
     fn open_far(&self, page: Hpa) -> Option<NonNull<u8>> {
-        if self.is_direct {
-            NonNull::new(page.bits().wrapping_add(self.offset) as *mut u8)
+        if self.is_direct() {
+            DirectMap::new(self.offset).place(page)
         } else {
             self.host.open_page(page)
         }
@@ -285,7 +290,7 @@ impl NestedPageTable {
 
     #[inline(never)]
     fn close(&self, base: NonNull<u8>) {
-        if !self.is_direct {
+        if !self.is_direct() {
             self.host.close_page(base);
         }
     }

@@ -137,7 +137,7 @@ pub(crate) fn transfer<F: Format>(
         }
         Some(to) => {
             let has_owned = check_pages::<F>(from, to, deal)?;
-            if to.npt.keeps_tables {
+            if to.npt.keeps_tables() {
                 to.npt.collect::<F>(to.work, to.range)?;
             }
             plan_pages::<F>(from, to, deal)?;
@@ -342,7 +342,7 @@ fn fail<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Resul
         // What cannot be shown stays hidden.
         let _ = from.npt.show::<F>(from.work, from.range);
     }
-    to.work.fails_in(to.npt, Failed::Replacement, to.range, Error::BadState)
+    to.work.fails_in::<F>(to.npt, Failed::Replacement, to.range, Error::BadState)
 }
 
 /// Leaves notes, or nothing, where the giver's pages were.

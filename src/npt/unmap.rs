@@ -152,7 +152,7 @@ impl NestedPageTable {
         let counts = if is_map && !work.is_counted { Counts::Missing } else { Counts::Lost };
         let keeps_from = self.all_kept();
         let mut how = How { counts, keeps_from, keeps_later: keeps_from[0] };
-        if self.keeps_tables && is_map {
+        if self.keeps_tables() && is_map {
             how.keeps_from = [edges.first_low, edges.lowest(Arm::Right)];
             how.keeps_later = edges.lowest(Arm::Left);
         }
@@ -173,7 +173,7 @@ impl NestedPageTable {
 
     /// The levels from which on tables stay that become empty: all or none.
     fn all_kept(&self) -> [Level; 2] {
-        [if self.keeps_tables { Level::PAGE } else { Level::HIGHEST.up() }; 2]
+        [if self.keeps_tables() { Level::PAGE } else { Level::HIGHEST.up() }; 2]
     }
 
     /// Detaches the entries of a range, and has them flushed: no CPU can reach them any more.

@@ -3,6 +3,7 @@
 //! small; it belongs to the call that holds the lock alone.
 
 use super::NestedPageTable;
+use super::arch::Format;
 use super::edges::Edges;
 use super::reap::{Batch, Reaping, Releases};
 use super::stock::{Kind, Stock};
@@ -15,11 +16,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Failed {
-    Nothing,
     /// A map into a range that was empty; the edges in work are those from before.
     Map,
     Replacement,
 }
+
+/// What undoes it. Named by what may fail, so that a host links it with these calls only.
+pub(crate) type Undo = fn(&NestedPageTable, &mut Work);
 
 /// The memory of one exclusive call. An earlier call may have left anything in it but frames in the stock and
 /// broken entries.
@@ -36,8 +39,9 @@ pub(crate) struct Work {
     pub(super) path: PerLevel<Hpa>,
     pub(super) reaping: Reaping,
     pub(super) batch: Batch,
-    /// What failed, and is to be undone before the lock is given up: in the range of the sweep, which begins.
-    pub(crate) failed: Failed,
+    /// Undoes what failed, before the lock is given up: in the range of the sweep, which begins.
+    pub(crate) undo: Option<Undo>,
+    pub(super) failed: Failed,
     /// What a map puts into its range is counted where the tables are pointed to, or some of it.
     pub(super) is_counted: bool,
 }
@@ -57,13 +61,14 @@ impl Work {
     /// Leaves a range to be emptied at the end of the call, which ends with an error.
     #[cold]
     #[inline(never)]
-    pub(super) fn fails_in(
+    pub(super) fn fails_in<F: Format>(
         &mut self,
         npt: &NestedPageTable,
         failed: Failed,
         range: GpaRange,
         error: Error,
     ) -> Result<()> {
+        self.undo = Some(NestedPageTable::undo_failed::<F>);
         self.failed = failed;
         self.sweep.begin(npt, range);
         Err(error)
