@@ -32,6 +32,8 @@ one = $(some)$(if $(filter 1,$(words $(2))),,$(refuse))
 comma := ,
 CALLS_KNOWN = $(shell grep -o '\baxas_[a-z0-9_]*' link/api.sym)
 PARTS_KNOWN = $(shell sed -n 's/^\([a-z][a-z]*\).*/\1/p' link/parts | sort -u)
+CAPABILITIES_KNOWN = $(shell sed -n 's/^CAPABILITIES_KNOWN="\(.*\)"$$/\1/p' scripts/common.sh)
+without = $(if $(WITHOUT),$(call some,WITHOUT,$(WITHOUT),$(CAPABILITIES_KNOWN)))
 parts = $(if $(PARTS),$(call some,PARTS,$(PARTS),$(PARTS_KNOWN)))
 calls = $(if $(CALLS),$(call some,CALLS,$(CALLS),$(CALLS_KNOWN)))
 formats = $(if $(FORMATS),$(call some,FORMATS,$(subst $(comma), ,$(FORMATS)),$(FORMATS_KNOWN)))
@@ -45,13 +47,13 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= PARTS= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|migrate|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
+	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= PARTS= WITHOUT= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|migrate|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
 
 lib: ## build the library for ARCH: build/ARCH/libaxaddrspace.a
-	$(call one,ARCH,$(ARCH),$(ARCHITECTURES))$(formats)$(calls)$(parts)
+	$(call one,ARCH,$(ARCH),$(ARCHITECTURES))$(formats)$(calls)$(parts)$(without)
 	@scripts/setup.sh $(ARCH)
 	@scripts/build-lib.sh $(ARCH)
 

@@ -91,6 +91,32 @@
 #define AXAS_PART_TRANSFER 32u
 
 /**
+ * In axas_parts(): hosts need no AXAS_HAL_DIRECT_MAP. This and the following are there unless the archive was
+ * built without them (make lib WITHOUT=); what asks for one that is not is AXAS_ERR_UNSUPPORTED.
+ */
+#define AXAS_PART_WINDOWS 65536u
+
+/**
+ * In axas_parts(): the flag AXAS_REPLACE is there.
+ */
+#define AXAS_PART_REPLACE 131072u
+
+/**
+ * In axas_parts(): the option AXAS_KEEP_TABLES is there.
+ */
+#define AXAS_PART_KEEP 262144u
+
+/**
+ * In axas_parts(): the flag AXAS_POPULATE is there.
+ */
+#define AXAS_PART_POPULATE 524288u
+
+/**
+ * In axas_parts(): the callback `released` is there.
+ */
+#define AXAS_PART_RELEASED 1048576u
+
+/**
  * Bytes of the smallest page and of a frame of order 0.
  */
 #define AXAS_PAGE_SIZE 4096u
@@ -1073,7 +1099,7 @@ typedef struct axas_hal_t {
          */
         axas_relax_fn relax;
         /**
-         * Optional.
+         * Optional; AXAS_ERR_UNSUPPORTED at create where the archive was built without AXAS_PART_RELEASED.
          */
         axas_released_fn released;
         /**
@@ -3657,7 +3683,8 @@ uint32_t axas_version(void);
 
 /**
  * The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
- * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER. A call of a part that is absent does not link. No lock.
+ * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER; and what it was not built without (WITHOUT=):
+ * AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call of a part that is absent does not link. No lock.
  */
 uint32_t axas_parts(void);
 

@@ -114,7 +114,7 @@ known_parts() {
 }
 
 # What an archive has unless it is built without.
-CAPABILITIES_KNOWN="windows replace keep"
+CAPABILITIES_KNOWN="windows replace keep populate released"
 
 # known_capabilities LIST: separated by blanks.
 known_capabilities() {
@@ -143,7 +143,7 @@ known_calls() {
 }
 
 # bare_features ARCH: what a bare-metal archive is built with.
-bare_features() { echo "$(formats_of "$1"),log,panic-handler"; }
+bare_features() { echo "$(formats_of "$1"),log,panic-handler,${CAPABILITIES_KNOWN// /,}"; }
 
 # binutils_of ARCH: what the names of its binutils begin with.
 binutils_of() {

@@ -20,7 +20,7 @@ export LLVM_PROFILE_FILE=/dev/null
 
 # The runtime that writes the profile is in the archive, but nothing in C asks for it.
 host_cargo rustc --release --lib --crate-type staticlib --no-default-features \
-	--features "${FORMATS_KNOWN// /,},log,panic-handler" --target $triple
+	--features "${FORMATS_KNOWN// /,},log,panic-handler,${CAPABILITIES_KNOWN// /,},${PARTS_KNOWN// /,}" --target $triple
 run cmake -S c-tests -B "$out/c-tests" -G Ninja \
 	-DAXAS_LIBRARY="$CARGO_TARGET_DIR/$triple/release/libaxaddrspace.a" \
 	-DCMAKE_EXE_LINKER_FLAGS=-Wl,-u,__llvm_profile_runtime >/dev/null

@@ -21,6 +21,18 @@ pub const AXAS_PART_DIRTY: u32 = 8_u32;
 /// In axas_parts(): axas_transfer is there.
 pub const AXAS_PART_TRANSFER: u32 = 32_u32;
 
+/// In axas_parts(): hosts need no AXAS_HAL_DIRECT_MAP. This and the following are there unless the archive was
+/// built without them (make lib WITHOUT=); what asks for one that is not is AXAS_ERR_UNSUPPORTED.
+pub const AXAS_PART_WINDOWS: u32 = 0x1_0000_u32;
+/// In axas_parts(): the flag AXAS_REPLACE is there.
+pub const AXAS_PART_REPLACE: u32 = 0x2_0000_u32;
+/// In axas_parts(): the option AXAS_KEEP_TABLES is there.
+pub const AXAS_PART_KEEP: u32 = 0x4_0000_u32;
+/// In axas_parts(): the flag AXAS_POPULATE is there.
+pub const AXAS_PART_POPULATE: u32 = 0x8_0000_u32;
+/// In axas_parts(): the callback `released` is there.
+pub const AXAS_PART_RELEASED: u32 = 0x10_0000_u32;
+
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
 /// No host-physical address: what alloc_frame returns when it has none.

@@ -143,7 +143,7 @@ pub struct axas_hal_t {
     pub should_yield: axas_should_yield_fn,
     /// Optional.
     pub relax: axas_relax_fn,
-    /// Optional.
+    /// Optional; AXAS_ERR_UNSUPPORTED at create where the archive was built without AXAS_PART_RELEASED.
     pub released: axas_released_fn,
     /// Optional: where frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT come from, go back to and are
     /// reached, in place of the callbacks above: axas_arena_hal_tables.

@@ -16,7 +16,7 @@ use crate::npt::entry::{Entry, Reservation};
 use crate::npt::slices::{Budget, Cost};
 use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 use crate::npt::work::Work;
-use crate::npt::{NestedPageTable, REPLACES};
+use crate::npt::{NestedPageTable, POPULATES, REPLACES};
 
 const PAGE_SIZES: MapOptions =
     MapOptions::NO_HUGE.union(MapOptions::MAX_2M).union(MapOptions::NO_HUGE_EXEC);
@@ -325,7 +325,8 @@ impl AddressSpace {
             let checked = self.lazy::<F>(flags, MapOptions::REPLACE);
             let checked = checked.as_ref().map_err(|error| *error)?;
             let replaces = REPLACES && checked.has(MapOptions::REPLACE);
-            let act = match (replaces, checked.has(MapOptions::POPULATE)) {
+            let populates = POPULATES && checked.has(MapOptions::POPULATE);
+            let act = match (replaces, populates) {
                 (true, true) => replace_populated,
                 (true, false) => replace,
                 (false, true) => map_populated,
@@ -346,7 +347,7 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let checked = self.lazy::<F>(flags, MapOptions::empty());
             let checked = checked.as_ref().map_err(|error| *error)?;
-            let (reach, act): (Reach<F>, Act<F>) = if checked.has(MapOptions::POPULATE) {
+            let (reach, act): (Reach<F>, Act<F>) = if POPULATES && checked.has(MapOptions::POPULATE) {
                 (reach_map_populated, map_populated)
             } else {
                 (reach_map, map)

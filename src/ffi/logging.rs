@@ -3,7 +3,9 @@ use core::ffi::{c_char, c_void};
 
 use crate::abi::*;
 use crate::error::status_in_words;
+use crate::hal::{HAS_WINDOWS, REPORTS_RELEASED};
 use crate::logging;
+use crate::npt::{KEEPS_TABLES, POPULATES, REPLACES};
 
 /// The archive's version: major << 16 | minor << 8 | patch. No lock.
 #[unsafe(no_mangle)]
@@ -12,7 +14,8 @@ pub extern "C" fn axas_version() -> u32 {
 }
 
 /// The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
-/// AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER. A call of a part that is absent does not link. No lock.
+/// AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER; and what it was not built without (WITHOUT=):
+/// AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call of a part that is absent does not link. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_parts() -> u32 {
     let has = |is_there: bool, part: u32| if is_there { part } else { 0 };
@@ -22,6 +25,11 @@ pub extern "C" fn axas_parts() -> u32 {
         | has(cfg!(feature = "dirty"), AXAS_PART_DIRTY)
         | has(cfg!(feature = "hide"), AXAS_PART_HIDE)
         | has(cfg!(feature = "transfer"), AXAS_PART_TRANSFER)
+        | has(HAS_WINDOWS, AXAS_PART_WINDOWS)
+        | has(REPLACES, AXAS_PART_REPLACE)
+        | has(KEEPS_TABLES, AXAS_PART_KEEP)
+        | has(POPULATES, AXAS_PART_POPULATE)
+        | has(REPORTS_RELEASED, AXAS_PART_RELEASED)
 }
 
 /// A status in words: a static string, never null, for unknown values too. No lock.

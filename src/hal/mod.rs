@@ -34,6 +34,8 @@ const KNOWN_FLAGS: u32 = AXAS_HAL_DIRECT_MAP
 
 /// Whether hosts need no direct map of all tables.
 pub(crate) const HAS_WINDOWS: bool = cfg!(feature = "windows");
+/// Whether hosts may have `released`.
+pub(crate) const REPORTS_RELEASED: bool = cfg!(feature = "released");
 
 /// What a frame is for, as the host hears it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +181,9 @@ impl Host {
         let (Some(alloc_frame), Some(dealloc_frame)) = (hal.alloc_frame, hal.dealloc_frame) else {
             return Err(Error::InvalidInput);
         };
+        if !REPORTS_RELEASED && hal.released.is_some() {
+            return Err(Error::Unsupported);
+        }
         let builtin = hal.flags & AXAS_HAL_BUILTIN_FLUSH != 0;
         let builtin_local = hal.flags & AXAS_HAL_BUILTIN_LOCAL != 0;
         if builtin && builtin_local || hal.tlb_flush.is_none() && !builtin {
@@ -255,7 +260,7 @@ impl Host {
 
     /// Whether the host supplies `released`.
     pub(crate) fn wants_released(&self) -> bool {
-        self.released.is_some()
+        REPORTS_RELEASED && self.released.is_some()
     }
 
     /// Whether `[address, address + bytes)` is host-physical memory as far as its width goes.

@@ -11,7 +11,7 @@ use super::edges::{Arm, Edges};
 use super::split::Cut;
 use super::table::Broken;
 use super::units::GpaRange;
-use super::{NestedPageTable, REPLACES};
+use super::{NestedPageTable, POPULATES, REPLACES};
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapOptions};
@@ -95,6 +95,7 @@ impl NestedPageTable {
     #[inline(always)]
     pub(crate) fn refuses(&self, options: MapOptions, is_lazy: bool) -> bool {
         !REPLACES && options.contains(MapOptions::REPLACE)
+            || !POPULATES && options.contains(MapOptions::POPULATE)
             || IS_BUILT_IN
                 && (options.contains(MapOptions::REPLACE) && self.features.has_strict_io()
                     || is_lazy && self.features.has_io())

@@ -77,8 +77,9 @@ use entry::{Entry, Reservation};
 use lock::Lock;
 use units::{Gpa, GpaRange, Hpa, Level};
 
-/// Whether `AXAS_REPLACE` and `AXAS_KEEP_TABLES` are built in.
+/// Whether `AXAS_REPLACE`, `AXAS_POPULATE` and `AXAS_KEEP_TABLES` are built in.
 pub(crate) const REPLACES: bool = cfg!(feature = "replace");
+pub(crate) const POPULATES: bool = cfg!(feature = "populate");
 pub(crate) const KEEPS_TABLES: bool = cfg!(feature = "keep");
 
 /// The tables of one space and what they depend on. What every walk needs comes first.

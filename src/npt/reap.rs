@@ -10,7 +10,7 @@ use super::work::Work;
 use super::{NestedPageTable, add, subtract};
 use crate::abi::*;
 use crate::addr::Bits;
-use crate::hal::{Host, Purpose};
+use crate::hal::{Host, Purpose, REPORTS_RELEASED};
 use crate::sync::{AtomicU64, Ordering};
 
 /// What remains of an entry that goes.
@@ -86,7 +86,7 @@ pub(super) struct Releases {
     kept_distance: u64,
     /// A leaf without its address that was reported last: the run has its flags.
     attributes: u64,
-    pub(super) are_wanted: bool,
+    are_wanted: bool,
     /// Entries are dead that name something.
     pub(super) has_dead: bool,
     /// The run in hand; of size 0: there is none.
@@ -117,6 +117,12 @@ impl Releases {
         let (are_wanted, has_dead) = (false, false);
         let (kept_distance, distance, end) = (NO_DISTANCE, NO_DISTANCE, Gpa::new(0));
         Self { kept_distance, attributes: 0, are_wanted, has_dead, run, distance, end }
+    }
+
+    /// Whether the host is to be told.
+    #[inline(always)]
+    pub(super) fn are_wanted(&self) -> bool {
+        REPORTS_RELEASED && self.are_wanted
     }
 
     /// Begins anew.
@@ -160,8 +166,15 @@ impl Releases {
     }
 
     /// Reports the run in hand. No window is open here.
-    #[inline(never)]
+    #[inline(always)] // Nothing, without `released`.
     pub(super) fn report(&mut self, host: &Host) {
+        if REPORTS_RELEASED {
+            self.report_run(host);
+        }
+    }
+
+    #[inline(never)]
+    fn report_run(&mut self, host: &Host) {
         if self.run.size != 0 {
             host.released(&self.run);
         }
@@ -192,7 +205,8 @@ impl NestedPageTable {
                 match work.reaping.asks {
                     Asks::Nothing => {}
                     Asks::Return => self.return_frames::<F>(work),
-                    Asks::Report => self.report_frames::<F>(work),
+                    Asks::Report if REPORTS_RELEASED => self.report_frames::<F>(work),
+                    Asks::Report => {}
                 }
                 if !self.reap_on(work)? {
                     break;
@@ -291,7 +305,7 @@ impl NestedPageTable {
     fn read_run<F: Format>(&self, work: &mut Work) -> Option<()> {
         let Run { page, level, span, .. } = work.sweep.run;
         let Work { reaping: read, releases, batch, .. } = work;
-        let reports = releases.are_wanted;
+        let reports = releases.are_wanted();
         let stays = level == read.top;
         let table = Table::<F>::reach(self, page)?;
         let slots = table.slots(span);

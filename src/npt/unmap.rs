@@ -381,7 +381,7 @@ impl NestedPageTable {
         level: Level,
         span: Span,
     ) -> Option<()> {
-        let reports = releases.are_wanted;
+        let reports = releases.are_wanted();
         let mut linear = 0_u64;
         let (mut has_leaf, mut has_table, mut has_dead) = (false, false, false);
         let table = Table::<F>::reach(self, page)?;
