@@ -21,15 +21,15 @@ def run(*command, **environment):
     return done.stdout
 
 
-def build(arch, formats=None, log=True, split=False, symbols=False, parts=""):
-    """An archive of an architecture with the formats, all of them if none is named, and with parts. With symbols: the same
+def build(arch, formats=None, log=True, split=False, symbols=False, parts="", without=""):
+    """An archive of an architecture with the formats, all of them if none is named, with parts, and without what can be left out. With symbols: the same
     code, and the names of its functions."""
     name = "-".join([arch] + (formats.split(",") if formats else []) + ([] if log else ["silent"]) +
                     (["split"] if split else []) + (["symbols"] if symbols else []) +
-                    parts.split())
+                    parts.split() + (["without"] + without.split() if without else []))
     options = {"LOG": str(int(log)), "SPLIT_SECTIONS": str(int(split)), "DEBUG_SYMBOLS": str(int(symbols))}
     options |= {"FORMATS": formats} if formats else {}
-    options |= {"PARTS": parts}
+    options |= {"PARTS": parts, "WITHOUT": without}
     run("scripts/build-lib.sh", arch, f"build/{name}", **options)
     return f"{ROOT}/build/{name}/libaxaddrspace.a"
 
