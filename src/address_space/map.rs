@@ -13,7 +13,7 @@ use crate::hal::Host;
 use crate::npt::arch::{Format, with_space_format};
 use crate::npt::content::Content;
 use crate::npt::entry::{Entry, Reservation};
-use crate::npt::slices::{Budget, Cost};
+use crate::npt::slices::Budget;
 use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 use crate::npt::work::Work;
 use crate::npt::{NestedPageTable, POPULATES, REPLACES};
@@ -238,7 +238,7 @@ pub(super) fn reach_entries<F: Format>(
     _: &Content<'_, F>,
     budget: &mut Budget,
 ) -> Result<()> {
-    npt.reach::<F>(work, rest, Cost::Entry, budget)
+    npt.reach::<F>(work, rest, NestedPageTable::cost_of_entries, budget)
 }
 
 /// A slice takes as many frames as it may.
@@ -249,7 +249,7 @@ fn reach_frames<F: Format>(
     _: &Content<'_, F>,
     budget: &mut Budget,
 ) -> Result<()> {
-    npt.reach::<F>(work, rest, Cost::Frames, budget)
+    npt.reach::<F>(work, rest, NestedPageTable::cost_of_frames::<F>, budget)
 }
 
 impl AddressSpace {

@@ -7,8 +7,9 @@ use crate::abi::*;
 use crate::addr::{Bits, GuestPhysAddr, GuestRange};
 use crate::error::{Error, Result};
 use crate::flags::{Permissions, Tag};
+use crate::npt::NestedPageTable;
 use crate::npt::arch::{Format, with_space_format};
-use crate::npt::slices::{Cost, reach_filling};
+use crate::npt::slices::reach_filling;
 use crate::npt::transfer::{Action, Deal, Side, Tags, transfer};
 use crate::npt::units::Level;
 
@@ -196,7 +197,7 @@ impl Both<'_> {
         let reached = reach_filling(rest, most, budget);
         let filled = core::mem::replace(&mut budget.left, left);
         let part = GuestRange { start: rest.start, end: reached };
-        npt.reach::<F>(self.from.work(), part, Cost::Entry, budget)?;
+        npt.reach::<F>(self.from.work(), part, NestedPageTable::cost_of_entries, budget)?;
         budget.left = budget.left.min(filled);
         Ok(())
     }

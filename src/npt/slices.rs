@@ -26,14 +26,8 @@ impl Budget {
     }
 }
 
-/// What a visited entry costs.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cost {
-    /// One, whatever it is.
-    Entry,
-    /// A reservation costs the frames that take its place.
-    Frames,
-}
+/// Where the budget ends in a run of a range, if it does; what was visited is taken off.
+pub(crate) type Cost = fn(&NestedPageTable, &Run, GpaRange, &mut Budget) -> Option<Option<Gpa>>;
 
 /// Where the budget ends if a range is filled with the largest whole entries up to level `most`.
 #[inline(never)]
@@ -79,20 +73,7 @@ impl NestedPageTable {
     ) -> Option<Gpa> {
         sweep.begin(self, range);
         while sweep.next::<F>(self, &Broken::NONE)? {
-            let run = sweep.run;
-            let stop = if cost == Cost::Entry {
-                let count = run.span.count() as u64;
-                match budget.take(count) {
-                    0 => Some(run.gpa),
-                    visited if visited < count => {
-                        let bytes = visited.wrapping_shl(run.level.shift());
-                        Some(run.gpa.base(run.level).plus(bytes))
-                    }
-                    _ => None,
-                }
-            } else {
-                self.reach_frames::<F>(&run, range, budget)?
-            };
+            let stop = cost(self, &sweep.run, range, budget)?;
             if stop.is_some() {
                 return stop;
             }
@@ -100,9 +81,26 @@ impl NestedPageTable {
         Some(range.end)
     }
 
-    /// Where the budget ends in a run, if it does.
-    #[inline(never)]
-    fn reach_frames<F: Format>(
+    /// Each entry costs one, whatever it is.
+    pub(crate) fn cost_of_entries(
+        &self,
+        run: &Run,
+        _: GpaRange,
+        budget: &mut Budget,
+    ) -> Option<Option<Gpa>> {
+        let count = run.span.count() as u64;
+        Some(match budget.take(count) {
+            0 => Some(run.gpa),
+            visited if visited < count => {
+                let bytes = visited.wrapping_shl(run.level.shift());
+                Some(run.gpa.base(run.level).plus(bytes))
+            }
+            _ => None,
+        })
+    }
+
+    /// A reservation costs the frames that take its place, everything else one.
+    pub(crate) fn cost_of_frames<F: Format>(
         &self,
         run: &Run,
         range: GpaRange,

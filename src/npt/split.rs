@@ -16,7 +16,7 @@ use super::units::{ENTRIES, Gpa, GpaRange, Hpa, Level, Span};
 use super::work::Work;
 use crate::abi::{AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL};
 use crate::error::{Error, Result};
-use crate::hal::FlushRequest;
+use crate::hal::{FlushRequest, HAS_WINDOWS};
 
 /// Which entries have to be cut.
 pub(super) enum Cut {
@@ -82,7 +82,10 @@ impl NestedPageTable {
             .and_then(|()| self.cut_end::<F>(work, Arm::Right, range, cut, request));
         work.edges.forget();
         if made.is_none() {
-            self.unlink_cuts::<F>(work, range);
+            // Without windows what was counted can be cut.
+            if HAS_WINDOWS {
+                self.unlink_cuts::<F>(work, range);
+            }
             return Err(Error::BadState);
         }
         if !F::breaks_before_make(self.features) {
