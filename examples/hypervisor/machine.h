@@ -69,6 +69,9 @@ struct vcpu;
 /* Loads the space's root and makes the one vCPU ready to start at this guest-physical address. */
 struct vcpu *vcpu_start(const axas_hw_regs_t *registers, axas_gpa_t pc);
 
+/* Loads the root of another space, in which the vCPU goes on. The old space may go then. */
+void vcpu_load(struct vcpu *vcpu, const axas_hw_regs_t *registers);
+
 /* Unloads the root; the guest does not run again. */
 void vcpu_stop(struct vcpu *vcpu);
 

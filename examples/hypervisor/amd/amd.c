@@ -175,6 +175,13 @@ struct vcpu *vcpu_start(const axas_hw_regs_t *registers, axas_gpa_t pc)
 	return &the_vcpu;
 }
 
+/* The ASID stays: what it holds of the old space goes with the next VMRUN. */
+void vcpu_load(struct vcpu *vcpu, const axas_hw_regs_t *registers)
+{
+	vcpu->vmcb->nested_cr3 = registers->root_register;
+	flush_is_due = 1;
+}
+
 void vcpu_stop(struct vcpu *vcpu)
 {
 	/* The CPU has the root loaded only between VMRUN and the exit. */

@@ -174,6 +174,13 @@ struct vcpu *vcpu_start(const axas_hw_regs_t *registers, axas_gpa_t pc)
 	return &the_vcpu;
 }
 
+void vcpu_load(struct vcpu *vcpu, const axas_hw_regs_t *registers)
+{
+	(void)vcpu;
+	write_vttbr_el2(registers->root_register);
+	__asm__ volatile("isb\n\ttlbi vmalls12e1\n\tdsb sy\n\tisb" ::: "memory");
+}
+
 void vcpu_stop(struct vcpu *vcpu)
 {
 	(void)vcpu;

@@ -44,6 +44,13 @@ struct vcpu *vcpu_start(const axas_hw_regs_t *registers, axas_gpa_t pc)
 	return &the_vcpu;
 }
 
+/* What the CPU holds of a space belongs to its EPTP. */
+void vcpu_load(struct vcpu *vcpu, const axas_hw_regs_t *registers)
+{
+	(void)vcpu;
+	vmcs_write(VMCS_EPT_POINTER, registers->root_register);
+}
+
 void vcpu_stop(struct vcpu *vcpu)
 {
 	(void)vcpu;

@@ -124,6 +124,13 @@ struct vcpu *vcpu_start(const axas_hw_regs_t *registers, axas_gpa_t pc)
 	return &the_vcpu;
 }
 
+void vcpu_load(struct vcpu *vcpu, const axas_hw_regs_t *registers)
+{
+	(void)vcpu;
+	WRITE_CSR(CSR_HGATP, registers->root_register);
+	fence_guests();
+}
+
 void vcpu_stop(struct vcpu *vcpu)
 {
 	(void)vcpu;
