@@ -14,7 +14,10 @@
 #define MOVED_PAGES  (MOVED_SIZE / AXAS_PAGE_SIZE)
 #define BITMAP_WORDS (MOVED_PAGES / 64)
 
-#define FIRST_BURST   64 /* the move begins here */
+/* The bursts after which a move begins: the first by write faults, the second by the hardware's dirty bits if it has any. */
+#define FIRST_MOVE  64
+#define SECOND_MOVE 256
+
 #define PAGES_AT_ONCE 16
 #define FEW_PAGES     24
 #define ROUNDS_MAX    16
@@ -26,7 +29,7 @@ static struct {
 	struct vcpu *vcpu;
 	uint64_t bitmap[BITMAP_WORDS];
 	uint64_t rounds, pages, left;
-	uint32_t is_moved;
+	uint32_t moves;
 } moving;
 
 static _Noreturn void give_up(const char *why)
@@ -113,20 +116,38 @@ static void change_over(void)
 	vcpu_load(moving.vcpu, &registers);
 	axas_destroy(moving.space);
 	moving.space = moving.to;
-	moving.is_moved = 1;
+	moving.to = NULL;
+	moving.moves++;
 	report("  the vCPU goes on in the new space: %lu pages were copied\n", moving.pages);
+}
+
+/* Everything is dirty at first. */
+static void begin_move(uint32_t vmid, uint32_t how)
+{
+	axas_status_t status =
+		axas_dirty_start(moving.space, GPA_RAM, MOVED_SIZE, AXAS_DIRTY_ALL | how);
+
+	if (status == AXAS_ERR_UNSUPPORTED && how == AXAS_DIRTY_HARDWARE) {
+		begin_move(vmid, 0);
+		return;
+	}
+	must(status, "axas_dirty_start");
+	report("  by %s\n",
+	       how == AXAS_DIRTY_HARDWARE ? "dirty bits of the hardware" : "write faults");
+	moving.to = space_create(vmid);
+	moving.rounds = 0;
+	moving.pages = 0;
+	collect();
 }
 
 static void after_burst(uint64_t burst)
 {
-	if (moving.is_moved || burst < FIRST_BURST)
+	if (burst == FIRST_MOVE)
+		begin_move(2, 0);
+	else if (burst == SECOND_MOVE && moving.moves == 1)
+		begin_move(1, AXAS_DIRTY_HARDWARE);
+	if (moving.to == NULL)
 		return;
-	if (burst == FIRST_BURST) {
-		moving.to = space_create(2);
-		must(axas_dirty_start(moving.space, GPA_RAM, MOVED_SIZE, AXAS_DIRTY_ALL),
-		     "axas_dirty_start");
-		collect();
-	}
 	copy_some(PAGES_AT_ONCE);
 	if (moving.left != 0)
 		return;
@@ -182,8 +203,8 @@ void hypervisor_main(void)
 	report("\nPre-copy of a guest at work\n");
 	moving.space = space_create(1);
 	wrong = run();
-	if (!moving.is_moved)
-		give_up("the guest was not moved");
+	if (moving.moves != 2)
+		give_up("the guest was not moved twice");
 	axas_destroy(moving.space);
 	missing = frames_missing(AXAS_FRAME_TABLE) + frames_missing(AXAS_FRAME_GUEST);
 	report("%lu cells are wrong, %lu frames missing\n", wrong, missing);

@@ -26,8 +26,13 @@ SYSREG(far_el2)
 SYSREG(hpfar_el2)
 SYSREG(sctlr_el1)
 SYSREG(par_el1)
+SYSREG(id_aa64mmfr1_el1)
 
 /* The virt machine: devices in the first GiB, RAM from the second on. */
+/* ID_AA64MMFR1_EL1.HAFDBS: access flag and dirty state. */
+#define HAFDBS_MASK        0xf
+#define HAFDBS_DIRTY_STATE 2
+
 #define UART_BASE  0x09000000
 #define UART_DATA  0x00
 #define UART_FLAGS 0x18
@@ -150,8 +155,9 @@ void host_exception(uint64_t esr, uint64_t pc, uint64_t address)
 
 void machine_configure(axas_config_t *config, axas_hal_t *hal)
 {
-	/* Nothing to declare: every ARMv8 CPU runs with these tables. TLBI reaches all CPUs. */
-	(void)config;
+	/* Every ARMv8 CPU runs with these tables; some set dirty bits. TLBI reaches all CPUs. */
+	if ((read_id_aa64mmfr1_el1() & HAFDBS_MASK) == HAFDBS_DIRTY_STATE)
+		config->features |= AXAS_FEATURE_ARM_HAFDBS;
 	hal->flags |= AXAS_HAL_BUILTIN_FLUSH;
 }
 
