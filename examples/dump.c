@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 /*
- * dump FORMAT DIRECTORY: makes the address space of a guest over an arena, then does what a host
+ * dump FORMAT DIRECTORY [log]: makes the address space of a guest over an arena, then does what a host
  * does that wants its tables looked at from outside: writes the memory that they stand in to a file
  * named after its physical address, and says with which arguments axas-inspect reads it.
  *
- * Beside it go the library's own table and figures, for comparison.
+ * Beside it go the library's own table and figures, for comparison. With "log" writes are logged, and the guest
+ * has written to two places since.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -69,6 +70,14 @@ static int fill(axas_t *as)
 		return 1;
 	/* The kernel's text in it is read-only. */
 	return axas_protect(as, 0x100200000, 2 * MIB, rx) != AXAS_OK;
+}
+
+/* The part "dirty". Everything is clean, then two pages are not: one of 4 KiB and one of 2 MiB. */
+static int log_writes(axas_t *as)
+{
+	return axas_dirty_start(as, axas_base(as), axas_size(as), 0) ||
+	       !axas_fault_resumes(axas_handle_page_fault(as, 0x80345678, AXAS_WRITE)) ||
+	       !axas_fault_resumes(axas_handle_page_fault(as, 0x100600000, AXAS_WRITE));
 }
 
 static FILE *create(const char *directory, const char *name)
@@ -145,21 +154,21 @@ int main(int argc, char **argv)
 	axas_t *as;
 	int failed;
 
-	for (size_t i = 0; argc == 3 && i < sizeof(formats) / sizeof(formats[0]); i++) {
+	for (size_t i = 0; argc >= 3 && i < sizeof(formats) / sizeof(formats[0]); i++) {
 		if (!strcmp(argv[1], formats[i].name)) {
 			name = formats[i].name;
 			cfg.format = formats[i].format;
 		}
 	}
 	if (!name) {
-		fprintf(stderr, "usage: dump ept|npt|arm-s2|riscv-gstage DIRECTORY\n");
+		fprintf(stderr, "usage: dump ept|npt|arm-s2|riscv-gstage DIRECTORY [log]\n");
 		return 2;
 	}
 	if (axas_arena_init(&arena) || axas_arena_add(&arena, memory, ARENA_HPA, ARENA_BYTES) ||
 	    axas_arena_hal(&arena, &hal) || axas_create(&cfg, &hal, &as))
 		return 1;
-	failed = fill(as) || write_memory(argv[2]) || write_report(as, argv[2]) ||
-		 print_arguments(as, name, argv[2]);
+	failed = fill(as) || (argc == 4 && log_writes(as)) || write_memory(argv[2]) ||
+		 write_report(as, argv[2]) || print_arguments(as, name, argv[2]);
 	axas_destroy(as);
 	return failed;
 }

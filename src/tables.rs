@@ -44,6 +44,8 @@ pub struct Description {
     pub pa_bits: u32,
     /// The guest-physical addresses of the space; none for all that the root translates.
     pub range: Option<Range<u64>>,
+    /// Whether runs end where pages are no longer as dirty or as young: for spaces whose writes are logged.
+    pub usage: bool,
 }
 
 /// Tables to read.
@@ -53,6 +55,7 @@ pub struct Tables {
     root: u64,
     shape: Shape,
     range: Range<u64>,
+    usage: bool,
 }
 
 /// How much is kept of what is found; all of it is counted.
@@ -129,9 +132,42 @@ pub struct Run {
     pub mapping: axas_mapping_t,
     /// 1 for pages of 4 KiB, 2 of 2 MiB, 3 of 1 GiB; 0 where no page is mapped.
     pub level: u32,
+    /// Of pages that are mapped, if it was asked for.
+    pub usage: Option<Usage>,
 }
 
+/// What the leaf of a page says of its use. While nothing is logged all pages are dirty and young.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Written since it was made clean.
+    pub dirty: bool,
+    /// Touched since it was made old.
+    pub young: bool,
+}
+
+impl Usage {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match (self.dirty, self.young) {
+            (false, false) => "clean old",
+            (false, true) => "clean young",
+            (true, false) => "dirty old",
+            (true, true) => "dirty young",
+        }
+    }
+}
+
+/// A class of pages that are merged: the level, and bits for [`Usage`], where it was asked for.
+const USAGE_KNOWN: u32 = 0x100;
+const DIRTY: u32 = 0x200;
+const YOUNG: u32 = 0x400;
+
 impl Run {
+    fn new(mapping: axas_mapping_t, class: u32) -> Self {
+        let usage = Usage { dirty: class & DIRTY != 0, young: class & YOUNG != 0 };
+        Self { mapping, level: class & 0xff, usage: (class & USAGE_KNOWN != 0).then_some(usage) }
+    }
+
     /// The run as `axas_dump` of a space that ends at `end` prints it.
     pub fn line(&self, end: u64) -> String {
         let line = line(&self.mapping, self.level, end);
@@ -246,7 +282,7 @@ impl Tables {
             return Err(Error::InvalidInput);
         }
         let range = description.range.clone().unwrap_or(0..1_u64.wrapping_shl(shape.gpa_bits));
-        Ok(Self { format: description.format, root, shape, range })
+        Ok(Self { format: description.format, root, shape, range, usage: description.usage })
     }
 
     /// The shape that the description came to.
@@ -548,10 +584,15 @@ impl<'a, F: Format> Reader<'a, F> {
                 stats.guest_frames = stats.guest_frames.wrapping_add(pages);
             }
         }
-        let level = page_level(&found, place.level);
-        if !self.merge.adds(&found, level) {
+        let mut class = page_level(&found, place.level);
+        if self.tables.usage && place.entry.state(place.level) == State::Leaf {
+            class |= USAGE_KNOWN;
+            class |= if place.entry.is_dirty() { DIRTY } else { 0 };
+            class |= if place.entry.word() & F::YOUNG != 0 { YOUNG } else { 0 };
+        }
+        if !self.merge.adds(&found, class) {
             self.keep_run();
-            self.merge.adds(&found, level);
+            self.merge.adds(&found, class);
         }
     }
 
@@ -560,10 +601,10 @@ impl<'a, F: Format> Reader<'a, F> {
         if !merge.is_begun() {
             return;
         }
-        let run = Run { mapping: merge.run, level: merge.class };
+        let run = Run::new(merge.run, merge.class);
         self.contents.keep(run, self.limits);
         self.find_exposed_table(&run);
-        let Run { mapping, level } = run;
+        let Run { mapping, level, .. } = run;
         if mapping.state == AXAS_STATE_OWNED {
             self.owned_runs = self.owned_runs.wrapping_add(1);
         }
@@ -576,7 +617,7 @@ impl<'a, F: Format> Reader<'a, F> {
 
     /// Notes the first table that a run lets the guest reach.
     fn find_exposed_table(&mut self, run: &Run) {
-        let Run { mapping, level } = run;
+        let Run { mapping, level, .. } = run;
         if mapping.hpa == AXAS_HPA_INVALID {
             return;
         }
@@ -634,12 +675,13 @@ fn is_hidden_of_ours<F: Format>(entry: Entry<F>, level: u32) -> bool {
     entry == written
 }
 
-/// Whether the library writes such a leaf with some choice of features.
+/// Whether the library writes such a leaf with some choice of features; it may be clean or old.
 fn is_leaf_of_ours<F: Format>(entry: Entry<F>, level: u32) -> bool {
+    let used = Entry::<F>::from_word(entry.dirtied().word() | F::YOUNG);
     let ignoring_pat = F::FEATURES | Features::IGNORE_GUEST_PAT;
     [0, F::FEATURES, ignoring_pat].map(Features).into_iter().any(|features| {
         let attributes = entry.attributes(features);
         Entry::leaf_template(attributes, features, level, entry.is_owned())
-            .is_ok_and(|leaf| leaf.at(entry.address()) == entry)
+            .is_ok_and(|leaf| leaf.at(entry.address()) == used)
     })
 }

@@ -56,6 +56,7 @@ fn description(how: u8, register: u64) -> Option<Description> {
         pa_bits: if in_dump { 48 } else { root.pa_bits },
         range: (how & 16 != 0 || in_dump)
             .then_some(0..if how & 32 != 0 { 1 << 39 } else { 1 << 48 }),
+        usage: how & 64 != 0,
     })
 }
 

@@ -89,6 +89,10 @@ pub struct Args {
     #[arg(long, value_name = "BYTES", value_parser = number)]
     size: Option<u64>,
 
+    /// Tell dirty pages from clean ones and young from old, of a space whose writes are logged
+    #[arg(short, long)]
+    usage: bool,
+
     /// What to print
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     pub output: Output,
@@ -166,6 +170,7 @@ impl Args {
             gpa_bits,
             pa_bits: settle("--pa-bits", self.pa_bits, read.pa_bits)?,
             range,
+            usage: self.usage,
         })
     }
 

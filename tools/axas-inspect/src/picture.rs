@@ -9,7 +9,7 @@ use svg::node::element::{
     Definitions, Group, Line, Pattern, Polygon, Rectangle, Style, Text, Title,
 };
 
-use crate::report::{Subject, end_of, explain, label, size};
+use crate::report::{Subject, end_of, explain, label, line, size};
 
 const WIDTH: f64 = 960.0;
 const TOP: f64 = 148.0;
@@ -41,6 +41,8 @@ text { font: 12px ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace; 
 .hole { fill: #ffffff; stroke: #b8c2cc; stroke-dasharray: 3 3; } \
 .damage { fill: #d64545; } \
 .special { fill: #8e44ad; } \
+.dirty { fill: #c0392b; } \
+.young { fill: #f1c40f; } \
 .edge { fill: none; stroke: #52606d; stroke-width: 0.8; }";
 
 /// What one band shows.
@@ -78,7 +80,7 @@ pub fn draw(subject: &Subject) -> String {
         .add(patterns())
         .add(rectangle(0.0, 0.0, WIDTH, total).set("fill", "#ffffff"))
         .add(heading(subject))
-        .add(legend());
+        .add(legend(subject.description.usage));
     for band in bands.iter().filter(|band| band.height >= EDGE_HEIGHT) {
         document = document.add(join(band));
     }
@@ -240,12 +242,19 @@ fn draw_band(band: &Band, subject: &Subject) -> Group {
         }
         What::Run(run) => {
             let (fill, is_dark) = fill(run);
-            let line = run.line(subject.end());
+            let line = line(run, subject.end());
             group = group.set("class", "run").add(Title::new(line.trim_end()));
             group = group.add(strip.set("fill", fill)).add(full.set("fill", fill));
             if !matches!(run.memory(), "write-back" | "-") {
                 let mark = rectangle(BAND_RIGHT - 8.0, band.y, 8.0, band.height);
                 group = group.add(mark.set("class", "special"));
+            }
+            let marks = run.usage.map(|usage| [(usage.dirty, "dirty"), (usage.young, "young")]);
+            for ((has, class), x) in marks.into_iter().flatten().zip([0.0, 4.0]) {
+                if has {
+                    let mark = rectangle(BAND_LEFT + x, band.y, 4.0, band.height);
+                    group = group.add(mark.set("class", class));
+                }
             }
             if has_text {
                 group = group.add(permissions(run, middle));
@@ -330,15 +339,11 @@ fn heading(subject: &Subject) -> Group {
 }
 
 /// What the colours mean.
-fn legend() -> Group {
+fn legend(has_usage: bool) -> Group {
     let mut group = Group::new();
     let mut x = STRIP_LEFT;
     let mut key = |mark: Rectangle, name: &str, width: f64| {
-        let label = text(x + 20.0, 101.0, name, "");
-        let placed = mark.set("x", x).set("y", 90.0).set("width", 14.0).set("height", 14.0);
-        group = std::mem::take(&mut group)
-            .add(placed.set("stroke", "#52606d").set("stroke-width", 0.6))
-            .add(label);
+        group = std::mem::take(&mut group).add(legend_key(mark, name, x, 90.0));
         x += width;
     };
     let colour = |fill: &str| Rectangle::new().set("fill", fill);
@@ -353,11 +358,27 @@ fn legend() -> Group {
     key(Rectangle::new().set("class", "special"), "not write-back", 138.0);
     key(Rectangle::new().set("class", "hole"), "hole", 66.0);
     key(Rectangle::new().set("class", "damage"), "unreadable", 100.0);
+    if has_usage {
+        let mark = |class: &str| Rectangle::new().set("class", class);
+        group = group
+            .add(legend_key(mark("dirty"), "dirty", STRIP_LEFT + 90.0, 123.0))
+            .add(legend_key(mark("young"), "young", STRIP_LEFT + 170.0, 123.0));
+    }
     group
         .add(text(STRIP_LEFT, 134.0, "to scale", "faint"))
         .add(text(BAND_LEFT, 134.0, "logarithmic; rwx: what the guest may", "faint"))
         .add(text(BAND_RIGHT - 44.0, 134.0, "pages", "faint"))
         .add(text(BAND_RIGHT + 12.0, 134.0, "host address", "faint"))
+}
+
+fn legend_key(mark: Rectangle, name: &str, x: f64, y: f64) -> Group {
+    let placed = mark.set("x", x).set("y", y).set("width", 14.0).set("height", 14.0);
+    Group::new().add(placed.set("stroke", "#52606d").set("stroke-width", 0.6)).add(text(
+        x + 20.0,
+        y + 11.0,
+        name,
+        "",
+    ))
 }
 
 /// The fill of reservations: nothing is there yet.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use anyhow::Result;
 use axaddrspace::abi::*;
-use axaddrspace::tables::{Cause, Contents, Damage, Description, Run, Tables};
+use axaddrspace::tables::{Cause, Contents, Damage, Description, Run, Tables, Usage};
 use serde::{Serialize, Serializer};
 
 use crate::args::{Args, Output, name};
@@ -74,7 +74,7 @@ impl Subject<'_> {
     fn print_table(&self, out: &mut impl Write) -> io::Result<()> {
         let end = self.end();
         for run in &self.contents.runs {
-            out.write_all(run.line(end).as_bytes())?;
+            writeln!(out, "{}", line(run, end))?;
         }
         writeln!(out, "\n{}", self.title())?;
         for (what, text) in self.statistics() {
@@ -109,7 +109,9 @@ impl Subject<'_> {
     fn print_csv(&self, out: &mut impl Write) -> Result<()> {
         let mut writer = csv::Writer::from_writer(out);
         for run in &self.contents.runs {
-            writer.serialize(Row::new(run))?;
+            let row = Row::new(run);
+            // A column has a field in each row.
+            writer.serialize(Row { usage: row.usage.or(Some("")), ..row })?;
         }
         Ok(writer.flush()?)
     }
@@ -140,6 +142,16 @@ impl Subject<'_> {
     }
 }
 
+/// The line of a run in a space that ends at `end`: that of axas_dump, and how the pages were used.
+pub fn line(run: &Run, end: u64) -> String {
+    let line = run.line(end);
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    match run.usage {
+        Some(usage) => format!("{}  {}", line.trim_end(), usage.name()),
+        None => line.into(),
+    }
+}
+
 /// The first address behind a run.
 pub fn end_of(run: &Run) -> u64 {
     run.mapping.gpa + run.mapping.size
@@ -158,6 +170,9 @@ struct Row {
     cookie: Option<String>,
     /// The host's tag, if it is not 0.
     tag: Option<u32>,
+    /// With --usage, of mapped pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<&'static str>,
 }
 
 impl Row {
@@ -174,6 +189,7 @@ impl Row {
             hpa: (mapping.hpa != AXAS_HPA_INVALID).then(|| hex(mapping.hpa)),
             cookie: (mapping.state == AXAS_STATE_TRAP).then(|| hex(mapping.cookie)),
             tag: Some((mapping.flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT).filter(|tag| *tag != 0),
+            usage: run.usage.map(Usage::name),
         }
     }
 }

@@ -92,6 +92,34 @@ fn json_and_csv_have_the_lines_of_the_table() {
 }
 
 #[test]
+fn dirty_pages_are_told_from_clean_ones() {
+    for format in FORMATS {
+        let dump = Dump::make_logged(format);
+        let lines = dump.inspect().arg("--usage").assert().code(0).stderr(is_empty());
+        let lines = String::from_utf8(lines.get_output().stdout.clone()).expect("text");
+        let dirty = table(&lines).lines().filter(|line| line.ends_with("  dirty young"));
+        let dirty = dirty.map(|line| line.split('-').next().expect("an address"));
+        // Devices are not logged.
+        let expected = ["0x000009000000", "0x000080345000", "0x000100600000"];
+        assert_eq!(dirty.collect::<Vec<_>>(), expected, "{format}");
+        assert!(table(&lines).lines().any(|line| line.ends_with("  clean young")), "{format}");
+        // Unasked, the lines are those of axas_dump.
+        let lines = dump.inspect().assert().code(0);
+        let lines = String::from_utf8(lines.get_output().stdout.clone()).expect("text");
+        assert_eq!(table(&lines), dump.read("table.txt").trim_end(), "{format}");
+
+        let json = dump.inspect().args(["--usage", "--output", "json"]).assert().code(0);
+        let json: serde_json::Value =
+            serde_json::from_slice(&json.get_output().stdout).expect("JSON");
+        let runs = json["runs"].as_array().expect("runs");
+        let of = |gpa: &str| runs.iter().find(|run| run["gpa"] == gpa).expect("a run");
+        assert_eq!(of("0x80345000")["usage"], "dirty young");
+        assert_eq!(of("0x0")["usage"], "clean young");
+        assert!(of("0xa000000")["usage"].is_null());
+    }
+}
+
+#[test]
 fn the_root_by_address_is_as_good_as_by_register() {
     for format in FORMATS {
         let dump = Dump::make(format);
@@ -177,6 +205,13 @@ fn the_manual_shows_what_the_tool_prints_and_draws() {
     assert_eq!(masked(block), masked(&printed), "docs/inspect.md is not what the tool prints");
     let drawn = fs::read_to_string(picture).expect("a picture");
     assert!(masked(&docs("inspect.svg")) == masked(&drawn), "docs/inspect.svg is another picture");
+
+    let dump = Dump::make_logged("ept");
+    let picture = dump.path().join("usage.svg");
+    let mut command = dump.inspect_root(&["--size", "512G", "--usage", "--svg"]);
+    assert!(command.arg(&picture).output().expect("it runs").status.success());
+    let drawn = fs::read_to_string(picture).expect("a picture");
+    assert!(masked(&docs("usage.svg")) == masked(&drawn), "docs/usage.svg is another picture");
 }
 
 #[test]

@@ -55,8 +55,18 @@ fn program() -> &'static Path {
 
 impl Dump {
     pub fn make(format: &str) -> Self {
+        Self::make_with(format, &[])
+    }
+
+    /// As [`Dump::make`], of a space whose writes are logged.
+    pub fn make_logged(format: &str) -> Self {
+        Self::make_with(format, &["log"])
+    }
+
+    fn make_with(format: &str, more: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let output = Process::new(program()).arg(format).arg(directory.path()).output();
+        let mut process = Process::new(program());
+        let output = process.arg(format).arg(directory.path()).args(more).output();
         let output = output.expect("the program runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let arguments = String::from_utf8(output.stdout).expect("text");
