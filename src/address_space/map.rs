@@ -395,7 +395,7 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, unmap))
     }
 
-    /// Removes a page, by the short way if it is linear, not to be reported and its table stays.
+    /// Removes a page, by the short way if it is linear and its table stays.
     #[inline(never)]
     fn unmap_page(&self, gpa: u64) -> Result<()> {
         let page = Gpa::new(gpa);
@@ -592,13 +592,15 @@ impl AddressSpace {
             Err(error) => return Some(Err(error)),
         };
         let way = self.npt.page_way::<F>(page)?;
-        if flags & AXAS_REPLACE == 0 {
-            self.npt.map_page(way, page, leaf)
-        } else if self.npt.features.has_strict_io() {
-            None
-        } else {
-            self.npt.replace_page(way.page, page, leaf)
+        if flags & AXAS_REPLACE != 0 {
+            if self.npt.features.has_strict_io() {
+                return None;
+            }
+            if way.is_occupied::<F>() {
+                return self.npt.replace_page(way.page, page, leaf);
+            }
         }
+        self.npt.map_page(way, page, leaf)
     }
 
     /// A page of write-back memory with a tag, without its address; none if flags ask for something else.

@@ -7,7 +7,7 @@ use super::NestedPageTable;
 use super::arch::{Features, Format};
 use super::entry::Entry;
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
-use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
+use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, AXAS_STATE_LINEAR, axas_mapping_t};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -68,6 +68,14 @@ pub(crate) struct PageWay<'a> {
     third: Slot<'a>,
     /// None where the root has level 3.
     fourth: Slot<'a>,
+}
+
+impl PageWay<'_> {
+    /// Whether there is something at its end.
+    #[inline(always)]
+    pub(crate) fn is_occupied<F: Format>(&self) -> bool {
+        !self.page.entry::<F>().is_empty()
+    }
 }
 
 impl NestedPageTable {
@@ -190,7 +198,8 @@ impl NestedPageTable {
     #[inline(always)]
     pub(crate) fn unmap_page<F: Format>(&self, gpa: Gpa) -> Option<()> {
         let PageWay { page, second, third, fourth } = self.page_way::<F>(gpa)?;
-        if !page.entry::<F>().is_linear_leaf(1) {
+        let leaf = page.entry::<F>();
+        if !leaf.is_linear_leaf(1) {
             return None;
         }
         let above = second.entry::<F>();
@@ -211,6 +220,9 @@ impl NestedPageTable {
         page.word().store(F::EMPTY, Ordering::Release);
         self.discount_leaves(Level::PAGE, 1);
         self.flush_page::<F>(gpa);
+        if self.host.wants_released() {
+            self.report_page(gpa, leaf);
+        }
         Some(())
     }
 
@@ -265,12 +277,9 @@ impl NestedPageTable {
             return None;
         }
         let is_owned = old.is_owned();
-        if F::address(old.word()) == F::address(leaf.word()) {
-            if is_owned {
-                return Some(Err(Error::InvalidInput));
-            }
-        } else if !is_owned && self.host.wants_released() {
-            return None;
+        let stays = F::address(old.word()) == F::address(leaf.word());
+        if stays && is_owned {
+            return Some(Err(Error::InvalidInput));
         }
         // Level 2 of FEAT_BBM allows another size of entries, not another address.
         if F::breaks_before_make(Features(0)) {
@@ -285,9 +294,27 @@ impl NestedPageTable {
         if is_owned {
             super::subtract(&self.counts.guest, 1);
             self.give_guest(old.address(), Level::PAGE);
+        } else if !stays && self.host.wants_released() {
+            self.report_page(gpa, old);
         }
         self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
         Some(Ok(()))
+    }
+
+    /// Tells the host that a linear page is gone.
+    #[inline(never)]
+    fn report_page<F: Format>(&self, gpa: Gpa, leaf: Entry<F>) {
+        self.host.released(&axas_mapping_t {
+            gpa: gpa.bits(),
+            size: Level::PAGE.size(),
+            hpa: leaf.address().bits(),
+            cookie: 0,
+            flags: leaf.attributes(self.features).flags(),
+            state: AXAS_STATE_LINEAR,
+            level: Level::PAGE.get(),
+            reserved0: 0,
+            reserved: [0; 2],
+        });
     }
 
     /// Has translations of a page that went invalidated.
