@@ -592,15 +592,18 @@ impl AddressSpace {
             Err(error) => return Some(Err(error)),
         };
         let way = self.npt.page_way::<F>(page)?;
-        if flags & AXAS_REPLACE != 0 {
-            if self.npt.features.has_strict_io() {
-                return None;
-            }
-            if way.is_occupied::<F>() {
-                return self.npt.replace_page(way.page, page, leaf);
-            }
+        let replaces = flags & AXAS_REPLACE != 0;
+        let old = way.entry::<F>();
+        if replaces && self.npt.features.has_strict_io() {
+            None
+        } else if old.is_empty() {
+            self.npt.map_page(way, page, leaf);
+            Some(Ok(()))
+        } else if replaces {
+            self.npt.replace_page(way, page, old, leaf)
+        } else {
+            Some(Err(Error::AlreadyExists))
         }
-        self.npt.map_page(way, page, leaf)
     }
 
     /// A page of write-back memory with a tag, without its address; none if flags ask for something else.

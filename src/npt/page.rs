@@ -71,10 +71,10 @@ pub(crate) struct PageWay<'a> {
 }
 
 impl PageWay<'_> {
-    /// Whether there is something at its end.
+    /// The page's entry.
     #[inline(always)]
-    pub(crate) fn is_occupied<F: Format>(&self) -> bool {
-        !self.page.entry::<F>().is_empty()
+    pub(crate) fn entry<F: Format>(&self) -> Entry<F> {
+        self.page.entry()
     }
 }
 
@@ -130,18 +130,10 @@ impl NestedPageTable {
         F::is_table(entry.word()).then_some(entry.table_address())
     }
 
-    /// Maps a page at the end of a way; none if that was not done here.
+    /// Maps a page at the end of a way, where nothing is.
     #[inline(always)]
-    pub(crate) fn map_page<F: Format>(
-        &self,
-        way: PageWay<'_>,
-        gpa: Gpa,
-        leaf: Entry<F>,
-    ) -> Option<Result<()>> {
+    pub(crate) fn map_page<F: Format>(&self, way: PageWay<'_>, gpa: Gpa, leaf: Entry<F>) {
         let PageWay { page, second, third, fourth } = way;
-        if !page.entry::<F>().is_empty() {
-            return Some(Err(Error::AlreadyExists));
-        }
         let above = second.entry::<F>();
         let before = above.occupancy();
         if before.wrapping_sub(1) < Entry::<F>::MOST.wrapping_sub(1) {
@@ -153,7 +145,6 @@ impl NestedPageTable {
         self.count_leaves(Level::PAGE, 1);
         publish_tables();
         self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
-        Some(Ok(()))
     }
 
     /// Counts a page's entry, which becomes occupied, where its table is pointed to. The slots are those of its
@@ -263,22 +254,21 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Puts a page in the place of another; none if that was not done here.
+    /// Puts a page in the place of another, which is at the end of a way; none if that was not done here.
     #[inline(always)]
     pub(crate) fn replace_page<F: Format>(
         &self,
-        page: Slot<'_>,
+        way: PageWay<'_>,
         gpa: Gpa,
+        old: Entry<F>,
         leaf: Entry<F>,
     ) -> Option<Result<()>> {
-        let slot = page.word();
-        let old = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+        let slot = way.page.word();
         if !old.is_leaf(1) {
             return None;
         }
         let is_owned = old.is_owned();
-        let stays = F::address(old.word()) == F::address(leaf.word());
-        if stays && is_owned {
+        if is_owned && F::address(old.word()) == F::address(leaf.word()) {
             return Some(Err(Error::InvalidInput));
         }
         // Level 2 of FEAT_BBM allows another size of entries, not another address.
@@ -294,11 +284,19 @@ impl NestedPageTable {
         if is_owned {
             super::subtract(&self.counts.guest, 1);
             self.give_guest(old.address(), Level::PAGE);
-        } else if !stays && self.host.wants_released() {
-            self.report_page(gpa, old);
+        } else if self.host.wants_released() {
+            self.report_replaced(gpa, old, leaf);
         }
         self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
         Some(Ok(()))
+    }
+
+    /// Tells the host that a linear page is gone, unless its frame is in what came in its place.
+    #[inline(never)]
+    fn report_replaced<F: Format>(&self, gpa: Gpa, old: Entry<F>, leaf: Entry<F>) {
+        if F::address(old.word()) != F::address(leaf.word()) {
+            self.report_page(gpa, old);
+        }
     }
 
     /// Tells the host that a linear page is gone.
