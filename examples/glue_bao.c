@@ -374,9 +374,14 @@ void vm_mem_copy(struct vm *vm, vaddr_t to, paddr_t from, size_t size)
 
 /* --- memory on demand and emulated devices ---------------------------------------------------- */
 
+/* In one slice. Unlike axas_map_alloc this call brings no code for AXAS_REPLACE. */
 void vm_mem_reserve(struct vm *vm, vaddr_t at, size_t num_pages)
 {
-	must(axas_map_alloc(vm->as.axas, at, num_pages * PAGE_SIZE, RAM_FLAGS), "memory on demand");
+	uint64_t done = 0;
+
+	must(axas_map_alloc_some(vm->as.axas, at, num_pages * PAGE_SIZE, RAM_FLAGS, UINT64_MAX,
+				 &done),
+	     "memory on demand");
 }
 
 /* One page, of which another device may have a part already. */
