@@ -95,7 +95,20 @@ static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t 
 		free_domheap_pages(page, order);
 }
 
-/* A window of one page, closed in reverse order on this CPU. */
+/*
+ * AArch64 has all of the heap, and so all tables, in its direct map: at one distance, unless PDX compression takes a
+ * hole out of machine addresses. The distance grows with each hole, so that its ends tell.
+ */
+static bool heap_has_one_offset(uint64_t *offset)
+{
+	const paddr_t first = maddr(directmap_mfn_start);
+	const paddr_t last = maddr(_mfn(max_page - 1));
+
+	*offset = (unsigned long)maddr_to_virt(first) - first;
+	return (unsigned long)maddr_to_virt(last) - last == *offset;
+}
+
+/* Otherwise: a window of one page, closed in reverse order on this CPU. */
 static void *phys_to_virt(void *ctx, axas_hpa_t pa, size_t size)
 {
 	unsigned char *page = map_domain_page(mfn_of(pa));
@@ -177,7 +190,7 @@ int p2m_vtcr(uint64_t *vtcr)
 static axas_status_t create(struct p2m_domain *p2m)
 {
 	const axas_config_t config = config_of(p2m->vmid);
-	const axas_hal_t hal = {
+	axas_hal_t hal = {
 		.struct_size = sizeof(hal),
 		.ctx = p2m,
 		.alloc_frame = alloc_frame,
@@ -189,6 +202,8 @@ static axas_status_t create(struct p2m_domain *p2m)
 		.released = released,
 	};
 
+	if (heap_has_one_offset(&hal.direct_map_offset))
+		hal.flags = AXAS_HAL_DIRECT_MAP | AXAS_HAL_TABLES_STAY_READABLE;
 	/* The handle cannot live in a window, and struct domain has to fit into a page. */
 	p2m->storage = _xzalloc(AXAS_STORAGE_SIZE, AXAS_STORAGE_ALIGN);
 	if (p2m->storage == NULL)

@@ -196,6 +196,12 @@ static void the_short_ways_know_them(void **state)
 		assert_ok(axas_map_linear(f->as, AT + 2 * PAGE, LINEAR_HPA, PAGE, RW | TAG(tag)));
 		expect_tag(f, AT, AXAS_STATE_LINEAR, tag);
 		expect_tag(f, AT + 2 * PAGE, AXAS_STATE_LINEAR, tag);
+		f->host.runs = 0;
+		assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA + PAGE, PAGE, RW | AXAS_REPLACE));
+		assert_ok(axas_unmap(f->as, AT + 2 * PAGE, PAGE));
+		assert_int_equal(f->host.runs, 2);
+		assert_int_equal(tag_of(f->host.run[0].flags), tag);
+		assert_int_equal(tag_of(f->host.run[1].flags), tag);
 		assert_ok(axas_clear(f->as));
 	}
 }

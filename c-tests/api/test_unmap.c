@@ -304,14 +304,11 @@ static void expect_tables(const struct fixture *f, uint64_t tables)
 	assert_int_equal(stats(f).table_frames, tables);
 }
 
-/* A host without released has ways of its own for one page. */
-static void the_last_page_of_a_table_takes_it_away_where_nobody_is_told(void **state)
+static void the_last_page_of_a_table_takes_it_away(void **state)
 {
 	FIXTURE(f);
 	uint64_t none, some;
 
-	f->host.hal.released = NULL;
-	fixture_create(f);
 	none = stats(f).table_frames;
 	assert_ok(axas_map_linear(f->as, GIB, LINEAR_HPA, PAGE, RW));
 	some = stats(f).table_frames;
@@ -327,6 +324,69 @@ static void the_last_page_of_a_table_takes_it_away_where_nobody_is_told(void **s
 		expect_tables(f, some);
 		assert_ok(axas_unmap(f->as, GIB, PAGE));
 		expect_tables(f, none);
+	}
+}
+
+static void the_last_page_of_a_table_takes_it_away_where_nobody_is_told(void **state)
+{
+	FIXTURE(f);
+
+	f->host.hal.released = NULL;
+	fixture_create(f);
+	the_last_page_of_a_table_takes_it_away(state);
+}
+
+/* What `released` was told last is all that it was told. */
+static void expect_told(struct fixture *f, axas_gpa_t gpa, axas_hpa_t hpa, axas_flags_t flags)
+{
+	const axas_mapping_t *run = &f->host.run[0];
+
+	assert_int_equal(f->host.runs, 1);
+	assert_int_equal(run->gpa, gpa);
+	assert_int_equal(run->size, PAGE);
+	assert_int_equal(run->hpa, hpa);
+	assert_int_equal(run->cookie, 0);
+	assert_int_equal(run->flags, flags);
+	assert_int_equal(run->level, 1);
+	assert_int_equal(run->reserved0, 0);
+	assert_int_equal(run->reserved[0] | run->reserved[1], 0);
+	host_forget_log(&f->host);
+}
+
+/* One page whose table is there goes by a way of its own. */
+static void a_page_that_goes_alone_is_told_as_it_was(void **state)
+{
+	FIXTURE(f);
+	const axas_gpa_t gpa = SPACE_SIZE - 2 * PAGE;
+	static const axas_flags_t kinds[] = { AXAS_READ, RW, RX, AXAS_READ | AXAS_DEVICE };
+
+	/* neighbours keep the table */
+	assert_ok(axas_map_linear(f->as, gpa - PAGE, LINEAR_HPA, PAGE, RW));
+	assert_ok(axas_map_linear(f->as, gpa + PAGE, LINEAR_HPA + 9 * PAGE, PAGE, RW));
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		axas_flags_t flags;
+
+		/* nothing is replaced */
+		assert_ok(axas_map_linear(f->as, gpa, LINEAR_HPA + 3 * PAGE, PAGE,
+					  kinds[i] | AXAS_REPLACE));
+		assert_int_equal(f->host.runs, 0);
+		flags = at(f, gpa).flags;
+		/* another frame */
+		assert_ok(axas_map_linear(f->as, gpa, LINEAR_HPA + 5 * PAGE, PAGE,
+					  RX | AXAS_REPLACE));
+		assert_true(space_flush_covered(gpa, PAGE));
+		expect_told(f, gpa, LINEAR_HPA + 3 * PAGE, flags);
+		/* the same frame, otherwise */
+		assert_ok(axas_map_linear(f->as, gpa, LINEAR_HPA + 5 * PAGE, PAGE,
+					  kinds[i] | AXAS_REPLACE));
+		assert_int_equal(f->host.runs, 0);
+		expect_leaf(f, gpa, PAGE, LINEAR_HPA + 5 * PAGE, kinds[i] & (RW | RX));
+		assert_ok(axas_unmap(f->as, gpa, PAGE));
+		assert_true(space_flush_covered(gpa, PAGE));
+		expect_told(f, gpa, LINEAR_HPA + 5 * PAGE, flags);
+		assert_ok(axas_unmap(f->as, gpa, PAGE));
+		assert_int_equal(f->host.runs, 0);
+		space_sweep(f->as);
 	}
 }
 
@@ -347,7 +407,9 @@ int main(void)
 		EACH_FORMAT(churn_leaves_no_table_behind),
 		EACH_FORMAT(a_table_stays_while_anything_is_in_it),
 		EACH_FORMAT(a_page_far_from_the_cut_keeps_its_table),
+		EACH_FORMAT(the_last_page_of_a_table_takes_it_away),
 		EACH_FORMAT_NO_SPACE(the_last_page_of_a_table_takes_it_away_where_nobody_is_told),
+		EACH_FORMAT(a_page_that_goes_alone_is_told_as_it_was),
 	};
 
 	return cmocka_run_group_tests_name("unmap", tests, NULL, NULL);

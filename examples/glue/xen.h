@@ -79,8 +79,11 @@ void free_domheap_pages(struct page_info *page, unsigned int order);
 struct page_info *mfn_to_page(mfn_t mfn);
 mfn_t page_to_mfn(const struct page_info *page);
 void put_page(struct page_info *page);
+void *maddr_to_virt(paddr_t ma);
 void *map_domain_page(mfn_t mfn);
 void unmap_domain_page(const void *va);
+extern mfn_t directmap_mfn_start;
+extern unsigned long max_page; /* the frame number behind the last page */
 void *_xzalloc(unsigned long size, unsigned long align);
 void xfree(void *p);
 

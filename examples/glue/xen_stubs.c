@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * As much of Xen as glue_xen_arm.c needs to run: a heap of pages that nobody can reach without
- * map_domain_page, a pool for p2m pages, a lock that knows how it is held. Needs no C library.
+ * As much of Xen as glue_xen_arm.c needs to run: a heap of pages in a direct map, with MEMORY_HOLE one that
+ * skips a hole and that only map_domain_page may be trusted with; a pool for p2m pages, a lock that knows how
+ * it is held. Needs no C library.
  */
 #include "xen.h"
 
@@ -22,6 +23,13 @@ static struct page_info pages[HEAP_PAGES];
 static int xmalloc_free = 1;
 
 struct stub_counts stub_counts;
+mfn_t directmap_mfn_start = { HEAP_BASE };
+#ifdef MEMORY_HOLE
+#define HOLE 0x80000 /* frames, behind the heap; one page of memory follows */
+unsigned long max_page = HEAP_BASE + HEAP_PAGES + HOLE + 1;
+#else
+unsigned long max_page = HEAP_BASE + HEAP_PAGES;
+#endif
 unsigned int p2m_ipa_bits = 40;
 unsigned int max_vmid = 256;
 
@@ -80,6 +88,18 @@ mfn_t page_to_mfn(const struct page_info *page)
 void put_page(struct page_info *page)
 {
 	free_domheap_pages(page, 0);
+}
+
+/* Never used with MEMORY_HOLE but to find that out. */
+void *maddr_to_virt(paddr_t ma)
+{
+	const uint64_t frame = (ma >> PAGE_SHIFT) - HEAP_BASE;
+
+#ifdef MEMORY_HOLE
+	if (frame >= HEAP_PAGES)
+		return (unsigned char *)heap + ((frame - HOLE) << PAGE_SHIFT);
+#endif
+	return heap[frame];
 }
 
 void *map_domain_page(mfn_t mfn)

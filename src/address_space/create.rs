@@ -207,7 +207,7 @@ impl AddressSpace {
             if is_plain {
                 (*npt).short_permissions = plan.permissions;
             }
-            (*npt).has_short_unmaps = is_plain && !host.wants_released();
+            (*npt).has_short_unmaps = is_plain;
             (*npt).cleans_tables = cleans_tables;
             (*npt).small_exec = has(AXAS_SMALL_EXEC);
             let zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);

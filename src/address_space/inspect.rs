@@ -47,10 +47,20 @@ impl AddressSpace {
 
     /// The entry that covers an address, clipped to the space.
     pub fn query(&self, gpa: u64) -> Result<axas_mapping_t> {
+        self.query_and(gpa, |mapping| mapping)
+    }
+
+    /// As [`AddressSpace::query`], for what becomes of the answer: a large value in a result is copied twice.
+    #[inline(always)]
+    pub(crate) fn query_and<T>(
+        &self,
+        gpa: u64,
+        put: impl FnOnce(axas_mapping_t) -> T,
+    ) -> Result<T> {
         let gpa = self.inside(gpa)?;
         with_space_format!(self.npt.format, F => {
             let found = self.find::<F>(gpa)?;
-            Ok(self.describe_at(found, gpa))
+            Ok(put(self.describe_at(found, gpa)))
         })
     }
 

@@ -397,7 +397,7 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, unmap))
     }
 
-    /// Removes a page, by the short way if it is linear, not to be reported and its table stays.
+    /// Removes a page, by the short way if it is linear and its table stays.
     #[inline(never)]
     fn unmap_page(&self, gpa: u64) -> Result<()> {
         let page = Gpa::new(gpa);
@@ -594,12 +594,17 @@ impl AddressSpace {
             Err(error) => return Some(Err(error)),
         };
         let way = self.npt.page_way::<F>(page)?;
-        if flags & AXAS_REPLACE == 0 {
-            self.npt.map_page(way, page, leaf)
-        } else if !REPLACES || self.npt.features.has_strict_io() {
+        let replaces = flags & AXAS_REPLACE != 0;
+        let old = way.entry::<F>();
+        if replaces && (!REPLACES || self.npt.features.has_strict_io()) {
             None
+        } else if old.is_empty() {
+            self.npt.map_page(way, page, leaf);
+            Some(Ok(()))
+        } else if replaces {
+            self.npt.replace_page(way, page, old, leaf)
         } else {
-            self.npt.replace_page(way.page, page, leaf)
+            Some(Err(Error::AlreadyExists))
         }
     }
 

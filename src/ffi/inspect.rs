@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use core::ffi::{c_char, c_void};
 
-use super::{asked, axas_t, checked, missed, put, refused, space, told, usable};
+use super::{axas_t, checked, missed, put, refused, space, told, usable, written};
 use crate::abi::*;
 use crate::address_space::AddressSpace;
 use crate::error::Error;
@@ -101,8 +101,18 @@ pub unsafe extern "C" fn axas_query(
     gpa: axas_gpa_t,
     mapping: *mut axas_mapping_t,
 ) -> axas_status_t {
-    // SAFETY: 1. the handle is null or live; 2. `mapping` is null or valid for a write.
-    unsafe { asked("axas_query", space, gpa, mapping, |space| space.query(gpa)) }
+    // SAFETY: the handle is null or live.
+    match unsafe { self::space(space) } {
+        // SAFETY: `mapping` is null or valid for a write.
+        Ok(space) => unsafe {
+            written("axas_query", [gpa], mapping, |to| {
+                space.query_and(gpa, |mapping| {
+                    to.write(mapping);
+                })
+            })
+        },
+        Err(error) => refused("axas_query", [gpa], error),
+    }
 }
 
 /// Calls back for each run of pages of equal state in a range, in order; holes are not runs.

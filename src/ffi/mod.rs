@@ -32,6 +32,8 @@ mod device;
 
 mod logging;
 
+use core::mem::MaybeUninit;
+
 use log::Level;
 
 use crate::abi::*;
@@ -123,15 +125,31 @@ unsafe fn made<T, const N: usize>(
     place: *mut T,
     make: impl FnOnce() -> Result<T>,
 ) -> axas_status_t {
+    let write = |place: &mut MaybeUninit<T>| {
+        place.write(make()?);
+        Ok(())
+    };
+    // SAFETY: the caller's promise is the one asked for.
+    unsafe { written(call, arguments, place, write) }
+}
+
+/// As [`made`], where `write` writes itself, unless it errs: a large value in a result is copied twice.
+///
+/// # Safety
+/// `place` is null or valid for a write.
+#[inline(always)]
+unsafe fn written<T, const N: usize>(
+    call: &'static str,
+    arguments: [u64; N],
+    place: *mut T,
+    write: impl FnOnce(&mut MaybeUninit<T>) -> Result<()>,
+) -> axas_status_t {
     if let Err(error) = usable(place) {
         return refused(call, arguments, error);
     }
-    match make() {
-        Ok(value) => {
-            // SAFETY: 1. not null, aligned; 2. valid for a write by the caller's promise.
-            unsafe { place.write(value) };
-            AXAS_OK
-        }
+    // SAFETY: 1. not null, aligned; 2. valid for a write by the caller's promise.
+    match write(unsafe { &mut *place.cast() }) {
+        Ok(()) => AXAS_OK,
         Err(error) => missed(call, arguments, error),
     }
 }

@@ -103,7 +103,7 @@ pub(crate) struct NestedPageTable {
     /// Faults may take the short way: tables are in a direct map, walkers snoop the caches, and guest frames need
     /// not be zeroed.
     pub(crate) has_short_faults: bool,
-    /// Calls that unmap may: tables are in a direct map, walkers snoop the caches, and the host has no `released`.
+    /// Calls that unmap may: tables are in a direct map, and walkers snoop the caches.
     pub(crate) has_short_unmaps: bool,
     /// Calls that map may, with these permissions, a bit for each value: tables are in a direct map and walkers snoop
     /// the caches.

@@ -7,7 +7,7 @@ use super::NestedPageTable;
 use super::arch::{Features, Format};
 use super::entry::Entry;
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
-use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL};
+use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, AXAS_STATE_LINEAR, axas_mapping_t};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, publish_tables};
@@ -70,6 +70,14 @@ pub(crate) struct PageWay<'a> {
     fourth: Slot<'a>,
 }
 
+impl PageWay<'_> {
+    /// The page's entry.
+    #[inline(always)]
+    pub(crate) fn entry<F: Format>(&self) -> Entry<F> {
+        self.page.entry()
+    }
+}
+
 impl NestedPageTable {
     /// The way to a page in a direct map; none where there is no table of level 1.
     #[inline(always)] // A third of a call for one page.
@@ -122,18 +130,10 @@ impl NestedPageTable {
         F::is_table(entry.word()).then_some(entry.table_address())
     }
 
-    /// Maps a page at the end of a way; none if that was not done here.
+    /// Maps a page at the end of a way, where nothing is.
     #[inline(always)]
-    pub(crate) fn map_page<F: Format>(
-        &self,
-        way: PageWay<'_>,
-        gpa: Gpa,
-        leaf: Entry<F>,
-    ) -> Option<Result<()>> {
+    pub(crate) fn map_page<F: Format>(&self, way: PageWay<'_>, gpa: Gpa, leaf: Entry<F>) {
         let PageWay { page, second, third, fourth } = way;
-        if !page.entry::<F>().is_empty() {
-            return Some(Err(Error::AlreadyExists));
-        }
         let above = second.entry::<F>();
         let before = above.occupancy();
         if before.wrapping_sub(1) < Entry::<F>::MOST.wrapping_sub(1) {
@@ -145,7 +145,6 @@ impl NestedPageTable {
         self.count_leaves(Level::PAGE, 1);
         publish_tables();
         self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
-        Some(Ok(()))
     }
 
     /// Counts a page's entry, which becomes occupied, where its table is pointed to. The slots are those of its
@@ -190,7 +189,8 @@ impl NestedPageTable {
     #[inline(always)]
     pub(crate) fn unmap_page<F: Format>(&self, gpa: Gpa) -> Option<()> {
         let PageWay { page, second, third, fourth } = self.page_way::<F>(gpa)?;
-        if !page.entry::<F>().is_linear_leaf(1) {
+        let leaf = page.entry::<F>();
+        if !leaf.is_linear_leaf(1) {
             return None;
         }
         let above = second.entry::<F>();
@@ -211,6 +211,9 @@ impl NestedPageTable {
         page.word().store(F::EMPTY, Ordering::Release);
         self.discount_leaves(Level::PAGE, 1);
         self.flush_page::<F>(gpa);
+        if self.host.wants_released() {
+            self.report_page(gpa, leaf);
+        }
         Some(())
     }
 
@@ -251,26 +254,22 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Puts a page in the place of another; none if that was not done here.
+    /// Puts a page in the place of another, which is at the end of a way; none if that was not done here.
     #[inline(always)]
     pub(crate) fn replace_page<F: Format>(
         &self,
-        page: Slot<'_>,
+        way: PageWay<'_>,
         gpa: Gpa,
+        old: Entry<F>,
         leaf: Entry<F>,
     ) -> Option<Result<()>> {
-        let slot = page.word();
-        let old = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+        let slot = way.page.word();
         if !old.is_leaf(1) {
             return None;
         }
         let is_owned = old.is_owned();
-        if F::address(old.word()) == F::address(leaf.word()) {
-            if is_owned {
-                return Some(Err(Error::InvalidInput));
-            }
-        } else if !is_owned && self.host.wants_released() {
-            return None;
+        if is_owned && F::address(old.word()) == F::address(leaf.word()) {
+            return Some(Err(Error::InvalidInput));
         }
         // Level 2 of FEAT_BBM allows another size of entries, not another address.
         if F::breaks_before_make(Features(0)) {
@@ -285,9 +284,35 @@ impl NestedPageTable {
         if is_owned {
             super::subtract(&self.counts.guest, 1);
             self.give_guest(old.address(), Level::PAGE);
+        } else if self.host.wants_released() {
+            self.report_replaced(gpa, old, leaf);
         }
         self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
         Some(Ok(()))
+    }
+
+    /// Tells the host that a linear page is gone, unless its frame is in what came in its place.
+    #[inline(never)]
+    fn report_replaced<F: Format>(&self, gpa: Gpa, old: Entry<F>, leaf: Entry<F>) {
+        if F::address(old.word()) != F::address(leaf.word()) {
+            self.report_page(gpa, old);
+        }
+    }
+
+    /// Tells the host that a linear page is gone.
+    #[inline(never)]
+    fn report_page<F: Format>(&self, gpa: Gpa, leaf: Entry<F>) {
+        self.host.released(&axas_mapping_t {
+            gpa: gpa.bits(),
+            size: Level::PAGE.size(),
+            hpa: leaf.address().bits(),
+            cookie: 0,
+            flags: leaf.attributes(self.features).flags(),
+            state: AXAS_STATE_LINEAR,
+            level: Level::PAGE.get(),
+            reserved0: 0,
+            reserved: [0; 2],
+        });
     }
 
     /// Has translations of a page that went invalidated.

@@ -38,6 +38,7 @@ struct cell {
 };
 
 extern unsigned long page_offset;
+extern unsigned int cpu_parange;
 extern struct page_pool mem_pool;
 void *page_alloc_aligned(struct page_pool *pool, unsigned int num);
 void page_free(struct page_pool *pool, void *page, unsigned int num);

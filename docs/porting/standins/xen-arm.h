@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* What the glue of porting/xen-arm.md needs of Xen: names as there, bodies nowhere. */
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,7 +24,14 @@ struct p2m_domain {
 	_Alignas(AXAS_STORAGE_ALIGN) unsigned char storage[AXAS_STORAGE_SIZE];
 };
 
+typedef uint64_t paddr_t;
+
 extern unsigned int p2m_ipa_bits;
+extern mfn_t directmap_mfn_start;
+extern unsigned long max_page;
+paddr_t mfn_to_maddr(mfn_t mfn);
+paddr_t pfn_to_paddr(unsigned long pfn);
+void *maddr_to_virt(paddr_t maddr);
 mfn_t maddr_to_mfn(uint64_t maddr);
 uint64_t page_to_maddr(const struct page_info *pg);
 struct page_info *maddr_to_page(uint64_t maddr);
