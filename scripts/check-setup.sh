@@ -120,7 +120,7 @@ installs_nothing() {
 	take_away cc cmake aarch64-linux-gnu-gcc riscv64-linux-gnu-gcc x86_64-linux-gnu-gcc doxygen valgrind abidiff \
 		chromium clang-format
 	rm -rf build
-	for group in host x86_64 lib licenses arm riscv amd intel docs bench abi quick test check shots all; do
+	for group in host x86_64 lib licenses arm riscv amd intel docs bench abi quick dist test check shots all; do
 		fails_and_says 'missing: [a-z].*SETUP=0 installs nothing; as root, run: apt-get install' \
 			env SETUP=0 scripts/setup.sh $group
 		[ -z "$calls" ] || complain "SETUP=0 scripts/setup.sh $group called: $calls"
