@@ -9,7 +9,7 @@
 #   licenses host, and a reader of licences       check    host, rustfmt, clippy, clang-format, reuse
 #   docs     Doxygen, Graphviz                    bench    Valgrind
 #   abi      x86 compiler, abidiff                dist     host and cargo-cyclonedx, compiled for a minute, for `make dist`
-#   test     all of these but check, and clang, lld, g++
+#   test     all of these but check, and clang, lld, g++, reuse
 #   shots    Chromium, for `scripts/docs.sh shots`; never without its name
 #   mutants  cargo-mutants, compiled for minutes, for `make mutants`; never without its name
 #   coverage llvm-cov of this Rust, for `make coverage`; never without its name
@@ -116,6 +116,7 @@ want_packages_of() {
 		want g++ have g++
 		want clang have clang
 		want lld have ld.lld
+		want reuse have reuse
 		;;
 	bench) want valgrind have valgrind ;;
 	check)
