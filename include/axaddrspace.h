@@ -550,8 +550,8 @@
 #define AXAS_FEATURE_IO_FAULTS 131072u
 
 /**
- * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without part `tags` it is
- * AXAS_ERR_UNSUPPORTED at create.
+ * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without
+ * part `tags` it is AXAS_ERR_UNSUPPORTED at create.
  */
 #define AXAS_FEATURE_RISCV_SVRSW60T59B 8192u
 
@@ -978,8 +978,8 @@ typedef struct axas_mapping_t {
          */
         uint32_t state;
         /**
-         * Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
-         * 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
+         * Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2
+         * MiB, 3 = 1 GiB. 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
          */
         uint32_t level;
         /**
@@ -1163,7 +1163,8 @@ typedef struct axas_transfer_t {
          */
         axas_flags_t from_flags;
         /**
-         * AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its pages. Else 0.
+         * AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its
+         * pages. Else 0.
          */
         axas_flags_t to_flags;
         /**
@@ -1772,8 +1773,9 @@ axas_status_t axas_map_extents(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_POPULATE, AXAS_NO_HUGE,
- *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE, AXAS_SKIP_ZERO.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_POPULATE,
+ *   AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE,
+ *   AXAS_SKIP_ZERO.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space;
@@ -3172,8 +3174,9 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
  * split to 4 KiB, as far as there are frames for tables. Linear device memory is neither reported nor made
  * clean, so that accesses to registers do not fault. The host adds writes of devices with axas_dirty_mark.
  *
- * Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL), phys_to_virt,
- * release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+ * Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN;
+ * AXAS_SCOPE_ALL), phys_to_virt, release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and
+ * dealloc_frame.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_start(struct axas_t *space,

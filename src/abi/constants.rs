@@ -260,8 +260,8 @@ pub const AXAS_FEATURE_IO_COHERENT: u32 = 0x1_0000_u32;
 /// AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
 /// are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
 pub const AXAS_FEATURE_IO_FAULTS: u32 = 0x2_0000_u32;
-/// Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without part `tags` it is
-/// AXAS_ERR_UNSUPPORTED at create.
+/// Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without
+/// part `tags` it is AXAS_ERR_UNSUPPORTED at create.
 pub const AXAS_FEATURE_RISCV_SVRSW60T59B: u32 = 0x2000_u32;
 
 /// The host holds a lock of its own for every call: at least the class that the call's

@@ -234,7 +234,8 @@ pub struct axas_transfer_t {
     /// AXAS_SHARE, AXAS_TAKE_BACK: the permissions that the space `from` has afterwards; none: those that it has now.
     /// And the tag (AXAS_TAG_MASK) of its pages, or of the note, afterwards.
     pub from_flags: axas_flags_t,
-    /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its pages. Else 0.
+    /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its
+    /// pages. Else 0.
     pub to_flags: axas_flags_t,
     /// The tags that pages of `from` may have: bit n for tag n; 0: any.
     pub from_tags: u32,
@@ -262,8 +263,8 @@ pub struct axas_mapping_t {
     pub flags: axas_flags_t,
     /// AXAS_STATE_ABSENT and the values that follow it.
     pub state: u32,
-    /// Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
-    /// 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
+    /// Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2
+    /// MiB, 3 = 1 GiB. 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
     pub level: u32,
     /// Zero.
     pub reserved0: u32,

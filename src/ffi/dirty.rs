@@ -35,8 +35,9 @@ use crate::error::{Error, Result};
 /// split to 4 KiB, as far as there are frames for tables. Linear device memory is neither reported nor made
 /// clean, so that accesses to registers do not fault. The host adds writes of devices with axas_dirty_mark.
 ///
-/// Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL), phys_to_virt,
-/// release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+/// Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN;
+/// AXAS_SCOPE_ALL), phys_to_virt, release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and
+/// dealloc_frame.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_dirty_start(
