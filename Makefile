@@ -192,9 +192,10 @@ uninstall: ## take away what install put below DESTDIR PREFIX
 	@scripts/install.sh '$(PREFIX)' '$(DESTDIR)'
 
 dist: ## make a release: archives of all architectures, axas-inspect; the sources with their crates: build/dist/*.tar.gz
-	@scripts/setup.sh lib licenses
-	@scripts/header.sh check
+	@scripts/dist.sh ready
+	@scripts/setup.sh lib licenses dist
 	@scripts/licenses.py check
+	@scripts/header.sh check
 	@set -e; for arch in $(ARCHITECTURES); do scripts/build-lib.sh $$arch; done
 	@scripts/build-tools.sh
 	@scripts/dist.sh

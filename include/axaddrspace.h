@@ -12,8 +12,8 @@
  * - A call that returns an error changed nothing and kept no frame.
  * - Checks come in this order: null and unknown values; unsupported; overflow; alignment; size 0;
  *   range of the space; width of the host-physical address; overlap.
- * - Outside the space nothing is mapped: calls that look at one address say AXAS_ERR_NOT_MAPPED (a
- *   fault: AXAS_FAULT_UNMAPPED); calls that take a range say AXAS_ERR_INVALID_INPUT.
+ * - Outside the space nothing is mapped: calls for one address return AXAS_ERR_NOT_MAPPED (a fault:
+ * AXAS_FAULT_UNMAPPED); calls for a range return AXAS_ERR_INVALID_INPUT.
  * - Lock classes. Exclusive calls of a space run alone; shared calls run beside each other; the
  *   library holds a reader-writer lock of its own for that. With AXAS_CALLER_LOCKED the host holds
  *   at least the class that the function names and the library takes no lock. All but
@@ -22,7 +22,7 @@
  *   instead. Interrupt handlers may call axas_handle_page_fault, and the rest with AXAS_NO_WAIT only.
  * - Tables and handle are Normal write-back inner-shareable memory on every CPU that calls
  *   (AArch64: EL2 MMU and caches on).
- * - A root that an IOMMU walks too is that of a space with AXAS_IO.
+ * - An IOMMU may walk only the root of a space with AXAS_IO.
  */
 
 
@@ -81,7 +81,7 @@
 #define AXAS_PART_HIDE 16u
 
 /**
- * In axas_parts(): axas_dirty_start and its kin are there.
+ * In axas_parts(): the axas_dirty_ calls are there.
  */
 #define AXAS_PART_DIRTY 8u
 
@@ -156,7 +156,7 @@
 #define AXAS_STATE_ABSENT 0u
 
 /**
- * Set aside by axas_map_alloc, no frame yet: the first access brings one.
+ * Reserved by axas_map_alloc, without a frame: the first access allocates one.
  */
 #define AXAS_STATE_RESERVED 1u
 
@@ -176,12 +176,12 @@
 #define AXAS_STATE_OWNED 4u
 
 /**
- * A page that the guest does not reach because of axas_hide.
+ * Mapped, and hidden from the guest by axas_hide.
  */
 #define AXAS_STATE_HIDDEN 5u
 
 /**
- * Nothing for the guest; a value of the host's (axas_map_note).
+ * Unmapped for the guest; holds a value of the host (axas_map_note).
  */
 #define AXAS_STATE_NOTE 6u
 
@@ -247,15 +247,15 @@
 #define AXAS_EXECUTE 4u
 
 /**
- * Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute
- * control (EPT) and GMET (NPT), which tell the modes apart, are not used; where hardware asks for a
- * user bit (NPT, RISC-V) it is always set.
+ * Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute control (EPT)
+ * and GMET (NPT), which distinguish the modes, are not used; where hardware requires a user bit (NPT, RISC-V)
+ * it is always set.
  */
 #define AXAS_USER 8u
 
 /**
- * Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and
- * plain without (the PMAs decide).
+ * Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and no type bits
+ * without it (the PMAs decide).
  */
 #define AXAS_DEVICE 16u
 
@@ -312,25 +312,25 @@
 #define AXAS_HUGE_FRAMES 524288u
 
 /**
- * Where AXAS_EXECUTE is among the flags, 4 KiB pages only. Concerns this call alone: axas_protect does not
- * know it and may make a large page executable. Against CVE-2018-12207 take AXAS_SMALL_EXEC.
+ * With AXAS_EXECUTE, 4 KiB pages only. For this call alone: a later axas_protect may make a large page
+ * executable. Against CVE-2018-12207 use AXAS_SMALL_EXEC.
  */
 #define AXAS_NO_HUGE_EXEC 1048576u
 
 /**
  * axas_map_linear, axas_map_alloc, axas_map_trap_flags: replace whatever is mapped, reserved or a trap in the
- * range, in one operation for everybody: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and axas_query
- * find the old or the new. Not in slices.
+ * range, atomically for vCPUs and callers: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and
+ * axas_query find the old or the new entry. Not in slices.
  */
 #define AXAS_REPLACE 2097152u
 
 /**
- * axas_hide: the next access that a page's permissions allow shows it again.
+ * axas_hide: the next access that a page's permissions allow unhides it.
  */
 #define AXAS_HIDE_AUTO 1u
 
 /**
- * axas_transfer: the pages go to the other space; a note or a hole is left.
+ * axas_transfer: the pages move to the other space; a note or a hole is left.
  */
 #define AXAS_GIVE 1u
 
@@ -345,7 +345,7 @@
 #define AXAS_SHARE 3u
 
 /**
- * axas_transfer: the pages go from the other space, and are shown.
+ * axas_transfer: the pages are unmapped in the other space, and visible in this one again.
  */
 #define AXAS_TAKE_BACK 4u
 
@@ -355,21 +355,21 @@
 #define AXAS_WIPE 1u
 
 /**
- * For the count of the tables a lazy reservation needs.
+ * axas_tables_needed: count for a lazy reservation or a trap.
  */
 #define AXAS_NEED_LAZY 4194304u
 
 /**
  * axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
- * returned it, the memory of another guest included. For memory that the host or a device writes before
- * the guest runs. Pages that have no frame yet keep it (axas_query reports it of a reservation); a page whose
- * frame axas_discard gave back comes again as zeroes.
+ * returned it, the memory of another guest included. For memory that the host or a device writes before the
+ * guest runs. Reserved pages keep the flag until they get a frame (axas_query reports it); a page that
+ * axas_discard emptied reads as zeroes.
  */
 #define AXAS_SKIP_ZERO 268435456u
 
 /**
- * The host's tag, a number that the space keeps for what is mapped, reserved or a trap, and that hardware does not
- * see: its lowest bit in flags. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
+ * Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved or a trap) keeps
+ * and hardware ignores. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
  * axas_retag changes it; faults, splits, axas_discard, axas_populate and axas_protect keep it; axas_query,
  * axas_for_each, released and axas_dump show it. Part `tags`; how many bits there are: axas_tag_bits.
  */
@@ -396,7 +396,7 @@
 #define AXAS_FRAME_HOST 3u
 
 /**
- * alloc_frame, dealloc_frame: the root of a space, of whatever order.
+ * alloc_frame, dealloc_frame: the root of a space, of any order.
  */
 #define AXAS_FRAME_ROOT 4u
 
@@ -416,24 +416,23 @@
  * INVEPT, in VMX root operation), or inner-shareable broadcast reaches every user of it (AArch64 at
  * EL2 with E2H 0 and TGE 0). Not on NPT: AXAS_ERR_UNSUPPORTED. Hosted builds: does nothing.
  *
- * AArch64: while another VM's VTTBR_EL2 is loaded, stage 1 walks nowhere (EPD0, EPD1 of TCR_EL1, M of
- * SCTLR_EL1, put back afterwards): parts that run AT speculatively (Cortex-A53, A55, A57, A72, A76: errata
- * 1530924, 1530923, 1319537, 1319367, 1165522) are served, but for a stage 1 of AArch32 short descriptors,
- * which has no such bits. TLBI is issued once: parts that need it twice (Cortex-A55 2441007, A76 1286807,
- * A510 2441009) need a tlb_flush of the host's.
+ * AArch64: while another VM's VTTBR_EL2 is loaded, stage 1 walks are disabled (EPD0, EPD1 of TCR_EL1, M of
+ * SCTLR_EL1, restored afterwards): this covers CPUs that run AT speculatively (Cortex-A53, A55, A57, A72, A76:
+ * errata 1530924, 1530923, 1319537, 1319367, 1165522), except with a stage 1 of AArch32 short descriptors,
+ * which has no such bits. TLBI is issued once: CPUs that need it twice (Cortex-A55 2441007, A76 1286807, A510
+ * 2441009) need a tlb_flush of the host's.
  */
 #define AXAS_HAL_BUILTIN_FLUSH 4u
 
 /**
- * A table frame that went back stays mapped and readable.
+ * A table frame stays mapped and readable after dealloc_frame.
  */
 #define AXAS_HAL_TABLES_STAY_READABLE 8u
 
 /**
- * The library carries out requests of AXAS_SCOPE_LOCAL by the instructions of AXAS_HAL_BUILTIN_FLUSH,
- * under what that says of the CPU's state, not of how many run the space; tlb_flush, which is required,
- * is asked for AXAS_SCOPE_ALL only. With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT:
- * AXAS_ERR_UNSUPPORTED.
+ * The library handles AXAS_SCOPE_LOCAL requests with the instructions of AXAS_HAL_BUILTIN_FLUSH, which needs
+ * the same CPU state, whether one CPU or many run the space; tlb_flush is required, for AXAS_SCOPE_ALL only.
+ * With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT: AXAS_ERR_UNSUPPORTED.
  */
 #define AXAS_HAL_BUILTIN_LOCAL 16u
 
@@ -448,14 +447,15 @@
 #define AXAS_FLUSH_TIGHTEN 2u
 
 /**
- * Permissions were added: this CPU only, other CPUs repair themselves by faulting; devices do not, so that it is all
- * with AXAS_IO, but for faults.
+ * Permissions were added: this CPU only, other CPUs take a spurious fault, devices cannot: with AXAS_IO,
+ * AXAS_SCOPE_ALL, except from faults.
  */
 #define AXAS_FLUSH_RELAX 3u
 
 /**
- * Invalid entries became valid: this CPU only (RISC-V without Svvptc); all with AXAS_FEATURE_IO_CACHES_INVALID, but
- * for faults. An invalid entry of each level may be cached: no last-level-only instruction.
+ * Invalid entries became valid: this CPU only (RISC-V without Svvptc); with AXAS_FEATURE_IO_CACHES_INVALID,
+ * AXAS_SCOPE_ALL, except from faults. An invalid entry of each level may be cached: no last-level-only
+ * instruction.
  */
 #define AXAS_FLUSH_NEW 4u
 
@@ -511,8 +511,8 @@
 #define AXAS_FEATURE_EPT_AD 4u
 
 /**
- * FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither;
- * the entries say that with and without FEAT_XNX.
+ * FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither, with
+ * and without FEAT_XNX.
  */
 #define AXAS_FEATURE_ARM_XNX 8u
 
@@ -570,14 +570,14 @@
 #define AXAS_FEATURE_IO_COHERENT 65536u
 
 /**
- * AXAS_IO: while an entry is invalid for a moment the devices stall (SMMUv3), do no DMA there, or their aborts do no
- * harm. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
+ * AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
+ * are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
  */
 #define AXAS_FEATURE_IO_FAULTS 131072u
 
 /**
- * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without part `tags` it is
- * AXAS_ERR_UNSUPPORTED at create.
+ * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without
+ * part `tags` it is AXAS_ERR_UNSUPPORTED at create.
  */
 #define AXAS_FEATURE_RISCV_SVRSW60T59B 8192u
 
@@ -593,9 +593,9 @@
 #define AXAS_FRAMES_ARE_ZEROED 2u
 
 /**
- * Guest frames are not zeroed, in the whole space: whoever looks first, the guest or axas_read, sees what the
- * frame held when alloc_frame returned it, the memory of another guest included. For hosts that scrub every
- * frame beforehand, or keep frames to one guest. Of axas_discard it means that old contents may come back.
+ * Guest frames are not zeroed, in the whole space: the guest and axas_read see what the frame held when
+ * alloc_frame returned it, the memory of another guest included. For hosts that scrub every frame beforehand,
+ * or use frames for one guest only. After axas_discard old contents may reappear.
  */
 #define AXAS_NO_ZERO 4u
 
@@ -611,33 +611,33 @@
 #define AXAS_NO_WAIT 16u
 
 /**
- * An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi wants bits 58:52 zero, in which
- * the library keeps its own): AXAS_ERR_UNSUPPORTED at create. tlb_flush covers IOTLBs and device TLBs:
- * docs/hal.md says what it owes to each IOMMU. AXAS_HAL_BUILTIN_FLUSH does not, and without
- * AXAS_FEATURE_IO_COHERENT somebody has to clean caches (clean_range; a bare-metal AArch64 archive does it
- * itself): AXAS_ERR_UNSUPPORTED at create.
+ * An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi requires bits 58:52
+ * zero, which the library uses): AXAS_ERR_UNSUPPORTED at create. tlb_flush covers IOTLBs and device TLBs:
+ * docs/hal.md lists the commands for each IOMMU. AXAS_ERR_UNSUPPORTED at create: with AXAS_HAL_BUILTIN_FLUSH,
+ * which covers none of these; without AXAS_FEATURE_IO_COHERENT and clean_range (a bare-metal AArch64 archive
+ * needs no clean_range).
  *
- * Devices neither take pages in nor retry, so what makes a page invalid for a moment that was mapped before and is
- * mapped afterwards is AXAS_ERR_UNSUPPORTED, and changes nothing: AXAS_REPLACE; on Arm without
- * AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect,
- * axas_discard with an end inside one), so that ranges which are to be cut are mapped with AXAS_NO_HUGE or
- * AXAS_MAX_2M. AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in
- * any case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
- * AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with
- * AXAS_SCOPE_ALL, on every format.
+ * A device cannot allocate on a fault and may not retry. So whatever makes a page temporarily invalid that is
+ * mapped before and after is AXAS_ERR_UNSUPPORTED, and changes nothing: AXAS_REPLACE; on Arm without
+ * AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect, axas_discard
+ * with an end inside one), so map ranges that will be cut with AXAS_NO_HUGE or AXAS_MAX_2M.
+ * AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in any
+ * case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
+ * AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with AXAS_SCOPE_ALL, on every
+ * format.
  *
- * A fault raises requests of AXAS_SCOPE_LOCAL only, as ever: a device may see a page that a CPU's fault brought
- * back after axas_discard only after axas_populate.
+ * A fault raises requests of AXAS_SCOPE_LOCAL only, with AXAS_IO too: after axas_discard call axas_populate
+ * before a device uses the pages again, even if a CPU has faulted them in.
  */
 #define AXAS_IO 32u
 
 /**
  * Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
  * addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
- * Tables that lie in the range of such a call whole go back, as without it. Kept tables count in table_frames
- * and table_quota, also where a call lacks memory; axas_collect gives them back, axas_clear and axas_destroy
- * too. To every call they are a hole. axas_map_alloc with AXAS_POPULATE that fails for memory may have given
- * back those that lie in its range whole.
+ * Tables that lie whole in the range of such a call are freed, as without it. Kept tables count in
+ * table_frames and table_quota, also while a call lacks memory; axas_collect, axas_clear and axas_destroy free
+ * them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that fails for memory may have
+ * freed those that lie whole in its range.
  */
 #define AXAS_KEEP_TABLES 64u
 
@@ -650,10 +650,10 @@
 #define AXAS_SMALL_EXEC 128u
 
 /**
- * EPT: the memory type of write-back pages is write-back whatever the guest's PAT says (IPAT, bit 6 of their
- * entries); it is not for spaces with devices behind an IOMMU that does not snoop. Pages of another type
- * still combine with the guest's. Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm,
- * AXAS_FEATURE_ARM_FWB does the same. Source: Intel SDM vol. 3C, "EPT and Memory Typing".
+ * EPT: write-back pages are write-back whatever the guest's PAT (IPAT, bit 6 of their entries); not for spaces
+ * with devices behind an IOMMU that does not snoop. Pages of another type still combine with the guest's.
+ * Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm, AXAS_FEATURE_ARM_FWB does the same.
+ * Source: Intel SDM vol. 3C, "EPT and Memory Typing".
  */
 #define AXAS_IGNORE_GUEST_PAT 256u
 
@@ -685,24 +685,24 @@
 #define AXAS_NEEDS_MENVCFG_ADUE 64u
 
 /**
- * HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an SMMU
- * that walks the root 0: tags are in bits 62:59 of entries, which hardware uses otherwise. With part `tags`.
- * Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
+ * HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an
+ * SMMU that walks the root 0: tags are in bits 62:59 of entries, which hardware would use for these. With part
+ * `tags`. Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
  */
 #define AXAS_NEEDS_NO_PBHA 128u
 
 /**
- * A walk found an invalid entry.
+ * The walk ended at an invalid entry.
  */
 #define AXAS_KIND_TRANSLATION 1u
 
 /**
- * A walk found an entry that does not allow the access.
+ * The entry does not allow the access.
  */
 #define AXAS_KIND_PERMISSION 2u
 
 /**
- * A walk found an entry whose access flag is clear.
+ * The access flag of the entry is clear.
  */
 #define AXAS_KIND_ACCESS_FLAG 3u
 
@@ -712,7 +712,7 @@
 #define AXAS_KIND_ADDRESS_SIZE 4u
 
 /**
- * A walk found an entry with reserved bits. Not for axas_handle_page_fault.
+ * The entry has reserved bits set. Not for axas_handle_page_fault.
  */
 #define AXAS_KIND_MISCONFIG 5u
 
@@ -723,7 +723,7 @@
 #define AXAS_KIND_EXTERNAL 6u
 
 /**
- * Not a second-stage fault, or one that its tables do not decide. Not for axas_handle_page_fault.
+ * Not a second-stage fault, or one that does not depend on the second-stage tables. Not for axas_handle_page_fault.
  */
 #define AXAS_KIND_OTHER 7u
 
@@ -744,20 +744,20 @@
 #define AXAS_VALID_GVA 2u
 
 /**
- * axas_fault_t.access is what the guest did; else it is a guess: where an entry was missing the least
- * that it can have been (what else it needs faults again), where an entry forbade it all that it can
- * have been (axas_handle_page_fault then says AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
+ * axas_fault_t.access is exact. Without it access is a guess: for a missing entry the least that the access
+ * can have been (the rest faults again), for a forbidden one everything it can have been (so that
+ * axas_handle_page_fault returns AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
  */
 #define AXAS_VALID_ACCESS 4u
 
 /**
- * The fault was met while walking the guest's own page tables; gpa is that of a table.
+ * The fault is of a walk of the guest's own page tables; gpa is the address of a guest table.
  */
 #define AXAS_IS_TABLE_WALK 8u
 
 /**
- * Bytes that axas_create_in needs. More become more reader lines of the space's lock: with
- * AXAS_STORAGE_SIZE + (n - 8) * 128 bytes there are n, a power of two up to 256; 8 are in these bytes.
+ * Bytes that axas_create_in needs. Further bytes become reader lines of the space's lock: AXAS_STORAGE_SIZE +
+ * (n - 8) * 128 bytes give n lines, a power of two from 8 to 256.
  */
 #define AXAS_STORAGE_SIZE 3072u
 
@@ -772,7 +772,7 @@
 #define AXAS_ARENA_REGIONS 16u
 
 /**
- * axas_read and the calls beside it: whatever the permissions of the guest are.
+ * Copies and scalars (axas_read, axas_write_u32, ...): ignore the guest's permissions.
  */
 #define AXAS_ACCESS_HOST 256u
 
@@ -783,8 +783,8 @@
 #define AXAS_ACCESS_CLEAN 512u
 
 /**
- * axas_read and the calls beside it: AXAS_EXECUTE must be allowed instead of AXAS_READ, as for an
- * instruction fetch.
+ * axas_read, axas_read_u8 to axas_read_u64, axas_for_each_chunk: require AXAS_EXECUTE instead of AXAS_READ, as
+ * an instruction fetch does.
  */
 #define AXAS_ACCESS_EXECUTE 1024u
 
@@ -804,7 +804,7 @@ typedef int32_t axas_status_t;
 typedef uint64_t axas_gpa_t;
 
 /**
- * What a space is to be. Zero means the default everywhere but size.
+ * Configuration of a space. Zero is the default of each member but size.
  */
 typedef struct axas_config_t {
         /**
@@ -836,9 +836,9 @@ typedef struct axas_config_t {
          */
         uint64_t size;
         /**
-         * VMID (Arm: up to 255, with AXAS_FEATURE_ARM_VMID16 65535; RISC-V: up to 16383), or the tag that
-         * comes back in TLB requests (EPT, NPT). It must hold no translations. 0 is as good as any, but not
-         * where software of the host's own runs at EL1 or in VS mode with it.
+         * VMID (Arm: up to 255, with AXAS_FEATURE_ARM_VMID16 65535; RISC-V: up to 16383), or a number that TLB
+         * requests pass to the host (EPT, NPT). No TLB may hold translations of it. 0 is valid, unless the host's
+         * own software runs at EL1 or in VS mode with it.
          */
         uint32_t vmid;
         /**
@@ -864,14 +864,14 @@ typedef struct axas_config_t {
 } axas_config_t;
 
 /**
- * Host-physical address, in bytes, as page tables hold it: where the host encrypts memory (AMD SME) with the
- * C-bit, in what alloc_frame returns and in what is mapped. It then is in every address that the library
- * returns, the root and nCR3 among them; pa_bits cover it.
+ * Host-physical address, in bytes, as page tables hold it: where the host encrypts memory (AMD SME) it
+ * includes the C-bit, in what alloc_frame returns and in what is mapped. Then every address that the library
+ * returns has it, root and nCR3 included; pa_bits cover it.
  */
 typedef uint64_t axas_hpa_t;
 
 /**
- * Takes a naturally aligned frame of `4096 << order` bytes from the host.
+ * Allocates a naturally aligned frame of `4096 << order` bytes.
  *
  * Order 0 unless the root needs more (RISC-V: 2, concatenated Arm roots: 1 to 4) or the space uses
  * AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE, AXAS_FRAME_ROOT or AXAS_FRAME_GUEST;
@@ -882,8 +882,8 @@ typedef uint64_t axas_hpa_t;
 typedef axas_hpa_t (*axas_alloc_frame_fn)(void *ctx, uint32_t order, uint32_t purpose);
 
 /**
- * Gives a frame back. All but guest frames come back as taken; those in naturally aligned pieces
- * of any order up to 18, each byte once.
+ * Frees a frame. Guest frames may come back in naturally aligned pieces of any order up to 18, each byte once;
+ * all others as they were allocated.
  */
 typedef void (*axas_dealloc_frame_fn)(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose);
 
@@ -914,7 +914,7 @@ typedef struct axas_tlb_request_t {
          */
         uint64_t size;
         /**
-         * VMID (Arm, RISC-V) or tag (as configured) of the space.
+         * axas_config_t.vmid of the space.
          */
         uint32_t vmid;
         /**
@@ -940,13 +940,14 @@ typedef struct axas_tlb_request_t {
 } axas_tlb_request_t;
 
 /**
- * Makes stale translations unusable; returns when that is true of every CPU (and IOMMU given the
- * same pages) that the request concerns. Nothing is given back to the host before it returned.
+ * Invalidates translations; returns when no CPU (and no IOMMU that is given the same pages) that the request
+ * concerns uses them any more. Nothing is freed before it has returned.
  *
- * With AXAS_IO, AXAS_SCOPE_ALL includes IOTLBs, device TLBs (ATS), and DMA under way. SMMUv2: TLBIIPAS2 or TLBIVMID,
- * TLBSYNC. SMMUv3: CMD_TLBI_S2_IPA or CMD_TLBI_S12_VMALL, CMD_SYNC, then CMD_ATC_INV, CMD_SYNC. VT-d: IOTLB
- * invalidation with drains, then device-TLB invalidation, invalidation wait. RISC-V: IOTINVAL.GVMA, IOFENCE.C
- * with PR and PW, then ATS.INVAL, IOFENCE.C. docs/hal.md has what goes with it. AMD-Vi cannot walk an NPT root.
+ * With AXAS_IO, AXAS_SCOPE_ALL includes IOTLBs, device TLBs (ATS), and DMA under way. SMMUv2: TLBIIPAS2 or
+ * TLBIVMID, TLBSYNC. SMMUv3: CMD_TLBI_S2_IPA or CMD_TLBI_S12_VMALL, CMD_SYNC, then CMD_ATC_INV, CMD_SYNC.
+ * VT-d: IOTLB invalidation with drains, then device-TLB invalidation, invalidation wait. RISC-V:
+ * IOTINVAL.GVMA, IOFENCE.C with PR and PW, then ATS.INVAL, IOFENCE.C. docs/hal.md has the details. AMD-Vi
+ * cannot walk an NPT root.
  */
 typedef void (*axas_tlb_flush_fn)(void *ctx, const struct axas_tlb_request_t *request);
 
@@ -965,7 +966,7 @@ typedef void (*axas_clean_range_fn)(void *ctx, void *va, size_t size, uint32_t p
 typedef uint32_t (*axas_should_yield_fn)(void *ctx);
 
 /**
- * Called again and again while a call waits for the space's lock.
+ * Called repeatedly while a call waits for the space's lock: a CPU pause, or the host's IPI polling.
  */
 typedef void (*axas_relax_fn)(void *ctx);
 
@@ -1003,8 +1004,8 @@ typedef struct axas_mapping_t {
          */
         uint32_t state;
         /**
-         * Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
-         * 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
+         * Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2
+         * MiB, 3 = 1 GiB. 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
          */
         uint32_t level;
         /**
@@ -1020,18 +1021,18 @@ typedef struct axas_mapping_t {
 /**
  * Called after the flush for each run of linear pages that is no longer mapped, as it was mapped: by
  * axas_unmap, axas_clear, axas_destroy, and by calls with AXAS_REPLACE for what they replaced. A page that
- * such a call maps to the same frame at the same guest-physical address again is not reported, whatever
- * else of it changed: the host keeps its reference. The same frame at another address of the range is
+ * such a call maps again to the same frame at the same guest-physical address is not reported, even if its
+ * permissions or type changed: the host keeps its reference. The same frame at another address of the range is
  * reported: take references of the new mapping before the call.
  *
- * A run is pages side by side in guest and host memory, of one level (axas_mapping_t.level), one memory
- * type and one set of permissions; runs come in the order of addresses. Not for memory of the library's,
- * which goes to dealloc_frame, and not by axas_protect and axas_discard. Runs with the space's lock held.
+ * A run is contiguous in guest and host memory, of one level (axas_mapping_t.level), one memory type and one
+ * set of permissions; runs come in the order of addresses. Not called for the library's frames, which go to
+ * dealloc_frame, nor by axas_protect and axas_discard. The space's lock is held meanwhile.
  */
 typedef void (*axas_released_fn)(void *ctx, const struct axas_mapping_t *run);
 
 /**
- * A ready-made source of frames over regions of memory that the host gives: axas_arena_init.
+ * A frame allocator of the library over memory that the host supplies: axas_arena_init.
  */
 typedef struct axas_arena_t {
         /**
@@ -1041,7 +1042,7 @@ typedef struct axas_arena_t {
 } axas_arena_t;
 
 /**
- * What the host gives. Copied at create; everything is per address space.
+ * The host's callbacks. Copied at create; per address space.
  *
  * A shorter struct_size or a null member means "not supplied"; a larger one is accepted if the rest
  * is zero. Callbacks return normally (no longjmp) and may not call any axas_ function on any
@@ -1103,8 +1104,8 @@ typedef struct axas_hal_t {
          */
         axas_released_fn released;
         /**
-         * Optional: where frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT come from, go back to and are
-         * reached, in place of the callbacks above: axas_arena_hal_tables.
+         * Optional: the arena that allocates, frees and maps frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT, in
+         * place of the callbacks above: axas_arena_hal_tables.
          */
         struct axas_arena_t *arena;
 } axas_hal_t;
@@ -1146,8 +1147,8 @@ typedef struct axas_hw_regs_t {
          */
         uint32_t root_bytes;
         /**
-         * AXAS_NEEDS_ bits: what the host must enable for these entries. What must be off is said of
-         * AXAS_FORMAT_EPT and AXAS_FORMAT_NPT.
+         * AXAS_NEEDS_ bits: what the host must enable for these entries. What must be off: see AXAS_FORMAT_EPT and
+         * AXAS_FORMAT_NPT.
          */
         uint32_t required_state;
         /**
@@ -1171,7 +1172,7 @@ typedef struct axas_extent_t {
 } axas_extent_t;
 
 /**
- * How pages change hands: axas_transfer.
+ * What axas_transfer does.
  */
 typedef struct axas_transfer_t {
         /**
@@ -1188,7 +1189,8 @@ typedef struct axas_transfer_t {
          */
         axas_flags_t from_flags;
         /**
-         * AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its pages. Else 0.
+         * AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its
+         * pages. Else 0.
          */
         axas_flags_t to_flags;
         /**
@@ -1210,7 +1212,7 @@ typedef struct axas_transfer_t {
 } axas_transfer_t;
 
 /**
- * What axas_handle_page_fault says: AXAS_FAULT_RESOLVED and the values that follow it.
+ * Verdict of axas_handle_page_fault: AXAS_FAULT_RESOLVED and the values that follow it.
  */
 typedef uint32_t axas_fault_result_t;
 
@@ -1249,12 +1251,12 @@ typedef struct axas_fault_t {
 } axas_fault_t;
 
 /**
- * Takes one run of pages of equal state; returns 0 to stop.
+ * Receives one run of pages of equal state; returns 0 to stop.
  */
 typedef uint32_t (*axas_run_fn)(void *ctx, const struct axas_mapping_t *run);
 
 /**
- * Takes a piece of text of `bytes` bytes, not NUL-terminated.
+ * Receives a piece of text of `bytes` bytes, not NUL-terminated.
  */
 typedef void (*axas_write_fn)(void *ctx, const char *text, size_t bytes);
 
@@ -1283,49 +1285,49 @@ typedef struct axas_stats_t {
          */
         uint64_t mapped_1g;
         /**
-         * Verdicts AXAS_FAULT_RESOLVED ever, pages that copies took in (axas_read and its kin) included.
+         * Verdicts AXAS_FAULT_RESOLVED since create, pages that the copies (axas_read, ...) allocated included.
          */
         uint64_t faults_resolved;
         /**
-         * Verdicts AXAS_FAULT_SPURIOUS ever.
+         * Verdicts AXAS_FAULT_SPURIOUS since create.
          */
         uint64_t faults_spurious;
         /**
-         * Verdicts AXAS_FAULT_RETRY ever.
+         * Verdicts AXAS_FAULT_RETRY since create.
          */
         uint64_t faults_retry;
         /**
-         * Verdicts AXAS_FAULT_TRAP ever.
+         * Verdicts AXAS_FAULT_TRAP since create.
          */
         uint64_t faults_trap;
         /**
-         * Verdicts AXAS_FAULT_UNMAPPED ever.
+         * Verdicts AXAS_FAULT_UNMAPPED since create.
          */
         uint64_t faults_unmapped;
         /**
-         * Verdicts AXAS_FAULT_DENIED and AXAS_FAULT_HIDDEN ever.
+         * Verdicts AXAS_FAULT_DENIED and AXAS_FAULT_HIDDEN since create.
          */
         uint64_t faults_denied;
         /**
-         * Verdicts AXAS_FAULT_NO_MEMORY ever.
+         * Verdicts AXAS_FAULT_NO_MEMORY since create.
          */
         uint64_t faults_no_memory;
         /**
-         * Verdicts AXAS_FAULT_ERROR ever (a null handle has no counter).
+         * Verdicts AXAS_FAULT_ERROR since create (a null handle has no counter).
          */
         uint64_t faults_error;
         /**
-         * Requests to tlb_flush or the built-in flush ever.
+         * Requests to tlb_flush or the built-in flush since create.
          */
         uint64_t tlb_requests;
         /**
-         * Frames taken from alloc_frame ever, in units of 4 KiB: tables, root and handle, memory of the
-         * guest, and what was unusable and went back. Not those of axas_frame_alloc, which belong to no space.
+         * Frames that alloc_frame returned since create, in units of 4 KiB: tables, root and handle, memory of the
+         * guest, and unusable ones, which were freed. Not those of axas_frame_alloc, which belong to no space.
          */
         uint64_t frames_allocated;
         /**
-         * Frames given to dealloc_frame ever, in units of 4 KiB. What is held is the difference:
-         * table_frames, guest_frames, and one more for the handle of axas_create.
+         * Frames passed to dealloc_frame since create, in units of 4 KiB. The difference is held: table_frames,
+         * guest_frames, and one for the handle of axas_create.
          */
         uint64_t frames_released;
         /**
@@ -1333,15 +1335,15 @@ typedef struct axas_stats_t {
          */
         uint64_t reserved0;
         /**
-         * Verdicts AXAS_FAULT_RESOLVED ever that made a clean page dirty and took no frame (part `dirty`).
+         * Verdicts AXAS_FAULT_RESOLVED since create that made a clean page dirty and took no frame (part `dirty`).
          */
         uint64_t faults_marked;
         /**
-         * Leaves made clean ever, in units of 4 KiB (part `dirty`).
+         * Leaves made clean since create, in units of 4 KiB (part `dirty`).
          */
         uint64_t pages_cleaned;
         /**
-         * Huge pages split ever to be made clean in parts (part `dirty`).
+         * Huge pages split since create to be made clean in parts (part `dirty`).
          */
         uint64_t splits;
         /**
@@ -1351,15 +1353,14 @@ typedef struct axas_stats_t {
 } axas_stats_t;
 
 /**
- * Takes `bytes` bytes of guest memory at `gpa`, reachable at `host` during the call only; returns 0 to
- * stop.
+ * Receives `bytes` bytes of guest memory at `gpa`, reachable at `host` during the call only; returns 0 to stop.
  */
 typedef uint32_t (*axas_chunk_fn)(void *ctx, axas_gpa_t gpa, void *host, size_t bytes);
 
 /**
- * A frame of the host's own: axas_frame_alloc. One that is all zero holds none.
+ * A frame for the host's own use: axas_frame_alloc. All zero: no frame.
  *
- * Members are for reading. A copy stands for the same frame.
+ * Members are read-only. A copy names the same frame.
  */
 typedef struct axas_frame_t {
         /**
@@ -1428,8 +1429,8 @@ typedef struct axas_sysreg_range_t {
 } axas_sysreg_range_t;
 
 /**
- * Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
- * during the call only. May run with the space's lock held; may call no axas_ function.
+ * Receives a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and valid during the
+ * call only. May run with the space's lock held; may call no axas_ function.
  */
 typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const char *text);
 
@@ -1450,7 +1451,7 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
 #define AXAS_ERR_INVALID_INPUT -1
 
 /**
- * Something stands in the range already.
+ * The range is not empty.
  */
 #define AXAS_ERR_ALREADY_EXISTS -2
 
@@ -1460,7 +1461,7 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
 #define AXAS_ERR_NO_MEMORY -3
 
 /**
- * A hole (or a trap, where one cannot be meant) in the range.
+ * A hole in the range; for calls that do not apply to traps, also a trap.
  */
 #define AXAS_ERR_NOT_MAPPED -4
 
@@ -1470,17 +1471,17 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
 #define AXAS_ERR_DENIED -5
 
 /**
- * This format, CPU or build cannot.
+ * Not possible with this format, CPU or build.
  */
 #define AXAS_ERR_UNSUPPORTED -6
 
 /**
- * A corrupt table, or a host callback returned nonsense.
+ * A corrupt table, or a callback returned an unusable value.
  */
 #define AXAS_ERR_BAD_STATE -7
 
 /**
- * Not now: with AXAS_NO_WAIT the space is in use, call again.
+ * Call again: the space is in use (AXAS_NO_WAIT), or a call in slices is not finished.
  */
 #define AXAS_ERR_AGAIN -8
 
@@ -1514,30 +1515,30 @@ extern "C" {
 
 /**
  * @defgroup life Life cycle
- * Making a space, what to load into the hardware, taking it down.
+ * Creating and destroying a space; register values to load.
  */
 
 /**
- * Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE), all of which it
- * uses: what the handle leaves becomes reader lines of its lock, as for axas_create_in.
+ * Creates an address space. Its handle takes one frame (AXAS_FRAME_TABLE); what the handle leaves of it
+ * becomes reader lines of the lock, as for axas_create_in.
  *
- * @param config What the space is to be; copied.
- * @param hal What the host gives; copied.
- * @param space Takes the handle; null after an error.
+ * @param config Configuration; copied.
+ * @param hal The host's callbacks; copied.
+ * @param space Receives the handle; null after an error.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback, both flags of
- *   built-in flushes, an arena that is not ready, struct_size too short for the required members,
- *   unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
- *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
- *   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
- *   AXAS_FEATURE_RISCV_SVNAPOT, AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs
- *   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with
- *   release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO as said there;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown bits or values, feature bits of other formats, a missing callback,
+ *     both flags of built-in flushes, an arena that is not ready, struct_size too short for the required
+ *     members, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
+ *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+ *     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
+ *     AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO
+ *     where its description says so;
  *   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  *
- * Callbacks: alloc_frame, dealloc_frame (after an error), phys_to_virt, clean_range. Flushes
- * nothing: the VMID must hold no translations. After an error every frame is back.
+ * Callbacks: alloc_frame, dealloc_frame (after an error), phys_to_virt, clean_range. Flushes nothing: the VMID
+ * must hold no translations. After an error every frame is freed.
  */
 AXAS_MUST_USE
 axas_status_t axas_create(const struct axas_config_t *config,
@@ -1547,23 +1548,23 @@ axas_status_t axas_create(const struct axas_config_t *config,
 /**
  * Creates an address space whose handle lives in storage of the caller.
  *
- * @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, the space's until
- *   axas_destroy; its contents do not matter.
+ * @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, in use until axas_destroy;
+ *   need not be initialised.
  * @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
  *   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
  *   exclusive call looks at each line.
  * @param config As for axas_create.
- * @param hal As for axas_create; release_virt may be there.
- * @param space Takes the handle; null after an error.
+ * @param hal As for axas_create; may have release_virt.
+ * @param space Receives the handle; null after an error.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown or foreign bits or values, a missing
- *     callback, both flags of built-in flushes, an arena that is not ready, struct_size too short for the
- *     required members, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits
- *     below 32;
- *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
- *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown bits or values, feature bits of other
+ *     formats, a missing callback, both flags of built-in flushes, an arena that is not ready, struct_size too
+ *     short for the required members, unaligned base or size, size 0, base + size above 2^64, vmid out of
+ *     range, pa_bits below 32;
+ *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+ *     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
  *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
- *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO as said there;
+ *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO where its description says so;
  *   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
  */
@@ -1575,20 +1576,22 @@ axas_status_t axas_create_in(void *storage,
                              struct axas_t **space);
 
 /**
- * Removes everything, flushes, gives every frame back: guest frames, tables, root, handle.
+ * Removes everything, flushes, frees every frame: guest frames, tables, root, handle.
  *
- * @param space Null is fine and does nothing. Not used by anybody else any more, nor its root by
- *   any CPU or IOMMU; not to be used afterwards.
+ * @param space Null does nothing. No other call uses the space, no CPU or IOMMU its root; the handle is
+ *   invalid afterwards.
  *
  * Lock class: exclusive (waits even with AXAS_NO_WAIT). Callbacks: as axas_clear.
  */
 void axas_destroy(struct axas_t *space);
 
 /**
- * Removes everything: the space is as new, counters go on. The whole space is flushed, always.
+ * Removes everything; counters go on. The whole space is flushed, always.
  *
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
- *   AXAS_ERR_BAD_STATE: a corrupt table was met (what it named is not given back).
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: a corrupt table (frames that it points to are not freed).
  *
  * Needs no memory. Lock class: exclusive. Callbacks: tlb_flush, dealloc_frame, phys_to_virt,
  * release_virt, released, relax.
@@ -1596,13 +1599,15 @@ void axas_destroy(struct axas_t *space);
 AXAS_MUST_USE axas_status_t axas_clear(struct axas_t *space);
 
 /**
- * Changes the VMID (or tag) that root_register and TLB requests carry.
+ * Changes the VMID that root_register and TLB requests carry (axas_config_t.vmid).
  *
  * Flushes nothing: no CPU runs the space, the new VMID holds no translations, and the host flushes
  * the old one before another space gets it.
  *
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, vmid out of range; AXAS_ERR_UNSUPPORTED: above 255
- *   on Arm without AXAS_FEATURE_ARM_VMID16; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, vmid out of range;
+ *   AXAS_ERR_UNSUPPORTED: above 255 on Arm without AXAS_FEATURE_ARM_VMID16;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Lock class: exclusive. Callbacks: relax.
  */
@@ -1638,35 +1643,38 @@ uint32_t axas_contains_range(const struct axas_t *space, axas_gpa_t gpa, uint64_
  * What to load into the hardware for this space.
  *
  * @param space The space.
- * @param regs Takes the values.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+ * @param regs Receives the values.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null.
  *
- * No lock: after axas_set_vmid ask again. Sources: EPTP: Intel SDM vol. 3C, "Extended-Page-Table
- * Pointer (EPTP)"; VTTBR_EL2 and VTCR_EL2: Arm ARM, register descriptions; hgatp: RISC-V Privileged
- * Architecture, "Hypervisor Guest Address Translation and Protection (hgatp) Register"; nCR3: AMD
- * APM vol. 2, "Nested Paging".
+ * No lock: call it again after axas_set_vmid. Sources: EPTP: Intel SDM vol. 3C, "Extended-Page-Table Pointer
+ * (EPTP)"; VTTBR_EL2 and VTCR_EL2: Arm ARM, register descriptions; hgatp: RISC-V Privileged Architecture,
+ * "Hypervisor Guest Address Translation and Protection (hgatp) Register"; nCR3: AMD APM vol. 2, "Nested
+ * Paging".
  */
-AXAS_MUST_USE axas_status_t axas_hw_regs(const struct axas_t *space, struct axas_hw_regs_t *regs);
+AXAS_MUST_USE
+axas_status_t axas_hw_regs(const struct axas_t *space,
+                           struct axas_hw_regs_t *regs);
 
 /**
- * What axas_hw_regs would say of a space with this configuration, before there is one: VTCR_EL2 for CPUs that
- * boot, the bytes and alignment of roots to set aside.
+ * What axas_hw_regs returns for a space with this configuration, before it is created: VTCR_EL2 for CPUs that
+ * boot, the size and alignment of roots to reserve.
  *
  * @param config The space, as for axas_create.
- * @param regs Takes the values, all as axas_hw_regs gives them but two: root is 0, and so is the address
- *   field of root_register, whose other fields are there (EPTP: memory type, walk length, accessed and
- *   dirty flags; nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
+ * @param regs Receives the values, as axas_hw_regs but for two: root is 0, and so is the address field of
+ *   root_register, whose other fields are valid (EPTP: memory type, walk length, accessed and dirty flags;
+ *   nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, struct_size too short,
- *     unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
+ *   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, struct_size
+ *     too short, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
  *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
  *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
  *     AXAS_FEATURE_ARM_VMID16;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
- * Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT ask
- * the CPU that makes the call. On Arm the values hold for all CPUs of a space: where they differ, pa_bits
+ * Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT are read
+ * from the CPU that makes the call. On Arm the values hold for all CPUs of a space: where they differ, pa_bits
  * is the narrowest of theirs.
  */
 AXAS_MUST_USE
@@ -1674,25 +1682,25 @@ axas_status_t axas_config_regs(const struct axas_config_t *config,
                                struct axas_hw_regs_t *regs);
 
 /**
- * Table frames that a mapping takes: exactly in a space of its own, an upper bound beside others. The
- * root with all its frames is included, the handle is not; table_quota and axas_stats count alike.
+ * Table frames that a mapping takes: exact in an otherwise empty space, else an upper bound. The root with all
+ * its frames is included, the handle is not; table_quota and axas_stats count in the same way.
  *
  * @param config The space, as for axas_create.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with
- *   AXAS_POPULATE memory of the library's in frames of 4 KiB, else linear memory whose host address is
- *   congruent to gpa modulo 1 GiB (AXAS_NO_HUGE bounds any host address).
- * @param frames Takes the number; untouched after an error.
+ * @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with AXAS_POPULATE
+ *   memory in frames of 4 KiB, else linear memory whose host address is congruent to gpa modulo 1 GiB (with
+ *   AXAS_NO_HUGE the count is a bound for any host address).
+ * @param frames Receives the number; untouched after an error.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, unaligned base or size,
- *     size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping unknown bits,
- *     two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE, unaligned, size 0,
- *     overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
- *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+ *   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, unaligned
+ *     base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping
+ *     unknown bits, two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE,
+ *     unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+ *     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
  *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
- *     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
+ *     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot express;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no lock, no callback. Later splits of huge pages take tables of their own.
@@ -1706,7 +1714,7 @@ axas_status_t axas_tables_needed(const struct axas_config_t *config,
 
 /**
  * @defgroup mapping Mapping
- * Frames of the host, memory of the library's and traps, put into a space and taken out.
+ * Frames of the host, memory of the library and traps: map, change, unmap.
  */
 
 /**
@@ -1720,31 +1728,32 @@ axas_status_t axas_tables_needed(const struct axas_config_t *config,
  *   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_REPLACE.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
- *   option that does not apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, with
- *   AXAS_REPLACE a frame of the library's that stands in the range;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; AXAS_REPLACE in a space with
- *   AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+ *     option that does not apply, unaligned, size 0, overflow, outside the space, host addresses above
+ *     pa_bits, with AXAS_REPLACE a frame of the library that is mapped in the range;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
+ *     axas_tag_bits; AXAS_REPLACE in a space with AXAS_IO;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Uses the largest pages (4 KiB, 2 MiB, 1 GiB) that both addresses, the rest of the range, the
- * features and the options allow. The frames stay the host's and are never freed here. Nothing
- * changes on error. Whether host memory is a table of this space a map cannot know, and a guest that gets
- * one can write its own translation: the host's page allocator answers for that. axas_audit finds it.
+ * Uses the largest pages (4 KiB, 2 MiB, 1 GiB) that both addresses, the rest of the range, the features and
+ * the options allow. The frames stay the host's and are never freed here. Nothing changes on error. The
+ * library cannot know whether a frame is a table of this space; a guest that gets one can write its own
+ * translations. The host's page allocator must rule that out; axas_audit finds it.
  *
- * With part `hide` pages may have no permission: each access is AXAS_FAULT_DENIED, axas_query says
- * AXAS_STATE_LINEAR, axas_translate AXAS_ERR_NOT_MAPPED where the format has no such leaf (EPT, NPT, RISC-V).
+ * With part `hide` pages may have no permission: each access is AXAS_FAULT_DENIED, axas_query reports
+ * AXAS_STATE_LINEAR, axas_translate returns AXAS_ERR_NOT_MAPPED where the format has no such leaf (EPT, NPT,
+ * RISC-V).
  *
- * With AXAS_REPLACE whatever stands in the range is replaced, in one operation for everybody: a fault
- * meanwhile says AXAS_FAULT_RETRY; axas_translate, axas_query and the copies find the old page or the new
- * one, or wait, with the lock and without it (AXAS_HAL_TABLES_STAY_READABLE). Where a page of the same size
- * stands, its entry is exchanged: no frame is taken, and a range of such pages cannot fail for memory. Tables
- * for the rest are taken before anything changes, never more than axas_tables_needed says. What went is
- * flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm always between the old entry and the new one, as
- * break-before-make asks), then released or freed; nothing is flushed where no valid entry stood. A page
- * that comes to the same frame again is not released.
+ * AXAS_REPLACE replaces whatever is mapped, reserved or a trap in the range, atomically for vCPUs and callers:
+ * a fault meanwhile returns AXAS_FAULT_RETRY; axas_translate, axas_query and the copies find the old page or
+ * the new one, or wait, with the lock and without it (AXAS_HAL_TABLES_STAY_READABLE). The entry of a page of
+ * the same size is exchanged: no frame is taken, and a range of such pages cannot fail for memory. Tables for
+ * the rest are allocated before anything changes, never more than axas_tables_needed returns. Replaced pages
+ * are flushed (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, once; on Arm between the old entry and the new one, as
+ * break-before-make requires), then released or freed; nothing is flushed where no entry was valid. A page
+ * that is mapped to the same frame again is not released.
  *
  * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt,
  * clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW, on RISC-V without Svvptc; with AXAS_REPLACE also
@@ -1758,19 +1767,19 @@ axas_status_t axas_map_linear(struct axas_t *space,
                               axas_flags_t flags);
 
 /**
- * Maps scattered frames of the host side by side, all or nothing.
+ * Maps scattered frames of the host to contiguous guest addresses, all or nothing.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
- * @param extents What follows what; not changed by anybody during the call.
+ * @param extents The frames in guest-physical order; must not change during the call.
  * @param count Number of extents, not 0.
  * @param flags As for axas_map_linear, without AXAS_REPLACE.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, count 0, an empty extent, overflow, outside the space, host addresses above
  *     pa_bits;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
@@ -1785,31 +1794,32 @@ axas_status_t axas_map_extents(struct axas_t *space,
                                axas_flags_t flags);
 
 /**
- * Maps memory that the library takes from alloc_frame: lazily, or at once with AXAS_POPULATE.
+ * Maps memory that the library allocates with alloc_frame: on the first access, or at once with AXAS_POPULATE.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_POPULATE, AXAS_NO_HUGE,
- *   AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE, AXAS_SKIP_ZERO.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_POPULATE,
+ *   AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC, AXAS_REPLACE,
+ *   AXAS_SKIP_ZERO.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; in a space with AXAS_IO
- *   AXAS_REPLACE, or no AXAS_POPULATE;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
+ *     axas_tag_bits; in a space with AXAS_IO AXAS_REPLACE, or no AXAS_POPULATE;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * The guest reads zeroes (unless AXAS_NO_ZERO or AXAS_SKIP_ZERO). A lazy reservation takes no guest frames and only
- * the tables on its two edges, at most 2 * (levels - 1) besides the root, whatever its size. Nothing
- * changes on error; with AXAS_POPULATE a failure may have flushed.
+ * The guest reads zeroes (unless AXAS_NO_ZERO or AXAS_SKIP_ZERO). A lazy reservation takes no guest frames and
+ * only the tables on its two edges, at most 2 * (levels - 1) besides the root, for any size. Nothing changes
+ * on error; with AXAS_POPULATE a failure may have flushed.
  *
- * With AXAS_REPLACE as axas_map_linear: emulated device and memory change places without a moment in which
- * the guest is told AXAS_FAULT_UNMAPPED. Frames of the library's that stood in the range go back after the
- * flush, so that the guest finds zeroes; those of the host are released. With AXAS_POPULATE all
- * frames are taken before the first page is replaced, none larger than 2 MiB.
+ * AXAS_REPLACE as in axas_map_linear: an emulated device becomes memory and no fault meanwhile is
+ * AXAS_FAULT_UNMAPPED. Frames of the library that were mapped in the range are freed after the flush, and the
+ * guest finds zeroes; those of the host are released. With AXAS_POPULATE all frames are taken before the first
+ * page is replaced, none larger than 2 MiB.
  *
  * Lock class: exclusive. Callbacks: as axas_map_linear.
  */
@@ -1825,18 +1835,18 @@ axas_status_t axas_map_alloc(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1: an index into a
- *   table of the host's, not a pointer.
+ * @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1: an index into a table of
+ *   the host, not a pointer.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Cookies have 32 bits on every format because an EPT entry has room for no more. The CPU finds the entry not
- * present, but one with the L1 terminal fault (CVE-2018-3646) may read ahead what its cache holds at the
+ * Cookies have 32 bits on every format because an EPT entry has room for no more. The entry is not present,
+ * but a CPU with the L1 terminal fault (CVE-2018-3646) may speculatively read what its cache holds at the
  * address in it. So the upper bits of that address are ones, where no memory is, and a pointer does not fit
  * into the rest. Keep the pointers in a table, as examples/glue_bao.c does.
  *
@@ -1860,14 +1870,14 @@ axas_status_t axas_map_trap(struct axas_t *space,
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * With AXAS_REPLACE whatever stands in the range becomes the trap, in one operation for everybody as
- * axas_map_linear says: memory becomes an emulated device while vCPUs run, and an access finds the one or
- * the other. What went is flushed, then released or freed. Nothing changes on error.
+ * With AXAS_REPLACE whatever is in the range becomes the trap, atomically as in axas_map_linear: memory
+ * becomes an emulated device while vCPUs run, and an access finds the one or the other. Replaced pages are
+ * flushed, then released or freed. Nothing changes on error.
  *
  * Takes tables like a lazy reservation. Lock class: exclusive. Callbacks: as axas_map_trap, with
  * AXAS_REPLACE also those of axas_unmap.
@@ -1880,11 +1890,11 @@ axas_status_t axas_map_trap_flags(struct axas_t *space,
                                   axas_flags_t flags);
 
 /**
- * Removes whatever stands in a range. Holes are fine.
+ * Removes whatever is mapped, reserved, a trap or a note in a range; holes are skipped.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
- * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+ * @param size Bytes, a multiple of 4096; 0 does nothing.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
@@ -1894,12 +1904,11 @@ axas_status_t axas_map_trap_flags(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Cuts split areas and huge pages; what stays keeps its attributes. One tlb_flush (AXAS_FLUSH_UNMAP,
- * AXAS_SCOPE_ALL) if a valid entry changed; only then guest frames and empty tables go back and
- * released is called. With AXAS_KEEP_TABLES an empty table stays if the range covers only a part of what it
- * can map. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
- * dealloc_frame, released, and where an edge cuts alloc_frame, clean_range; phys_to_virt,
- * release_virt, relax.
+ * An edge that cuts a huge page, a reservation or a trap splits it; the rest keeps its attributes. One
+ * tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed; only then guest frames and empty
+ * tables are freed and released is called. With AXAS_KEEP_TABLES an empty table stays if the range covers only
+ * a part of what it can map. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
+ * dealloc_frame, released, and where an edge cuts alloc_frame, clean_range; phys_to_virt, release_virt, relax.
  */
 AXAS_MUST_USE
 axas_status_t axas_unmap(struct axas_t *space,
@@ -1907,7 +1916,7 @@ axas_status_t axas_unmap(struct axas_t *space,
                          uint64_t size);
 
 /**
- * Gives what is mapped or reserved in a range new permissions.
+ * Changes the permissions of what is mapped or reserved in a range.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -1917,8 +1926,8 @@ axas_status_t axas_unmap(struct axas_t *space,
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission (without part `hide`), unaligned, size 0,
  *     overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
- *     page larger than 4 KiB, or for such a part of a page of 1 GiB; an edge cuts a huge page where AXAS_IO
+ *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
+ *     page larger than 4 KiB, or for a part of a page of 1 GiB that is; an edge cuts a huge page where AXAS_IO
  *     does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
@@ -1926,9 +1935,10 @@ axas_status_t axas_unmap(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Cuts split. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry lost a
- * permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
- * AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V, AXAS_SCOPE_ALL with AXAS_IO on each format.
+ * Edges split as in axas_unmap. One tlb_flush at most: AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL if a valid entry
+ * lost a permission; else AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL if a huge page was split; else AXAS_FLUSH_RELAX,
+ * AXAS_SCOPE_LOCAL if an entry gained a permission on Arm or RISC-V, AXAS_SCOPE_ALL with AXAS_IO on each
+ * format.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks:
  * tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
@@ -1940,7 +1950,7 @@ axas_status_t axas_protect(struct axas_t *space,
                            axas_flags_t flags);
 
 /**
- * Takes frames for everything in a range that is reserved and has none yet.
+ * Allocates frames for all reserved pages in a range.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -1952,9 +1962,9 @@ axas_status_t axas_protect(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Pages that are mapped already are not touched. Frames of 1 GiB and 2 MiB where the reservation was
- * made with AXAS_HUGE_FRAMES, as far as range and host allow. All or nothing. Lock class: exclusive;
- * zeroing 1 GiB takes some 50 ms: see axas_populate_some. Callbacks: as axas_map_linear.
+ * Pages that are mapped already are not touched. Uses frames of 1 GiB and 2 MiB for reservations with
+ * AXAS_HUGE_FRAMES, where range and host allow. All or nothing. Lock class: exclusive; zeroing 1 GiB takes
+ * some 50 ms: see axas_populate_some. Callbacks: as axas_map_linear.
  */
 AXAS_MUST_USE
 axas_status_t axas_populate(struct axas_t *space,
@@ -1962,8 +1972,8 @@ axas_status_t axas_populate(struct axas_t *space,
                             uint64_t size);
 
 /**
- * Gives the library's frames in a range back; the reservation stays, so that the next access finds
- * zeroes in a new frame.
+ * Frees the library's frames in a range; the pages stay reserved, so that the next access finds zeroes in a
+ * new frame.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -1977,10 +1987,10 @@ axas_status_t axas_populate(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Linear pages are not touched. A page comes back as a reservation whose largest page is the size it
- * had, without AXAS_SKIP_ZERO. Frames, and leaf tables that come down to one reservation, go back after one tlb_flush
- * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL). Nothing
- * changes on error. Lock class: exclusive. Callbacks: as axas_unmap, without released.
+ * Linear pages are not touched. A page becomes a reservation whose largest page is the size it had, without
+ * AXAS_SKIP_ZERO. Frames, and leaf tables that hold one reservation only, are freed after one tlb_flush
+ * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL). Nothing changes on error. Lock class: exclusive. Callbacks: as
+ * axas_unmap, without released.
  */
 AXAS_MUST_USE
 axas_status_t axas_discard(struct axas_t *space,
@@ -1988,22 +1998,21 @@ axas_status_t axas_discard(struct axas_t *space,
                            uint64_t size);
 
 /**
- * Gives back tables that AXAS_KEEP_TABLES kept and that are empty.
+ * Frees empty tables that AXAS_KEEP_TABLES kept.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
- * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
- * @return AXAS_OK, also where there is nothing to give back or the space keeps no tables;
+ * @param size Bytes, a multiple of 4096; 0 does nothing.
+ * @return AXAS_OK, also where there is nothing to free or the space keeps no tables;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Concerns every table that covers a part of the range and in which nothing is mapped, reserved or a trap;
- * one below which a table stays, because that lies outside the range, stays too. Over all of the space no
- * empty table is left; after axas_unmap of a range, over the same range, those are left that stood empty
- * beside it. Takes no frame. Mappings do not change: faults meanwhile say AXAS_FAULT_RETRY, readers find
- * what they found before. One tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, with tables_removed) if a table
- * goes, and only then do the frames go back. Nothing changes on error.
+ * Concerns every table that covers a part of the range and is empty, with all tables below it. A table above
+ * one that lies outside the range stays. For the whole space no empty table is left; for the range of an
+ * axas_unmap, only tables that were empty beside it. Takes no frame. Mappings do not change: faults meanwhile
+ * return AXAS_FAULT_RETRY, readers find the same as before. One tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL,
+ * with tables_removed) if a table is freed; the frames are freed after it. Nothing changes on error.
  *
  * Lock class: exclusive. Callbacks: tlb_flush, dealloc_frame, phys_to_virt, release_virt, clean_range,
  * relax.
@@ -2014,13 +2023,14 @@ axas_status_t axas_collect(struct axas_t *space,
                            uint64_t size);
 
 /**
- * How many bits a tag has in a space: 4 on EPT, NPT and Arm, 2 on RISC-V with AXAS_FEATURE_RISCV_SVRSW60T59B, else 0;
- * 0 for null. With AXAS_IO 3 on EPT (bit 62 is VT-d's) and 1 on Arm (bits 63:60 are the SMMU's). Part `tags`. No lock.
+ * Number of tag bits in a space: 4 on EPT, NPT and Arm, 2 on RISC-V with AXAS_FEATURE_RISCV_SVRSW60T59B, else
+ * 0; 0 for null. With AXAS_IO 3 on EPT (VT-d uses bit 62) and 1 on Arm (the SMMU uses bits 63:60). Part
+ * `tags`. No lock.
  */
 uint32_t axas_tag_bits(const struct axas_t *space);
 
 /**
- * Gives everything in a range, be it mapped, reserved or a trap, another tag. Part `tags`.
+ * Changes the tag of everything that is mapped, reserved or a trap in a range. Part `tags`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2035,9 +2045,10 @@ uint32_t axas_tag_bits(const struct axas_t *space);
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Permissions, memory types and frames stay. Hardware does not see tags, so that nothing is flushed but where a huge
- * page is split: then tlb_flush is called once (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL). Nothing changes on error. Lock
- * class: exclusive. Callbacks: tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
+ * Permissions, memory types and frames stay. Hardware ignores tags, so nothing is flushed unless a huge page
+ * is split: then tlb_flush is called once (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL). Nothing changes on error. Lock
+ * class: exclusive. Callbacks: tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range,
+ * relax.
  */
 AXAS_MUST_USE
 axas_status_t axas_retag(struct axas_t *space,
@@ -2046,22 +2057,22 @@ axas_status_t axas_retag(struct axas_t *space,
                          uint32_t tag);
 
 /**
- * Keeps table frames in the space, so that the next exclusive call cannot fail for want of them. Part `stock`.
+ * Keeps table frames in the space, so that the next exclusive call cannot fail for lack of them. Part `stock`.
  *
  * @param space The space.
- * @param frames Table frames that the space is to have in stock; 0 gives all of them back.
+ * @param frames Table frames that the stock has afterwards; 0 frees them all.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null;
  *   AXAS_ERR_NO_MEMORY: no frames, or table_quota; the stock is as before;
  *   AXAS_ERR_BAD_STATE: alloc_frame returned an unusable address, or phys_to_virt null; the stock is as before;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Exclusive calls take tables from the stock before they ask alloc_frame. What they used of it is not taken
- * again; tables that they give back go to dealloc_frame. Faults never use it. With axas_tables_needed for what is
- * mapped and 2 * (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear,
- * axas_map_extents, axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for
- * tables: two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is not in it. The frames count in
- * table_frames and table_quota; axas_clear leaves them, axas_destroy gives them back.
+ * Exclusive calls take tables from the stock before they ask alloc_frame. The stock is not refilled; tables
+ * that a call frees go to dealloc_frame. Faults never use it. With axas_tables_needed for what is mapped and 2 *
+ * (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear, axas_map_extents,
+ * axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for tables, so that
+ * two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is extra. The frames count in
+ * table_frames and table_quota; axas_clear keeps them, axas_destroy frees them.
  *
  * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt, relax.
  */
@@ -2070,8 +2081,629 @@ axas_status_t axas_stock(struct axas_t *space,
                          uint32_t frames);
 
 /**
+ * @defgroup faults Page faults
+ * Fault handling, and decoders of the fault registers.
+ */
+
+/**
+ * Handles a second-stage fault of a guest: installs a frame where one is reserved.
+ *
+ * @param space The space.
+ * @param gpa The guest-physical address of the access; any value, any alignment.
+ * @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must
+ *   be allowed.
+ * @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says
+ *   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
+ *
+ * Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept, the
+ * others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: alloc_frame,
+ * dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW
+ * on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm and RISC-V).
+ */
+AXAS_MUST_USE
+axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
+                                           axas_gpa_t gpa,
+                                           axas_flags_t access);
+
+/**
+ * axas_handle_page_fault, which also returns the entry that decided the verdict, as axas_query would, from the
+ * same walk: a trap's cookie, or the host's tag. Part `tags`.
+ *
+ * @param space The space.
+ * @param gpa As for axas_handle_page_fault.
+ * @param access As for axas_handle_page_fault.
+ * @param found Receives the entry, after AXAS_FAULT_RESOLVED that of the page which was installed; may be
+ *   null. Without an entry (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
+ *   AXAS_STATE_ABSENT and size 0.
+ * @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says whether the guest goes
+ *   on. AXAS_FAULT_ERROR also where found is not aligned. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
+ *
+ * Lock class and callbacks: as axas_handle_page_fault.
+ */
+AXAS_MUST_USE
+axas_fault_result_t axas_handle_page_fault_at(struct axas_t *space,
+                                              axas_gpa_t gpa,
+                                              axas_flags_t access,
+                                              struct axas_mapping_t *found);
+
+/**
+ * Nonzero for the verdicts after which the guest resumes: AXAS_FAULT_RESOLVED, AXAS_FAULT_SPURIOUS,
+ * AXAS_FAULT_RETRY. No lock.
+ */
+uint32_t axas_fault_resumes(axas_fault_result_t result);
+
+/**
+ * The cookie of the trap at an address.
+ *
+ * @param space The space.
+ * @param gpa Any guest-physical address.
+ * @param cookie Receives the cookie; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_NOT_MAPPED: no trap there (after a verdict AXAS_FAULT_TRAP: it was removed since; resume the
+ *     guest);
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_trap_cookie(const struct axas_t *space,
+                               axas_gpa_t gpa,
+                               uint64_t *cookie);
+
+/**
+ * Decodes an abort that AArch64 took from a guest to EL2. Pure; no lock, no callback.
+ *
+ * @param esr ESR_EL2: exception class 0x20 (instruction abort) or 0x24 (data abort).
+ * @param far_el2 FAR_EL2.
+ * @param hpfar HPFAR_EL2.
+ * @param fault Receives the result; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, or an esr of another exception class.
+ *
+ * AXAS_VALID_GPA: HPFAR_EL2 is written for translation, access flag and address size faults, and for
+ * permission faults of a table walk; for other permission faults translate gva with AT S1E1R or S1E1W
+ * (S1E0R, S1E0W), which may fail if another vCPU changed the guest's tables: resume then. The lowest 12
+ * bits of gpa are those of FAR_EL2, exact where the ISS says so (ISV 1): without, bit 15 (FnP) of the
+ * ISS and FEAT_MOPS allow any address in the page; in a table walk they are 0. gva may hold a tag.
+ *
+ * AXAS_VALID_ACCESS: not for cache maintenance and address translation, which report writes and are
+ * none; not for permission faults of a table walk (the read of a descriptor, or the update of its
+ * flags: read and write); not for data aborts of AXAS_KIND_EXTERNAL, AXAS_KIND_ATOMIC and
+ * AXAS_KIND_OTHER. Reserved status codes, tag check and alignment faults and TLB conflicts are
+ * AXAS_KIND_OTHER. level is this library's: Arm's level 3 is 1, its level -1 is 5. Source: Arm ARM,
+ * ESR_EL2 (ISS encodings for exceptions from instruction and data aborts), FAR_EL2, HPFAR_EL2.
+ */
+AXAS_MUST_USE
+axas_status_t axas_fault_from_arm(uint64_t esr,
+                                  uint64_t far_el2,
+                                  uint64_t hpfar,
+                                  struct axas_fault_t *fault);
+
+/**
+ * Decodes a VM exit of Intel VMX. Pure; no lock, no callback.
+ *
+ * @param exit_reason Exit reason: 48 (EPT violation) or 49 (EPT misconfiguration) in bits 15:0.
+ * @param qualification Exit qualification.
+ * @param gpa Guest-physical address of the VMCS.
+ * @param fault Receives the result; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, or another exit reason.
+ *
+ * gpa is always valid; bits 11:0 of an access in enclave mode are 0 (bit 27 of the exit reason). gva is not in
+ * these arguments: read the guest-linear address of the VMCS where bit 7 of the qualification is set. With
+ * accessed and dirty flags on, hardware reports a guest's table walk as a read and a write; a
+ * read-modify-write is a write, with or without a read. A qualification without an access leaves
+ * AXAS_VALID_ACCESS clear, as a misconfiguration does: AXAS_KIND_MISCONFIG (exit reason 49) is not for
+ * axas_handle_page_fault, which would return AXAS_FAULT_SPURIOUS for ever. So is a fetch where the entries
+ * allow fetches (bits 2 and 5), which is AXAS_KIND_OTHER: with mode-based execute control, which must be off,
+ * each fetch in user mode is one. An exit reason with bit 31 is a failed VM entry. Source: Intel SDM vol. 3C,
+ * "Exit Qualification for EPT Violations".
+ */
+AXAS_MUST_USE
+axas_status_t axas_fault_from_ept(uint32_t exit_reason,
+                                  uint64_t qualification,
+                                  axas_gpa_t gpa,
+                                  struct axas_fault_t *fault);
+
+/**
+ * Decodes a #VMEXIT(NPF) of AMD SVM. Pure; no lock, no callback.
+ *
+ * @param exitinfo1 EXITINFO1: the error code.
+ * @param exitinfo2 EXITINFO2: the guest-physical address.
+ * @param fault Receives the result; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null.
+ *
+ * gpa and access are always valid, gva never. Hardware reports a guest's table walk as a write, unless the
+ * VMCB allows read-only guest page tables. AXAS_KIND_MISCONFIG is a reserved bit in an entry; AXAS_KIND_OTHER
+ * a check of the reverse map (bits 31, 35, 36) or of shadow stacks (bit 37): neither is for
+ * axas_handle_page_fault, which would return AXAS_FAULT_SPURIOUS for ever. Source: AMD APM vol. 2, "Nested
+ * versus Guest Page Faults, Fault Ordering" and the error code of nested page faults with SEV-SNP.
+ */
+AXAS_MUST_USE
+axas_status_t axas_fault_from_npf(uint64_t exitinfo1,
+                                  uint64_t exitinfo2,
+                                  struct axas_fault_t *fault);
+
+/**
+ * Decodes a guest-page fault of the RISC-V hypervisor extension. Pure; no lock, no callback.
+ *
+ * @param scause 20 (instruction), 21 (load) or 23 (store/AMO guest-page fault).
+ * @param stval Guest-virtual address.
+ * @param htval Guest-physical address >> 2.
+ * @param htinst Transformed instruction, or which access of a guest's table walk it was: 0x3000 a read,
+ *   0x3020 a write (an update of A and D), 0x2000 and 0x2020 with tables of 32-bit entries.
+ * @param fault Receives the result; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, or another cause.
+ *
+ * Hardware does not say whether an entry was missing or forbade the access: kind is always
+ * AXAS_KIND_TRANSLATION. gva is always valid. gpa is htval with bits 1:0 of stval, which are 0 for a
+ * table walk. AXAS_VALID_GPA is clear where htval is 0: the specification lets a hart without Shtvala
+ * write that instead of any address; translate gva through the guest's tables. AXAS_VALID_ACCESS is
+ * clear, and access that of the cause, where the fault may be of a table walk that htinst does not tell:
+ * htval and htinst are 0, or htinst is a pseudoinstruction of later versions. mcause, mtval, mtval2 and
+ * mtinst mean the same. Source: RISC-V Privileged Architecture, hypervisor extension, htval and htinst.
+ */
+AXAS_MUST_USE
+axas_status_t axas_fault_from_riscv(uint64_t scause,
+                                    uint64_t stval,
+                                    uint64_t htval,
+                                    uint64_t htinst,
+                                    struct axas_fault_t *fault);
+
+/**
+ * @defgroup looking Queries
+ * What an address maps to, dumps, counters, audit.
+ */
+
+/**
+ * Where a guest-physical address is in host-physical memory.
+ *
+ * @param space The space.
+ * @param gpa Any guest-physical address.
+ * @param hpa Receives the host-physical address; untouched after an error.
+ * @param run Receives the bytes from gpa on that lie side by side in host memory, at least to the end of the
+ *   page (of whatever size); may be null; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_NOT_MAPPED: absent, reserved, a trap, or outside the space;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Never allocates a page. Without a lock of the host's the page may be unmapped right after. Lock class:
+ * shared. Callbacks: phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_translate(const struct axas_t *space,
+                             axas_gpa_t gpa,
+                             axas_hpa_t *hpa,
+                             uint64_t *run);
+
+/**
+ * The entry that covers an address.
+ *
+ * @param space The space.
+ * @param gpa Any guest-physical address.
+ * @param mapping Receives the entry: its first address and size, clipped to the space; a hole is
+ *   AXAS_STATE_ABSENT with the size of the empty entry (over a table that AXAS_KEEP_TABLES kept, of one of its
+ *   entries or of all of it); untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_NOT_MAPPED: outside the space;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_query(const struct axas_t *space,
+                         axas_gpa_t gpa,
+                         struct axas_mapping_t *mapping);
+
+/**
+ * Calls back for each run of pages of equal state in a range, in order; holes are not runs.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096; 0 does nothing.
+ * @param run Called with each run, clipped to the range; equal neighbours (same state, flags, cookie,
+ *   and host addresses that continue each other) are one. Returns 0 to stop. With the lock held:
+ *   may call no axas_ function.
+ * @param ctx Passed to run.
+ * @return AXAS_OK, also when stopped;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Frames of AXAS_STATE_OWNED that happen to be contiguous are one run; so are leaves of different levels
+ * (axas_mapping_t.level is 0 then). Lock class: shared, for the whole walk. Callbacks: phys_to_virt,
+ * release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_for_each(const struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint64_t size,
+                            axas_run_fn run,
+                            void *ctx);
+
+/**
+ * Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
+ * range (the end is the first address behind it), state, permissions, memory type, page size, and the
+ * host address, the cookie of a trap, or "not zeroed" (AXAS_SKIP_ZERO). The page size of a reservation is the
+ * largest that it may get.
+ *
+ * @param space The space.
+ * @param write Receives the text piece by piece, at most 128 bytes each. With the lock held: may call no axas_
+ *   function.
+ * @param ctx Passed to write.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Lock class: shared, for the whole walk. Callbacks: phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_dump(const struct axas_t *space,
+                        axas_write_fn write,
+                        void *ctx);
+
+/**
+ * Counters of the space.
+ *
+ * @param space The space.
+ * @param stats Receives the counters; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Faults that run at the same moment may be counted in one member and not yet in another. Lock
+ * class: shared. Callbacks: relax.
+ */
+AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_stats_t *stats);
+
+/**
+ * Checks that the tables are as the library wrote them, and its counters.
+ *
+ * @param space The space.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+ *   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry outside
+ *     the space, an empty table (but one that is kept with AXAS_KEEP_TABLES, whose entry says so), an entry
+ *     that counts the occupied entries of its table wrong, tables that point to each other, a page of the
+ *     guest that is a table of the space, or counts that differ.
+ *
+ * Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
+ * are not contiguous in host memory. The library's own lock is held exclusively; with AXAS_CALLER_LOCKED the
+ * shared class is enough and counts are not compared. Callbacks: phys_to_virt, release_virt, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_audit(const struct axas_t *space);
+
+/**
+ * @defgroup memory A guest's memory
+ * Checked reads and writes of guest memory by the host.
+ */
+
+/**
+ * Copies from a guest's memory.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param buf Receives the bytes; null only with len 0.
+ * @param len Bytes; 0 does nothing.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
+ * @param done Receives the bytes that were copied, whatever the status; may be null.
+ * @return AXAS_OK: all of it;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the
+ *     space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Crosses pages and mappings; allocates reserved pages as an access of the guest would (they count as resolved
+ * faults). If the guest writes meanwhile, the copy may be any mixture of old and new bytes. Lock class:
+ * shared, dropped at least every 64 KiB. Callbacks: as axas_handle_page_fault, and relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read(struct axas_t *space,
+                        axas_gpa_t gpa,
+                        void *buf,
+                        size_t len,
+                        uint32_t access,
+                        size_t *done);
+
+/**
+ * Copies into a guest's memory.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param buf The bytes; null only with len 0.
+ * @param len Bytes; 0 does nothing.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
+ * @param done Receives the bytes that were copied, whatever the status; may be null.
+ * @return AXAS_OK: all of it;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * What was written before an error stays. Reserved pages, lock class and callbacks: as axas_read. A reserved
+ * page becomes visible to the guest together with what is written to it: its frame, which may be one of 2 MiB,
+ * is filled first, without a pause. Pages that are written whole are not zeroed before.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write(struct axas_t *space,
+                         axas_gpa_t gpa,
+                         const void *buf,
+                         size_t len,
+                         uint32_t access,
+                         size_t *done);
+
+/**
+ * Fills a guest's memory with a byte.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param byte What to fill with.
+ * @param len Bytes; 0 does nothing.
+ * @param access As for axas_write.
+ * @param done Receives the bytes that were filled, whatever the status; may be null.
+ * @return AXAS_OK: all of it;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * What was filled before an error stays. Lock class and callbacks: as axas_read. Reserved pages: as axas_write.
+ */
+AXAS_MUST_USE
+axas_status_t axas_fill(struct axas_t *space,
+                        axas_gpa_t gpa,
+                        uint8_t byte,
+                        uint64_t len,
+                        uint32_t access,
+                        uint64_t *done);
+
+/**
+ * Calls back with each piece of a guest's memory that is contiguous in the host's, in order.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, any alignment.
+ * @param len Bytes; 0 does nothing.
+ * @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
+ *   axas_read or, with AXAS_WRITE, axas_write.
+ * @param chunk Called with each piece, of at most 64 KiB; the pointer is valid during the call. Returns 0 to
+ *   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before
+ *   chunk has written to it.
+ * @param ctx Passed to chunk.
+ * @return AXAS_OK: all of it, or stopped;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_for_each_chunk(struct axas_t *space,
+                                  axas_gpa_t gpa,
+                                  uint64_t len,
+                                  uint32_t access,
+                                  axas_chunk_fn chunk,
+                                  void *ctx);
+
+/**
+ * Reads 8 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Receives the value, in the host's byte order; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u8(struct axas_t *space,
+                           axas_gpa_t gpa,
+                           uint32_t access,
+                           uint8_t *value);
+
+/**
+ * Writes 8 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u8(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint8_t value);
+
+/**
+ * Reads 16 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Receives the value, in the host's byte order; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u16(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint16_t *value);
+
+/**
+ * Writes 16 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u16(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint32_t access,
+                             uint16_t value);
+
+/**
+ * Reads 32 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Receives the value, in the host's byte order; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u32(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint32_t *value);
+
+/**
+ * Writes 32 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u32(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint32_t access,
+                             uint32_t value);
+
+/**
+ * Reads 64 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_read.
+ * @param value Receives the value, in the host's byte order; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_read_u64(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint32_t access,
+                            uint64_t *value);
+
+/**
+ * Writes 64 bits of a guest's memory in one single access.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
+ * @param access As for axas_write.
+ * @param value The value, in the host's byte order.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+ *   AXAS_ERR_DENIED: not allowed;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Reserved pages, lock class and callbacks: as axas_read.
+ */
+AXAS_MUST_USE
+axas_status_t axas_write_u64(struct axas_t *space,
+                             axas_gpa_t gpa,
+                             uint32_t access,
+                             uint64_t value);
+
+/**
  * @defgroup slices Long operations in slices
- * The same operations with a budget, for ranges that take long.
+ * The same operations with a budget, for long ranges.
  */
 
 /**
@@ -2083,21 +2715,20 @@ axas_status_t axas_stock(struct axas_t *space,
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags As for axas_map_linear, without AXAS_REPLACE.
  * @param budget Entries to visit or write at most, holes included; at least 1.
- * @param done Takes the bytes from gpa that are done, whatever the status; never null.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, budget 0;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  *
- * Overlap is checked for the whole rest. The space comes out as after one call of axas_map_linear. An
- * error leaves [gpa, gpa + done) as this call mapped it and the rest as it was. should_yield is asked
- * after every 512 entries, the lock given up between. Lock class and callbacks: as axas_map_linear, and
- * should_yield.
+ * Each call checks the whole remaining range for overlap. The result is that of one axas_map_linear. An error
+ * leaves [gpa, gpa + done) as this call mapped it and the rest as it was. should_yield is called after every
+ * 512 entries, without the lock. Lock class and callbacks: as axas_map_linear, and should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_linear_some(struct axas_t *space,
@@ -2109,8 +2740,8 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
- * axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it
- * and 512 smaller ones take its place. Otherwise as axas_map_linear_some.
+ * axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it and 512
+ * smaller ones replace it. Otherwise as axas_map_linear_some.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2119,13 +2750,13 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits; no AXAS_POPULATE in a space
- *     with AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
+ *     axas_tag_bits; no AXAS_POPULATE in a space with AXAS_IO;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
@@ -2138,19 +2769,19 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
                                   uint64_t *done);
 
 /**
- * axas_unmap in slices: over all of a space it takes the space down while faults go on; axas_clear and
- * axas_destroy then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that
- * a slice cuts stay). Each slice of 512 entries (all of the budget without
- * should_yield) is flushed once. Otherwise as axas_map_linear_some.
+ * axas_unmap in slices. For the whole space it empties a space while faults go on; axas_clear and axas_destroy
+ * then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that a slice cuts
+ * stay). Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
+ * axas_map_linear_some.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
- * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+ * @param size Bytes, a multiple of 4096; 0 does nothing.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
@@ -2175,12 +2806,12 @@ axas_status_t axas_unmap_some(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
  *     space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
- *     page larger than 4 KiB, or for such a part of a page of 1 GiB; an edge cuts a huge page where AXAS_IO
+ *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
+ *     page larger than 4 KiB, or for a part of a page of 1 GiB that is; an edge cuts a huge page where AXAS_IO
  *     does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
@@ -2205,8 +2836,8 @@ axas_status_t axas_protect_some(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
@@ -2229,8 +2860,8 @@ axas_status_t axas_populate_some(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
@@ -2246,17 +2877,17 @@ axas_status_t axas_discard_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
- * axas_collect in slices. A table that more than one slice covers goes with the last of them. Otherwise as
+ * axas_collect in slices. A table that more than one slice covers is freed by the last of them. Otherwise as
  * axas_unmap_some.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
- * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+ * @param size Bytes, a multiple of 4096; 0 does nothing.
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table.
  */
@@ -2277,8 +2908,8 @@ axas_status_t axas_collect_some(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
  *   AXAS_ERR_NOT_MAPPED: a hole in the range;
@@ -2295,12 +2926,251 @@ axas_status_t axas_retag_some(struct axas_t *space,
                               uint64_t *done);
 
 /**
+ * @defgroup arena Arena
+ * A frame allocator for hosts without one.
+ */
+
+/**
+ * Initialises an arena, empty. It must not move until its last frame is freed.
+ *
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null or unaligned.
+ */
+AXAS_MUST_USE axas_status_t axas_arena_init(struct axas_arena_t *arena);
+
+/**
+ * Adds a region of memory to an arena; call it for each region.
+ *
+ * @param arena The arena.
+ * @param va Where this CPU (and every CPU that uses the arena) reaches the region; a multiple of 4096.
+ * @param pa The region's host-physical address; a multiple of 4096.
+ * @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
+ *   frame can be handed out.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
+ *   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena;
+ *   AXAS_ERR_NO_MEMORY: more than AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it);
+ *   AXAS_ERR_BAD_STATE: a frame of the arena was given back twice.
+ */
+AXAS_MUST_USE
+axas_status_t axas_arena_add(struct axas_arena_t *arena,
+                             void *va,
+                             axas_hpa_t pa,
+                             size_t bytes);
+
+/**
+ * Makes an arena the allocator of a HAL: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
+ *
+ * @param arena The arena; used by the HAL's spaces until they are destroyed.
+ * @param hal The HAL to complete.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null;
+ *   AXAS_ERR_UNSUPPORTED: the archive was built with STATIC_HAL=1 and calls the host's functions by name.
+ *
+ * Frames are up to 1 GiB; AXAS_HPA_INVALID if no aligned run of the size is free in one region.
+ *
+ * phys_to_virt covers the arena's regions only: linear memory elsewhere is mapped for the guest, and copies of
+ * it are AXAS_ERR_UNSUPPORTED. The arena has a spin lock of its own: where faults are handled in interrupt
+ * handlers, every call that uses the arena on that CPU runs with interrupts masked.
+ */
+AXAS_MUST_USE
+axas_status_t axas_arena_hal(struct axas_arena_t *arena,
+                             struct axas_hal_t *hal);
+
+/**
+ * Makes an arena the allocator of tables only: sets the member `arena` of a HAL. The arena allocates, frees
+ * and maps frames with AXAS_FRAME_TABLE (the handle of axas_create included) and AXAS_FRAME_ROOT. ctx and the
+ * callbacks are unchanged and handle the rest: frames with AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear
+ * memory, and clean_range for all.
+ *
+ * @param arena The arena; used by the HAL's spaces until they are destroyed.
+ * @param hal The HAL to complete; struct_size covers the member.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, or a HAL without the member;
+ *   AXAS_ERR_UNSUPPORTED: the archive was built with STATIC_HAL=1 and calls the host's functions by name.
+ *
+ * The callbacks stay required; where no space owns guest memory alloc_frame may always return
+ * AXAS_HPA_INVALID. With release_virt tables need no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP
+ * the regions of the arena are in the direct map too, at direct_map_offset. Its lock: see axas_arena_hal.
+ */
+AXAS_MUST_USE
+axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
+                                    struct axas_hal_t *hal);
+
+/**
+ * @defgroup frames Frames for the host's own use
+ * For vCPU state, bitmaps and rings, from alloc_frame.
+ */
+
+/**
+ * Allocates a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library does not map it.
+ *
+ * @param hal As for axas_create; tlb_flush is not needed.
+ * @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
+ * @param zero 1: every byte is zero; 0: the contents are as alloc_frame returned them.
+ * @param frame Receives the frame; previous contents are ignored; no frame after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing callback, unknown flags or a
+ *     wrong struct_size in hal;
+ *   AXAS_ERR_NO_MEMORY: alloc_frame has none;
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or an
+ *     unaligned pointer. After an error every frame is freed.
+ *
+ * No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
+ * AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The caches
+ * are not cleaned: for a reader that does not snoop them the host cleans.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
+                               uint32_t order,
+                               uint32_t zero,
+                               struct axas_frame_t *frame);
+
+/**
+ * Frees a frame of axas_frame_alloc. It must not be in use.
+ *
+ * @param hal The one that the frame came from.
+ * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+ *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
+ *     then.
+ *
+ * A second release through a copy of frame is not detected, as with free(). No lock. Callbacks: dealloc_frame
+ * with AXAS_FRAME_HOST.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_release(const struct axas_hal_t *hal,
+                                 struct axas_frame_t *frame);
+
+/**
+ * Writes one value to each byte of a frame of axas_frame_alloc.
+ *
+ * @param hal The one that the frame came from.
+ * @param frame The frame.
+ * @param byte The value.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
+ *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
+ *   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are filled,
+ *     the frame stays allocated.
+ *
+ * No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
+ * one window open.
+ */
+AXAS_MUST_USE
+axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
+                              const struct axas_frame_t *frame,
+                              uint8_t byte);
+
+/**
+ * @defgroup devices Device ranges
+ * MMIO, ports and system registers of emulated devices.
+ */
+
+/**
+ * The width of an access of this many bytes. Pure.
+ *
+ * @param bytes 1, 2, 4 or 8.
+ * @param width Receives the width, whose value is the number of bytes; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, or another number.
+ */
+AXAS_MUST_USE axas_status_t axas_width_from_bytes(uint64_t bytes, axas_width_t *width);
+
+/**
+ * The bits that an access of this width carries: 0xff for AXAS_WIDTH_8; 0 for an unknown width. Pure.
+ */
+uint64_t axas_width_mask(axas_width_t width);
+
+/**
+ * Makes the range of a device's memory-mapped registers. Pure.
+ *
+ * @param gpa First guest-physical address, any alignment.
+ * @param size Bytes, not 0. The range may end with the last address, 2^64 - 1.
+ * @param range Receives the range; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, size 0, gpa + size above 2^64.
+ */
+AXAS_MUST_USE
+axas_status_t axas_mmio_range(axas_gpa_t gpa,
+                              uint64_t size,
+                              struct axas_mmio_range_t *range);
+
+/**
+ * Nonzero when every byte of an access lies in the range; 0 for null and for an unknown width. Pure.
+ */
+uint32_t axas_mmio_contains(const struct axas_mmio_range_t *range,
+                            axas_gpa_t gpa,
+                            axas_width_t width);
+
+/**
+ * Nonzero when the ranges have a byte in common; 0 for null. Pure.
+ */
+uint32_t axas_mmio_overlaps(const struct axas_mmio_range_t *range,
+                            const struct axas_mmio_range_t *other);
+
+/**
+ * Makes a range of I/O ports. Pure.
+ *
+ * @param first First port.
+ * @param last Last port, included: 0 to 0xffff are all ports.
+ * @param range Receives the range; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, last below first.
+ */
+AXAS_MUST_USE
+axas_status_t axas_port_range(uint16_t first,
+                              uint16_t last,
+                              struct axas_port_range_t *range);
+
+/**
+ * Nonzero when every port of an access lies in the range: an access of 32 bits takes four. 0 for null,
+ * an unknown width, and AXAS_WIDTH_64, which IN and OUT do not have. Pure.
+ */
+uint32_t axas_port_contains(const struct axas_port_range_t *range,
+                            uint16_t port,
+                            axas_width_t width);
+
+/**
+ * Nonzero when the ranges have a port in common; 0 for null. Pure.
+ */
+uint32_t axas_port_overlaps(const struct axas_port_range_t *range,
+                            const struct axas_port_range_t *other);
+
+/**
+ * Makes a range of system registers. Pure.
+ *
+ * @param first First encoding, in whatever numbering the host traps them: an MSR's index, the fields
+ *   of an AArch64 MRS syndrome, a CSR's number.
+ * @param last Last encoding, included.
+ * @param range Receives the range; untouched after an error.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, last below first.
+ */
+AXAS_MUST_USE
+axas_status_t axas_sysreg_range(uint32_t first,
+                                uint32_t last,
+                                struct axas_sysreg_range_t *range);
+
+/**
+ * Nonzero when the register lies in the range; 0 for null. Pure.
+ */
+uint32_t axas_sysreg_contains(const struct axas_sysreg_range_t *range, uint32_t encoding);
+
+/**
+ * Nonzero when the ranges have a register in common; 0 for null. Pure.
+ */
+uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
+                              const struct axas_sysreg_range_t *other);
+
+/**
  * @defgroup dirty Dirty and accessed pages
  * Which pages a guest wrote or used.
  */
 
 /**
- * Begins to log which pages are written. Part `dirty`, as all axas_dirty_ calls.
+ * Starts logging which pages are written. Part `dirty`, as all axas_dirty_ calls.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2310,28 +3180,29 @@ axas_status_t axas_retag_some(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: AXAS_DIRTY_HARDWARE without AXAS_FEATURE_EPT_AD, AXAS_FEATURE_ARM_HAFDBS or
  *     AXAS_FEATURE_RISCV_SVADU; a space with AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: the space logs in the other way;
+ *   AXAS_ERR_ALREADY_EXISTS: the space logs already, with the other setting of AXAS_DIRTY_HARDWARE;
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * A page is dirty unless it was made clean, and the write that makes it writable makes it dirty in the same
- * operation: no write is lost in between. The record is the page's entry; the library keeps no bitmap. The log is one of
- * the whole space; the range is what is made clean at once. With AXAS_DIRTY_ALL nothing is: that takes the same
- * short time for every size, and the first axas_dirty_collect reports everything. A second start is a
- * clear of its range.
+ * A page is dirty unless it was made clean; the store that makes an entry writable makes it dirty too, so that
+ * no write is lost. The state is in the page's entry; the library keeps no bitmap. Logging is on for the whole
+ * space; the range is what is made clean at once. With AXAS_DIRTY_ALL nothing is made clean: the call takes
+ * the same short time for any size, and the first axas_dirty_collect reports everything. A second start clears
+ * its range.
  *
- * By write faults (without AXAS_DIRTY_HARDWARE), the first write to a clean page is a fault that
- * axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame. Hardware writes no
- * entry. With AXAS_DIRTY_HARDWARE hardware sets dirty bits, where the host turned that on (EPTP bit 6, VTCR_EL2.HD,
- * menvcfg.ADUE; always on NPT). On RISC-V the part decides: with AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes
- * fault. An EPT with accessed and dirty flags counts the guest's own page tables as written by each walk.
+ * Without AXAS_DIRTY_HARDWARE the first write to a clean page faults; axas_handle_page_fault returns
+ * AXAS_FAULT_RESOLVED and takes no frame; hardware writes no entry. With AXAS_DIRTY_HARDWARE hardware sets
+ * dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V: with
+ * AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes fault. With EPT accessed and dirty flags each
+ * walk of the guest's own page tables counts as a write to them.
  *
- * A huge page is made clean whole and dirty whole; with AXAS_DIRTY_SPLIT those in the range that is made clean become
- * pages of 4 KiB, as far as there are frames for tables. Linear device memory is neither reported nor made clean: a register must not trap.
- * What a log of an IOMMU sees the host adds with axas_dirty_mark.
+ * A huge page is clean or dirty as a whole; with AXAS_DIRTY_SPLIT those in the range that is made clean are
+ * split to 4 KiB, as far as there are frames for tables. Linear device memory is neither reported nor made
+ * clean, so that accesses to registers do not fault. The host adds writes of devices with axas_dirty_mark.
  *
- * Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL), phys_to_virt,
- * release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+ * Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN;
+ * AXAS_SCOPE_ALL), phys_to_virt, release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and
+ * dealloc_frame.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_start(struct axas_t *space,
@@ -2345,8 +3216,8 @@ axas_status_t axas_dirty_start(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so that
- *   other records can be added up in it. Used by no other code during the call.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so
+ *   that bitmaps of several calls add up. Not used by other code during the call.
  * @param bits Bits that the bitmap has, at least size / 4096.
  * @param count Receives how many pages were found dirty, whether their bits were set before or not.
  * @return AXAS_OK;
@@ -2354,9 +3225,10 @@ axas_status_t axas_dirty_start(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table; some bits may be set;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some bits may be set.
  *
- * A huge page that is dirty sets the bits of all its pages. A reservation sets bits where axas_discard took pages away
- * since they were made clean: they read as zeroes now. Nothing else that has no page sets bits, nor does linear device
- * memory. Every page that was dirtied before the call is reported. A space that does not log has no clean page.
+ * A huge page that is dirty sets the bits of all its pages. A reservation sets bits where axas_discard freed
+ * pages since they were made clean: they read as zeroes now. Nothing else without a page sets bits, nor does
+ * linear device memory. Every page that was dirtied before the call is reported. In a space that does not log
+ * every page is dirty.
  *
  * Lock class: shared, a GiB at a time. Callbacks: phys_to_virt, release_virt, relax.
  */
@@ -2369,13 +3241,13 @@ axas_status_t axas_dirty_get(struct axas_t *space,
                              uint64_t *count);
 
 /**
- * Makes pages clean whose bits are set: their next write is logged.
+ * Makes the pages whose bits are set clean: the next write to each is logged.
  *
  * @param space The space.
  * @param gpa As for axas_dirty_get.
  * @param size As for axas_dirty_get.
  * @param bitmap As for axas_dirty_get, read only; null: all bits are set.
- * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+ * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
  * @param options AXAS_DIRTY_SPLIT or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
@@ -2383,18 +3255,19 @@ axas_status_t axas_dirty_get(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean.
  *
- * Copy the pages after the call, those whose bits you hold: a write by an old translation came before the flush in
- * this call, to a page whose bit you hold; one after it is logged.
+ * Copy the pages of the bitmap after the call: a write through an old translation happens before the flush in
+ * this call, and to one of these pages; a later write is logged.
  *
- * A huge page is made clean only if all its bits are set and it lies in the range whole; else it stays
- * dirty. With AXAS_DIRTY_SPLIT it is split: one size smaller where all its bits are set, else so far that
- * exactly the pages whose bits are set become clean. Where there is no frame for a table it is as without the option:
- * the call never fails for memory, and a fault never splits. On Arm without AXAS_FEATURE_ARM_BBM2 vCPUs that touch a page
- * which is split are told AXAS_FAULT_RETRY until the flush; up to 64 are split between two flushes.
+ * A huge page is made clean only if all its bits are set and it lies in the range whole; else it stays dirty.
+ * With AXAS_DIRTY_SPLIT it is split: to the next smaller size where all its bits are set, else until exactly
+ * the pages whose bits are set are clean. Without a frame for a table it stays as without the option: the call
+ * never fails for memory, and a fault never splits. On Arm without AXAS_FEATURE_ARM_BBM2 faults on a page that
+ * is being split return AXAS_FAULT_RETRY until the flush; up to 64 are split between two flushes.
  *
- * Lock class: exclusive. Callbacks: tlb_flush (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL) once, or
- * for each 64 huge pages that are split as above; without the lock, but for these: faults go on meanwhile. phys_to_virt,
- * release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+ * Lock class: exclusive. Callbacks: tlb_flush (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN;
+ * AXAS_SCOPE_ALL) once, or for each 64 huge pages that are split as above; called without the lock, except for
+ * these, so that faults go on meanwhile. phys_to_virt, release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT
+ * alloc_frame and dealloc_frame.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_clear(struct axas_t *space,
@@ -2410,7 +3283,8 @@ axas_status_t axas_dirty_clear(struct axas_t *space,
  * @param space The space.
  * @param gpa As for axas_dirty_get.
  * @param size As for axas_dirty_get.
- * @param bitmap As for axas_dirty_get: pages whose bits were set before but which are not dirty stay as they are.
+ * @param bitmap As for axas_dirty_get: a bit that was set before stays set, and its page is unchanged if it is
+ *   not dirty.
  * @param bits As for axas_dirty_get.
  * @param options As for axas_dirty_clear.
  * @param count As for axas_dirty_get.
@@ -2418,7 +3292,8 @@ axas_status_t axas_dirty_clear(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
  *     the space, a space that does not log;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean. The bits of what was made clean are set in any case.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean. The bits of pages that were made clean are set
+ *     with any status.
  *
  * A huge page that stays dirty, because it does not lie in the range whole, is reported too. Otherwise as
  * axas_dirty_get and axas_dirty_clear.
@@ -2435,7 +3310,7 @@ axas_status_t axas_dirty_collect(struct axas_t *space,
                                  uint64_t *count);
 
 /**
- * Makes pages dirty that were written past the space: through a pointer of the host's, by a device.
+ * Makes pages dirty that were written without the tables: through a pointer of the host, or by a device.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2445,9 +3320,9 @@ axas_status_t axas_dirty_collect(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Call it after the write, before anybody counts on the page to be copied. Holes, traps and reservations are skipped. Pages that the guest
- * may only read are marked, too. axas_write, axas_fill, the scalars and axas_for_each_chunk with AXAS_WRITE mark what they
- * write. Nothing happens in a space that does not log.
+ * Call it after the write, and before the pass that must copy the page. Holes, traps and reservations are
+ * skipped. Pages that the guest may only read are marked, too. axas_write, axas_fill, the scalars and
+ * axas_for_each_chunk with AXAS_WRITE mark what they write. Nothing happens in a space that does not log.
  *
  * Lock class: shared, a GiB at a time. Callbacks: phys_to_virt, release_virt, clean_range, relax.
  */
@@ -2457,7 +3332,8 @@ axas_status_t axas_dirty_mark(struct axas_t *space,
                               uint64_t size);
 
 /**
- * Makes everything in a range dirty again: writes to it fault no more. The log ends when that was the whole space.
+ * Makes everything in a range dirty again, so that writes to it do not fault. Logging ends when that was the
+ * whole space.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2467,9 +3343,10 @@ axas_status_t axas_dirty_mark(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Parts of the space one after the other, in the order of addresses from its base on, are the whole of it, unless a page was
- * made clean in between. A huge page that the range cuts becomes dirty whole. Nothing is flushed: a CPU that faults once more by an old translation is told AXAS_FAULT_SPURIOUS. Huge pages that were
- * split stay split (axas_merge). axas_clear ends a log, too.
+ * Calls for consecutive ranges from the base of the space on count as the whole, unless a page was made clean
+ * in between. A huge page that the range cuts becomes dirty as a whole. Nothing is flushed: a write fault
+ * through an old translation returns AXAS_FAULT_SPURIOUS. Huge pages that were split stay split (axas_merge).
+ * axas_clear ends logging, too.
  *
  * Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
  */
@@ -2485,19 +3362,20 @@ axas_status_t axas_dirty_stop(struct axas_t *space,
  * @param gpa As for axas_dirty_start.
  * @param size As for axas_dirty_start.
  * @param options As for axas_dirty_start.
- * @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
- * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; of a huge page there more
- *   may be done.
+ * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+ *   page there may be done beyond that.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: AXAS_DIRTY_HARDWARE without AXAS_FEATURE_EPT_AD, AXAS_FEATURE_ARM_HAFDBS or
  *     AXAS_FEATURE_RISCV_SVADU; a space with AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: the space logs in the other way;
+ *   AXAS_ERR_ALREADY_EXISTS: the space logs already, with the other setting of AXAS_DIRTY_HARDWARE;
  *   AXAS_ERR_BAD_STATE: corrupt table.
  *
- * The log begins with the first slice. Each slice of 512 entries (all of the budget without should_yield) is flushed
- * once. Otherwise as axas_dirty_start. Callbacks: also should_yield.
+ * Logging starts with the first slice. Each slice of 512 entries (all of the budget without should_yield) is
+ * flushed once. Otherwise as axas_dirty_start. Callbacks: also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_start_some(struct axas_t *space,
@@ -2517,9 +3395,10 @@ axas_status_t axas_dirty_start_some(struct axas_t *space,
  * @param bits As for axas_dirty_clear.
  * @param options As for axas_dirty_clear.
  * @param budget As for axas_dirty_start_some.
- * @param done As for axas_dirty_start_some: go on with the word of the bitmap at done / 4096 / 64.
+ * @param done As for axas_dirty_start_some: continue with the word of the bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
  *     the space, a space that does not log, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean.
@@ -2549,7 +3428,8 @@ axas_status_t axas_dirty_clear_some(struct axas_t *space,
  * @param budget As for axas_dirty_start_some.
  * @param done As for axas_dirty_clear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
  *     the space, a space that does not log, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean, their bits are set.
@@ -2576,7 +3456,8 @@ axas_status_t axas_dirty_collect_some(struct axas_t *space,
  * @param budget As for axas_dirty_start_some, in pages of 4 KiB.
  * @param done As for axas_dirty_start_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table.
  *
@@ -2590,12 +3471,12 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
- * @defgroup hide Hidden pages, and pages that change hands
- * Pages that stay mapped and that a guest does not reach; pages given, lent and shared between two spaces.
+ * @defgroup hide Hidden and transferred pages
+ * Pages that stay mapped while each access faults; pages given, lent and shared between two spaces.
  */
 
 /**
- * Hides pages from the guest: what is mapped in a range stays so, but no access reaches it. Part `hide`.
+ * Hides pages from the guest: what is mapped in a range stays mapped, and each access faults. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2608,19 +3489,20 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query says
- * AXAS_STATE_HIDDEN with all of these, axas_translate AXAS_ERR_NOT_MAPPED. A fault says AXAS_FAULT_HIDDEN.
- * axas_protect changes what the page will be when it is shown. axas_unmap, axas_discard, AXAS_REPLACE,
- * axas_clear and axas_destroy release or free it, without a flush. Copies are AXAS_ERR_DENIED but with AXAS_ACCESS_HOST.
+ * A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query
+ * reports AXAS_STATE_HIDDEN with all of these, axas_translate returns AXAS_ERR_NOT_MAPPED, a fault
+ * AXAS_FAULT_HIDDEN. axas_protect changes the permissions that the page has when it is shown. axas_unmap,
+ * axas_discard, AXAS_REPLACE, axas_clear and axas_destroy release or free it, without a flush. Copies return
+ * AXAS_ERR_DENIED, except with AXAS_ACCESS_HOST.
  *
- * With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (huge, all of it): a fault says
- * AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; another access is AXAS_FAULT_DENIED. So a host
- * learns which pages are used, or that any is. A page that is hidden already stays as it is; without
- * AXAS_HIDE_AUTO one that would show itself does so no more.
+ * With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (a huge page as a whole): the
+ * fault returns AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; any other access is
+ * AXAS_FAULT_DENIED. So a host learns which pages are used. Of a page that is hidden already only
+ * AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add it.
  *
- * Holes, reservations, traps and notes in the range are left as they are. Cuts split. One tlb_flush
- * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class: exclusive. Callbacks:
- * tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
+ * Holes, reservations, traps and notes in the range are unchanged. Edges split as in axas_unmap. One tlb_flush
+ * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class:
+ * exclusive. Callbacks: tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
  */
 AXAS_MUST_USE
 axas_status_t axas_hide(struct axas_t *space,
@@ -2629,7 +3511,7 @@ axas_status_t axas_hide(struct axas_t *space,
                         uint32_t options);
 
 /**
- * Shows the hidden pages of a range: they are what they were, with what axas_protect changed since. Part `hide`.
+ * Shows the hidden pages of a range, with their permissions, as axas_protect may have changed them. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2640,7 +3522,7 @@ axas_status_t axas_hide(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Everything else in the range is left as it is. Nothing changes on error. Lock class: exclusive. Callbacks:
+ * Everything else in the range is unchanged. Nothing changes on error. Lock class: exclusive. Callbacks:
  * alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW,
  * AXAS_SCOPE_LOCAL, on RISC-V without Svvptc.
  */
@@ -2650,25 +3532,25 @@ axas_status_t axas_show(struct axas_t *space,
                         uint64_t size);
 
 /**
- * Puts a value of the host's where nothing is mapped, as the number of the guest that a page was given to. To the
- * guest it is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
+ * Stores a value of the host in unmapped addresses, for example the number of the guest that a page was given
+ * to. For the guest a note is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param value What axas_query returns as cookie, with AXAS_STATE_NOTE.
+ * @param value axas_query returns it as cookie, with AXAS_STATE_NOTE.
  * @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * A note is in the way of maps as everything else is, and is removed by axas_unmap. Cuts split it. Takes tables like a
- * lazy reservation. Otherwise as axas_map_trap_flags. Lock class: exclusive. Callbacks: as axas_map_trap, with
- * AXAS_REPLACE also those of axas_unmap.
+ * A range with a note is not empty for maps; axas_unmap removes notes. Edges split it as in axas_unmap. Takes
+ * tables like a lazy reservation. Otherwise as axas_map_trap_flags. Lock class: exclusive. Callbacks: as
+ * axas_map_trap, with AXAS_REPLACE also those of axas_unmap.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_note(struct axas_t *space,
@@ -2687,8 +3569,8 @@ axas_status_t axas_map_note(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
@@ -2711,8 +3593,8 @@ axas_status_t axas_hide_some(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -2735,11 +3617,11 @@ axas_status_t axas_show_some(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits;
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
@@ -2753,31 +3635,32 @@ axas_status_t axas_map_note_some(struct axas_t *space,
                                  uint64_t *done);
 
 /**
- * Lets pages change hands between two spaces: given, lent, shared, or taken back, all or nothing over both. Part
- * `transfer`, which brings part `hide`.
+ * Gives, lends, shares or takes back pages between two spaces, all or nothing over both. Part `transfer`,
+ * which includes part `hide`.
  *
- * @param from The space whose pages they are.
+ * @param from The space that has the pages.
  * @param from_gpa First guest-physical address there, a multiple of 4096.
- * @param to The other space; null with AXAS_TAKE_BACK: it is gone.
+ * @param to The other space; null with AXAS_TAKE_BACK: it no longer exists.
  * @param to_gpa First guest-physical address there, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param t What happens to them.
+ * @param t The action and its values.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
  *     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
  *     addresses above pa_bits of `to`;
  *   AXAS_ERR_UNSUPPORTED: different formats; a tag above axas_tag_bits of its space, tags in an archive
- *     without part `tags`; a cut of a page that AXAS_IO does not allow; permissions or memory type that the format cannot say; memory of the
- *     library's, but with AXAS_GIVE between spaces of the same ctx and dealloc_frame; with AXAS_SMALL_EXEC,
- *     AXAS_EXECUTE for a page of `from` larger than 4 KiB; AXAS_WIPE of device memory, or of memory that the
- *     host cannot reach;
- *   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
- *   AXAS_ERR_DENIED: something else where a page must be, a tag that is not among those asked for, permissions that `from` does not have, with
- *     AXAS_TAKE_BACK another frame in `to` than in `from`, with AXAS_WIPE a page of `from` that is not hidden;
+ *     without part `tags`; a cut of a page that AXAS_IO does not allow; permissions or memory type that the
+ *     format cannot express; memory of the library's, but with AXAS_GIVE between spaces of the same ctx and
+ *     dealloc_frame; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a page of `from` larger than 4 KiB; AXAS_WIPE of
+ *     device memory, or of memory that the host cannot reach;
+ *   AXAS_ERR_NOT_MAPPED: a hole where a page is required;
+ *   AXAS_ERR_DENIED: something else where a page is required, a tag that from_tags or to_tags does not allow,
+ *     permissions that `from` does not have, with AXAS_TAKE_BACK another frame in `to` than in `from`, with
+ *     AXAS_WIPE a page of `from` that is not hidden;
  *   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
- *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
- *     page to be wiped;
+ *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or phys_to_virt failed for a
+ *     table or a page to be wiped;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
  *
  * | action | in `from`: before, after | in `to`: before, after |
@@ -2787,18 +3670,19 @@ axas_status_t axas_map_note_some(struct axas_t *space,
  * | AXAS_SHARE | pages, pages with from_flags | holes or notes, pages |
  * | AXAS_TAKE_BACK | hidden or pages, pages with from_flags | the same pages, holes |
  *
- * The permissions of `to` are to_flags, never more than `from` has. The memory type goes with the pages; they are
- * as large as in `from`, as far as the addresses allow. Who may do what with which pages is the host's affair.
- * A lender that is destroyed before its borrowers is not noticed.
+ * The permissions of `to` are to_flags, never more than `from` has. The memory type is that of the pages in
+ * `from`, and so is their size, as far as the addresses allow. The host decides who may do what with which
+ * pages. The library does not detect a lender that is destroyed before its borrowers.
  *
- * First the side that loses is changed and flushed (AXAS_FLUSH_UNMAP or AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL, once, and
- * with AXAS_GIVE once more if tables become empty), then the pages are zeroed if AXAS_WIPE says so, then the
- * other side gets them: at no time do both write to a page, but with AXAS_SHARE. Both guests may be told
- * AXAS_FAULT_RETRY meanwhile. released is called for neither space. Nothing changes in either on error;
- * where phys_to_virt fails on the way, `to` has none of the pages, and in `from` they are as before or hidden.
+ * First the side that loses access is changed and flushed (AXAS_FLUSH_UNMAP or AXAS_FLUSH_TIGHTEN,
+ * AXAS_SCOPE_ALL, once, and with AXAS_GIVE once more if tables become empty), then AXAS_WIPE zeroes the pages,
+ * then the other side gets them: at no time can both write to a page, except with AXAS_SHARE. Faults of both
+ * guests may return AXAS_FAULT_RETRY meanwhile. released is called for neither space. Nothing changes in
+ * either on error; where phys_to_virt fails on the way, `to` has none of the pages, and in `from` they are as
+ * before or hidden.
  *
- * Lock class: exclusive on both; the space with the lower handle is waited for first. Callbacks, each of its own
- * space: alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush, relax.
+ * Lock class: exclusive on both; the lock of the space with the lower handle is taken first. Callbacks, each
+ * of its own space: alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush, relax.
  */
 AXAS_MUST_USE
 axas_status_t axas_transfer(struct axas_t *from,
@@ -2821,18 +3705,18 @@ axas_status_t axas_transfer(struct axas_t *from,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at from_gpa + done and to_gpa + done (0 only
- *     with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at from_gpa + done and
+ *     to_gpa + done (0 only with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
  *     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
  *     addresses above pa_bits of `to`, budget 0;
  *   AXAS_ERR_UNSUPPORTED: different formats, tags, permissions, memory or cuts that one of the spaces cannot have;
- *   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
- *   AXAS_ERR_DENIED: something else where a page must be, a tag, permissions or a frame other than was asked for;
+ *   AXAS_ERR_NOT_MAPPED: a hole where a page is required;
+ *   AXAS_ERR_DENIED: something else where a page is required, a tag, permissions or a frame other than t requires;
  *   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
- *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
- *     page to be wiped. Each of these is of the slice that was to follow, which changed nothing.
+ *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or phys_to_virt failed for a
+ *     table or a page to be wiped. The slice that returns an error changes nothing; those before it stay.
  */
 AXAS_MUST_USE
 axas_status_t axas_transfer_some(struct axas_t *from,
@@ -2845,835 +3729,8 @@ axas_status_t axas_transfer_some(struct axas_t *from,
                                  uint64_t *done);
 
 /**
- * @defgroup faults Page faults
- * From the registers of a fault to a verdict.
- */
-
-/**
- * Handles a second-stage fault of a guest: installs a frame where one is reserved.
- *
- * @param space The space.
- * @param gpa The guest-physical address of the access; any value, any alignment.
- * @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must
- *   be allowed.
- * @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says
- *   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
- *
- * Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept,
- * the others go back. May be called from interrupt handlers. Lock class: shared. Callbacks:
- * alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with
- * AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious
- * fault on Arm and RISC-V).
- */
-AXAS_MUST_USE
-axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
-                                           axas_gpa_t gpa,
-                                           axas_flags_t access);
-
-/**
- * axas_handle_page_fault, and what axas_query would say of the entry that was judged, found in the same walk: a trap's
- * cookie, or the host's tag, which then decides what the access means. Part `tags`.
- *
- * @param space The space.
- * @param gpa As for axas_handle_page_fault.
- * @param access As for axas_handle_page_fault.
- * @param found Takes what the entry says, after AXAS_FAULT_RESOLVED that of the page which was installed; may be null.
- *   Where no entry was judged (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
- *   AXAS_STATE_ABSENT and size 0.
- * @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says whether the guest goes
- *   on. AXAS_FAULT_ERROR also where found is not aligned. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
- *
- * Lock class and callbacks: as axas_handle_page_fault.
- */
-AXAS_MUST_USE
-axas_fault_result_t axas_handle_page_fault_at(struct axas_t *space,
-                                              axas_gpa_t gpa,
-                                              axas_flags_t access,
-                                              struct axas_mapping_t *found);
-
-/**
- * Nonzero for the verdicts after which the guest resumes: AXAS_FAULT_RESOLVED, AXAS_FAULT_SPURIOUS,
- * AXAS_FAULT_RETRY. No lock.
- */
-uint32_t axas_fault_resumes(axas_fault_result_t result);
-
-/**
- * The cookie of the trap at an address.
- *
- * @param space The space.
- * @param gpa Any guest-physical address.
- * @param cookie Takes the cookie; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: no trap there (after a verdict
- *   AXAS_FAULT_TRAP: somebody removed it since; resume the guest); AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
- *   AXAS_ERR_BAD_STATE: corrupt table.
- *
- * Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
- */
-AXAS_MUST_USE
-axas_status_t axas_trap_cookie(const struct axas_t *space,
-                               axas_gpa_t gpa,
-                               uint64_t *cookie);
-
-/**
- * Decodes an abort that AArch64 took from a guest to EL2. Pure; no lock, no callback.
- *
- * @param esr ESR_EL2: exception class 0x20 (instruction abort) or 0x24 (data abort).
- * @param far_el2 FAR_EL2.
- * @param hpfar HPFAR_EL2.
- * @param fault Takes the result; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or an esr of another exception class.
- *
- * AXAS_VALID_GPA: HPFAR_EL2 is written for translation, access flag and address size faults, and for
- * permission faults of a table walk; for other permission faults translate gva with AT S1E1R or S1E1W
- * (S1E0R, S1E0W), which may fail if another vCPU changed the guest's tables: resume then. The lowest 12
- * bits of gpa are those of FAR_EL2, exact where the ISS says so (ISV 1): without, bit 15 (FnP) of the
- * ISS and FEAT_MOPS allow any address in the page; in a table walk they are 0. gva may hold a tag.
- *
- * AXAS_VALID_ACCESS: not for cache maintenance and address translation, which report writes and are
- * none; not for permission faults of a table walk (the read of a descriptor, or the update of its
- * flags: read and write); not for data aborts of AXAS_KIND_EXTERNAL, AXAS_KIND_ATOMIC and
- * AXAS_KIND_OTHER. Reserved status codes, tag check and alignment faults and TLB conflicts are
- * AXAS_KIND_OTHER. level is this library's: Arm's level 3 is 1, its level -1 is 5. Source: Arm ARM,
- * ESR_EL2 (ISS encodings for exceptions from instruction and data aborts), FAR_EL2, HPFAR_EL2.
- */
-AXAS_MUST_USE
-axas_status_t axas_fault_from_arm(uint64_t esr,
-                                  uint64_t far_el2,
-                                  uint64_t hpfar,
-                                  struct axas_fault_t *fault);
-
-/**
- * Decodes a VM exit of Intel VMX. Pure; no lock, no callback.
- *
- * @param exit_reason Exit reason: 48 (EPT violation) or 49 (EPT misconfiguration) in bits 15:0.
- * @param qualification Exit qualification.
- * @param gpa Guest-physical address of the VMCS.
- * @param fault Takes the result; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another exit reason.
- *
- * gpa is always valid; bits 11:0 of an access in enclave mode are 0 (bit 27 of the exit reason). gva is
- * not in these arguments: read the guest-linear address of the VMCS where bit 7 of the qualification is
- * set. With accessed and dirty flags on, hardware reports a guest's table walk as a read and a write; a
- * read-modify-write is a write, with or without a read. A qualification without an access leaves
- * AXAS_VALID_ACCESS clear, as a misconfiguration does: AXAS_KIND_MISCONFIG (exit reason 49) is not for
- * axas_handle_page_fault, which would call it spurious for ever. So is a fetch where the entries allow
- * fetches (bits 2 and 5), which is AXAS_KIND_OTHER: with mode-based execute control, which must be off,
- * each fetch in user mode is one. An exit reason with bit 31 is a failed VM entry. Source: Intel SDM vol.
- * 3C, "Exit Qualification for EPT Violations".
- */
-AXAS_MUST_USE
-axas_status_t axas_fault_from_ept(uint32_t exit_reason,
-                                  uint64_t qualification,
-                                  axas_gpa_t gpa,
-                                  struct axas_fault_t *fault);
-
-/**
- * Decodes a #VMEXIT(NPF) of AMD SVM. Pure; no lock, no callback.
- *
- * @param exitinfo1 EXITINFO1: the error code.
- * @param exitinfo2 EXITINFO2: the guest-physical address.
- * @param fault Takes the result; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
- *
- * gpa and access are always valid, gva never. Hardware reports a guest's table walk as a write, unless
- * the VMCB allows read-only guest page tables. AXAS_KIND_MISCONFIG is a reserved bit in an entry;
- * AXAS_KIND_OTHER a check of the reverse map (bits 31, 35, 36) or of shadow stacks (bit 37): neither is
- * for axas_handle_page_fault, which would call it spurious for ever. Source: AMD APM vol. 2, "Nested
- * versus Guest Page Faults, Fault Ordering" and the error code of nested page faults with SEV-SNP.
- */
-AXAS_MUST_USE
-axas_status_t axas_fault_from_npf(uint64_t exitinfo1,
-                                  uint64_t exitinfo2,
-                                  struct axas_fault_t *fault);
-
-/**
- * Decodes a guest-page fault of the RISC-V hypervisor extension. Pure; no lock, no callback.
- *
- * @param scause 20 (instruction), 21 (load) or 23 (store/AMO guest-page fault).
- * @param stval Guest-virtual address.
- * @param htval Guest-physical address >> 2.
- * @param htinst Transformed instruction, or which access of a guest's table walk it was: 0x3000 a read,
- *   0x3020 a write (an update of A and D), 0x2000 and 0x2020 with tables of 32-bit entries.
- * @param fault Takes the result; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another cause.
- *
- * Hardware does not say whether an entry was missing or forbade the access: kind is always
- * AXAS_KIND_TRANSLATION. gva is always valid. gpa is htval with bits 1:0 of stval, which are 0 for a
- * table walk. AXAS_VALID_GPA is clear where htval is 0: the specification lets a hart without Shtvala
- * write that instead of any address; translate gva through the guest's tables. AXAS_VALID_ACCESS is
- * clear, and access that of the cause, where the fault may be of a table walk that htinst does not tell:
- * htval and htinst are 0, or htinst is a pseudoinstruction of later versions. mcause, mtval, mtval2 and
- * mtinst mean the same. Source: RISC-V Privileged Architecture, hypervisor extension, htval and htinst.
- */
-AXAS_MUST_USE
-axas_status_t axas_fault_from_riscv(uint64_t scause,
-                                    uint64_t stval,
-                                    uint64_t htval,
-                                    uint64_t htinst,
-                                    struct axas_fault_t *fault);
-
-/**
- * @defgroup looking Looking
- * What an address maps to, and whether the tables are sound.
- */
-
-/**
- * Where a guest-physical address is in host-physical memory.
- *
- * @param space The space.
- * @param gpa Any guest-physical address.
- * @param hpa Takes the host-physical address; untouched after an error.
- * @param run Takes the bytes from gpa on that lie side by side in host memory, at least to the end of
- *   the page (of whatever size); may be null; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: absent, reserved, a trap, or
- *   outside the space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
- *
- * Never takes a page in. The answer is as good as the caller's hold on the space: somebody may unmap
- * it right after. Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
- */
-AXAS_MUST_USE
-axas_status_t axas_translate(const struct axas_t *space,
-                             axas_gpa_t gpa,
-                             axas_hpa_t *hpa,
-                             uint64_t *run);
-
-/**
- * The entry that covers an address.
- *
- * @param space The space.
- * @param gpa Any guest-physical address.
- * @param mapping Takes the entry: its first address and size, clipped to the space; a hole is
- *   AXAS_STATE_ABSENT with the size of the empty entry (over a table that AXAS_KEEP_TABLES kept, of one of
- *   its entries or of all of it); untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: outside the space;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
- *
- * Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
- */
-AXAS_MUST_USE
-axas_status_t axas_query(const struct axas_t *space,
-                         axas_gpa_t gpa,
-                         struct axas_mapping_t *mapping);
-
-/**
- * Calls back for each run of pages of equal state in a range, in order; holes are not runs.
- *
- * @param space The space.
- * @param gpa First guest-physical address, a multiple of 4096.
- * @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
- * @param run Called with each run, clipped to the range; equal neighbours (same state, flags, cookie,
- *   and host addresses that continue each other) are one. Returns 0 to stop. With the lock held:
- *   may call no axas_ function.
- * @param ctx Passed to run.
- * @return AXAS_OK, also when stopped; AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the
- *   space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
- *
- * Frames of AXAS_STATE_OWNED that happen to lie side by side are one run; so are leaves of different
- * levels (axas_mapping_t.level is 0 then). Lock class: shared, for
- * the whole walk. Callbacks: phys_to_virt, release_virt, relax.
- */
-AXAS_MUST_USE
-axas_status_t axas_for_each(const struct axas_t *space,
-                            axas_gpa_t gpa,
-                            uint64_t size,
-                            axas_run_fn run,
-                            void *ctx);
-
-/**
- * Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
- * range (the end is the first address behind it), state, permissions, memory type, page size, and the
- * host address, the cookie of a trap, or "not zeroed" (AXAS_SKIP_ZERO). The page size of a reservation is the
- * largest that it may get.
- *
- * @param space The space.
- * @param write Takes the text piece by piece, at most 128 bytes each. With the lock held: may call no
- *   axas_ function.
- * @param ctx Passed to write.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
- *   AXAS_ERR_BAD_STATE: corrupt table.
- *
- * Lock class: shared, for the whole walk. Callbacks: phys_to_virt, release_virt, relax.
- */
-AXAS_MUST_USE
-axas_status_t axas_dump(const struct axas_t *space,
-                        axas_write_fn write,
-                        void *ctx);
-
-/**
- * Counters of the space.
- *
- * @param space The space.
- * @param stats Takes the counters; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Faults that run at the same moment may be counted in one member and not yet in another. Lock
- * class: shared. Callbacks: relax.
- */
-AXAS_MUST_USE axas_status_t axas_stats(const struct axas_t *space, struct axas_stats_t *stats);
-
-/**
- * Looks whether the tables are what this library wrote and its counters right.
- *
- * @param space The space.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
- *   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
- *   outside the space, an empty table (but one that is kept with AXAS_KEEP_TABLES, whose entry says so), an
- *   entry that counts the occupied entries of its table wrong, tables that point to each other, a page of the
- *   guest that is a table of the space, or counts that differ.
- *
- * Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
- * do not stand side by side in host memory. The library's own lock is held exclusively; with
- * AXAS_CALLER_LOCKED the shared class is enough and counts are not compared. Callbacks: phys_to_virt,
- * release_virt, relax.
- */
-AXAS_MUST_USE
-axas_status_t axas_audit(const struct axas_t *space);
-
-/**
- * @defgroup memory A guest's memory
- * The host's way to a guest's bytes, page by page and checked.
- */
-
-/**
- * Copies from a guest's memory.
- *
- * @param space The space.
- * @param gpa First guest-physical address, any alignment.
- * @param buf Takes the bytes; null only with len 0.
- * @param len Bytes; 0 is fine.
- * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
- * @param done Takes the bytes that were copied, whatever the status; may be null.
- * @return AXAS_OK: all of it;
- *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap; AXAS_ERR_DENIED: not allowed; AXAS_ERR_NO_MEMORY: no frame for
- *   a reserved page; AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot
- *   reach; AXAS_ERR_BAD_STATE: corrupt table; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Goes across pages, frames and areas; takes reserved pages in as an access of the guest would (they count
- * as resolved faults). The guest may write meanwhile: what is copied is then any mixture. Lock class:
- * shared, given up after at most 64 KiB. Callbacks: as axas_handle_page_fault, and relax.
- */
-AXAS_MUST_USE
-axas_status_t axas_read(struct axas_t *space,
-                        axas_gpa_t gpa,
-                        void *buf,
-                        size_t len,
-                        uint32_t access,
-                        size_t *done);
-
-/**
- * Copies into a guest's memory.
- *
- * @param space The space.
- * @param gpa First guest-physical address, any alignment.
- * @param buf The bytes; null only with len 0.
- * @param len Bytes; 0 is fine.
- * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
- * @param done Takes the bytes that were copied, whatever the status; may be null.
- * @return AXAS_OK: all of it;
- *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * What was written before an error stays. Pages taken in, lock class and callbacks: as axas_read.
- * A reserved page appears to the guest with what is written to it, never without: its frame, which may be
- * one of 2 MiB, is filled first, at one go. What is written whole is not zeroed before.
- */
-AXAS_MUST_USE
-axas_status_t axas_write(struct axas_t *space,
-                         axas_gpa_t gpa,
-                         const void *buf,
-                         size_t len,
-                         uint32_t access,
-                         size_t *done);
-
-/**
- * Fills a guest's memory with a byte.
- *
- * @param space The space.
- * @param gpa First guest-physical address, any alignment.
- * @param byte What to fill with.
- * @param len Bytes; 0 is fine.
- * @param access As for axas_write.
- * @param done Takes the bytes that were filled, whatever the status; may be null.
- * @return AXAS_OK: all of it;
- *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read, reserved
- * pages as axas_write.
- */
-AXAS_MUST_USE
-axas_status_t axas_fill(struct axas_t *space,
-                        axas_gpa_t gpa,
-                        uint8_t byte,
-                        uint64_t len,
-                        uint32_t access,
-                        uint64_t *done);
-
-/**
- * Calls back with the pieces of a guest's memory that lie side by side in the host's, in order.
- *
- * @param space The space.
- * @param gpa First guest-physical address, any alignment.
- * @param len Bytes; 0 is fine.
- * @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
- *   axas_read or, with AXAS_WRITE, axas_write.
- * @param chunk Called with each piece, of at most 64 KiB; the pointer is good during the call. Returns 0 to
- *   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before.
- * @param ctx Passed to chunk.
- * @return AXAS_OK: all of it, or stopped;
- *   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_for_each_chunk(struct axas_t *space,
-                                  axas_gpa_t gpa,
-                                  uint64_t len,
-                                  uint32_t access,
-                                  axas_chunk_fn chunk,
-                                  void *ctx);
-
-/**
- * Reads 8 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
- * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_read_u8(struct axas_t *space,
-                           axas_gpa_t gpa,
-                           uint32_t access,
-                           uint8_t *value);
-
-/**
- * Writes 8 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
- * @param value The value, in the host's byte order.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_write_u8(struct axas_t *space,
-                            axas_gpa_t gpa,
-                            uint32_t access,
-                            uint8_t value);
-
-/**
- * Reads 16 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
- * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_read_u16(struct axas_t *space,
-                            axas_gpa_t gpa,
-                            uint32_t access,
-                            uint16_t *value);
-
-/**
- * Writes 16 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
- * @param value The value, in the host's byte order.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_write_u16(struct axas_t *space,
-                             axas_gpa_t gpa,
-                             uint32_t access,
-                             uint16_t value);
-
-/**
- * Reads 32 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
- * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_read_u32(struct axas_t *space,
-                            axas_gpa_t gpa,
-                            uint32_t access,
-                            uint32_t *value);
-
-/**
- * Writes 32 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
- * @param value The value, in the host's byte order.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_write_u32(struct axas_t *space,
-                             axas_gpa_t gpa,
-                             uint32_t access,
-                             uint32_t value);
-
-/**
- * Reads 64 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
- * @param value Takes the value, in the host's byte order; untouched after an error.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_read_u64(struct axas_t *space,
-                            axas_gpa_t gpa,
-                            uint32_t access,
-                            uint64_t *value);
-
-/**
- * Writes 64 bits of a guest's memory in one single access.
- *
- * @param space The space.
- * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
- * @param value The value, in the host's byte order.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
- *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
- *
- * Pages taken in, lock class and callbacks: as axas_read.
- */
-AXAS_MUST_USE
-axas_status_t axas_write_u64(struct axas_t *space,
-                             axas_gpa_t gpa,
-                             uint32_t access,
-                             uint64_t value);
-
-/**
- * @defgroup arena Arena
- * Frames for a host that has no allocator.
- */
-
-/**
- * Makes an arena ready: empty, unlocked. It stays where it is until its last frame is back.
- *
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null or unaligned.
- */
-AXAS_MUST_USE axas_status_t axas_arena_init(struct axas_arena_t *arena);
-
-/**
- * Gives a region of memory to an arena, as often as there are regions.
- *
- * @param arena The arena.
- * @param va Where this CPU (and every CPU that uses the arena) reaches the region; a multiple of 4096.
- * @param pa The region's host-physical address; a multiple of 4096.
- * @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
- *   frame can be handed out.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
- *   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
- *   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it); AXAS_ERR_BAD_STATE: a frame of
- *   the arena was given back twice.
- */
-AXAS_MUST_USE
-axas_status_t axas_arena_add(struct axas_arena_t *arena,
-                             void *va,
-                             axas_hpa_t pa,
-                             size_t bytes);
-
-/**
- * Lets a HAL draw on an arena: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
- *
- * @param arena The arena; used by the HAL's spaces until they are destroyed.
- * @param hal The HAL to complete.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
- *   STATIC_HAL=1 and calls the host's functions by name.
- *
- * Frames have up to 1 GiB; one is refused if no aligned run of its size is free in one region.
- *
- * phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
- * reachable for the library. The arena has a spin lock of its own: where faults are handled in
- * interrupt handlers, every call that uses the arena on that CPU runs with interrupts masked.
- */
-AXAS_MUST_USE
-axas_status_t axas_arena_hal(struct axas_arena_t *arena,
-                             struct axas_hal_t *hal);
-
-/**
- * Lets a HAL draw on an arena for its tables alone: sets its member `arena`. Frames with AXAS_FRAME_TABLE
- * (the handle of axas_create among them) and AXAS_FRAME_ROOT come from the arena and go back to it, and the
- * arena says where they are; ctx and the callbacks stay as they are and see to the rest: frames with
- * AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear memory, and clean_range for all.
- *
- * @param arena The arena; used by the HAL's spaces until they are destroyed.
- * @param hal The HAL to complete: struct_size says that it has the member.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or a HAL without the member; AXAS_ERR_UNSUPPORTED: the
- *   archive was built with STATIC_HAL=1 and calls the host's functions by name.
- *
- * The callbacks stay required; a host whose spaces own no memory of the guest refuses every frame. With
- * release_virt tables have no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP the regions of the
- * arena are in the direct map too, at direct_map_offset. Its lock is as with axas_arena_hal.
- */
-AXAS_MUST_USE
-axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
-                                    struct axas_hal_t *hal);
-
-/**
- * @defgroup frames Frames for the host's own use
- * For vCPU state, bitmaps and rings: taken from the callbacks of a space.
- */
-
-/**
- * Takes a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library maps it nowhere.
- *
- * @param hal As for axas_create; tlb_flush is not needed.
- * @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
- * @param zero 1: every byte is zero; 0: the contents are what the host left there.
- * @param frame Takes the frame, whatever it held before; holds none after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing
- *   callback, unknown flags or a wrong struct_size in hal; AXAS_ERR_NO_MEMORY: alloc_frame has none;
- *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or
- *   an unaligned pointer. After an error every frame is back.
- *
- * No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
- * AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The
- * caches are not cleaned: a reader that does not snoop them needs that from the host.
- */
-AXAS_MUST_USE
-axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
-                               uint32_t order,
-                               uint32_t zero,
-                               struct axas_frame_t *frame);
-
-/**
- * Gives a frame of axas_frame_alloc back. It must not be in use.
- *
- * @param hal The one that the frame came from.
- * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
- *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
- *     then.
- *
- * A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
- * Callbacks: dealloc_frame with AXAS_FRAME_HOST.
- */
-AXAS_MUST_USE
-axas_status_t axas_frame_release(const struct axas_hal_t *hal,
-                                 struct axas_frame_t *frame);
-
-/**
- * Writes one value to each byte of a frame of axas_frame_alloc.
- *
- * @param hal The one that the frame came from.
- * @param frame The frame.
- * @param byte The value.
- * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
- *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
- *   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are
- *     filled, the frame stays taken.
- *
- * No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
- * one window open.
- */
-AXAS_MUST_USE
-axas_status_t axas_frame_fill(const struct axas_hal_t *hal,
-                              const struct axas_frame_t *frame,
-                              uint8_t byte);
-
-/**
- * @defgroup devices Device ranges
- * MMIO, ports and system registers of emulated devices.
- */
-
-/**
- * The width of an access of this many bytes. Pure.
- *
- * @param bytes 1, 2, 4 or 8.
- * @param width Takes the width, whose value is the number of bytes; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another number.
- */
-AXAS_MUST_USE axas_status_t axas_width_from_bytes(uint64_t bytes, axas_width_t *width);
-
-/**
- * The bits that an access of this width carries: 0xff for AXAS_WIDTH_8; 0 for an unknown width. Pure.
- */
-uint64_t axas_width_mask(axas_width_t width);
-
-/**
- * Makes the range of a device's memory-mapped registers. Pure.
- *
- * @param gpa First guest-physical address, any alignment.
- * @param size Bytes, not 0. The range may end with the last address, 2^64 - 1.
- * @param range Takes the range; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, size 0, gpa + size above 2^64.
- */
-AXAS_MUST_USE
-axas_status_t axas_mmio_range(axas_gpa_t gpa,
-                              uint64_t size,
-                              struct axas_mmio_range_t *range);
-
-/**
- * Nonzero when every byte of an access lies in the range; 0 for null and for an unknown width. Pure.
- */
-uint32_t axas_mmio_contains(const struct axas_mmio_range_t *range,
-                            axas_gpa_t gpa,
-                            axas_width_t width);
-
-/**
- * Nonzero when the ranges have a byte in common; 0 for null. Pure.
- */
-uint32_t axas_mmio_overlaps(const struct axas_mmio_range_t *range,
-                            const struct axas_mmio_range_t *other);
-
-/**
- * Makes a range of I/O ports. Pure.
- *
- * @param first First port.
- * @param last Last port, included: 0 to 0xffff are all ports.
- * @param range Takes the range; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
- */
-AXAS_MUST_USE
-axas_status_t axas_port_range(uint16_t first,
-                              uint16_t last,
-                              struct axas_port_range_t *range);
-
-/**
- * Nonzero when every port of an access lies in the range: an access of 32 bits takes four. 0 for null,
- * an unknown width, and AXAS_WIDTH_64, which IN and OUT do not have. Pure.
- */
-uint32_t axas_port_contains(const struct axas_port_range_t *range,
-                            uint16_t port,
-                            axas_width_t width);
-
-/**
- * Nonzero when the ranges have a port in common; 0 for null. Pure.
- */
-uint32_t axas_port_overlaps(const struct axas_port_range_t *range,
-                            const struct axas_port_range_t *other);
-
-/**
- * Makes a range of system registers. Pure.
- *
- * @param first First encoding, in whatever numbering the host traps them: an MSR's index, the fields
- *   of an AArch64 MRS syndrome, a CSR's number.
- * @param last Last encoding, included.
- * @param range Takes the range; untouched after an error.
- * @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
- */
-AXAS_MUST_USE
-axas_status_t axas_sysreg_range(uint32_t first,
-                                uint32_t last,
-                                struct axas_sysreg_range_t *range);
-
-/**
- * Nonzero when the register lies in the range; 0 for null. Pure.
- */
-uint32_t axas_sysreg_contains(const struct axas_sysreg_range_t *range, uint32_t encoding);
-
-/**
- * Nonzero when the ranges have a register in common; 0 for null. Pure.
- */
-uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
-                              const struct axas_sysreg_range_t *other);
-
-/**
  * @defgroup status Statuses, version, log
- * What every call returns, and what the archive says of itself.
+ * Texts of statuses; version and parts of the archive; log messages.
  */
 
 /**
@@ -3689,34 +3746,34 @@ uint32_t axas_version(void);
 uint32_t axas_parts(void);
 
 /**
- * A status in words: a static string, never null, for unknown values too. No lock.
+ * Text of a status: a static string, never null, for unknown values too. No lock.
  */
 const char *axas_status_str(axas_status_t status);
 
 /**
  * Sets the one logger of the library, for all spaces; null turns logging off.
  *
- * @param log Takes the messages; see axas_log_fn.
+ * @param log Receives the messages; see axas_log_fn.
  * @param ctx Passed to log.
- * @param max_level Most verbose level wanted: 0 none, 1 error, 2 warn, 3 info, 4 debug, 5 trace.
- *   error: tables are corrupt, or a callback returned nonsense; warn: a call was refused, by the host's
- *   mistake, a null handle or pointer included; debug: a call was refused because of an address that a
- *   guest may have chosen (copies, axas_translate, axas_query, axas_trap_cookie) or of a syndrome
- *   (decoders, axas_width_from_bytes), is to be called again (AXAS_ERR_AGAIN), or creates, changes, clears
- *   or translates and was done; faults with their verdicts. Nothing that a guest can cause is above debug.
+ * @param max_level Most verbose level wanted: 0 none, 1 error, 2 warn, 3 info, 4 debug, 5 trace. error: tables
+ *   are corrupt, or a callback returned an unusable value; warn: a call was refused for a mistake of the host,
+ *   a null handle or pointer included; debug: a call was refused because of an address that a guest may have
+ *   chosen (copies, axas_translate, axas_query, axas_trap_cookie) or of a syndrome (decoders,
+ *   axas_width_from_bytes), is to be called again (AXAS_ERR_AGAIN), or creates, changes, clears or translates
+ *   and was done; faults with their verdicts. Nothing that a guest can cause is above debug.
  *
- * A refused call is one line: "axas_unmap: invalid input: 0x1001 0x2000" is the function's name, its status
- * in words, and its arguments in their order without pointers to structures, buffers and results; of calls in
- * slices the budget is what is left of it. axas_create and axas_create_in tell format, levels, pa_bits,
- * gpa_bits, vmid, features, options, base and size. Calls that answer something else than a status or a
- * verdict refuse nothing, but for a null handle.
+ * A refused call is one line: "axas_unmap: invalid input: 0x1001 0x2000" is the function's name, the text of
+ * its status, and its arguments in order without pointers to structures, buffers and results; for calls in
+ * slices the budget is what is left of it. axas_create and axas_create_in log format, levels, pa_bits,
+ * gpa_bits, vmid, features, options, base and size. Calls that return neither a status nor a verdict log a
+ * null handle only.
  *
  * target is "axaddrspace::" and a word, in at most 32 bytes; text a message and numbers in hexadecimal, in at
- * most 160 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
- * the call; of several such answers in one call the last one is.
+ * most 160 bytes; both with their NUL. An unusable value of a callback is logged before the line of the call;
+ * of several in one call, the last one.
  *
- * Call it before the first create, on one CPU, while no other axas_ call runs. An archive built
- * without messages (LOG=0) accepts it, keeps nothing and stays silent.
+ * Call it before the first create, on one CPU, while no other axas_ call runs. An archive built with LOG=0
+ * accepts it and logs nothing.
  */
 void axas_set_logger(axas_log_fn log,
                      void *ctx,
@@ -3725,11 +3782,13 @@ void axas_set_logger(axas_log_fn log,
 #if defined(AXAS_STATIC_HAL)
 /**
  * The host's alloc_frame for archives built with STATIC_HAL=1: those call this function and the
- * ones below where others call the members of axas_hal_t. There a null member still says that its
- * callback is not there, and any other value stands for the function. All of them must be
+ * ones below where others call the members of axas_hal_t. There a null member still means "not supplied", and
+ * any other value means the function. All of them must be
  * defined; one whose member is always null may be empty.
  */
-extern axas_hpa_t axas_hal_alloc_frame(void *ctx, uint32_t order, uint32_t purpose);
+extern axas_hpa_t axas_hal_alloc_frame(void *ctx,
+                                       uint32_t order,
+                                       uint32_t purpose);
 #endif
 
 #if defined(AXAS_STATIC_HAL)

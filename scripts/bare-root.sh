@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # bare-root.sh [RUST [COMMAND...]]: what somebody sees whose first commands after `git clone` are `make run`
 # and `make test`: run each as the first one in a Debian 12 of its own with git and make and nothing else.
-# What is committed is tried. RUST is `debian` (no Rust there), `rustup` (a copy of this machine's rustup
-# and stable toolchain, without targets) or, if left out, both, one after the other. COMMAND is `run`, `test`
-# or `test-quick`; the first two, if left out. Packages come from where this machine's apt takes them, crates likewise.
+# What is committed is tried. COMMAND `sources`: the tarball that `make dist` left in build/dist makes the host's archive,
+# the same as build/host, axas-inspect and a C program there, with gcc, Python 3 and RUST and without a network. RUST is `debian` (no Rust there), `rustup` (a copy of this machine's rustup
+# and stable toolchain, without targets) or, if left out, both, one after the other. COMMAND is `run`, `test`,
+# `test-quick` or `sources`; the first two, if left out. Packages come from where this machine's apt takes them, crates likewise.
 #
 # Logs are left in build/bare-root/RUST-COMMAND.txt. Needs root, debootstrap, about 8 GB below build/.
 set -euo pipefail
@@ -17,14 +18,14 @@ rusts=(debian rustup)
 commands=(run test)
 case ${1:-} in
 debian | rustup) rusts=("$1") && shift ;;
-'' | run | test-quick | test) ;;
+'' | run | test-quick | test | sources) ;;
 *) misuse "RUST=$1 is not known; one of: debian rustup" ;;
 esac
 [ $# -eq 0 ] || commands=("$@")
 for command in "${commands[@]}"; do
 	case $command in
-	run | test-quick | test) ;;
-	*) misuse "COMMAND=$command is not known; one of: run test-quick test" ;;
+	run | test-quick | test | sources) ;;
+	*) misuse "COMMAND=$command is not known; one of: run test-quick test sources" ;;
 	esac
 done
 
@@ -107,17 +108,40 @@ inside() {
 		"${reach[@]}" bash -c 'cd /root && "$@"' bash "$@" </dev/null
 }
 
+# put_sources ROOT: those of the release in the place of the clone, and what of Debian they need beside Rust.
+put_sources() {
+	local sources=("$BUILD"/dist/axaddrspace-*-source.tar.gz)
+	[ -f "${sources[0]}" ] || die "no tarball in build/dist; run: make dist"
+	rm -rf "$1/root/axaddrspace"
+	mkdir "$1/root/axaddrspace"
+	tar --extract --file "${sources[0]}" --directory "$1/root/axaddrspace" --strip-components=1
+	inside "$1" bash -c 'apt-get -qq update && apt-get -qq -y --no-install-recommends install gcc libc6-dev python3' \
+		>"$out/sources-packages.txt" 2>&1 || die "apt-get failed; see $out/sources-packages.txt"
+}
+
+# build_sources ROOT
+build_sources() {
+	inside "$1" unshare --net bash -c "cd axaddrspace && make SETUP=0 ARCH=host lib tools &&
+		gcc -Iinclude examples/minimal.c build/host/libaxaddrspace.a -o minimal && ./minimal && build/bin/axas-inspect --version" &&
+		cmp "$1/root/axaddrspace/build/host/libaxaddrspace.a" "$BUILD/host/libaxaddrspace.a" &&
+		say "built without a network, the same archive"
+}
+
 TIMEFORMAT='%0R s, %0U and %0S s of CPU time'
 code=0
 for rust in "${rusts[@]}"; do
 	for command in "${commands[@]}"; do
+		[ "$command $rust" != 'sources debian' ] ||
+			{ say "sources: by rustup's Rust alone, which made the archive that is here" && continue; }
 		log=$out/$rust-$command.txt
 		root=$roots/$rust-$command
 		make_root "$root" "$rust"
+		attempt=(inside "$root" make --no-print-directory -C axaddrspace "$command")
+		[ "$command" != sources ] || { put_sources "$root" && attempt=(build_sources "$root"); }
 		say "make $command with ${rust/debian/no Rust}; log: $log"
 		before=$(du -sm "$root" | cut -f1)
 		ended=0
-		{ time inside "$root" make --no-print-directory -C axaddrspace "$command" >"$log" 2>&1; } 2>"${log%.txt}.time" || ended=$?
+		{ time "${attempt[@]}" >"$log" 2>&1; } 2>"${log%.txt}.time" || ended=$?
 		[ $ended -eq 0 ] || code=1
 		say "make $command with ${rust/debian/no Rust}: exit code $ended, $(cat "${log%.txt}.time"), $((
 			$(du -sm "$root" | cut -f1) - before)) MB more; it closed with: $(tail -n1 "$log")"

@@ -8,9 +8,10 @@ links     each relative link in a Markdown file, and in the site if it was built
 installed DIRECTORY   the same of the Markdown files of a tree that `make install` or `make dist` made;
           nothing of it leads out of the tree
 search    what the site's search looks through has the words of each page, at an address that exists
-statuses  in the site, each status that a function returns is an item of a list
+statuses  in the site, each status that a function returns is an item of a list, and nothing else is
 browser   in Chromium: no page of the site is wider than a telephone, and the search finds words of pages
-names     each axas_ and AXAS_ name in a Markdown file is in the header
+names     each axas_ and AXAS_ name in a Markdown file is in the header, each status and verdict of it in
+          docs/troubleshooting.md
 snippets  the C of the pages compiles: the porting guides against docs/porting/standins, the others
           on their own
 commands  the commands of docs/getting-started.md, run in a copy of the repository, print what it says
@@ -204,7 +205,10 @@ def statuses():
     count = 0
     for path in sorted(SITE.glob("group__*.html")):
         for returned in re.findall(r'<dl class="section return">.*?</dl>', read(path), flags=re.S):
-            for item in re.split("<li>", returned):
+            for item in returned.split("<li>")[1:]:
+                if not re.match(r"\s*<a [^>]*>AXAS_(OK|ERR_\w+)</a>", item):
+                    problem(path.name, f"a line of its own that says no status: {re.sub('<[^>]*>', '', item)[:60]!r}")
+            for item in returned.split("<li>"):
                 found = re.findall(r"(AXAS_(?:OK|ERR_\w+))</a>(?:[:;.]|</li>)", item)
                 count += len(found)
                 if len(found) > 1:
@@ -283,6 +287,10 @@ def names():
                 pattern = name.replace("*", r"\w+") + (r"\w+" if name.endswith("_") else "")
                 if not cmake and not any(re.fullmatch(pattern, other) for other in known):
                     problem(f"{name_of(path)}:{number}", f"{name} is not in the header")
+    answers = read(ROOT / "docs/troubleshooting.md")
+    for name in sorted(known):
+        if re.match(r"AXAS_(OK|ERR_\w+|FAULT_\w+)$", name) and f"\n| `{name}` |" not in answers:
+            problem("docs/troubleshooting.md", f"no row for {name}")
     return f"{count} names"
 
 

@@ -11,7 +11,7 @@ writes. For each format alone without messages, built for x86-64; and EPT with t
 Goals are for EPT alone: they are printed and fail nothing. A piece of work whose option the library does not
 know is not available, and its goal is not met. Fails where a call takes 3 % more than the golden figure;
 another compiler than the one that made the golden figures fails nothing.
-  --update     make what was measured the golden figures
+  --update     make what was measured the golden figures, here and in README.md
 """
 
 import glob
@@ -114,6 +114,7 @@ def main():
         golden.write(GOLDEN, HEAD, measured)
     golden.show(measured)
     wrong = 0 if updates else golden.judge("check-instructions.py", measured, before, same, SLACK)
+    shipped.readme(updates)
     sys.exit(1 if wrong else 0)
 
 

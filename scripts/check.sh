@@ -1,12 +1,53 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# check.sh [--format]: hold the sources against the style, or bring them to it.
+# check.sh [--format|--licences]: hold the sources against the style, or bring them to it; or look for licences alone.
 set -uo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT" || exit
-load_toolchain
-need cargo clang-format reuse git
 
+failures=()
+
+# check NAME COMMAND...: go on after a failure, so that one run shows them all.
+check() {
+	local name=$1
+	shift
+	run "$@" || failures+=("$name")
+}
+
+# finish: the end of all checks.
+finish() {
+	[ ${#failures[@]} -eq 0 ] || { printf 'failed: %s\n' "${failures[@]}" && exit 1; }
+	say "$1: all well"
+	exit
+}
+
+# licence_named: each file but pages, pictures and data says its licence within its first lines; .reuse/dep5 has the rest.
+licence_named() {
+	local silent
+	silent=$({
+		git ls-files -z -- '*CMakeLists.txt'
+		git ls-files -z -- ':!*.'{md,svg,txt,csv,lock,abi,sym,flags,hbs,html} ':!docs/third-party' ':!fuzz/corpus' \
+			':!LICENSE*' ':!THIRD-PARTY-LICENSES*' ':!.reuse' ':!link/parts' ':!*/axaddrspace'
+	} | xargs -0 awk 'FNR == 1 { if (file && !named) print file; file = FILENAME; named = 0 }
+		FNR <= 25 && /SPDX-License-Identifier[:] MIT OR Apache-2\.0/ { named = 1 }
+		END { if (!named) print file }')
+	[ -z "$silent" ] || say "no SPDX line with MIT OR Apache-2.0 in:" "$silent"
+	[ -z "$silent" ]
+}
+
+licences() {
+	need reuse git
+	check "licences named" licence_named
+	check "reuse lint" reuse lint
+}
+
+if [ "${1:-}" = --licences ]; then
+	licences
+	finish licences
+fi
+
+load_toolchain
+need cargo clang-format
 mapfile -t c_sources < <(find c-tests docs examples fuzz -name '*.[ch]' -not -path '*/build/*' | sort)
 
 if [ "${1:-}" = --format ]; then
@@ -22,29 +63,7 @@ if [ "${1:-}" = --format ]; then
 	exit
 fi
 
-failures=()
-
-# check NAME COMMAND...: go on after a failure, so that one run shows them all.
-check() {
-	local name=$1
-	shift
-	run "$@" || failures+=("$name")
-}
-
-# licence_named: each source file says its licence within its first lines; .reuse/dep5 has those that cannot.
-licence_named() {
-	local silent
-	silent=$(git ls-files -z -- '*.'{rs,c,h,S,ld,py,sh,sed,mk,cmake,in,toml,yml,js,css,dot} '*'{Makefile,CMakeLists.txt,bochsrc} \
-		docs/Doxyfile .ci/run .clang-format .gitignore ':!docs/third-party' |
-		xargs -0 awk 'FNR == 1 { if (file && !named) print file; file = FILENAME; named = 0 }
-			FNR <= 25 && /SPDX-License-Identifier[:] MIT OR Apache-2\.0/ { named = 1 }
-			END { if (!named) print file }')
-	[ -z "$silent" ] || say "no SPDX line with MIT OR Apache-2.0 in:" "$silent"
-	[ -z "$silent" ]
-}
-
-check "licences named" licence_named
-check "reuse lint" reuse lint
+licences
 if have actionlint; then
 	check actionlint actionlint
 else
@@ -84,8 +103,4 @@ for arch in x86_64 aarch64 riscv64; do
 	fi
 done
 
-if [ ${#failures[@]} -gt 0 ]; then
-	printf 'failed: %s\n' "${failures[@]}"
-	exit 1
-fi
-say "style: all well"
+finish style

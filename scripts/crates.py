@@ -59,11 +59,14 @@ def in_archives(graph):
     return linked("--no-default-features", "--features", ",".join(graph["features"]), targets=graph["targets"])
 
 
+def host_target():
+    about = subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return next(line.split()[1] for line in about.splitlines() if line.startswith("host: "))
+
+
 def in_inspect():
     """`linked` of axas-inspect as built here."""
-    about = subprocess.run(["rustc", "-vV"], check=True, stdout=subprocess.PIPE, text=True).stdout
-    host = next(line.split()[1] for line in about.splitlines() if line.startswith("host: "))
-    return linked(manifest="tools/axas-inspect/Cargo.toml", targets=[host])
+    return linked(manifest="tools/axas-inspect/Cargo.toml", targets=[host_target()])
 
 
 def others(found):

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# dist.sh: what `make install` puts down and axas-inspect, as a release:
+# dist.sh [ready]: what `make install` puts down and axas-inspect, as a release:
 # build/dist/axaddrspace-VERSION-MACHINE-SYSTEM.tar.gz, of the machine whose programs link the host's archive and run
 # axas-inspect. In it are the checksums of its files and a bill of materials. Beside it are the sources with the crates
 # that they need, axaddrspace-VERSION-source.tar.gz, and SHA256SUMS of both.
 # The same sources and tools make the same bytes from wherever: the files carry the time of the last commit, or
-# SOURCE_DATE_EPOCH. What is not committed is not released.
+# SOURCE_DATE_EPOCH. What is not committed is not released; `ready` says so before anything is built.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$ROOT"
@@ -19,6 +19,7 @@ if [ -e .git ]; then
 fi
 [ -n "${SOURCE_DATE_EPOCH:-}" ] || die "no git checkout to take the time from; set SOURCE_DATE_EPOCH"
 export SOURCE_DATE_EPOCH
+[ "${1:-}" != ready ] || exit 0
 
 # version_of CARGO: of the Rust that it calls.
 version_of() { $([ "$1" = cargo ] && echo rustc || echo /usr/bin/rustc) --version | cut -d' ' -f2; }
@@ -32,10 +33,6 @@ documents=$tree/share/doc/axaddrspace
 scripts/install.sh "/$name" "$stage" host x86_64 aarch64 riscv64 >/dev/null
 install -D -m 755 build/bin/axas-inspect "$tree/bin/axas-inspect"
 install -m 644 THIRD-PARTY-LICENSES-axas-inspect "$documents/"
-scripts/sbom.py "$tree" "$(package_version)" "$(version_of "$HOST_CARGO")" "$(version_of "$BARE_CARGO")" \
-	>"$documents/axaddrspace.cdx.json"
-(cd "$tree" && find . -type f | sort | xargs -d '\n' sha256sum >"$stage/sums")
-mv "$stage/sums" "$tree/SHA256SUMS"
 
 # Sources that came as such have their crates.
 sources=axaddrspace-$(package_version)
@@ -46,6 +43,10 @@ else
 	tar --create --exclude=./build --exclude=./target .
 fi | tar --extract --directory "$stage/$sources"
 [ -d "$stage/$sources/vendor" ] || scripts/vendor.py "$stage/$sources"
+
+scripts/sbom.py "$tree" "$stage/$sources" "$(version_of "$HOST_CARGO")" "$(version_of "$BARE_CARGO")"
+(cd "$tree" && find . -type f | sort | xargs -d '\n' sha256sum >"$stage/sums")
+mv "$stage/sums" "$tree/SHA256SUMS"
 
 # pack DIRECTORY FILE: a directory of the stage.
 pack() {

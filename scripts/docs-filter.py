@@ -15,17 +15,13 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
-from topics import DECLARED, TOPICS, topic_of  # noqa: E402
+from topics import DECLARED, ORDER, TOPICS, topic_of  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 INDEX = "docs/README.md"
 HEADER = "include/axaddrspace.h"
 FIGURES = "docs/bench/"  # what benchmarks printed, not pages
 LINKED = ("include", "src", "examples", "c-tests", "LICENSE-MIT", "LICENSE-APACHE")  # as docs-site.py has them
-
-# Order of the topics in the site.
-ORDER = ["life", "mapping", "faults", "looking", "memory", "slices", "host", "arena", "frames",
-         "devices", "dirty", "hide", "status"]
 
 
 def fail(message):
@@ -63,7 +59,7 @@ def list_statuses(lines):
     for number, line in enumerate(lines):
         if inside and re.match(r" \*(/|$| @)", line):
             text = "\n".join(lines[inside[0]:number])
-            items = re.split(r";(?=\s+(?:\* +)?AXAS_)", text)
+            items = re.split(r";(?=\s+(?:\* +)?AXAS_(?:OK|ERR_\w+)\b:)", text)
             if len(items) > 1:
                 items[0] = items[0].replace("@return ", "@return <ul><li>")
                 text = "</li>".join([items[0], *(re.sub("AXAS_", "<li>AXAS_", item, count=1) for item in items[1:])])

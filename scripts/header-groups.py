@@ -1,32 +1,35 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""header-groups.py HEADER: put a heading, a group for Doxygen, above the functions of each topic."""
+"""header-groups.py HEADER: put the functions of each topic together, below a heading, a group for Doxygen."""
 import re
 import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-from topics import DECLARED, TOPICS, topic_of  # noqa: E402
+from topics import DECLARED, ORDER, TOPICS, topic_of  # noqa: E402
 
 
 def main():
     header = Path(sys.argv[1])
-    titles = {topic: (title, re.sub(r":? see @ref \w+", "", about)) for topic, title, about, _ in TOPICS}
-    lines, seen, comment = [], [], 0
-    for line in header.read_text(encoding="ascii").splitlines():
+    lines = header.read_text(encoding="ascii").splitlines()
+    functions, comment = [], 0  # (topic, first line, line behind the last)
+    for number, line in enumerate(lines):
         if line == "/**":
-            comment = len(lines)
-        lines.append(line)
+            comment = number
         match = DECLARED.match(line)
-        if not match or not (name := match[5]) or name.startswith("axas_hal_"):
-            continue
-        topic = topic_of(name)
-        if topic in seen[:-1]:
-            sys.exit(f"{name} stands apart from the other functions of its topic, {topic}")
-        if topic not in seen:
+        if match and (name := match[5]) and not name.startswith("axas_hal_"):
+            functions.append((topic_of(name), comment, lines.index("", number)))
+    for (_, _, end), (_, first, _) in zip(functions, functions[1:]):
+        if first != end + 1:
+            sys.exit(f"between functions: {lines[end + 1]}")
+    titles = {topic: (title, re.sub(r":? see @ref \w+", "", about)) for topic, title, about, _ in TOPICS}
+    grouped = []
+    for topic in ORDER:
+        own = [lines[first:end + 1] for at, first, end in functions if at == topic]
+        if own:
             title, about = titles[topic]
-            lines[comment:comment] = ["/**", f" * @defgroup {topic} {title}", f" * {about}", " */", ""]
-            seen.append(topic)
+            grouped += ["/**", f" * @defgroup {topic} {title}", f" * {about}", " */", "", *sum(own, [])]
+    lines[functions[0][1]:functions[-1][2] + 1] = grouped
     header.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 

@@ -8,7 +8,8 @@
 #   intel    x86 compiler and Bochs               quick    host, CMake, Ninja, cmocka
 #   licenses host, and a reader of licences       check    host, rustfmt, clippy, clang-format, reuse
 #   docs     Doxygen, Graphviz                    bench    Valgrind
-#   abi      x86 compiler, abidiff                test     all of these but check, and clang, lld, g++
+#   abi      x86 compiler, abidiff                dist     host and cargo-cyclonedx, compiled for a minute, for `make dist`
+#   test     all of these but check, and clang, lld, g++, reuse
 #   shots    Chromium, for `scripts/docs.sh shots`; never without its name
 #   mutants  cargo-mutants, compiled for minutes, for `make mutants`; never without its name
 #   coverage llvm-cov of this Rust, for `make coverage`; never without its name
@@ -115,6 +116,7 @@ want_packages_of() {
 		want g++ have g++
 		want clang have clang
 		want lld have ld.lld
+		want reuse have reuse
 		;;
 	bench) want valgrind have valgrind ;;
 	check)
@@ -215,11 +217,12 @@ find_rust_checkers() {
 # For one target only, and pinned: the sample of a seed depends on the first.
 CARGO_MUTANTS=27.1.0
 CARGO_FUZZ=0.13.2
+CARGO_CYCLONEDX=0.5.9
 
-# install_cargo_tool NAME VERSION: cargo-NAME, compiled into build/tools.
+# install_cargo_tool NAME VERSION [OPTION...]: cargo-NAME, compiled into build/tools.
 install_cargo_tool() {
-	[ "$("$BUILD/tools/bin/cargo-$1" "$1" --version 2>/dev/null)" != "cargo-$1 $2" ] || return 0
-	local command="$HOST_CARGO install --locked --root $BUILD/tools --version =$2 cargo-$1"
+	[[ $("$BUILD/tools/bin/cargo-$1" "$1" --version 2>/dev/null) != "cargo-$1"*" $2" ]] || return 0
+	local command="$HOST_CARGO install --locked --root $BUILD/tools --version =$2 ${*:3} cargo-$1"
 	[ "$SETUP" != 0 ] || die "missing: cargo-$1. SETUP=0 installs nothing; run: $command"
 	say "missing: cargo-$1; it is compiled now, which takes minutes"
 	# shellcheck disable=SC2086  # HOST_CARGO is a list
@@ -265,14 +268,14 @@ remember() {
 has_group() { case $groups in *" $1 "*) true ;; *) false ;; esac; }
 
 # In the order in which they are dealt with: what may be missing for good comes last.
-all_groups="host x86_64 aarch64 riscv64 licenses arm riscv amd intel docs bench abi quick test check"
+all_groups="host x86_64 aarch64 riscv64 licenses arm riscv amd intel docs bench abi quick dist test check"
 groups=" "
 for group in "${@:-all}"; do
 	case $group in
 	all) groups+="$all_groups " ;;
 	test) groups+="${all_groups% check} " ;;
 	lib) groups+="host $BARE_ARCHITECTURES " ;;
-	x86_64 | aarch64 | riscv64 | licenses | quick | check) groups+="host $group " ;;
+	x86_64 | aarch64 | riscv64 | licenses | quick | dist | check) groups+="host $group " ;;
 	mutants | coverage | fuzz) groups+="host $group " ;;
 	host | arm | riscv | amd | intel | docs | bench | abi | shots) groups+="$group " ;;
 	-h | --help)
@@ -301,6 +304,8 @@ if has_group host; then
 	[ ${#targets[@]} -eq 0 ] || choose_bare_rust "${targets[@]}"
 	remember
 	! has_group check || find_rust_checkers
+	# Not optimised, it is there in half the time.
+	! has_group dist || CARGO_PROFILE_DEV_DEBUG=0 install_cargo_tool cyclonedx $CARGO_CYCLONEDX --debug
 	! has_group mutants || install_cargo_tool mutants $CARGO_MUTANTS
 	! has_group coverage || find_llvm_tools
 	! has_group fuzz || install_cargo_tool fuzz $CARGO_FUZZ

@@ -125,10 +125,11 @@ def read_golden(name):
 
 
 def figures():
-    """The golden figures as README.md shows them."""
+    """The golden figures as README.md shows them: {name of a block: its lines}."""
     size = {tuple(row[:-1]): int(row[-1]) for row in read_golden("size.txt")}
     stack = {row[0]: dict(zip(ARCHITECTURES, map(int, row[1:]))) for row in read_golden("stack.txt")}
     stack.pop("recursions", None)
+    instructions = {tuple(row[:2]): float(row[2]) for row in read_golden("instructions.txt")}
 
     def kib(*key):
         return f"{size[key] / 1024:.1f} KiB"
@@ -141,26 +142,43 @@ def figures():
         name = max(stack, key=lambda call: stack[call][arch])
         return f"{stack[name][arch]} B, `{name}`"
 
-    rows = [["", *ARCHITECTURES], ["---"] * 4,
+    def table(rows):
+        return "".join("| " + " | ".join(row) + " |\n" for row in rows).replace("|  |", "| |")
+
+    def count(piece):
+        return [f"{instructions[walker, piece]:.0f}" for walker in ("ept", "arm", "riscv")]
+
+    return {"first figures": table([
+        ["", "x86_64, EPT", "aarch64", "riscv64"], ["---"] * 4,
+        ["Code of a core of 18 calls", *(kib(arch, walker, "no", "core") for arch, walker in zip(
+            ARCHITECTURES, ("intel-ept", "arm-stage2", "riscv-gstage")))],
+        ["Stack of the deepest call", *(f"{max(call[arch] for call in stack.values())} B" for arch in ARCHITECTURES)],
+        ["Instructions to map one page, counted on x86_64", *count("map_one_page")],
+        ["... to unmap it", *count("unmap_one_page")],
+        ["... to handle a fault that takes a page in, zeroing aside", *count("fault")]]),
+        "figures of c-tests/abi": table([
+            ["", *ARCHITECTURES], ["---"] * 4,
             ["Code as `make lib` builds it", *(kib(arch, "all", "yes", "all") for arch in ARCHITECTURES)],
             ["Code with one format and `LOG=0`", *formats("all")],
             ["... of which a core of 18 calls links (`SPLIT_SECTIONS=1`, `--gc-sections`)", *formats("core")],
-            ["Stack of a page fault", *(f"{stack['axas_handle_page_fault'][arch]} B"
-                                        for arch in ARCHITECTURES)],
-            ["Stack of the deepest call", *(worst(arch) for arch in ARCHITECTURES)]]
-    return "".join("| " + " | ".join(row) + " |\n" for row in rows).replace("|  |", "| |")
+            ["Stack of a page fault", *(f"{stack['axas_handle_page_fault'][arch]} B" for arch in ARCHITECTURES)],
+            ["Stack of the deepest call", *(worst(arch) for arch in ARCHITECTURES)]])}
 
 
 def readme(update):
-    """README.md shows the golden figures, between two comments."""
-    begin, end = "<!-- figures of c-tests/abi -->\n", "<!-- end of figures -->\n"
+    """README.md shows the golden figures, between comments."""
     with open(f"{ROOT}/README.md", encoding="utf-8") as file:
-        text = file.read()
-    before, _, rest = text.partition(begin)
-    shown, _, after = rest.partition(end)
-    if shown == figures():
+        before = file.read()
+    text = before
+    for name, lines in figures().items():
+        begin, end = f"<!-- {name} -->\n", "<!-- end of figures -->\n"
+        head, found, rest = text.partition(begin)
+        if not found:
+            sys.exit(f"README.md has no {begin}")
+        text = head + begin + lines + end + rest.partition(end)[2]
+    if text == before:
         return
     if not update:
         sys.exit("README.md shows other figures than c-tests/abi: scripts/check-size.py --update")
     with open(f"{ROOT}/README.md", "w", encoding="utf-8") as file:
-        file.write(before + begin + figures() + end + after)
+        file.write(text)

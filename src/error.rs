@@ -12,7 +12,7 @@ use crate::abi::*;
 pub enum Error {
     /// An argument is null, unknown, unaligned, empty, overflows or lies outside the space.
     InvalidInput = AXAS_ERR_INVALID_INPUT as i8,
-    /// Something stands in the range already.
+    /// The range is not empty.
     AlreadyExists = AXAS_ERR_ALREADY_EXISTS as i8,
     /// The host has no frame, or the table quota is used up.
     NoMemory = AXAS_ERR_NO_MEMORY as i8,
@@ -20,9 +20,9 @@ pub enum Error {
     NotMapped = AXAS_ERR_NOT_MAPPED as i8,
     /// The mapping does not allow the access.
     Denied = AXAS_ERR_DENIED as i8,
-    /// This format, CPU or build cannot.
+    /// Not possible with this format, CPU or build.
     Unsupported = AXAS_ERR_UNSUPPORTED as i8,
-    /// A corrupt table, or a host callback returned nonsense.
+    /// A corrupt table, or a callback returned an unusable value.
     BadState = AXAS_ERR_BAD_STATE as i8,
     /// The space is in use and the host does not want to wait.
     Again = AXAS_ERR_AGAIN as i8,

@@ -16,7 +16,7 @@ pub const AXAS_PART_STOCK: u32 = 2_u32;
 pub const AXAS_PART_IO: u32 = 4_u32;
 /// In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
 pub const AXAS_PART_HIDE: u32 = 16_u32;
-/// In axas_parts(): axas_dirty_start and its kin are there.
+/// In axas_parts(): the axas_dirty_ calls are there.
 pub const AXAS_PART_DIRTY: u32 = 8_u32;
 /// In axas_parts(): axas_transfer is there.
 pub const AXAS_PART_TRANSFER: u32 = 32_u32;
@@ -43,19 +43,19 @@ pub const AXAS_OK: axas_status_t = 0;
 /// Null, unknown bit or value, unaligned, empty, overflow, out of range, address wider than
 /// pa_bits, or an option that does not apply to the call.
 pub const AXAS_ERR_INVALID_INPUT: axas_status_t = -1;
-/// Something stands in the range already.
+/// The range is not empty.
 pub const AXAS_ERR_ALREADY_EXISTS: axas_status_t = -2;
 /// alloc_frame had no frame, or table_quota is used up.
 pub const AXAS_ERR_NO_MEMORY: axas_status_t = -3;
-/// A hole (or a trap, where one cannot be meant) in the range.
+/// A hole in the range; for calls that do not apply to traps, also a trap.
 pub const AXAS_ERR_NOT_MAPPED: axas_status_t = -4;
 /// The mapping does not allow the access.
 pub const AXAS_ERR_DENIED: axas_status_t = -5;
-/// This format, CPU or build cannot.
+/// Not possible with this format, CPU or build.
 pub const AXAS_ERR_UNSUPPORTED: axas_status_t = -6;
-/// A corrupt table, or a host callback returned nonsense.
+/// A corrupt table, or a callback returned an unusable value.
 pub const AXAS_ERR_BAD_STATE: axas_status_t = -7;
-/// Not now: with AXAS_NO_WAIT the space is in use, call again.
+/// Call again: the space is in use (AXAS_NO_WAIT), or a call in slices is not finished.
 pub const AXAS_ERR_AGAIN: axas_status_t = -8;
 
 /// The format of the target this archive was built for; on x86 the CPU's vendor decides (CPUID
@@ -75,7 +75,7 @@ pub const AXAS_FORMAT_RISCV_GSTAGE: u32 = 4_u32;
 
 /// Nothing is mapped or reserved.
 pub const AXAS_STATE_ABSENT: u32 = 0_u32;
-/// Set aside by axas_map_alloc, no frame yet: the first access brings one.
+/// Reserved by axas_map_alloc, without a frame: the first access allocates one.
 pub const AXAS_STATE_RESERVED: u32 = 1_u32;
 /// An emulated device: every access faults with AXAS_FAULT_TRAP.
 pub const AXAS_STATE_TRAP: u32 = 2_u32;
@@ -83,9 +83,9 @@ pub const AXAS_STATE_TRAP: u32 = 2_u32;
 pub const AXAS_STATE_LINEAR: u32 = 3_u32;
 /// Mapped to a frame that the library took and gives back.
 pub const AXAS_STATE_OWNED: u32 = 4_u32;
-/// A page that the guest does not reach because of axas_hide.
+/// Mapped, and hidden from the guest by axas_hide.
 pub const AXAS_STATE_HIDDEN: u32 = 5_u32;
-/// Nothing for the guest; a value of the host's (axas_map_note).
+/// Unmapped for the guest; holds a value of the host (axas_map_note).
 pub const AXAS_STATE_NOTE: u32 = 6_u32;
 
 /// A frame was installed. Resume the guest.
@@ -114,12 +114,12 @@ pub const AXAS_WRITE: u32 = 0x2_u32;
 /// The guest may fetch instructions. Without AXAS_READ on Arm and RISC-V, and on EPT with
 /// AXAS_FEATURE_EPT_EXECUTE_ONLY.
 pub const AXAS_EXECUTE: u32 = 0x4_u32;
-/// Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute
-/// control (EPT) and GMET (NPT), which tell the modes apart, are not used; where hardware asks for a
-/// user bit (NPT, RISC-V) it is always set.
+/// Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute control (EPT)
+/// and GMET (NPT), which distinguish the modes, are not used; where hardware requires a user bit (NPT, RISC-V)
+/// it is always set.
 pub const AXAS_USER: u32 = 0x8_u32;
-/// Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and
-/// plain without (the PMAs decide).
+/// Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and no type bits
+/// without it (the PMAs decide).
 pub const AXAS_DEVICE: u32 = 0x10_u32;
 /// Memory type: UC on EPT and NPT, Normal Non-cacheable on Arm, NC on RISC-V with Svpbmt, else
 /// AXAS_ERR_UNSUPPORTED.
@@ -143,35 +143,35 @@ pub const AXAS_MAX_2M: u32 = 0x4_0000_u32;
 /// axas_map_alloc: take frames of 2 MiB (with AXAS_POPULATE also 1 GiB) where the range and the
 /// host allow; a host that refuses them gets requests of 4 KiB instead.
 pub const AXAS_HUGE_FRAMES: u32 = 0x8_0000_u32;
-/// Where AXAS_EXECUTE is among the flags, 4 KiB pages only. Concerns this call alone: axas_protect does not
-/// know it and may make a large page executable. Against CVE-2018-12207 take AXAS_SMALL_EXEC.
+/// With AXAS_EXECUTE, 4 KiB pages only. For this call alone: a later axas_protect may make a large page
+/// executable. Against CVE-2018-12207 use AXAS_SMALL_EXEC.
 pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
 /// axas_map_linear, axas_map_alloc, axas_map_trap_flags: replace whatever is mapped, reserved or a trap in the
-/// range, in one operation for everybody: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and axas_query
-/// find the old or the new. Not in slices.
+/// range, atomically for vCPUs and callers: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and
+/// axas_query find the old or the new entry. Not in slices.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
-/// axas_hide: the next access that a page's permissions allow shows it again.
+/// axas_hide: the next access that a page's permissions allow unhides it.
 pub const AXAS_HIDE_AUTO: u32 = 1_u32;
-/// axas_transfer: the pages go to the other space; a note or a hole is left.
+/// axas_transfer: the pages move to the other space; a note or a hole is left.
 pub const AXAS_GIVE: u32 = 1_u32;
 /// axas_transfer: the pages are hidden, and mapped in the other space.
 pub const AXAS_LEND: u32 = 2_u32;
 /// axas_transfer: the pages are mapped in both spaces.
 pub const AXAS_SHARE: u32 = 3_u32;
-/// axas_transfer: the pages go from the other space, and are shown.
+/// axas_transfer: the pages are unmapped in the other space, and visible in this one again.
 pub const AXAS_TAKE_BACK: u32 = 4_u32;
 /// axas_transfer: the pages are zeroed while neither guest reaches them.
 pub const AXAS_WIPE: u32 = 1_u32;
-/// For the count of the tables a lazy reservation needs.
+/// axas_tables_needed: count for a lazy reservation or a trap.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
 /// axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
-/// returned it, the memory of another guest included. For memory that the host or a device writes before
-/// the guest runs. Pages that have no frame yet keep it (axas_query reports it of a reservation); a page whose
-/// frame axas_discard gave back comes again as zeroes.
+/// returned it, the memory of another guest included. For memory that the host or a device writes before the
+/// guest runs. Reserved pages keep the flag until they get a frame (axas_query reports it); a page that
+/// axas_discard emptied reads as zeroes.
 pub const AXAS_SKIP_ZERO: u32 = 0x1000_0000_u32;
 
-/// The host's tag, a number that the space keeps for what is mapped, reserved or a trap, and that hardware does not
-/// see: its lowest bit in flags. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
+/// Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved or a trap) keeps
+/// and hardware ignores. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
 /// axas_retag changes it; faults, splits, axas_discard, axas_populate and axas_protect keep it; axas_query,
 /// axas_for_each, released and axas_dump show it. Part `tags`; how many bits there are: axas_tag_bits.
 pub const AXAS_TAG_SHIFT: u32 = 24_u32;
@@ -184,7 +184,7 @@ pub const AXAS_FRAME_TABLE: u32 = 1_u32;
 pub const AXAS_FRAME_GUEST: u32 = 2_u32;
 /// alloc_frame, dealloc_frame: memory of the host's own, from axas_frame_alloc only.
 pub const AXAS_FRAME_HOST: u32 = 3_u32;
-/// alloc_frame, dealloc_frame: the root of a space, of whatever order.
+/// alloc_frame, dealloc_frame: the root of a space, of any order.
 pub const AXAS_FRAME_ROOT: u32 = 4_u32;
 
 /// Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
@@ -196,29 +196,29 @@ pub const AXAS_HAL_DIRECT_MAP_LINEAR: u32 = 2_u32;
 /// INVEPT, in VMX root operation), or inner-shareable broadcast reaches every user of it (AArch64 at
 /// EL2 with E2H 0 and TGE 0). Not on NPT: AXAS_ERR_UNSUPPORTED. Hosted builds: does nothing.
 ///
-/// AArch64: while another VM's VTTBR_EL2 is loaded, stage 1 walks nowhere (EPD0, EPD1 of TCR_EL1, M of
-/// SCTLR_EL1, put back afterwards): parts that run AT speculatively (Cortex-A53, A55, A57, A72, A76: errata
-/// 1530924, 1530923, 1319537, 1319367, 1165522) are served, but for a stage 1 of AArch32 short descriptors,
-/// which has no such bits. TLBI is issued once: parts that need it twice (Cortex-A55 2441007, A76 1286807,
-/// A510 2441009) need a tlb_flush of the host's.
+/// AArch64: while another VM's VTTBR_EL2 is loaded, stage 1 walks are disabled (EPD0, EPD1 of TCR_EL1, M of
+/// SCTLR_EL1, restored afterwards): this covers CPUs that run AT speculatively (Cortex-A53, A55, A57, A72, A76:
+/// errata 1530924, 1530923, 1319537, 1319367, 1165522), except with a stage 1 of AArch32 short descriptors,
+/// which has no such bits. TLBI is issued once: CPUs that need it twice (Cortex-A55 2441007, A76 1286807, A510
+/// 2441009) need a tlb_flush of the host's.
 pub const AXAS_HAL_BUILTIN_FLUSH: u32 = 4_u32;
-/// A table frame that went back stays mapped and readable.
+/// A table frame stays mapped and readable after dealloc_frame.
 pub const AXAS_HAL_TABLES_STAY_READABLE: u32 = 8_u32;
-/// The library carries out requests of AXAS_SCOPE_LOCAL by the instructions of AXAS_HAL_BUILTIN_FLUSH,
-/// under what that says of the CPU's state, not of how many run the space; tlb_flush, which is required,
-/// is asked for AXAS_SCOPE_ALL only. With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT:
-/// AXAS_ERR_UNSUPPORTED.
+/// The library handles AXAS_SCOPE_LOCAL requests with the instructions of AXAS_HAL_BUILTIN_FLUSH, which needs
+/// the same CPU state, whether one CPU or many run the space; tlb_flush is required, for AXAS_SCOPE_ALL only.
+/// With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT: AXAS_ERR_UNSUPPORTED.
 pub const AXAS_HAL_BUILTIN_LOCAL: u32 = 16_u32;
 
 /// Translations were removed: no CPU may use them after tlb_flush returned.
 pub const AXAS_FLUSH_UNMAP: u32 = 1_u32;
 /// Permissions were taken away.
 pub const AXAS_FLUSH_TIGHTEN: u32 = 2_u32;
-/// Permissions were added: this CPU only, other CPUs repair themselves by faulting; devices do not, so that it is all
-/// with AXAS_IO, but for faults.
+/// Permissions were added: this CPU only, other CPUs take a spurious fault, devices cannot: with AXAS_IO,
+/// AXAS_SCOPE_ALL, except from faults.
 pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
-/// Invalid entries became valid: this CPU only (RISC-V without Svvptc); all with AXAS_FEATURE_IO_CACHES_INVALID, but
-/// for faults. An invalid entry of each level may be cached: no last-level-only instruction.
+/// Invalid entries became valid: this CPU only (RISC-V without Svvptc); with AXAS_FEATURE_IO_CACHES_INVALID,
+/// AXAS_SCOPE_ALL, except from faults. An invalid entry of each level may be cached: no last-level-only
+/// instruction.
 pub const AXAS_FLUSH_NEW: u32 = 4_u32;
 /// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
@@ -243,8 +243,8 @@ pub const AXAS_FEATURE_1G_PAGES: u32 = 0x1_u32;
 pub const AXAS_FEATURE_EPT_EXECUTE_ONLY: u32 = 0x2_u32;
 /// Accessed and dirty flags: sets bit 6 of the EPTP (IA32_VMX_EPT_VPID_CAP bit 21).
 pub const AXAS_FEATURE_EPT_AD: u32 = 0x4_u32;
-/// FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither;
-/// the entries say that with and without FEAT_XNX.
+/// FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither, with
+/// and without FEAT_XNX.
 pub const AXAS_FEATURE_ARM_XNX: u32 = 0x8_u32;
 /// FEAT_S2FWB, and the host sets HCR_EL2.FWB.
 pub const AXAS_FEATURE_ARM_FWB: u32 = 0x10_u32;
@@ -269,11 +269,11 @@ pub const AXAS_FEATURE_IO_CACHES_INVALID: u32 = 0x4000_u32;
 /// AXAS_IO: walks of the IOMMU and accesses of its devices snoop the CPUs' caches (VT-d: ECAP_REG.C and SC;
 /// SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
 pub const AXAS_FEATURE_IO_COHERENT: u32 = 0x1_0000_u32;
-/// AXAS_IO: while an entry is invalid for a moment the devices stall (SMMUv3), do no DMA there, or their aborts do no
-/// harm. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
+/// AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
+/// are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
 pub const AXAS_FEATURE_IO_FAULTS: u32 = 0x2_0000_u32;
-/// Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without part `tags` it is
-/// AXAS_ERR_UNSUPPORTED at create.
+/// Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without
+/// part `tags` it is AXAS_ERR_UNSUPPORTED at create.
 pub const AXAS_FEATURE_RISCV_SVRSW60T59B: u32 = 0x2000_u32;
 
 /// The host holds a lock of its own for every call: at least the class that the call's
@@ -281,49 +281,49 @@ pub const AXAS_FEATURE_RISCV_SVRSW60T59B: u32 = 0x2000_u32;
 pub const AXAS_CALLER_LOCKED: u32 = 1_u32;
 /// Guest frames from alloc_frame are zero already.
 pub const AXAS_FRAMES_ARE_ZEROED: u32 = 2_u32;
-/// Guest frames are not zeroed, in the whole space: whoever looks first, the guest or axas_read, sees what the
-/// frame held when alloc_frame returned it, the memory of another guest included. For hosts that scrub every
-/// frame beforehand, or keep frames to one guest. Of axas_discard it means that old contents may come back.
+/// Guest frames are not zeroed, in the whole space: the guest and axas_read see what the frame held when
+/// alloc_frame returned it, the memory of another guest included. For hosts that scrub every frame beforehand,
+/// or use frames for one guest only. After axas_discard old contents may reappear.
 pub const AXAS_NO_ZERO: u32 = 4_u32;
 /// Page walkers do not snoop the caches: table lines are cleaned (clean_range) before they are
 /// linked, and VTCR_EL2 asks for non-cacheable walks.
 pub const AXAS_NONCOHERENT_WALK: u32 = 8_u32;
 /// Calls return AXAS_ERR_AGAIN instead of waiting for the space.
 pub const AXAS_NO_WAIT: u32 = 16_u32;
-/// An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi wants bits 58:52 zero, in which
-/// the library keeps its own): AXAS_ERR_UNSUPPORTED at create. tlb_flush covers IOTLBs and device TLBs:
-/// docs/hal.md says what it owes to each IOMMU. AXAS_HAL_BUILTIN_FLUSH does not, and without
-/// AXAS_FEATURE_IO_COHERENT somebody has to clean caches (clean_range; a bare-metal AArch64 archive does it
-/// itself): AXAS_ERR_UNSUPPORTED at create.
+/// An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi requires bits 58:52
+/// zero, which the library uses): AXAS_ERR_UNSUPPORTED at create. tlb_flush covers IOTLBs and device TLBs:
+/// docs/hal.md lists the commands for each IOMMU. AXAS_ERR_UNSUPPORTED at create: with AXAS_HAL_BUILTIN_FLUSH,
+/// which covers none of these; without AXAS_FEATURE_IO_COHERENT and clean_range (a bare-metal AArch64 archive
+/// needs no clean_range).
 ///
-/// Devices neither take pages in nor retry, so what makes a page invalid for a moment that was mapped before and is
-/// mapped afterwards is AXAS_ERR_UNSUPPORTED, and changes nothing: AXAS_REPLACE; on Arm without
-/// AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect,
-/// axas_discard with an end inside one), so that ranges which are to be cut are mapped with AXAS_NO_HUGE or
-/// AXAS_MAX_2M. AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in
-/// any case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
-/// AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with
-/// AXAS_SCOPE_ALL, on every format.
+/// A device cannot allocate on a fault and may not retry. So whatever makes a page temporarily invalid that is
+/// mapped before and after is AXAS_ERR_UNSUPPORTED, and changes nothing: AXAS_REPLACE; on Arm without
+/// AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect, axas_discard
+/// with an end inside one), so map ranges that will be cut with AXAS_NO_HUGE or AXAS_MAX_2M.
+/// AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in any
+/// case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
+/// AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with AXAS_SCOPE_ALL, on every
+/// format.
 ///
-/// A fault raises requests of AXAS_SCOPE_LOCAL only, as ever: a device may see a page that a CPU's fault brought
-/// back after axas_discard only after axas_populate.
+/// A fault raises requests of AXAS_SCOPE_LOCAL only, with AXAS_IO too: after axas_discard call axas_populate
+/// before a device uses the pages again, even if a CPU has faulted them in.
 pub const AXAS_IO: u32 = 32_u32;
 /// Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
 /// addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
-/// Tables that lie in the range of such a call whole go back, as without it. Kept tables count in table_frames
-/// and table_quota, also where a call lacks memory; axas_collect gives them back, axas_clear and axas_destroy
-/// too. To every call they are a hole. axas_map_alloc with AXAS_POPULATE that fails for memory may have given
-/// back those that lie in its range whole.
+/// Tables that lie whole in the range of such a call are freed, as without it. Kept tables count in
+/// table_frames and table_quota, also while a call lacks memory; axas_collect, axas_clear and axas_destroy free
+/// them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that fails for memory may have
+/// freed those that lie whole in its range.
 pub const AXAS_KEEP_TABLES: u32 = 64_u32;
 /// No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
 /// on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE
 /// is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
 /// make a larger page executable is AXAS_ERR_UNSUPPORTED.
 pub const AXAS_SMALL_EXEC: u32 = 128_u32;
-/// EPT: the memory type of write-back pages is write-back whatever the guest's PAT says (IPAT, bit 6 of their
-/// entries); it is not for spaces with devices behind an IOMMU that does not snoop. Pages of another type
-/// still combine with the guest's. Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm,
-/// AXAS_FEATURE_ARM_FWB does the same. Source: Intel SDM vol. 3C, "EPT and Memory Typing".
+/// EPT: write-back pages are write-back whatever the guest's PAT (IPAT, bit 6 of their entries); not for spaces
+/// with devices behind an IOMMU that does not snoop. Pages of another type still combine with the guest's.
+/// Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm, AXAS_FEATURE_ARM_FWB does the same.
+/// Source: Intel SDM vol. 3C, "EPT and Memory Typing".
 pub const AXAS_IGNORE_GUEST_PAT: u32 = 256_u32;
 
 /// HCR_EL2.FWB must be 1.
@@ -338,25 +338,25 @@ pub const AXAS_NEEDS_MENVCFG_PBMTE: u32 = 32_u32;
 /// menvcfg.ADUE must be 1 (henvcfg.ADUE is for the guest's own tables). menvcfg is M-mode's: a host in HS
 /// mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
 pub const AXAS_NEEDS_MENVCFG_ADUE: u32 = 64_u32;
-/// HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an SMMU
-/// that walks the root 0: tags are in bits 62:59 of entries, which hardware uses otherwise. With part `tags`.
-/// Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
+/// HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an
+/// SMMU that walks the root 0: tags are in bits 62:59 of entries, which hardware would use for these. With part
+/// `tags`. Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
 pub const AXAS_NEEDS_NO_PBHA: u32 = 128_u32;
 
-/// A walk found an invalid entry.
+/// The walk ended at an invalid entry.
 pub const AXAS_KIND_TRANSLATION: u32 = 1_u32;
-/// A walk found an entry that does not allow the access.
+/// The entry does not allow the access.
 pub const AXAS_KIND_PERMISSION: u32 = 2_u32;
-/// A walk found an entry whose access flag is clear.
+/// The access flag of the entry is clear.
 pub const AXAS_KIND_ACCESS_FLAG: u32 = 3_u32;
 /// An address is wider than the hardware's. Not for axas_handle_page_fault.
 pub const AXAS_KIND_ADDRESS_SIZE: u32 = 4_u32;
-/// A walk found an entry with reserved bits. Not for axas_handle_page_fault.
+/// The entry has reserved bits set. Not for axas_handle_page_fault.
 pub const AXAS_KIND_MISCONFIG: u32 = 5_u32;
 /// The memory system refused: external abort, parity or ECC error, granule protection. Not for
 /// axas_handle_page_fault.
 pub const AXAS_KIND_EXTERNAL: u32 = 6_u32;
-/// Not a second-stage fault, or one that its tables do not decide. Not for axas_handle_page_fault.
+/// Not a second-stage fault, or one that does not depend on the second-stage tables. Not for axas_handle_page_fault.
 pub const AXAS_KIND_OTHER: u32 = 7_u32;
 /// The memory does not take atomic or exclusive accesses, or hardware updates of descriptors. Not for
 /// axas_handle_page_fault.
@@ -366,11 +366,11 @@ pub const AXAS_KIND_ATOMIC: u32 = 8_u32;
 pub const AXAS_VALID_GPA: u32 = 1_u32;
 /// axas_fault_t.gva is valid.
 pub const AXAS_VALID_GVA: u32 = 2_u32;
-/// axas_fault_t.access is what the guest did; else it is a guess: where an entry was missing the least
-/// that it can have been (what else it needs faults again), where an entry forbade it all that it can
-/// have been (axas_handle_page_fault then says AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
+/// axas_fault_t.access is exact. Without it access is a guess: for a missing entry the least that the access
+/// can have been (the rest faults again), for a forbidden one everything it can have been (so that
+/// axas_handle_page_fault returns AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
 pub const AXAS_VALID_ACCESS: u32 = 4_u32;
-/// The fault was met while walking the guest's own page tables; gpa is that of a table.
+/// The fault is of a walk of the guest's own page tables; gpa is the address of a guest table.
 pub const AXAS_IS_TABLE_WALK: u32 = 8_u32;
 
 /// A byte. A width is the number of bytes of one access to a device.
@@ -382,19 +382,19 @@ pub const AXAS_WIDTH_32: axas_width_t = 4_u32;
 /// Eight bytes.
 pub const AXAS_WIDTH_64: axas_width_t = 8_u32;
 
-/// Bytes that axas_create_in needs. More become more reader lines of the space's lock: with
-/// AXAS_STORAGE_SIZE + (n - 8) * 128 bytes there are n, a power of two up to 256; 8 are in these bytes.
+/// Bytes that axas_create_in needs. Further bytes become reader lines of the space's lock: AXAS_STORAGE_SIZE +
+/// (n - 8) * 128 bytes give n lines, a power of two from 8 to 256.
 pub const AXAS_STORAGE_SIZE: u32 = 3072_u32;
 /// Alignment of the storage of axas_create_in.
 pub const AXAS_STORAGE_ALIGN: u32 = 128_u32;
 /// Regions that one arena takes; regions that continue the last one do not count.
 pub const AXAS_ARENA_REGIONS: u32 = 16_u32;
 
-/// axas_read and the calls beside it: whatever the permissions of the guest are.
+/// Copies and scalars (axas_read, axas_write_u32, ...): ignore the guest's permissions.
 pub const AXAS_ACCESS_HOST: u32 = 0x100_u32;
 /// axas_write, axas_fill, axas_for_each_chunk: clean the caches afterwards (clean_range with
 /// AXAS_FRAME_GUEST), for a guest that starts with its caches off and for code.
 pub const AXAS_ACCESS_CLEAN: u32 = 0x200_u32;
-/// axas_read and the calls beside it: AXAS_EXECUTE must be allowed instead of AXAS_READ, as for an
-/// instruction fetch.
+/// axas_read, axas_read_u8 to axas_read_u64, axas_for_each_chunk: require AXAS_EXECUTE instead of AXAS_READ, as
+/// an instruction fetch does.
 pub const AXAS_ACCESS_EXECUTE: u32 = 0x400_u32;

@@ -3,20 +3,20 @@ use core::ffi::{c_char, c_void};
 
 /// Guest-physical address, in bytes.
 pub type axas_gpa_t = u64;
-/// Host-physical address, in bytes, as page tables hold it: where the host encrypts memory (AMD SME) with the
-/// C-bit, in what alloc_frame returns and in what is mapped. It then is in every address that the library
-/// returns, the root and nCR3 among them; pa_bits cover it.
+/// Host-physical address, in bytes, as page tables hold it: where the host encrypts memory (AMD SME) it
+/// includes the C-bit, in what alloc_frame returns and in what is mapped. Then every address that the library
+/// returns has it, root and nCR3 included; pa_bits cover it.
 pub type axas_hpa_t = u64;
 /// AXAS_OK (0) or a negative AXAS_ERR_ value.
 pub type axas_status_t = i32;
 /// Permissions, memory type and options: AXAS_READ and the values that follow it.
 pub type axas_flags_t = u32;
-/// What axas_handle_page_fault says: AXAS_FAULT_RESOLVED and the values that follow it.
+/// Verdict of axas_handle_page_fault: AXAS_FAULT_RESOLVED and the values that follow it.
 pub type axas_fault_result_t = u32;
 /// Bytes of one access to a device: AXAS_WIDTH_8 and the values that follow it.
 pub type axas_width_t = u32;
 
-/// Takes a naturally aligned frame of `4096 << order` bytes from the host.
+/// Allocates a naturally aligned frame of `4096 << order` bytes.
 ///
 /// Order 0 unless the root needs more (RISC-V: 2, concatenated Arm roots: 1 to 4) or the space uses
 /// AXAS_HUGE_FRAMES (9, 18). `purpose` is AXAS_FRAME_TABLE, AXAS_FRAME_ROOT or AXAS_FRAME_GUEST;
@@ -25,8 +25,8 @@ pub type axas_width_t = u32;
 /// AXAS_ERR_BAD_STATE (in a fault: AXAS_FAULT_NO_MEMORY).
 pub type axas_alloc_frame_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, order: u32, purpose: u32) -> axas_hpa_t>;
-/// Gives a frame back. All but guest frames come back as taken; those in naturally aligned pieces
-/// of any order up to 18, each byte once.
+/// Frees a frame. Guest frames may come back in naturally aligned pieces of any order up to 18, each byte once;
+/// all others as they were allocated.
 pub type axas_dealloc_frame_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, frame: axas_hpa_t, order: u32, purpose: u32)>;
 /// A pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every
@@ -39,13 +39,14 @@ pub type axas_phys_to_virt_fn =
 /// phys_to_virt and clean_range, none after the call returned.
 pub type axas_release_virt_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, va: *mut c_void, size: usize)>;
-/// Makes stale translations unusable; returns when that is true of every CPU (and IOMMU given the
-/// same pages) that the request concerns. Nothing is given back to the host before it returned.
+/// Invalidates translations; returns when no CPU (and no IOMMU that is given the same pages) that the request
+/// concerns uses them any more. Nothing is freed before it has returned.
 ///
-/// With AXAS_IO, AXAS_SCOPE_ALL includes IOTLBs, device TLBs (ATS), and DMA under way. SMMUv2: TLBIIPAS2 or TLBIVMID,
-/// TLBSYNC. SMMUv3: CMD_TLBI_S2_IPA or CMD_TLBI_S12_VMALL, CMD_SYNC, then CMD_ATC_INV, CMD_SYNC. VT-d: IOTLB
-/// invalidation with drains, then device-TLB invalidation, invalidation wait. RISC-V: IOTINVAL.GVMA, IOFENCE.C
-/// with PR and PW, then ATS.INVAL, IOFENCE.C. docs/hal.md has what goes with it. AMD-Vi cannot walk an NPT root.
+/// With AXAS_IO, AXAS_SCOPE_ALL includes IOTLBs, device TLBs (ATS), and DMA under way. SMMUv2: TLBIIPAS2 or
+/// TLBIVMID, TLBSYNC. SMMUv3: CMD_TLBI_S2_IPA or CMD_TLBI_S12_VMALL, CMD_SYNC, then CMD_ATC_INV, CMD_SYNC.
+/// VT-d: IOTLB invalidation with drains, then device-TLB invalidation, invalidation wait. RISC-V:
+/// IOTINVAL.GVMA, IOFENCE.C with PR and PW, then ATS.INVAL, IOFENCE.C. docs/hal.md has the details. AMD-Vi
+/// cannot walk an NPT root.
 pub type axas_tlb_flush_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, request: *const axas_tlb_request_t)>;
 /// Cleans data caches over a range. AXAS_FRAME_TABLE: only with AXAS_NONCOHERENT_WALK, or AXAS_IO without
@@ -57,33 +58,32 @@ pub type axas_clean_range_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, va: *mut c_void, size: usize, purpose: u32)>;
 /// Nonzero when a budgeted call should return early.
 pub type axas_should_yield_fn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> u32>;
-/// Called again and again while a call waits for the space's lock.
+/// Called repeatedly while a call waits for the space's lock: a CPU pause, or the host's IPI polling.
 pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// Called after the flush for each run of linear pages that is no longer mapped, as it was mapped: by
 /// axas_unmap, axas_clear, axas_destroy, and by calls with AXAS_REPLACE for what they replaced. A page that
-/// such a call maps to the same frame at the same guest-physical address again is not reported, whatever
-/// else of it changed: the host keeps its reference. The same frame at another address of the range is
+/// such a call maps again to the same frame at the same guest-physical address is not reported, even if its
+/// permissions or type changed: the host keeps its reference. The same frame at another address of the range is
 /// reported: take references of the new mapping before the call.
 ///
-/// A run is pages side by side in guest and host memory, of one level (axas_mapping_t.level), one memory
-/// type and one set of permissions; runs come in the order of addresses. Not for memory of the library's,
-/// which goes to dealloc_frame, and not by axas_protect and axas_discard. Runs with the space's lock held.
+/// A run is contiguous in guest and host memory, of one level (axas_mapping_t.level), one memory type and one
+/// set of permissions; runs come in the order of addresses. Not called for the library's frames, which go to
+/// dealloc_frame, nor by axas_protect and axas_discard. The space's lock is held meanwhile.
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
-/// Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
-/// during the call only. May run with the space's lock held; may call no axas_ function.
+/// Receives a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and valid during the
+/// call only. May run with the space's lock held; may call no axas_ function.
 pub type axas_log_fn = Option<
     unsafe extern "C" fn(ctx: *mut c_void, level: u32, target: *const c_char, text: *const c_char),
 >;
-/// Takes a piece of text of `bytes` bytes, not NUL-terminated.
+/// Receives a piece of text of `bytes` bytes, not NUL-terminated.
 pub type axas_write_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, text: *const c_char, bytes: usize)>;
-/// Takes `bytes` bytes of guest memory at `gpa`, reachable at `host` during the call only; returns 0 to
-/// stop.
+/// Receives `bytes` bytes of guest memory at `gpa`, reachable at `host` during the call only; returns 0 to stop.
 pub type axas_chunk_fn = Option<
     unsafe extern "C" fn(ctx: *mut c_void, gpa: axas_gpa_t, host: *mut c_void, bytes: usize) -> u32,
 >;
-/// Takes one run of pages of equal state; returns 0 to stop.
+/// Receives one run of pages of equal state; returns 0 to stop.
 pub type axas_run_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t) -> u32>;
 
@@ -95,7 +95,7 @@ pub struct axas_tlb_request_t {
     pub gpa: axas_gpa_t,
     /// Bytes from gpa, a multiple of 4096.
     pub size: u64,
-    /// VMID (Arm, RISC-V) or tag (as configured) of the space.
+    /// axas_config_t.vmid of the space.
     pub vmid: u32,
     /// Level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB, 0 = mixed.
     pub level: u32,
@@ -109,7 +109,7 @@ pub struct axas_tlb_request_t {
     pub reserved: u32,
 }
 
-/// What the host gives. Copied at create; everything is per address space.
+/// The host's callbacks. Copied at create; per address space.
 ///
 /// A shorter struct_size or a null member means "not supplied"; a larger one is accepted if the rest
 /// is zero. Callbacks return normally (no longjmp) and may not call any axas_ function on any
@@ -145,12 +145,12 @@ pub struct axas_hal_t {
     pub relax: axas_relax_fn,
     /// Optional; AXAS_ERR_UNSUPPORTED at create where the archive was built without AXAS_PART_RELEASED.
     pub released: axas_released_fn,
-    /// Optional: where frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT come from, go back to and are
-    /// reached, in place of the callbacks above: axas_arena_hal_tables.
+    /// Optional: the arena that allocates, frees and maps frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT, in
+    /// place of the callbacks above: axas_arena_hal_tables.
     pub arena: *mut axas_arena_t,
 }
 
-/// What a space is to be. Zero means the default everywhere but size.
+/// Configuration of a space. Zero is the default of each member but size.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct axas_config_t {
@@ -170,9 +170,9 @@ pub struct axas_config_t {
     pub base: axas_gpa_t,
     /// Bytes, a multiple of 4096, not 0.
     pub size: u64,
-    /// VMID (Arm: up to 255, with AXAS_FEATURE_ARM_VMID16 65535; RISC-V: up to 16383), or the tag that
-    /// comes back in TLB requests (EPT, NPT). It must hold no translations. 0 is as good as any, but not
-    /// where software of the host's own runs at EL1 or in VS mode with it.
+    /// VMID (Arm: up to 255, with AXAS_FEATURE_ARM_VMID16 65535; RISC-V: up to 16383), or a number that TLB
+    /// requests pass to the host (EPT, NPT). No TLB may hold translations of it. 0 is valid, unless the host's
+    /// own software runs at EL1 or in VS mode with it.
     pub vmid: u32,
     /// AXAS_FEATURE_ bits that the CPUs have and the host enabled.
     pub features: u32,
@@ -206,8 +206,8 @@ pub struct axas_hw_regs_t {
     pub pa_bits: u32,
     /// Bytes of the root: 4096 times 1 to 16.
     pub root_bytes: u32,
-    /// AXAS_NEEDS_ bits: what the host must enable for these entries. What must be off is said of
-    /// AXAS_FORMAT_EPT and AXAS_FORMAT_NPT.
+    /// AXAS_NEEDS_ bits: what the host must enable for these entries. What must be off: see AXAS_FORMAT_EPT and
+    /// AXAS_FORMAT_NPT.
     pub required_state: u32,
     /// Zero.
     pub reserved: [u64; 4],
@@ -223,7 +223,7 @@ pub struct axas_extent_t {
     pub size: u64,
 }
 
-/// How pages change hands: axas_transfer.
+/// What axas_transfer does.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct axas_transfer_t {
@@ -234,7 +234,8 @@ pub struct axas_transfer_t {
     /// AXAS_SHARE, AXAS_TAKE_BACK: the permissions that the space `from` has afterwards; none: those that it has now.
     /// And the tag (AXAS_TAG_MASK) of its pages, or of the note, afterwards.
     pub from_flags: axas_flags_t,
-    /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its pages. Else 0.
+    /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its
+    /// pages. Else 0.
     pub to_flags: axas_flags_t,
     /// The tags that pages of `from` may have: bit n for tag n; 0: any.
     pub from_tags: u32,
@@ -262,8 +263,8 @@ pub struct axas_mapping_t {
     pub flags: axas_flags_t,
     /// AXAS_STATE_ABSENT and the values that follow it.
     pub state: u32,
-    /// Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2 MiB, 3 = 1 GiB.
-    /// 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
+    /// Of AXAS_STATE_LINEAR, AXAS_STATE_OWNED and AXAS_STATE_HIDDEN, the level of the leaves: 1 = 4 KiB, 2 = 2
+    /// MiB, 3 = 1 GiB. 0 in a run of axas_for_each whose leaves differ in that, and in every other state.
     pub level: u32,
     /// Zero.
     pub reserved0: u32,
@@ -285,37 +286,37 @@ pub struct axas_stats_t {
     pub mapped_2m: u64,
     /// Leaves of 1 GiB now.
     pub mapped_1g: u64,
-    /// Verdicts AXAS_FAULT_RESOLVED ever, pages that copies took in (axas_read and its kin) included.
+    /// Verdicts AXAS_FAULT_RESOLVED since create, pages that the copies (axas_read, ...) allocated included.
     pub faults_resolved: u64,
-    /// Verdicts AXAS_FAULT_SPURIOUS ever.
+    /// Verdicts AXAS_FAULT_SPURIOUS since create.
     pub faults_spurious: u64,
-    /// Verdicts AXAS_FAULT_RETRY ever.
+    /// Verdicts AXAS_FAULT_RETRY since create.
     pub faults_retry: u64,
-    /// Verdicts AXAS_FAULT_TRAP ever.
+    /// Verdicts AXAS_FAULT_TRAP since create.
     pub faults_trap: u64,
-    /// Verdicts AXAS_FAULT_UNMAPPED ever.
+    /// Verdicts AXAS_FAULT_UNMAPPED since create.
     pub faults_unmapped: u64,
-    /// Verdicts AXAS_FAULT_DENIED and AXAS_FAULT_HIDDEN ever.
+    /// Verdicts AXAS_FAULT_DENIED and AXAS_FAULT_HIDDEN since create.
     pub faults_denied: u64,
-    /// Verdicts AXAS_FAULT_NO_MEMORY ever.
+    /// Verdicts AXAS_FAULT_NO_MEMORY since create.
     pub faults_no_memory: u64,
-    /// Verdicts AXAS_FAULT_ERROR ever (a null handle has no counter).
+    /// Verdicts AXAS_FAULT_ERROR since create (a null handle has no counter).
     pub faults_error: u64,
-    /// Requests to tlb_flush or the built-in flush ever.
+    /// Requests to tlb_flush or the built-in flush since create.
     pub tlb_requests: u64,
-    /// Frames taken from alloc_frame ever, in units of 4 KiB: tables, root and handle, memory of the
-    /// guest, and what was unusable and went back. Not those of axas_frame_alloc, which belong to no space.
+    /// Frames that alloc_frame returned since create, in units of 4 KiB: tables, root and handle, memory of the
+    /// guest, and unusable ones, which were freed. Not those of axas_frame_alloc, which belong to no space.
     pub frames_allocated: u64,
-    /// Frames given to dealloc_frame ever, in units of 4 KiB. What is held is the difference:
-    /// table_frames, guest_frames, and one more for the handle of axas_create.
+    /// Frames passed to dealloc_frame since create, in units of 4 KiB. The difference is held: table_frames,
+    /// guest_frames, and one for the handle of axas_create.
     pub frames_released: u64,
     /// Zero.
     pub reserved0: u64,
-    /// Verdicts AXAS_FAULT_RESOLVED ever that made a clean page dirty and took no frame (part `dirty`).
+    /// Verdicts AXAS_FAULT_RESOLVED since create that made a clean page dirty and took no frame (part `dirty`).
     pub faults_marked: u64,
-    /// Leaves made clean ever, in units of 4 KiB (part `dirty`).
+    /// Leaves made clean since create, in units of 4 KiB (part `dirty`).
     pub pages_cleaned: u64,
-    /// Huge pages split ever to be made clean in parts (part `dirty`).
+    /// Huge pages split since create to be made clean in parts (part `dirty`).
     pub splits: u64,
     /// Zero.
     pub reserved: [u64; 4],
@@ -371,9 +372,9 @@ pub struct axas_sysreg_range_t {
     pub last: u32,
 }
 
-/// A frame of the host's own: axas_frame_alloc. One that is all zero holds none.
+/// A frame for the host's own use: axas_frame_alloc. All zero: no frame.
 ///
-/// Members are for reading. A copy stands for the same frame.
+/// Members are read-only. A copy names the same frame.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct axas_frame_t {
@@ -387,7 +388,7 @@ pub struct axas_frame_t {
     pub reserved: u32,
 }
 
-/// A ready-made source of frames over regions of memory that the host gives: axas_arena_init.
+/// A frame allocator of the library over memory that the host supplies: axas_arena_init.
 #[repr(C)]
 pub struct axas_arena_t {
     /// Not for the host.

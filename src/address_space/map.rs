@@ -434,7 +434,7 @@ impl AddressSpace {
         })
     }
 
-    /// Gives what is mapped or reserved in a range new permissions.
+    /// Changes the permissions of what is mapped or reserved in a range.
     pub fn protect(&self, gpa: u64, size: u64, flags: axas_flags_t) -> Result<()> {
         with_space_format!(self.npt.format, F => {
             let content = self.protection::<F>(flags)?;

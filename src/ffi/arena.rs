@@ -31,9 +31,10 @@ unsafe fn set_arena(hal: *mut axas_hal_t, arena: *mut axas_arena_t) -> Result<()
     Ok(())
 }
 
-/// Makes an arena ready: empty, unlocked. It stays where it is until its last frame is back.
+/// Initialises an arena, empty. It must not move until its last frame is freed.
 ///
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null or unaligned.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null or unaligned.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_arena_init(arena: *mut axas_arena_t) -> axas_status_t {
@@ -41,17 +42,18 @@ pub unsafe extern "C" fn axas_arena_init(arena: *mut axas_arena_t) -> axas_statu
     checked("axas_arena_init", [], unsafe { arena::Arena::init(arena) })
 }
 
-/// Gives a region of memory to an arena, as often as there are regions.
+/// Adds a region of memory to an arena; call it for each region.
 ///
 /// @param arena The arena.
 /// @param va Where this CPU (and every CPU that uses the arena) reaches the region; a multiple of 4096.
 /// @param pa The region's host-physical address; a multiple of 4096.
 /// @param bytes Size, a multiple of 4096, not 0. The arena keeps its records in free frames: every
 ///   frame can be handed out.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
-///   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena; AXAS_ERR_NO_MEMORY: more than
-///   AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it); AXAS_ERR_BAD_STATE: a frame of
-///   the arena was given back twice.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0 or from 16 TiB, overflow;
+///   AXAS_ERR_ALREADY_EXISTS: overlaps a region of the arena;
+///   AXAS_ERR_NO_MEMORY: more than AXAS_ARENA_REGIONS regions (one that continues an earlier one joins it);
+///   AXAS_ERR_BAD_STATE: a frame of the arena was given back twice.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_arena_add(
@@ -66,18 +68,19 @@ pub unsafe extern "C" fn axas_arena_add(
     checked("axas_arena_add", [va.addr() as u64, pa, bytes as u64], outcome)
 }
 
-/// Lets a HAL draw on an arena: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
+/// Makes an arena the allocator of a HAL: sets ctx, alloc_frame, dealloc_frame and phys_to_virt, nothing else.
 ///
 /// @param arena The arena; used by the HAL's spaces until they are destroyed.
 /// @param hal The HAL to complete.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_UNSUPPORTED: the archive was built with
-///   STATIC_HAL=1 and calls the host's functions by name.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_UNSUPPORTED: the archive was built with STATIC_HAL=1 and calls the host's functions by name.
 ///
-/// Frames have up to 1 GiB; one is refused if no aligned run of its size is free in one region.
+/// Frames are up to 1 GiB; AXAS_HPA_INVALID if no aligned run of the size is free in one region.
 ///
-/// phys_to_virt knows the arena's regions only: linear memory elsewhere is mapped for the guest but not
-/// reachable for the library. The arena has a spin lock of its own: where faults are handled in
-/// interrupt handlers, every call that uses the arena on that CPU runs with interrupts masked.
+/// phys_to_virt covers the arena's regions only: linear memory elsewhere is mapped for the guest, and copies of
+/// it are AXAS_ERR_UNSUPPORTED. The arena has a spin lock of its own: where faults are handled in interrupt
+/// handlers, every call that uses the arena on that CPU runs with interrupts masked.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_arena_hal(
@@ -100,19 +103,20 @@ pub unsafe extern "C" fn axas_arena_hal(
     checked("axas_arena_hal", [], outcome)
 }
 
-/// Lets a HAL draw on an arena for its tables alone: sets its member `arena`. Frames with AXAS_FRAME_TABLE
-/// (the handle of axas_create among them) and AXAS_FRAME_ROOT come from the arena and go back to it, and the
-/// arena says where they are; ctx and the callbacks stay as they are and see to the rest: frames with
-/// AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear memory, and clean_range for all.
+/// Makes an arena the allocator of tables only: sets the member `arena` of a HAL. The arena allocates, frees
+/// and maps frames with AXAS_FRAME_TABLE (the handle of axas_create included) and AXAS_FRAME_ROOT. ctx and the
+/// callbacks are unchanged and handle the rest: frames with AXAS_FRAME_GUEST and AXAS_FRAME_HOST, linear
+/// memory, and clean_range for all.
 ///
 /// @param arena The arena; used by the HAL's spaces until they are destroyed.
-/// @param hal The HAL to complete: struct_size says that it has the member.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or a HAL without the member; AXAS_ERR_UNSUPPORTED: the
-///   archive was built with STATIC_HAL=1 and calls the host's functions by name.
+/// @param hal The HAL to complete; struct_size covers the member.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, or a HAL without the member;
+///   AXAS_ERR_UNSUPPORTED: the archive was built with STATIC_HAL=1 and calls the host's functions by name.
 ///
-/// The callbacks stay required; a host whose spaces own no memory of the guest refuses every frame. With
-/// release_virt tables have no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP the regions of the
-/// arena are in the direct map too, at direct_map_offset. Its lock is as with axas_arena_hal.
+/// The callbacks stay required; where no space owns guest memory alloc_frame may always return
+/// AXAS_HPA_INVALID. With release_virt tables need no windows, and axas_create works. With AXAS_HAL_DIRECT_MAP
+/// the regions of the arena are in the direct map too, at direct_map_offset. Its lock: see axas_arena_hal.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_arena_hal_tables(

@@ -6,8 +6,9 @@ use crate::device;
 /// The width of an access of this many bytes. Pure.
 ///
 /// @param bytes 1, 2, 4 or 8.
-/// @param width Takes the width, whose value is the number of bytes; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another number.
+/// @param width Receives the width, whose value is the number of bytes; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, or another number.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_width_from_bytes(
@@ -28,8 +29,9 @@ pub extern "C" fn axas_width_mask(width: axas_width_t) -> u64 {
 ///
 /// @param gpa First guest-physical address, any alignment.
 /// @param size Bytes, not 0. The range may end with the last address, 2^64 - 1.
-/// @param range Takes the range; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, size 0, gpa + size above 2^64.
+/// @param range Receives the range; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, size 0, gpa + size above 2^64.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_mmio_range(
@@ -67,8 +69,9 @@ pub unsafe extern "C" fn axas_mmio_overlaps(
 ///
 /// @param first First port.
 /// @param last Last port, included: 0 to 0xffff are all ports.
-/// @param range Takes the range; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
+/// @param range Receives the range; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, last below first.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_port_range(
@@ -108,8 +111,9 @@ pub unsafe extern "C" fn axas_port_overlaps(
 /// @param first First encoding, in whatever numbering the host traps them: an MSR's index, the fields
 ///   of an AArch64 MRS syndrome, a CSR's number.
 /// @param last Last encoding, included.
-/// @param range Takes the range; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, last below first.
+/// @param range Receives the range; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, last below first.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_sysreg_range(

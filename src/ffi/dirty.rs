@@ -5,7 +5,7 @@ use crate::abi::*;
 use crate::address_space::bitmap_words;
 use crate::error::{Error, Result};
 
-/// Begins to log which pages are written. Part `dirty`, as all axas_dirty_ calls.
+/// Starts logging which pages are written. Part `dirty`, as all axas_dirty_ calls.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -15,28 +15,29 @@ use crate::error::{Error, Result};
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: AXAS_DIRTY_HARDWARE without AXAS_FEATURE_EPT_AD, AXAS_FEATURE_ARM_HAFDBS or
 ///     AXAS_FEATURE_RISCV_SVADU; a space with AXAS_IO;
-///   AXAS_ERR_ALREADY_EXISTS: the space logs in the other way;
+///   AXAS_ERR_ALREADY_EXISTS: the space logs already, with the other setting of AXAS_DIRTY_HARDWARE;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// A page is dirty unless it was made clean, and the write that makes it writable makes it dirty in the same
-/// operation: no write is lost in between. The record is the page's entry; the library keeps no bitmap. The log is one of
-/// the whole space; the range is what is made clean at once. With AXAS_DIRTY_ALL nothing is: that takes the same
-/// short time for every size, and the first axas_dirty_collect reports everything. A second start is a
-/// clear of its range.
+/// A page is dirty unless it was made clean; the store that makes an entry writable makes it dirty too, so that
+/// no write is lost. The state is in the page's entry; the library keeps no bitmap. Logging is on for the whole
+/// space; the range is what is made clean at once. With AXAS_DIRTY_ALL nothing is made clean: the call takes
+/// the same short time for any size, and the first axas_dirty_collect reports everything. A second start clears
+/// its range.
 ///
-/// By write faults (without AXAS_DIRTY_HARDWARE), the first write to a clean page is a fault that
-/// axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame. Hardware writes no
-/// entry. With AXAS_DIRTY_HARDWARE hardware sets dirty bits, where the host turned that on (EPTP bit 6, VTCR_EL2.HD,
-/// menvcfg.ADUE; always on NPT). On RISC-V the part decides: with AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes
-/// fault. An EPT with accessed and dirty flags counts the guest's own page tables as written by each walk.
+/// Without AXAS_DIRTY_HARDWARE the first write to a clean page faults; axas_handle_page_fault returns
+/// AXAS_FAULT_RESOLVED and takes no frame; hardware writes no entry. With AXAS_DIRTY_HARDWARE hardware sets
+/// dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V: with
+/// AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes fault. With EPT accessed and dirty flags each
+/// walk of the guest's own page tables counts as a write to them.
 ///
-/// A huge page is made clean whole and dirty whole; with AXAS_DIRTY_SPLIT those in the range that is made clean become
-/// pages of 4 KiB, as far as there are frames for tables. Linear device memory is neither reported nor made clean: a register must not trap.
-/// What a log of an IOMMU sees the host adds with axas_dirty_mark.
+/// A huge page is clean or dirty as a whole; with AXAS_DIRTY_SPLIT those in the range that is made clean are
+/// split to 4 KiB, as far as there are frames for tables. Linear device memory is neither reported nor made
+/// clean, so that accesses to registers do not fault. The host adds writes of devices with axas_dirty_mark.
 ///
-/// Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL), phys_to_virt,
-/// release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+/// Lock class: exclusive. Callbacks: tlb_flush once (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN;
+/// AXAS_SCOPE_ALL), phys_to_virt, release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and
+/// dealloc_frame.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_dirty_start(
@@ -56,8 +57,8 @@ pub unsafe extern "C" fn axas_dirty_start(
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so that
-///   other records can be added up in it. Used by no other code during the call.
+/// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so
+///   that bitmaps of several calls add up. Not used by other code during the call.
 /// @param bits Bits that the bitmap has, at least size / 4096.
 /// @param count Receives how many pages were found dirty, whether their bits were set before or not.
 /// @return AXAS_OK;
@@ -65,9 +66,10 @@ pub unsafe extern "C" fn axas_dirty_start(
 ///   AXAS_ERR_BAD_STATE: corrupt table; some bits may be set;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some bits may be set.
 ///
-/// A huge page that is dirty sets the bits of all its pages. A reservation sets bits where axas_discard took pages away
-/// since they were made clean: they read as zeroes now. Nothing else that has no page sets bits, nor does linear device
-/// memory. Every page that was dirtied before the call is reported. A space that does not log has no clean page.
+/// A huge page that is dirty sets the bits of all its pages. A reservation sets bits where axas_discard freed
+/// pages since they were made clean: they read as zeroes now. Nothing else without a page sets bits, nor does
+/// linear device memory. Every page that was dirtied before the call is reported. In a space that does not log
+/// every page is dirty.
 ///
 /// Lock class: shared, a GiB at a time. Callbacks: phys_to_virt, release_virt, relax.
 #[unsafe(no_mangle)]
@@ -96,13 +98,13 @@ pub unsafe extern "C" fn axas_dirty_get(
     told("axas_dirty_get", arguments, outcome)
 }
 
-/// Makes pages clean whose bits are set: their next write is logged.
+/// Makes the pages whose bits are set clean: the next write to each is logged.
 ///
 /// @param space The space.
 /// @param gpa As for axas_dirty_get.
 /// @param size As for axas_dirty_get.
 /// @param bitmap As for axas_dirty_get, read only; null: all bits are set.
-/// @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+/// @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
 /// @param options AXAS_DIRTY_SPLIT or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
@@ -110,18 +112,19 @@ pub unsafe extern "C" fn axas_dirty_get(
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean.
 ///
-/// Copy the pages after the call, those whose bits you hold: a write by an old translation came before the flush in
-/// this call, to a page whose bit you hold; one after it is logged.
+/// Copy the pages of the bitmap after the call: a write through an old translation happens before the flush in
+/// this call, and to one of these pages; a later write is logged.
 ///
-/// A huge page is made clean only if all its bits are set and it lies in the range whole; else it stays
-/// dirty. With AXAS_DIRTY_SPLIT it is split: one size smaller where all its bits are set, else so far that
-/// exactly the pages whose bits are set become clean. Where there is no frame for a table it is as without the option:
-/// the call never fails for memory, and a fault never splits. On Arm without AXAS_FEATURE_ARM_BBM2 vCPUs that touch a page
-/// which is split are told AXAS_FAULT_RETRY until the flush; up to 64 are split between two flushes.
+/// A huge page is made clean only if all its bits are set and it lies in the range whole; else it stays dirty.
+/// With AXAS_DIRTY_SPLIT it is split: to the next smaller size where all its bits are set, else until exactly
+/// the pages whose bits are set are clean. Without a frame for a table it stays as without the option: the call
+/// never fails for memory, and a fault never splits. On Arm without AXAS_FEATURE_ARM_BBM2 faults on a page that
+/// is being split return AXAS_FAULT_RETRY until the flush; up to 64 are split between two flushes.
 ///
-/// Lock class: exclusive. Callbacks: tlb_flush (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN; AXAS_SCOPE_ALL) once, or
-/// for each 64 huge pages that are split as above; without the lock, but for these: faults go on meanwhile. phys_to_virt,
-/// release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT alloc_frame and dealloc_frame.
+/// Lock class: exclusive. Callbacks: tlb_flush (AXAS_FLUSH_TIGHTEN, with hardware AXAS_FLUSH_CLEAN;
+/// AXAS_SCOPE_ALL) once, or for each 64 huge pages that are split as above; called without the lock, except for
+/// these, so that faults go on meanwhile. phys_to_virt, release_virt, clean_range, relax, with AXAS_DIRTY_SPLIT
+/// alloc_frame and dealloc_frame.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_dirty_clear(
@@ -145,7 +148,8 @@ pub unsafe extern "C" fn axas_dirty_clear(
 /// @param space The space.
 /// @param gpa As for axas_dirty_get.
 /// @param size As for axas_dirty_get.
-/// @param bitmap As for axas_dirty_get: pages whose bits were set before but which are not dirty stay as they are.
+/// @param bitmap As for axas_dirty_get: a bit that was set before stays set, and its page is unchanged if it is
+///   not dirty.
 /// @param bits As for axas_dirty_get.
 /// @param options As for axas_dirty_clear.
 /// @param count As for axas_dirty_get.
@@ -153,7 +157,8 @@ pub unsafe extern "C" fn axas_dirty_clear(
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
 ///     the space, a space that does not log;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean. The bits of what was made clean are set in any case.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be clean. The bits of pages that were made clean are set
+///     with any status.
 ///
 /// A huge page that stays dirty, because it does not lie in the range whole, is reported too. Otherwise as
 /// axas_dirty_get and axas_dirty_clear.
@@ -186,7 +191,7 @@ pub unsafe extern "C" fn axas_dirty_collect(
     told("axas_dirty_collect", arguments, outcome)
 }
 
-/// Makes pages dirty that were written past the space: through a pointer of the host's, by a device.
+/// Makes pages dirty that were written without the tables: through a pointer of the host, or by a device.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -196,9 +201,9 @@ pub unsafe extern "C" fn axas_dirty_collect(
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Call it after the write, before anybody counts on the page to be copied. Holes, traps and reservations are skipped. Pages that the guest
-/// may only read are marked, too. axas_write, axas_fill, the scalars and axas_for_each_chunk with AXAS_WRITE mark what they
-/// write. Nothing happens in a space that does not log.
+/// Call it after the write, and before the pass that must copy the page. Holes, traps and reservations are
+/// skipped. Pages that the guest may only read are marked, too. axas_write, axas_fill, the scalars and
+/// axas_for_each_chunk with AXAS_WRITE mark what they write. Nothing happens in a space that does not log.
 ///
 /// Lock class: shared, a GiB at a time. Callbacks: phys_to_virt, release_virt, clean_range, relax.
 #[unsafe(no_mangle)]
@@ -213,7 +218,8 @@ pub unsafe extern "C" fn axas_dirty_mark(
     told("axas_dirty_mark", [gpa, size], outcome)
 }
 
-/// Makes everything in a range dirty again: writes to it fault no more. The log ends when that was the whole space.
+/// Makes everything in a range dirty again, so that writes to it do not fault. Logging ends when that was the
+/// whole space.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -223,9 +229,10 @@ pub unsafe extern "C" fn axas_dirty_mark(
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Parts of the space one after the other, in the order of addresses from its base on, are the whole of it, unless a page was
-/// made clean in between. A huge page that the range cuts becomes dirty whole. Nothing is flushed: a CPU that faults once more by an old translation is told AXAS_FAULT_SPURIOUS. Huge pages that were
-/// split stay split (axas_merge). axas_clear ends a log, too.
+/// Calls for consecutive ranges from the base of the space on count as the whole, unless a page was made clean
+/// in between. A huge page that the range cuts becomes dirty as a whole. Nothing is flushed: a write fault
+/// through an old translation returns AXAS_FAULT_SPURIOUS. Huge pages that were split stay split (axas_merge).
+/// axas_clear ends logging, too.
 ///
 /// Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
 #[unsafe(no_mangle)]
@@ -246,19 +253,20 @@ pub unsafe extern "C" fn axas_dirty_stop(
 /// @param gpa As for axas_dirty_start.
 /// @param size As for axas_dirty_start.
 /// @param options As for axas_dirty_start.
-/// @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
-/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; of a huge page there more
-///   may be done.
+/// @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+///   page there may be done beyond that.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: AXAS_DIRTY_HARDWARE without AXAS_FEATURE_EPT_AD, AXAS_FEATURE_ARM_HAFDBS or
 ///     AXAS_FEATURE_RISCV_SVADU; a space with AXAS_IO;
-///   AXAS_ERR_ALREADY_EXISTS: the space logs in the other way;
+///   AXAS_ERR_ALREADY_EXISTS: the space logs already, with the other setting of AXAS_DIRTY_HARDWARE;
 ///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
-/// The log begins with the first slice. Each slice of 512 entries (all of the budget without should_yield) is flushed
-/// once. Otherwise as axas_dirty_start. Callbacks: also should_yield.
+/// Logging starts with the first slice. Each slice of 512 entries (all of the budget without should_yield) is
+/// flushed once. Otherwise as axas_dirty_start. Callbacks: also should_yield.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_dirty_start_some(
@@ -291,9 +299,10 @@ pub unsafe extern "C" fn axas_dirty_start_some(
 /// @param bits As for axas_dirty_clear.
 /// @param options As for axas_dirty_clear.
 /// @param budget As for axas_dirty_start_some.
-/// @param done As for axas_dirty_start_some: go on with the word of the bitmap at done / 4096 / 64.
+/// @param done As for axas_dirty_start_some: continue with the word of the bitmap at done / 4096 / 64.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
 ///     the space, a space that does not log, budget 0;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean.
@@ -339,7 +348,8 @@ pub unsafe extern "C" fn axas_dirty_clear_some(
 /// @param budget As for axas_dirty_start_some.
 /// @param done As for axas_dirty_clear_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
 ///     the space, a space that does not log, budget 0;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean, their bits are set.
@@ -387,7 +397,8 @@ pub unsafe extern "C" fn axas_dirty_collect_some(
 /// @param budget As for axas_dirty_start_some, in pages of 4 KiB.
 /// @param done As for axas_dirty_start_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_BAD_STATE: corrupt table.
 ///

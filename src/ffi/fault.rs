@@ -15,11 +15,10 @@ use crate::fault;
 /// @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says
 ///   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
 ///
-/// Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept,
-/// the others go back. May be called from interrupt handlers. Lock class: shared. Callbacks:
-/// alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with
-/// AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious
-/// fault on Arm and RISC-V).
+/// Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept, the
+/// others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: alloc_frame,
+/// dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW
+/// on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm and RISC-V).
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_handle_page_fault(
@@ -38,14 +37,14 @@ pub unsafe extern "C" fn axas_handle_page_fault(
     verdict as axas_fault_result_t
 }
 
-/// axas_handle_page_fault, and what axas_query would say of the entry that was judged, found in the same walk: a trap's
-/// cookie, or the host's tag, which then decides what the access means. Part `tags`.
+/// axas_handle_page_fault, which also returns the entry that decided the verdict, as axas_query would, from the
+/// same walk: a trap's cookie, or the host's tag. Part `tags`.
 ///
 /// @param space The space.
 /// @param gpa As for axas_handle_page_fault.
 /// @param access As for axas_handle_page_fault.
-/// @param found Takes what the entry says, after AXAS_FAULT_RESOLVED that of the page which was installed; may be null.
-///   Where no entry was judged (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
+/// @param found Receives the entry, after AXAS_FAULT_RESOLVED that of the page which was installed; may be
+///   null. Without an entry (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
 ///   AXAS_STATE_ABSENT and size 0.
 /// @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says whether the guest goes
 ///   on. AXAS_FAULT_ERROR also where found is not aligned. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
@@ -90,9 +89,12 @@ pub extern "C" fn axas_fault_resumes(result: axas_fault_result_t) -> u32 {
 ///
 /// @param space The space.
 /// @param gpa Any guest-physical address.
-/// @param cookie Takes the cookie; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: no trap there (after a verdict
-///   AXAS_FAULT_TRAP: somebody removed it since; resume the guest); AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+/// @param cookie Receives the cookie; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_NOT_MAPPED: no trap there (after a verdict AXAS_FAULT_TRAP: it was removed since; resume the
+///     guest);
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
 ///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
 /// Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
@@ -112,8 +114,9 @@ pub unsafe extern "C" fn axas_trap_cookie(
 /// @param esr ESR_EL2: exception class 0x20 (instruction abort) or 0x24 (data abort).
 /// @param far_el2 FAR_EL2.
 /// @param hpfar HPFAR_EL2.
-/// @param fault Takes the result; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or an esr of another exception class.
+/// @param fault Receives the result; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, or an esr of another exception class.
 ///
 /// AXAS_VALID_GPA: HPFAR_EL2 is written for translation, access flag and address size faults, and for
 /// permission faults of a table walk; for other permission faults translate gva with AT S1E1R or S1E1W
@@ -148,18 +151,19 @@ pub unsafe extern "C" fn axas_fault_from_arm(
 /// @param exit_reason Exit reason: 48 (EPT violation) or 49 (EPT misconfiguration) in bits 15:0.
 /// @param qualification Exit qualification.
 /// @param gpa Guest-physical address of the VMCS.
-/// @param fault Takes the result; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another exit reason.
+/// @param fault Receives the result; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, or another exit reason.
 ///
-/// gpa is always valid; bits 11:0 of an access in enclave mode are 0 (bit 27 of the exit reason). gva is
-/// not in these arguments: read the guest-linear address of the VMCS where bit 7 of the qualification is
-/// set. With accessed and dirty flags on, hardware reports a guest's table walk as a read and a write; a
+/// gpa is always valid; bits 11:0 of an access in enclave mode are 0 (bit 27 of the exit reason). gva is not in
+/// these arguments: read the guest-linear address of the VMCS where bit 7 of the qualification is set. With
+/// accessed and dirty flags on, hardware reports a guest's table walk as a read and a write; a
 /// read-modify-write is a write, with or without a read. A qualification without an access leaves
 /// AXAS_VALID_ACCESS clear, as a misconfiguration does: AXAS_KIND_MISCONFIG (exit reason 49) is not for
-/// axas_handle_page_fault, which would call it spurious for ever. So is a fetch where the entries allow
-/// fetches (bits 2 and 5), which is AXAS_KIND_OTHER: with mode-based execute control, which must be off,
-/// each fetch in user mode is one. An exit reason with bit 31 is a failed VM entry. Source: Intel SDM vol.
-/// 3C, "Exit Qualification for EPT Violations".
+/// axas_handle_page_fault, which would return AXAS_FAULT_SPURIOUS for ever. So is a fetch where the entries
+/// allow fetches (bits 2 and 5), which is AXAS_KIND_OTHER: with mode-based execute control, which must be off,
+/// each fetch in user mode is one. An exit reason with bit 31 is a failed VM entry. Source: Intel SDM vol. 3C,
+/// "Exit Qualification for EPT Violations".
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fault_from_ept(
@@ -180,13 +184,14 @@ pub unsafe extern "C" fn axas_fault_from_ept(
 ///
 /// @param exitinfo1 EXITINFO1: the error code.
 /// @param exitinfo2 EXITINFO2: the guest-physical address.
-/// @param fault Takes the result; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+/// @param fault Receives the result; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null.
 ///
-/// gpa and access are always valid, gva never. Hardware reports a guest's table walk as a write, unless
-/// the VMCB allows read-only guest page tables. AXAS_KIND_MISCONFIG is a reserved bit in an entry;
-/// AXAS_KIND_OTHER a check of the reverse map (bits 31, 35, 36) or of shadow stacks (bit 37): neither is
-/// for axas_handle_page_fault, which would call it spurious for ever. Source: AMD APM vol. 2, "Nested
+/// gpa and access are always valid, gva never. Hardware reports a guest's table walk as a write, unless the
+/// VMCB allows read-only guest page tables. AXAS_KIND_MISCONFIG is a reserved bit in an entry; AXAS_KIND_OTHER
+/// a check of the reverse map (bits 31, 35, 36) or of shadow stacks (bit 37): neither is for
+/// axas_handle_page_fault, which would return AXAS_FAULT_SPURIOUS for ever. Source: AMD APM vol. 2, "Nested
 /// versus Guest Page Faults, Fault Ordering" and the error code of nested page faults with SEV-SNP.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -210,8 +215,9 @@ pub unsafe extern "C" fn axas_fault_from_npf(
 /// @param htval Guest-physical address >> 2.
 /// @param htinst Transformed instruction, or which access of a guest's table walk it was: 0x3000 a read,
 ///   0x3020 a write (an update of A and D), 0x2000 and 0x2020 with tables of 32-bit entries.
-/// @param fault Takes the result; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, or another cause.
+/// @param fault Receives the result; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, or another cause.
 ///
 /// Hardware does not say whether an entry was missing or forbade the access: kind is always
 /// AXAS_KIND_TRANSLATION. gva is always valid. gpa is htval with bits 1:0 of stval, which are 0 for a

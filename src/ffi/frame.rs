@@ -26,20 +26,22 @@ unsafe fn frame<'a>(frame: *const axas_frame_t) -> Result<&'a axas_frame_t> {
     unsafe { frame.as_ref() }.ok_or(Error::InvalidInput)
 }
 
-/// Takes a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library maps it nowhere.
+/// Allocates a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library does not map it.
 ///
 /// @param hal As for axas_create; tlb_flush is not needed.
 /// @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
-/// @param zero 1: every byte is zero; 0: the contents are what the host left there.
-/// @param frame Takes the frame, whatever it held before; holds none after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing
-///   callback, unknown flags or a wrong struct_size in hal; AXAS_ERR_NO_MEMORY: alloc_frame has none;
-///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or
-///   an unaligned pointer. After an error every frame is back.
+/// @param zero 1: every byte is zero; 0: the contents are as alloc_frame returned them.
+/// @param frame Receives the frame; previous contents are ignored; no frame after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing callback, unknown flags or a
+///     wrong struct_size in hal;
+///   AXAS_ERR_NO_MEMORY: alloc_frame has none;
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or an
+///     unaligned pointer. After an error every frame is freed.
 ///
 /// No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
-/// AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The
-/// caches are not cleaned: a reader that does not snoop them needs that from the host.
+/// AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The caches
+/// are not cleaned: for a reader that does not snoop them the host cleans.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_frame_alloc(
@@ -56,7 +58,7 @@ pub unsafe extern "C" fn axas_frame_alloc(
     checked("axas_frame_alloc", [order.into(), zero.into()], outcome)
 }
 
-/// Gives a frame of axas_frame_alloc back. It must not be in use.
+/// Frees a frame of axas_frame_alloc. It must not be in use.
 ///
 /// @param hal The one that the frame came from.
 /// @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
@@ -65,8 +67,8 @@ pub unsafe extern "C" fn axas_frame_alloc(
 ///     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
 ///     then.
 ///
-/// A second release through a copy of frame is not noticed here, as it would not be by free(). No lock.
-/// Callbacks: dealloc_frame with AXAS_FRAME_HOST.
+/// A second release through a copy of frame is not detected, as with free(). No lock. Callbacks: dealloc_frame
+/// with AXAS_FRAME_HOST.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_frame_release(
@@ -92,8 +94,8 @@ pub unsafe extern "C" fn axas_frame_release(
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
 ///     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
-///   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are
-///     filled, the frame stays taken.
+///   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are filled,
+///     the frame stays allocated.
 ///
 /// No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
 /// one window open.

@@ -3,7 +3,7 @@ use super::mapping::some;
 use super::{axas_t, space, told};
 use crate::abi::*;
 
-/// Hides pages from the guest: what is mapped in a range stays so, but no access reaches it. Part `hide`.
+/// Hides pages from the guest: what is mapped in a range stays mapped, and each access faults. Part `hide`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -16,19 +16,20 @@ use crate::abi::*;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query says
-/// AXAS_STATE_HIDDEN with all of these, axas_translate AXAS_ERR_NOT_MAPPED. A fault says AXAS_FAULT_HIDDEN.
-/// axas_protect changes what the page will be when it is shown. axas_unmap, axas_discard, AXAS_REPLACE,
-/// axas_clear and axas_destroy release or free it, without a flush. Copies are AXAS_ERR_DENIED but with AXAS_ACCESS_HOST.
+/// A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query
+/// reports AXAS_STATE_HIDDEN with all of these, axas_translate returns AXAS_ERR_NOT_MAPPED, a fault
+/// AXAS_FAULT_HIDDEN. axas_protect changes the permissions that the page has when it is shown. axas_unmap,
+/// axas_discard, AXAS_REPLACE, axas_clear and axas_destroy release or free it, without a flush. Copies return
+/// AXAS_ERR_DENIED, except with AXAS_ACCESS_HOST.
 ///
-/// With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (huge, all of it): a fault says
-/// AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; another access is AXAS_FAULT_DENIED. So a host
-/// learns which pages are used, or that any is. A page that is hidden already stays as it is; without
-/// AXAS_HIDE_AUTO one that would show itself does so no more.
+/// With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (a huge page as a whole): the
+/// fault returns AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; any other access is
+/// AXAS_FAULT_DENIED. So a host learns which pages are used. Of a page that is hidden already only
+/// AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add it.
 ///
-/// Holes, reservations, traps and notes in the range are left as they are. Cuts split. One tlb_flush
-/// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class: exclusive. Callbacks:
-/// tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
+/// Holes, reservations, traps and notes in the range are unchanged. Edges split as in axas_unmap. One tlb_flush
+/// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class:
+/// exclusive. Callbacks: tlb_flush, alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_hide(
@@ -42,7 +43,7 @@ pub unsafe extern "C" fn axas_hide(
     told("axas_hide", [gpa, size, options.into()], outcome)
 }
 
-/// Shows the hidden pages of a range: they are what they were, with what axas_protect changed since. Part `hide`.
+/// Shows the hidden pages of a range, with their permissions, as axas_protect may have changed them. Part `hide`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -53,7 +54,7 @@ pub unsafe extern "C" fn axas_hide(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Everything else in the range is left as it is. Nothing changes on error. Lock class: exclusive. Callbacks:
+/// Everything else in the range is unchanged. Nothing changes on error. Lock class: exclusive. Callbacks:
 /// alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, relax; tlb_flush once, AXAS_FLUSH_NEW,
 /// AXAS_SCOPE_LOCAL, on RISC-V without Svvptc.
 #[unsafe(no_mangle)]
@@ -68,25 +69,25 @@ pub unsafe extern "C" fn axas_show(
     told("axas_show", [gpa, size], outcome)
 }
 
-/// Puts a value of the host's where nothing is mapped, as the number of the guest that a page was given to. To the
-/// guest it is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
+/// Stores a value of the host in unmapped addresses, for example the number of the guest that a page was given
+/// to. For the guest a note is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param value What axas_query returns as cookie, with AXAS_STATE_NOTE.
+/// @param value axas_query returns it as cookie, with AXAS_STATE_NOTE.
 /// @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
-///   AXAS_ERR_ALREADY_EXISTS: something stands in the range, without AXAS_REPLACE;
+///   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// A note is in the way of maps as everything else is, and is removed by axas_unmap. Cuts split it. Takes tables like a
-/// lazy reservation. Otherwise as axas_map_trap_flags. Lock class: exclusive. Callbacks: as axas_map_trap, with
-/// AXAS_REPLACE also those of axas_unmap.
+/// A range with a note is not empty for maps; axas_unmap removes notes. Edges split it as in axas_unmap. Takes
+/// tables like a lazy reservation. Otherwise as axas_map_trap_flags. Lock class: exclusive. Callbacks: as
+/// axas_map_trap, with AXAS_REPLACE also those of axas_unmap.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_note(
@@ -111,8 +112,8 @@ pub unsafe extern "C" fn axas_map_note(
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
-///     AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
@@ -148,8 +149,8 @@ pub unsafe extern "C" fn axas_hide_some(
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
-///     AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -185,11 +186,11 @@ pub unsafe extern "C" fn axas_show_some(
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
-///     AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits;
-///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]

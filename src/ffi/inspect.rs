@@ -12,14 +12,17 @@ const TRANSLATE: &str = "axas_translate";
 ///
 /// @param space The space.
 /// @param gpa Any guest-physical address.
-/// @param hpa Takes the host-physical address; untouched after an error.
-/// @param run Takes the bytes from gpa on that lie side by side in host memory, at least to the end of
-///   the page (of whatever size); may be null; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: absent, reserved, a trap, or
-///   outside the space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
+/// @param hpa Receives the host-physical address; untouched after an error.
+/// @param run Receives the bytes from gpa on that lie side by side in host memory, at least to the end of the
+///   page (of whatever size); may be null; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_NOT_MAPPED: absent, reserved, a trap, or outside the space;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
-/// Never takes a page in. The answer is as good as the caller's hold on the space: somebody may unmap
-/// it right after. Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
+/// Never allocates a page. Without a lock of the host's the page may be unmapped right after. Lock class:
+/// shared. Callbacks: phys_to_virt, release_virt, relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_translate(
@@ -87,11 +90,14 @@ unsafe fn put_translation(
 ///
 /// @param space The space.
 /// @param gpa Any guest-physical address.
-/// @param mapping Takes the entry: its first address and size, clipped to the space; a hole is
-///   AXAS_STATE_ABSENT with the size of the empty entry (over a table that AXAS_KEEP_TABLES kept, of one of
-///   its entries or of all of it); untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_NOT_MAPPED: outside the space;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
+/// @param mapping Receives the entry: its first address and size, clipped to the space; a hole is
+///   AXAS_STATE_ABSENT with the size of the empty entry (over a table that AXAS_KEEP_TABLES kept, of one of its
+///   entries or of all of it); untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_NOT_MAPPED: outside the space;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
 /// Lock class: shared. Callbacks: phys_to_virt, release_virt, relax.
 #[unsafe(no_mangle)]
@@ -119,17 +125,19 @@ pub unsafe extern "C" fn axas_query(
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
-/// @param size Bytes, a multiple of 4096; 0 is fine and does nothing.
+/// @param size Bytes, a multiple of 4096; 0 does nothing.
 /// @param run Called with each run, clipped to the range; equal neighbours (same state, flags, cookie,
 ///   and host addresses that continue each other) are one. Returns 0 to stop. With the lock held:
 ///   may call no axas_ function.
 /// @param ctx Passed to run.
-/// @return AXAS_OK, also when stopped; AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the
-///   space; AXAS_ERR_AGAIN: with AXAS_NO_WAIT; AXAS_ERR_BAD_STATE: corrupt table.
+/// @return AXAS_OK, also when stopped;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
-/// Frames of AXAS_STATE_OWNED that happen to lie side by side are one run; so are leaves of different
-/// levels (axas_mapping_t.level is 0 then). Lock class: shared, for
-/// the whole walk. Callbacks: phys_to_virt, release_virt, relax.
+/// Frames of AXAS_STATE_OWNED that happen to be contiguous are one run; so are leaves of different levels
+/// (axas_mapping_t.level is 0 then). Lock class: shared, for the whole walk. Callbacks: phys_to_virt,
+/// release_virt, relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_for_each(
@@ -156,10 +164,12 @@ pub unsafe extern "C" fn axas_for_each(
 /// largest that it may get.
 ///
 /// @param space The space.
-/// @param write Takes the text piece by piece, at most 128 bytes each. With the lock held: may call no
-///   axas_ function.
+/// @param write Receives the text piece by piece, at most 128 bytes each. With the lock held: may call no axas_
+///   function.
 /// @param ctx Passed to write.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
 ///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
 /// Lock class: shared, for the whole walk. Callbacks: phys_to_virt, release_virt, relax.
@@ -184,8 +194,10 @@ pub unsafe extern "C" fn axas_dump(
 /// Counters of the space.
 ///
 /// @param space The space.
-/// @param stats Takes the counters; untouched after an error.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+/// @param stats Receives the counters; untouched after an error.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// Faults that run at the same moment may be counted in one member and not yet in another. Lock
 /// class: shared. Callbacks: relax.
@@ -203,19 +215,20 @@ pub unsafe extern "C" fn axas_stats(
     checked("axas_stats", [], outcome)
 }
 
-/// Looks whether the tables are what this library wrote and its counters right.
+/// Checks that the tables are as the library wrote them, and its counters.
 ///
 /// @param space The space.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
-///   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry
-///   outside the space, an empty table (but one that is kept with AXAS_KEEP_TABLES, whose entry says so), an
-///   entry that counts the occupied entries of its table wrong, tables that point to each other, a page of the
-///   guest that is a table of the space, or counts that differ.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: an entry that the library does not write, an address beyond pa_bits, an entry outside
+///     the space, an empty table (but one that is kept with AXAS_KEEP_TABLES, whose entry says so), an entry
+///     that counts the occupied entries of its table wrong, tables that point to each other, a page of the
+///     guest that is a table of the space, or counts that differ.
 ///
 /// Defence in depth, and for tests: reads every entry, and each leaf once more for every 16 runs of tables that
-/// do not stand side by side in host memory. The library's own lock is held exclusively; with
-/// AXAS_CALLER_LOCKED the shared class is enough and counts are not compared. Callbacks: phys_to_virt,
-/// release_virt, relax.
+/// are not contiguous in host memory. The library's own lock is held exclusively; with AXAS_CALLER_LOCKED the
+/// shared class is enough and counts are not compared. Callbacks: phys_to_virt, release_virt, relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_audit(space: *const axas_t) -> axas_status_t {

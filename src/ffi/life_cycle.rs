@@ -120,26 +120,26 @@ unsafe fn create(
     )
 }
 
-/// Creates an address space; its handle lives in one frame of the host (AXAS_FRAME_TABLE), all of which it
-/// uses: what the handle leaves becomes reader lines of its lock, as for axas_create_in.
+/// Creates an address space. Its handle takes one frame (AXAS_FRAME_TABLE); what the handle leaves of it
+/// becomes reader lines of the lock, as for axas_create_in.
 ///
-/// @param config What the space is to be; copied.
-/// @param hal What the host gives; copied.
-/// @param space Takes the handle; null after an error.
+/// @param config Configuration; copied.
+/// @param hal The host's callbacks; copied.
+/// @param space Receives the handle; null after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unknown or foreign bits or values, a missing callback, both flags of
-///   built-in flushes, an arena that is not ready, struct_size too short for the required members,
-///   unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
-///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build,
-///   levels, pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX,
-///   AXAS_FEATURE_RISCV_SVNAPOT, AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs
-///   AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with
-///   release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO as said there;
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits or values, feature bits of other formats, a missing callback,
+///     both flags of built-in flushes, an arena that is not ready, struct_size too short for the required
+///     members, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+///     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+///     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
+///     AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO
+///     where its description says so;
 ///   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
 ///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 ///
-/// Callbacks: alloc_frame, dealloc_frame (after an error), phys_to_virt, clean_range. Flushes
-/// nothing: the VMID must hold no translations. After an error every frame is back.
+/// Callbacks: alloc_frame, dealloc_frame (after an error), phys_to_virt, clean_range. Flushes nothing: the VMID
+/// must hold no translations. After an error every frame is freed.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_create(
@@ -153,23 +153,23 @@ pub unsafe extern "C" fn axas_create(
 
 /// Creates an address space whose handle lives in storage of the caller.
 ///
-/// @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, the space's until
-///   axas_destroy; its contents do not matter.
+/// @param storage At least AXAS_STORAGE_SIZE bytes aligned to AXAS_STORAGE_ALIGN, in use until axas_destroy;
+///   need not be initialised.
 /// @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
 ///   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
 ///   exclusive call looks at each line.
 /// @param config As for axas_create.
-/// @param hal As for axas_create; release_virt may be there.
-/// @param space Takes the handle; null after an error.
+/// @param hal As for axas_create; may have release_virt.
+/// @param space Receives the handle; null after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown or foreign bits or values, a missing
-///     callback, both flags of built-in flushes, an arena that is not ready, struct_size too short for the
-///     required members, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits
-///     below 32;
-///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
-///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+///   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown bits or values, feature bits of other
+///     formats, a missing callback, both flags of built-in flushes, an arena that is not ready, struct_size too
+///     short for the required members, unaligned base or size, size 0, base + size above 2^64, vmid out of
+///     range, pa_bits below 32;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+///     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
 ///     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
-///     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO as said there;
+///     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO where its description says so;
 ///   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
 ///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
 #[unsafe(no_mangle)]
@@ -185,10 +185,10 @@ pub unsafe extern "C" fn axas_create_in(
     unsafe { create("axas_create_in", Some((storage, bytes)), config, hal, space) }
 }
 
-/// Removes everything, flushes, gives every frame back: guest frames, tables, root, handle.
+/// Removes everything, flushes, frees every frame: guest frames, tables, root, handle.
 ///
-/// @param space Null is fine and does nothing. Not used by anybody else any more, nor its root by
-///   any CPU or IOMMU; not to be used afterwards.
+/// @param space Null does nothing. No other call uses the space, no CPU or IOMMU its root; the handle is
+///   invalid afterwards.
 ///
 /// Lock class: exclusive (waits even with AXAS_NO_WAIT). Callbacks: as axas_clear.
 #[unsafe(no_mangle)]
@@ -199,10 +199,12 @@ pub unsafe extern "C" fn axas_destroy(space: *mut axas_t) {
     }
 }
 
-/// Removes everything: the space is as new, counters go on. The whole space is flushed, always.
+/// Removes everything; counters go on. The whole space is flushed, always.
 ///
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null; AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
-///   AXAS_ERR_BAD_STATE: a corrupt table was met (what it named is not given back).
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
+///   AXAS_ERR_BAD_STATE: a corrupt table (frames that it points to are not freed).
 ///
 /// Needs no memory. Lock class: exclusive. Callbacks: tlb_flush, dealloc_frame, phys_to_virt,
 /// release_virt, released, relax.
@@ -213,13 +215,15 @@ pub unsafe extern "C" fn axas_clear(space: *mut axas_t) -> axas_status_t {
     told("axas_clear", [], unsafe { self::space(space) }.and_then(AddressSpace::clear))
 }
 
-/// Changes the VMID (or tag) that root_register and TLB requests carry.
+/// Changes the VMID that root_register and TLB requests carry (axas_config_t.vmid).
 ///
 /// Flushes nothing: no CPU runs the space, the new VMID holds no translations, and the host flushes
 /// the old one before another space gets it.
 ///
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null, vmid out of range; AXAS_ERR_UNSUPPORTED: above 255
-///   on Arm without AXAS_FEATURE_ARM_VMID16; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null, vmid out of range;
+///   AXAS_ERR_UNSUPPORTED: above 255 on Arm without AXAS_FEATURE_ARM_VMID16;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// Lock class: exclusive. Callbacks: relax.
 #[unsafe(no_mangle)]
@@ -294,13 +298,14 @@ pub unsafe extern "C" fn axas_contains_range(
 /// What to load into the hardware for this space.
 ///
 /// @param space The space.
-/// @param regs Takes the values.
-/// @return AXAS_OK; AXAS_ERR_INVALID_INPUT: null.
+/// @param regs Receives the values.
+/// @return AXAS_OK;
+///   AXAS_ERR_INVALID_INPUT: null.
 ///
-/// No lock: after axas_set_vmid ask again. Sources: EPTP: Intel SDM vol. 3C, "Extended-Page-Table
-/// Pointer (EPTP)"; VTTBR_EL2 and VTCR_EL2: Arm ARM, register descriptions; hgatp: RISC-V Privileged
-/// Architecture, "Hypervisor Guest Address Translation and Protection (hgatp) Register"; nCR3: AMD
-/// APM vol. 2, "Nested Paging".
+/// No lock: call it again after axas_set_vmid. Sources: EPTP: Intel SDM vol. 3C, "Extended-Page-Table Pointer
+/// (EPTP)"; VTTBR_EL2 and VTCR_EL2: Arm ARM, register descriptions; hgatp: RISC-V Privileged Architecture,
+/// "Hypervisor Guest Address Translation and Protection (hgatp) Register"; nCR3: AMD APM vol. 2, "Nested
+/// Paging".
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_hw_regs(
@@ -313,24 +318,24 @@ pub unsafe extern "C" fn axas_hw_regs(
     checked("axas_hw_regs", [], outcome)
 }
 
-/// What axas_hw_regs would say of a space with this configuration, before there is one: VTCR_EL2 for CPUs that
-/// boot, the bytes and alignment of roots to set aside.
+/// What axas_hw_regs returns for a space with this configuration, before it is created: VTCR_EL2 for CPUs that
+/// boot, the size and alignment of roots to reserve.
 ///
 /// @param config The space, as for axas_create.
-/// @param regs Takes the values, all as axas_hw_regs gives them but two: root is 0, and so is the address
-///   field of root_register, whose other fields are there (EPTP: memory type, walk length, accessed and
-///   dirty flags; nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
+/// @param regs Receives the values, as axas_hw_regs but for two: root is 0, and so is the address field of
+///   root_register, whose other fields are valid (EPTP: memory type, walk length, accessed and dirty flags;
+///   nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, struct_size too short,
-///     unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
+///   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, struct_size
+///     too short, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
 ///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
 ///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
 ///     AXAS_FEATURE_ARM_VMID16;
 ///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
 ///
-/// Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT ask
-/// the CPU that makes the call. On Arm the values hold for all CPUs of a space: where they differ, pa_bits
+/// Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT are read
+/// from the CPU that makes the call. On Arm the values hold for all CPUs of a space: where they differ, pa_bits
 /// is the narrowest of theirs.
 #[unsafe(no_mangle)]
 #[must_use]
@@ -349,25 +354,25 @@ pub unsafe extern "C" fn axas_config_regs(
     checked("axas_config_regs", [], outcome)
 }
 
-/// Table frames that a mapping takes: exactly in a space of its own, an upper bound beside others. The
-/// root with all its frames is included, the handle is not; table_quota and axas_stats count alike.
+/// Table frames that a mapping takes: exact in an otherwise empty space, else an upper bound. The root with all
+/// its frames is included, the handle is not; table_quota and axas_stats count in the same way.
 ///
 /// @param config The space, as for axas_create.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with
-///   AXAS_POPULATE memory of the library's in frames of 4 KiB, else linear memory whose host address is
-///   congruent to gpa modulo 1 GiB (AXAS_NO_HUGE bounds any host address).
-/// @param frames Takes the number; untouched after an error.
+/// @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with AXAS_POPULATE
+///   memory in frames of 4 KiB, else linear memory whose host address is congruent to gpa modulo 1 GiB (with
+///   AXAS_NO_HUGE the count is a bound for any host address).
+/// @param frames Receives the number; untouched after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null; in config unknown or foreign bits or values, unaligned base or size,
-///     size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping unknown bits,
-///     two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE, unaligned, size 0,
-///     overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
-///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+///   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, unaligned
+///     base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping
+///     unknown bits, two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE,
+///     unaligned, size 0, overflow, outside the space;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+///     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
 ///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
-///     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot say;
+///     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot express;
 ///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
 ///
 /// Pure: no lock, no callback. Later splits of huge pages take tables of their own.

@@ -32,7 +32,7 @@ pub extern "C" fn axas_parts() -> u32 {
         | has(REPORTS_RELEASED, AXAS_PART_RELEASED)
 }
 
-/// A status in words: a static string, never null, for unknown values too. No lock.
+/// Text of a status: a static string, never null, for unknown values too. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {
     status_in_words(status).as_ptr()
@@ -40,27 +40,27 @@ pub extern "C" fn axas_status_str(status: axas_status_t) -> *const c_char {
 
 /// Sets the one logger of the library, for all spaces; null turns logging off.
 ///
-/// @param log Takes the messages; see axas_log_fn.
+/// @param log Receives the messages; see axas_log_fn.
 /// @param ctx Passed to log.
-/// @param max_level Most verbose level wanted: 0 none, 1 error, 2 warn, 3 info, 4 debug, 5 trace.
-///   error: tables are corrupt, or a callback returned nonsense; warn: a call was refused, by the host's
-///   mistake, a null handle or pointer included; debug: a call was refused because of an address that a
-///   guest may have chosen (copies, axas_translate, axas_query, axas_trap_cookie) or of a syndrome
-///   (decoders, axas_width_from_bytes), is to be called again (AXAS_ERR_AGAIN), or creates, changes, clears
-///   or translates and was done; faults with their verdicts. Nothing that a guest can cause is above debug.
+/// @param max_level Most verbose level wanted: 0 none, 1 error, 2 warn, 3 info, 4 debug, 5 trace. error: tables
+///   are corrupt, or a callback returned an unusable value; warn: a call was refused for a mistake of the host,
+///   a null handle or pointer included; debug: a call was refused because of an address that a guest may have
+///   chosen (copies, axas_translate, axas_query, axas_trap_cookie) or of a syndrome (decoders,
+///   axas_width_from_bytes), is to be called again (AXAS_ERR_AGAIN), or creates, changes, clears or translates
+///   and was done; faults with their verdicts. Nothing that a guest can cause is above debug.
 ///
-/// A refused call is one line: "axas_unmap: invalid input: 0x1001 0x2000" is the function's name, its status
-/// in words, and its arguments in their order without pointers to structures, buffers and results; of calls in
-/// slices the budget is what is left of it. axas_create and axas_create_in tell format, levels, pa_bits,
-/// gpa_bits, vmid, features, options, base and size. Calls that answer something else than a status or a
-/// verdict refuse nothing, but for a null handle.
+/// A refused call is one line: "axas_unmap: invalid input: 0x1001 0x2000" is the function's name, the text of
+/// its status, and its arguments in order without pointers to structures, buffers and results; for calls in
+/// slices the budget is what is left of it. axas_create and axas_create_in log format, levels, pa_bits,
+/// gpa_bits, vmid, features, options, base and size. Calls that return neither a status nor a verdict log a
+/// null handle only.
 ///
 /// target is "axaddrspace::" and a word, in at most 32 bytes; text a message and numbers in hexadecimal, in at
-/// most 160 bytes; both with their NUL. What a callback returned that cannot be used is told before the line of
-/// the call; of several such answers in one call the last one is.
+/// most 160 bytes; both with their NUL. An unusable value of a callback is logged before the line of the call;
+/// of several in one call, the last one.
 ///
-/// Call it before the first create, on one CPU, while no other axas_ call runs. An archive built
-/// without messages (LOG=0) accepts it, keeps nothing and stays silent.
+/// Call it before the first create, on one CPU, while no other axas_ call runs. An archive built with LOG=0
+/// accepts it and logs nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn axas_set_logger(log: axas_log_fn, ctx: *mut c_void, max_level: u32) {
     logging::set(log, ctx, max_level);

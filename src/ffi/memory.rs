@@ -100,19 +100,23 @@ unsafe fn put_done(done: *mut u64, bytes: u64) -> Result<()> {
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, any alignment.
-/// @param buf Takes the bytes; null only with len 0.
-/// @param len Bytes; 0 is fine.
+/// @param buf Receives the bytes; null only with len 0.
+/// @param len Bytes; 0 does nothing.
 /// @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
-/// @param done Takes the bytes that were copied, whatever the status; may be null.
+/// @param done Receives the bytes that were copied, whatever the status; may be null.
 /// @return AXAS_OK: all of it;
-///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap; AXAS_ERR_DENIED: not allowed; AXAS_ERR_NO_MEMORY: no frame for
-///   a reserved page; AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot
-///   reach; AXAS_ERR_BAD_STATE: corrupt table; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the
+///     space;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
+///   AXAS_ERR_DENIED: not allowed;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Goes across pages, frames and areas; takes reserved pages in as an access of the guest would (they count
-/// as resolved faults). The guest may write meanwhile: what is copied is then any mixture. Lock class:
-/// shared, given up after at most 64 KiB. Callbacks: as axas_handle_page_fault, and relax.
+/// Crosses pages and mappings; allocates reserved pages as an access of the guest would (they count as resolved
+/// faults). If the guest writes meanwhile, the copy may be any mixture of old and new bytes. Lock class:
+/// shared, dropped at least every 64 KiB. Callbacks: as axas_handle_page_fault, and relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read(
@@ -143,11 +147,11 @@ pub unsafe extern "C" fn axas_read(
 /// @param space The space.
 /// @param gpa First guest-physical address, any alignment.
 /// @param buf The bytes; null only with len 0.
-/// @param len Bytes; 0 is fine.
+/// @param len Bytes; 0 does nothing.
 /// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
-/// @param done Takes the bytes that were copied, whatever the status; may be null.
+/// @param done Receives the bytes that were copied, whatever the status; may be null.
 /// @return AXAS_OK: all of it;
-///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -155,9 +159,9 @@ pub unsafe extern "C" fn axas_read(
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// What was written before an error stays. Pages taken in, lock class and callbacks: as axas_read.
-/// A reserved page appears to the guest with what is written to it, never without: its frame, which may be
-/// one of 2 MiB, is filled first, at one go. What is written whole is not zeroed before.
+/// What was written before an error stays. Reserved pages, lock class and callbacks: as axas_read. A reserved
+/// page becomes visible to the guest together with what is written to it: its frame, which may be one of 2 MiB,
+/// is filled first, without a pause. Pages that are written whole are not zeroed before.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write(
@@ -185,11 +189,11 @@ pub unsafe extern "C" fn axas_write(
 /// @param space The space.
 /// @param gpa First guest-physical address, any alignment.
 /// @param byte What to fill with.
-/// @param len Bytes; 0 is fine.
+/// @param len Bytes; 0 does nothing.
 /// @param access As for axas_write.
-/// @param done Takes the bytes that were filled, whatever the status; may be null.
+/// @param done Receives the bytes that were filled, whatever the status; may be null.
 /// @return AXAS_OK: all of it;
-///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -197,8 +201,7 @@ pub unsafe extern "C" fn axas_write(
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read, reserved
-/// pages as axas_write.
+/// What was filled before an error stays. Lock class and callbacks: as axas_read. Reserved pages: as axas_write.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fill(
@@ -218,18 +221,19 @@ pub unsafe extern "C" fn axas_fill(
     unsafe { visit(Call::Fill, space, gpa, len, access, done, Some(&mut fill)) }
 }
 
-/// Calls back with the pieces of a guest's memory that lie side by side in the host's, in order.
+/// Calls back with each piece of a guest's memory that is contiguous in the host's, in order.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, any alignment.
-/// @param len Bytes; 0 is fine.
+/// @param len Bytes; 0 does nothing.
 /// @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
 ///   axas_read or, with AXAS_WRITE, axas_write.
-/// @param chunk Called with each piece, of at most 64 KiB; the pointer is good during the call. Returns 0 to
-///   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before.
+/// @param chunk Called with each piece, of at most 64 KiB; the pointer is valid during the call. Returns 0 to
+///   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before
+///   chunk has written to it.
 /// @param ctx Passed to chunk.
 /// @return AXAS_OK: all of it, or stopped;
-///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
+///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -237,7 +241,7 @@ pub unsafe extern "C" fn axas_fill(
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_for_each_chunk(
@@ -380,9 +384,9 @@ unsafe fn write_scalar<T>(
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
-/// @param value Takes the value, in the host's byte order; untouched after an error.
+/// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -390,7 +394,7 @@ unsafe fn write_scalar<T>(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u8(
@@ -410,7 +414,7 @@ pub unsafe extern "C" fn axas_read_u8(
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -418,7 +422,7 @@ pub unsafe extern "C" fn axas_read_u8(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u8(
@@ -436,9 +440,9 @@ pub unsafe extern "C" fn axas_write_u8(
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
-/// @param value Takes the value, in the host's byte order; untouched after an error.
+/// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -446,7 +450,7 @@ pub unsafe extern "C" fn axas_write_u8(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u16(
@@ -466,7 +470,7 @@ pub unsafe extern "C" fn axas_read_u16(
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -474,7 +478,7 @@ pub unsafe extern "C" fn axas_read_u16(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u16(
@@ -492,9 +496,9 @@ pub unsafe extern "C" fn axas_write_u16(
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
-/// @param value Takes the value, in the host's byte order; untouched after an error.
+/// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -502,7 +506,7 @@ pub unsafe extern "C" fn axas_write_u16(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u32(
@@ -522,7 +526,7 @@ pub unsafe extern "C" fn axas_read_u32(
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -530,7 +534,7 @@ pub unsafe extern "C" fn axas_read_u32(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u32(
@@ -548,9 +552,9 @@ pub unsafe extern "C" fn axas_write_u32(
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
 /// @param access As for axas_read.
-/// @param value Takes the value, in the host's byte order; untouched after an error.
+/// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -558,7 +562,7 @@ pub unsafe extern "C" fn axas_write_u32(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u64(
@@ -578,7 +582,7 @@ pub unsafe extern "C" fn axas_read_u64(
 /// @param access As for axas_write.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown or senseless access bits, outside the space;
+///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
 ///   AXAS_ERR_DENIED: not allowed;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
@@ -586,7 +590,7 @@ pub unsafe extern "C" fn axas_read_u64(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Pages taken in, lock class and callbacks: as axas_read.
+/// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u64(

@@ -31,31 +31,32 @@ unsafe fn other<'a>(to: *mut axas_t) -> Result<Option<&'a AddressSpace>> {
     unsafe { space(to) }.map(Some)
 }
 
-/// Lets pages change hands between two spaces: given, lent, shared, or taken back, all or nothing over both. Part
-/// `transfer`, which brings part `hide`.
+/// Gives, lends, shares or takes back pages between two spaces, all or nothing over both. Part `transfer`,
+/// which includes part `hide`.
 ///
-/// @param from The space whose pages they are.
+/// @param from The space that has the pages.
 /// @param from_gpa First guest-physical address there, a multiple of 4096.
-/// @param to The other space; null with AXAS_TAKE_BACK: it is gone.
+/// @param to The other space; null with AXAS_TAKE_BACK: it no longer exists.
 /// @param to_gpa First guest-physical address there, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param t What happens to them.
+/// @param t The action and its values.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
 ///     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
 ///     addresses above pa_bits of `to`;
 ///   AXAS_ERR_UNSUPPORTED: different formats; a tag above axas_tag_bits of its space, tags in an archive
-///     without part `tags`; a cut of a page that AXAS_IO does not allow; permissions or memory type that the format cannot say; memory of the
-///     library's, but with AXAS_GIVE between spaces of the same ctx and dealloc_frame; with AXAS_SMALL_EXEC,
-///     AXAS_EXECUTE for a page of `from` larger than 4 KiB; AXAS_WIPE of device memory, or of memory that the
-///     host cannot reach;
-///   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
-///   AXAS_ERR_DENIED: something else where a page must be, a tag that is not among those asked for, permissions that `from` does not have, with
-///     AXAS_TAKE_BACK another frame in `to` than in `from`, with AXAS_WIPE a page of `from` that is not hidden;
+///     without part `tags`; a cut of a page that AXAS_IO does not allow; permissions or memory type that the
+///     format cannot express; memory of the library's, but with AXAS_GIVE between spaces of the same ctx and
+///     dealloc_frame; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a page of `from` larger than 4 KiB; AXAS_WIPE of
+///     device memory, or of memory that the host cannot reach;
+///   AXAS_ERR_NOT_MAPPED: a hole where a page is required;
+///   AXAS_ERR_DENIED: something else where a page is required, a tag that from_tags or to_tags does not allow,
+///     permissions that `from` does not have, with AXAS_TAKE_BACK another frame in `to` than in `from`, with
+///     AXAS_WIPE a page of `from` that is not hidden;
 ///   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
-///   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
-///     page to be wiped;
+///   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or phys_to_virt failed for a
+///     table or a page to be wiped;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
 ///
 /// | action | in `from`: before, after | in `to`: before, after |
@@ -65,18 +66,19 @@ unsafe fn other<'a>(to: *mut axas_t) -> Result<Option<&'a AddressSpace>> {
 /// | AXAS_SHARE | pages, pages with from_flags | holes or notes, pages |
 /// | AXAS_TAKE_BACK | hidden or pages, pages with from_flags | the same pages, holes |
 ///
-/// The permissions of `to` are to_flags, never more than `from` has. The memory type goes with the pages; they are
-/// as large as in `from`, as far as the addresses allow. Who may do what with which pages is the host's affair.
-/// A lender that is destroyed before its borrowers is not noticed.
+/// The permissions of `to` are to_flags, never more than `from` has. The memory type is that of the pages in
+/// `from`, and so is their size, as far as the addresses allow. The host decides who may do what with which
+/// pages. The library does not detect a lender that is destroyed before its borrowers.
 ///
-/// First the side that loses is changed and flushed (AXAS_FLUSH_UNMAP or AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL, once, and
-/// with AXAS_GIVE once more if tables become empty), then the pages are zeroed if AXAS_WIPE says so, then the
-/// other side gets them: at no time do both write to a page, but with AXAS_SHARE. Both guests may be told
-/// AXAS_FAULT_RETRY meanwhile. released is called for neither space. Nothing changes in either on error;
-/// where phys_to_virt fails on the way, `to` has none of the pages, and in `from` they are as before or hidden.
+/// First the side that loses access is changed and flushed (AXAS_FLUSH_UNMAP or AXAS_FLUSH_TIGHTEN,
+/// AXAS_SCOPE_ALL, once, and with AXAS_GIVE once more if tables become empty), then AXAS_WIPE zeroes the pages,
+/// then the other side gets them: at no time can both write to a page, except with AXAS_SHARE. Faults of both
+/// guests may return AXAS_FAULT_RETRY meanwhile. released is called for neither space. Nothing changes in
+/// either on error; where phys_to_virt fails on the way, `to` has none of the pages, and in `from` they are as
+/// before or hidden.
 ///
-/// Lock class: exclusive on both; the space with the lower handle is waited for first. Callbacks, each of its own
-/// space: alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush, relax.
+/// Lock class: exclusive on both; the lock of the space with the lower handle is taken first. Callbacks, each
+/// of its own space: alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush, relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_transfer(
@@ -111,18 +113,18 @@ pub unsafe extern "C" fn axas_transfer(
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at from_gpa + done and to_gpa + done (0 only
-///     with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at from_gpa + done and
+///     to_gpa + done (0 only with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, struct_size too short, unknown bits or values, a member that the action does not
 ///     have, no permission for `to`, the same space twice, unaligned, size 0, overflow, outside one of the spaces, host
 ///     addresses above pa_bits of `to`, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: different formats, tags, permissions, memory or cuts that one of the spaces cannot have;
-///   AXAS_ERR_NOT_MAPPED: a hole where a page must be;
-///   AXAS_ERR_DENIED: something else where a page must be, a tag, permissions or a frame other than was asked for;
+///   AXAS_ERR_NOT_MAPPED: a hole where a page is required;
+///   AXAS_ERR_DENIED: something else where a page is required, a tag, permissions or a frame other than t requires;
 ///   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
-///   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or the host did not reach a table or a
-///     page to be wiped. Each of these is of the slice that was to follow, which changed nothing.
+///   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or phys_to_virt failed for a
+///     table or a page to be wiped. The slice that returns an error changes nothing; those before it stay.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_transfer_some(

@@ -31,8 +31,8 @@ use crate::abi::*;
 #[cfg(feature = "static-hal")]
 unsafe extern "C" {
     /// The host's alloc_frame for archives built with STATIC_HAL=1: those call this function and the
-    /// ones below where others call the members of axas_hal_t. There a null member still says that its
-    /// callback is not there, and any other value stands for the function. All of them must be
+    /// ones below where others call the members of axas_hal_t. There a null member still means "not supplied", and
+    /// any other value means the function. All of them must be
     /// defined; one whose member is always null may be empty.
     pub fn axas_hal_alloc_frame(ctx: *mut c_void, order: u32, purpose: u32) -> axas_hpa_t;
     /// dealloc_frame, see axas_hal_alloc_frame.
