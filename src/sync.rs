@@ -70,6 +70,9 @@ pub(crate) enum Defect {
     /// The pieces of a leaf say what it said before hardware made it dirty.
     #[cfg(feature = "dirty")]
     OldPieces,
+    /// Two faults show one hidden table.
+    #[cfg(feature = "hide")]
+    OpenedTwice,
 }
 
 /// Whether a model planted a defect.

@@ -102,6 +102,8 @@ void walker_sweep(const struct walker *w, struct sweep *s);
 uint64_t walker_empty_entry(const struct walker *w);
 /* Whether an entry of a table of `level` points to a table, and where that is. */
 int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
+/* The same of one that is not valid, below which no walker is to find a page. */
+int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
 
 /* Each table that the hardware can reach, and each leaf's memory where leaf is not null. */
 typedef void (*walk_table_fn)(void *ctx, uint64_t pa, uint64_t bytes);

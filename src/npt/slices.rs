@@ -24,6 +24,20 @@ impl Budget {
         self.left = self.left.wrapping_sub(taken);
         taken
     }
+
+    /// Visits the entries of a run; where the budget ends, if it does.
+    #[inline(always)]
+    pub(super) fn visit(&mut self, run: &Run) -> Option<Gpa> {
+        let count = run.span.count() as u64;
+        match self.take(count) {
+            0 => Some(run.gpa),
+            visited if visited < count => {
+                let bytes = visited.wrapping_shl(run.level.shift());
+                Some(run.gpa.base(run.level).plus(bytes))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What a visited entry costs.
@@ -81,15 +95,7 @@ impl NestedPageTable {
         while sweep.next::<F>(self, &Broken::NONE)? {
             let run = sweep.run;
             let stop = if cost == Cost::Entry {
-                let count = run.span.count() as u64;
-                match budget.take(count) {
-                    0 => Some(run.gpa),
-                    visited if visited < count => {
-                        let bytes = visited.wrapping_shl(run.level.shift());
-                        Some(run.gpa.base(run.level).plus(bytes))
-                    }
-                    _ => None,
-                }
+                budget.visit(&run)
             } else {
                 self.reach_frames::<F>(&run, range, budget)?
             };
