@@ -543,6 +543,34 @@ static int is_hidden_table(const struct walker *w, uint64_t e, uint64_t *address
 	return invalid_kind(w, e, address) == 7;
 }
 
+static int is_valid(const struct walker *w, uint64_t entry)
+{
+	return (entry & (w->format == WALK_EPT ? 7 : 1)) != 0;
+}
+
+/* The address in an entry, valid or not. */
+static uint64_t any_address(const struct walker *w, uint64_t entry)
+{
+	uint64_t address;
+
+	invalid_kind(w, is_valid(w, entry) && w->format == WALK_EPT ? ~entry : entry, &address);
+	return address;
+}
+
+int walker_is_shown(const struct walker *w, uint64_t before, uint64_t now, int is_below_hidden)
+{
+	const uint64_t hidden = is_below_hidden ? now : before;
+	const uint64_t other = is_below_hidden ? before : now;
+	uint64_t address;
+	const uint32_t kind = invalid_kind(w, hidden, &address);
+	/* a page without any permission, which is hidden besides */
+	const int is_page = is_below_hidden && kind == 5;
+	const int was_page = is_valid(w, other) || is_hidden(w, other, &address);
+
+	return !is_valid(w, hidden) && any_address(w, other) == any_address(w, hidden) &&
+	       (is_page ? was_page : kind == 7 && is_valid(w, other));
+}
+
 int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table)
 {
 	const struct decoded d = decode(w, level, entry);
@@ -557,7 +585,7 @@ uint64_t walker_empty_entry(const struct walker *w)
 
 struct visitor {
 	struct sweep *sweep;
-	walk_table_fn table, leaf, hidden;
+	walk_table_fn table, leaf, hidden, hidden_table;
 	void *ctx;
 };
 
@@ -585,7 +613,9 @@ static void enter_table(const struct walker *w, const struct visitor *v, struct 
 		c->occupied = 1;
 		return;
 	}
-	if (v->table != NULL)
+	if (c->is_below_hidden && v->hidden_table != NULL)
+		v->hidden_table(v->ctx, c->pa, frames << PAGE_SHIFT);
+	if (!c->is_below_hidden && v->table != NULL)
 		v->table(v->ctx, c->pa, frames << PAGE_SHIFT);
 	if (v->sweep != NULL) {
 		v->sweep->table_frames += frames;
@@ -677,9 +707,17 @@ void walker_visit(const struct walker *w, walk_table_fn table_fn, walk_table_fn 
 	visit(w, &v);
 }
 
+void walker_visit_tables(const struct walker *w, walk_table_fn table_fn, walk_table_fn hidden,
+			 void *ctx)
+{
+	const struct visitor v = { .table = table_fn, .hidden_table = hidden, .ctx = ctx };
+
+	visit(w, &v);
+}
+
 void walker_visit_hidden(const struct walker *w, walk_table_fn hidden, void *ctx)
 {
-	const struct visitor v = { .hidden = hidden, .ctx = ctx };
+	const struct visitor v = { .hidden = hidden, .hidden_table = hidden, .ctx = ctx };
 
 	visit(w, &v);
 }

@@ -976,7 +976,7 @@ impl<F: Format> Entry<F> {
     /// What an entry says that stands below a hidden table.
     #[inline(always)]
     pub fn below_hidden(self, features: Features) -> Self {
-        if HIDES && F::is_valid(self.word) { self.hidden(features, true) } else { self }
+        if HIDES && self.can_hide(true) { self.hidden(features, true) } else { self }
     }
 
     /// What a hidden page of `level` is when nothing holds it; `hardware` marks the writes to clean pages.

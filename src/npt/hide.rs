@@ -158,7 +158,7 @@ impl NestedPageTable {
     #[inline(never)]
     pub(super) fn hide_below<F: Format>(&self, page: Hpa, level: Level) -> Option<()> {
         let table = Table::<F>::reach(self, page)?;
-        // Most leaves look like the one before.
+        // Most pages look like the one before.
         let (mut attributes, mut like) = (u64::MAX, Entry::EMPTY);
         for slot in table.slots(Span::ALL) {
             // A mark changes an entry once.
@@ -166,7 +166,7 @@ impl NestedPageTable {
                 let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
                 let hidden = match entry.way(level.get()) {
                     Way::Down(_) if entry.occupancy() != Entry::<F>::KEPT => entry.hidden_table(),
-                    Way::Ends if entry.is_hardware_visible() => {
+                    Way::Ends if entry.can_hide(true) => {
                         let now = entry.word_without_address();
                         if now != attributes {
                             (attributes, like) = (now, entry.hidden(self.features, true));
