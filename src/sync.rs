@@ -73,6 +73,9 @@ pub(crate) enum Defect {
     /// Two faults show one hidden table.
     #[cfg(feature = "hide")]
     OpenedTwice,
+    /// A hidden table is shown before what is in it is hidden.
+    #[cfg(feature = "hide")]
+    OpenedFirst,
 }
 
 /// Whether a model planted a defect.

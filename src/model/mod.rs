@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 24] = [
+const DEFECTS: [Defect; 25] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -46,6 +46,7 @@ const DEFECTS: [Defect; 24] = [
     Defect::PlainEdit,
     Defect::OldPieces,
     Defect::OpenedTwice,
+    Defect::OpenedFirst,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

@@ -315,6 +315,9 @@ impl<'a> Fault<'a> {
         if !table.replace(index, entry, entry.opening()) {
             return None;
         }
+        if planted(Defect::OpenedFirst) {
+            table.store(index, entry.shown_table());
+        }
         let pages = self.npt.hide_below::<F>(entry.address(), self.level.down());
         table.store(index, if pages.is_some() { entry.shown_table() } else { entry });
         if pages.is_some() { None } else { Some(Verdict::Error) }
