@@ -165,7 +165,6 @@ pub(crate) const HIDES: bool = cfg!(feature = "hide");
 /// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
 const PENDING: u16 = 1 << 15;
 /// In the payload of a hidden table: a fault hides what is in it, to show the table then.
-#[cfg(feature = "hide")]
 const OPENING: u16 = 1 << 15;
 
 impl Reservation {
@@ -959,14 +958,12 @@ impl<F: Format> Entry<F> {
     }
 
     /// Whether a fault is about to show a hidden table.
-    #[cfg(feature = "hide")]
     #[inline(always)]
     pub fn is_opening(self) -> bool {
         F::payload(self.word) & OPENING != 0
     }
 
     /// The entry of a hidden table that a fault is about to show.
-    #[cfg(feature = "hide")]
     #[inline(always)]
     pub fn opening(self) -> Self {
         let payload = F::payload(self.word) | OPENING;

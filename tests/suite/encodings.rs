@@ -501,7 +501,7 @@ fn hidden_tables_keep_address_and_occupancy<F: Format>() {
         let table = Entry::<F>::table(hpa(0x1234_5000)).with_occupancy(occupancy);
         let hidden = table.hidden_table();
         assert!(hidden.is_hidden_table() && hidden.is_settled() && !hidden.is_empty());
-        assert!(!hidden.is_hardware_visible() && !hidden.is_page() && !hidden.is_moving());
+        assert!(!hidden.is_hardware_visible() && !hidden.is_page());
         assert_eq!(hidden.address(), hpa(0x1234_5000));
         assert_eq!(hidden.shown_table(), table, "{hidden:?}");
         assert!(!hidden.is_opening() && hidden.opening().is_opening());
