@@ -2589,7 +2589,8 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
  *
  * With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (huge, all of it): a fault says
  * AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; another access is AXAS_FAULT_DENIED. So a host
- * learns which pages are used, or that any is. A page that is hidden already stays as it is; without
+ * learns which pages are used, or that any is. A whole table costs one entry, a whole space those of its root; the first
+ * faults then write up to 512 entries on each level. A page that is hidden already stays as it is; without
  * AXAS_HIDE_AUTO one that would show itself does so no more.
  *
  * Holes, reservations, traps and notes in the range are left as they are. Cuts split. One tlb_flush
