@@ -56,7 +56,11 @@ impl NestedPageTable {
     pub(crate) fn hide_auto<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let mut request = FlushRequest::new(range);
         // Nothing is outside of the space: the entries of the root are whole.
-        let range = if range == self.range { self.whole() } else { range };
+        let range = if range == self.range {
+            GpaRange::new(range.start.base(self.levels), range.last().end(self.levels))
+        } else {
+            range
+        };
         self.split::<F>(work, range, &Cut::Pages { auto: true }, &mut request)?;
         let Work { edges, broken, .. } = work;
         let hidden = self.hide_edges::<F>(edges, broken, range, &mut request);
@@ -164,6 +168,9 @@ impl NestedPageTable {
             // A mark changes an entry once.
             for _ in 0..2 {
                 let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+                if entry.is_empty() {
+                    break;
+                }
                 let hidden = match entry.way(level.get()) {
                     Way::Down(_) if entry.occupancy() != Entry::<F>::KEPT => entry.hidden_table(),
                     Way::Ends if entry.can_hide(true) => {
