@@ -70,6 +70,12 @@ pub(crate) enum Defect {
     /// The pieces of a leaf say what it said before hardware made it dirty.
     #[cfg(feature = "dirty")]
     OldPieces,
+    /// Two faults show one hidden table.
+    #[cfg(feature = "hide")]
+    OpenedTwice,
+    /// A hidden table is shown before what is in it is hidden.
+    #[cfg(feature = "hide")]
+    OpenedFirst,
 }
 
 /// Whether a model planted a defect.

@@ -309,6 +309,8 @@ struct Position {
     address: u64,
     level: u32,
     gpa: u64,
+    /// A hidden table is on the way to it.
+    is_hidden: bool,
     page: Page,
     next: usize,
 }
@@ -319,6 +321,7 @@ struct Place<F> {
     address: u64,
     level: u32,
     gpa: u64,
+    is_hidden: bool,
 }
 
 impl Position {
@@ -330,6 +333,7 @@ impl Position {
             entry: Entry::from_word(*word),
             address: self.address.wrapping_add(index.wrapping_mul(size_of::<u64>() as u64)),
             level: self.level,
+            is_hidden: self.is_hidden,
             gpa: self.gpa.wrapping_add(index.wrapping_mul(Level::new(self.level).size())),
         })
     }
@@ -473,33 +477,41 @@ impl<'a, F: Format> Reader<'a, F> {
             note(cause);
         }
         self.entered.insert(address);
-        Some(Position { address, level, gpa, page, next: 0 })
+        Some(Position { address, level, gpa, is_hidden: false, page, next: 0 })
     }
 
     /// Takes an entry into account; the table that it points to, if it is to be read.
     fn take(&mut self, place: &Place<F>) -> Option<Position> {
         let Place { entry, level, gpa, .. } = *place;
         let state = entry.state(level);
-        if state == State::Table {
+        if let State::Table | State::HiddenTable = state {
             let table = entry.address().bits();
-            let said = Occupancy(entry.occupancy());
-            let written = Entry::table(entry.address()).with_occupancy(said.0);
-            self.expect(place, Cause::EntryForeign, entry == written);
+            let said = Occupancy(entry.shown_table().occupancy());
+            let shown = Entry::table(entry.address()).with_occupancy(said.0);
+            let is_hidden = state == State::HiddenTable;
+            if is_hidden && entry.is_opening() {
+                self.expect(place, Cause::EntryInTransition, false);
+            } else {
+                let written = if is_hidden { shown.hidden_table() } else { shown };
+                self.expect(place, Cause::EntryForeign, entry == written);
+            }
             let is_usable = self.is_usable(table, PAGE_SIZE);
             self.expect(place, Cause::AddressUnusable, is_usable);
-            let below = if is_usable {
+            let mut below = if is_usable {
                 self.enter(table, level.wrapping_sub(1), gpa, Some(said))
             } else {
                 None
             };
-            if below.is_none() {
-                self.add(place, nothing());
+            match &mut below {
+                Some(position) => position.is_hidden = is_hidden || place.is_hidden,
+                None => self.add(place, nothing()),
             }
             return below;
         }
         if state != State::Empty {
             self.check(place, state);
         }
+        let entry = if place.is_hidden { entry.below_hidden(Features(0)) } else { entry };
         self.add(place, describe(entry, level, Features(0)));
         None
     }

@@ -586,9 +586,10 @@ static void without_an_entry_it_found_nothing(void **state)
 	/* a corrupt table */
 	assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA, PAGE, RW));
 	{
-		uint64_t *const entry = entry_at(f, 3, AT), word = *entry;
+		uint64_t *const entry = entry_at(f, 1, AT), word = *entry;
 
 		f->host.quick = 1;
+		/* a hidden table, below which there is no level */
 		*entry = f->cfg.format == AXAS_FORMAT_EPT ? 0x38 : 0xe;
 		memset(&found, 0xa5, sizeof(found));
 		assert_int_equal(axas_handle_page_fault_at(f->as, AT, AXAS_READ, &found),

@@ -16,8 +16,10 @@ static const char *judge_slice(const struct letter *l, const struct outcome *o,
 		return "done is no part of the range";
 	if (maps && expected != AXAS_OK)
 		return o->status == expected && o->done == 0 ? NULL : "an overlap was not noticed";
-	if (l->kind != UNMAP_SOME && l->kind != COLLECT_SOME && !maps && o->done != 0 &&
-	    !pages_all_memory(p, l->gpa, o->done))
+	if (l->kind == RETAG_SOME && !pages_none_absent(p, l->gpa, o->done))
+		return "a hole has a tag";
+	if (l->kind != UNMAP_SOME && l->kind != COLLECT_SOME && l->kind != RETAG_SOME && !maps &&
+	    o->done != 0 && !pages_all_memory(p, l->gpa, o->done))
 		return "something was done to a hole or a trap";
 	switch (o->status) {
 	case AXAS_OK:
@@ -125,6 +127,8 @@ static const char *same_leaves(const struct tables *t, const struct pages *p)
 				return "a leaf with another address";
 			if (leaf->access != (r->flags & RWX))
 				return "a leaf with other permissions";
+			if (leaf->tag != (r->flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT)
+				return "a leaf with another tag";
 			if (leaf->memory != memory_of(r->flags))
 				return "a leaf with another memory type";
 			at = r->gpa + r->size - leaf->gpa;
@@ -447,10 +451,10 @@ const char *judge(const struct scope *s, const struct letter *l, const struct ou
 
 static int same_flags(const struct page_run *r, axas_flags_t flags)
 {
-	axas_flags_t compared = RWX | AXAS_DEVICE | AXAS_SKIP_ZERO;
+	axas_flags_t compared = RWX | AXAS_DEVICE | AXAS_SKIP_ZERO | AXAS_TAG_MASK;
 
 	if (r->state == AXAS_STATE_TRAP)
-		return flags == 0;
+		return flags == (r->flags & AXAS_TAG_MASK);
 	if (r->state == AXAS_STATE_RESERVED && !(r->flags & ANY_SIZE))
 		compared |= AXAS_HUGE_FRAMES | AXAS_MAX_2M;
 	return (flags & compared) == (r->flags & compared);

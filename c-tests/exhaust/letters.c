@@ -4,8 +4,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define RW (AXAS_READ | AXAS_WRITE)
-#define RX (AXAS_READ | AXAS_EXECUTE)
+#define RW     (AXAS_READ | AXAS_WRITE)
+#define RX     (AXAS_READ | AXAS_EXECUTE)
+#define TAG(n) ((axas_flags_t)(n) << AXAS_TAG_SHIFT)
+
+#pragma weak axas_retag
+#pragma weak axas_retag_some
+#pragma weak axas_tag_bits
 
 /* Both halves of a cookie are kept in different places. */
 #define COOKIE 0x87654321ull
@@ -101,7 +106,7 @@ static uint32_t features(uint32_t format, int is_plain)
 		AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD,
 		AXAS_FEATURE_1G_PAGES,
 		AXAS_FEATURE_ARM_BBM2,
-		AXAS_FEATURE_RISCV_SVVPTC,
+		AXAS_FEATURE_RISCV_SVVPTC | AXAS_FEATURE_RISCV_SVRSW60T59B,
 	};
 
 	return is_plain ? more[format] : few[format];
@@ -176,6 +181,10 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	else
 		add(a, MAP_ALLOC, gpa, size, RW | AXAS_POPULATE | AXAS_HUGE_FRAMES);
 	add(a, MAP_TRAP, gpa, size, 0);
+	if (letters_tags()) {
+		add(a, MAP_ALLOC, gpa, size, RW | TAG(1));
+		add(a, RETAG, gpa, size, TAG(2));
+	}
 	add(a, UNMAP, gpa, size, 0);
 	add(a, PROTECT, gpa, size, AXAS_READ);
 	add(a, PROTECT, gpa, size, RW);
@@ -190,6 +199,8 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	add(a, PROTECT_SOME, gpa, size, AXAS_READ);
 	add(a, POPULATE_SOME, gpa, size, 0);
 	add(a, DISCARD_SOME, gpa, size, 0);
+	if (letters_tags())
+		add(a, RETAG_SOME, gpa, size, TAG(3));
 	if (letters_collect())
 		add(a, COLLECT_SOME, gpa, size, 0);
 }
@@ -213,7 +224,7 @@ uint32_t letters_make(const struct scope *s, struct letter *letters)
 
 int letter_is_some(const struct letter *l)
 {
-	return l->kind >= MAP_LINEAR_SOME && l->kind <= COLLECT_SOME;
+	return l->kind >= MAP_LINEAR_SOME && l->kind <= RETAG_SOME;
 }
 
 int letters_replace(void)
@@ -224,6 +235,11 @@ int letters_replace(void)
 int letters_collect(void)
 {
 	return axas_collect(space, 1, 0) != AXAS_ERR_UNSUPPORTED;
+}
+
+int letters_tags(void)
+{
+	return axas_tag_bits != NULL && axas_tag_bits(space) >= 2;
 }
 
 /* --- the calls ------------------------------------------------------------------------------- */
@@ -243,6 +259,8 @@ static axas_status_t run_some(const struct letter *l, uint64_t *done)
 		return axas_populate_some(space, l->gpa, l->size, 1, done);
 	case COLLECT_SOME:
 		return axas_collect_some(space, l->gpa, l->size, 1, done);
+	case RETAG_SOME:
+		return axas_retag_some(space, l->gpa, l->size, l->flags >> AXAS_TAG_SHIFT, 1, done);
 	default:
 		return axas_discard_some(space, l->gpa, l->size, 1, done);
 	}
@@ -270,6 +288,8 @@ static int64_t run_whole(const struct letter *l)
 		return axas_map_trap_flags(space, l->gpa, l->size, l->value, l->flags);
 	case COLLECT:
 		return axas_collect(space, l->gpa, l->size);
+	case RETAG:
+		return axas_retag(space, l->gpa, l->size, l->flags >> AXAS_TAG_SHIFT);
 	case UNMAP:
 		return axas_unmap(space, l->gpa, l->size);
 	case PROTECT:
@@ -331,6 +351,9 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 	case POPULATE_SOME:
 	case DISCARD_SOME:
 		return pages_all_memory(p, l->gpa, l->size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
+	case RETAG:
+	case RETAG_SOME:
+		return pages_none_absent(p, l->gpa, l->size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
 	case FAULT:
 		return expected_verdict(l, p);
 	default:
@@ -341,7 +364,7 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 {
 	const axas_flags_t kept =
-		RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M | AXAS_SKIP_ZERO;
+		RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M | AXAS_SKIP_ZERO | AXAS_TAG_MASK;
 	struct page_run r = { .gpa = l->gpa, .size = done, .flags = l->flags & kept };
 
 	switch (l->kind) {
@@ -350,7 +373,7 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 	case MAP_LINEAR_SOME:
 	case REPLACE:
 		r.state = AXAS_STATE_LINEAR;
-		r.flags &= RWX | AXAS_DEVICE;
+		r.flags &= RWX | AXAS_DEVICE | AXAS_TAG_MASK;
 		r.value = l->value;
 		pages_set(p, &r);
 		break;
@@ -376,6 +399,10 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 	case PROTECT_SOME:
 		pages_protect(p, l->gpa, done, l->flags);
 		break;
+	case RETAG:
+	case RETAG_SOME:
+		pages_retag(p, l->gpa, done, l->flags & AXAS_TAG_MASK);
+		break;
 	case DISCARD:
 	case DISCARD_SOME:
 		pages_discard(p, l->gpa, done);
@@ -400,6 +427,7 @@ void letter_print(const struct letter *l)
 		"populate",
 		"discard",
 		"collect",
+		"retag",
 		"clear",
 		"map_linear_some",
 		"map_alloc_some",
@@ -408,6 +436,7 @@ void letter_print(const struct letter *l)
 		"populate_some",
 		"discard_some",
 		"collect_some",
+		"retag_some",
 		"handle_page_fault",
 	};
 

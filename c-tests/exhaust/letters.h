@@ -24,6 +24,7 @@ enum letter_kind {
 	POPULATE,
 	DISCARD,
 	COLLECT,
+	RETAG, /* the tag is in its flags */
 	CLEAR,
 	MAP_LINEAR_SOME,
 	MAP_ALLOC_SOME,
@@ -32,6 +33,7 @@ enum letter_kind {
 	POPULATE_SOME,
 	DISCARD_SOME,
 	COLLECT_SOME,
+	RETAG_SOME,
 	FAULT,
 };
 
@@ -66,6 +68,7 @@ axas_config_t scope_config(const struct scope *s, uint32_t format);
 /* The archive has these calls: an older one may be gone through, too. */
 int letters_replace(void);
 int letters_collect(void);
+int letters_tags(void);
 uint32_t letters_make(const struct scope *s, struct letter *letters);
 struct outcome letter_run(const struct letter *l);
 int letter_is_some(const struct letter *l);

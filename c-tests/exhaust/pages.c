@@ -119,14 +119,25 @@ void pages_set(struct pages *p, const struct page_run *r)
 	join_before(p, at);
 }
 
-void pages_protect(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t access)
+static void set_flags(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t mask,
+		      axas_flags_t flags)
 {
 	const uint32_t first = cut(p, gpa);
 	const uint32_t last = cut(p, gpa + size);
 
 	for (uint32_t i = first; i < last; i++)
-		p->run[i].flags = (p->run[i].flags & ~(axas_flags_t)RWX) | access;
+		p->run[i].flags = (p->run[i].flags & ~mask) | flags;
 	join(p);
+}
+
+void pages_protect(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t access)
+{
+	set_flags(p, gpa, size, RWX, access);
+}
+
+void pages_retag(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t tag)
+{
+	set_flags(p, gpa, size, AXAS_TAG_MASK, tag);
 }
 
 void pages_discard(struct pages *p, axas_gpa_t gpa, uint64_t size)
@@ -159,18 +170,28 @@ int pages_overlap(const struct pages *p, axas_gpa_t gpa, uint64_t size)
 	return 0;
 }
 
-int pages_all_memory(const struct pages *p, axas_gpa_t gpa, uint64_t size)
+static int all_are(const struct pages *p, axas_gpa_t gpa, uint64_t size, int or_trap)
 {
 	const axas_gpa_t end = gpa + size;
 
 	while (gpa < end) {
 		const struct page_run *r = pages_at(p, gpa);
 
-		if (r == NULL || r->state == AXAS_STATE_TRAP)
+		if (r == NULL || (r->state == AXAS_STATE_TRAP && !or_trap))
 			return 0;
 		gpa = r->gpa + r->size;
 	}
 	return 1;
+}
+
+int pages_all_memory(const struct pages *p, axas_gpa_t gpa, uint64_t size)
+{
+	return all_are(p, gpa, size, 0);
+}
+
+int pages_none_absent(const struct pages *p, axas_gpa_t gpa, uint64_t size)
+{
+	return all_are(p, gpa, size, 1);
 }
 
 uint64_t pages_count(const struct pages *p, uint32_t state)

@@ -31,9 +31,12 @@ void pages_copy(struct pages *to, const struct pages *from);
 void pages_set(struct pages *p, const struct page_run *r);
 void pages_remove(struct pages *p, axas_gpa_t gpa, uint64_t size);
 void pages_protect(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t access);
+void pages_retag(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t tag);
 void pages_discard(struct pages *p, axas_gpa_t gpa, uint64_t size);
 /* Something stands in the range. */
 int pages_overlap(const struct pages *p, axas_gpa_t gpa, uint64_t size);
+/* No hole in the range. */
+int pages_none_absent(const struct pages *p, axas_gpa_t gpa, uint64_t size);
 /* Memory, mapped or reserved, in all of the range. */
 int pages_all_memory(const struct pages *p, axas_gpa_t gpa, uint64_t size);
 /* The run that covers gpa, or null. */

@@ -66,6 +66,7 @@ static void add_run(struct tables *t, const struct leaf_run *r)
 	*last = *r;
 	last->access = w.access;
 	last->memory = (uint32_t)w.memory;
+	last->tag = w.tag;
 }
 
 /* The leaves from entry `i` on that follow each other; where they end. */

@@ -17,6 +17,7 @@ struct leaf_run {
 	uint32_t level;
 	uint32_t access; /* WALK_R, _W, _X */
 	uint32_t memory;
+	uint32_t tag;
 };
 
 struct tables {

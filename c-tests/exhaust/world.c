@@ -322,7 +322,7 @@ void world_create(const axas_config_t *cfg, int has_released)
 			.control_register = regs.control_register,
 			.npt_levels = regs.levels,
 			.pa_bits = regs.pa_bits,
-			.cpu = CPU_1G_PAGES,
+			.cpu = CPU_1G_PAGES | CPU_SVRSW60T59B,
 			.at = table_at,
 		};
 		why = walker_start(&walker);

@@ -40,6 +40,9 @@ static axas_hal_t hal;
 static axas_t *space;
 /* With AXAS_KEEP_TABLES, or null; with `released`. */
 static axas_t *keeping, *telling;
+/* Where part hide is built in. */
+static axas_t *hiding;
+#pragma weak axas_hide
 static uint64_t told;
 
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
@@ -93,6 +96,11 @@ static void must(int holds, const char *what)
 static axas_gpa_t scattered(uint64_t number)
 {
 	return BASE + number * 2654435761u % PAGES * PAGE;
+}
+
+static int has_hide(void)
+{
+	return (axas_parts() & AXAS_PART_HIDE) != 0;
 }
 
 /* A space with an option of later versions; null where it is refused. */
@@ -411,6 +419,31 @@ static uint64_t count_unmap_scattered_released(void)
 	return unmap_many(telling);
 }
 
+/* 64 GiB in pages of 2 MiB, hidden at once, and the first access to one of them. */
+static void prepare_hide_64g(void)
+{
+	if (!has_hide())
+		return;
+	MUST(axas_create(&config, &hal, &hiding));
+	MUST(axas_map_linear(hiding, 64 * GIB, 64 * GIB, 64 * GIB, rwx | AXAS_MAX_2M));
+}
+
+static uint64_t count_hide_64g(void)
+{
+	if (!has_hide())
+		return 0;
+	MUST(axas_hide(hiding, 0, config.size, AXAS_HIDE_AUTO));
+	return 1;
+}
+
+static uint64_t count_fault_in_hidden_64g(void)
+{
+	if (!has_hide())
+		return 0;
+	must(axas_handle_page_fault(hiding, 64 * GIB, AXAS_READ) == AXAS_FAULT_RESOLVED, "shown");
+	return 1;
+}
+
 static uint64_t count_create_and_destroy(void)
 {
 	axas_t *other;
@@ -462,6 +495,8 @@ static const struct {
 	PREPARED(unmap_contiguous_released),
 	PREPARED(unmap_scattered),
 	PREPARED(unmap_scattered_released),
+	PREPARED(hide_64g),
+	PIECE(fault_in_hidden_64g),
 	PIECE(create_and_destroy),
 };
 
@@ -505,6 +540,8 @@ int main(int argc, char **argv)
 		printf("%s %" PRIu64 "\n", pieces[piece].name, times);
 	}
 	axas_destroy(telling);
+	if (hiding)
+		axas_destroy(hiding);
 	if (keeping)
 		axas_destroy(keeping);
 	axas_destroy(space);

@@ -117,6 +117,16 @@ static const char *check_entry(const struct walker *w, uint32_t level, uint64_t 
 		       "less is in a table than it is said to have";
 }
 
+/* An entry of a hidden table, whose count is in the bits of what such an entry carries, as one of a table. */
+static uint64_t as_shown(enum walk_format format, uint64_t entry)
+{
+	uint64_t value = entry >> 4;
+
+	if (format == WALK_EPT)
+		value = (entry >> 6 & 15) | (entry >> 11 & 1) << 4;
+	return (value & all_ones(format)) << place_of(format).shift;
+}
+
 struct cursor {
 	const uint64_t *words;
 	uint64_t gpa, entries, next;
@@ -146,7 +156,9 @@ struct wrong_count counts_check(const struct walker *w, int keeps_tables)
 		}
 		gpa = c->gpa + (c->next << (12 + 9 * (level - 1)));
 		entry = c->words[c->next++];
-		if (!walker_is_table(w, level, entry, &table))
+		if (walker_is_hidden_table(w, level, entry, &table))
+			entry = as_shown(w->format, entry);
+		else if (!walker_is_table(w, level, entry, &table))
 			continue;
 		below = w->at(w->ctx, table, 512 * sizeof(uint64_t));
 		if (below != NULL)

@@ -76,7 +76,8 @@ void kept_read(struct kept *k, const struct walker *w)
 		}
 		gpa = c->gpa + (c->next << (12 + 9 * (level - 1)));
 		entry = c->words[c->next++];
-		if (!walker_is_table(w, level, entry, &table)) {
+		if (!walker_is_table(w, level, entry, &table) &&
+		    !walker_is_hidden_table(w, level, entry, &table)) {
 			note_use(k, stack, level, w->levels);
 			continue;
 		}

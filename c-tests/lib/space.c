@@ -196,7 +196,7 @@ void space_visit_tables(struct host *h, walk_table_fn visit, void *ctx)
 {
 	for (uint32_t i = 0; i < MOST_SPACES; i++)
 		if (spaces[i].as != NULL && spaces[i].host == h)
-			walker_visit(&spaces[i].walker, visit, NULL, ctx);
+			walker_visit_tables(&spaces[i].walker, visit, visit, ctx);
 }
 
 /* Nobody has the root of a dying space loaded; what hangs below it may still be in walk caches. */
@@ -214,8 +214,9 @@ void space_visit_reachable(struct host *h, walk_table_fn reach, void *ctx)
 	}
 }
 
-/* All words of all tables, in the order of a walk: equal before and after, or not. */
+/* All words of all tables, in the order of a walk, behind the address of each, its pages and whether it is hidden. */
 struct snapshot {
+	const struct walker *w;
 	uint64_t *words;
 	uint64_t count, room;
 };
@@ -227,7 +228,7 @@ struct snapshot_of {
 	struct snapshot *s;
 };
 
-static void snapshot_table(void *ctx, uint64_t pa, uint64_t bytes)
+static void snapshot_any(void *ctx, uint64_t pa, uint64_t bytes, uint64_t is_hidden)
 {
 	const struct snapshot_of *c = ctx;
 	const uint64_t count = bytes / sizeof(uint64_t);
@@ -238,22 +239,58 @@ static void snapshot_table(void *ctx, uint64_t pa, uint64_t bytes)
 		s->words = realloc(s->words, s->room * sizeof(uint64_t));
 		assert_non_null(s->words);
 	}
-	s->words[s->count++] = pa;
+	s->words[s->count++] = pa | bytes / PAGE << 1 | is_hidden;
 	memcpy(&s->words[s->count], c->w->at(c->w->ctx, pa, bytes), bytes);
 	s->count += count;
+}
+
+static void snapshot_table(void *ctx, uint64_t pa, uint64_t bytes)
+{
+	snapshot_any(ctx, pa, bytes, 0);
+}
+
+static void snapshot_hidden(void *ctx, uint64_t pa, uint64_t bytes)
+{
+	snapshot_any(ctx, pa, bytes, 1);
 }
 
 static void take_snapshot(const struct walker *w, struct snapshot *s)
 {
 	struct snapshot_of c = { .w = w, .s = s };
 
-	walker_visit(w, snapshot_table, NULL, &c);
+	s->w = w;
+	walker_visit_tables(w, snapshot_table, snapshot_hidden, &c);
 }
 
+static int word_equal(const struct walker *w, uint64_t before, uint64_t now, int was_hidden,
+		      int is_shown)
+{
+	if (before == now)
+		return 1;
+	if (was_hidden && !is_shown)
+		return 0;
+	return walker_is_shown(w, before, now, 0) ||
+	       (was_hidden && walker_is_shown(w, before, now, 1));
+}
+
+/* But for hidden tables that were shown, with what is in them hidden: nobody can tell. */
 static int snapshot_equal(const struct snapshot *a, const struct snapshot *b)
 {
-	return a->count == b->count &&
-	       (a->count == 0 || memcmp(a->words, b->words, a->count * sizeof(uint64_t)) == 0);
+	uint64_t at = 0;
+
+	if (a->count != b->count)
+		return 0;
+	while (at < a->count) {
+		const uint64_t head = a->words[at], end = at + 1 + (head % PAGE >> 1) * 512;
+		const int was_hidden = head & 1, is_shown = head - 1 == b->words[at];
+
+		if (head != b->words[at] && !(was_hidden && is_shown))
+			return 0;
+		while (++at < end)
+			if (!word_equal(a->w, a->words[at], b->words[at], was_hidden, is_shown))
+				return 0;
+	}
+	return 1;
 }
 
 /* --- around each call ------------------------------------------------------------------------ */

@@ -431,12 +431,14 @@ static uint64_t read_entry(const uint64_t *entries, uint64_t index)
 }
 
 static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address);
+static int is_hidden_table(const struct walker *w, uint64_t e, uint64_t *address);
 
 struct walk walker_walk(const struct walker *w, uint64_t gpa)
 {
 	struct walk r = { .outcome = WALK_FAULT };
 	uint64_t at = w->root;
 	uint64_t entries = w->root_entries;
+	int is_below_hidden = 0;
 
 	/* Beyond the input width there is no entry at all: a fault, never a wrapped index. */
 	if ((gpa >> w->gpa_bits) != 0)
@@ -459,6 +461,11 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 			entries = 512;
 			continue;
 		}
+		if (d.kind == ENTRY_NONE && r.level > 1 && is_hidden_table(w, r.entry, &at)) {
+			entries = 512;
+			is_below_hidden = 1;
+			continue;
+		}
 		r.why = d.why;
 		if (d.kind == ENTRY_BROKEN)
 			r.outcome = WALK_BROKEN;
@@ -470,7 +477,10 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 				r.why = "a hidden page at no address of one";
 			}
 		}
-		if (d.kind == ENTRY_LEAF) {
+		if (d.kind == ENTRY_LEAF && is_below_hidden) {
+			r.is_hidden = 1;
+			r.hpa = d.address + (gpa & (r.size - 1));
+		} else if (d.kind == ENTRY_LEAF) {
 			r.outcome = WALK_LEAF;
 			r.hpa = d.address + (gpa & (r.size - 1));
 			r.access = d.access;
@@ -492,6 +502,7 @@ struct cursor {
 	uint64_t entries;
 	uint64_t next;
 	uint32_t occupied;
+	int is_below_hidden;
 };
 
 int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table)
@@ -502,8 +513,8 @@ int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint
 	return d.kind == ENTRY_TABLE;
 }
 
-/* An entry that is not valid, in which the library keeps the address of a page that no walker is to find. */
-static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address)
+/* The kind of an entry that is not valid, and the address that the library keeps in some. */
+static uint32_t invalid_kind(const struct walker *w, uint64_t e, uint64_t *address)
 {
 	static const uint32_t kind_shift[] = {
 		[WALK_EPT] = 3, [WALK_NPT] = 1, [WALK_ARM] = 1, [WALK_RISCV] = 1
@@ -517,7 +528,54 @@ static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address)
 		*address = e & BITS(47, 12);
 	else
 		*address = (e & BITS(53, 10)) << 2;
-	return (e >> kind_shift[w->format] & 7) == 5;
+	return (uint32_t)(e >> kind_shift[w->format]) & 7;
+}
+
+/* A page that no walker is to find. */
+static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address)
+{
+	return invalid_kind(w, e, address) == 5;
+}
+
+/* A table in which no walker is to find a page. */
+static int is_hidden_table(const struct walker *w, uint64_t e, uint64_t *address)
+{
+	return invalid_kind(w, e, address) == 7;
+}
+
+static int is_valid(const struct walker *w, uint64_t entry)
+{
+	return (entry & (w->format == WALK_EPT ? 7 : 1)) != 0;
+}
+
+/* The address in an entry, valid or not. */
+static uint64_t any_address(const struct walker *w, uint64_t entry)
+{
+	uint64_t address;
+
+	invalid_kind(w, is_valid(w, entry) && w->format == WALK_EPT ? ~entry : entry, &address);
+	return address;
+}
+
+int walker_is_shown(const struct walker *w, uint64_t before, uint64_t now, int is_below_hidden)
+{
+	const uint64_t hidden = is_below_hidden ? now : before;
+	const uint64_t other = is_below_hidden ? before : now;
+	uint64_t address;
+	const uint32_t kind = invalid_kind(w, hidden, &address);
+	/* a page without any permission, which is hidden besides */
+	const int is_page = is_below_hidden && kind == 5;
+	const int was_page = is_valid(w, other) || is_hidden(w, other, &address);
+
+	return !is_valid(w, hidden) && any_address(w, other) == any_address(w, hidden) &&
+	       (is_page ? was_page : kind == 7 && is_valid(w, other));
+}
+
+int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table)
+{
+	const struct decoded d = decode(w, level, entry);
+
+	return d.kind == ENTRY_NONE && level > 1 && is_hidden_table(w, entry, table);
 }
 
 uint64_t walker_empty_entry(const struct walker *w)
@@ -527,7 +585,7 @@ uint64_t walker_empty_entry(const struct walker *w)
 
 struct visitor {
 	struct sweep *sweep;
-	walk_table_fn table, leaf, hidden;
+	walk_table_fn table, leaf, hidden, hidden_table;
 	void *ctx;
 };
 
@@ -555,7 +613,9 @@ static void enter_table(const struct walker *w, const struct visitor *v, struct 
 		c->occupied = 1;
 		return;
 	}
-	if (v->table != NULL)
+	if (c->is_below_hidden && v->hidden_table != NULL)
+		v->hidden_table(v->ctx, c->pa, frames << PAGE_SHIFT);
+	if (!c->is_below_hidden && v->table != NULL)
 		v->table(v->ctx, c->pa, frames << PAGE_SHIFT);
 	if (v->sweep != NULL) {
 		v->sweep->table_frames += frames;
@@ -596,6 +656,7 @@ static void visit(const struct walker *w, const struct visitor *v)
 		struct cursor *c = &stack[level];
 		struct decoded d;
 		uint64_t e;
+		int is_below;
 
 		if (c->next == c->entries) {
 			if (!c->occupied && level != w->levels && v->sweep != NULL)
@@ -610,13 +671,22 @@ static void visit(const struct walker *w, const struct visitor *v)
 		d = decode(w, level, e);
 		if (d.kind == ENTRY_BROKEN)
 			note_broken(v->sweep, d.why, e, level);
+		else if (d.kind == ENTRY_LEAF && c->is_below_hidden)
+			see_hidden(v, d.address, level);
 		else if (d.kind == ENTRY_LEAF)
 			see_leaf(v, &d, level);
 		else if (d.kind == ENTRY_NONE && is_hidden(w, e, &address))
 			see_hidden(v, address, level);
+		is_below = c->is_below_hidden;
+		if (walker_is_hidden_table(w, level, e, &address)) {
+			d = (struct decoded){ .kind = ENTRY_TABLE, .address = address };
+			is_below = 1;
+		}
 		if (d.kind == ENTRY_TABLE) {
 			level--;
-			stack[level] = (struct cursor){ .pa = d.address, .entries = 512 };
+			stack[level] = (struct cursor){ .pa = d.address,
+							.entries = 512,
+							.is_below_hidden = is_below };
 			enter_table(w, v, &stack[level], level);
 		}
 	}
@@ -637,9 +707,17 @@ void walker_visit(const struct walker *w, walk_table_fn table_fn, walk_table_fn 
 	visit(w, &v);
 }
 
+void walker_visit_tables(const struct walker *w, walk_table_fn table_fn, walk_table_fn hidden,
+			 void *ctx)
+{
+	const struct visitor v = { .table = table_fn, .hidden_table = hidden, .ctx = ctx };
+
+	visit(w, &v);
+}
+
 void walker_visit_hidden(const struct walker *w, walk_table_fn hidden, void *ctx)
 {
-	const struct visitor v = { .hidden = hidden, .ctx = ctx };
+	const struct visitor v = { .hidden = hidden, .hidden_table = hidden, .ctx = ctx };
 
 	visit(w, &v);
 }

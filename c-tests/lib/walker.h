@@ -102,11 +102,18 @@ void walker_sweep(const struct walker *w, struct sweep *s);
 uint64_t walker_empty_entry(const struct walker *w);
 /* Whether an entry of a table of `level` points to a table, and where that is. */
 int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
+/* The same of one that is not valid, below which no walker is to find a page. */
+int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
 
 /* Each table that the hardware can reach, and each leaf's memory where leaf is not null. */
 typedef void (*walk_table_fn)(void *ctx, uint64_t pa, uint64_t bytes);
 void walker_visit(const struct walker *w, walk_table_fn table, walk_table_fn leaf, void *ctx);
-/* The memory of each page that no walker finds. */
+/* All tables; those that no walker finds apart. */
+void walker_visit_tables(const struct walker *w, walk_table_fn table, walk_table_fn hidden,
+			 void *ctx);
+/* Whether an entry is as before but that a hidden table was shown, with what is in it hidden. */
+int walker_is_shown(const struct walker *w, uint64_t before, uint64_t now, int is_below_hidden);
+/* The memory of each page and each table that no walker finds. */
 void walker_visit_hidden(const struct walker *w, walk_table_fn hidden, void *ctx);
 
 #endif

@@ -148,7 +148,7 @@ static const char *wrong_outcome(uint64_t op, uint64_t gpa, uint64_t value, enum
 	static const axas_fault_result_t verdicts[] = {
 		[EXPECT_TRAP] = AXAS_FAULT_TRAP,      [EXPECT_UNMAPPED] = AXAS_FAULT_UNMAPPED,
 		[EXPECT_DENIED] = AXAS_FAULT_DENIED,  [EXPECT_UNREADABLE] = AXAS_FAULT_DENIED,
-		[EXPECT_REFUSED] = AXAS_FAULT_DENIED,
+		[EXPECT_REFUSED] = AXAS_FAULT_DENIED, [EXPECT_HIDDEN] = AXAS_FAULT_HIDDEN,
 	};
 
 	if (expected == EXPECT_VALUE || expected == EXPECT_RESOLVED) {

@@ -93,6 +93,7 @@ enum expected {
 	EXPECT_DENIED, /* by an entry that is there and lets the guest read */
 	EXPECT_UNREADABLE, /* by an entry that is there and does not */
 	EXPECT_REFUSED, /* by a reservation, before anything is there */
+	EXPECT_HIDDEN, /* axas_hide holds the page */
 };
 
 /*

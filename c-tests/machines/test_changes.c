@@ -7,6 +7,12 @@
 
 #include "suite.h"
 
+/* Of parts: in archives that have them. */
+#pragma weak axas_tag_bits
+#pragma weak axas_retag
+#pragma weak axas_hide
+#pragma weak axas_show
+
 #define GPA_AREA GIB(5)
 #define IN_GIB   (linear_hpa(0) & (GIB(1) - 1))
 
@@ -160,6 +166,62 @@ static void lazy_changes(axas_flags_t option)
 	subtest("nothing left", OP_READ, gpa, 0, EXPECT_UNMAPPED);
 }
 
+/* A leaf with any tag is one to the walker. */
+static void tagged(uint64_t size)
+{
+	uint64_t hpa = linear_hpa(0);
+
+	for (uint32_t tag = 0; tag >> axas_tag_bits(space) == 0; tag++) {
+		uint64_t gpa = map_in_pages_of(size, RWX | tag << AXAS_TAG_SHIFT);
+
+		subtest_memory("write with a tag", OP_WRITE, gpa, hpa, EXPECT_VALUE);
+		subtest_memory("execute with a tag", OP_EXECUTE, gpa + 64, hpa + 64, EXPECT_VALUE);
+		must("another tag", axas_retag(space, GPA_AREA, size == GIB(1) ? size : MIB(4),
+					       (tag + 1) & ((1u << axas_tag_bits(space)) - 1)));
+		subtest_memory("read with another tag", OP_READ, gpa, hpa, EXPECT_VALUE);
+		unmap_pages_of(size);
+	}
+}
+
+/* Pages, and the tables that they are in, are hidden and shown under a running guest. */
+static void hidden(uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RW), hpa = linear_hpa(0);
+	uint64_t bytes = size == GIB(1) ? size : MIB(4);
+	struct outcome outcome;
+
+	subtest_memory("write before", OP_WRITE, gpa, hpa, EXPECT_VALUE);
+	must("hide", axas_hide(space, GPA_AREA, bytes, 0));
+	subtest("read what is hidden", OP_READ, gpa, 0, EXPECT_HIDDEN);
+	subtest("write what is hidden", OP_WRITE, gpa, 0, EXPECT_HIDDEN);
+	must("show", axas_show(space, GPA_AREA, bytes));
+	subtest_memory("write what is shown", OP_WRITE, gpa, hpa, EXPECT_VALUE);
+	must("hide for a while", axas_hide(space, GPA_AREA, bytes, AXAS_HIDE_AUTO));
+	write_host(hpa, 0x5a);
+	subtest("the first read shows it", OP_READ, gpa, 0x5a, EXPECT_RESOLVED);
+	subtest_memory("the second finds it", OP_READ, gpa, hpa, EXPECT_VALUE);
+	if (size == PAGE) {
+		write_host(hpa + PAGE, 0x6b);
+		subtest("the page beside", OP_READ, gpa + PAGE, 0x6b, EXPECT_RESOLVED);
+	}
+	must("hide all", axas_hide(space, 0, axas_size(space), AXAS_HIDE_AUTO));
+	write_host(hpa, 0x7c);
+	/* the guest's own code and the page of its orders come back besides */
+	guest_access(guest, OP_READ, gpa, 0, &outcome);
+	check("read in a hidden space", outcome.done, 1);
+	check("what was read there", outcome.value, 0x7c);
+	check("each page came with a fault", outcome.faults > 1, 1);
+	unmap_pages_of(size);
+}
+
+static void parts(uint64_t size)
+{
+	if (axas_parts() & AXAS_PART_TAGS)
+		tagged(size);
+	if (axas_parts() & AXAS_PART_HIDE)
+		hidden(size);
+}
+
 static void cleared(void)
 {
 	axas_hw_regs_t registers;
@@ -189,6 +251,7 @@ static uint64_t all_changes(enum flush_by flush)
 		unmap_middle(sizes[i]);
 		map_elsewhere(sizes[i]);
 		replace_middle(sizes[i]);
+		parts(sizes[i]);
 	}
 	lazy_changes(0);
 	lazy_changes(AXAS_HUGE_FRAMES);

@@ -10,6 +10,7 @@ use crate::npt::NestedPageTable;
 use crate::npt::arch::{Features, Format, with_space_format};
 use crate::npt::content::Content;
 use crate::npt::entry::Entry;
+use crate::npt::slices::Budget;
 use crate::npt::units::GpaRange;
 use crate::npt::work::Work;
 
@@ -19,7 +20,7 @@ fn hide<F: Format>(
     part: GpaRange,
     _: &Content<'_, F>,
 ) -> Result<()> {
-    npt.hide::<F>(work, part, false)
+    npt.hide::<F>(work, part)
 }
 
 /// Hides pages that show themselves again.
@@ -29,7 +30,7 @@ fn hide_auto<F: Format>(
     part: GpaRange,
     _: &Content<'_, F>,
 ) -> Result<()> {
-    npt.hide::<F>(work, part, true)
+    npt.hide_auto::<F>(work, part)
 }
 
 fn show<F: Format>(
@@ -39,6 +40,17 @@ fn show<F: Format>(
     _: &Content<'_, F>,
 ) -> Result<()> {
     npt.show::<F>(work, part)
+}
+
+/// A slice hides as many entries as it may.
+fn reach_hiding<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    rest: GpaRange,
+    _: &Content<'_, F>,
+    budget: &mut Budget,
+) -> Result<()> {
+    npt.reach_hiding::<F>(work, rest, budget)
 }
 
 /// What hides pages as options say.
@@ -66,7 +78,8 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let act = hiding::<F>(options, self.npt.features)?;
             let range = self.checked_range(gpa, size)?;
-            self.in_slices(range, &Content::NOTHING, slices, reach_entries, act)
+            let reach = if options == AXAS_HIDE_AUTO { reach_hiding } else { reach_entries };
+            self.in_slices(range, &Content::NOTHING, slices, reach, act)
         })
     }
 

@@ -180,7 +180,7 @@ impl AddressSpace {
     ) -> Result<()> {
         let _guard = self.shared()?;
         let mut sweep = Sweep::nowhere();
-        sweep.begin(&self.npt, range);
+        sweep.begin_look(&self.npt, range);
         let merge = Merge::default();
         let mut runs = Runs { sweep, gpa: range.start, ended_by: None, by_page, merge };
         while with_space_format!(self.npt.format, F => {
@@ -335,6 +335,11 @@ impl Runs {
                 self.sweep.enter(npt, self.gpa, table)?;
                 continue;
             }
+            let entry = if self.sweep.is_below_hidden(self.gpa) {
+                entry.below_hidden(npt.features)
+            } else {
+                entry
+            };
             let end = self.gpa.end(level).min(self.sweep.gpa());
             let mut next = describe(entry, level.get(), npt.features);
             if next.hpa != AXAS_HPA_INVALID {

@@ -43,7 +43,7 @@ impl NestedPageTable {
     #[inline(never)]
     pub(crate) fn check_tables<F: Format>(&self, sweep: &mut Sweep) -> Option<()> {
         let mut tables = self.root_pages();
-        sweep.begin(self, self.whole());
+        sweep.begin_look(self, self.whole());
         loop {
             match sweep.step::<F>(self, &Broken::NONE)? {
                 Step::Entries => {}
@@ -82,7 +82,7 @@ impl NestedPageTable {
             return None;
         }
         let mut sweep = Sweep::nowhere();
-        sweep.begin(self, self.whole());
+        sweep.begin_look(self, self.whole());
         loop {
             let step = sweep.step::<F>(self, &Broken::NONE)?;
             if let Step::End = step {
@@ -108,7 +108,7 @@ impl NestedPageTable {
     #[inline(never)]
     fn check_occupancy<F: Format>(&self, place: &Run, page: Hpa) -> Option<()> {
         let below = place.level.down();
-        let said = self.entry::<F>(place.page, place.span.first)?.occupancy();
+        let said = self.entry::<F>(place.page, place.span.first)?.shown_table().occupancy();
         let table = Table::<F>::reach(self, page)?;
         let (mut count, mut runs, mut is_in_run) = (0_u64, 0_u64, false);
         table.for_each(Span::ALL, |entry| {
@@ -167,6 +167,10 @@ impl NestedPageTable {
             State::Table => {
                 let written = Entry::table(entry.address()).with_occupancy(entry.occupancy());
                 return (entry == written).then_some(());
+            }
+            State::HiddenTable if HIDES => {
+                let is_written = entry == entry.shown_table().hidden_table();
+                return is_written.then_some(());
             }
             State::Leaf => {
                 let attributes = entry.attributes(self.features);

@@ -320,8 +320,9 @@ impl NestedPageTable {
             let table = Table::<F>::reach(self, page)?;
             let index = gpa.index(level);
             let entry = table.load_acquire(index);
-            if level > Level::PAGE && F::is_table(entry.word()) {
-                page = entry.table_address();
+            let is_table = F::is_table(entry.word()) || entry.is_hidden_table();
+            if level > Level::PAGE && is_table {
+                page = entry.address();
                 level = level.down();
                 continue;
             }
@@ -336,7 +337,7 @@ impl NestedPageTable {
     #[inline(never)]
     pub(crate) fn look<F: Format>(&self, range: GpaRange, look: &mut Look<'_>) -> Option<()> {
         let mut sweep = Sweep::nowhere();
-        sweep.begin(self, range);
+        sweep.begin_look(self, range);
         while sweep.next::<F>(self, &Broken::NONE)? {
             let (run, stop) = (sweep.run, sweep.gpa());
             // A fault may have put a table in the place of a reservation since the sweep came by.
@@ -690,8 +691,8 @@ impl<F: Format> Table<'_, F> {
     /// Makes a leaf dirty as new ones are, beside others that do or hardware that does.
     fn mark(&self, index: Index, entry: Entry<F>) {
         let mut now = entry;
-        while now.same_as(entry) && now.dirtied() != now && !self.replace(index, now, now.dirtied())
-        {
+        // A fault may show the page meanwhile, or hide it below a table that it shows.
+        while now.is_page() && now.dirtied() != now && !self.replace(index, now, now.dirtied()) {
             now = self.load_acquire(index);
         }
     }

@@ -8,6 +8,7 @@
 //! | Trap | invalid | a mark, the cookie of a device; at any level |
 //! | Note | invalid | a mark, a word of the host's; at any level (part `hide`) |
 //! | Hidden | invalid | address, attributes and owner of a page that no walker is to find (part `hide`) |
+//! | HiddenTable | invalid | address and occupancy of a table whose pages show themselves again (part `hide`) |
 //! | Busy | invalid | nothing: a leaf between break and make |
 //! | Pending | invalid | a frame and a reservation: taken, not published yet |
 //! | PendingTable | invalid | a table in the place of a reservation, not published yet |
@@ -79,6 +80,8 @@ pub enum State {
     Note,
     /// A page that no walker is to find.
     Hidden,
+    /// Points to a table in which no walker is to find a page.
+    HiddenTable,
     /// Between break and make.
     Busy,
     /// A frame that is not published yet.
@@ -102,6 +105,8 @@ pub enum State {
 pub enum Way {
     /// Into the table below.
     Down(HostPhysAddr),
+    /// Into the table below, which no walker finds.
+    Hidden(HostPhysAddr),
     /// It ends here: the entry is invalid or a leaf.
     Ends,
     /// A valid entry that this library never writes at this level.
@@ -159,6 +164,8 @@ const NOTE: u64 = 1 << 28;
 pub(crate) const HIDES: bool = cfg!(feature = "hide");
 /// In the payload of a moving entry: it is not published yet. Without it what moves is dead.
 const PENDING: u16 = 1 << 15;
+/// In the payload of a hidden table: a fault hides what is in it, to show the table then.
+const OPENING: u16 = 1 << 15;
 
 impl Reservation {
     /// Pages to come with attributes, of leaves up to level `largest`.
@@ -425,7 +432,11 @@ impl<F: Format> Entry<F> {
     #[inline(always)]
     pub fn way(self, level: u32) -> Way {
         if !F::is_valid(self.word) {
-            return Way::Ends;
+            return if self.is_hidden_table() && level > 1 {
+                Way::Hidden(self.address())
+            } else {
+                Way::Ends
+            };
         }
         match F::is_leaf(self.word, level) {
             Some(true) => Way::Ends,
@@ -450,6 +461,7 @@ impl<F: Format> Entry<F> {
             InvalidKind::Mark if self.is_note() => State::Note,
             InvalidKind::Mark => State::Trap,
             InvalidKind::Hidden if HIDES && level <= 3 => State::Hidden,
+            InvalidKind::HiddenTable if HIDES && level > 1 => State::HiddenTable,
             InvalidKind::Busy => State::Busy,
             InvalidKind::MovingLeaf if level <= 3 => {
                 if self.is_pending() {
@@ -526,6 +538,7 @@ impl<F: Format> Entry<F> {
                 InvalidKind::Empty | InvalidKind::Reserved | InvalidKind::Mark
             )
             || self.is_hidden()
+            || self.is_hidden_table()
     }
 
     /// Whether the entry is empty.
@@ -718,6 +731,8 @@ impl<F: Format> Entry<F> {
             InvalidKind::MovingTable if level > 1 => Names::Table,
             InvalidKind::Hidden if HIDES && level <= 3 => Names::Frame,
             InvalidKind::Hidden if HIDES => Names::Corrupt,
+            InvalidKind::HiddenTable if HIDES && level > 1 => Names::Table,
+            InvalidKind::HiddenTable if HIDES => Names::Corrupt,
             InvalidKind::MovingLeaf | InvalidKind::MovingTable => Names::Corrupt,
             _ => Names::Nothing,
         }
@@ -917,6 +932,48 @@ impl<F: Format> Entry<F> {
         let payload = attributes | owned | HELD | if auto { AUTO } else { 0 };
         let hidden = F::invalid(InvalidKind::Hidden, payload, self.address().bits());
         Self::from_word(hidden).with_hidden_dirt(self.is_dirty())
+    }
+
+    /// Whether the entry points to a table that no walker finds.
+    #[inline(always)]
+    pub fn is_hidden_table(self) -> bool {
+        HIDES && !F::is_valid(self.word) && F::invalid_kind(self.word) == InvalidKind::HiddenTable
+    }
+
+    /// An entry that points to a table, which no walker is to find; the occupancy stays.
+    #[inline(always)]
+    pub fn hidden_table(self) -> Self {
+        let payload = self.occupancy() as u16;
+        Self::from_word(F::invalid(InvalidKind::HiddenTable, payload, self.address().bits()))
+    }
+
+    /// What an entry was before its table was hidden; any other entry as it is.
+    #[inline(always)]
+    pub fn shown_table(self) -> Self {
+        if !self.is_hidden_table() {
+            return self;
+        }
+        let occupancy = u64::from(F::payload(self.word)) & F::OCCUPANCY_MAX;
+        Self::table(self.address()).with_occupancy(occupancy)
+    }
+
+    /// Whether a fault is about to show a hidden table.
+    #[inline(always)]
+    pub fn is_opening(self) -> bool {
+        F::payload(self.word) & OPENING != 0
+    }
+
+    /// The entry of a hidden table that a fault is about to show.
+    #[inline(always)]
+    pub fn opening(self) -> Self {
+        let payload = F::payload(self.word) | OPENING;
+        Self::from_word(F::invalid(InvalidKind::HiddenTable, payload, self.address().bits()))
+    }
+
+    /// What an entry says that stands below a hidden table.
+    #[inline(always)]
+    pub fn below_hidden(self, features: Features) -> Self {
+        if HIDES && self.can_hide(true) { self.hidden(features, true) } else { self }
     }
 
     /// What a hidden page of `level` is when nothing holds it; `hardware` marks the writes to clean pages.

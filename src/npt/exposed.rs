@@ -135,7 +135,7 @@ impl NestedPageTable {
             gathered.add(self.root.page(page).bits());
         }
         let mut sweep = Sweep::nowhere();
-        sweep.begin(self, self.whole());
+        sweep.begin_look(self, self.whole());
         loop {
             match sweep.step::<F>(self, &Broken::NONE)? {
                 Step::Entries => {}
@@ -155,7 +155,7 @@ impl NestedPageTable {
     #[inline(never)]
     fn check_leaves<F: Format>(&self, gathered: &Gathered) -> Option<()> {
         let mut sweep = Sweep::nowhere();
-        sweep.begin(self, self.whole());
+        sweep.begin_look(self, self.whole());
         while sweep.next::<F>(self, &Broken::NONE)? {
             if self.exposes::<F>(&sweep.run, gathered)? {
                 return None;

@@ -207,6 +207,13 @@ impl<'a> Fault<'a> {
             self.see(entry);
             if !entry.is_reserved() {
                 #[cfg(feature = "hide")]
+                if entry.is_hidden_table() {
+                    match self.open(&table, index, entry) {
+                        Some(verdict) => return verdict,
+                        None => continue,
+                    }
+                }
+                #[cfg(feature = "hide")]
                 if entry.shows_itself() {
                     match self.show(&table, index, entry) {
                         Some(verdict) => return verdict,
@@ -275,13 +282,45 @@ impl<'a> Fault<'a> {
             State::Hidden if HIDES => Verdict::Denied,
             State::Empty | State::Note => Verdict::Unmapped,
             State::Trap => Verdict::Trap,
-            State::Corrupt | State::Table | State::Reserved | State::Hidden => Verdict::Error,
+            State::Corrupt
+            | State::Table
+            | State::Reserved
+            | State::Hidden
+            | State::HiddenTable => Verdict::Error,
             State::Busy
             | State::Pending
             | State::PendingTable
             | State::DeadLeaf
             | State::DeadTable => Verdict::Retry,
         }
+    }
+
+    /// Shows a hidden table, in which everything is hidden before; none if the entry is another then. While one fault does it
+    /// the others are told to come again: of two that hide the same page the slower one would hide what was shown.
+    #[cfg(feature = "hide")]
+    #[cold]
+    #[inline(never)]
+    fn open<F: Format>(
+        &self,
+        table: &Table<'_, F>,
+        index: Index,
+        entry: Entry<F>,
+    ) -> Option<Verdict> {
+        if entry.state(self.level.get()) != State::HiddenTable {
+            return Some(Verdict::Error);
+        }
+        if entry.is_opening() && !planted(Defect::OpenedTwice) {
+            return Some(Verdict::Retry);
+        }
+        if !table.replace(index, entry, entry.opening()) {
+            return None;
+        }
+        if planted(Defect::OpenedFirst) {
+            table.store(index, entry.shown_table());
+        }
+        let pages = self.npt.hide_below::<F>(entry.address(), self.level.down());
+        table.store(index, if pages.is_some() { entry.shown_table() } else { entry });
+        if pages.is_some() { None } else { Some(Verdict::Error) }
     }
 
     /// Shows a hidden page, if it allows the access; none if its entry changed.

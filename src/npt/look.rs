@@ -3,7 +3,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, State, Way};
+use super::entry::{Entry, HIDES, State, Way};
 use super::table::{Table, read_direct};
 use super::units::{Gpa, Hpa, Index, Level};
 use crate::addr::Bits;
@@ -22,12 +22,14 @@ impl NestedPageTable {
         self.walk_to(gpa).map(|(found, _)| found)
     }
 
-    /// As [`NestedPageTable::walk`], with the table that holds the entry. Not inlined, for
+    /// As [`NestedPageTable::walk`], with the table that holds the entry; what is below a hidden table is found hidden.
+    /// Not inlined, for
     /// `scripts/check-acquire.py`.
     #[inline(never)]
     pub(super) fn walk_to<F: Format>(&self, gpa: Gpa) -> Option<(Found<F>, Hpa)> {
         let mut page = self.root_page::<F>(gpa);
         let mut level = self.levels;
+        let mut is_hidden = false;
         loop {
             let entry = Table::<F>::open(self, page)?.load_acquire(gpa.index(level));
             if level > Level::PAGE && F::is_table(entry.word()) {
@@ -35,8 +37,16 @@ impl NestedPageTable {
                 level = level.down();
                 continue;
             }
-            let is_end = !matches!(entry.state(level.get()), State::Corrupt | State::Table);
-            return is_end.then_some((Found { entry, level }, page));
+            let entry = match entry.state(level.get()) {
+                State::Corrupt | State::Table => return None,
+                State::HiddenTable if HIDES => {
+                    (page, level, is_hidden) = (entry.address(), level.down(), true);
+                    continue;
+                }
+                _ if HIDES && is_hidden => entry.below_hidden(self.features),
+                _ => entry,
+            };
+            return Some((Found { entry, level }, page));
         }
     }
 

@@ -117,7 +117,8 @@ impl NestedPageTable {
         match self.first_table::<F>(page, level, span, &Broken::NONE, &mut index) {
             Way::Down(_) => Ok(true),
             Way::Ends => Ok(false),
-            Way::Corrupt => Err(Error::BadState),
+            // A table that is hidden is none in an empty range.
+            Way::Hidden(_) | Way::Corrupt => Err(Error::BadState),
         }
     }
 

@@ -24,6 +24,20 @@ impl Budget {
         self.left = self.left.wrapping_sub(taken);
         taken
     }
+
+    /// Visits the entries of a run; where the budget ends, if it does.
+    #[inline(always)]
+    pub(super) fn visit(&mut self, run: &Run) -> Option<Gpa> {
+        let count = run.span.count() as u64;
+        match self.take(count) {
+            0 => Some(run.gpa),
+            visited if visited < count => {
+                let bytes = visited.wrapping_shl(run.level.shift());
+                Some(run.gpa.base(run.level).plus(bytes))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Where the budget ends in a run of a range, if it does; what was visited is taken off.
@@ -88,15 +102,7 @@ impl NestedPageTable {
         _: GpaRange,
         budget: &mut Budget,
     ) -> Option<Option<Gpa>> {
-        let count = run.span.count() as u64;
-        Some(match budget.take(count) {
-            0 => Some(run.gpa),
-            visited if visited < count => {
-                let bytes = visited.wrapping_shl(run.level.shift());
-                Some(run.gpa.base(run.level).plus(bytes))
-            }
-            _ => None,
-        })
+        Some(budget.visit(run))
     }
 
     /// A reservation costs the frames that take its place, everything else one.

@@ -48,7 +48,13 @@ pub(crate) struct Sweep {
     /// What the last step came to.
     pub(crate) run: Run,
     followed: u64,
+    /// Below this address hidden tables are on the way from the root.
+    #[cfg(feature = "hide")]
+    hidden_until: Gpa,
     level: Level,
+    /// The sweep changes nothing: hidden tables are entered as they are.
+    #[cfg(feature = "hide")]
+    only_looks: bool,
     path: PerLevel<Hpa>,
 }
 
@@ -61,6 +67,10 @@ impl Sweep {
             gpa: Gpa::new(0),
             end: Gpa::new(0),
             followed: 0,
+            #[cfg(feature = "hide")]
+            hidden_until: Gpa::new(0),
+            #[cfg(feature = "hide")]
+            only_looks: false,
             run: Run::NOWHERE,
         }
     }
@@ -68,6 +78,45 @@ impl Sweep {
     /// Begins anew, over a range of the space.
     pub(crate) fn begin(&mut self, npt: &NestedPageTable, range: GpaRange) {
         (self.level, self.gpa, self.end, self.followed) = (npt.levels, range.start, range.end, 0);
+        #[cfg(feature = "hide")]
+        {
+            (self.hidden_until, self.only_looks) = (Gpa::new(0), false);
+        }
+    }
+
+    /// As [`Sweep::begin`], for a sweep that runs beside faults, or is to find hidden tables as they are. Any other one has
+    /// each shown before it is entered, with what is in it hidden.
+    pub(crate) fn begin_look(&mut self, npt: &NestedPageTable, range: GpaRange) {
+        self.begin(npt, range);
+        #[cfg(feature = "hide")]
+        {
+            self.only_looks = true;
+        }
+    }
+
+    /// Whether a hidden table is on the way from the root to the entry of an address, which the sweep has come to.
+    #[inline(always)]
+    pub(crate) fn is_below_hidden(&self, gpa: Gpa) -> bool {
+        #[cfg(feature = "hide")]
+        return gpa < self.hidden_until;
+        #[cfg(not(feature = "hide"))]
+        {
+            let _ = gpa;
+            false
+        }
+    }
+
+    /// Comes to a hidden table.
+    #[cfg(feature = "hide")]
+    #[cold]
+    #[inline(never)]
+    fn meet_hidden<F: Format>(&mut self, npt: &NestedPageTable) -> Option<()> {
+        let Run { page, level, span, gpa } = self.run;
+        if !self.only_looks {
+            return npt.open_hidden::<F>(page, span.first, level);
+        }
+        self.hidden_until = self.hidden_until.max(gpa.end(level));
+        Some(())
     }
 
     /// The tables from the root down to that of the last step, if that is not the root.
@@ -119,11 +168,17 @@ impl Sweep {
         if level > Level::PAGE {
             let mut index = span.first;
             match npt.first_table::<F>(page, level, span, broken, &mut index) {
-                Way::Down(table) if index == span.first => {
+                way @ (Way::Down(table) | Way::Hidden(table)) if index == span.first => {
                     self.run = Run { page, level, span: Span::one(index), gpa };
+                    #[cfg(feature = "hide")]
+                    if way != Way::Down(table) {
+                        self.meet_hidden::<F>(npt)?;
+                    }
+                    #[cfg(not(feature = "hide"))]
+                    let _ = way;
                     return Some(Step::Table(table));
                 }
-                Way::Down(_) => {
+                Way::Down(_) | Way::Hidden(_) => {
                     span = Span::new(span.first, index.previous()?);
                     let bytes = (span.count() as u64).wrapping_shl(level.shift());
                     next = gpa.base(level).plus(bytes);

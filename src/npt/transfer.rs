@@ -126,8 +126,10 @@ pub(crate) fn transfer<F: Format>(
     to: Option<&mut Side<'_>>,
     deal: &Deal,
 ) -> Result<()> {
+    from.npt.show_tables::<F>(from.work, from.range)?;
     match to {
         Some(to) if deal.action == Action::TakeBack => {
+            to.npt.show_tables::<F>(to.work, to.range)?;
             check_return::<F>(from, Some(to), deal)?;
             let cut = Cut::All;
             to.npt.stock_cuts::<F>(to.work, to.range, &cut)?;
@@ -302,7 +304,7 @@ fn take_away<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     match (deal.action, deal.giver) {
         (Action::Share, None) => Ok(()),
         (Action::Share, Some(giver)) => npt.protect::<F>(work, *range, giver),
-        _ => npt.hide::<F>(work, *range, false),
+        _ => npt.hide::<F>(work, *range),
     }
 }
 

@@ -390,9 +390,16 @@ impl NestedPageTable {
         let mut dying = Dying::new();
         table.update(span.from(first), |entry| {
             if !entry.is_page() {
-                // What is dead already is dealt with where it became so.
-                let is_plain = entry.names(level.get()) == Names::Nothing;
-                return if is_plain { Entry::EMPTY } else { entry };
+                return match entry.names(level.get()) {
+                    Names::Nothing => Entry::EMPTY,
+                    // No walker has it.
+                    Names::Table if entry.is_hidden_table() => {
+                        has_dead = true;
+                        entry.dead_table()
+                    }
+                    // What is dead already is dealt with where it became so.
+                    _ => entry,
+                };
             }
             if let Way::Down(_) = entry.way(level.get()) {
                 has_table = true;

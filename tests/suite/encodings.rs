@@ -6,7 +6,7 @@ use axaddrspace::addr::HostPhysAddr;
 use axaddrspace::error::Error;
 use axaddrspace::flags::{Attributes, MemoryType, Permissions, Tag};
 use axaddrspace::npt::arch::{Features, Format, FormatId};
-use axaddrspace::npt::entry::{EncodedPermissions, Entry, Reservation, State};
+use axaddrspace::npt::entry::{EncodedPermissions, Entry, Reservation, State, Way};
 use memory_addr::PhysAddr;
 use page_table_multiarch::{GenericPTE, MappingFlags};
 
@@ -29,7 +29,7 @@ in_every_format! {
     pending_entries_keep_frame_and_reservation
     dead_entries_keep_what_they_were
     invalid_entries_are_invisible_and_occupied
-    kinds_that_are_not_written_are_corrupt
+    hidden_tables_keep_address_and_occupancy
     pieces_say_what_the_whole_said
     tags_change_alone
     tags_stay_whatever_becomes_of_an_entry
@@ -496,14 +496,26 @@ fn invalid_entries_are_invisible_and_occupied<F: Format>() {
     assert!(!Entry::<F>::EMPTY.is_hardware_visible());
 }
 
-fn kinds_that_are_not_written_are_corrupt<F: Format>() {
-    let shift = if F::ID == FormatId::Ept { 3 } else { 1 };
-    let kinds = Entry::<F>::busy().word() & !(7 << shift);
-    let entry = Entry::<F>::from_word(kinds | 7 << shift);
-    for level in LEVELS {
-        assert_eq!(entry.state(level), State::Corrupt, "{entry:?}");
+fn hidden_tables_keep_address_and_occupancy<F: Format>() {
+    for occupancy in [0, 1, Entry::<F>::MOST, Entry::<F>::RUN] {
+        let table = Entry::<F>::table(hpa(0x1234_5000)).with_occupancy(occupancy);
+        let hidden = table.hidden_table();
+        assert!(hidden.is_hidden_table() && hidden.is_settled() && !hidden.is_empty());
+        assert!(!hidden.is_hardware_visible() && !hidden.is_page());
+        assert_eq!(hidden.address(), hpa(0x1234_5000));
+        assert_eq!(hidden.shown_table(), table, "{hidden:?}");
+        assert!(!hidden.is_opening() && hidden.opening().is_opening());
+        assert_eq!(hidden.opening().shown_table(), table);
+        assert_eq!(hidden.dead_table(), table.dead_table());
+        for level in LEVELS {
+            let (state, way) = if level == 1 {
+                (State::Corrupt, Way::Ends)
+            } else {
+                (State::HiddenTable, Way::Hidden(hpa(0x1234_5000)))
+            };
+            assert_eq!((hidden.state(level), hidden.way(level)), (state, way));
+        }
     }
-    assert!(!entry.is_settled() && !entry.is_owned() && !entry.is_empty(), "{entry:?}");
 }
 
 fn pieces_say_what_the_whole_said<F: Format>() {

@@ -137,7 +137,7 @@ pub enum InvalidKind {
     /// A table between detach and reap, or not published yet; the payload says which, and the reservation
     /// whose place it takes or that takes its place.
     MovingTable = 6,
-    /// Set apart for tables that no walker is to see; not written yet.
+    /// A table that no walker is to find; the payload has its occupancy.
     HiddenTable = 7,
 }
 
