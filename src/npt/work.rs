@@ -36,6 +36,9 @@ pub(crate) struct Work {
     pub(super) path: PerLevel<Hpa>,
     pub(super) reaping: Reaping,
     pub(super) batch: Batch,
+    /// The pages that a transfer takes tables for, or maps.
+    #[cfg(feature = "transfer")]
+    pub(super) transferred: super::transfer::Batch,
     /// What failed, and is to be undone before the lock is given up: in the range of the sweep, which begins.
     pub(crate) failed: Failed,
     /// What a map puts into its range is counted where the tables are pointed to, or some of it.
