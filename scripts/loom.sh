@@ -82,6 +82,10 @@ controls() {
 		PlainEdit logged::a_write_by_hardware_beside_a_protect_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported a write is lost
+		GiverFirst transfer::two_pages_lent_in_opposite_directions_both_arrive exceeded maximum number of branches
+		GiverFirst transfer::a_page_given_in_both_directions_has_one_owner exceeded maximum number of branches
+		TakerWritten transfer::hardware_beside_a_lend_finds_no_page_in_both a page has two owners
+		RefusedStaysCounted transfer::a_fault_in_each_beside_a_lend_finds_one_owner exceeded maximum number of branches
 	END
 }
 

@@ -70,6 +70,12 @@ pub(crate) enum Defect {
     /// The pieces of a leaf say what it said before hardware made it dirty.
     #[cfg(feature = "dirty")]
     OldPieces,
+    /// The giver's space is waited for first, wherever it is.
+    #[cfg(feature = "transfer")]
+    GiverFirst,
+    /// The taker's entries are written before the giver's are hidden.
+    #[cfg(feature = "transfer")]
+    TakerWritten,
 }
 
 /// Whether a model planted a defect.

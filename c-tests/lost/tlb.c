@@ -453,6 +453,10 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 	uint32_t watching = 0, told = 0;
 
 	attached[0]->host_hal.tlb_flush(ctx, q);
+	/* The CPUs of the other space have not waited. */
+	for (uint32_t i = 0; i < 2; i++)
+		if (attached[i] != NULL && q->vmid != attached[i]->vmid)
+			look(attached[i]);
 	for (uint32_t i = 0; i < 2; i++) {
 		struct tlb *t = attached[i];
 

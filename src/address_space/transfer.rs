@@ -13,6 +13,7 @@ use crate::npt::slices::{Cost, reach_filling};
 use crate::npt::transfer::{Action, Deal, Side, Tags, transfer};
 use crate::npt::units::Level;
 use crate::npt::work::Work;
+use crate::sync::{Defect, planted};
 
 const PERMISSIONS: axas_flags_t = Permissions::all().bits() | AXAS_USER;
 
@@ -64,7 +65,8 @@ impl AddressSpace {
     /// Holds this space alone and another one, if there is one.
     #[inline(always)]
     fn alone_with<'a>(&'a self, to: Option<&'a Self>) -> Result<Both<'a>> {
-        let is_first = to.is_none_or(|to| (&raw const *self).addr() < (&raw const *to).addr());
+        let is_lower = |to: &Self| (&raw const *self).addr() < (&raw const *to).addr();
+        let is_first = planted(Defect::GiverFirst) || to.is_none_or(is_lower);
         if is_first {
             let from = self.alone().ok_or(Error::Again)?;
             let to = to.map(|to| to.alone().ok_or(Error::Again)).transpose()?;

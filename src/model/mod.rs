@@ -10,6 +10,7 @@ mod host;
 mod lock;
 mod logged;
 mod readers;
+mod transfer;
 mod writers;
 
 use std::format;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 23] = [
+const DEFECTS: [Defect; 25] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -44,6 +45,8 @@ const DEFECTS: [Defect; 23] = [
     Defect::WriteUnmarked,
     Defect::PlainEdit,
     Defect::OldPieces,
+    Defect::GiverFirst,
+    Defect::TakerWritten,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

@@ -23,6 +23,7 @@ use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions, Tag};
 use crate::hal::{FlushRequest, Owner, publish_tables};
+use crate::sync::{Defect, planted};
 
 /// What becomes of the pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -149,6 +150,11 @@ pub(crate) fn transfer<F: Format>(
             }
             plan_pages::<F>(from, to, deal)?;
             stock_giver::<F>(from, deal)?;
+            if planted(Defect::TakerWritten) {
+                make_room::<F>(to)?;
+                put::<F>(from, to, deal)?;
+                return take_away::<F>(from, deal);
+            }
             let done = take_away::<F>(from, deal)
                 .and_then(|()| wipe::<F>(from, Some(to), deal))
                 .and_then(|()| make_room::<F>(to))
