@@ -44,8 +44,6 @@ WHAT = {"core": "bytes, core profile", "all": "bytes, everything, one format",
         "partition-least": "bytes, static partition, least"}
 with open(os.path.join(shipped.ROOT, "scripts", "common.sh"), encoding="ascii") as file:
     WITHOUT = re.search(r'^CAPABILITIES_KNOWN="(.*)"$', file.read(), re.M)[1]
-with open(os.path.join(shipped.ROOT, "link", "parts"), encoding="ascii") as file:
-    PARTS = sorted({line.split()[0] for line in file if not line.startswith("#")})
 GOALS = {"core": 24576, "all": 40960, "core-least": 24576, "partition-least": 12288}
 GOALS_RISCV = {"core": 20480, "all": 34816, "core-least": 20480, "partition-least": 12288}
 
@@ -66,7 +64,7 @@ def text_bytes(arch, file):
 def measure(key):
     """Bytes of code; of a part those that it adds to everything."""
     arch, formats, messages, calls = key
-    if calls in PARTS:
+    if calls in shipped.PARTS:
         return (text_bytes(arch, shipped.build(arch, formats, False, parts=calls)) -
                 measure((arch, formats, messages, "all")))
     archive = shipped.build(arch, None if formats == "all" else formats, messages == "yes",
@@ -90,7 +88,7 @@ def rows():
             goals = GOALS_RISCV if formats == "riscv-gstage" else GOALS
             measured.append(golden.Row(key, WHAT[profile], golden.NAMES[formats], measure(key), before.get(key),
                                        goals.get(profile)))
-    for part in PARTS:
+    for part in shipped.PARTS:
         for formats, arch in FORMATS.items():
             key = arch, formats, "no", part
             measured.append(golden.Row(key, f"bytes, part {part}", golden.NAMES[formats], measure(key),

@@ -89,6 +89,10 @@ controls() {
 		OpenedFirst hidden::two_faults_in_a_hidden_table_show_two_pages assertion `left == right` failed
 		SecondLook hidden::a_fault_in_a_hidden_table_beside_an_unmap_leaves_nothing_behind a table is used that went back
 		ReadersNotAwaited hidden::a_fault_beside_a_retag_has_the_tag_of_before_or_after is lost
+		GiverFirst transfer::two_pages_lent_in_opposite_directions_both_arrive exceeded maximum number of branches
+		GiverFirst transfer::a_page_given_in_both_directions_has_one_owner exceeded maximum number of branches
+		TakerWritten transfer::hardware_beside_a_lend_finds_no_page_in_both a page has two owners
+		RefusedStaysCounted transfer::a_fault_in_each_beside_a_lend_finds_one_owner exceeded maximum number of branches
 	END
 }
 

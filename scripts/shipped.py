@@ -10,6 +10,8 @@ from collections import namedtuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ARCHITECTURES = ("x86_64", "aarch64", "riscv64")
+with open(f"{ROOT}/link/parts", encoding="ascii") as parts_file:
+    PARTS = sorted({row.split()[0] for row in parts_file if not row.startswith("#")})
 
 
 def run(*command, **environment):

@@ -9,9 +9,9 @@ load_toolchain
 
 seconds=${1:-60}
 threads=${2:-4}
-rounds=20000 # of copies beside faults
+rounds=20000 # of copies beside faults, and of transfers
 out=$BUILD/tsan
-. scripts/tsan-build.sh stress copies
+. scripts/tsan-build.sh stress copies transfers
 
 failed=0
 for mode in own caller; do
@@ -26,6 +26,13 @@ if "$out/copies" "$rounds" "$threads" >"$out/copies.txt" 2>&1; then
 	say "ok      copies beside faults, $threads threads: $(tail -n1 "$out/copies.txt")"
 else
 	say "FAILED  copies beside faults (see $out/copies.txt): $(tail -n1 "$out/copies.txt")"
+	failed=1
+fi
+# Calls that wait for each other's locks never end.
+if timeout 600 "$out/transfers" "$rounds" "$threads" >"$out/transfers.txt" 2>&1; then
+	say "ok      transfers in both directions, $threads threads: $(tail -n1 "$out/transfers.txt")"
+else
+	say "FAILED  transfers in both directions (see $out/transfers.txt): $(tail -n1 "$out/transfers.txt")"
 	failed=1
 fi
 # Ends with the first report, most often at once.

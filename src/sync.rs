@@ -76,6 +76,12 @@ pub(crate) enum Defect {
     /// A hidden table is shown before what is in it is hidden.
     #[cfg(feature = "hide")]
     OpenedFirst,
+    /// The giver's space is waited for first, wherever it is.
+    #[cfg(feature = "transfer")]
+    GiverFirst,
+    /// The taker's entries are written before the giver's are hidden.
+    #[cfg(feature = "transfer")]
+    TakerWritten,
 }
 
 /// Whether a model planted a defect.

@@ -11,8 +11,8 @@
 
 _Thread_local uint32_t tlb_this_cpu;
 
-/* The library passes the host; one test runs at a time. */
-static struct tlb *attached;
+/* The library passes the host; one test runs at a time. The caches of each of its spaces. */
+static struct tlb *attached[2];
 
 uint64_t entry_size(uint32_t level)
 {
@@ -202,7 +202,8 @@ static void check_out(const struct tlb *t, axas_gpa_t gpa, const struct entry *e
 	const struct host_frame *f = host_frame_at(t->host, e->address);
 	const uint8_t purpose = e->kind == ENTRY_TABLE ? AXAS_FRAME_TABLE : AXAS_FRAME_GUEST;
 
-	if (f == NULL && e->kind == ENTRY_LEAF)
+	if (e->kind == ENTRY_LEAF &&
+	    (f == NULL || e->address - t->host->pa_base - HOST_LINEAR < HOST_LINEAR_BYTES))
 		return;
 	if (f == NULL || f->state == HOST_FRAME_FREE || f->purpose != purpose)
 		host_violation(t->host, "gpa %#llx leads to frame %#llx, which is not out",
@@ -432,17 +433,10 @@ static void forget(struct tlb *t, const axas_tlb_request_t *q)
 	}
 }
 
-static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
+static void flush_one(struct tlb *t, const axas_tlb_request_t *q)
 {
-	struct tlb *t = attached;
-
-	t->host_hal.tlb_flush(ctx, q);
-	if (!t->watching)
-		return;
 	pthread_mutex_lock(&t->lock);
 	look_as_device(t);
-	if (q->vmid != t->vmid)
-		host_violation(t->host, "flush of VMID %u, the space has %u", q->vmid, t->vmid);
 	if (t->in_flush != NULL)
 		t->in_flush(t, q);
 	if (q->scope == AXAS_SCOPE_ALL)
@@ -454,21 +448,42 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 	pthread_mutex_unlock(&t->lock);
 }
 
+static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
+{
+	uint32_t watching = 0, told = 0;
+
+	attached[0]->host_hal.tlb_flush(ctx, q);
+	/* The CPUs of the other space have not waited. */
+	for (uint32_t i = 0; i < 2; i++)
+		if (attached[i] != NULL && q->vmid != attached[i]->vmid)
+			look(attached[i]);
+	for (uint32_t i = 0; i < 2; i++) {
+		struct tlb *t = attached[i];
+
+		if (t == NULL || !t->watching)
+			continue;
+		watching++;
+		if (q->vmid != t->vmid)
+			continue;
+		told++;
+		flush_one(t, q);
+	}
+	if (watching > told && told == 0)
+		host_violation(attached[0]->host, "flush of VMID %u, which no space has", q->vmid);
+}
+
 static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
 {
-	struct tlb *t = attached;
-
-	t->host_hal.clean_range(ctx, va, size, purpose);
-	if (purpose == AXAS_FRAME_TABLE && t->watching)
-		look_as_device(t);
+	attached[0]->host_hal.clean_range(ctx, va, size, purpose);
+	for (uint32_t i = 0; i < 2; i++)
+		if (purpose == AXAS_FRAME_TABLE && attached[i] != NULL && attached[i]->watching)
+			look_as_device(attached[i]);
 }
 
 /* --- frames and runs that go back ------------------------------------------------------------ */
 
-static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t purpose)
+static void frame_goes_back(struct tlb *t, axas_hpa_t pa, uint32_t order, uint32_t purpose)
 {
-	struct tlb *t = attached;
-
 	pthread_mutex_lock(&t->lock);
 	if (purpose == AXAS_FRAME_GUEST)
 		t->frames_back += BIT(order);
@@ -487,7 +502,14 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 	if (pa == t->walker.root)
 		t->watching = 0;
 	pthread_mutex_unlock(&t->lock);
-	t->host_hal.dealloc_frame(ctx, pa, order, purpose);
+}
+
+static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t purpose)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		if (attached[i] != NULL)
+			frame_goes_back(attached[i], pa, order, purpose);
+	attached[0]->host_hal.dealloc_frame(ctx, pa, order, purpose);
 }
 
 static int table_may_lead_to(const struct tlb *t, const struct tlb_table *c,
@@ -523,10 +545,8 @@ static int may_be_used(const struct tlb *t, const axas_mapping_t *run)
 	return 0;
 }
 
-static void released(void *ctx, const axas_mapping_t *run)
+static void note_run(struct tlb *t, const axas_mapping_t *run)
 {
-	struct tlb *t = attached;
-
 	pthread_mutex_lock(&t->lock);
 	if (t->watching && may_be_used(t, run))
 		host_violation(t->host, "gpa %#llx was released while a CPU may use it",
@@ -539,7 +559,15 @@ static void released(void *ctx, const axas_mapping_t *run)
 	}
 	t->run[t->runs++] = *run;
 	pthread_mutex_unlock(&t->lock);
-	t->host_hal.released(ctx, run);
+}
+
+/* It does not say of which space; where there are two, they have nothing at the same address. */
+static void released(void *ctx, const axas_mapping_t *run)
+{
+	for (uint32_t i = 0; i < 2; i++)
+		if (attached[i] != NULL)
+			note_run(attached[i], run);
+	attached[0]->host_hal.released(ctx, run);
 }
 
 /* --- after a call ---------------------------------------------------------------------------- */
@@ -742,6 +770,24 @@ int tlb_writes_silently(const struct tlb *t, axas_gpa_t gpa, uint32_t cpu)
 	return 0;
 }
 
+void tlb_visit_writable(const struct tlb *t,
+			void (*visit)(void *ctx, axas_hpa_t hpa, uint64_t size), void *ctx)
+{
+	for (uint32_t k = 0; k < TLB_CPUS; k++)
+		for (uint64_t i = 0; i < t->cpu[k].room; i++) {
+			const struct tlb_table *c = t->cpu[k].table[i];
+
+			for (uint32_t n = 0; c != NULL && c->used != 0 && n < TLB_SLOTS * 512;
+			     n++) {
+				const uint64_t word = c->word[n / 512][n % 512];
+				const struct entry e = decode(t, c->level, word);
+
+				if (word != 0 && e.kind == ENTRY_LEAF && (e.access & WALK_W))
+					visit(ctx, e.address, entry_size(c->level));
+			}
+		}
+}
+
 void tlb_log(struct tlb *t, const axas_t *as)
 {
 	t->walker.log = space_walker(as).log;
@@ -773,19 +819,30 @@ void tlb_forget_log(struct tlb *t)
 	host_forget_log(t->host);
 }
 
-void tlb_attach(struct tlb *t, struct host *h)
+static void start(struct tlb *t, struct host *h)
 {
 	memset(t, 0, sizeof(*t));
 	t->host = h;
-	t->host_hal = h->hal;
 	pthread_mutex_init(&t->lock, NULL);
 	t->held = calloc(h->pool_bytes / PAGE, sizeof(*t->held));
 	assert_non_null(t->held);
+}
+
+void tlb_attach(struct tlb *t, struct host *h)
+{
+	start(t, h);
+	t->host_hal = h->hal;
 	h->hal.tlb_flush = tlb_flush;
 	h->hal.dealloc_frame = dealloc_frame;
 	h->hal.released = released;
 	h->hal.clean_range = clean_range;
-	attached = t;
+	attached[0] = t;
+}
+
+void tlb_attach_beside(struct tlb *t)
+{
+	start(t, attached[0]->host);
+	attached[1] = t;
 }
 
 void tlb_watch(struct tlb *t, const axas_t *as, const axas_config_t *cfg)
@@ -815,5 +872,5 @@ void tlb_detach(struct tlb *t)
 	free(t->held);
 	free(t->run);
 	pthread_mutex_destroy(&t->lock);
-	attached = NULL;
+	attached[t == attached[1]] = NULL;
 }

@@ -102,6 +102,8 @@ extern _Thread_local uint32_t tlb_this_cpu;
 
 /* The host's callbacks go through the caches from now on; before the space is created. */
 void tlb_attach(struct tlb *t, struct host *h);
+/* The caches of a second space of the same host, with another VMID; it is detached first. */
+void tlb_attach_beside(struct tlb *t);
 void tlb_watch(struct tlb *t, const axas_t *as, const axas_config_t *cfg);
 void tlb_unwatch(struct tlb *t);
 void tlb_detach(struct tlb *t);
@@ -117,6 +119,9 @@ void tlb_end_sights(struct tlb *t);
 int tlb_may_fault(struct tlb *t, axas_gpa_t gpa, axas_flags_t access);
 /* A CPU may write to gpa without a look at the tables. */
 int tlb_writes_silently(const struct tlb *t, axas_gpa_t gpa, uint32_t cpu);
+/* The memory that CPUs may write to without a look at the tables; some of it more than once. */
+void tlb_visit_writable(const struct tlb *t,
+			void (*visit)(void *ctx, axas_hpa_t hpa, uint64_t size), void *ctx);
 /* Logging began or ended. */
 void tlb_log(struct tlb *t, const axas_t *as);
 /* What x86 does of itself when it faults: it forgets the address on this CPU. */

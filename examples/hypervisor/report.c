@@ -127,6 +127,7 @@ const char *verdict_name(axas_fault_result_t verdict)
 		[AXAS_FAULT_RETRY] = "retry",         [AXAS_FAULT_TRAP] = "trap",
 		[AXAS_FAULT_UNMAPPED] = "unmapped",   [AXAS_FAULT_DENIED] = "denied",
 		[AXAS_FAULT_NO_MEMORY] = "no memory", [AXAS_FAULT_ERROR] = "error",
+		[AXAS_FAULT_HIDDEN] = "hidden",
 	};
 
 	return verdict < sizeof(names) / sizeof(names[0]) ? names[verdict] : "unknown";

@@ -12,6 +12,8 @@ use crate::npt::arch::{Format, with_space_format};
 use crate::npt::slices::reach_filling;
 use crate::npt::transfer::{Action, Deal, Side, Tags, transfer};
 use crate::npt::units::Level;
+use crate::npt::work::Work;
+use crate::sync::{Defect, planted};
 
 const PERMISSIONS: axas_flags_t = Permissions::all().bits() | AXAS_USER;
 
@@ -47,7 +49,6 @@ impl Transfer {
         if !is_valid {
             return Err(Error::InvalidInput);
         }
-        let giver = Some(giver).filter(|giver| !giver.is_empty());
         let tags = Tags { of_giver: asked.from_tags, of_taker: asked.to_tags, ..Tags::NONE };
         let deal = Deal { action, giver, taker, note: asked.note, wipes, tags };
         Ok(Self { deal, from_flags: from, to_flags: to })
@@ -64,7 +65,8 @@ impl AddressSpace {
     /// Holds this space alone and another one, if there is one.
     #[inline(always)]
     fn alone_with<'a>(&'a self, to: Option<&'a Self>) -> Result<Both<'a>> {
-        let is_first = to.is_none_or(|to| (&raw const *self).addr() < (&raw const *to).addr());
+        let is_lower = |to: &Self| (&raw const *self).addr() < (&raw const *to).addr();
+        let is_first = planted(Defect::GiverFirst) || to.is_none_or(is_lower);
         if is_first {
             let from = self.alone().ok_or(Error::Again)?;
             let to = to.map(|to| to.alone().ok_or(Error::Again)).transpose()?;
@@ -75,21 +77,7 @@ impl AddressSpace {
         Ok(Both { from, to })
     }
 
-    /// The deal, with tags that both spaces can have.
-    fn deal_with_tags(&self, to: Option<&Self>, asked: &Transfer) -> Result<Deal> {
-        let mut deal = asked.deal;
-        with_space_format!(self.npt.format, F => {
-            let bits = F::tag_bits(self.npt.features);
-            let bits_there = to.map_or(bits, |to| F::tag_bits(to.npt.features));
-            let tags = &mut deal.tags;
-            let sets = tags.of_giver | tags.of_taker;
-            tags.giver = Tag::parse(asked.from_flags, bits)?;
-            tags.taker = Tag::parse(asked.to_flags, bits_there)?;
-            if sets != 0 && Tag::BITS == 0 { Err(Error::Unsupported) } else { Ok(deal) }
-        })
-    }
-
-    /// That both ranges lie in their spaces, and that pages can go from one to the other.
+    /// That both ranges lie in their spaces, and that pages can go from one to the other, with tags that both can have.
     #[inline(never)]
     fn check_both(
         &self,
@@ -97,18 +85,29 @@ impl AddressSpace {
         to: Option<&Self>,
         to_gpa: u64,
         size: u64,
-        asked: &Transfer,
+        asked: &mut Transfer,
     ) -> Result<()> {
         self.checked_range(gpa, size)?;
-        let Some(to) = to else {
-            let is_enough = asked.deal.action == Action::TakeBack;
-            return if is_enough { Ok(()) } else { Err(Error::InvalidInput) };
-        };
-        if core::ptr::eq(self, to) {
+        if let Some(to) = to {
+            if core::ptr::eq(self, to) {
+                return Err(Error::InvalidInput);
+            }
+            to.checked_range(to_gpa, size)?;
+            if self.npt.format != to.npt.format {
+                return Err(Error::Unsupported);
+            }
+        } else if asked.deal.action != Action::TakeBack {
             return Err(Error::InvalidInput);
         }
-        to.checked_range(to_gpa, size)?;
-        if self.npt.format == to.npt.format { Ok(()) } else { Err(Error::Unsupported) }
+        with_space_format!(self.npt.format, F => {
+            let bits = F::tag_bits(self.npt.features);
+            let bits_there = to.map_or(bits, |to| F::tag_bits(to.npt.features));
+            let tags = &mut asked.deal.tags;
+            tags.giver = Tag::parse(asked.from_flags, bits)?;
+            tags.taker = Tag::parse(asked.to_flags, bits_there)?;
+            let has_sets = tags.of_giver | tags.of_taker != 0;
+            if has_sets && Tag::BITS == 0 { Err(Error::Unsupported) } else { Ok(()) }
+        })
     }
 
     /// Moves pages of this space to another one, or back.
@@ -119,13 +118,12 @@ impl AddressSpace {
         to: Option<&Self>,
         to_gpa: u64,
         size: u64,
-        asked: &Transfer,
+        asked: &mut Transfer,
     ) -> Result<()> {
         self.check_both(gpa, to, to_gpa, size, asked)?;
-        let deal = self.deal_with_tags(to, asked)?;
         let mut both = self.alone_with(to)?;
         with_space_format!(self.npt.format, F => {
-            both.transfer::<F>(range_of(gpa, size), range_of(to_gpa, size), &deal)
+            both.transfer::<F>(range_of(gpa, size), range_of(to_gpa, size), &asked.deal)
         })
     }
 
@@ -137,25 +135,23 @@ impl AddressSpace {
         to: Option<&Self>,
         to_gpa: u64,
         size: u64,
-        asked: &Transfer,
+        asked: &mut Transfer,
         slices: &mut Slices,
     ) -> Result<()> {
         self.check_both(gpa, to, to_gpa, size, asked)?;
-        let deal = self.deal_with_tags(to, asked)?;
         slices.rest = range_of(gpa, size);
+        let distance = to_gpa.wrapping_sub(gpa);
         loop {
             let mut both = self.alone_with(to)?;
-            let npt = &self.npt;
-            slices.begin(&npt.host);
-            with_space_format!(npt.format, F => {
-                both.reach::<F>(to_gpa.wrapping_sub(gpa), slices)?;
+            slices.begin(&self.npt.host);
+            with_space_format!(self.npt.format, F => {
+                reach::<F>(&self.npt, both.from.work(), distance, slices)?;
                 let part = slices.part();
-                let done = part.start.bits().wrapping_sub(gpa);
-                let to_part = range_of(to_gpa.wrapping_add(done), part.size());
-                both.transfer::<F>(part, to_part, &deal)
+                let there = range_of(part.start.bits().wrapping_add(distance), part.size());
+                both.transfer::<F>(part, there, &asked.deal)
             })?;
             drop(both);
-            if !slices.goes_on(&npt.host)? {
+            if !slices.goes_on(&self.npt.host)? {
                 return Ok(());
             }
         }
@@ -184,21 +180,25 @@ impl Both<'_> {
         });
         transfer::<F>(&mut from, to.as_mut(), deal)
     }
+}
 
-    /// Where the budget of a slice ends, by the entries of this space and by those of the other, whose pages are as
-    /// large as the distance of the two ranges allows.
-    #[inline(never)]
-    fn reach<F: Format>(&mut self, distance: u64, slices: &mut Slices) -> Result<()> {
-        let rest = slices.rest;
-        let npt = self.from.npt();
-        let most = Level::dividing(distance, Level::new(F::max_leaf_level(npt.features)));
-        let budget = &mut slices.slice;
-        let left = budget.left;
-        let reached = reach_filling(rest, most, budget);
-        let filled = core::mem::replace(&mut budget.left, left);
-        let part = GuestRange { start: rest.start, end: reached };
-        npt.reach::<F>(self.from.work(), part, NestedPageTable::cost_of_entries, budget)?;
-        budget.left = budget.left.min(filled);
-        Ok(())
-    }
+/// Where the budget of a slice ends, by the entries of this space and by those of the other, whose pages are as
+/// large as the distance of the two ranges allows.
+#[inline(never)]
+fn reach<F: Format>(
+    npt: &NestedPageTable,
+    work: &mut Work,
+    distance: u64,
+    slices: &mut Slices,
+) -> Result<()> {
+    let rest = slices.rest;
+    let most = Level::dividing(distance, Level::new(F::max_leaf_level(npt.features)));
+    let budget = &mut slices.slice;
+    let left = budget.left;
+    let reached = reach_filling(rest, most, budget);
+    let filled = core::mem::replace(&mut budget.left, left);
+    let part = GuestRange { start: rest.start, end: reached };
+    npt.reach::<F>(work, part, NestedPageTable::cost_of_entries, budget)?;
+    budget.left = budget.left.min(filled);
+    Ok(())
 }

@@ -93,8 +93,10 @@ pub unsafe extern "C" fn axas_transfer(
     let outcome = match unsafe { (space(from), other(to)) } {
         (Ok(from), Ok(to)) => {
             // SAFETY: `t` is null or as large as it says.
-            let asked = unsafe { read(t) };
-            asked.and_then(|t| from.transfer(from_gpa, to, to_gpa, size, &t))
+            match &mut unsafe { read(t) } {
+                Ok(asked) => from.transfer(from_gpa, to, to_gpa, size, asked),
+                Err(error) => Err(*error),
+            }
         }
         _ => Err(Error::InvalidInput),
     };
@@ -147,7 +149,10 @@ pub unsafe extern "C" fn axas_transfer_some(
             done,
             |from, slices| {
                 let to = other(to)?;
-                from.transfer_some(from_gpa, to, to_gpa, size, &read(t)?, slices)
+                match &mut read(t) {
+                    Ok(asked) => from.transfer_some(from_gpa, to, to_gpa, size, asked, slices),
+                    Err(error) => Err(*error),
+                }
             },
         )
     }

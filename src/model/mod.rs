@@ -11,6 +11,7 @@ mod host;
 mod lock;
 mod logged;
 mod readers;
+mod transfer;
 mod writers;
 
 use std::format;
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 25] = [
+const DEFECTS: [Defect; 27] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -47,6 +48,8 @@ const DEFECTS: [Defect; 25] = [
     Defect::OldPieces,
     Defect::OpenedTwice,
     Defect::OpenedFirst,
+    Defect::GiverFirst,
+    Defect::TakerWritten,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

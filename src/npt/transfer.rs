@@ -23,6 +23,7 @@ use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions, Tag};
 use crate::hal::{FlushRequest, Owner, publish_tables};
+use crate::sync::{Defect, planted};
 
 /// What becomes of the pages.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,8 +42,8 @@ pub(crate) enum Action {
 #[derive(Clone, Copy)]
 pub(crate) struct Deal {
     pub(crate) action: Action,
-    /// The permissions that the giver has afterwards, if they change.
-    pub(crate) giver: Option<Permissions>,
+    /// The permissions that the giver has afterwards; none: they stay. Not an `Option`, which would be more stack.
+    pub(crate) giver: Permissions,
     /// The permissions of the taker.
     pub(crate) taker: Permissions,
     /// What is left where pages were given; 0: a hole.
@@ -50,6 +51,13 @@ pub(crate) struct Deal {
     /// The pages are zeroed while neither space has them.
     pub(crate) wipes: bool,
     pub(crate) tags: Tags,
+}
+
+impl Deal {
+    /// The permissions that the giver has afterwards, if they change.
+    fn giver(&self) -> Option<Permissions> {
+        Some(self.giver).filter(|giver| !giver.is_empty())
+    }
 }
 
 /// What a transfer has to do with tags.
@@ -92,7 +100,7 @@ impl Side<'_> {
 }
 
 /// Neighbouring entries that are alike, and whose frames lie side by side.
-struct Batch {
+pub(super) struct Batch {
     frames: axas_extent_t,
     /// The first of the entries.
     word: u64,
@@ -144,6 +152,11 @@ pub(crate) fn transfer<F: Format>(
             }
             plan_pages::<F>(from, to, deal)?;
             stock_giver::<F>(from, deal)?;
+            if planted(Defect::TakerWritten) {
+                make_room::<F>(to)?;
+                put::<F>(from, to, deal)?;
+                return take_away::<F>(from, deal);
+            }
             let done = take_away::<F>(from, deal)
                 .and_then(|()| wipe::<F>(from, Some(to), deal))
                 .and_then(|()| make_room::<F>(to))
@@ -174,13 +187,13 @@ pub(crate) fn transfer<F: Format>(
 #[inline(never)]
 fn stock_giver<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     let Side { npt, work, range } = from;
-    if let Some(to) = deal.giver {
+    if let Some(to) = deal.giver() {
         EncodedPermissions::new::<F>(to, npt.features, npt.is_live())?;
         if npt.small_exec && to.contains(Permissions::EXECUTE) {
             npt.check_small::<F>(&mut work.sweep, *range)?;
         }
     }
-    if deal.action != Action::Share || deal.giver.is_some() {
+    if deal.action != Action::Share || deal.giver().is_some() {
         // Pages are hidden, shown, or given other permissions; each end is cut once.
         return npt.stock_cuts::<F>(work, *range, &Cut::All);
     }
@@ -207,11 +220,11 @@ fn check_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -
 /// Takes the tables that the pages need in the taker's space.
 #[inline(never)]
 fn plan_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
-    let (mut batch, mut at, mut tables) = (Batch::NONE, from.range.start, 0_u64);
+    let (batch, mut at, mut tables) = (&mut from.work.transferred, from.range.start, 0_u64);
     while at < from.range.end {
-        at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
+        at = from.npt.gather::<F>(batch, from.range.from(at)).ok_or(Error::BadState)?;
         let start = to.opposite(from.range, batch.range.start);
-        tables = tables.saturating_add(plan_batch::<F>(&batch, start, from.npt, to, deal)?);
+        tables = tables.saturating_add(plan_batch::<F>(batch, start, from.npt, to, deal)?);
     }
     to.work.stock.fill(to.npt, tables)
 }
@@ -233,7 +246,7 @@ fn check_batch<F: Format>(
     check_tag(entry, deal.tags.of_giver)?;
     let attributes = entry.attributes(from.features);
     let has = attributes.permissions;
-    if !has.contains(deal.taker) || deal.giver.is_some_and(|giver| !has.contains(giver)) {
+    if !has.contains(deal.taker) || deal.giver().is_some_and(|giver| !has.contains(giver)) {
         return Err(Error::Denied);
     }
     if entry.is_owned()
@@ -301,7 +314,7 @@ fn plan_batch<F: Format>(
 #[inline(never)]
 fn take_away<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     let Side { npt, work, range } = from;
-    match (deal.action, deal.giver) {
+    match (deal.action, deal.giver()) {
         (Action::Share, None) => Ok(()),
         (Action::Share, Some(giver)) => npt.protect::<F>(work, *range, giver),
         _ => npt.hide::<F>(work, *range),
@@ -323,11 +336,11 @@ fn make_room<F: Format>(to: &mut Side<'_>) -> Result<()> {
 /// Maps the giver's pages in the taker's space.
 #[inline(never)]
 fn put<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
-    let (mut batch, mut at) = (Batch::NONE, from.range.start);
+    let (batch, mut at) = (&mut from.work.transferred, from.range.start);
     while at < from.range.end {
-        at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
+        at = from.npt.gather::<F>(batch, from.range.from(at)).ok_or(Error::BadState)?;
         let start = to.opposite(from.range, batch.range.start);
-        let content = content::<F>(&batch, start, from.npt, to.npt, deal)?;
+        let content = content::<F>(batch, start, from.npt, to.npt, deal)?;
         let range = GpaRange::new(start, start.plus(batch.range.size()));
         to.npt.put_batch(to.work, &content, range).ok_or(Error::BadState)?;
     }
@@ -395,7 +408,7 @@ fn check_return<F: Format>(
 fn take_back<F: Format>(from: &mut Side<'_>, to: Option<&Side<'_>>, deal: &Deal) -> Result<()> {
     wipe::<F>(from, to, deal)?;
     let Side { npt, work, range } = from;
-    if let Some(giver) = deal.giver {
+    if let Some(giver) = deal.giver() {
         npt.protect::<F>(work, *range, giver)?;
     }
     npt.show::<F>(work, *range)?;

@@ -39,6 +39,9 @@ pub(crate) struct Work {
     pub(super) path: PerLevel<Hpa>,
     pub(super) reaping: Reaping,
     pub(super) batch: Batch,
+    /// The pages that a transfer takes tables for, or maps.
+    #[cfg(feature = "transfer")]
+    pub(super) transferred: super::transfer::Batch,
     /// Undoes what failed, before the lock is given up: in the range of the sweep, which begins.
     pub(crate) undo: Option<Undo>,
     pub(super) failed: Failed,
