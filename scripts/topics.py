@@ -11,7 +11,7 @@ TOPICS = [
      "Pages that stay mapped and that a guest does not reach; pages given, lent and shared between two spaces.",
      r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_|axas_transfer|AXAS_(GIVE|LEND|SHARE|TAKE_BACK|WIPE)$"),
     ("slices", "Long operations in slices", "The same operations with a budget, for ranges that take long.",
-     r"axas_(?!dirty)\w+_some$"),
+     r"axas_(?!dirty|merge)\w+_some$"),
     ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_concepts.",
      r"axas_fault|AXAS_FAULT_|AXAS_KIND_|AXAS_VALID_|AXAS_IS_|axas_handle_page_fault|axas_trap_cookie"),
     ("looking", "Looking", "What an address maps to, and whether the tables are sound.",
@@ -26,9 +26,10 @@ TOPICS = [
     ("frames", "Frames for the host's own use", "For vCPU state, bitmaps and rings: taken from the callbacks of a space.", r"axas_frame_"),
     ("devices", "Device ranges", "MMIO, ports and system registers of emulated devices.",
      r"(?i)axas_(mmio|port|sysreg|width)"),
-    ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age)"),
+    ("merge", "Merging", "Small pages back to large ones.", r"axas_merge|AXAS_MERGE_"),
+    ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age|copy$)"),
     ("mapping", "Mapping", "Frames of the host, memory of the library's and traps, put into a space and taken out.",
-     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_tag_bits|axas_retag|AXAS_TAG_|axas_merge|axas_extent_t|axas_flags_t"
+     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_tag_bits|axas_retag|AXAS_TAG_|axas_extent_t|axas_flags_t"
      r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
      r"|REPLACE|NEED_LAZY|SKIP_ZERO)$"),
     ("life", "Life cycle", "Making a space, what to load into the hardware, taking it down.",

@@ -65,6 +65,11 @@ HAS_TYPE(axas_retag, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_retag_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_handle_page_fault_at, uint32_t (*)(axas_t *, uint64_t, uint32_t, axas_mapping_t *));
+HAS_TYPE(axas_merge, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t *));
+HAS_TYPE(axas_merge_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t *, uint64_t, uint64_t *));
+HAS_TYPE(axas_copy, int32_t (*)(axas_t *, uint64_t, axas_t *, uint64_t, uint64_t, const uint64_t *,
+				size_t, uint64_t *));
 HAS_TYPE(axas_dirty_start, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_dirty_get, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t, uint64_t *));
 HAS_TYPE(axas_dirty_clear,
@@ -166,6 +171,8 @@ IS(AXAS_FAULT_HIDDEN, 9);
 IS(AXAS_HIDE_AUTO, 1);
 IS(AXAS_PART_HIDE, 16);
 IS(AXAS_PART_TRANSFER, 32);
+IS(AXAS_PART_MERGE, 64);
+IS(AXAS_MERGE_COPY, 0x800000);
 IS(AXAS_GIVE, 1);
 IS(AXAS_LEND, 2);
 IS(AXAS_SHARE, 3);
@@ -275,7 +282,8 @@ AFTER(axas_hal_t, clean_range, should_yield);
 AFTER(axas_hal_t, should_yield, relax);
 AFTER(axas_hal_t, relax, released);
 AFTER(axas_hal_t, released, arena);
-IS(sizeof(axas_hal_t), 104);
+AFTER(axas_hal_t, arena, may_move);
+IS(sizeof(axas_hal_t), 112);
 FIRST(axas_tlb_request_t, gpa);
 AFTER(axas_tlb_request_t, gpa, size);
 AFTER(axas_tlb_request_t, size, vmid);
@@ -327,7 +335,8 @@ AFTER(axas_stats_t, frames_released, reserved0);
 AFTER(axas_stats_t, reserved0, faults_marked);
 AFTER(axas_stats_t, faults_marked, pages_cleaned);
 AFTER(axas_stats_t, pages_cleaned, splits);
-AFTER(axas_stats_t, splits, reserved);
+AFTER(axas_stats_t, splits, merges);
+AFTER(axas_stats_t, merges, reserved);
 IS(sizeof(axas_stats_t), 24 * 8);
 FIRST(axas_extent_t, hpa);
 AFTER(axas_extent_t, hpa, size);

@@ -20,6 +20,8 @@ pub const AXAS_PART_HIDE: u32 = 16_u32;
 pub const AXAS_PART_DIRTY: u32 = 8_u32;
 /// In axas_parts(): axas_transfer is there.
 pub const AXAS_PART_TRANSFER: u32 = 32_u32;
+/// axas_parts: axas_merge.
+pub const AXAS_PART_MERGE: u32 = 64_u32;
 
 /// Bytes of the smallest page and of a frame of order 0.
 pub const AXAS_PAGE_SIZE: u32 = 4096_u32;
@@ -152,6 +154,8 @@ pub const AXAS_TAKE_BACK: u32 = 4_u32;
 pub const AXAS_WIPE: u32 = 1_u32;
 /// For the count of the tables a lazy reservation needs.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
+/// axas_merge: scattered pages of the library are copied into a frame of 2 MiB.
+pub const AXAS_MERGE_COPY: u32 = 0x80_0000_u32;
 /// axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
 /// returned it, the memory of another guest included. For memory that the host or a device writes before
 /// the guest runs. Pages that have no frame yet keep it (axas_query reports it of a reservation); a page whose

@@ -70,6 +70,11 @@ pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// which goes to dealloc_frame, and not by axas_protect and axas_discard. Runs with the space's lock held.
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
+/// Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another frame; 0: it may
+/// not, for a device or the host itself holds the frame's address. Runs with the space's lock held; what it said holds
+/// until the call returns.
+pub type axas_may_move_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, gpa: axas_gpa_t, hpa: axas_hpa_t) -> u32>;
 /// Takes a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and good
 /// during the call only. May run with the space's lock held; may call no axas_ function.
 pub type axas_log_fn = Option<
@@ -148,6 +153,8 @@ pub struct axas_hal_t {
     /// Optional: where frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT come from, go back to and are
     /// reached, in place of the callbacks above: axas_arena_hal_tables.
     pub arena: *mut axas_arena_t,
+    /// Optional; for AXAS_MERGE_COPY alone (part `merge`). Without it all pages may be moved.
+    pub may_move: axas_may_move_fn,
 }
 
 /// What a space is to be. Zero means the default everywhere but size.
@@ -317,8 +324,10 @@ pub struct axas_stats_t {
     pub pages_cleaned: u64,
     /// Huge pages split ever to be made clean in parts (part `dirty`).
     pub splits: u64,
+    /// Tables that axas_merge took away ever (part `merge`).
+    pub merges: u64,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 /// A guest's abort, decoded.

@@ -61,11 +61,11 @@ impl Access {
 }
 
 /// Memory of the guest that lies side by side.
-struct Piece {
+pub(super) struct Piece {
     /// First host-physical address.
-    address: u64,
-    bytes: u64,
-    owner: Owner,
+    pub(super) address: u64,
+    pub(super) bytes: u64,
+    pub(super) owner: Owner,
 }
 
 /// What was found at an address.
@@ -148,7 +148,7 @@ impl AddressSpace {
     ) -> Result<Visited> {
         let asked = left.min(MOST_BYTES);
         let _guard = self.shared()?;
-        let most = if self.npt.host.is_flat() { asked } else { 0 };
+        let most = self.flat(asked);
         let piece =
             with_space_format!(self.npt.format, F => self.piece::<F>(gpa, most, access.needs))?;
         let Some(Piece { address, bytes, owner }) = piece else {
@@ -168,9 +168,35 @@ impl AddressSpace {
         Ok(Visited::Chunk { goes_on })
     }
 
+    /// How many bytes that lie side by side in host memory are of use, of so many: none beyond a page where each is reached
+    /// by a window of its own.
+    #[inline(always)]
+    pub(super) fn flat(&self, bytes: u64) -> u64 {
+        if self.npt.host.is_flat() { bytes.min(MOST_BYTES) } else { 0 }
+    }
+
+    /// As [`AddressSpace::for_each_chunk`] of a range of the space, for one chunk.
+    #[cfg(feature = "dirty")]
+    #[inline(never)]
+    pub(super) fn visit_one(
+        &self,
+        gpa: u64,
+        len: u64,
+        access: Access,
+        done: &mut u64,
+        visit: &mut Visit<'_>,
+    ) -> Result<bool> {
+        self.visit_next(gpa, len, access, done, visit)
+    }
+
     /// What lies side by side from an address on, as far as one look goes; none where a fault is to come first.
     #[inline(never)]
-    fn piece<F: Format>(&self, gpa: u64, most: u64, needs: Permissions) -> Result<Option<Piece>> {
+    pub(super) fn piece<F: Format>(
+        &self,
+        gpa: u64,
+        most: u64,
+        needs: Permissions,
+    ) -> Result<Option<Piece>> {
         let gpa = Gpa::new(gpa);
         let (found, bytes) = self.npt.walk_run::<F>(gpa, most).ok_or(Error::BadState)?;
         match found.entry.state(found.level.get()) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address spaces: arguments checked, the lock taken, the engine put to work, the outcome counted.
 
+#[cfg(feature = "dirty")]
+mod copy;
 mod create;
 #[cfg(feature = "dirty")]
 mod dirty;
@@ -10,6 +12,8 @@ mod hide;
 pub(crate) mod inspect;
 mod map;
 mod memory;
+#[cfg(feature = "merge")]
+mod merge;
 mod page_fault;
 #[cfg(feature = "transfer")]
 mod transfer;
@@ -223,7 +227,7 @@ impl<'a> Alone<'a> {
     }
 
     /// Ends it, for a call that leaves nothing to be undone: what would be takes stack.
-    #[cfg(feature = "dirty")]
+    #[cfg(any(feature = "dirty", feature = "merge"))]
     #[inline(always)]
     fn leave(mut self) {
         let space = self.space;
