@@ -181,6 +181,8 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	add(a, PROTECT, gpa, size, RW);
 	add(a, POPULATE, gpa, size, 0);
 	add(a, DISCARD, gpa, size, 0);
+	if (!small)
+		add(a, MERGE, gpa, size, 0);
 	if (size == PAGE)
 		return;
 	add(a, MAP_EXTENTS, gpa, size, RW | (medium ? 0u : (axas_flags_t)AXAS_MAX_2M));
@@ -254,6 +256,7 @@ static int64_t run_whole(const struct letter *l)
 		{ l->value, PAGE },
 		{ l->value + PAGE, l->size - PAGE },
 	};
+	uint64_t merged;
 
 	switch (l->kind) {
 	case MAP_EXTENTS:
@@ -280,6 +283,8 @@ static int64_t run_whole(const struct letter *l)
 		return axas_discard(space, l->gpa, l->size);
 	case CLEAR:
 		return axas_clear(space);
+	case MERGE:
+		return axas_merge(space, l->gpa, l->size, l->flags, &merged);
 	default:
 		return axas_handle_page_fault(space, l->gpa, l->flags);
 	}
@@ -401,6 +406,7 @@ void letter_print(const struct letter *l)
 		"discard",
 		"collect",
 		"clear",
+		"merge",
 		"map_linear_some",
 		"map_alloc_some",
 		"unmap_some",

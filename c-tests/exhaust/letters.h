@@ -25,6 +25,7 @@ enum letter_kind {
 	DISCARD,
 	COLLECT,
 	CLEAR,
+	MERGE,
 	MAP_LINEAR_SOME,
 	MAP_ALLOC_SOME,
 	UNMAP_SOME,
