@@ -82,6 +82,9 @@ controls() {
 		PlainEdit logged::a_write_by_hardware_beside_a_protect_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported a write is lost
+		MergedDirt merged::a_write_by_hardware_beside_a_merge_is_reported a write is lost
+		SecondLook merged::a_fault_beside_a_merge_finds_its_page a table is used that went back
+		GenerationStays merged::translate_without_the_lock_beside_a_merge_finds_the_page a table was read that went back
 	END
 }
 
