@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Copies from one space to another (part `dirty`): what a migration does with the pages that were written.
 //!
-//! Both spaces are held shared, the one with the lower address first, for one chunk at a time.
+//! Both spaces are held shared, for one chunk at a time; while one is held the other one is not waited for.
 
-use super::{Access, AddressSpace};
+use super::memory::Piece;
+use super::{Access, AddressSpace, Verdict};
 use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_HOST};
 use crate::addr::PAGE_SIZE;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::Chunk;
 use crate::npt::arch::{FormatId, with_space_format};
+use crate::npt::fault::Prepared;
 use crate::npt::units::Gpa;
 
 const NOTHING: Permissions = Permissions::empty();
 
 /// What there is to copy from an address on.
 enum Source {
-    Bytes(u64),
-    /// A reservation, which reads as zeroes.
+    Piece(Piece),
+    /// A reservation, which reads as zeroes; so many bytes.
     Zeroes(u64),
+}
+
+/// What came of an attempt to copy.
+enum Copied {
+    /// So many bytes are done.
+    Bytes(u64),
+    /// A page is to be taken in that has so many of them, or was not to be had.
+    Filled(core::result::Result<Prepared, Verdict>, u64),
 }
 
 /// How many bytes from a place on have the same bit, and whether it is set.
@@ -55,7 +65,7 @@ impl AddressSpace {
         let is_coherent = matches!(to.npt.format, FormatId::Ept | FormatId::Npt)
             && !to.npt.features.cleans_tables();
         let clean = if is_coherent { 0 } else { AXAS_ACCESS_CLEAN };
-        let access = Access::filling(AXAS_ACCESS_HOST | clean)?;
+        let access = Access::filling_beside(AXAS_ACCESS_HOST | clean)?;
         while *done < size {
             let (mut bytes, is_set) = run_of_bits(bitmap, *done, size);
             if is_set {
@@ -67,7 +77,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Copies what lies side by side in both spaces; how many bytes.
+    /// Copies what lies side by side in both spaces; how many bytes. When a page is taken in neither is held.
     #[inline(never)]
     fn copy_some(
         &self,
@@ -77,87 +87,91 @@ impl AddressSpace {
         most: u64,
         access: Access,
     ) -> Result<u64> {
-        let is_first = (&raw const *self).addr() < (&raw const *to).addr();
-        let held = self.shared()?;
-        let source = self.source(gpa, most)?;
-        let held = is_first.then_some(held);
-        let bytes = match source {
-            Source::Bytes(bytes) => bytes,
+        loop {
+            match self.copy_chunk(gpa, to, to_gpa, most, access) {
+                Ok(Copied::Bytes(bytes)) => return Ok(bytes),
+                Ok(Copied::Filled(filled, bytes)) => {
+                    let verdict = match filled {
+                        Ok(prepared) => to.take_page_in(to_gpa, NOTHING, prepared),
+                        Err(verdict) => verdict,
+                    };
+                    if to.is_taken_in(verdict)? {
+                        return Ok(bytes);
+                    }
+                }
+                Err(Error::Again) if !self.no_wait() && !to.no_wait() => to.npt.host.relax(),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Copies a chunk, with both spaces held.
+    #[inline(never)]
+    fn copy_chunk(
+        &self,
+        gpa: u64,
+        to: &Self,
+        to_gpa: u64,
+        most: u64,
+        access: Access,
+    ) -> Result<Copied> {
+        let _guard = self.shared()?;
+        let mut window = None;
+        let bytes = match self.source(gpa, most)? {
+            Source::Piece(piece) => {
+                let bytes = piece.bytes.min(most);
+                let opened = self.npt.host.guest_window(piece.address, bytes, piece.owner)?;
+                window.insert(opened.ok_or(Error::Unsupported)?).bytes() as u64
+            }
             Source::Zeroes(bytes) => match to.reserved_zeroes(to_gpa)? {
                 0 => PAGE_SIZE,
-                zeroes => return Ok(bytes.min(zeroes)),
+                zeroes => return Ok(Copied::Bytes(bytes.min(zeroes))),
             },
         };
-        let (mut copied, mut failed) = (0, Ok(()));
+        let from = window.as_ref().map(|window| window.base());
         let mut copy = |chunk: &Chunk<'_>| {
-            failed =
-                self.copy_into(chunk, gpa.wrapping_add(chunk.gpa.wrapping_sub(to_gpa)), is_first);
-            failed.map(|()| true)
+            // SAFETY: 1. the chunk is open, and the window, if there is one, on as many bytes from `to_gpa` on as are visited;
+            // 2. the guests may write meanwhile: the bytes are not interpreted here; 3. a copy allows both to be the same
+            // memory.
+            unsafe {
+                match from {
+                    Some(from) => {
+                        let from = from.wrapping_add(chunk.gpa.wrapping_sub(to_gpa) as usize);
+                        chunk.host().copy_from(from, chunk.bytes());
+                    }
+                    None => chunk.host().write_bytes(0, chunk.bytes()),
+                }
+            }
+            Ok(true)
         };
-        let visited = to.visit_one(to_gpa, bytes, access, &mut copied, &mut copy);
-        drop(held);
-        failed.and(visited).map(|_| copied)
+        let mut done = 0;
+        let filled = to.visit_beside(to_gpa, bytes, access, &mut done, &mut copy)?;
+        Ok(filled.map_or(Copied::Bytes(done), |filled| Copied::Filled(filled, done)))
     }
 
     /// What there is to copy from an address on, the lock held.
     #[inline(never)]
     fn source(&self, gpa: u64, most: u64) -> Result<Source> {
         with_space_format!(self.npt.format, F => {
-            let found = self.npt.walk::<F>(Gpa::new(gpa)).ok_or(Error::BadState)?;
+            let start = Gpa::new(gpa);
+            let found = self.npt.walk::<F>(start).ok_or(Error::BadState)?;
             if found.entry.is_reserved() {
-                let bytes = Gpa::new(gpa).end(found.level).minus(Gpa::new(gpa));
-                return Ok(Source::Zeroes(bytes.min(most)));
+                return Ok(Source::Zeroes(start.end(found.level).minus(start).min(most)));
             }
             let piece = self.piece::<F>(gpa, self.flat(most), NOTHING)?;
-            Ok(piece.map_or(Source::Zeroes(PAGE_SIZE), |piece| Source::Bytes(piece.bytes.min(most))))
+            Ok(piece.map_or(Source::Zeroes(PAGE_SIZE), Source::Piece))
         })
     }
 
     /// Bytes from an address on that are reserved and will come as zeroes; 0 if it is not.
     #[inline(never)]
     fn reserved_zeroes(&self, gpa: u64) -> Result<u64> {
-        let _guard = self.shared()?;
+        let _guard = self.shared_at_once()?;
         let gpa = Gpa::new(gpa);
         with_space_format!(self.npt.format, F => {
             let found = self.npt.walk::<F>(gpa).ok_or(Error::BadState)?;
             let comes = found.entry.is_reserved() && !found.entry.reservation().skips_zero();
             Ok(if comes { gpa.end(found.level).minus(gpa) } else { 0 })
         })
-    }
-
-    /// Copies from an address on into all of a chunk of another space. What is reserved meanwhile reads as zeroes.
-    #[inline(never)]
-    fn copy_into(&self, chunk: &Chunk<'_>, gpa: u64, is_held: bool) -> Result<()> {
-        let _guard = if is_held { None } else { Some(self.shared()?) };
-        let mut done = 0;
-        while done < chunk.bytes() {
-            let left = chunk.bytes().wrapping_sub(done);
-            done = done.wrapping_add(self.copy_piece(
-                chunk.host().wrapping_add(done),
-                gpa.wrapping_add(done as u64),
-                left,
-            )?);
-        }
-        Ok(())
-    }
-
-    /// Copies what lies side by side from an address on, and is seen at once; how many bytes.
-    #[inline(never)]
-    fn copy_piece(&self, target: *mut u8, gpa: u64, left: usize) -> Result<usize> {
-        let most = self.flat(left as u64);
-        let piece = with_space_format!(self.npt.format, F => self.piece::<F>(gpa, most, NOTHING))?;
-        let Some(piece) = piece else {
-            let bytes = PAGE_SIZE.wrapping_sub(gpa & (PAGE_SIZE - 1)).min(left as u64) as usize;
-            // SAFETY: the target is a part of an open chunk with so many bytes.
-            unsafe { target.write_bytes(0, bytes) };
-            return Ok(bytes);
-        };
-        let bytes = piece.bytes.min(left as u64);
-        let window = self.npt.host.guest_window(piece.address, bytes, piece.owner)?;
-        let window = window.ok_or(Error::Unsupported)?;
-        // SAFETY: 1. the window is open on so many bytes, and the target is a part of an open chunk with more; 2. the guest
-        // may write meanwhile: the bytes are not interpreted here; 3. the copy allows both to be the same memory.
-        unsafe { target.copy_from(window.base(), window.bytes()) };
-        Ok(window.bytes())
     }
 }

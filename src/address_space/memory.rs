@@ -29,6 +29,9 @@ pub struct Access {
     cleans: bool,
     /// The pages are written, whoever must be allowed that.
     writes: bool,
+    /// The space is not waited for.
+    #[cfg(feature = "dirty")]
+    is_beside: bool,
     /// What is done with a chunk depends on nothing but its addresses and writes all of it: it may be done
     /// to a frame before the guest sees it, and once more if another frame was first.
     fills: bool,
@@ -51,12 +54,34 @@ impl Access {
             (false, true) => Permissions::EXECUTE,
             (false, false) => needs,
         };
-        Ok(Self { needs, cleans: has(AXAS_ACCESS_CLEAN), writes, fills: false })
+        Ok(Self {
+            needs,
+            cleans: has(AXAS_ACCESS_CLEAN),
+            writes,
+            #[cfg(feature = "dirty")]
+            is_beside: false,
+            fills: false,
+        })
     }
 
     /// As [`Access::new`], for a call that writes all of each chunk and nothing else.
     pub fn filling(bits: u32) -> Result<Self> {
         Self::new(Permissions::WRITE, bits).map(|access| Self { fills: true, ..access })
+    }
+
+    /// As [`Access::filling`], while another space is held.
+    #[cfg(feature = "dirty")]
+    pub(super) fn filling_beside(bits: u32) -> Result<Self> {
+        Self::filling(bits).map(|access| Self { is_beside: true, ..access })
+    }
+
+    /// Whether the space is waited for.
+    #[inline(always)]
+    fn waits(self) -> bool {
+        #[cfg(feature = "dirty")]
+        return !self.is_beside;
+        #[cfg(not(feature = "dirty"))]
+        true
     }
 }
 
@@ -147,7 +172,7 @@ impl AddressSpace {
         visit: &mut Visit<'_>,
     ) -> Result<Visited> {
         let asked = left.min(MOST_BYTES);
-        let _guard = self.shared()?;
+        let _guard = if access.waits() { self.shared()? } else { self.shared_at_once()? };
         let most = self.flat(asked);
         let piece =
             with_space_format!(self.npt.format, F => self.piece::<F>(gpa, most, access.needs))?;
@@ -175,18 +200,22 @@ impl AddressSpace {
         if self.npt.host.is_flat() { bytes.min(MOST_BYTES) } else { 0 }
     }
 
-    /// As [`AddressSpace::for_each_chunk`] of a range of the space, for one chunk.
+    /// Visits the chunk at an address, without waiting: the caller holds another space. A page that is reserved is not taken
+    /// in, but filled: what came of that.
     #[cfg(feature = "dirty")]
-    #[inline(never)]
-    pub(super) fn visit_one(
+    #[inline(always)]
+    pub(super) fn visit_beside(
         &self,
         gpa: u64,
-        len: u64,
+        left: u64,
         access: Access,
         done: &mut u64,
         visit: &mut Visit<'_>,
-    ) -> Result<bool> {
-        self.visit_next(gpa, len, access, done, visit)
+    ) -> Result<Option<core::result::Result<Prepared, Verdict>>> {
+        Ok(match self.visit_chunk(gpa, left, access, done, visit)? {
+            Visited::Chunk { .. } => None,
+            Visited::Reservation => Some(self.filled_frame(gpa, left, access, visit, done)),
+        })
     }
 
     /// What lies side by side from an address on, as far as one look goes; none where a fault is to come first.
@@ -274,7 +303,7 @@ impl AddressSpace {
 
     /// Whether the fault of a copy brought the page's frame, or the reason why there is none.
     #[inline(never)]
-    fn is_taken_in(&self, verdict: Verdict) -> Result<bool> {
+    pub(super) fn is_taken_in(&self, verdict: Verdict) -> Result<bool> {
         match verdict {
             Verdict::NoMemory => Err(Error::NoMemory),
             Verdict::Denied | Verdict::Hidden => Err(Error::Denied),

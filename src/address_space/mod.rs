@@ -200,6 +200,13 @@ impl AddressSpace {
         Ok(Held { _guard: guard, host: &self.npt.host })
     }
 
+    /// As [`AddressSpace::shared`], refused where it would have to wait.
+    #[inline(always)]
+    fn shared_at_once(&self) -> Result<Held<'_, SharedGuard<'_>>> {
+        let guard = self.npt.lock.enter_shared().ok_or(Error::Again)?;
+        Ok(Held { _guard: guard, host: &self.npt.host })
+    }
+
     #[inline(never)]
     fn enter_beside(&self) -> Option<SharedGuard<'_>> {
         self.npt.lock.shared(self.no_wait(), || self.npt.host.relax())

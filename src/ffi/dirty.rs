@@ -440,7 +440,7 @@ pub unsafe extern "C" fn axas_dirty_stop_some(
 /// of `to` stays one then. Pages of `to` become dirty. The guest of `from` may write meanwhile: its page is dirty again, if it
 /// logs. What was copied before an error stays.
 ///
-/// Lock class: shared on both, the lower handle first, given up after at most 64 KiB. Callbacks, each of its own space: of
+/// Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held. Callbacks, each of its own space: of
 /// `from` phys_to_virt, release_virt, relax; of `to` as axas_write with AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
 #[unsafe(no_mangle)]
 #[must_use]
