@@ -20,8 +20,8 @@ STORIES := hypervisor linux migrate vm
 MACHINES_OF_linux := arm
 MACHINES_OF_migrate := arm
 # The parts of the library that a story needs, and the archive that has them.
-PARTS_OF_migrate := dirty
-ARCHIVE_OF_STORY = build/$(ARCH_OF_$(MACHINE))$(PARTS_OF_$(STORY):%=-%)
+PARTS_OF_migrate := dirty merge
+ARCHIVE_OF_STORY = build/$(ARCH_OF_$(MACHINE))$(if $(PARTS_OF_$(STORY)),-$(STORY))
 FORMATS_KNOWN := intel-ept amd-npt arm-stage2 riscv-gstage
 
 # $(call one,NAME,VALUE,KNOWN) is the end unless the value is one of those known; $(call some,...) unless each

@@ -5,7 +5,6 @@
 
 use super::memory::Piece;
 use super::{Access, AddressSpace, Verdict};
-use crate::abi::{AXAS_ACCESS_CLEAN, AXAS_ACCESS_HOST};
 use crate::addr::PAGE_SIZE;
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
@@ -45,8 +44,8 @@ fn run_of_bits(bitmap: Option<&[u64]>, place: u64, size: u64) -> (u64, bool) {
 }
 
 impl AddressSpace {
-    /// Copies the pages of a range whose bits are set, or all of them, to another space; `done` tells how many bytes of the
-    /// range are done, whatever the result.
+    /// Copies the pages of a range whose bits are set, or all of them, to another space; also how many bytes of the range are
+    /// done, whatever the result.
     #[inline(never)]
     pub fn copy_to(
         &self,
@@ -55,72 +54,87 @@ impl AddressSpace {
         to_gpa: u64,
         size: u64,
         bitmap: Option<&[u64]>,
-        done: &mut u64,
-    ) -> Result<()> {
-        self.checked_range(gpa, size)?;
-        to.checked_range(to_gpa, size)?;
-        if core::ptr::eq(self, to) {
-            return Err(Error::InvalidInput);
+    ) -> (Result<()>, u64) {
+        let is_one = self.has_range(gpa, size) && to.has_range(to_gpa, size);
+        if !is_one || core::ptr::eq(self, to) {
+            return (Err(Error::InvalidInput), 0);
         }
         let is_coherent = matches!(to.npt.format, FormatId::Ept | FormatId::Npt)
             && !to.npt.features.cleans_tables();
-        let clean = if is_coherent { 0 } else { AXAS_ACCESS_CLEAN };
-        let access = Access::filling_beside(AXAS_ACCESS_HOST | clean)?;
-        while *done < size {
-            let (mut bytes, is_set) = run_of_bits(bitmap, *done, size);
-            if is_set {
-                let (from_here, to_here) = (gpa.wrapping_add(*done), to_gpa.wrapping_add(*done));
-                bytes = self.copy_some(from_here, to, to_here, bytes, access)?;
-            }
-            *done = done.wrapping_add(bytes);
+        let access = Access::filling_beside(!is_coherent);
+        let mut copy = Copy { from: self, to, bitmap, gpa, to_gpa, size, done: 0, most: 0, access };
+        (copy.run(), copy.done)
+    }
+}
+
+/// A copy in work. What it knows is here and not in registers that each call below has to save.
+struct Copy<'a> {
+    from: &'a AddressSpace,
+    to: &'a AddressSpace,
+    bitmap: Option<&'a [u64]>,
+    /// Where it is in both spaces.
+    gpa: u64,
+    to_gpa: u64,
+    size: u64,
+    /// Bytes of the range that are done.
+    done: u64,
+    /// Bytes to copy next, at most.
+    most: u64,
+    access: Access,
+}
+
+impl Copy<'_> {
+    /// Bytes that are left.
+    fn left(&self) -> u64 {
+        self.size.wrapping_sub(self.done)
+    }
+
+    /// Copies all of it.
+    #[inline(always)] // As below.
+    fn run(&mut self) -> Result<()> {
+        while self.left() != 0 {
+            let (most, is_set) = run_of_bits(self.bitmap, self.done, self.size);
+            self.most = most;
+            let bytes = if is_set { self.copy_some()? } else { most };
+            self.done = self.done.wrapping_add(bytes);
+            self.gpa = self.gpa.wrapping_add(bytes);
+            self.to_gpa = self.to_gpa.wrapping_add(bytes);
         }
         Ok(())
     }
 
-    /// Copies what lies side by side in both spaces; how many bytes. When a page is taken in neither is held.
-    #[inline(never)]
-    fn copy_some(
-        &self,
-        gpa: u64,
-        to: &Self,
-        to_gpa: u64,
-        most: u64,
-        access: Access,
-    ) -> Result<u64> {
-        loop {
-            match self.copy_chunk(gpa, to, to_gpa, most, access) {
-                Ok(Copied::Bytes(bytes)) => return Ok(bytes),
-                Ok(Copied::Filled(filled, bytes)) => {
-                    let verdict = match filled {
-                        Ok(prepared) => to.take_page_in(to_gpa, NOTHING, prepared),
-                        Err(verdict) => verdict,
-                    };
-                    if to.is_taken_in(verdict)? {
-                        return Ok(bytes);
-                    }
-                }
-                Err(Error::Again) if !self.no_wait() && !to.no_wait() => to.npt.host.relax(),
-                Err(error) => return Err(error),
+    /// Copies what lies side by side in both spaces, or takes a page in; how many bytes are done. When a page is taken in
+    /// neither space is held.
+    #[inline(always)] // Its frame would be one more.
+    fn copy_some(&self) -> Result<u64> {
+        let to = self.to;
+        match self.copy_chunk() {
+            Ok(Copied::Bytes(bytes)) => Ok(bytes),
+            Ok(Copied::Filled(filled, bytes)) => {
+                let verdict = match filled {
+                    Ok(prepared) => to.take_page_in(self.to_gpa, NOTHING, prepared),
+                    Err(verdict) => verdict,
+                };
+                Ok(if to.is_taken_in(verdict)? { bytes } else { 0 })
             }
+            Err(Error::Again) if !self.from.no_wait() && !to.no_wait() => {
+                to.npt.host.relax();
+                Ok(0)
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// Copies a chunk, with both spaces held.
     #[inline(never)]
-    fn copy_chunk(
-        &self,
-        gpa: u64,
-        to: &Self,
-        to_gpa: u64,
-        most: u64,
-        access: Access,
-    ) -> Result<Copied> {
-        let _guard = self.shared()?;
+    fn copy_chunk(&self) -> Result<Copied> {
+        let Self { from, gpa, to, to_gpa, most, access, .. } = *self;
+        let _guard = from.shared()?;
         let mut window = None;
-        let bytes = match self.source(gpa, most)? {
+        let bytes = match from.source(gpa, most)? {
             Source::Piece(piece) => {
                 let bytes = piece.bytes.min(most);
-                let opened = self.npt.host.guest_window(piece.address, bytes, piece.owner)?;
+                let opened = from.npt.host.guest_window(piece.address, bytes, piece.owner)?;
                 window.insert(opened.ok_or(Error::Unsupported)?).bytes() as u64
             }
             Source::Zeroes(bytes) => match to.reserved_zeroes(to_gpa)? {
@@ -128,16 +142,18 @@ impl AddressSpace {
                 zeroes => return Ok(Copied::Bytes(bytes.min(zeroes))),
             },
         };
-        let from = window.as_ref().map(|window| window.base());
-        let mut copy = |chunk: &Chunk<'_>| {
-            // SAFETY: 1. the chunk is open, and the window, if there is one, on as many bytes from `to_gpa` on as are visited;
-            // 2. the guests may write meanwhile: the bytes are not interpreted here; 3. a copy allows both to be the same
-            // memory.
+        // Where the byte of guest-physical address 0 of the other space would be, if there are bytes.
+        let zero = window.as_ref().map(|window| window.base().wrapping_sub(to_gpa as usize));
+        let mut copy = move |chunk: &Chunk<'_>| {
+            // SAFETY: 1. the chunk is open, and the window, if there is one, on as many bytes from `to_gpa` on as are
+            // visited; 2. the guests may write meanwhile: the bytes are not interpreted here; 3. a copy allows both to be
+            // the same memory.
             unsafe {
-                match from {
-                    Some(from) => {
-                        let from = from.wrapping_add(chunk.gpa.wrapping_sub(to_gpa) as usize);
-                        chunk.host().copy_from(from, chunk.bytes());
+                match zero {
+                    Some(zero) => {
+                        chunk
+                            .host()
+                            .copy_from(zero.wrapping_add(chunk.gpa as usize), chunk.bytes());
                     }
                     None => chunk.host().write_bytes(0, chunk.bytes()),
                 }
@@ -148,7 +164,9 @@ impl AddressSpace {
         let filled = to.visit_beside(to_gpa, bytes, access, &mut done, &mut copy)?;
         Ok(filled.map_or(Copied::Bytes(done), |filled| Copied::Filled(filled, done)))
     }
+}
 
+impl AddressSpace {
     /// What there is to copy from an address on, the lock held.
     #[inline(never)]
     fn source(&self, gpa: u64, most: u64) -> Result<Source> {

@@ -69,10 +69,12 @@ impl Access {
         Self::new(Permissions::WRITE, bits).map(|access| Self { fills: true, ..access })
     }
 
-    /// As [`Access::filling`], while another space is held.
+    /// The host writes all of each chunk, for its own purposes, while another space is held.
     #[cfg(feature = "dirty")]
-    pub(super) fn filling_beside(bits: u32) -> Result<Self> {
-        Self::filling(bits).map(|access| Self { is_beside: true, ..access })
+    #[inline(always)]
+    pub(super) fn filling_beside(cleans: bool) -> Self {
+        let needs = Permissions::empty();
+        Self { needs, cleans, writes: true, is_beside: true, fills: true }
     }
 
     /// Whether the space is waited for.

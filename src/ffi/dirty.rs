@@ -454,18 +454,16 @@ pub unsafe extern "C" fn axas_copy(
     bits: usize,
     done: *mut u64,
 ) -> axas_status_t {
-    let mut copied = 0;
-    // SAFETY: 1. the handles are null or live; 2. `done` is null or valid for a write; 3. the caller's promise of the bitmap is
+    // SAFETY: 1. `done` is null or valid for a write; 2. the handles are null or live; 3. the caller's promise of the bitmap is
     // the one asked for.
     let outcome = unsafe {
         put_done(done, 0).and_then(|()| {
-            let (from, to) = (space(from)?, space(to)?);
             let bitmap = set_words(bitmap, size, bits)?;
-            let outcome = from.copy_to(gpa, to, to_gpa, size, bitmap, &mut copied);
+            let (outcome, copied) = space(from)?.copy_to(gpa, space(to)?, to_gpa, size, bitmap);
             put_done(done, copied).and(outcome)
         })
     };
-    told("axas_copy", [gpa, to_gpa, size, bits as u64], outcome)
+    told("axas_copy", [gpa, to_gpa, size], outcome)
 }
 
 /// The words of a bitmap for a range, to be set.
