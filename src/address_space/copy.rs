@@ -62,7 +62,7 @@ impl AddressSpace {
         let is_coherent = matches!(to.npt.format, FormatId::Ept | FormatId::Npt)
             && !to.npt.features.cleans_tables();
         let access = Access::filling_beside(!is_coherent);
-        let mut copy = Copy { from: self, to, bitmap, gpa, to_gpa, size, done: 0, most: 0, access };
+        let mut copy = Copy { from: self, to, bitmap, gpa, to_gpa, size, done: 0, access };
         (copy.run(), copy.done)
     }
 }
@@ -72,33 +72,23 @@ struct Copy<'a> {
     from: &'a AddressSpace,
     to: &'a AddressSpace,
     bitmap: Option<&'a [u64]>,
-    /// Where it is in both spaces.
+    /// Where it begins in both spaces.
     gpa: u64,
     to_gpa: u64,
     size: u64,
     /// Bytes of the range that are done.
     done: u64,
-    /// Bytes to copy next, at most.
-    most: u64,
     access: Access,
 }
 
 impl Copy<'_> {
-    /// Bytes that are left.
-    fn left(&self) -> u64 {
-        self.size.wrapping_sub(self.done)
-    }
-
     /// Copies all of it.
     #[inline(always)] // As below.
     fn run(&mut self) -> Result<()> {
-        while self.left() != 0 {
+        while self.done < self.size {
             let (most, is_set) = run_of_bits(self.bitmap, self.done, self.size);
-            self.most = most;
-            let bytes = if is_set { self.copy_some()? } else { most };
+            let bytes = if is_set { self.copy_some(most)? } else { most };
             self.done = self.done.wrapping_add(bytes);
-            self.gpa = self.gpa.wrapping_add(bytes);
-            self.to_gpa = self.to_gpa.wrapping_add(bytes);
         }
         Ok(())
     }
@@ -106,13 +96,16 @@ impl Copy<'_> {
     /// Copies what lies side by side in both spaces, or takes a page in; how many bytes are done. When a page is taken in
     /// neither space is held.
     #[inline(always)] // Its frame would be one more.
-    fn copy_some(&self) -> Result<u64> {
+    fn copy_some(&self, most: u64) -> Result<u64> {
         let to = self.to;
-        match self.copy_chunk() {
+        match self.copy_chunk(most) {
             Ok(Copied::Bytes(bytes)) => Ok(bytes),
             Ok(Copied::Filled(filled, bytes)) => {
                 let verdict = match filled {
-                    Ok(prepared) => to.take_page_in(self.to_gpa, NOTHING, prepared),
+                    Ok(prepared) => {
+                        let to_gpa = self.to_gpa.wrapping_add(self.done);
+                        to.take_page_in(to_gpa, NOTHING, prepared)
+                    }
                     Err(verdict) => verdict,
                 };
                 Ok(if to.is_taken_in(verdict)? { bytes } else { 0 })
@@ -127,8 +120,9 @@ impl Copy<'_> {
 
     /// Copies a chunk, with both spaces held.
     #[inline(never)]
-    fn copy_chunk(&self) -> Result<Copied> {
-        let Self { from, gpa, to, to_gpa, most, access, .. } = *self;
+    fn copy_chunk(&self, most: u64) -> Result<Copied> {
+        let Self { from, to, access, done, .. } = *self;
+        let (gpa, to_gpa) = (self.gpa.wrapping_add(done), self.to_gpa.wrapping_add(done));
         let _guard = from.shared()?;
         let mut window = None;
         let bytes = match from.source(gpa, most)? {
