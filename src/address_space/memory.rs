@@ -216,7 +216,11 @@ impl AddressSpace {
     ) -> Result<Option<core::result::Result<Prepared, Verdict>>> {
         Ok(match self.visit_chunk(gpa, left, access, done, visit)? {
             Visited::Chunk { .. } => None,
-            Visited::Reservation => Some(self.filled_frame(gpa, left, access, visit, done)),
+            Visited::Reservation => {
+                let (start, end) = (Gpa::new(gpa), Gpa::new(gpa.wrapping_add(left)));
+                let mut filling = Filling::new(start, end, access.needs, access.cleans, visit);
+                Some(self.prepare_frame(&mut filling, done))
+            }
         })
     }
 
