@@ -20,10 +20,10 @@ STORIES := hypervisor linux migrate precopy transfer vm
 MACHINES_OF_linux := arm
 MACHINES_OF_migrate := arm
 # The parts of the library that a story needs, and the archive that has them.
-PARTS_OF_migrate := dirty
+PARTS_OF_migrate := dirty merge
 PARTS_OF_precopy := dirty
 PARTS_OF_transfer := transfer
-ARCHIVE_OF_STORY = build/$(ARCH_OF_$(MACHINE))$(PARTS_OF_$(STORY):%=-%)
+ARCHIVE_OF_STORY = build/$(ARCH_OF_$(MACHINE))$(if $(PARTS_OF_$(STORY)),-$(STORY))
 FORMATS_KNOWN := intel-ept amd-npt arm-stage2 riscv-gstage
 
 # $(call one,NAME,VALUE,KNOWN) is the end unless the value is one of those known; $(call some,...) unless each

@@ -91,6 +91,11 @@
 #define AXAS_PART_TRANSFER 32u
 
 /**
+ * axas_parts: axas_merge.
+ */
+#define AXAS_PART_MERGE 64u
+
+/**
  * In axas_parts(): hosts need no AXAS_HAL_DIRECT_MAP. This and the following are there unless the archive was
  * built without them (make lib WITHOUT=); what asks for one that is not is AXAS_ERR_UNSUPPORTED.
  */
@@ -358,6 +363,11 @@
  * axas_tables_needed: count for a lazy reservation or a trap.
  */
 #define AXAS_NEED_LAZY 4194304u
+
+/**
+ * axas_merge: scattered pages of the library are copied into a frame of 2 MiB.
+ */
+#define AXAS_MERGE_COPY 8388608u
 
 /**
  * axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
@@ -1042,6 +1052,13 @@ typedef struct axas_arena_t {
 } axas_arena_t;
 
 /**
+ * Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another frame; 0: it may
+ * not, for a device or the host itself holds the frame's address. Runs with the space's lock held; what it said holds
+ * until the call returns.
+ */
+typedef uint32_t (*axas_may_move_fn)(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa);
+
+/**
  * The host's callbacks. Copied at create; per address space.
  *
  * A shorter struct_size or a null member means "not supplied"; a larger one is accepted if the rest
@@ -1108,6 +1125,10 @@ typedef struct axas_hal_t {
          * place of the callbacks above: axas_arena_hal_tables.
          */
         struct axas_arena_t *arena;
+        /**
+         * Optional; for AXAS_MERGE_COPY alone (part `merge`). Without it all pages may be moved.
+         */
+        axas_may_move_fn may_move;
 } axas_hal_t;
 
 /**
@@ -1347,9 +1368,13 @@ typedef struct axas_stats_t {
          */
         uint64_t splits;
         /**
+         * Tables that axas_merge took away ever (part `merge`).
+         */
+        uint64_t merges;
+        /**
          * Zero.
          */
-        uint64_t reserved[4];
+        uint64_t reserved[3];
 } axas_stats_t;
 
 /**
@@ -3471,6 +3496,118 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
+ * Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect leaves them. Part
+ * `dirty`.
+ *
+ * @param from The space to read.
+ * @param gpa First guest-physical address there, a multiple of 4096.
+ * @param to The space to write; not `from`.
+ * @param to_gpa First guest-physical address there, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap A bit for each page from gpa on, read only; null: all pages.
+ * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+ * @param done Takes the bytes from gpa that are done, whatever the status; may be null.
+ * @return AXAS_OK: all of it;
+ *   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0, overflow,
+ *     outside one of the spaces;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`;
+ *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach its own frame;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
+ *
+ * The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is taken in, with
+ * what is copied: what is written whole is not zeroed before. A reserved page of `from` reads as zeroes, and a reserved page
+ * of `to` stays one then. Pages of `to` become dirty. The guest of `from` may write meanwhile: its page is dirty again, if it
+ * logs. What was copied before an error stays.
+ *
+ * Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held. Callbacks, each of its own space: of
+ * `from` phys_to_virt, release_virt, relax; of `to` as axas_write with AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
+ */
+AXAS_MUST_USE
+axas_status_t axas_copy(struct axas_t *from,
+                        axas_gpa_t gpa,
+                        struct axas_t *to,
+                        axas_gpa_t to_gpa,
+                        uint64_t size,
+                        const uint64_t *bitmap,
+                        size_t bits,
+                        uint64_t *done);
+
+/**
+ * @defgroup merge Merging
+ * Small pages back to large ones.
+ */
+
+/**
+ * Makes large pages of small ones again: what axas_unmap, axas_protect, AXAS_DIRTY_SPLIT and others cut, and what
+ * was mapped small. Part `merge`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The flags that bounded the sizes of pages when they were
+ *   mapped are not known any more: say them again.
+ * @param merged Receives the tables that went, also with an error.
+ * @return AXAS_OK, also where nothing could be merged;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some tables may be merged.
+ *
+ * A table goes that lies in the range whole, if its 512 entries are pages with one set of permissions, memory type, owner
+ * and tag, whose frames lie side by side from an aligned address on, and if the format and the flags allow the page
+ * that takes its place; 4 KiB become 2 MiB, and 2 MiB 1 GiB in the same call. So does a table of 512 equal
+ * reservations, traps or notes, of whatever level. AXAS_SMALL_EXEC holds. While the space logs writes,
+ * pages go together if all are clean or all dirty. Nothing changes for the guest, and a second call finds nothing left to do.
+ *
+ * With AXAS_MERGE_COPY pages of 4 KiB that are the library's and have all of that, but do not lie side by side, are copied into
+ * a frame of 2 MiB (alloc_frame of order 9), one table at a time, if the host has one and may_move allows it for each
+ * page. Their frames go back. The guest's instruction cache is the host's: clean_range is called for executable pages too, on
+ * Arm and RISC-V.
+ *
+ * Afterwards dealloc_frame may get frames of the guest in other orders than alloc_frame gave them.
+ *
+ * Lock class: exclusive, given up after each 32 tables, or each copied one: vCPUs that fault meanwhile are told
+ * AXAS_FAULT_RETRY. Callbacks: tlb_flush (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL) once for these tables, and AXAS_FLUSH_NEW on RISC-V without
+ * Svvptc; then dealloc_frame; phys_to_virt, release_virt, clean_range, relax; with AXAS_MERGE_COPY alloc_frame, may_move.
+ */
+AXAS_MUST_USE
+axas_status_t axas_merge(struct axas_t *space,
+                         axas_gpa_t gpa,
+                         uint64_t size,
+                         axas_flags_t flags,
+                         uint64_t *merged);
+
+/**
+ * axas_merge in slices. Part `merge`.
+ *
+ * @param space The space.
+ * @param gpa As for axas_merge.
+ * @param size As for axas_merge.
+ * @param flags As for axas_merge.
+ * @param merged As for axas_merge, of this call.
+ * @param budget Entries to visit before it stops, at least 1; a slice ends where a table of 4 KiB pages does.
+ * @param done Takes the bytes from gpa that are done, whatever the status; never null.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged.
+ *
+ * A page of 1 GiB, or what is larger, comes about in a call whose range and budget have all of it: call once more for the
+ * whole range, a GiB of 2 MiB pages is 512 entries. Otherwise as axas_merge. Callbacks: also should_yield.
+ */
+AXAS_MUST_USE
+axas_status_t axas_merge_some(struct axas_t *space,
+                              axas_gpa_t gpa,
+                              uint64_t size,
+                              axas_flags_t flags,
+                              uint64_t *merged,
+                              uint64_t budget,
+                              uint64_t *done);
+
+/**
  * @defgroup hide Hidden and transferred pages
  * Pages that stay mapped while each access faults; pages given, lent and shared between two spaces.
  */
@@ -3741,8 +3878,9 @@ uint32_t axas_version(void);
 
 /**
  * The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
- * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER; and what it was not built without (WITHOUT=):
- * AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call of a part that is absent does not link. No lock.
+ * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER, AXAS_PART_MERGE; and what it was not built without
+ * (WITHOUT=): AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call
+ * of a part that is absent does not link. No lock.
  */
 uint32_t axas_parts(void);
 
@@ -3846,6 +3984,13 @@ extern void axas_hal_relax(void *ctx);
  * released, see axas_hal_alloc_frame.
  */
 extern void axas_hal_released(void *ctx, const struct axas_mapping_t *run);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * may_move, see axas_hal_alloc_frame; for archives with part `merge` alone.
+ */
+extern uint32_t axas_hal_may_move(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa);
 #endif
 
 #ifdef __cplusplus

@@ -11,7 +11,7 @@ TOPICS = [
      "Pages that stay mapped while each access faults; pages given, lent and shared between two spaces.",
      r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_|axas_transfer|AXAS_(GIVE|LEND|SHARE|TAKE_BACK|WIPE)$"),
     ("slices", "Long operations in slices", "The same operations with a budget, for long ranges.",
-     r"axas_(?!dirty)\w+_some$"),
+     r"axas_(?!dirty|merge)\w+_some$"),
     ("faults", "Page faults", "Fault handling, and decoders of the fault registers: see @ref page_docs_concepts.",
      r"axas_fault|AXAS_FAULT_|AXAS_KIND_|AXAS_VALID_|AXAS_IS_|axas_handle_page_fault|axas_trap_cookie"),
     ("looking", "Queries", "What an address maps to, dumps, counters, audit.",
@@ -26,9 +26,10 @@ TOPICS = [
     ("frames", "Frames for the host's own use", "For vCPU state, bitmaps and rings, from alloc_frame.", r"axas_frame_"),
     ("devices", "Device ranges", "MMIO, ports and system registers of emulated devices.",
      r"(?i)axas_(mmio|port|sysreg|width)"),
-    ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age)"),
+    ("merge", "Merging", "Small pages back to large ones.", r"axas_merge|AXAS_MERGE_"),
+    ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age|copy$)"),
     ("mapping", "Mapping", "Frames of the host, memory of the library and traps: map, change, unmap.",
-     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_tag_bits|axas_retag|AXAS_TAG_|axas_merge|axas_extent_t|axas_flags_t"
+     r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_tag_bits|axas_retag|AXAS_TAG_|axas_extent_t|axas_flags_t"
      r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
      r"|REPLACE|NEED_LAZY|SKIP_ZERO)$"),
     ("life", "Life cycle", "Creating and destroying a space; register values to load.",
@@ -40,7 +41,7 @@ TOPICS = [
 
 # In which they are read.
 ORDER = ["life", "mapping", "faults", "looking", "memory", "slices", "host", "arena", "frames",
-         "devices", "dirty", "hide", "status"]
+         "devices", "dirty", "merge", "hide", "status"]
 
 DECLARED = re.compile(
     r"^#define (AXAS_\w+)|^typedef struct (axas_\w+)|^typedef \w[\w ]*\*?\(\*(axas_\w+)\)"

@@ -82,6 +82,9 @@ pub(crate) enum Defect {
     /// The taker's entries are written before the giver's are hidden.
     #[cfg(feature = "transfer")]
     TakerWritten,
+    /// A merged leaf is dirty as the first of its pieces was.
+    #[cfg(feature = "merge")]
+    MergedDirt,
 }
 
 /// Whether a model planted a defect.
@@ -162,6 +165,26 @@ pub(crate) unsafe fn zero_page(page: NonNull<u8>) {
     #[cfg(loom)]
     unsafe {
         page.cast::<AtomicU64>().as_ref().store(0, Ordering::Relaxed);
+    }
+}
+
+/// Copies a page of a guest's frame to another one. Under loom a frame holds one word.
+///
+/// # Safety
+/// Both pages are reachable, aligned, distinct, and no other code reaches them.
+#[cfg(feature = "merge")]
+#[inline(always)]
+pub(crate) unsafe fn copy_page(from: NonNull<u8>, to: NonNull<u8>) {
+    // SAFETY: by the caller's promise.
+    #[cfg(not(loom))]
+    unsafe {
+        to.copy_from_nonoverlapping(from, crate::addr::PAGE_SIZE as usize);
+    }
+    // SAFETY: as above.
+    #[cfg(loom)]
+    unsafe {
+        let word = from.cast::<AtomicU64>().as_ref().load(Ordering::Relaxed);
+        to.cast::<AtomicU64>().as_ref().store(word, Ordering::Relaxed);
     }
 }
 

@@ -79,6 +79,10 @@ fn measure(bench: &mut Bench, peers: &[(Subject, Calls)]) {
         changes_of_pages(bench, peers);
         each!(create);
         bench.copies();
+        bench.merge_and_log();
+        for &(peer, calls) in peers {
+            bench.log_by_protect(peer, || Opaque::new(calls));
+        }
         bench.table_memory();
     }
 }

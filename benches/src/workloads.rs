@@ -8,13 +8,17 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use axaddrspace::abi::{AXAS_FAULT_RESOLVED, AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_OK, AXAS_REPLACE};
+use axaddrspace::abi::{
+    AXAS_DIRTY_ALL, AXAS_DIRTY_HARDWARE, AXAS_FAULT_RESOLVED, AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_OK,
+    AXAS_REPLACE,
+};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock::{computed, in_turn};
 use crate::limits;
 use crate::pool::{self, FIRST, Pool};
 use crate::series::{Series, Subject, Workload};
+use crate::subjects::native::Native;
 use crate::subjects::{Opaque, RWX, RX, Tables, WRITE, ours};
 
 pub const MIB: u64 = 1 << 20;
@@ -85,6 +89,14 @@ pub const COPY: [Workload; 3] = [
     workload(81, "copy 64 KiB from guest memory", "ns/call"),
     workload(82, "copy 1 MiB from guest memory", "ns/call"),
 ];
+pub const MERGE: Workload = workload(100, "merge 1 GiB of 4 KiB pages, in 17 flushes", "us");
+pub const LOG: Workload = workload(101, "begin to log writes, everything dirty", "ns/call");
+pub const DIRTY: Workload = workload(102, "which pages of 1 GiB are dirty", "ns/page");
+pub const CLEAN: [Workload; 2] = [
+    workload(103, "make 1 GiB of dirty 4 KiB pages clean, by write faults", "ns/page"),
+    workload(104, "the same, by dirty flags", "ns/page"),
+];
+pub const WRITE_FAULT: Workload = workload(105, "write fault on a clean page, random", "ns/fault");
 pub const TABLES: Workload = workload(90, "table frames beside those the entries need", "frames");
 const COPY_BYTES: [usize; 3] = [4 << 10, 64 << 10, 1 << 20];
 
@@ -540,6 +552,70 @@ impl Bench {
         }
         drop(tables);
         self.settle(Subject::Ours);
+    }
+
+    /// A merge and a log of writes, which the peers have not.
+    pub fn merge_and_log(&mut self) {
+        let (size, subject) = (self.bytes(), Subject::OursRust);
+        let tables = Native::new();
+        assert_eq!(tables.map(BASE, BASE + GIB, size, RWX | AXAS_NO_HUGE), 0);
+        let mut merged = 0;
+        let merge = || tables.space().merge(BASE, size, 0, &mut merged, None).expect("merged");
+        let time = computed(merge);
+        assert!(merged >= size / (2 * MIB));
+        self.series.add(MERGE, subject, time / 1e3 * (GIB / size) as f64);
+        assert_eq!(tables.unmap(BASE, size), 0);
+        drop(tables);
+        self.settle(subject);
+
+        let mut bitmap = vec![0_u64; self.effort.pages as usize / 64];
+        for (tables, workload, options) in [
+            (Native::new(), CLEAN[0], 0),
+            (Native::with_dirty_flags(), CLEAN[1], AXAS_DIRTY_HARDWARE),
+        ] {
+            assert_eq!(tables.map(BASE, BASE + DISTANCE, size, RWX | AXAS_NO_HUGE), 0);
+            let space = tables.space();
+            let start = || {
+                let options = options | AXAS_DIRTY_ALL;
+                (0..self.effort.calls).for_each(|_| {
+                    space.dirty_start(BASE, size, options, None).expect("logged");
+                });
+            };
+            let time = computed(start);
+            self.series.add(LOG, subject, time / self.effort.calls as f64);
+            let mut count = 0;
+            let get = || space.dirty_get(BASE, size, &mut bitmap, &mut count).expect("read");
+            let time = computed(get);
+            assert_eq!(count, self.effort.pages);
+            self.per_page(DIRTY, subject, time);
+            let clear = || space.dirty_clear(BASE, size, None, 0, None).expect("cleared");
+            let time = computed(clear);
+            self.per_page(workload, subject, time);
+            if options == 0 {
+                let touch = |page: &u64| {
+                    let verdict = tables.fault(BASE + page * PAGE, WRITE);
+                    assert_eq!(verdict, AXAS_FAULT_RESOLVED);
+                };
+                let time = computed(|| self.order.iter().for_each(touch));
+                self.per_page(WRITE_FAULT, subject, time);
+            }
+            drop(tables);
+            self.settle(subject);
+        }
+    }
+
+    /// What a host does with [`Tables::protect`] in the place of a log: all of it read only, then a page at a time back.
+    pub fn log_by_protect<T: Tables>(&mut self, subject: Subject, new: impl Fn() -> T) {
+        let (size, tables) = (self.bytes(), new());
+        assert_eq!(tables.map(BASE, BASE + DISTANCE, size, RWX | AXAS_NO_HUGE), 0);
+        let time = computed(|| assert_eq!(tables.protect(BASE, size, RX), 0));
+        self.per_page(CLEAN[0], subject, time);
+        let open = |page: &u64| assert_eq!(tables.protect(BASE + page * PAGE, PAGE, RWX), 0);
+        let time = computed(|| self.order.iter().for_each(open));
+        self.per_page(WRITE_FAULT, subject, time);
+        assert_eq!(tables.unmap(BASE, size), 0);
+        drop(tables);
+        self.settle(subject);
     }
 
     /// Table frames of ours against a count of its own, after maps and after unmaps; the sum of differences.

@@ -205,7 +205,8 @@ enum what {
 	RETAG,
 	HIDE,
 	SHOW,
-	NOTE
+	NOTE,
+	MERGE
 };
 
 /* A call that there is whole and in slices. */
@@ -274,6 +275,7 @@ static void check_flush(const struct random *r, const struct call *c, uint64_t s
 	const axas_flags_t kept = c->what == PROTECT ? c->flags : 0;
 
 	if (c->what == POPULATE || c->what == COLLECT || c->what == RETAG || c->what == SHOW ||
+	    c->what == MERGE ||
 	    ((c->what <= MAP_TRAP || c->what == NOTE) && !(c->flags & AXAS_REPLACE)))
 		return;
 	for (axas_gpa_t gpa = c->at.gpa; gpa < c->at.gpa + size; gpa += PAGE) {
@@ -315,6 +317,7 @@ static void check_kept(struct random *r, const struct call *c, uint64_t size)
 static axas_status_t call_whole(struct random *r, const struct call *c)
 {
 	axas_t *as = r->f.as;
+	uint64_t merged;
 
 	switch (c->what) {
 	case MAP_LINEAR:
@@ -341,6 +344,8 @@ static axas_status_t call_whole(struct random *r, const struct call *c)
 		return axas_show(as, c->at.gpa, c->at.size);
 	case NOTE:
 		return axas_map_note(as, c->at.gpa, c->at.size, (uint32_t)c->hpa, c->flags);
+	case MERGE:
+		return axas_merge(as, c->at.gpa, c->at.size, c->flags, &merged);
 	}
 	return AXAS_ERR_BAD_STATE;
 }
@@ -351,6 +356,7 @@ static axas_status_t call_slice(struct random *r, const struct call *c, uint64_t
 	const axas_gpa_t gpa = c->at.gpa;
 	const uint64_t size = c->at.size;
 	axas_t *as = r->f.as;
+	uint64_t merged;
 
 	switch (c->what) {
 	case MAP_LINEAR:
@@ -375,6 +381,8 @@ static axas_status_t call_slice(struct random *r, const struct call *c, uint64_t
 		return axas_show_some(as, gpa, size, budget, done);
 	case NOTE:
 		return axas_map_note_some(as, gpa, size, (uint32_t)c->hpa, c->flags, budget, done);
+	case MERGE:
+		return axas_merge_some(as, gpa, size, c->flags, &merged, budget, done);
 	case MAP_TRAP:
 		break;
 	}
@@ -665,6 +673,30 @@ static void do_map_note(struct random *r, int injected)
 			  &(struct model_change){ at.gpa, at.size, AXAS_STATE_NOTE, 0, value });
 }
 
+/* Nothing changes but the sizes of pages, and with MERGE_COPY the frames of pages of 4 KiB that were the library's. */
+static void do_merge(struct random *r, int injected)
+{
+	static const axas_flags_t flags[] = { 0, AXAS_MERGE_COPY, AXAS_MAX_2M,
+					      AXAS_MERGE_COPY | AXAS_NO_HUGE_EXEC };
+	struct range at = below(r, 2) == 0 ? pick_range(r, 4 * GIB) : pick_mapped(r);
+	const struct call c = { MERGE, at, 0, flags[below(r, 4)] };
+
+	trace(r, "merge", at, 0, c.flags);
+	if (!call(r, &c, AXAS_OK, injected) || !(c.flags & AXAS_MERGE_COPY))
+		return;
+	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size; gpa += PAGE) {
+		struct model_page *p = model_at(&r->m, gpa);
+		struct walk now;
+
+		if (p->state != AXAS_STATE_OWNED || p->hidden)
+			continue;
+		now = space_walk(r->f.as, gpa);
+		if (now.hpa != p->value)
+			assert_int_equal(now.size, 2 * MIB);
+		p->value = now.hpa;
+	}
+}
+
 static void do_fault(struct random *r, int injected)
 {
 	const struct range at = pick_mapped(r);
@@ -708,7 +740,7 @@ static void one_step(struct random *r)
 		do_protect,           do_fault,      do_fault,     do_fault,
 		do_collect,           do_retag,      do_retag,     do_replace_otherwise,
 		do_replace_otherwise, do_hide,       do_hide,      do_show,
-		do_map_note,
+		do_map_note,          do_merge,      do_merge,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
 	const int injected = below(r, 8) == 0;

@@ -190,6 +190,8 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	add(a, PROTECT, gpa, size, RW);
 	add(a, POPULATE, gpa, size, 0);
 	add(a, DISCARD, gpa, size, 0);
+	if (!small)
+		add(a, MERGE, gpa, size, 0);
 	if (size == PAGE)
 		return;
 	add(a, MAP_EXTENTS, gpa, size, RW | (medium ? 0u : (axas_flags_t)AXAS_MAX_2M));
@@ -272,6 +274,7 @@ static int64_t run_whole(const struct letter *l)
 		{ l->value, PAGE },
 		{ l->value + PAGE, l->size - PAGE },
 	};
+	uint64_t merged;
 
 	switch (l->kind) {
 	case MAP_EXTENTS:
@@ -300,6 +303,8 @@ static int64_t run_whole(const struct letter *l)
 		return axas_discard(space, l->gpa, l->size);
 	case CLEAR:
 		return axas_clear(space);
+	case MERGE:
+		return axas_merge(space, l->gpa, l->size, l->flags, &merged);
 	default:
 		return axas_handle_page_fault(space, l->gpa, l->flags);
 	}
@@ -429,6 +434,7 @@ void letter_print(const struct letter *l)
 		"collect",
 		"retag",
 		"clear",
+		"merge",
 		"map_linear_some",
 		"map_alloc_some",
 		"unmap_some",

@@ -26,6 +26,7 @@ enum letter_kind {
 	COLLECT,
 	RETAG, /* the tag is in its flags */
 	CLEAR,
+	MERGE,
 	MAP_LINEAR_SOME,
 	MAP_ALLOC_SOME,
 	UNMAP_SOME,

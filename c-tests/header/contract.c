@@ -65,6 +65,11 @@ HAS_TYPE(axas_retag, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_retag_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_handle_page_fault_at, uint32_t (*)(axas_t *, uint64_t, uint32_t, axas_mapping_t *));
+HAS_TYPE(axas_merge, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t *));
+HAS_TYPE(axas_merge_some,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t *, uint64_t, uint64_t *));
+HAS_TYPE(axas_copy, int32_t (*)(axas_t *, uint64_t, axas_t *, uint64_t, uint64_t, const uint64_t *,
+				size_t, uint64_t *));
 HAS_TYPE(axas_dirty_start, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_dirty_get, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t, uint64_t *));
 HAS_TYPE(axas_dirty_clear,
@@ -171,6 +176,8 @@ IS(AXAS_PART_POPULATE, 524288);
 IS(AXAS_PART_RELEASED, 1048576);
 IS(AXAS_PART_HIDE, 16);
 IS(AXAS_PART_TRANSFER, 32);
+IS(AXAS_PART_MERGE, 64);
+IS(AXAS_MERGE_COPY, 0x800000);
 IS(AXAS_GIVE, 1);
 IS(AXAS_LEND, 2);
 IS(AXAS_SHARE, 3);
@@ -280,7 +287,8 @@ AFTER(axas_hal_t, clean_range, should_yield);
 AFTER(axas_hal_t, should_yield, relax);
 AFTER(axas_hal_t, relax, released);
 AFTER(axas_hal_t, released, arena);
-IS(sizeof(axas_hal_t), 104);
+AFTER(axas_hal_t, arena, may_move);
+IS(sizeof(axas_hal_t), 112);
 FIRST(axas_tlb_request_t, gpa);
 AFTER(axas_tlb_request_t, gpa, size);
 AFTER(axas_tlb_request_t, size, vmid);
@@ -332,7 +340,8 @@ AFTER(axas_stats_t, frames_released, reserved0);
 AFTER(axas_stats_t, reserved0, faults_marked);
 AFTER(axas_stats_t, faults_marked, pages_cleaned);
 AFTER(axas_stats_t, pages_cleaned, splits);
-AFTER(axas_stats_t, splits, reserved);
+AFTER(axas_stats_t, splits, merges);
+AFTER(axas_stats_t, merges, reserved);
 IS(sizeof(axas_stats_t), 24 * 8);
 FIRST(axas_extent_t, hpa);
 AFTER(axas_extent_t, hpa, size);

@@ -12,7 +12,7 @@
 #include "kept.h"
 
 #define MOST_SPACES   64u
-#define MOST_REQUESTS 8u
+#define MOST_REQUESTS 20u /* to all CPUs: axas_merge of a gigabyte */
 
 struct space {
 	const axas_t *as;
@@ -47,11 +47,6 @@ uint32_t space_call_flushes(void)
 	return call.flushes;
 }
 
-uint32_t space_call_requests(void)
-{
-	return call.requests;
-}
-
 uint32_t space_window_limit(void)
 {
 	return call.levels + 2;
@@ -59,12 +54,13 @@ uint32_t space_window_limit(void)
 
 void space_note_flush(struct host *h, const axas_tlb_request_t *request)
 {
+	if (request->scope != AXAS_SCOPE_ALL)
+		return;
 	if (call.requests == MOST_REQUESTS)
 		host_violation(h, "more than %u flush requests in one call", MOST_REQUESTS);
 	else
 		call.request[call.requests++] = *request;
-	if (request->scope == AXAS_SCOPE_ALL)
-		call.flushes++;
+	call.flushes++;
 }
 
 int space_flush_covered(axas_gpa_t gpa, uint64_t size)
@@ -72,8 +68,7 @@ int space_flush_covered(axas_gpa_t gpa, uint64_t size)
 	for (uint32_t i = 0; i < call.requests; i++) {
 		const axas_tlb_request_t *q = &call.request[i];
 
-		if (q->scope == AXAS_SCOPE_ALL && q->gpa <= gpa &&
-		    gpa + (size - 1) <= q->gpa + (q->size - 1))
+		if (q->gpa <= gpa && gpa + (size - 1) <= q->gpa + (q->size - 1))
 			return 1;
 	}
 	return 0;
@@ -685,6 +680,31 @@ WRAP_SOME(retag_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t tag, uint64_t budget,
 	   uint64_t *done),
 	  (as, gpa, size, tag, budget, done))
+/* A copy reads one space and writes another. */
+axas_status_t __real_axas_copy(axas_t *from, axas_gpa_t gpa, axas_t *to, axas_gpa_t to_gpa,
+			       uint64_t size, const uint64_t *bitmap, size_t bits, uint64_t *done);
+axas_status_t __wrap_axas_copy(axas_t *from, axas_gpa_t gpa, axas_t *to, axas_gpa_t to_gpa,
+			       uint64_t size, const uint64_t *bitmap, size_t bits, uint64_t *done);
+axas_status_t __wrap_axas_copy(axas_t *from, axas_gpa_t gpa, axas_t *to, axas_gpa_t to_gpa,
+			       uint64_t size, const uint64_t *bitmap, size_t bits, uint64_t *done)
+{
+	struct guard g = begin(to, "copy");
+	const axas_status_t status =
+		__real_axas_copy(from, gpa, to, to_gpa, size, bitmap, bits, done);
+	const struct space *other = from != to ? find(from) : NULL;
+
+	if (other != NULL)
+		space_check_no_window(other->host, "copy");
+	end(&g, status == AXAS_ERR_INVALID_INPUT);
+	return status;
+}
+
+WRAP(merge, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags, uint64_t *merged),
+     (as, gpa, size, flags, merged))
+WRAP_SOME(merge_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags, uint64_t *merged,
+	   uint64_t budget, uint64_t *done),
+	  (as, gpa, size, flags, merged, budget, done))
 /* The same over two spaces, of which one may be none. */
 static struct guard begin_both(const axas_t *from, const axas_t *to, struct space **other)
 {

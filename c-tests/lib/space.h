@@ -27,7 +27,6 @@ void space_visit_tables(struct host *h, walk_table_fn visit, void *ctx);
 
 /* The requests of this thread's last call that reach all CPUs cover this range. */
 int space_flush_covered(axas_gpa_t gpa, uint64_t size);
-uint32_t space_call_requests(void);
 
 /* A walker that stands where a CPU would stand that runs this space. */
 struct walker space_walker(const axas_t *as);

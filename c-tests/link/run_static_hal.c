@@ -34,6 +34,7 @@ int main(void)
 		.should_yield = NOWHERE(axas_should_yield_fn),
 		.relax = NOWHERE(axas_relax_fn),
 		.released = NOWHERE(axas_released_fn),
+		.may_move = NOWHERE(axas_may_move_fn),
 	};
 	static _Alignas(AXAS_STORAGE_ALIGN) unsigned char storage[AXAS_STORAGE_SIZE];
 	uint64_t done = 0;

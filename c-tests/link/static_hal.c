@@ -80,3 +80,13 @@ void axas_hal_released(void *ctx, const axas_mapping_t *run)
 	(void)run;
 	host->released++;
 }
+
+uint32_t axas_hal_may_move(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa)
+{
+	struct static_host *host = ctx;
+
+	(void)gpa;
+	(void)hpa;
+	host->moved++;
+	return 0;
+}

@@ -226,6 +226,23 @@ static uint64_t *word_of(struct lost *l, axas_gpa_t gpa)
 	}
 }
 
+/* A merge makes no page dirty or clean, and loses no reservation's mark. */
+static void do_merge(struct logged *g)
+{
+	struct lost *l = g->l;
+	uint64_t first, count, merged;
+	uint8_t before[PAGES];
+
+	draw(l, &first, &count);
+	look(g);
+	memcpy(before, g->dirty, sizeof(before));
+	assert_ok(axas_merge(l->f.as, BASE + first * PAGE, count * PAGE,
+			     lost_below(l, 2) ? (axas_flags_t)AXAS_MERGE_COPY : 0, &merged));
+	settle(g);
+	look(g);
+	assert_memory_equal(before, g->dirty, sizeof(before));
+}
+
 static void guest_writes(struct logged *g)
 {
 	struct lost *l = g->l;
@@ -339,7 +356,7 @@ static void run_sequence(struct lost *l, uint32_t features, uint32_t options, ui
 	g->log = l->tlb.walker.log;
 	settle(g);
 	for (uint32_t step = 0; step < STEPS; step++) {
-		switch (lost_below(l, 8)) {
+		switch (lost_below(l, 9)) {
 		case 0:
 			do_collect(g, 0);
 			break;
@@ -351,6 +368,9 @@ static void run_sequence(struct lost *l, uint32_t features, uint32_t options, ui
 			break;
 		case 3:
 			host_writes(g);
+			break;
+		case 8:
+			do_merge(g);
 			break;
 		case 4:
 		case 5:

@@ -2,7 +2,7 @@
 /*
  * Pre-copy, on a CPU of the hypervisor's own: the guest's memory is copied while it runs, then what was written
  * meanwhile, and so on, until that is little. Then its memory is frozen, the rest copied, and the vCPUs go on in
- * the new space.
+ * the new space. After the last move its pages are merged.
  */
 #include <stddef.h>
 
@@ -31,39 +31,35 @@ struct move {
 static uint16_t heat[ROUNDS_MAX + 1][BLOCKS];
 
 static struct move moves[MOVES_MAX];
+
+/* After the last move. */
+static struct {
+	axas_stats_t before;
+	axas_stats_t after;
+	uint64_t merged;
+	uint64_t us;
+} merge;
+
 static uint64_t begun;
 static uint64_t done;
 static uint32_t vmid = 1;
 static uint64_t bitmap[BITMAP_WORDS];
 
-static void copy_page(const axas_t *from, axas_t *to, axas_gpa_t gpa)
-{
-	axas_hpa_t hpa;
-
-	must(axas_translate(from, gpa, &hpa, NULL), "axas_translate");
-	must(axas_write(to, gpa, (const void *)hpa, AXAS_PAGE_SIZE,
-			AXAS_ACCESS_HOST | AXAS_ACCESS_CLEAN, NULL),
-	     "axas_write");
-}
-
 /* The pages of the bitmap, which is empty then. Returns how many. */
-static uint64_t copy_pages(const axas_t *from, axas_t *to, uint32_t round)
+static uint64_t copy_pages(axas_t *from, axas_t *to, uint32_t round)
 {
 	uint64_t pages = 0;
 
+	must(axas_copy(from, RAM_GPA, to, RAM_GPA, RAM_SIZE, bitmap, RAM_PAGES, NULL), "axas_copy");
 	for (size_t word = 0; word < BITMAP_WORDS; word++) {
 		uint16_t *block = &heat[round][word / BLOCK_WORDS];
 
 		if (word % BLOCK_WORDS == 0)
 			*block = 0;
-		for (uint64_t bits = bitmap[word]; bits != 0; bits &= bits - 1) {
-			uint64_t page = word * 64 + (uint64_t)__builtin_ctzll(bits);
-
-			copy_page(from, to, RAM_GPA + page * AXAS_PAGE_SIZE);
+		for (; bitmap[word] != 0; bitmap[word] &= bitmap[word] - 1) {
 			(*block)++;
 			pages++;
 		}
-		bitmap[word] = 0;
 	}
 	return pages;
 }
@@ -119,11 +115,24 @@ static void move_guest(struct move *move)
 	move->all_us = clock_us() - start;
 }
 
+/* What came page by page becomes large pages where all of 2 MiB came, while the guest runs. */
+static void merge_guest(axas_t *space)
+{
+	uint64_t start = clock_us();
+
+	must(axas_stats(space, &merge.before), "axas_stats");
+	must(axas_merge(space, RAM_GPA, RAM_SIZE, AXAS_MERGE_COPY, &merge.merged), "axas_merge");
+	must(axas_stats(space, &merge.after), "axas_stats");
+	merge.us = clock_us() - start;
+}
+
 /* On the hypervisor's own CPU. */
 static void move_guest_often(void)
 {
 	for (uint64_t i = 0; i < begun; i++) {
 		move_guest(&moves[i]);
+		if (i + 1 == begun)
+			merge_guest(current_space());
 		__atomic_fetch_add(&done, 1, __ATOMIC_RELEASE);
 	}
 }
@@ -168,7 +177,11 @@ uint32_t moves_report(void)
 {
 	for (uint64_t i = 0; i < done; i++)
 		report_move(i + 1, &moves[i]);
-	if (done != 0)
+	if (done != 0) {
+		report("  merged %lu tables in %lu us: pages of 4 KiB %lu before and %lu after, of 2 MiB %lu and %lu\n",
+		       merge.merged, merge.us, merge.before.mapped_4k, merge.after.mapped_4k,
+		       merge.before.mapped_2m, merge.after.mapped_2m);
 		report_heat(&moves[done - 1]);
+	}
 	return vmid;
 }

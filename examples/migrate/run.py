@@ -75,6 +75,17 @@ def moves(run):
     return [([int(pages) for pages in line[1].split()], *map(int, line.groups()[1:])) for line in said]
 
 
+def merge(run):
+    """How many pages of 2 MiB there were before the merge and after it; more, or it did nothing."""
+    said = lines(run, r"  merged (\d+) tables in (\d+) us: pages of 4 KiB (\d+) before and (\d+) after, of 2 MiB (\d+) and (\d+)")
+    if len(said) != 1:
+        raise run.bad("no line of the merge")
+    merged, took, small, less, large, more = map(int, said[0].groups())
+    if more != large + merged or merged == 0:
+        raise run.bad(f"{merged} tables merged, and {large} pages of 2 MiB became {more}")
+    print(f"  then merged in {took / 1000:.1f} ms: pages of 4 KiB {small} before, {less} after; of 2 MiB {large} and {more}")
+
+
 def write_heat(run, path):
     """The last move for axas-inspect: the pages written in each 2 MiB, by round."""
     block = 2 << 20
@@ -104,6 +115,7 @@ def story(program, cpu, image, debian, out):
     for what, unit, values in (("guest frozen", "us", frozen), ("last vCPU in the new space", "us", left),
                                ("whole move", "ms", whole)):
         print(f"  {what:<28}{min(values):7} to {max(values)} {unit}, median {statistics.median(values):.0f} {unit}")
+    merge(run)
     print(f"  the last one by round and address: {write_heat(run, f'{out}/heat.csv')}")
     print(f"\nGOOD: {compared} checksums are right, and each word of {sum(steps.values())} pages that were written")
 

@@ -20,6 +20,8 @@ pub const AXAS_PART_HIDE: u32 = 16_u32;
 pub const AXAS_PART_DIRTY: u32 = 8_u32;
 /// In axas_parts(): axas_transfer is there.
 pub const AXAS_PART_TRANSFER: u32 = 32_u32;
+/// axas_parts: axas_merge.
+pub const AXAS_PART_MERGE: u32 = 64_u32;
 
 /// In axas_parts(): hosts need no AXAS_HAL_DIRECT_MAP. This and the following are there unless the archive was
 /// built without them (make lib WITHOUT=); what asks for one that is not is AXAS_ERR_UNSUPPORTED.
@@ -164,6 +166,8 @@ pub const AXAS_TAKE_BACK: u32 = 4_u32;
 pub const AXAS_WIPE: u32 = 1_u32;
 /// axas_tables_needed: count for a lazy reservation or a trap.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
+/// axas_merge: scattered pages of the library are copied into a frame of 2 MiB.
+pub const AXAS_MERGE_COPY: u32 = 0x80_0000_u32;
 /// axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
 /// returned it, the memory of another guest included. For memory that the host or a device writes before the
 /// guest runs. Reserved pages keep the flag until they get a frame (axas_query reports it); a page that

@@ -71,6 +71,11 @@ pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// dealloc_frame, nor by axas_protect and axas_discard. The space's lock is held meanwhile.
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
+/// Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another frame; 0: it may
+/// not, for a device or the host itself holds the frame's address. Runs with the space's lock held; what it said holds
+/// until the call returns.
+pub type axas_may_move_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, gpa: axas_gpa_t, hpa: axas_hpa_t) -> u32>;
 /// Receives a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and valid during the
 /// call only. May run with the space's lock held; may call no axas_ function.
 pub type axas_log_fn = Option<
@@ -148,6 +153,8 @@ pub struct axas_hal_t {
     /// Optional: the arena that allocates, frees and maps frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT, in
     /// place of the callbacks above: axas_arena_hal_tables.
     pub arena: *mut axas_arena_t,
+    /// Optional; for AXAS_MERGE_COPY alone (part `merge`). Without it all pages may be moved.
+    pub may_move: axas_may_move_fn,
 }
 
 /// Configuration of a space. Zero is the default of each member but size.
@@ -318,8 +325,10 @@ pub struct axas_stats_t {
     pub pages_cleaned: u64,
     /// Huge pages split since create to be made clean in parts (part `dirty`).
     pub splits: u64,
+    /// Tables that axas_merge took away ever (part `merge`).
+    pub merges: u64,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub reserved: [u64; 3],
 }
 
 /// A guest's abort, decoded.

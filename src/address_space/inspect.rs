@@ -116,7 +116,7 @@ impl AddressSpace {
         stats.frames_released = load(&counters.released).wrapping_add(released);
     }
 
-    /// Counts what is known of the log; how many faults took no frame.
+    /// Counts what is known of the log and of merges; how many faults took no frame.
     fn count_marked(&self, stats: &mut axas_stats_t) -> u64 {
         #[cfg(any(feature = "dirty", feature = "hide"))]
         {
@@ -126,6 +126,10 @@ impl AddressSpace {
         {
             stats.pages_cleaned = self.npt.log.cleaned.load(Ordering::Relaxed);
             stats.splits = self.npt.log.splits.load(Ordering::Relaxed);
+        }
+        #[cfg(feature = "merge")]
+        {
+            stats.merges = self.npt.merges.load(Ordering::Relaxed);
         }
         stats.faults_marked
     }

@@ -57,13 +57,13 @@ impl Slices {
     }
 
     /// Entries of the next slice of a call that slices by itself.
-    #[cfg(feature = "dirty")]
+    #[cfg(any(feature = "dirty", feature = "merge"))]
     pub(super) fn next(&self, host: &Host, may_stop: bool) -> u64 {
         if may_stop { self.most(host) } else { self.budget }
     }
 
     /// So many entries of the budget are used, and so many bytes done; whether the call may go on.
-    #[cfg(feature = "dirty")]
+    #[cfg(any(feature = "dirty", feature = "merge"))]
     pub(super) fn uses(&mut self, host: &Host, used: u64, done: u64, may_stop: bool) -> Result<()> {
         self.done = done;
         if !may_stop {

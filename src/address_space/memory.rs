@@ -29,6 +29,9 @@ pub struct Access {
     cleans: bool,
     /// The pages are written, whoever must be allowed that.
     writes: bool,
+    /// The space is not waited for.
+    #[cfg(feature = "dirty")]
+    is_beside: bool,
     /// What is done with a chunk depends on nothing but its addresses and writes all of it: it may be done
     /// to a frame before the guest sees it, and once more if another frame was first.
     fills: bool,
@@ -51,21 +54,45 @@ impl Access {
             (false, true) => Permissions::EXECUTE,
             (false, false) => needs,
         };
-        Ok(Self { needs, cleans: has(AXAS_ACCESS_CLEAN), writes, fills: false })
+        Ok(Self {
+            needs,
+            cleans: has(AXAS_ACCESS_CLEAN),
+            writes,
+            #[cfg(feature = "dirty")]
+            is_beside: false,
+            fills: false,
+        })
     }
 
     /// As [`Access::new`], for a call that writes all of each chunk and nothing else.
     pub fn filling(bits: u32) -> Result<Self> {
         Self::new(Permissions::WRITE, bits).map(|access| Self { fills: true, ..access })
     }
+
+    /// The host writes all of each chunk, for its own purposes, while another space is held.
+    #[cfg(feature = "dirty")]
+    #[inline(always)]
+    pub(super) fn filling_beside(cleans: bool) -> Self {
+        let needs = Permissions::empty();
+        Self { needs, cleans, writes: true, is_beside: true, fills: true }
+    }
+
+    /// Whether the space is waited for.
+    #[inline(always)]
+    fn waits(self) -> bool {
+        #[cfg(feature = "dirty")]
+        return !self.is_beside;
+        #[cfg(not(feature = "dirty"))]
+        true
+    }
 }
 
 /// Memory of the guest that lies side by side.
-struct Piece {
+pub(super) struct Piece {
     /// First host-physical address.
-    address: u64,
-    bytes: u64,
-    owner: Owner,
+    pub(super) address: u64,
+    pub(super) bytes: u64,
+    pub(super) owner: Owner,
 }
 
 /// What was found at an address.
@@ -147,8 +174,8 @@ impl AddressSpace {
         visit: &mut Visit<'_>,
     ) -> Result<Visited> {
         let asked = left.min(MOST_BYTES);
-        let _guard = self.shared()?;
-        let most = if self.npt.host.is_flat() { asked } else { 0 };
+        let _guard = if access.waits() { self.shared()? } else { self.shared_at_once()? };
+        let most = self.flat(asked);
         let piece =
             with_space_format!(self.npt.format, F => self.piece::<F>(gpa, most, access.needs))?;
         let Some(Piece { address, bytes, owner }) = piece else {
@@ -168,9 +195,43 @@ impl AddressSpace {
         Ok(Visited::Chunk { goes_on })
     }
 
+    /// How many bytes that lie side by side in host memory are of use, of so many: none beyond a page where each is reached
+    /// by a window of its own.
+    #[inline(always)]
+    pub(super) fn flat(&self, bytes: u64) -> u64 {
+        if self.npt.host.is_flat() { bytes.min(MOST_BYTES) } else { 0 }
+    }
+
+    /// Visits the chunk at an address, without waiting: the caller holds another space. A page that is reserved is not taken
+    /// in, but filled: what came of that.
+    #[cfg(feature = "dirty")]
+    #[inline(always)]
+    pub(super) fn visit_beside(
+        &self,
+        gpa: u64,
+        left: u64,
+        access: Access,
+        done: &mut u64,
+        visit: &mut Visit<'_>,
+    ) -> Result<Option<core::result::Result<Prepared, Verdict>>> {
+        Ok(match self.visit_chunk(gpa, left, access, done, visit)? {
+            Visited::Chunk { .. } => None,
+            Visited::Reservation => {
+                let (start, end) = (Gpa::new(gpa), Gpa::new(gpa.wrapping_add(left)));
+                let mut filling = Filling::new(start, end, access.needs, access.cleans, visit);
+                Some(self.prepare_frame(&mut filling, done))
+            }
+        })
+    }
+
     /// What lies side by side from an address on, as far as one look goes; none where a fault is to come first.
     #[inline(never)]
-    fn piece<F: Format>(&self, gpa: u64, most: u64, needs: Permissions) -> Result<Option<Piece>> {
+    pub(super) fn piece<F: Format>(
+        &self,
+        gpa: u64,
+        most: u64,
+        needs: Permissions,
+    ) -> Result<Option<Piece>> {
         let gpa = Gpa::new(gpa);
         let (found, bytes) = self.npt.walk_run::<F>(gpa, most).ok_or(Error::BadState)?;
         match found.entry.state(found.level.get()) {
@@ -248,7 +309,7 @@ impl AddressSpace {
 
     /// Whether the fault of a copy brought the page's frame, or the reason why there is none.
     #[inline(never)]
-    fn is_taken_in(&self, verdict: Verdict) -> Result<bool> {
+    pub(super) fn is_taken_in(&self, verdict: Verdict) -> Result<bool> {
         match verdict {
             Verdict::NoMemory => Err(Error::NoMemory),
             Verdict::Denied | Verdict::Hidden => Err(Error::Denied),

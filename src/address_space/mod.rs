@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address spaces: arguments checked, the lock taken, the engine put to work, the outcome counted.
 
+#[cfg(feature = "dirty")]
+mod copy;
 mod create;
 #[cfg(feature = "dirty")]
 mod dirty;
@@ -10,6 +12,8 @@ mod hide;
 pub(crate) mod inspect;
 mod map;
 mod memory;
+#[cfg(feature = "merge")]
+mod merge;
 mod page_fault;
 #[cfg(feature = "transfer")]
 mod transfer;
@@ -183,6 +187,13 @@ impl AddressSpace {
         Ok(Held { _guard: guard, host: &self.npt.host })
     }
 
+    /// As [`AddressSpace::shared`], refused where it would have to wait.
+    #[inline(always)]
+    fn shared_at_once(&self) -> Result<Held<'_, SharedGuard<'_>>> {
+        let guard = self.npt.lock.enter_shared().ok_or(Error::Again)?;
+        Ok(Held { _guard: guard, host: &self.npt.host })
+    }
+
     #[inline(never)]
     fn enter_beside(&self) -> Option<SharedGuard<'_>> {
         self.npt.lock.shared(self.no_wait(), || self.npt.host.relax())
@@ -210,7 +221,7 @@ impl<'a> Alone<'a> {
     }
 
     /// Ends it, for a call that leaves nothing to be undone: what would be takes stack.
-    #[cfg(feature = "dirty")]
+    #[cfg(any(feature = "dirty", feature = "merge"))]
     #[inline(always)]
     fn leave(mut self) {
         let space = self.space;

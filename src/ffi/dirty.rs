@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 use super::mapping::some;
+use super::memory::put_done;
 use super::{axas_t, put, refused, space, told};
 use crate::abi::*;
 use crate::address_space::bitmap_words;
@@ -423,6 +424,57 @@ pub unsafe extern "C" fn axas_dirty_stop_some(
             |space, slices| space.dirty_stop(gpa, size, Some(slices)),
         )
     }
+}
+
+/// Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect leaves them. Part
+/// `dirty`.
+///
+/// @param from The space to read.
+/// @param gpa First guest-physical address there, a multiple of 4096.
+/// @param to The space to write; not `from`.
+/// @param to_gpa First guest-physical address there, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param bitmap A bit for each page from gpa on, read only; null: all pages.
+/// @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+/// @param done Takes the bytes from gpa that are done, whatever the status; may be null.
+/// @return AXAS_OK: all of it;
+///   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0, overflow,
+///     outside one of the spaces;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`;
+///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
+///   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach its own frame;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
+///
+/// The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is taken in, with
+/// what is copied: what is written whole is not zeroed before. A reserved page of `from` reads as zeroes, and a reserved page
+/// of `to` stays one then. Pages of `to` become dirty. The guest of `from` may write meanwhile: its page is dirty again, if it
+/// logs. What was copied before an error stays.
+///
+/// Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held. Callbacks, each of its own space: of
+/// `from` phys_to_virt, release_virt, relax; of `to` as axas_write with AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
+#[unsafe(no_mangle)]
+#[must_use]
+pub unsafe extern "C" fn axas_copy(
+    from: *mut axas_t,
+    gpa: axas_gpa_t,
+    to: *mut axas_t,
+    to_gpa: axas_gpa_t,
+    size: u64,
+    bitmap: *const u64,
+    bits: usize,
+    done: *mut u64,
+) -> axas_status_t {
+    // SAFETY: 1. `done` is null or valid for a write; 2. the handles are null or live; 3. the caller's promise of the bitmap is
+    // the one asked for.
+    let outcome = unsafe {
+        put_done(done, 0).and_then(|()| {
+            let bitmap = set_words(bitmap, size, bits)?;
+            let (outcome, copied) = space(from)?.copy_to(gpa, space(to)?, to_gpa, size, bitmap);
+            put_done(done, copied).and(outcome)
+        })
+    };
+    told("axas_copy", [gpa, to_gpa, size], outcome)
 }
 
 /// The words of a bitmap for a range, to be set.

@@ -88,7 +88,7 @@ unsafe fn visit(
 ///
 /// # Safety
 /// `done` is null or valid for a write.
-unsafe fn put_done(done: *mut u64, bytes: u64) -> Result<()> {
+pub(super) unsafe fn put_done(done: *mut u64, bytes: u64) -> Result<()> {
     if done.is_null() {
         return Ok(());
     }

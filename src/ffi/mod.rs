@@ -10,6 +10,9 @@ mod life_cycle;
 
 mod mapping;
 
+#[cfg(feature = "merge")]
+mod merge;
+
 #[cfg(feature = "dirty")]
 mod dirty;
 #[cfg(feature = "hide")]

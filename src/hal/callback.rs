@@ -51,4 +51,6 @@ unsafe extern "C" {
     pub fn axas_hal_relax(ctx: *mut c_void);
     /// released, see axas_hal_alloc_frame.
     pub fn axas_hal_released(ctx: *mut c_void, run: *const axas_mapping_t);
+    /// may_move, see axas_hal_alloc_frame; for archives with part `merge` alone.
+    pub fn axas_hal_may_move(ctx: *mut c_void, gpa: axas_gpa_t, hpa: axas_hpa_t) -> u32;
 }

@@ -21,6 +21,8 @@ use arena::Arena;
 use callback::callback;
 
 use crate::abi::*;
+#[cfg(feature = "merge")]
+use crate::addr::GuestPhysAddr;
 use crate::addr::{Bits, HostPhysAddr, PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
 use crate::logging;
@@ -128,6 +130,8 @@ pub(crate) struct Host {
     should_yield: axas_should_yield_fn,
     relax: axas_relax_fn,
     released: axas_released_fn,
+    #[cfg(feature = "merge")]
+    may_move: axas_may_move_fn,
     /// Bits that no host-physical address of a page has.
     not_a_page: u64,
     complaint: Complaint,
@@ -204,6 +208,8 @@ impl Host {
             should_yield: hal.should_yield,
             relax: hal.relax,
             released: hal.released,
+            #[cfg(feature = "merge")]
+            may_move: hal.may_move,
             not_a_page: 0,
             complaint: Complaint::default(),
         })
@@ -520,6 +526,29 @@ impl Host {
             // SAFETY: see `Host`.
             unsafe { callback!(axas_hal_released, released)(self.ctx, run) }
         }
+    }
+
+    /// Whether the host lets a guest's page be moved to another frame.
+    #[cfg(feature = "merge")]
+    pub(crate) fn may_move(&self, gpa: GuestPhysAddr, hpa: HostPhysAddr) -> bool {
+        self.may_move.is_none_or(|may_move| {
+            // SAFETY: see `Host`.
+            unsafe { callback!(axas_hal_may_move, may_move)(self.ctx, gpa.bits(), hpa.bits()) != 0 }
+        })
+    }
+
+    /// Copies a page of the guest's, of a frame of the library's to another one.
+    #[cfg(feature = "merge")]
+    #[inline(never)]
+    pub(crate) fn copy_page(&self, from: HostPhysAddr, to: HostPhysAddr) -> Result<()> {
+        let source = self.page(from, Purpose::Guest)?;
+        let copied = self.for_each_page(to, 0, |to| {
+            // SAFETY: 1. windows are open on both pages, of frames of ours; 2. no entry names either, and no CPU holds
+            // one that did; 3. they are distinct frames.
+            unsafe { sync::copy_page(source, to) }
+        });
+        self.close(self.reach, source.as_ptr(), PAGE_SIZE as usize);
+        copied
     }
 
     /// Zeroes a guest frame.

@@ -10,6 +10,7 @@ mod hidden;
 mod host;
 mod lock;
 mod logged;
+mod merged;
 mod readers;
 mod transfer;
 mod writers;
@@ -22,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 27] = [
+const DEFECTS: [Defect; 28] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -50,6 +51,7 @@ const DEFECTS: [Defect; 27] = [
     Defect::OpenedFirst,
     Defect::GiverFirst,
     Defect::TakerWritten,
+    Defect::MergedDirt,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

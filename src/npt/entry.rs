@@ -687,6 +687,14 @@ impl<F: Format> Entry<F> {
         }
     }
 
+    /// The reverse of [`Entry::first_piece`]: the entry of `level` that says what 512 of the level below say, of which this
+    /// is the first.
+    #[cfg(feature = "merge")]
+    #[inline(always)]
+    pub fn merged(self, level: u32) -> Self {
+        if F::is_valid(self.word) { self.sized(level) } else { self }
+    }
+
     /// Distance between the words of neighbouring leaves of `bytes`, or of what became of them, that name what
     /// follows in host memory.
     #[inline(always)]

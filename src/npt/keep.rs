@@ -81,7 +81,11 @@ impl NestedPageTable {
     }
 
     /// The next table in the sweep that an entry of a level points to.
-    fn next_table_at<F: Format>(&self, work: &mut Work, level: Level) -> Option<Option<Hpa>> {
+    pub(super) fn next_table_at<F: Format>(
+        &self,
+        work: &mut Work,
+        level: Level,
+    ) -> Option<Option<Hpa>> {
         loop {
             match work.sweep.step::<F>(self, &Broken::NONE)? {
                 Step::End => return Some(None),

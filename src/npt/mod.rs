@@ -15,7 +15,7 @@
 //!   `audit` and `exposed`: whether the tables are what the library wrote;
 //! - what exclusive calls do to a range: `unmap`, `keep`, `map`, `protect`, `tags`, `hide`, `populate`, `replace`; `slices`: how
 //!   far they get with a budget; `page`: the short way for one page whose table is there;
-//! - `dirty`: which pages were written;
+//! - `dirty`: which pages were written; `merge`: tables that become larger entries again;
 //! - what runs beside others: `look`, which changes nothing, `fault` and `fill`.
 //!
 //! `io` says what all of them owe to an IOMMU that walks the tables (part `io`).
@@ -45,6 +45,8 @@ pub(crate) mod keep;
 pub(crate) mod lock;
 pub(crate) mod look;
 pub(crate) mod map;
+#[cfg(feature = "merge")]
+pub(crate) mod merge;
 pub(crate) mod page;
 #[cfg(feature = "multiarch")]
 pub mod paging;
@@ -132,6 +134,9 @@ pub(crate) struct NestedPageTable {
     /// Which pages are written.
     #[cfg(feature = "dirty")]
     pub(crate) log: dirty::Log,
+    /// Tables merged, ever.
+    #[cfg(feature = "merge")]
+    pub(crate) merges: AtomicU64,
     pub(crate) shape: Shape,
     pub(crate) host: Host,
 }

@@ -134,6 +134,7 @@ impl Host {
             relax: None,
             released: wants_released.then_some(released),
             arena: std::ptr::null_mut(),
+            may_move: None,
         }
     }
 

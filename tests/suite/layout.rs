@@ -34,7 +34,8 @@ fn rust_layout() -> BTreeMap<String, Extent> {
         axas_tlb_request_t { gpa, size, vmid, level, tables_removed, reason, scope, reserved }
         axas_hal_t {
             struct_size, flags, ctx, alloc_frame, dealloc_frame, phys_to_virt, release_virt,
-            direct_map_offset, tlb_flush, clean_range, should_yield, relax, released, arena
+            direct_map_offset, tlb_flush, clean_range, should_yield, relax, released, arena,
+            may_move
         }
         axas_config_t {
             struct_size, format, levels, pa_bits, base, size, vmid, features, options, table_quota,
@@ -53,7 +54,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             table_frames, guest_frames, mapped_4k, mapped_2m, mapped_1g, faults_resolved,
             faults_spurious, faults_retry, faults_trap, faults_unmapped, faults_denied,
             faults_no_memory, faults_error, tlb_requests, frames_allocated, frames_released,
-            reserved0, faults_marked, pages_cleaned, splits, reserved
+            reserved0, faults_marked, pages_cleaned, splits, merges, reserved
         }
         axas_fault_t { gpa, gva, access, kind, valid, level, reserved }
         axas_mmio_range_t { gpa, size }
