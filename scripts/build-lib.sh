@@ -25,6 +25,7 @@ export PARTS=${PARTS-$(parts_of "$arch")}
 known_parts "$PARTS"
 # Pages that change hands are hidden.
 [[ " $PARTS " != *" transfer "* || " $PARTS " == *" hide "* ]] || PARTS+=" hide"
+[[ " $PARTS " != *" age "* || " $PARTS " == *" dirty "* ]] || PARTS+=" dirty"
 known_calls "${CALLS:-}" "$PARTS"
 load_toolchain
 out=${2:-build/$arch}

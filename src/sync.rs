@@ -70,6 +70,12 @@ pub(crate) enum Defect {
     /// The pieces of a leaf say what it said before hardware made it dirty.
     #[cfg(feature = "dirty")]
     OldPieces,
+    /// A table is cold at the first look that finds its pages old.
+    #[cfg(feature = "age")]
+    ColdAtOnce,
+    /// What CPUs hold of a table is flushed when others may look at it again.
+    #[cfg(feature = "age")]
+    ColdUnflushed,
 }
 
 /// Whether a model planted a defect.

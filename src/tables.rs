@@ -448,7 +448,7 @@ impl<'a, F: Format> Reader<'a, F> {
             let table = entry.address().bits();
             let said = Occupancy(entry.occupancy());
             let written = Entry::table(entry.address()).with_occupancy(said.0);
-            self.expect(place, Cause::EntryForeign, entry == written);
+            self.expect(place, Cause::EntryForeign, entry.used_table() == written);
             let is_usable = self.is_usable(table, PAGE_SIZE);
             self.expect(place, Cause::AddressUnusable, is_usable);
             let below = if is_usable {

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions};
 use crate::hal::{DirectMap, Host, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
+use crate::npt::AGES;
 use crate::npt::arch::{
     Features, Format, FormatId, RootState, Shape, ShapeRequest, with_format, with_space_format,
 };
@@ -301,7 +302,8 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
         return Err(Error::InvalidInput);
     }
     let is_unsupported = has(AXAS_IGNORE_GUEST_PAT) && !F::IGNORES_GUEST_PAT
-        || has(AXAS_IO) && !(io::IS_BUILT_IN && F::SHARES_WITH_IOMMU);
+        || has(AXAS_IO) && !(io::IS_BUILT_IN && F::SHARES_WITH_IOMMU)
+        || !AGES && config.features & AXAS_FEATURE_IO_DIRTY != 0;
     if config.features & F::UNSUPPORTED_FEATURES != 0 || is_unsupported {
         return Err(Error::Unsupported);
     }

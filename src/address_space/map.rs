@@ -537,6 +537,7 @@ impl AddressSpace {
         act: Act<F>,
     ) -> Result<()> {
         let mut alone = self.alone().ok_or(Error::Again)?;
+        alone.npt().warm_range::<F>(alone.work(), range);
         act(alone.npt(), alone.work(), range, content)
     }
 
@@ -558,6 +559,7 @@ impl AddressSpace {
             reach(npt, alone.work(), slices.rest, content, &mut slices.slice)?;
             let part = slices.part();
             if part.start < part.end {
+                npt.warm_range::<F>(alone.work(), part);
                 act(npt, alone.work(), part, content)?;
             }
             drop(alone);
@@ -597,7 +599,7 @@ impl AddressSpace {
         } else if self.npt.features.has_strict_io() {
             None
         } else {
-            self.npt.replace_page(way.page, page, leaf)
+            self.npt.replace_page(way, page, leaf)
         }
     }
 

@@ -12,6 +12,9 @@ mod mapping;
 
 #[cfg(feature = "dirty")]
 mod dirty;
+
+#[cfg(feature = "age")]
+mod age;
 #[cfg(feature = "hide")]
 mod hide;
 

@@ -5,15 +5,15 @@
 //! sets; the write fault that opens a page makes it dirty in the same compare-exchange. While nothing is logged every
 //! leaf is dirty, so that a log begins without a walk.
 
-use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, Reservation, Way};
+use super::entry::{Access, Entry, Reservation, Way};
 use super::lock::FaultCounter;
 use super::stock::Stock;
 use super::sweep::{Run, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level, PAGE_SHIFT, Span};
 use super::work::Work;
+use super::{NestedPageTable, watch};
 use crate::abi::{AXAS_FLUSH_CLEAN, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::hal::FlushRequest;
@@ -26,27 +26,28 @@ const MOST_BROKEN: u32 = 64;
 /// What a slice that ends before its call does is rounded down to: a word of the bitmap.
 const STEP: u64 = 64 * PAGE_SIZE;
 
-/// How writes are seen.
+/// How writes or accesses are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub(crate) enum Mode {
-    /// They are not.
-    Off = 0,
-    /// A clean page faults at the first write.
+    /// A clean page faults at the first write, an old one at the first access.
     Faults,
-    /// Hardware sets a dirty bit.
+    /// Hardware sets a bit.
     Hardware,
 }
 
 /// What a space knows of its log; changed by calls that run alone.
 pub(crate) struct Log {
-    mode: atomic::AtomicU32,
+    /// How writes and accesses are seen: bits of [`watch`].
+    pub(super) watch: atomic::AtomicU32,
     /// From the start of the space to here everything was made dirty since a page was last made clean.
     stopped: atomic::AtomicU64,
     /// Pages made clean, ever.
     pub(crate) cleaned: atomic::AtomicU64,
     /// Leaves split, ever.
     pub(crate) splits: atomic::AtomicU64,
+    /// As `stopped`, of pages made young since one was made old.
+    #[cfg(feature = "age")]
+    pub(super) aged_stopped: atomic::AtomicU64,
 }
 
 /// A bit for each page from an address on.
@@ -65,7 +66,7 @@ impl<'a> Bitmap<'a> {
 
     /// Sets bits of one word.
     #[inline(always)]
-    fn add(&mut self, place: u64, mask: u64) {
+    pub(super) fn add(&mut self, place: u64, mask: u64) {
         if let Some(word) = self.words.get_mut(place as usize) {
             *word |= mask;
             self.count = self.count.wrapping_add(mask.count_ones().into());
@@ -73,7 +74,7 @@ impl<'a> Bitmap<'a> {
     }
 
     /// Sets the bits of a range.
-    fn report(&mut self, range: GpaRange) {
+    pub(super) fn report(&mut self, range: GpaRange) {
         let mut count = 0;
         for_words(self.start, range, |place, mask| {
             if let Some(word) = self.words.get_mut(place) {
@@ -99,6 +100,12 @@ fn for_words(start: Gpa, range: GpaRange, mut visit: impl FnMut(usize, u64) -> b
         }
         bit = next;
     }
+}
+
+/// Bytes of a range that are done when an address is reached, in whole words of its bitmap unless that is all.
+pub(super) fn whole_words(range: GpaRange, reached: Gpa) -> u64 {
+    let bytes = reached.minus(range.start);
+    if reached < range.end { bytes & !(STEP - 1) } else { range.size() }
 }
 
 /// Which pages are made clean.
@@ -163,8 +170,7 @@ impl<'a> Cleaning<'a> {
 
     /// Bytes done, in whole words of the bitmap unless that is all.
     pub(crate) fn done(&self) -> u64 {
-        let bytes = self.reached.minus(self.range.start);
-        if self.reached < self.range.end { bytes & !(STEP - 1) } else { self.range.size() }
+        whole_words(self.range, self.reached)
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -239,20 +245,20 @@ pub(crate) enum Look<'a> {
 }
 
 /// Whether leaves are logged: device memory of the host is not. Most look like the one before.
-struct Logged<'a> {
+pub(super) struct Logged<'a> {
     npt: &'a NestedPageTable,
     seen: u64,
     is_logged: bool,
 }
 
 impl<'a> Logged<'a> {
-    fn new(npt: &'a NestedPageTable) -> Self {
+    pub(super) fn new(npt: &'a NestedPageTable) -> Self {
         // No leaf has all of these bits.
         Self { npt, seen: u64::MAX, is_logged: false }
     }
 
     #[inline(always)]
-    fn has<F: Format>(&mut self, entry: Entry<F>) -> bool {
+    pub(super) fn has<F: Format>(&mut self, entry: Entry<F>) -> bool {
         let ignored = F::DIRTY | F::GATE | F::HARDWARE_OPENS | F::YOUNG;
         let seen = entry.word_without_address() & !ignored;
         if seen != self.seen {
@@ -265,55 +271,76 @@ impl<'a> Logged<'a> {
     }
 }
 
+impl Run {
+    /// What a slice has of a run of pages, with so many entries left: to the end of a word of the bitmap, which begins
+    /// at an address, where they end.
+    pub(super) fn of_slice(&self, start: Gpa, left: &mut u64) -> Self {
+        let bit = self.gpa.minus(start).wrapping_shr(PAGE_SHIFT);
+        let least = 64_u64.wrapping_sub(bit & 63);
+        let whole = left.saturating_sub(least) & !63;
+        let count = least.wrapping_add(whole).min(self.span.count() as u64);
+        *left = left.saturating_sub(count);
+        Self { span: Span::of(self.span.first, count), ..*self }
+    }
+}
+
 impl NestedPageTable {
-    /// How writes are seen now.
-    #[inline(always)]
-    pub(crate) fn log_mode(&self) -> Mode {
-        match self.log.mode.load(Ordering::Relaxed) {
-            0 => Mode::Off,
-            1 => Mode::Faults,
-            _ => Mode::Hardware,
+    /// Begins a log, in which everything is dirty, unless there is one; whether it is in this mode.
+    pub(crate) fn start_log(&self, mode: Mode) -> bool {
+        let bit = match mode {
+            Mode::Faults => watch::LOG_BY_FAULTS,
+            Mode::Hardware => watch::LOG_BY_HARDWARE,
+        };
+        if !self.is_logged() {
+            self.change_watch(0, bit);
+            self.log.stopped.store(0, Ordering::Relaxed);
         }
+        self.watches(bit)
     }
 
-    /// Begins a log, unless there is one. Everything is dirty.
-    pub(crate) fn start_log(&self, mode: Mode) {
-        self.log.mode.store(mode as u32, Ordering::Relaxed);
-        self.log.stopped.store(0, Ordering::Relaxed);
+    /// Changes how writes and accesses are seen, with the lock held alone.
+    pub(super) fn change_watch(&self, without: u32, with: u32) {
+        let watch = self.log.watch.load(Ordering::Relaxed);
+        self.log.watch.store(watch & !without | with, Ordering::Relaxed);
     }
 
-    /// There is no log any more: nothing is clean.
-    pub(crate) fn end_log(&self) {
-        self.log.mode.store(Mode::Off as u32, Ordering::Relaxed);
+    /// Neither writes nor accesses are seen any more: there is nothing that is clean or old.
+    pub(super) fn end_watch(&self) {
+        self.log.watch.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes that a range is as new; whether nothing else is left of the space, since a mark began.
+    pub(super) fn is_all_stopped(&self, mark: &atomic::AtomicU64, range: GpaRange) -> bool {
+        let before = Gpa::new(mark.load(Ordering::Relaxed)).max(self.range.start);
+        if range.start > before || range.end <= before {
+            return false;
+        }
+        mark.store(range.end.bits(), Ordering::Relaxed);
+        range.end >= self.range.end
     }
 
     /// Makes all of a range dirty; the log ends where that was everything.
     pub(crate) fn stop_log<F: Format>(&self, range: GpaRange) -> Option<()> {
         self.look::<F>(range, &mut Look::Stop)?;
-        let stopped = &self.log.stopped;
-        let before = Gpa::new(stopped.load(Ordering::Relaxed)).max(self.range.start);
-        if range.start <= before && range.end > before {
-            stopped.store(range.end.bits(), Ordering::Relaxed);
-            if range.end >= self.range.end {
-                self.end_log();
-            }
+        if self.is_all_stopped(&self.log.stopped, range) {
+            self.change_watch(watch::LOG, 0);
         }
         Some(())
     }
 
-    /// Makes the leaves of a range dirty, with the lock held shared, page by page as copies walk.
+    /// Marks the leaves of a range for an access, with the lock held shared, page by page as copies walk.
     #[inline(never)]
-    pub(crate) fn mark<F: Format>(&self, range: GpaRange) -> Option<()> {
+    pub(crate) fn mark<F: Format>(&self, range: GpaRange, access: Access) -> Option<()> {
         let mut at = range.start;
         while at < range.end {
-            at = self.mark_leaf::<F>(at)?;
+            at = self.mark_leaf::<F>(at, access)?;
         }
         Some(())
     }
 
-    /// Makes the page dirty that covers an address, if one does; where its entry ends.
+    /// Marks the page that covers an address, if one does; where its entry ends.
     #[inline(never)]
-    fn mark_leaf<F: Format>(&self, gpa: Gpa) -> Option<Gpa> {
+    fn mark_leaf<F: Format>(&self, gpa: Gpa, access: Access) -> Option<Gpa> {
         let mut page = self.root_page::<F>(gpa);
         let mut level = self.levels;
         loop {
@@ -321,12 +348,13 @@ impl NestedPageTable {
             let index = gpa.index(level);
             let entry = table.load_acquire(index);
             if level > Level::PAGE && F::is_table(entry.word()) {
+                super::warm::<F>(table.slot(index));
                 page = entry.table_address();
                 level = level.down();
                 continue;
             }
             if entry.is_leaf(level.get()) || entry.is_hidden() {
-                table.mark(index, entry);
+                table.mark(index, entry, access);
             }
             return Some(gpa.end(level));
         }
@@ -387,7 +415,7 @@ impl NestedPageTable {
                     bitmap.report(GpaRange::new(gpa, end.min(stop)));
                 }
             } else if is_page {
-                table.mark(index, entry);
+                table.mark(index, entry, Access { writes: true, uses: false });
             } else if is_dirty {
                 table.store(index, entry.cleaned(false));
             }
@@ -423,7 +451,7 @@ impl NestedPageTable {
     }
 
     fn clean_reason(&self) -> u32 {
-        if self.is_live() { AXAS_FLUSH_CLEAN } else { AXAS_FLUSH_TIGHTEN }
+        if self.marks_writes() { AXAS_FLUSH_CLEAN } else { AXAS_FLUSH_TIGHTEN }
     }
 
     /// Makes clean what is to be cleaned of the next slice, with the lock held alone.
@@ -440,7 +468,7 @@ impl NestedPageTable {
         while !cleaning.pauses() && work.sweep.next::<F>(self, &Broken::NONE)? {
             let (run, stop) = (work.sweep.run, work.sweep.gpa());
             if run.level == Level::PAGE {
-                let pages = self.pages_of_slice(&run, cleaning);
+                let pages = run.of_slice(cleaning.range.start, &mut cleaning.left);
                 self.clean_pages::<F>(&pages, cleaning)?;
                 cleaning.reached = pages.gpa_of(pages.span.last).end(Level::PAGE);
                 if pages.span != run.span {
@@ -479,21 +507,10 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// What the slice has of a run of pages: to the end of a word of the bitmap where the budget ends.
-    fn pages_of_slice(&self, run: &Run, cleaning: &mut Cleaning<'_>) -> Run {
-        let bit = run.gpa.minus(cleaning.range.start).wrapping_shr(PAGE_SHIFT);
-        let least = 64_u64.wrapping_sub(bit & 63);
-        let whole = cleaning.left.saturating_sub(least) & !63;
-        let count = least.wrapping_add(whole).min(run.span.count() as u64);
-        cleaning.left = cleaning.left.saturating_sub(count);
-        Run { span: Span::of(run.span.first, count), ..*run }
-    }
-
     /// Makes pages of 4 KiB clean.
     #[inline(never)]
     fn clean_pages<F: Format>(&self, run: &Run, cleaning: &mut Cleaning<'_>) -> Option<()> {
         let table = Table::<F>::reach(self, run.page)?;
-        let hardware = self.is_live();
         let mut logged = Logged::new(self);
         let first = run.gpa.minus(cleaning.range.start).wrapping_shr(PAGE_SHIFT);
         let mut bit = first;
@@ -514,7 +531,7 @@ impl NestedPageTable {
                     }
                     bitmap.count = bitmap.count.wrapping_add(1);
                 }
-                put_clean(slot, entry, hardware);
+                self.put_clean(slot, entry);
                 if entry.is_hardware_visible() {
                     from.get_or_insert(bit);
                     to = bit;
@@ -577,7 +594,7 @@ impl NestedPageTable {
         }
         if plan == Plan::Clean {
             let table = Table::<F>::reach(self, run.page)?;
-            put_clean(table.slot(index), entry, self.is_live());
+            self.put_clean(table.slot(index), entry);
             table.clean(Span::one(index));
         }
         if entry.is_hardware_visible() {
@@ -587,8 +604,26 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Puts something in the place of a leaf that hardware may make dirty; then the pieces are dirty that were built
-    /// before, in a table of a level and in those below.
+    /// Makes an entry clean that is dirty.
+    #[inline(always)]
+    fn put_clean<F: Format>(&self, slot: &AtomicU64, entry: Entry<F>) {
+        let hardware = self.marks_writes();
+        if !self.is_live() {
+            return slot.store(entry.cleaned(hardware).word(), Ordering::Relaxed);
+        }
+        let mut now = entry;
+        // Hardware changes nothing in a leaf that is dirty and young.
+        for _ in 0..2 {
+            let (old, clean) = (now.word(), now.cleaned(hardware).word());
+            match slot.compare_exchange(old, clean, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(word) => now = Entry::from_word(word),
+            }
+        }
+    }
+
+    /// Puts something in the place of a leaf that hardware may make dirty or young; then the pieces are so that were
+    /// built before, in a table of a level and in those below.
     #[inline(never)]
     pub(super) fn put_live<F: Format>(
         &self,
@@ -603,16 +638,19 @@ impl NestedPageTable {
         let old = Entry::<F>::from_word(table.slot(index).swap(new.word(), Ordering::AcqRel));
         table.clean(Span::one(index));
         drop(table);
-        if old.is_dirty() && !leaf.is_dirty() && !planted(Defect::OldPieces) {
-            return self.mark_pieces::<F>(pieces, level);
+        let is_written = old.is_dirty() && !leaf.is_dirty();
+        let is_used = old.is_young() && !leaf.is_young();
+        if (is_written || is_used) && !planted(Defect::OldPieces) {
+            let access = Access { writes: is_written, uses: is_used };
+            return self.mark_pieces::<F>(pieces, level, access);
         }
         Some(())
     }
 
-    /// Makes dirty what a cut was built of: each table has at most one entry that points to another.
+    /// Marks what a cut was built of: each table has at most one entry that points to another.
     #[cold]
     #[inline(never)]
-    fn mark_pieces<F: Format>(&self, pieces: Hpa, level: Level) -> Option<()> {
+    fn mark_pieces<F: Format>(&self, pieces: Hpa, level: Level, access: Access) -> Option<()> {
         let (mut next, mut level) = (Some(pieces), level);
         while let Some(page) = next.take() {
             let table = Table::<F>::reach(self, page)?;
@@ -620,7 +658,7 @@ impl NestedPageTable {
                 let entry = table.load(index);
                 match entry.way(level.get()) {
                     Way::Down(below) => next = Some(below),
-                    _ => table.mark(index, entry),
+                    _ => table.mark(index, entry, access),
                 }
             }
             level = level.down();
@@ -648,7 +686,7 @@ impl NestedPageTable {
             return None;
         }
         let is_clean = plan == Plan::CleanPieces;
-        let pieces = if is_clean { entry.cleaned(self.is_live()) } else { entry };
+        let pieces = if is_clean { entry.cleaned(self.marks_writes()) } else { entry };
         let page = self.pieces(stock, pieces, run.level)?;
         let new = if breaks {
             let attributes = entry.attributes(self.features);
@@ -674,24 +712,15 @@ impl NestedPageTable {
     }
 }
 
-/// Makes an entry clean that is dirty.
-#[inline(always)]
-fn put_clean<F: Format>(slot: &AtomicU64, entry: Entry<F>, hardware: bool) {
-    let clean = entry.cleaned(hardware).word();
-    if hardware {
-        // Hardware changes nothing in a leaf that is dirty and young.
-        let _ = slot.compare_exchange(entry.word(), clean, Ordering::Relaxed, Ordering::Relaxed);
-    } else {
-        slot.store(clean, Ordering::Relaxed);
-    }
-}
-
 impl<F: Format> Table<'_, F> {
-    /// Makes a leaf dirty as new ones are, beside others that do or hardware that does.
-    fn mark(&self, index: Index, entry: Entry<F>) {
+    /// Marks a leaf for an access, beside others that do or hardware that does.
+    pub(super) fn mark(&self, index: Index, entry: Entry<F>, access: Access) {
         let mut now = entry;
-        while now.same_as(entry) && now.dirtied() != now && !self.replace(index, now, now.dirtied())
-        {
+        while now.same_as(entry) {
+            let marked = now.after(access);
+            if marked == now || self.replace(index, now, marked) {
+                break;
+            }
             now = self.load_acquire(index);
         }
     }

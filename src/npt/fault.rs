@@ -5,20 +5,19 @@
 //! and walks on from the entry that won: each round is one level lower at least, so that there are at most as
 //! many rounds as levels.
 
-use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, HIDES, Reservation, State};
+use super::entry::{Access, Entry, HIDES, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 #[cfg(feature = "tags")]
 use super::look::Found;
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
+use super::{AGES, NestedPageTable, watch};
 use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
-#[cfg(feature = "dirty")]
 use crate::sync::AtomicU64;
 use crate::sync::{Defect, Ordering, planted, unless};
 use core::num::NonZeroU64;
@@ -119,7 +118,7 @@ pub(crate) struct Fault<'a> {
     spare: Option<Frame>,
     /// The level of the entry at which the walk ended, then that of the leaf that was installed.
     level: Level,
-    /// The page was made dirty, and nothing installed.
+    /// The page was made dirty or young, and nothing installed.
     is_marked: bool,
     /// A hidden page was shown: the fault took no frame.
     #[cfg(feature = "hide")]
@@ -184,7 +183,11 @@ impl<'a> Fault<'a> {
                 self.npt.marked::<F>(self.shard, self.gpa, self.level);
                 return verdict;
             }
-            Verdict::Resolved => self.count_resolved(),
+            Verdict::Resolved => {
+                self.count_resolved();
+                #[cfg(feature = "age")]
+                self.npt.warm_path::<F>(self.gpa);
+            }
             Verdict::Spurious => {}
             _ => return verdict,
         }
@@ -237,7 +240,7 @@ impl<'a> Fault<'a> {
         }
     }
 
-    /// Makes the page dirty if the access is a write that its leaf allows; the verdict where nothing is to be
+    /// Makes the page dirty if the access is a write, and young, if its leaf allows it; the verdict where nothing is to be
     /// installed.
     #[inline(always)]
     fn mark_or_judge<F: Format>(
@@ -247,16 +250,17 @@ impl<'a> Fault<'a> {
         entry: Entry<F>,
     ) -> Verdict {
         // A copy that has filled a frame for the page takes a resolved fault for its own page.
-        let is_write = self.access.contains(Permissions::WRITE) && !self.prepared.is_some();
-        if self.npt.is_logged() && is_write && entry.is_leaf(self.level.get()) && !entry.is_dirty()
+        if entry.is_leaf(self.level.get())
+            && !self.prepared.is_some()
+            && let Some(marks) = self.npt.marks_of_fault(entry, self.access)
         {
             let permissions = entry.attributes(self.npt.features).permissions;
             if permissions.contains(self.access) {
-                self.is_marked = table.replace(index, entry, entry.dirtied());
+                self.is_marked = table.replace(index, entry, entry.after(marks));
                 return if self.is_marked {
                     Verdict::Resolved
                 } else {
-                    // Another call made it dirty.
+                    // Another call did it.
                     Verdict::Spurious
                 };
             }
@@ -305,7 +309,7 @@ impl<'a> Fault<'a> {
         if self.prepared.is_some() {
             return Some(Verdict::Spurious);
         }
-        let shown = entry.shown(features, self.level.get(), self.npt.is_live());
+        let shown = entry.shown(features, self.level.get(), self.npt.marks_writes());
         self.has_shown = table.replace(index, entry, shown);
         if self.has_shown {
             self.see(shown);
@@ -509,11 +513,7 @@ impl NestedPageTable {
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
-            #[cfg(feature = "dirty")]
-            if entry.word() & F::DIRTY == 0 && access.contains(Permissions::WRITE) {
-                return self.mark_page::<F>(shard, gpa, access, slot, entry);
-            }
-            return self.judge_page::<F>(shard, gpa, access, entry);
+            return self.judge_page::<F>(shard, gpa, access, slot, entry);
         };
         if access.bits() & !permissions != 0 {
             return None;
@@ -529,6 +529,7 @@ impl NestedPageTable {
             self.give_unused(shard, Frame::new(Hpa::new(frame), Level::PAGE));
             return None;
         }
+        way.warm::<F>();
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);
         Some(Verdict::Resolved)
     }
@@ -540,16 +541,22 @@ impl NestedPageTable {
         shard: &Shard,
         gpa: Gpa,
         access: Permissions,
+        slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
+        let _ = slot;
         if !entry.is_leaf(1) || !entry.untagged(self.features).permissions.contains(access) {
             return None;
+        }
+        #[cfg(feature = "dirty")]
+        if entry.word() & F::DIRTY == 0 || !entry.is_young() {
+            return self.mark_page::<F>(shard, gpa, access, slot, entry);
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
         Some(Verdict::Spurious)
     }
 
-    /// Makes a clean page dirty that is written; none if that was not done here.
+    /// Marks a page for an access that its leaf allows; none if that was not done here.
     #[cfg(feature = "dirty")]
     #[cold]
     #[inline(never)]
@@ -561,10 +568,8 @@ impl NestedPageTable {
         slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        let is_one = self.is_logged()
-            && entry.is_leaf(1)
-            && entry.attributes(self.features).permissions.contains(access);
-        if !is_one || !exchange(slot, entry, entry.dirtied()) {
+        let marks = self.marks_of_fault(entry, access)?;
+        if !exchange(slot, entry, entry.after(marks)) {
             return None;
         }
         self.marked::<F>(shard, gpa, Level::PAGE);
@@ -581,6 +586,17 @@ impl NestedPageTable {
             shard.count_for_nothing(Level::PAGE);
         }
         is_same.then_some(Verdict::NoMemory)
+    }
+
+    /// What a fault has to say of its access in a leaf, if anything: hardware says the rest when the guest goes on.
+    #[inline(always)]
+    fn marks_of_fault<F: Format>(&self, leaf: Entry<F>, access: Permissions) -> Option<Access> {
+        if !self.watches(watch::BY_FAULTS) {
+            return None;
+        }
+        let writes = self.is_logged() && access.contains(Permissions::WRITE) && !leaf.is_dirty();
+        let uses = AGES && self.watches(watch::AGE_BY_FAULTS) && !leaf.is_young();
+        (writes || uses).then_some(Access { writes, uses })
     }
 
     /// Counts table frames that are about to be taken, beside other faults: all of them, or none where the quota
@@ -601,7 +617,7 @@ impl NestedPageTable {
         }
     }
 
-    /// Counts a fault that made the page of a leaf dirty, and makes this CPU see that it may write.
+    /// Counts a fault that made the page of a leaf dirty or young, and makes this CPU see that it may write.
     #[cfg(feature = "dirty")]
     #[inline(never)]
     fn marked<F: Format>(&self, shard: &Shard, gpa: Gpa, level: Level) {

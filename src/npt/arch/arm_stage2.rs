@@ -9,7 +9,8 @@
 //! mapping allows writes; S2AP[1] says that the hardware may write now), 62:59 (the host's tag: PBHA, which hardware
 //! does not use while HWU59 to HWU62 of VTCR_EL2 are 0, as in [`Format::registers`]). In a Realm bit 55 would be NS.
 //! Invalid entries (bit 0 zero) carry their kind in 3:1, a payload in 11:4 and
-//! 63:56 and an address in 47:12. The access flag is always 1 and DBM 0: hardware writes no entry.
+//! 63:56 and an address in 47:12. The access flag is 1 and DBM 0 while
+//! pages are neither aged nor logged: hardware writes no entry.
 
 use super::{
     Features, Format, FormatId, InvalidKind, RootState, Shape, ShapeRequest, deposit, extract,
@@ -18,6 +19,7 @@ use super::{
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MemoryType, Permissions, Tag};
+use crate::npt::AGES;
 
 /// AArch64 stage 2.
 #[derive(Clone, Copy, Debug)]
@@ -109,10 +111,12 @@ impl Format for ArmStage2 {
     const FEATURES: u32 = AXAS_FEATURE_1G_PAGES
         | AXAS_FEATURE_ARM_XNX
         | AXAS_FEATURE_ARM_FWB
+        | AXAS_FEATURE_ARM_HAF
         | AXAS_FEATURE_ARM_HAFDBS
         | AXAS_FEATURE_ARM_BBM2
         | AXAS_FEATURE_ARM_VMID16;
-    const UNSUPPORTED_FEATURES: u32 = AXAS_FEATURE_ARM_XNX;
+    const UNSUPPORTED_FEATURES: u32 =
+        AXAS_FEATURE_ARM_XNX | if AGES { 0 } else { AXAS_FEATURE_ARM_HAF };
     const MIN_LEVELS: u32 = 3;
     const MAX_LEVELS: u32 = 4;
     const MAX_PA_BITS: u32 = 48;
@@ -212,6 +216,10 @@ impl Format for ArmStage2 {
 
     fn hardware_sets_dirty(features: Features) -> bool {
         features.has(AXAS_FEATURE_ARM_HAFDBS)
+    }
+
+    fn hardware_sets_young(features: Features) -> bool {
+        features.has(AXAS_FEATURE_ARM_HAFDBS | AXAS_FEATURE_ARM_HAF)
     }
 
     #[inline(always)]
@@ -327,6 +335,7 @@ impl Format for ArmStage2 {
             | walks
             | size << VTCR_PS_SHIFT
             | has(AXAS_FEATURE_ARM_VMID16, VTCR_VS)
+            | has(AXAS_FEATURE_ARM_HAF, VTCR_HA)
             | has(AXAS_FEATURE_ARM_HAFDBS, VTCR_HA | VTCR_HD);
         axas_hw_regs_t {
             control_register: control,

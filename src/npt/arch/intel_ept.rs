@@ -48,6 +48,8 @@ const SOFT_DEVICE: u64 = 1 << 54;
 const TAG_LOW: u32 = 55;
 const TAG_BIT_2: u32 = 59;
 const TAG_BIT_3: u32 = 62;
+/// Of an entry that points to a table; a leaf has a bit of its tag there.
+const TABLE_COLD: u64 = if cfg!(feature = "age") { 1 << 59 } else { 0 };
 const SUPPRESS_VE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const KIND_SHIFT: u32 = 3;
@@ -77,6 +79,9 @@ impl Format for IntelEpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const TABLE_YOUNG: u64 = ACCESSED;
+    const TABLE_COLD: u64 = TABLE_COLD;
+    const OLD_FAULTS: bool = false;
     /// VT-d, second-stage paging entries: bit 62 is TM, transient mapping.
     const IO_TAG_BITS: u32 = if cfg!(feature = "tags") { 3 } else { 0 };
     const TAG: u64 = 3 << TAG_LOW | 1 << TAG_BIT_2 | 1 << TAG_BIT_3;
@@ -175,6 +180,10 @@ impl Format for IntelEpt {
     }
 
     fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_EPT_AD)
+    }
+
+    fn hardware_sets_young(features: Features) -> bool {
         features.has(AXAS_FEATURE_EPT_AD)
     }
 

@@ -169,6 +169,10 @@ impl Format for RiscvGstage {
         features.has(AXAS_FEATURE_RISCV_SVADU)
     }
 
+    fn hardware_sets_young(features: Features) -> bool {
+        features.has(AXAS_FEATURE_RISCV_SVADU)
+    }
+
     #[inline(always)]
     fn sized(word: u64, _level: u32) -> u64 {
         word
