@@ -73,9 +73,11 @@ pub(crate) enum Defect {
     /// A table is cold at the first look that finds its pages old.
     #[cfg(feature = "age")]
     ColdAtOnce,
-    /// What CPUs hold of a table is flushed when others may look at it again.
+    /// The bit of an entry that points to a table is cleared, and nothing flushed.
     #[cfg(feature = "age")]
     ColdUnflushed,
+    /// A table stays cold when its entry is edited beside hardware.
+    ColdKept,
 }
 
 /// Whether a model planted a defect.

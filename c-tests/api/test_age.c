@@ -173,8 +173,9 @@ static void a_known_set_is_measured(struct fixture *f)
 		assert_int_equal(age(f, AT, PAGES, bitmap, AXAS_AGE_TEST), used);
 		assert_int_equal(age(f, AT, PAGES, bitmap, 0), used);
 		for (uint64_t i = 0; i < PAGES; i++)
-			assert_int_equal(bits_of(bitmap, i, 1), i >= first && (i - first) % every == 0 &&
-									i < (round % 3 ? 600 : PAGES));
+			assert_int_equal(bits_of(bitmap, i, 1),
+					 i >= first && (i - first) % every == 0 &&
+						 i < (round % 3 ? 600 : PAGES));
 		assert_ok(axas_audit(f->as));
 		for (uint64_t i = 0; i < round % 4; i++)
 			assert_int_equal(age(f, AT, PAGES, bitmap, 0), 0);
@@ -216,8 +217,7 @@ static void faults_say_what_was_used(void **state)
 	before = stats(f);
 	assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_WRITE), AXAS_FAULT_RESOLVED);
 	assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_READ), AXAS_FAULT_SPURIOUS);
-	assert_int_equal(axas_handle_page_fault(f->as, AT + PAGE, AXAS_EXECUTE),
-			 AXAS_FAULT_DENIED);
+	assert_int_equal(axas_handle_page_fault(f->as, AT + PAGE, AXAS_EXECUTE), AXAS_FAULT_DENIED);
 	after = stats(f);
 	assert_int_equal(after.faults_marked, before.faults_marked + 1);
 	assert_int_equal(after.faults_resolved, before.faults_resolved + 1);
@@ -555,9 +555,8 @@ static void slices_do_what_the_whole_does(void **state)
 	f->host.flushes = 0;
 	memset(bitmap, 0, sizeof(bitmap));
 	for (axas_status_t status = AXAS_ERR_AGAIN; status == AXAS_ERR_AGAIN; calls++) {
-		status = axas_age_some(f->as, AT + at, PAGES * PAGE - at,
-				       bitmap + at / PAGE / 64, PAGES - at / PAGE, 0, &young, 100,
-				       &done);
+		status = axas_age_some(f->as, AT + at, PAGES * PAGE - at, bitmap + at / PAGE / 64,
+				       PAGES - at / PAGE, 0, &young, 100, &done);
 		if (status == AXAS_ERR_AGAIN)
 			assert_int_equal(done, 128 * PAGE);
 		else
@@ -573,7 +572,8 @@ static void slices_do_what_the_whole_does(void **state)
 	/* a table that is cold counts as one entry */
 	cool_down(f);
 	if (is_x86(f)) {
-		assert_ok(axas_age_some(f->as, AT, PAGES * PAGE, NULL, 0, 0, &young, TABLES, &done));
+		assert_ok(
+			axas_age_some(f->as, AT, PAGES * PAGE, NULL, 0, 0, &young, TABLES, &done));
 		assert_int_equal(done, PAGES * PAGE);
 	}
 	/* the host wants to do something else */
@@ -581,12 +581,12 @@ static void slices_do_what_the_whole_does(void **state)
 	f->host.hal.should_yield = yields;
 	fixture_create(f);
 	assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA + PAGE, PAGES * PAGE, RW));
-	assert_status(AXAS_ERR_AGAIN, axas_age_some(f->as, AT, PAGES * PAGE, NULL, 0, 0, &young,
-						    ~0ull, &done));
+	assert_status(AXAS_ERR_AGAIN,
+		      axas_age_some(f->as, AT, PAGES * PAGE, NULL, 0, 0, &young, ~0ull, &done));
 	assert_int_equal(done, 512 * PAGE);
 	assert_int_equal(young, 512);
-	assert_status(AXAS_ERR_AGAIN, axas_age_some(f->as, AT, PAGES * PAGE, NULL, 0,
-						    AXAS_AGE_TEST, &young, ~0ull, &done));
+	assert_status(AXAS_ERR_AGAIN, axas_age_some(f->as, AT, PAGES * PAGE, NULL, 0, AXAS_AGE_TEST,
+						    &young, ~0ull, &done));
 	assert_int_equal(young, 0);
 }
 
@@ -641,10 +641,10 @@ static void bad_input_changes_nothing(void **state)
 	REFUSES(f->as, SPACE_SIZE - PAGE, 2 * PAGE, bitmap, pages, 0, &young);
 	REFUSES(f->as, ~0ull & ~(PAGE - 1), 2 * PAGE, NULL, 0, 0, &young);
 	assert_int_equal(young, 0);
-	assert_status(AXAS_ERR_INVALID_INPUT, axas_age_some(f->as, AT, pages * PAGE, NULL, 0, 0,
-							    &young, 0, &done));
-	assert_status(AXAS_ERR_INVALID_INPUT, axas_age_some(f->as, AT, pages * PAGE, NULL, 0, 0,
-							    NULL, 1, &done));
+	assert_status(AXAS_ERR_INVALID_INPUT,
+		      axas_age_some(f->as, AT, pages * PAGE, NULL, 0, 0, &young, 0, &done));
+	assert_status(AXAS_ERR_INVALID_INPUT,
+		      axas_age_some(f->as, AT, pages * PAGE, NULL, 0, 0, NULL, 1, &done));
 	assert_status(AXAS_ERR_INVALID_INPUT,
 		      axas_age_some(f->as, AT, pages * PAGE, NULL, 0, 0, &young, 1, NULL));
 	assert_status(AXAS_ERR_INVALID_INPUT, axas_age_stop(f->as, AT, 1));
@@ -692,8 +692,7 @@ static void a_damaged_table_ends_the_call(void **state)
 	entry = entry_at(f, 4, far);
 	*entry |= 1u << 7;
 	f->host.flushes = 0;
-	assert_status(AXAS_ERR_BAD_STATE,
-		      axas_age(f->as, 0, f->cfg.size, NULL, 0, 0, &young));
+	assert_status(AXAS_ERR_BAD_STATE, axas_age(f->as, 0, f->cfg.size, NULL, 0, 0, &young));
 	assert_int_equal(young, 3);
 	assert_int_equal(f->host.flushes, 1);
 	assert_status(AXAS_ERR_BAD_STATE, axas_age_stop(f->as, far, PAGE));
@@ -702,7 +701,7 @@ static void a_damaged_table_ends_the_call(void **state)
 	assert_int_equal(age(f, far, 3, bitmap, 0), 3);
 }
 
-#define AGED(test)                                                                              \
+#define AGED(test)                                                                                \
 	ONE(test, setup_ageing, ept), ONE(test, setup_ageing, npt), ONE(test, setup_ageing, arm), \
 		ONE(test, setup_ageing, riscv)
 

@@ -149,9 +149,9 @@ static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("EPT: bits of a leaf that have a meaning");
 	d = logged(w,
 		   leaf(w, level, e & BITS(51, 12),
-			   (uint32_t)(e & 5) | (e & BIT(53) ? (uint32_t)WALK_W : 0),
-			   (enum walk_memory)type),
-		      (e & BIT(1)) != 0, (e & BIT(9)) != 0);
+			(uint32_t)(e & 5) | (e & BIT(53) ? (uint32_t)WALK_W : 0),
+			(enum walk_memory)type),
+		   (e & BIT(1)) != 0, (e & BIT(9)) != 0);
 	return aged(w, d, (e & BIT(8)) != 0);
 }
 

@@ -5,6 +5,7 @@
 //! `scripts/loom.sh` runs them; `docs/loom.md` says what is real and what is not. A model that is run with
 //! `AXAS_LOOM_DEFECT=<name>` has that [`Defect`] planted and must fail.
 
+mod aged;
 mod faults;
 mod host;
 mod lock;
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 23] = [
+const DEFECTS: [Defect; 26] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -44,6 +45,9 @@ const DEFECTS: [Defect; 23] = [
     Defect::WriteUnmarked,
     Defect::PlainEdit,
     Defect::OldPieces,
+    Defect::ColdAtOnce,
+    Defect::ColdUnflushed,
+    Defect::ColdKept,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

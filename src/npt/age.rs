@@ -376,7 +376,7 @@ impl NestedPageTable {
 
     /// Has hardware forget what the slice changed of tables, with the lock held.
     pub(crate) fn flush_tables<F: Format>(&self, ageing: &mut Ageing<'_>) {
-        if ageing.is_table_cleared && !planted(Defect::ColdUnflushed) {
+        if ageing.is_table_cleared {
             self.flush_aged::<F>(ageing);
         }
     }
@@ -384,7 +384,8 @@ impl NestedPageTable {
     /// Has hardware forget what the slice made old.
     pub(crate) fn flush_aged<F: Format>(&self, ageing: &mut Ageing<'_>) {
         let Some(request) = ageing.request.take() else { return };
-        if ageing.look == Look::ClearUnflushed {
+        let is_forgotten = ageing.is_table_cleared && planted(Defect::ColdUnflushed);
+        if ageing.look == Look::ClearUnflushed || is_forgotten {
             return request.cancel();
         }
         self.lock.shard().add(FaultCounter::Flushes, 1);

@@ -36,6 +36,7 @@ use super::arch::{Features, Format, InvalidKind};
 use crate::abi::{AXAS_SKIP_ZERO, axas_flags_t};
 use crate::addr::{Bits, HostPhysAddr};
 use crate::flags::{Attributes, MemoryType, Permissions, Tag};
+use crate::sync::{Defect, planted};
 
 /// An entry of format `F`.
 #[repr(transparent)]
@@ -345,7 +346,8 @@ impl<F: Format> Entry<F> {
     #[inline(always)]
     pub fn with_occupancy(self, occupancy: u64) -> Self {
         let field = occupancy.wrapping_shl(F::OCCUPANCY_SHIFT);
-        Self::from_word(self.word & !Self::COUNTED | field)
+        let changes = if planted(Defect::ColdKept) { Self::OCCUPANCY } else { Self::COUNTED };
+        Self::from_word(self.word & !changes | field)
     }
 
     /// The entry with an occupancy, an exact one, that is larger by one.

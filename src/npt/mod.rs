@@ -74,6 +74,7 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Host, Purpose};
+use crate::sync::{Defect, planted};
 use arch::{Features, Format, FormatId, RootState, Shape, with_format};
 use entry::{Entry, Reservation};
 use lock::Lock;
@@ -160,7 +161,8 @@ pub(crate) mod watch {
 /// A table has a page that is young, as the entry says from now on that points to it, beside hardware.
 #[inline(always)]
 fn warm<F: Format>(slot: &crate::sync::AtomicU64) {
-    if F::TABLE_COLD != 0 && slot.load(Ordering::Relaxed) & F::TABLE_COLD != 0 {
+    let is_cold = F::TABLE_COLD != 0 && slot.load(Ordering::Relaxed) & F::TABLE_COLD != 0;
+    if is_cold && !planted(Defect::ColdKept) {
         slot.fetch_and(!F::TABLE_COLD, Ordering::Relaxed);
     }
 }
