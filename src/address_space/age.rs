@@ -87,7 +87,7 @@ impl AddressSpace {
             let npt = alone.npt();
             let most = slices.next(&npt.host, may_stop);
             ageing.left = most;
-            npt.start_ageing(mode);
+            npt.start_ageing::<F>(mode);
             let outcome = npt.age_slice::<F>(&mut alone.work().sweep, ageing);
             npt.flush_tables::<F>(ageing);
             alone.leave();

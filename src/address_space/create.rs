@@ -214,6 +214,8 @@ impl AddressSpace {
             let zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
             (*npt).zeroes_frames = zeroes_frames;
             (*npt).has_short_faults = is_plain && !zeroes_frames;
+            #[cfg(feature = "age")]
+            (&raw mut (*npt).short_faults).write((is_plain && !zeroes_frames).into());
             (*npt).keeps_tables = has(AXAS_KEEP_TABLES);
             (&raw mut (*npt).format).write(plan.format);
             (*npt).table_quota = plan.quota;
@@ -302,9 +304,9 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
         return Err(Error::InvalidInput);
     }
     let is_unsupported = has(AXAS_IGNORE_GUEST_PAT) && !F::IGNORES_GUEST_PAT
-        || has(AXAS_IO) && !(io::IS_BUILT_IN && F::SHARES_WITH_IOMMU)
-        || !AGES && config.features & AXAS_FEATURE_IO_DIRTY != 0;
-    if config.features & F::UNSUPPORTED_FEATURES != 0 || is_unsupported {
+        || has(AXAS_IO) && !(io::IS_BUILT_IN && F::SHARES_WITH_IOMMU);
+    let unsupported = F::UNSUPPORTED_FEATURES | if AGES { 0 } else { AXAS_FEATURE_IO_DIRTY };
+    if config.features & unsupported != 0 || is_unsupported {
         return Err(Error::Unsupported);
     }
     let features = Features::new(config.features, config.options);

@@ -113,7 +113,11 @@ impl NestedPageTable {
     }
 
     /// Begins to age, unless that has begun, with the lock held alone.
-    pub(crate) fn start_ageing(&self, mode: Mode) {
+    pub(crate) fn start_ageing<F: Format>(&self, mode: Mode) {
+        if F::TABLE_COLD != 0 {
+            // They do not look at the entries of tables.
+            self.short_faults.store(false, Ordering::Relaxed);
+        }
         self.log.aged_stopped.store(0, Ordering::Relaxed);
         self.change_watch(
             0,
@@ -154,9 +158,15 @@ impl NestedPageTable {
             }
         }
         if self.is_all_stopped(&self.log.aged_stopped, range) {
-            self.change_watch(watch::AGE, 0);
+            self.end_ageing();
         }
         Some(())
+    }
+
+    /// Nothing is old any more.
+    pub(super) fn end_ageing(&self) {
+        self.change_watch(watch::AGE, 0);
+        self.short_faults.store(self.has_short_faults, Ordering::Relaxed);
     }
 
     /// The tables of a range are about to have pages that are young, with the lock held alone. Where one cannot be

@@ -306,7 +306,9 @@ impl NestedPageTable {
 
     /// Neither writes nor accesses are seen any more: there is nothing that is clean or old.
     pub(super) fn end_watch(&self) {
-        self.log.watch.store(0, Ordering::Relaxed);
+        self.change_watch(watch::LOG, 0);
+        #[cfg(feature = "age")]
+        self.end_ageing();
     }
 
     /// Notes that a range is as new; whether nothing else is left of the space, since a mark began.

@@ -18,6 +18,7 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, Purpose, publish_tables};
+#[cfg(feature = "dirty")]
 use crate::sync::AtomicU64;
 use crate::sync::{Defect, Ordering, planted, unless};
 use core::num::NonZeroU64;
@@ -513,7 +514,11 @@ impl NestedPageTable {
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
-            return self.judge_page::<F>(shard, gpa, access, slot, entry);
+            #[cfg(feature = "dirty")]
+            if entry.word() & F::DIRTY == 0 || !entry.is_young() {
+                return self.mark_page::<F>(shard, gpa, access, slot, entry);
+            }
+            return self.judge_page::<F>(shard, gpa, access, entry);
         };
         if access.bits() & !permissions != 0 {
             return None;
@@ -529,7 +534,6 @@ impl NestedPageTable {
             self.give_unused(shard, Frame::new(Hpa::new(frame), Level::PAGE));
             return None;
         }
-        way.warm::<F>();
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);
         Some(Verdict::Resolved)
     }
@@ -541,16 +545,10 @@ impl NestedPageTable {
         shard: &Shard,
         gpa: Gpa,
         access: Permissions,
-        slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        let _ = slot;
         if !entry.is_leaf(1) || !entry.untagged(self.features).permissions.contains(access) {
             return None;
-        }
-        #[cfg(feature = "dirty")]
-        if entry.word() & F::DIRTY == 0 || !entry.is_young() {
-            return self.mark_page::<F>(shard, gpa, access, slot, entry);
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
         Some(Verdict::Spurious)
@@ -568,8 +566,14 @@ impl NestedPageTable {
         slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        let marks = self.marks_of_fault(entry, access)?;
-        if !exchange(slot, entry, entry.after(marks)) {
+        if !entry.is_leaf(1) {
+            return None;
+        }
+        let Some(marks) = self.marks_of_fault(entry, access) else {
+            return self.judge_page::<F>(shard, gpa, access, entry);
+        };
+        let permissions = entry.untagged(self.features).permissions;
+        if !permissions.contains(access) || !exchange(slot, entry, entry.after(marks)) {
             return None;
         }
         self.marked::<F>(shard, gpa, Level::PAGE);

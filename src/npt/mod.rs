@@ -102,6 +102,9 @@ pub(crate) struct NestedPageTable {
     /// Faults may take the short way: tables are in a direct map, walkers snoop the caches, and guest frames need
     /// not be zeroed.
     pub(crate) has_short_faults: bool,
+    /// Faults may now.
+    #[cfg(feature = "age")]
+    pub(crate) short_faults: core::sync::atomic::AtomicBool,
     /// Calls that unmap may: tables are in a direct map, walkers snoop the caches, and the host has no `released`.
     pub(crate) has_short_unmaps: bool,
     /// Calls that map may, with these permissions, a bit for each value: tables are in a direct map and walkers snoop
@@ -200,6 +203,15 @@ impl NestedPageTable {
     #[inline(always)]
     fn root_page<F: Format>(&self, gpa: Gpa) -> Hpa {
         if F::WIDE_ROOT { self.root.page(gpa.number(self.levels.up())) } else { self.root }
+    }
+
+    /// Whether faults may take the short way now.
+    #[inline(always)]
+    pub(crate) fn takes_short_faults(&self) -> bool {
+        #[cfg(feature = "age")]
+        return self.short_faults.load(Ordering::Relaxed);
+        #[cfg(not(feature = "age"))]
+        self.has_short_faults
     }
 
     /// Whether one of these is so: a bit for each, of [`watch`].
