@@ -547,7 +547,7 @@ impl NestedPageTable {
         access: Permissions,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        if !entry.is_leaf(1) || !entry.untagged(self.features).permissions.contains(access) {
+        if !entry.is_leaf(1) || !F::permissions_of(entry.word()).contains(access) {
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
@@ -572,7 +572,7 @@ impl NestedPageTable {
         let Some(marks) = self.marks_of_fault(entry, access) else {
             return self.judge_page::<F>(shard, gpa, access, entry);
         };
-        let permissions = entry.untagged(self.features).permissions;
+        let permissions = F::permissions_of(entry.word());
         if !permissions.contains(access) || !exchange(slot, entry, entry.after(marks)) {
             return None;
         }

@@ -114,15 +114,20 @@ impl Format for AmdNpt {
     }
 
     fn attributes(word: u64, _features: Features) -> Attributes {
-        let mut permissions = Permissions::READ;
-        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
-        permissions.set(Permissions::EXECUTE, word & NO_EXECUTE == 0);
         let memory = match (word & UNCACHEABLE != 0, word & SOFT_DEVICE != 0) {
             (false, _) => MemoryType::WriteBack,
             (true, true) => MemoryType::Device,
             (true, false) => MemoryType::Uncached,
         };
-        Attributes::new(permissions, memory)
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
+        let mut permissions = Permissions::READ;
+        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
+        permissions.set(Permissions::EXECUTE, word & NO_EXECUTE == 0);
+        permissions
     }
 
     #[inline(always)]

@@ -184,10 +184,6 @@ impl Format for ArmStage2 {
     }
 
     fn attributes(word: u64, features: Features) -> Attributes {
-        let mut permissions = Permissions::empty();
-        permissions.set(Permissions::READ, word & S2AP_READ != 0);
-        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
-        permissions.set(Permissions::EXECUTE, word & XN == 0);
         let memory = match (word & MEMATTR) >> MEMATTR_SHIFT {
             DEVICE_NGNRNE => MemoryType::DeviceNgnrne,
             DEVICE_NGNRE => MemoryType::Device,
@@ -197,7 +193,16 @@ impl Format for ArmStage2 {
             NORMAL_WT if !Self::fwb(features) => MemoryType::WriteThrough,
             _ => MemoryType::WriteBack,
         };
-        Attributes::new(permissions, memory)
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
+        let mut permissions = Permissions::empty();
+        permissions.set(Permissions::READ, word & S2AP_READ != 0);
+        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
+        permissions.set(Permissions::EXECUTE, word & XN == 0);
+        permissions
     }
 
     #[inline(always)]

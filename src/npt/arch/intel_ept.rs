@@ -162,9 +162,14 @@ impl Format for IntelEpt {
             _ if word & SOFT_DEVICE != 0 => MemoryType::Device,
             _ => MemoryType::Uncached,
         };
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
         let mut permissions = Permissions::from_bits_truncate((word & RWX) as u32);
         permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
-        Attributes::new(permissions, memory)
+        permissions
     }
 
     #[inline(always)]

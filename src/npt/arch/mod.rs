@@ -250,6 +250,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
         if features.has_io() { Self::IO_TAG_BITS } else { Tag::BITS }
     }
 
+    /// The permissions of a leaf.
+    fn permissions_of(word: u64) -> Permissions;
     /// What a leaf says, but for the tag.
     fn attributes(word: u64, features: Features) -> Attributes;
     /// The permissions that a leaf can have: a bit for each value of [`Permissions`].

@@ -140,10 +140,6 @@ impl Format for RiscvGstage {
     }
 
     fn attributes(word: u64, _features: Features) -> Attributes {
-        let mut permissions = Permissions::empty();
-        permissions.set(Permissions::READ, word & READ != 0);
-        permissions.set(Permissions::WRITE, word & WRITE != 0);
-        permissions.set(Permissions::EXECUTE, word & EXECUTE != 0);
         let memory = if word & SOFT_DEVICE != 0 {
             MemoryType::Device
         } else if word & PBMT == 0 {
@@ -151,7 +147,12 @@ impl Format for RiscvGstage {
         } else {
             MemoryType::Uncached
         };
-        Attributes::new(permissions, memory)
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
+        Permissions::from_bits_truncate((word >> 1) as u32)
     }
 
     /// Without permissions a leaf is none, but says so.
