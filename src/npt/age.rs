@@ -11,7 +11,7 @@
 //! a page young, or changes the entry beside hardware, takes the mark away.
 
 use super::arch::Format;
-use super::dirty::{Bitmap, Logged, Mode};
+use super::dirty::{Bitmap, Logged, Mode, Reach, Words, for_ones};
 use super::entry::{Access, Entry};
 use super::lock::FaultCounter;
 use super::sweep::{Run, Step, Sweep};
@@ -20,7 +20,7 @@ use super::units::{Gpa, GpaRange, Hpa, Level, PAGE_SHIFT, Span};
 use super::{NestedPageTable, watch};
 use crate::abi::{AXAS_FLUSH_CLEAN, AXAS_SCOPE_ALL};
 use crate::hal::FlushRequest;
-use crate::sync::{Defect, Ordering, planted};
+use crate::sync::{AtomicU64, Defect, Ordering, planted};
 
 /// The level of the entries that point to tables of level 1.
 const ABOVE: Level = Level::LARGE;
@@ -311,42 +311,28 @@ impl NestedPageTable {
     #[inline(never)]
     fn age_pages<F: Format>(&self, run: &Run, ageing: &mut Ageing<'_>) -> Option<bool> {
         let table = Table::<F>::reach(self, run.page)?;
-        let mut logged = Logged::new(self);
         let (clears, live) = (ageing.clears(), self.is_live());
-        let first = run.gpa.minus(ageing.range.start).wrapping_shr(PAGE_SHIFT);
-        let (mut bit, mut mask, mut count) = (first, 0_u64, 0_u32);
-        let (mut from, mut to) = (None, first);
-        for slot in table.slots(run.span) {
-            let word = slot.load(Ordering::Relaxed);
-            let entry = Entry::<F>::from_word(word);
-            if entry.is_hardware_visible() && word & F::YOUNG != 0 && logged.has(entry) {
-                mask |= 1_u64.wrapping_shl(bit as u32 & 63);
-                if clears {
-                    make_old::<F>(slot, word, live);
-                    from.get_or_insert(bit);
-                    to = bit;
-                }
+        let (mut reach, mut count) = (Reach::NOTHING, 0_u32);
+        for (place, part) in Words::of(table.slots(run.span), run.gpa, ageing.range.start) {
+            let set = self.marks::<F, true>(part).set;
+            count = count.wrapping_add(set.count_ones());
+            if let Some(bitmap) = &mut ageing.bitmap {
+                bitmap.add(place, set);
             }
-            bit = bit.wrapping_add(1);
-            if bit & 63 == 0 {
-                count = count.wrapping_add(mask.count_ones());
-                let mask = core::mem::take(&mut mask);
-                if let Some(bitmap) = &mut ageing.bitmap {
-                    bitmap.add(bit.wrapping_sub(1) >> 6, mask);
-                }
+            if clears {
+                for_ones(set, |page| {
+                    if let Some(slot) = part.get(page) {
+                        make_old::<F>(slot, live);
+                    }
+                });
+                reach.add(place, set);
             }
         }
-        count = count.wrapping_add(mask.count_ones());
-        if let Some(bitmap) = &mut ageing.bitmap {
-            bitmap.add(bit >> 6, mask);
-        }
+        table.clean(run.span);
+        drop(table);
         ageing.count = ageing.count.wrapping_add(count.into());
-        if let Some(from) = from {
-            table.clean(run.span);
-            for bit in [from, to] {
-                let gpa = ageing.range.start.plus(bit.wrapping_shl(PAGE_SHIFT));
-                ageing.cover(gpa, Level::PAGE);
-            }
+        for gpa in reach.ends(ageing.range.start) {
+            ageing.cover(gpa, Level::PAGE);
         }
         Some(count != 0)
     }
@@ -371,7 +357,7 @@ impl NestedPageTable {
             if entry.is_hardware_visible() && word & F::YOUNG != 0 && Logged::new(self).has(entry) {
                 ageing.report(part);
                 if ageing.clears() && part.size() == run.level.size() {
-                    make_old::<F>(slot, word, self.is_live());
+                    make_old::<F>(slot, self.is_live());
                     table.clean(Span::one(index));
                     ageing.cover(gpa, run.level);
                 }
@@ -405,10 +391,10 @@ impl NestedPageTable {
 
 /// Makes a leaf old that is young.
 #[inline(always)]
-fn make_old<F: Format>(slot: &crate::sync::AtomicU64, word: u64, live: bool) {
+fn make_old<F: Format>(slot: &AtomicU64, live: bool) {
     if live {
         slot.fetch_and(!F::YOUNG, Ordering::Relaxed);
     } else {
-        slot.store(word & !F::YOUNG, Ordering::Relaxed);
+        slot.store(slot.load(Ordering::Relaxed) & !F::YOUNG, Ordering::Relaxed);
     }
 }

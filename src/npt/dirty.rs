@@ -64,12 +64,12 @@ impl<'a> Bitmap<'a> {
         Self { words, start, count: 0 }
     }
 
-    /// Sets bits of one word.
+    /// Sets bits of one word, from a place on.
     #[inline(always)]
-    pub(super) fn add(&mut self, place: u64, mask: u64) {
-        if let Some(word) = self.words.get_mut(place as usize) {
-            *word |= mask;
-            self.count = self.count.wrapping_add(mask.count_ones().into());
+    pub(super) fn add(&mut self, place: u64, set: u64) {
+        if let Some(word) = self.words.get_mut((place >> 6) as usize) {
+            *word |= set.wrapping_shl(place as u32 & 63);
+            self.count = self.count.wrapping_add(set.count_ones().into());
         }
     }
 
@@ -106,6 +106,85 @@ fn for_words(start: Gpa, range: GpaRange, mut visit: impl FnMut(usize, u64) -> b
 pub(super) fn whole_words(range: GpaRange, reached: Gpa) -> u64 {
     let bytes = reached.minus(range.start);
     if reached < range.end { bytes & !(STEP - 1) } else { range.size() }
+}
+
+/// What up to 64 neighbouring entries of level 1 say of writes, or of accesses; a bit for each.
+pub(super) struct Marks {
+    /// Those that are dirty, or young, and are looked at.
+    pub(super) set: u64,
+    /// Those of which hardware may hold something.
+    pub(super) visible: u64,
+    /// All are leaves of ordinary memory.
+    pub(super) are_plain: bool,
+}
+
+/// The entries of a run of pages, by words of a bitmap: the place of each part in it, in bits.
+pub(super) struct Words<'a> {
+    slots: &'a [AtomicU64],
+    place: u64,
+}
+
+impl<'a> Words<'a> {
+    /// Entries for pages from an address on, in a bitmap that begins at another one.
+    #[inline(always)]
+    pub(super) fn of(slots: &'a [AtomicU64], gpa: Gpa, start: Gpa) -> Self {
+        Self { slots, place: gpa.minus(start).wrapping_shr(PAGE_SHIFT) }
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = (u64, &'a [AtomicU64]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = self.place;
+        let count = 64_u64.wrapping_sub(place & 63).min(self.slots.len() as u64);
+        let (part, rest) = self.slots.split_at_checked(count as usize)?;
+        (self.slots, self.place) = (rest, place.wrapping_add(count));
+        if part.is_empty() { None } else { Some((place, part)) }
+    }
+}
+
+/// The first and the last of pages, by their bits in a bitmap; none while the first is behind the last.
+pub(super) struct Reach {
+    first: u64,
+    last: u64,
+}
+
+impl Reach {
+    pub(super) const NOTHING: Self = Self { first: u64::MAX, last: 0 };
+
+    /// Adds pages whose bits are set, from a place on.
+    #[inline(always)]
+    pub(super) fn add(&mut self, place: u64, set: u64) {
+        if set != 0 {
+            self.first = self.first.min(place.wrapping_add(set.trailing_zeros().into()));
+            self.last = place.wrapping_add(63).wrapping_sub(set.leading_zeros().into());
+        }
+    }
+
+    /// Where they begin, in a bitmap that begins at an address; none if there is no page.
+    pub(super) fn ends(&self, start: Gpa) -> impl Iterator<Item = Gpa> {
+        let count = if self.first <= self.last { 2 } else { 0 };
+        let gpa = move |bit: u64| start.plus(bit.wrapping_shl(PAGE_SHIFT));
+        [gpa(self.first & u64::MAX >> PAGE_SHIFT), gpa(self.last)].into_iter().take(count)
+    }
+}
+
+/// So many ones, from the lowest bit on, up to 64.
+#[inline(always)]
+fn ones(count: usize) -> u64 {
+    u64::MAX.wrapping_shr(64_u32.wrapping_sub(count as u32))
+}
+
+/// Calls `visit` with the place of each bit that is set.
+#[inline(always)]
+pub(super) fn for_ones(set: u64, mut visit: impl FnMut(usize)) {
+    let mut rest = set;
+    while rest != 0 {
+        visit(rest.trailing_zeros() as usize);
+        rest &= rest.wrapping_sub(1);
+    }
 }
 
 /// Which pages are made clean.
@@ -386,24 +465,14 @@ impl NestedPageTable {
         look: &mut Look<'_>,
     ) -> Option<Option<(Gpa, Hpa)>> {
         let table = Table::<F>::reach(self, run.page)?;
-        let mut logged = Logged::new(self);
         let mut gpa = run.gpa;
         if let (Look::Report(bitmap), Level::PAGE) = (&mut *look, run.level) {
-            let mut bit = gpa.minus(bitmap.start).wrapping_shr(PAGE_SHIFT);
-            let mut mask = 0_u64;
-            for slot in table.slots(run.span) {
-                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-                if entry.is_dirty() && logged.has(entry) {
-                    mask |= 1_u64.wrapping_shl(bit as u32 & 63);
-                }
-                bit = bit.wrapping_add(1);
-                if bit & 63 == 0 {
-                    bitmap.add(bit.wrapping_sub(1) >> 6, core::mem::take(&mut mask));
-                }
+            for (place, part) in Words::of(table.slots(run.span), run.gpa, bitmap.start) {
+                bitmap.add(place, self.marks::<F, false>(part).set);
             }
-            bitmap.add(bit >> 6, mask);
             return Some(None);
         }
+        let mut logged = Logged::new(self);
         for index in run.span.indices() {
             let entry = table.load_acquire(index);
             if run.level > Level::PAGE && F::is_table(entry.word()) {
@@ -513,45 +582,107 @@ impl NestedPageTable {
     #[inline(never)]
     fn clean_pages<F: Format>(&self, run: &Run, cleaning: &mut Cleaning<'_>) -> Option<()> {
         let table = Table::<F>::reach(self, run.page)?;
-        let mut logged = Logged::new(self);
-        let first = run.gpa.minus(cleaning.range.start).wrapping_shr(PAGE_SHIFT);
-        let mut bit = first;
-        // Pages that were made clean: the first, the last, how many.
-        let (mut from, mut to, mut count) = (None, first, 0_u64);
+        // Pages that were made clean.
+        let (mut reach, mut count) = (Reach::NOTHING, 0_u64);
         fence(Ordering::Release);
-        for slot in table.slots(run.span) {
-            let (place, mask) = ((bit >> 6) as usize, 1_u64.wrapping_shl(bit as u32 & 63));
-            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            let is_asked_for = match &cleaning.which {
-                Which::Set(words) => words.get(place).is_some_and(|word| word & mask != 0),
-                _ => true,
-            };
-            if is_asked_for && entry.is_dirty() && logged.has(entry) {
-                if let Which::Dirty(bitmap) = &mut cleaning.which {
-                    if let Some(word) = bitmap.words.get_mut(place) {
-                        *word |= mask;
-                    }
-                    bitmap.count = bitmap.count.wrapping_add(1);
+        for (place, part) in Words::of(table.slots(run.span), run.gpa, cleaning.range.start) {
+            let mut marks = self.marks::<F, false>(part);
+            match &mut cleaning.which {
+                Which::All => {}
+                Which::Set(words) => {
+                    let word = words.get((place >> 6) as usize).copied().unwrap_or(0);
+                    marks.set &= word.wrapping_shr(place as u32 & 63);
                 }
-                self.put_clean(slot, entry);
-                if entry.is_hardware_visible() {
-                    from.get_or_insert(bit);
-                    to = bit;
-                    count = count.wrapping_add(1);
-                }
+                Which::Dirty(bitmap) => bitmap.add(place, marks.set),
             }
-            bit = bit.wrapping_add(1);
+            self.put_all_clean::<F>(part, &marks);
+            let seen = marks.set & marks.visible;
+            count = count.wrapping_add(seen.count_ones().into());
+            reach.add(place, seen);
         }
         table.clean(run.span);
         drop(table);
-        if let Some(from) = from {
-            super::add(&self.log.cleaned, count);
-            for bit in [from, to] {
-                let gpa = cleaning.range.start.plus(bit.wrapping_shl(PAGE_SHIFT));
-                cleaning.cover(gpa, Level::PAGE);
-            }
+        super::add(&self.log.cleaned, count);
+        for gpa in reach.ends(cleaning.range.start) {
+            cleaning.cover(gpa, Level::PAGE);
         }
         Some(())
+    }
+
+    /// Makes those of up to 64 entries clean that are marked.
+    #[inline(always)]
+    fn put_all_clean<F: Format>(&self, slots: &[AtomicU64], marks: &Marks) {
+        let (is_live, hardware) = (self.is_live(), self.marks_writes());
+        if marks.are_plain && marks.set == ones(slots.len()) && !is_live {
+            for slot in slots {
+                let word = slot.load(Ordering::Relaxed);
+                slot.store(F::clean(word, false), Ordering::Relaxed);
+            }
+            return;
+        }
+        if marks.are_plain && is_live && (F::HARDWARE_OPENS == 0 || !hardware) {
+            // Nothing is set in what becomes clean.
+            let stays = F::clean(u64::MAX, hardware);
+            return for_ones(marks.set, |place| {
+                if let Some(slot) = slots.get(place) {
+                    slot.fetch_and(stays, Ordering::Relaxed);
+                }
+            });
+        }
+        for_ones(marks.set, |place| {
+            if let Some(slot) = slots.get(place) {
+                self.put_clean(slot, Entry::<F>::from_word(slot.load(Ordering::Relaxed)));
+            }
+        });
+    }
+
+    /// What up to 64 entries of level 1 say of writes, or of accesses.
+    #[inline(never)]
+    pub(super) fn marks<F: Format, const YOUNG: bool>(&self, slots: &[AtomicU64]) -> Marks {
+        let (mut all, mut any, mut set) = (u64::MAX, 0, 0_u64);
+        for part in slots.chunks(32).rev() {
+            // The mark of each, at its place from the lowest place of the mark on.
+            let mut sum = 0_u64;
+            macro_rules! look {
+                ($($slot:ident)*) => {$(
+                    let word = $slot.load(Ordering::Relaxed);
+                    all &= word;
+                    any |= word;
+                    let bit = if YOUNG { word & F::YOUNG } else { F::dirty_bit(word) };
+                    sum = sum.wrapping_add(sum).wrapping_add(bit);
+                )*};
+            }
+            // Not a loop of eight: the compiler unrolls none where it looks for size.
+            let (eights, rest) = part.as_chunks::<8>();
+            for slot in rest.iter().rev() {
+                look!(slot);
+            }
+            for [a, b, c, d, e, f, g, h] in eights.iter().rev() {
+                look!(h g f e d c b a);
+            }
+            let lowest = if YOUNG { F::YOUNG } else { F::DIRTY };
+            set = set.wrapping_shl(32) | sum.wrapping_shr(lowest.trailing_zeros());
+        }
+        if all & F::PLAIN == F::PLAIN && any & F::DEVICE == 0 {
+            return Marks { set, visible: u64::MAX, are_plain: true };
+        }
+        self.marks_one_by_one::<F, YOUNG>(slots)
+    }
+
+    /// The same, where not all of them are leaves of ordinary memory.
+    #[inline(never)]
+    fn marks_one_by_one<F: Format, const YOUNG: bool>(&self, slots: &[AtomicU64]) -> Marks {
+        let mut logged = Logged::new(self);
+        let mut marks = Marks { set: 0, visible: 0, are_plain: false };
+        for slot in slots.iter().rev() {
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            let is_visible = entry.is_hardware_visible();
+            let is_marked = if YOUNG { is_visible && entry.is_young() } else { entry.is_dirty() };
+            let is_set = is_marked && logged.has(entry);
+            marks.set = marks.set.wrapping_shl(1) | u64::from(is_set);
+            marks.visible = marks.visible.wrapping_shl(1) | u64::from(is_visible);
+        }
+        marks
     }
 
     /// What an entry above level 1 is to become; nothing changes here.

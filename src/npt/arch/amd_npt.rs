@@ -56,6 +56,8 @@ impl Format for AmdNpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const PLAIN: u64 = PRESENT;
+    const DEVICE: u64 = SOFT_DEVICE;
     const TABLE_YOUNG: u64 = ACCESSED;
     const TABLE_COLD: u64 = TABLE_COLD;
     const TAG: u64 = TAG;

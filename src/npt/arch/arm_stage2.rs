@@ -132,6 +132,8 @@ impl Format for ArmStage2 {
     const GATE: u64 = S2AP_WRITE;
     const DIRTY: u64 = S2AP_WRITE | DIRTY;
     const YOUNG: u64 = ACCESS_FLAG;
+    /// MemAttr[2] says normal memory; write-through has it 0.
+    const PLAIN: u64 = VALID | 1 << 4;
     const TAG: u64 = TAG;
     /// SMMUv3, stage 2 descriptors: bits 63:60 are the SMMU's.
     const IO_TAG_BITS: u32 = if cfg!(feature = "tags") { 1 } else { 0 };
@@ -225,6 +227,11 @@ impl Format for ArmStage2 {
 
     fn hardware_sets_young(features: Features) -> bool {
         features.has(AXAS_FEATURE_ARM_HAFDBS | AXAS_FEATURE_ARM_HAF)
+    }
+
+    #[inline(always)]
+    fn dirty_bit(word: u64) -> u64 {
+        (word | word >> (DIRTY.trailing_zeros() - S2AP_WRITE.trailing_zeros())) & S2AP_WRITE
     }
 
     #[inline(always)]

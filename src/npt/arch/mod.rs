@@ -213,6 +213,11 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     /// Set in an entry that points to a table of level 1 all of whose pages were old when no CPU could use one of them
     /// without setting [`Format::TABLE_YOUNG`]; 0 where that bit does not exist or is not looked at.
     const TABLE_COLD: u64 = 0;
+    /// A valid entry of level 1 is a leaf of ordinary memory if all of these are set and none of [`Format::DEVICE`];
+    /// others may be.
+    const PLAIN: u64;
+    /// Set in a leaf of device memory, unless [`Format::PLAIN`] says that already.
+    const DEVICE: u64 = 0;
     /// An access to an old page faults where hardware does not set [`Format::YOUNG`].
     const OLD_FAULTS: bool = true;
 
@@ -284,6 +289,12 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
         }
         let opens = if word & Self::MAY_WRITE != 0 { Self::HARDWARE_OPENS } else { 0 };
         word & !Self::DIRTY | opens
+    }
+
+    /// The lowest bit of [`Format::DIRTY`], if the page of a leaf is dirty, and no other.
+    #[inline(always)]
+    fn dirty_bit(word: u64) -> u64 {
+        word & Self::DIRTY
     }
 
     /// A leaf whose page is dirty, as new ones are.

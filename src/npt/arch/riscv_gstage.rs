@@ -76,6 +76,8 @@ impl Format for RiscvGstage {
     const GATE: u64 = DIRTY;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const PLAIN: u64 = VALID;
+    const DEVICE: u64 = SOFT_DEVICE;
     const TAG: u64 = TAG;
     const MAY_WRITE: u64 = WRITE;
     const HARDWARE_BY_CHOICE: bool = false;
