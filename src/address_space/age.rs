@@ -36,42 +36,14 @@ impl AddressSpace {
                 return Err(Error::Unsupported);
             }
             let mut ageing = Ageing::new(self.checked_range(gpa, size)?, bitmap, look);
-            let outcome = if look == Look::Only {
-                self.look_at_ages::<F>(&mut ageing, slices)
-            } else {
-                self.age_in_slices::<F>(&mut ageing, mode, slices)
-            };
+            let outcome = self.age_in_slices::<F>(&mut ageing, mode, slices);
             *young = ageing.count;
             outcome
         })
     }
 
-    /// Looks only, a GiB at a time.
-    #[inline(never)]
-    fn look_at_ages<F: Format>(
-        &self,
-        ageing: &mut Ageing<'_>,
-        slices: Option<&mut Slices>,
-    ) -> Result<()> {
-        let mut unlimited = Slices::new(u64::MAX);
-        let may_stop = slices.is_some();
-        let slices = slices.unwrap_or(&mut unlimited);
-        let mut sweep = Sweep::nowhere();
-        loop {
-            let most = slices.next(&self.npt.host, may_stop).min(Level::new(3).pages());
-            ageing.left = most;
-            let guard = self.shared()?;
-            self.npt.age_slice::<F>(&mut sweep, ageing).ok_or(Error::BadState)?;
-            drop(guard);
-            slices.done = ageing.done();
-            if ageing.is_done() {
-                return Ok(());
-            }
-            slices.uses(&self.npt.host, most.wrapping_sub(ageing.left), slices.done, may_stop)?;
-        }
-    }
-
-    /// Makes pages old, slice after slice. Each is flushed once, without the lock where no table became old.
+    /// Looks at pages, slice after slice: beside others a GiB at a time, or alone. Each slice in which pages become old is
+    /// flushed once, without the lock where no table is concerned.
     #[inline(never)]
     fn age_in_slices<F: Format>(
         &self,
@@ -82,16 +54,23 @@ impl AddressSpace {
         let mut unlimited = Slices::new(u64::MAX);
         let may_stop = slices.is_some();
         let slices = slices.unwrap_or(&mut unlimited);
+        let npt = &self.npt;
+        let mut sweep = Sweep::nowhere();
         loop {
-            let mut alone = self.alone().ok_or(Error::Again)?;
-            let npt = alone.npt();
-            let most = slices.next(&npt.host, may_stop);
-            ageing.left = most;
-            npt.start_ageing::<F>(mode);
-            let outcome = npt.age_slice::<F>(&mut alone.work().sweep, ageing);
-            npt.flush_tables::<F>(ageing);
-            alone.leave();
-            npt.flush_aged::<F>(ageing);
+            let mut most = slices.next(&npt.host, may_stop);
+            let outcome = if ageing.clears() {
+                let alone = self.alone().ok_or(Error::Again)?;
+                npt.start_ageing::<F>(mode);
+                let outcome = npt.age_slice::<F>(&mut sweep, ageing, most);
+                npt.flush_tables::<F>(ageing);
+                alone.leave();
+                npt.flush_aged::<F>(ageing);
+                outcome
+            } else {
+                most = most.min(Level::new(3).pages());
+                let _guard = self.shared()?;
+                npt.age_slice::<F>(&mut sweep, ageing, most)
+            };
             outcome.ok_or(Error::BadState)?;
             slices.done = ageing.done();
             if ageing.is_done() {
@@ -104,14 +83,10 @@ impl AddressSpace {
     /// Makes the pages of a range young; ageing ends where that was the whole space.
     pub fn age_stop(&self, gpa: u64, size: u64, slices: Option<&mut Slices>) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        self.in_words(range, slices, |part| {
-            let mut alone = self.alone().ok_or(Error::Again)?;
-            let outcome = with_space_format!(self.npt.format, F => {
-                let sweep = &mut alone.work().sweep;
-                self.npt.stop_ageing::<F>(sweep, part).ok_or(Error::BadState)
-            });
-            alone.leave();
-            outcome
+        with_space_format!(self.npt.format, F => {
+            self.stop_in_slices(range, slices, |npt, work, part| {
+                npt.stop_ageing::<F>(&mut work.sweep, part)
+            })
         })
     }
 }

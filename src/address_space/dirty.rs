@@ -5,10 +5,12 @@ use super::{AddressSpace, Slices};
 use crate::abi::{AXAS_DIRTY_ALL, AXAS_DIRTY_HARDWARE, AXAS_DIRTY_SPLIT};
 use crate::addr::PAGE_SIZE;
 use crate::error::{Error, Result};
+use crate::npt::NestedPageTable;
 use crate::npt::arch::{Format, with_space_format};
 use crate::npt::dirty::{Bitmap, Cleaning, Look, Mode, Splits, Which};
 use crate::npt::entry::Access;
 use crate::npt::units::{Gpa, GpaRange, Level};
+use crate::npt::work::Work;
 
 /// Entries of a slice of a call that is not to be interrupted; the flush in its end is for all of them.
 const WHOLE: u64 = u64::MAX;
@@ -151,21 +153,19 @@ impl AddressSpace {
 
     /// Makes a range dirty; logging ends where that was the whole space.
     pub fn dirty_stop(&self, gpa: u64, size: u64, slices: Option<&mut Slices>) -> Result<()> {
-        self.in_words(self.checked_range(gpa, size)?, slices, |part| {
-            let _guard = self.exclusive()?;
-            with_space_format!(self.npt.format, F => {
-                self.npt.stop_log::<F>(part).ok_or(Error::BadState)
-            })
+        let range = self.checked_range(gpa, size)?;
+        with_space_format!(self.npt.format, F => {
+            self.stop_in_slices(range, slices, |npt, _, part| npt.stop_log::<F>(part))
         })
     }
 
-    /// Does a range, in slices of 64 pages or more.
-    #[inline(always)]
-    pub(super) fn in_words(
+    /// Does something to a range, in slices of 64 pages or more.
+    #[inline(never)]
+    pub(super) fn stop_in_slices(
         &self,
         range: GpaRange,
         slices: Option<&mut Slices>,
-        act: impl Fn(GpaRange) -> Result<()>,
+        stop: fn(&NestedPageTable, &mut Work, GpaRange) -> Option<()>,
     ) -> Result<()> {
         let mut unlimited = Slices::new(WHOLE);
         let may_stop = slices.is_some();
@@ -175,7 +175,10 @@ impl AddressSpace {
             let pages = slices.next(&self.npt.host, may_stop);
             let bytes = pages.div_ceil(64).saturating_mul(64 * PAGE_SIZE).min(rest.size());
             let part = GpaRange::new(rest.start, rest.start.plus(bytes));
-            act(part)?;
+            let mut alone = self.alone().ok_or(Error::Again)?;
+            let outcome = stop(alone.npt(), alone.work(), part);
+            alone.leave();
+            outcome.ok_or(Error::BadState)?;
             rest = rest.from(part.end);
             let done = range.size().wrapping_sub(rest.size());
             slices.done = done;

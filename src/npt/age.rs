@@ -11,14 +11,13 @@
 //! a page young, or changes the entry beside hardware, takes the mark away.
 
 use super::arch::Format;
-use super::dirty::{Bitmap, Logged, Mode, Reach, Words, for_ones};
+use super::dirty::{Bitmap, Look as Seeing, Mode, Reach, Words, cover, for_ones};
 use super::entry::{Access, Entry};
-use super::lock::FaultCounter;
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level, PAGE_SHIFT, Span};
 use super::{NestedPageTable, watch};
-use crate::abi::{AXAS_FLUSH_CLEAN, AXAS_SCOPE_ALL};
+use crate::abi::AXAS_FLUSH_CLEAN;
 use crate::hal::FlushRequest;
 use crate::sync::{AtomicU64, Defect, Ordering, planted};
 
@@ -81,7 +80,7 @@ impl<'a> Ageing<'a> {
     }
 
     /// Whether pages become old.
-    fn clears(&self) -> bool {
+    pub(crate) fn clears(&self) -> bool {
         self.look != Look::Only
     }
 
@@ -91,12 +90,6 @@ impl<'a> Ageing<'a> {
         if let Some(bitmap) = &mut self.bitmap {
             bitmap.report(part);
         }
-    }
-
-    /// What hardware may hold of a part of the range changed.
-    fn cover(&mut self, gpa: Gpa, level: Level) {
-        let leaf = GpaRange::new(gpa.base(level), gpa.end(level));
-        self.request.get_or_insert_with(|| FlushRequest::new(leaf)).cover_leaf(gpa, level);
     }
 }
 
@@ -130,33 +123,10 @@ impl NestedPageTable {
 
     /// Makes all of a range young; ageing ends where that was everything.
     pub(crate) fn stop_ageing<F: Format>(&self, sweep: &mut Sweep, range: GpaRange) -> Option<()> {
-        sweep.begin(self, range);
-        loop {
-            match sweep.step::<F>(self, &Broken::NONE)? {
-                Step::End => break,
-                Step::Table(table) => {
-                    let run = sweep.run;
-                    if run.level == ABOVE && F::TABLE_COLD != 0 {
-                        let above = Table::<F>::reach(self, run.page)?;
-                        let slot = above.slot(run.span.first);
-                        slot.fetch_or(F::TABLE_YOUNG, Ordering::Relaxed);
-                        super::warm::<F>(slot);
-                    }
-                    sweep.enter(self, run.gpa, table)?;
-                }
-                Step::Entries => {
-                    let run = sweep.run;
-                    let table = Table::<F>::reach(self, run.page)?;
-                    for slot in table.slots(run.span) {
-                        let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-                        if entry.is_hardware_visible() && !entry.is_young() {
-                            slot.fetch_or(F::YOUNG, Ordering::Relaxed);
-                        }
-                    }
-                    table.clean(run.span);
-                }
-            }
+        if F::TABLE_COLD != 0 {
+            self.warm_tables::<F>(sweep, range);
         }
+        self.look::<F>(range, &mut Seeing::Stop(Access { writes: false, uses: true }))?;
         if self.is_all_stopped(&self.log.aged_stopped, range) {
             self.end_ageing();
         }
@@ -186,7 +156,11 @@ impl NestedPageTable {
             if run.level > ABOVE {
                 sweep.enter(self, run.gpa, table)?;
             } else {
-                super::warm::<F>(Table::<F>::reach(self, run.page)?.slot(run.span.first));
+                let above = Table::<F>::reach(self, run.page)?;
+                let slot = above.slot(run.span.first);
+                slot.fetch_or(F::TABLE_YOUNG, Ordering::Relaxed);
+                super::warm::<F>(slot);
+                drop(above);
                 sweep.skip(self);
             }
         }
@@ -213,7 +187,9 @@ impl NestedPageTable {
         &self,
         sweep: &mut Sweep,
         ageing: &mut Ageing<'_>,
+        most: u64,
     ) -> Option<()> {
+        ageing.left = most;
         ageing.is_table_cleared = false;
         sweep.begin(self, ageing.range.from(ageing.reached));
         while !ageing.pauses() {
@@ -294,7 +270,7 @@ impl NestedPageTable {
                 slot.fetch_or(F::TABLE_COLD, Ordering::Relaxed);
             }
             ageing.is_table_cleared = true;
-            ageing.cover(gpa, ABOVE);
+            cover(&mut ageing.request, gpa, ABOVE);
             if let Some(request) = &mut ageing.request {
                 request.add_table();
             }
@@ -332,7 +308,7 @@ impl NestedPageTable {
         drop(table);
         ageing.count = ageing.count.wrapping_add(count.into());
         for gpa in reach.ends(ageing.range.start) {
-            ageing.cover(gpa, Level::PAGE);
+            cover(&mut ageing.request, gpa, Level::PAGE);
         }
         Some(count != 0)
     }
@@ -354,12 +330,12 @@ impl NestedPageTable {
                 return sweep.enter(self, gpa, entry.table_address());
             }
             let part = ageing.range.part(gpa, run.level);
-            if entry.is_hardware_visible() && word & F::YOUNG != 0 && Logged::new(self).has(entry) {
+            if entry.is_hardware_visible() && word & F::YOUNG != 0 && self.looks_at(entry) {
                 ageing.report(part);
                 if ageing.clears() && part.size() == run.level.size() {
                     make_old::<F>(slot, self.is_live());
                     table.clean(Span::one(index));
-                    ageing.cover(gpa, run.level);
+                    cover(&mut ageing.request, gpa, run.level);
                 }
             }
             ageing.reached = gpa.end(run.level).min(stop);
@@ -379,13 +355,12 @@ impl NestedPageTable {
 
     /// Has hardware forget what the slice made old.
     pub(crate) fn flush_aged<F: Format>(&self, ageing: &mut Ageing<'_>) {
-        let Some(request) = ageing.request.take() else { return };
         let is_forgotten = ageing.is_table_cleared && planted(Defect::ColdUnflushed);
-        if ageing.look == Look::ClearUnflushed || is_forgotten {
-            return request.cancel();
+        if ageing.look != Look::ClearUnflushed && !is_forgotten {
+            self.flush_beside::<F>(&mut ageing.request, AXAS_FLUSH_CLEAN);
+        } else if let Some(request) = ageing.request.take() {
+            request.cancel();
         }
-        self.lock.shard().add(FaultCounter::Flushes, 1);
-        self.flush_now::<F>(request, AXAS_FLUSH_CLEAN, AXAS_SCOPE_ALL);
     }
 }
 

@@ -279,12 +279,13 @@ impl<'a> Cleaning<'a> {
             bitmap.report(part);
         }
     }
+}
 
-    /// A leaf changed that hardware may hold.
-    fn cover(&mut self, gpa: Gpa, level: Level) {
-        let leaf = GpaRange::new(gpa.base(level), gpa.end(level));
-        self.request.get_or_insert_with(|| FlushRequest::new(leaf)).cover_leaf(gpa, level);
-    }
+/// A leaf changed that hardware may hold.
+#[inline(never)]
+pub(super) fn cover(request: &mut Option<FlushRequest>, gpa: Gpa, level: Level) {
+    let leaf = GpaRange::new(gpa.base(level), gpa.end(level));
+    request.get_or_insert_with(|| FlushRequest::new(leaf)).cover_leaf(gpa, level);
 }
 
 /// What becomes of an entry above level 1.
@@ -319,32 +320,30 @@ impl Plan {
 pub(crate) enum Look<'a> {
     /// To report it if it is dirty.
     Report(Bitmap<'a>),
-    /// To be as if nothing was logged.
-    Stop,
+    /// To be as if nothing was logged, or aged.
+    Stop(Access),
 }
 
 /// Whether leaves are logged: device memory of the host is not. Most look like the one before.
-pub(super) struct Logged<'a> {
+struct Logged<'a> {
     npt: &'a NestedPageTable,
     seen: u64,
     is_logged: bool,
 }
 
 impl<'a> Logged<'a> {
-    pub(super) fn new(npt: &'a NestedPageTable) -> Self {
+    fn new(npt: &'a NestedPageTable) -> Self {
         // No leaf has all of these bits.
         Self { npt, seen: u64::MAX, is_logged: false }
     }
 
     #[inline(always)]
-    pub(super) fn has<F: Format>(&mut self, entry: Entry<F>) -> bool {
+    fn has<F: Format>(&mut self, entry: Entry<F>) -> bool {
         let ignored = F::DIRTY | F::GATE | F::HARDWARE_OPENS | F::YOUNG;
         let seen = entry.word_without_address() & !ignored;
         if seen != self.seen {
             self.seen = seen;
-            self.is_logged = !entry.is_page()
-                || entry.is_owned()
-                || !entry.attributes(self.npt.features).memory.is_device();
+            self.is_logged = self.npt.looks_at(entry);
         }
         self.is_logged
     }
@@ -364,6 +363,12 @@ impl Run {
 }
 
 impl NestedPageTable {
+    /// Whether an entry is looked at: one of a linear page of device memory is not.
+    #[inline(never)]
+    pub(super) fn looks_at<F: Format>(&self, entry: Entry<F>) -> bool {
+        !entry.is_page() || entry.is_owned() || !entry.untagged(self.features).memory.is_device()
+    }
+
     /// Begins a log, in which everything is dirty, unless there is one; whether it is in this mode.
     pub(crate) fn start_log(&self, mode: Mode) -> bool {
         let bit = match mode {
@@ -402,7 +407,7 @@ impl NestedPageTable {
 
     /// Makes all of a range dirty; the log ends where that was everything.
     pub(crate) fn stop_log<F: Format>(&self, range: GpaRange) -> Option<()> {
-        self.look::<F>(range, &mut Look::Stop)?;
+        self.look::<F>(range, &mut Look::Stop(Access { writes: true, uses: false }))?;
         if self.is_all_stopped(&self.log.stopped, range) {
             self.change_watch(watch::LOG, 0);
         }
@@ -472,7 +477,6 @@ impl NestedPageTable {
             }
             return Some(None);
         }
-        let mut logged = Logged::new(self);
         for index in run.span.indices() {
             let entry = table.load_acquire(index);
             if run.level > Level::PAGE && F::is_table(entry.word()) {
@@ -481,14 +485,16 @@ impl NestedPageTable {
             let end = gpa.end(run.level);
             let is_page = entry.is_page();
             let is_dirty = entry.is_dirty();
-            if let Look::Report(bitmap) = look {
-                if is_dirty && logged.has(entry) {
+            match look {
+                Look::Report(bitmap) if is_dirty && self.looks_at(entry) => {
                     bitmap.report(GpaRange::new(gpa, end.min(stop)));
                 }
-            } else if is_page {
-                table.mark(index, entry, Access { writes: true, uses: false });
-            } else if is_dirty {
-                table.store(index, entry.cleaned(false));
+                Look::Report(_) => {}
+                Look::Stop(access) if is_page => table.mark(index, entry, *access),
+                Look::Stop(access) if access.writes && is_dirty => {
+                    table.store(index, entry.cleaned(false));
+                }
+                Look::Stop(_) => {}
             }
             gpa = end;
         }
@@ -515,9 +521,15 @@ impl NestedPageTable {
 
     /// Has hardware forget what a slice made clean; the lock is not held any more.
     pub(crate) fn flush_clean<F: Format>(&self, cleaning: &mut Cleaning<'_>) {
-        if let Some(request) = cleaning.request.take() {
+        self.flush_beside::<F>(&mut cleaning.request, self.clean_reason());
+    }
+
+    /// Issues a request, if there is one, beside other calls.
+    #[inline(never)]
+    pub(super) fn flush_beside<F: Format>(&self, request: &mut Option<FlushRequest>, reason: u32) {
+        if let Some(request) = request.take() {
             self.lock.shard().add(FaultCounter::Flushes, 1);
-            self.flush_now::<F>(request, self.clean_reason(), AXAS_SCOPE_ALL);
+            self.flush_now::<F>(request, reason, AXAS_SCOPE_ALL);
         }
     }
 
@@ -604,7 +616,7 @@ impl NestedPageTable {
         drop(table);
         super::add(&self.log.cleaned, count);
         for gpa in reach.ends(cleaning.range.start) {
-            cleaning.cover(gpa, Level::PAGE);
+            cover(&mut cleaning.request, gpa, Level::PAGE);
         }
         Some(())
     }
@@ -695,7 +707,7 @@ impl NestedPageTable {
     ) -> Plan {
         let is_leaf = entry.is_hardware_visible();
         let goes_down = is_leaf && cleaning.splits == Splits::Pages;
-        if !(entry.is_dirty() || goes_down) || !Logged::new(self).has(entry) {
+        if !(entry.is_dirty() || goes_down) || !self.looks_at(entry) {
             return Plan::Nothing;
         }
         let part = cleaning.range.part(cleaning.reached, level);
@@ -731,14 +743,14 @@ impl NestedPageTable {
             table.clean(Span::one(index));
         }
         if entry.is_hardware_visible() {
-            cleaning.cover(cleaning.reached, run.level);
+            cover(&mut cleaning.request, cleaning.reached, run.level);
             super::add(&self.log.cleaned, run.level.pages());
         }
         Some(())
     }
 
     /// Makes an entry clean that is dirty.
-    #[inline(always)]
+    #[inline(never)]
     fn put_clean<F: Format>(&self, slot: &AtomicU64, entry: Entry<F>) {
         let hardware = self.marks_writes();
         if !self.is_live() {
@@ -838,7 +850,7 @@ impl NestedPageTable {
                 cleaning.broken = cleaning.broken.wrapping_add(1);
                 cleaning.unseen_until = cleaning.reached.end(run.level);
             }
-            cleaning.cover(cleaning.reached, run.level);
+            cover(&mut cleaning.request, cleaning.reached, run.level);
             super::add(&self.log.splits, 1);
         }
         Some(page)
@@ -847,7 +859,8 @@ impl NestedPageTable {
 
 impl<F: Format> Table<'_, F> {
     /// Marks a leaf for an access, beside others that do or hardware that does.
-    pub(super) fn mark(&self, index: Index, entry: Entry<F>, access: Access) {
+    #[inline(never)]
+    fn mark(&self, index: Index, entry: Entry<F>, access: Access) {
         let mut now = entry;
         while now.same_as(entry) {
             let marked = now.after(access);
