@@ -11,7 +11,7 @@
 //! a page young, or changes the entry beside hardware, takes the mark away.
 
 use super::arch::Format;
-use super::dirty::{Bitmap, Look as Seeing, Mode, Reach, Words, cover, for_ones};
+use super::dirty::{Bitmap, Look as Seeing, Mark, Mode, Reach, Words, cover, for_ones};
 use super::entry::{Access, Entry};
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
@@ -290,7 +290,7 @@ impl NestedPageTable {
         let (clears, live) = (ageing.clears(), self.is_live());
         let (mut reach, mut count) = (Reach::NOTHING, 0_u32);
         for (place, part) in Words::of(table.slots(run.span), run.gpa, ageing.range.start) {
-            let set = self.marks::<F, true>(part).set;
+            let set = self.marks::<F>(part, Mark::young::<F>()).set;
             count = count.wrapping_add(set.count_ones());
             if let Some(bitmap) = &mut ageing.bitmap {
                 bitmap.add(place, set);

@@ -108,6 +108,40 @@ pub(super) fn whole_words(range: GpaRange, reached: Gpa) -> u64 {
     if reached < range.end { bytes & !(STEP - 1) } else { range.size() }
 }
 
+/// What is looked for in leaves.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    /// The bit that says it.
+    bit: u64,
+    /// How far above it the other bit is that says it, too, or 0.
+    fold: u32,
+}
+
+impl Mark {
+    /// Pages that are dirty.
+    #[inline(always)]
+    pub(super) fn dirty<F: Format>() -> Self {
+        let low = F::DIRTY.trailing_zeros();
+        let high = 63_u32.wrapping_sub(F::DIRTY.leading_zeros());
+        Self { bit: 1_u64.wrapping_shl(low), fold: high.wrapping_sub(low) }
+    }
+
+    /// Pages that are young.
+    #[cfg(feature = "age")]
+    #[inline(always)]
+    pub(super) fn young<F: Format>() -> Self {
+        Self { bit: F::YOUNG, fold: 0 }
+    }
+
+    /// The bit, set if a leaf says it.
+    #[inline(always)]
+    fn of<F: Format>(self, word: u64) -> u64 {
+        let has_two = F::DIRTY.count_ones() > 1;
+        let folded = if has_two { word | word.wrapping_shr(self.fold) } else { word };
+        folded & self.bit
+    }
+}
+
 /// What up to 64 neighbouring entries of level 1 say of writes, or of accesses; a bit for each.
 pub(super) struct Marks {
     /// Those that are dirty, or young, and are looked at.
@@ -473,7 +507,7 @@ impl NestedPageTable {
         let mut gpa = run.gpa;
         if let (Look::Report(bitmap), Level::PAGE) = (&mut *look, run.level) {
             for (place, part) in Words::of(table.slots(run.span), run.gpa, bitmap.start) {
-                bitmap.add(place, self.marks::<F, false>(part).set);
+                bitmap.add(place, self.marks::<F>(part, Mark::dirty::<F>()).set);
             }
             return Some(None);
         }
@@ -598,7 +632,7 @@ impl NestedPageTable {
         let (mut reach, mut count) = (Reach::NOTHING, 0_u64);
         fence(Ordering::Release);
         for (place, part) in Words::of(table.slots(run.span), run.gpa, cleaning.range.start) {
-            let mut marks = self.marks::<F, false>(part);
+            let mut marks = self.marks::<F>(part, Mark::dirty::<F>());
             match &mut cleaning.which {
                 Which::All => {}
                 Which::Set(words) => {
@@ -625,21 +659,20 @@ impl NestedPageTable {
     #[inline(always)]
     fn put_all_clean<F: Format>(&self, slots: &[AtomicU64], marks: &Marks) {
         let (is_live, hardware) = (self.is_live(), self.marks_writes());
-        if marks.are_plain && marks.set == ones(slots.len()) && !is_live {
-            for slot in slots {
-                let word = slot.load(Ordering::Relaxed);
-                slot.store(F::clean(word, false), Ordering::Relaxed);
-            }
-            return;
-        }
-        if marks.are_plain && is_live && (F::HARDWARE_OPENS == 0 || !hardware) {
-            // Nothing is set in what becomes clean.
-            let stays = F::clean(u64::MAX, hardware);
+        if marks.are_plain && is_live {
             return for_ones(marks.set, |place| {
                 if let Some(slot) = slots.get(place) {
-                    slot.fetch_and(stays, Ordering::Relaxed);
+                    let word = slot.load(Ordering::Relaxed);
+                    change_dirty(slot, word, F::clean(word, hardware), true);
                 }
             });
+        }
+        if marks.are_plain && marks.set == ones(slots.len()) {
+            for slot in slots {
+                let word = slot.load(Ordering::Relaxed);
+                change_dirty(slot, word, F::clean(word, false), false);
+            }
+            return;
         }
         for_ones(marks.set, |place| {
             if let Some(slot) = slots.get(place) {
@@ -650,7 +683,7 @@ impl NestedPageTable {
 
     /// What up to 64 entries of level 1 say of writes, or of accesses.
     #[inline(never)]
-    pub(super) fn marks<F: Format, const YOUNG: bool>(&self, slots: &[AtomicU64]) -> Marks {
+    pub(super) fn marks<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
         let (mut all, mut any, mut set) = (u64::MAX, 0, 0_u64);
         for part in slots.chunks(32).rev() {
             // The mark of each, at its place from the lowest place of the mark on.
@@ -660,7 +693,7 @@ impl NestedPageTable {
                     let word = $slot.load(Ordering::Relaxed);
                     all &= word;
                     any |= word;
-                    let bit = if YOUNG { word & F::YOUNG } else { F::dirty_bit(word) };
+                    let bit = mark.of::<F>(word);
                     sum = sum.wrapping_add(sum).wrapping_add(bit);
                 )*};
             }
@@ -672,24 +705,27 @@ impl NestedPageTable {
             for [a, b, c, d, e, f, g, h] in eights.iter().rev() {
                 look!(h g f e d c b a);
             }
-            let lowest = if YOUNG { F::YOUNG } else { F::DIRTY };
-            set = set.wrapping_shl(32) | sum.wrapping_shr(lowest.trailing_zeros());
+            set = set.wrapping_shl(32) | sum.wrapping_shr(mark.bit.trailing_zeros());
         }
         if all & F::PLAIN == F::PLAIN && any & F::DEVICE == 0 {
             return Marks { set, visible: u64::MAX, are_plain: true };
         }
-        self.marks_one_by_one::<F, YOUNG>(slots)
+        self.marks_one_by_one::<F>(slots, mark)
     }
 
     /// The same, where not all of them are leaves of ordinary memory.
     #[inline(never)]
-    fn marks_one_by_one<F: Format, const YOUNG: bool>(&self, slots: &[AtomicU64]) -> Marks {
+    fn marks_one_by_one<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
         let mut logged = Logged::new(self);
         let mut marks = Marks { set: 0, visible: 0, are_plain: false };
         for slot in slots.iter().rev() {
             let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
             let is_visible = entry.is_hardware_visible();
-            let is_marked = if YOUNG { is_visible && entry.is_young() } else { entry.is_dirty() };
+            let is_marked = if mark.bit == F::YOUNG {
+                is_visible && entry.is_young()
+            } else {
+                entry.is_dirty()
+            };
             let is_set = is_marked && logged.has(entry);
             marks.set = marks.set.wrapping_shl(1) | u64::from(is_set);
             marks.visible = marks.visible.wrapping_shl(1) | u64::from(is_visible);
@@ -752,19 +788,8 @@ impl NestedPageTable {
     /// Makes an entry clean that is dirty.
     #[inline(never)]
     fn put_clean<F: Format>(&self, slot: &AtomicU64, entry: Entry<F>) {
-        let hardware = self.marks_writes();
-        if !self.is_live() {
-            return slot.store(entry.cleaned(hardware).word(), Ordering::Relaxed);
-        }
-        let mut now = entry;
-        // Hardware changes nothing in a leaf that is dirty and young.
-        for _ in 0..2 {
-            let (old, clean) = (now.word(), now.cleaned(hardware).word());
-            match slot.compare_exchange(old, clean, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(word) => now = Entry::from_word(word),
-            }
-        }
+        let clean = entry.cleaned(self.marks_writes());
+        change_dirty(slot, entry.word(), clean.word(), self.is_live());
     }
 
     /// Puts something in the place of a leaf that hardware may make dirty or young; then the pieces are so that were
@@ -854,6 +879,17 @@ impl NestedPageTable {
             super::add(&self.log.splits, 1);
         }
         Some(page)
+    }
+}
+
+/// Changes what an entry that is dirty says of that, beside hardware that writes to leaves: in one that is dirty it changes
+/// nothing else than that the page is young.
+#[inline(always)]
+fn change_dirty(slot: &AtomicU64, word: u64, new: u64, is_live: bool) {
+    if is_live {
+        slot.fetch_xor(word ^ new, Ordering::Relaxed);
+    } else {
+        slot.store(new, Ordering::Relaxed);
     }
 }
 

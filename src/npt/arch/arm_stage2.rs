@@ -230,11 +230,6 @@ impl Format for ArmStage2 {
     }
 
     #[inline(always)]
-    fn dirty_bit(word: u64) -> u64 {
-        (word | word >> (DIRTY.trailing_zeros() - S2AP_WRITE.trailing_zeros())) & S2AP_WRITE
-    }
-
-    #[inline(always)]
     fn sized(word: u64, level: u32) -> u64 {
         if level > 1 { word & !TABLE_OR_PAGE } else { word }
     }

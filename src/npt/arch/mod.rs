@@ -291,12 +291,6 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
         word & !Self::DIRTY | opens
     }
 
-    /// The lowest bit of [`Format::DIRTY`], if the page of a leaf is dirty, and no other.
-    #[inline(always)]
-    fn dirty_bit(word: u64) -> u64 {
-        word & Self::DIRTY
-    }
-
     /// A leaf whose page is dirty, as new ones are.
     #[inline(always)]
     fn dirtied(word: u64) -> u64 {
