@@ -86,6 +86,11 @@
 #define AXAS_PART_DIRTY 8u
 
 /**
+ * In axas_parts(): axas_age and its kin are there.
+ */
+#define AXAS_PART_AGE 256u
+
+/**
  * In axas_parts(): axas_transfer is there.
  */
 #define AXAS_PART_TRANSFER 32u
@@ -475,8 +480,9 @@
 #define AXAS_FLUSH_BREAK 5u
 
 /**
- * Dirty bits that hardware sets were cleared: a CPU that goes on with the old translation writes without setting
- * them. Permissions are as before.
+ * Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses, without setting
+ * them. Permissions are as before. With tables_removed also those of entries that point to tables (axas_age): what CPUs
+ * hold of these goes too.
  */
 #define AXAS_FLUSH_CLEAN 6u
 
@@ -494,6 +500,16 @@
  * axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
  */
 #define AXAS_DIRTY_SPLIT 4u
+
+/**
+ * axas_age: look only.
+ */
+#define AXAS_AGE_TEST 1u
+
+/**
+ * axas_age: nothing is flushed: accesses by translations that a CPU holds already are missed.
+ */
+#define AXAS_AGE_NO_FLUSH 2u
 
 /**
  * Every CPU (and IOMMU given the same pages) that may hold translations of the space.
@@ -537,6 +553,12 @@
 #define AXAS_FEATURE_ARM_HAFDBS 32u
 
 /**
+ * FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA. AXAS_FEATURE_ARM_HAFDBS has it
+ * in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+ */
+#define AXAS_FEATURE_ARM_HAF 4096u
+
+/**
  * FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
  * for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
  */
@@ -569,7 +591,7 @@
 
 /**
  * AXAS_IO: the IOMMU may keep invalid entries (VT-d: CAP_REG.CM or RWBF), so that new ones are flushed,
- * AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next two are AXAS_ERR_INVALID_INPUT.
+ * AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next three are AXAS_ERR_INVALID_INPUT.
  */
 #define AXAS_FEATURE_IO_CACHES_INVALID 16384u
 
@@ -578,6 +600,12 @@
  * SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
  */
 #define AXAS_FEATURE_IO_COHERENT 65536u
+
+/**
+ * AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA and S2HD;
+ * RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+ */
+#define AXAS_FEATURE_IO_DIRTY 32768u
 
 /**
  * AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
@@ -3535,6 +3563,133 @@ axas_status_t axas_copy(struct axas_t *from,
                         uint64_t *done);
 
 /**
+ * Tells which pages were used since they were last made old, and makes them old. Part `age`, as all axas_age calls.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared. Null: not
+ *   wanted. Used by no other code during the call.
+ * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+ * @param options AXAS_AGE_TEST or AXAS_AGE_NO_FLUSH, or 0.
+ * @param young Receives how many pages of 4 KiB were used, whether their bits were set before or not.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size 0,
+ *     overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD: an old page would not fault either (axas_hide with
+ *     AXAS_HIDE_AUTO does); a space with AXAS_IO unless hardware sets accessed bits there, with
+ *     AXAS_FEATURE_IO_DIRTY: devices take no faults;
+ *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; as above.
+ *
+ * The record is the page's entry. Every page is young until the first call, and so is a page that is mapped, taken
+ * in or shown later. An access makes it young: of the guest, by the accessed bit that hardware sets (EPT with
+ * AXAS_FEATURE_EPT_AD, NPT, AXAS_FEATURE_ARM_HAF or AXAS_FEATURE_ARM_HAFDBS, AXAS_FEATURE_RISCV_SVADU), else by a fault
+ * that axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame; of the host, by axas_read, axas_write and
+ * the calls beside them. Accesses that walk no entry of the space, of the host's own pointers and of devices
+ * with tables of their own, are not seen.
+ *
+ * A huge page that is young sets the bits of all its pages, and becomes old if it lies in the range whole. Linear device
+ * memory is neither reported nor made old, nor is what has no page. A page that was hidden is young when it is shown.
+ *
+ * On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB costs 512
+ * entries.
+ *
+ * With AXAS_AGE_TEST pages stay as they are. With AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is
+ * missed.
+ *
+ * Lock class: exclusive; with AXAS_AGE_TEST shared, a GiB at a time. Callbacks: tlb_flush (AXAS_FLUSH_CLEAN, AXAS_SCOPE_ALL)
+ * once, without the lock unless tables are concerned, on EPT and NPT; phys_to_virt, release_virt, clean_range, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_age(struct axas_t *space,
+                       axas_gpa_t gpa,
+                       uint64_t size,
+                       uint64_t *bitmap,
+                       size_t bits,
+                       uint32_t options,
+                       uint64_t *young);
+
+/**
+ * Makes everything in a range young: no access faults any more because its page is old. Ageing ends when that was the whole
+ * space.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Parts of the space one after the other, in the order of addresses from its base on, are the whole of it, unless
+ * axas_age came in between. A huge page that the range cuts becomes young whole. Nothing is flushed. axas_clear ends
+ * ageing, too.
+ *
+ * Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
+ */
+AXAS_MUST_USE
+axas_status_t axas_age_stop(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint64_t size);
+
+/**
+ * axas_age in slices.
+ *
+ * @param space The space.
+ * @param gpa As for axas_age.
+ * @param size As for axas_age.
+ * @param bitmap As for axas_age; of a huge page that done cuts all bits are set.
+ * @param bits As for axas_age.
+ * @param options As for axas_age.
+ * @param young As for axas_age, of this call.
+ * @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: go on with the word of the
+ *   bitmap at done / 4096 / 64.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size 0,
+ *     overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: as axas_age;
+ *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set.
+ *
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not looked at
+ * counts as one entry. Otherwise as axas_age. Callbacks: also should_yield.
+ */
+AXAS_MUST_USE
+axas_status_t axas_age_some(struct axas_t *space,
+                            axas_gpa_t gpa,
+                            uint64_t size,
+                            uint64_t *bitmap,
+                            size_t bits,
+                            uint32_t options,
+                            uint64_t *young,
+                            uint64_t budget,
+                            uint64_t *done);
+
+/**
+ * axas_age_stop in slices.
+ *
+ * @param space The space.
+ * @param gpa As for axas_age_stop.
+ * @param size As for axas_age_stop.
+ * @param budget As for axas_age_some, in pages of 4 KiB.
+ * @param done As for axas_age_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Otherwise as axas_age_stop. Callbacks: also should_yield.
+ */
+AXAS_MUST_USE
+axas_status_t axas_age_stop_some(struct axas_t *space,
+                                 axas_gpa_t gpa,
+                                 uint64_t size,
+                                 uint64_t budget,
+                                 uint64_t *done);
+
+/**
  * @defgroup merge Merging
  * Small pages back to large ones.
  */
@@ -3878,8 +4033,8 @@ uint32_t axas_version(void);
 
 /**
  * The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
- * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER, AXAS_PART_MERGE; and what it was not built without
- * (WITHOUT=): AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call
+ * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER, AXAS_PART_MERGE, AXAS_PART_AGE; and what it was not
+ * built without (WITHOUT=): AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call
  * of a part that is absent does not link. No lock.
  */
 uint32_t axas_parts(void);

@@ -28,6 +28,7 @@ known_parts "$PARTS"
 known_capabilities "${WITHOUT:-}"
 # Pages that change hands are hidden.
 [[ " $PARTS " != *" transfer "* || " $PARTS " == *" hide "* ]] || PARTS+=" hide"
+[[ " $PARTS " != *" age "* || " $PARTS " == *" dirty "* ]] || PARTS+=" dirty"
 known_calls "${CALLS:-}" "$PARTS"
 load_toolchain
 out=${2:-build/$arch}

@@ -96,6 +96,14 @@ controls() {
 		MergedDirt merged::a_write_by_hardware_beside_a_merge_is_reported a write is lost
 		SecondLook merged::a_fault_beside_a_merge_finds_its_page a table is used that went back
 		GenerationStays merged::translate_without_the_lock_beside_a_merge_finds_the_page a table was read that went back
+		BlindReplacement aged::two_accesses_to_an_old_page_make_it_young_once [Resolved, Resolved]
+		RefusedStaysCounted aged::a_fault_on_an_old_page_beside_a_look_is_reported_then_or_later exceeded maximum number of branches
+		PlainEdit aged::an_access_by_hardware_beside_a_protect_is_reported an access is lost
+		OldPieces aged::an_access_by_hardware_beside_a_split_is_reported an access is lost
+		OldPieces aged::an_access_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported an access is lost
+		ColdAtOnce aged::an_access_beside_tables_that_become_cold_is_reported an access is lost
+		ColdUnflushed aged::an_access_beside_tables_that_become_cold_is_reported an access is lost
+		ColdKept aged::an_access_beside_an_edit_of_a_cold_table_is_reported an access is lost
 	END
 }
 

@@ -11,7 +11,7 @@ TOPICS = [
      "Pages that stay mapped while each access faults; pages given, lent and shared between two spaces.",
      r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_|axas_transfer|AXAS_(GIVE|LEND|SHARE|TAKE_BACK|WIPE)$"),
     ("slices", "Long operations in slices", "The same operations with a budget, for long ranges.",
-     r"axas_(?!dirty|merge)\w+_some$"),
+     r"axas_(?!dirty|merge|age)\w+_some$"),
     ("faults", "Page faults", "Fault handling, and decoders of the fault registers: see @ref page_docs_concepts.",
      r"axas_fault|AXAS_FAULT_|AXAS_KIND_|AXAS_VALID_|AXAS_IS_|axas_handle_page_fault|axas_trap_cookie"),
     ("looking", "Queries", "What an address maps to, dumps, counters, audit.",

@@ -85,6 +85,14 @@ pub(crate) enum Defect {
     /// A merged leaf is dirty as the first of its pieces was.
     #[cfg(feature = "merge")]
     MergedDirt,
+    /// A table is cold at the first look that finds its pages old.
+    #[cfg(feature = "age")]
+    ColdAtOnce,
+    /// The bit of an entry that points to a table is cleared, and nothing flushed.
+    #[cfg(feature = "age")]
+    ColdUnflushed,
+    /// A table stays cold when its entry is edited beside hardware.
+    ColdKept,
 }
 
 /// Whether a model planted a defect.

@@ -493,7 +493,8 @@ impl<'a, F: Format> Reader<'a, F> {
                 self.expect(place, Cause::EntryInTransition, false);
             } else {
                 let written = if is_hidden { shown.hidden_table() } else { shown };
-                self.expect(place, Cause::EntryForeign, entry == written);
+                let used = if is_hidden { entry } else { entry.used_table() };
+                self.expect(place, Cause::EntryForeign, used == written);
             }
             let is_usable = self.is_usable(table, PAGE_SIZE);
             self.expect(place, Cause::AddressUnusable, is_usable);

@@ -101,7 +101,7 @@ static void unknown_bits_and_values_are_invalid(void **state)
 	cfg.format = AXAS_FORMAT_RISCV_GSTAGE + 1;
 	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &cfg, &hal));
 	cfg = f->cfg;
-	cfg.features = AXAS_FEATURE_RISCV_SVVPTC << 1;
+	cfg.features = AXAS_FEATURE_IO_FAULTS << 1;
 	assert_status(AXAS_ERR_INVALID_INPUT, try(f, &cfg, &hal));
 	cfg = f->cfg;
 	cfg.options = AXAS_IGNORE_GUEST_PAT << 1;

@@ -48,12 +48,12 @@ static void archives_say_whether_they_have_it(void **state)
 static void its_features_mean_something_with_it_only(void **state)
 {
 	const uint32_t features[] = { AXAS_FEATURE_IO_CACHES_INVALID, AXAS_FEATURE_IO_COHERENT,
-				      AXAS_FEATURE_IO_FAULTS };
+				      AXAS_FEATURE_IO_FAULTS, AXAS_FEATURE_IO_DIRTY };
 	FIXTURE(f);
 	axas_hw_regs_t regs;
 	uint64_t frames;
 
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < 4; i++) {
 		f->cfg.options = 0;
 		f->cfg.features = features[i];
 		assert_status(AXAS_ERR_INVALID_INPUT, try(f, &f->host.hal));
@@ -67,7 +67,7 @@ static void its_features_mean_something_with_it_only(void **state)
 		/* foreign bits stay so */
 		f->cfg.features |= IS_ARM(f) ? AXAS_FEATURE_RISCV_SVADU : AXAS_FEATURE_ARM_BBM2;
 		assert_status(AXAS_ERR_INVALID_INPUT, try(f, &f->host.hal));
-		f->cfg.features = 0x8000;
+		f->cfg.features = 0x40000;
 		assert_status(AXAS_ERR_INVALID_INPUT, try(f, &f->host.hal));
 	}
 }

@@ -85,6 +85,12 @@ HAS_TYPE(axas_dirty_clear_some, int32_t (*)(axas_t *, uint64_t, uint64_t, const 
 HAS_TYPE(axas_dirty_collect_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t,
 					      uint32_t, uint64_t *, uint64_t, uint64_t *));
 HAS_TYPE(axas_dirty_stop_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
+HAS_TYPE(axas_age,
+	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t, uint32_t, uint64_t *));
+HAS_TYPE(axas_age_stop, int32_t (*)(axas_t *, uint64_t, uint64_t));
+HAS_TYPE(axas_age_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t *, size_t, uint32_t,
+				    uint64_t *, uint64_t, uint64_t *));
+HAS_TYPE(axas_age_stop_some, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_linear_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_alloc_some,
@@ -211,6 +217,11 @@ IS(AXAS_FLUSH_CLEAN, 6);
 IS(AXAS_DIRTY_HARDWARE, 1);
 IS(AXAS_DIRTY_ALL, 2);
 IS(AXAS_DIRTY_SPLIT, 4);
+IS(AXAS_AGE_TEST, 1);
+IS(AXAS_AGE_NO_FLUSH, 2);
+IS(AXAS_FEATURE_ARM_HAF, 4096);
+IS(AXAS_FEATURE_IO_DIRTY, 32768);
+IS(AXAS_PART_AGE, 256);
 IS(AXAS_PART_STOCK, 2);
 IS(AXAS_PART_DIRTY, 8);
 IS(AXAS_SCOPE_ALL, 0);

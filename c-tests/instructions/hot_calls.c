@@ -30,6 +30,13 @@
 #define AXAS_KEEP_TABLES 64u
 #endif
 
+/* Of archives with these parts alone. */
+#pragma weak axas_dirty_start
+#pragma weak axas_dirty_get
+#pragma weak axas_dirty_clear
+#pragma weak axas_dirty_stop
+#pragma weak axas_age
+
 static const axas_flags_t rwx = AXAS_READ | AXAS_WRITE | AXAS_EXECUTE;
 
 static unsigned char *memory;
@@ -444,6 +451,134 @@ static uint64_t count_fault_in_hidden_64g(void)
 	return 1;
 }
 
+/* A space whose hardware sets accessed and dirty bits, if it is told that. */
+static axas_t *logged;
+static uint64_t bitmap[PAGES / 64];
+
+static int has(uint32_t part)
+{
+	return (axas_parts() & part) != 0;
+}
+
+static void prepare_dirty_get(void)
+{
+	static const uint32_t features[] = { 0, AXAS_FEATURE_EPT_AD, 0, AXAS_FEATURE_ARM_HAFDBS,
+					     AXAS_FEATURE_RISCV_SVADU };
+	axas_config_t with = config;
+
+	with.features |= features[config.format];
+	MUST(axas_create(&with, &hal, &logged));
+	MUST(axas_map_linear(logged, BASE, 8 * GIB + PAGE, PAGES * PAGE, rwx | AXAS_NO_HUGE));
+	if (has(AXAS_PART_DIRTY))
+		MUST(axas_dirty_start(logged, BASE, PAGE,
+				      AXAS_DIRTY_ALL | (config.format == AXAS_FORMAT_RISCV_GSTAGE ?
+								AXAS_DIRTY_HARDWARE :
+								0u)));
+}
+
+static uint64_t count_dirty_get(void)
+{
+	uint64_t count;
+
+	if (!has(AXAS_PART_DIRTY))
+		return 0;
+	MUST(axas_dirty_get(logged, BASE, PAGES * PAGE, bitmap, PAGES, &count));
+	must(count == PAGES, "all are dirty");
+	return PAGES;
+}
+
+static uint64_t clear_all(void)
+{
+	if (!has(AXAS_PART_DIRTY))
+		return 0;
+	MUST(axas_dirty_clear(logged, BASE, PAGES * PAGE, bitmap, PAGES, 0));
+	return PAGES;
+}
+
+/* By write faults; on RISC-V, as the next. */
+static uint64_t count_dirty_clear(void)
+{
+	return clear_all();
+}
+
+static uint64_t count_dirty_get_clean(void)
+{
+	uint64_t count;
+
+	if (!has(AXAS_PART_DIRTY))
+		return 0;
+	MUST(axas_dirty_get(logged, BASE, PAGES * PAGE, bitmap, PAGES, &count));
+	must(count == 0, "all are clean");
+	return PAGES;
+}
+
+static uint64_t count_dirty_fault(void)
+{
+	if (!has(AXAS_PART_DIRTY))
+		return 0;
+	for (uint64_t call = 0; call < CALLS; call++)
+		must(axas_handle_page_fault(logged, BASE + call * PAGE, AXAS_WRITE) ==
+			     AXAS_FAULT_RESOLVED,
+		     "a write is logged");
+	return CALLS;
+}
+
+static void prepare_dirty_clear_hardware(void)
+{
+	if (!has(AXAS_PART_DIRTY))
+		return;
+	MUST(axas_dirty_stop(logged, 0, config.size));
+	MUST(axas_dirty_start(logged, BASE, PAGE, AXAS_DIRTY_ALL | AXAS_DIRTY_HARDWARE));
+}
+
+static uint64_t count_dirty_clear_hardware(void)
+{
+	return clear_all();
+}
+
+static uint64_t count_age_hot(void)
+{
+	uint64_t young;
+
+	if (!has(AXAS_PART_AGE))
+		return 0;
+	MUST(axas_age(logged, BASE, PAGES * PAGE, bitmap, PAGES, 0, &young));
+	must(young == PAGES, "all are young");
+	return PAGES;
+}
+
+static uint64_t count_age_old(void)
+{
+	uint64_t young;
+
+	if (!has(AXAS_PART_AGE))
+		return 0;
+	MUST(axas_age(logged, BASE, PAGES * PAGE, bitmap, PAGES, 0, &young));
+	must(young == 0, "all are old");
+	return PAGES;
+}
+
+/* A GiB of small pages that nobody used for three rounds. */
+static void prepare_age_cold_gib(void)
+{
+	uint64_t young;
+
+	MUST(axas_map_linear(logged, 8 * GIB, 8 * GIB + PAGE, GIB, rwx | AXAS_NO_HUGE));
+	for (int round = 0; round < 3 && has(AXAS_PART_AGE); round++)
+		MUST(axas_age(logged, 8 * GIB, GIB, NULL, 0, 0, &young));
+}
+
+static uint64_t count_age_cold_gib(void)
+{
+	uint64_t young;
+
+	if (!has(AXAS_PART_AGE))
+		return 0;
+	MUST(axas_age(logged, 8 * GIB, GIB, NULL, 0, 0, &young));
+	must(young == 0, "all are old");
+	return 1;
+}
+
 static uint64_t count_create_and_destroy(void)
 {
 	axas_t *other;
@@ -497,6 +632,14 @@ static const struct {
 	PREPARED(unmap_scattered_released),
 	PREPARED(hide_64g),
 	PIECE(fault_in_hidden_64g),
+	PREPARED(dirty_get),
+	PIECE(dirty_clear),
+	PIECE(dirty_get_clean),
+	PIECE(dirty_fault),
+	PREPARED(dirty_clear_hardware),
+	PIECE(age_hot),
+	PIECE(age_old),
+	PREPARED(age_cold_gib),
 	PIECE(create_and_destroy),
 };
 
@@ -542,6 +685,7 @@ int main(int argc, char **argv)
 	axas_destroy(telling);
 	if (hiding)
 		axas_destroy(hiding);
+	axas_destroy(logged);
 	if (keeping)
 		axas_destroy(keeping);
 	axas_destroy(space);

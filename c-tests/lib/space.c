@@ -22,6 +22,7 @@ struct space {
 	int dying;
 	uint32_t options;
 	enum walk_log log;
+	int ages;
 	struct walker walker;
 };
 
@@ -138,6 +139,7 @@ static const char *start_walker(struct space *s)
 	s->walker = (struct walker){
 		.format = (enum walk_format)regs.format,
 		.log = s->log,
+		.ages = s->ages,
 		.root_register = regs.root_register,
 		.control_register = regs.control_register,
 		.npt_levels = regs.levels,
@@ -223,6 +225,17 @@ struct snapshot_of {
 	struct snapshot *s;
 };
 
+/*
+ * That a table is cold may be forgotten by every call: it is a note for the next look at accesses. Leaves of EPT have
+ * bit 63 set, and bit 59 means something else in them.
+ */
+static uint64_t without_cold(const struct walker *w, uint64_t word)
+{
+	const int is_ept_table = w->format == WALK_EPT && (word & 7) && !(word >> 63);
+
+	return is_ept_table || (w->format == WALK_NPT && (word & 1)) ? word & ~(1ull << 59) : word;
+}
+
 static void snapshot_any(void *ctx, uint64_t pa, uint64_t bytes, uint64_t is_hidden)
 {
 	const struct snapshot_of *c = ctx;
@@ -236,6 +249,8 @@ static void snapshot_any(void *ctx, uint64_t pa, uint64_t bytes, uint64_t is_hid
 	}
 	s->words[s->count++] = pa | bytes / PAGE << 1 | is_hidden;
 	memcpy(&s->words[s->count], c->w->at(c->w->ctx, pa, bytes), bytes);
+	for (uint64_t i = 0; i < count && c->w->ages; i++)
+		s->words[s->count + i] = without_cold(c->w, s->words[s->count + i]);
 	s->count += count;
 }
 
@@ -497,8 +512,10 @@ axas_status_t __wrap_axas_clear(axas_t *as)
 	struct guard g = begin(as, "clear");
 	const axas_status_t status = __real_axas_clear(as);
 
-	if (status == AXAS_OK && g.s != NULL)
+	if (status == AXAS_OK && g.s != NULL) {
 		g.s->log = g.s->walker.log = LOG_OFF;
+		g.s->ages = g.s->walker.ages = 0;
+	}
 	end(&g, status != AXAS_OK);
 	return status;
 }
@@ -1005,3 +1022,64 @@ struct sweep space_sweep(const axas_t *as)
 	host_check(s->host);
 	return sw;
 }
+
+/* Ageing begins with the first look that makes pages old. */
+static void aged(const struct guard *g, axas_status_t status, uint32_t options)
+{
+	const int is_done = status == AXAS_OK || status == AXAS_ERR_AGAIN;
+
+	if (g->s != NULL && is_done && !(options & AXAS_AGE_TEST))
+		g->s->ages = g->s->walker.ages = 1;
+}
+
+axas_status_t __real_axas_age(axas_t *as, axas_gpa_t gpa, uint64_t size, uint64_t *bitmap,
+			      size_t bits, uint32_t options, uint64_t *young);
+axas_status_t __wrap_axas_age(axas_t *as, axas_gpa_t gpa, uint64_t size, uint64_t *bitmap,
+			      size_t bits, uint32_t options, uint64_t *young);
+axas_status_t __wrap_axas_age(axas_t *as, axas_gpa_t gpa, uint64_t size, uint64_t *bitmap,
+			      size_t bits, uint32_t options, uint64_t *young)
+{
+	struct guard g = begin(as, "age");
+	const axas_status_t status = __real_axas_age(as, gpa, size, bitmap, bits, options, young);
+
+	aged(&g, status, options);
+	end(&g, (status != AXAS_OK && status != AXAS_ERR_BAD_STATE) || options & AXAS_AGE_TEST);
+	return status;
+}
+
+axas_status_t __real_axas_age_some(axas_t *as, axas_gpa_t gpa, uint64_t size, uint64_t *bitmap,
+				   size_t bits, uint32_t options, uint64_t *young, uint64_t budget,
+				   uint64_t *done);
+axas_status_t __wrap_axas_age_some(axas_t *as, axas_gpa_t gpa, uint64_t size, uint64_t *bitmap,
+				   size_t bits, uint32_t options, uint64_t *young, uint64_t budget,
+				   uint64_t *done);
+axas_status_t __wrap_axas_age_some(axas_t *as, axas_gpa_t gpa, uint64_t size, uint64_t *bitmap,
+				   size_t bits, uint32_t options, uint64_t *young, uint64_t budget,
+				   uint64_t *done)
+{
+	struct guard g = begin(as, "age_some");
+	const axas_status_t status =
+		__real_axas_age_some(as, gpa, size, bitmap, bits, options, young, budget, done);
+
+	aged(&g, status, options);
+	end(&g, status != AXAS_OK && (done == NULL || *done == 0));
+	return status;
+}
+
+/* A stop over all of the space ends it. */
+axas_status_t __real_axas_age_stop(axas_t *as, axas_gpa_t gpa, uint64_t size);
+axas_status_t __wrap_axas_age_stop(axas_t *as, axas_gpa_t gpa, uint64_t size);
+axas_status_t __wrap_axas_age_stop(axas_t *as, axas_gpa_t gpa, uint64_t size)
+{
+	struct guard g = begin(as, "age_stop");
+	const axas_status_t status = __real_axas_age_stop(as, gpa, size);
+
+	if (status == AXAS_OK && g.s != NULL && gpa == axas_base(as) && size == axas_size(as))
+		g.s->ages = g.s->walker.ages = 0;
+	end(&g, status != AXAS_OK);
+	return status;
+}
+
+WRAP_SOME(age_stop_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
+	  (as, gpa, size, budget, done))

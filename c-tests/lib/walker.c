@@ -17,7 +17,7 @@ struct decoded {
 	enum entry_kind kind;
 	uint64_t address;
 	uint32_t access;
-	int opens, dirty;
+	int opens, dirty, young;
 	enum walk_memory memory;
 	const char *why;
 };
@@ -88,6 +88,15 @@ static struct decoded logged(const struct walker *w, struct decoded d, int opens
 	return d;
 }
 
+/* The same of a leaf whose page was used or not, while that is looked at. */
+static struct decoded aged(const struct walker *w, struct decoded d, int young)
+{
+	if (d.kind != ENTRY_LEAF)
+		return d;
+	d.young = young;
+	return w->ages || young ? d : broken("accessed is not preset");
+}
+
 /* --- Intel EPT ------------------------------------------------------------------------------- */
 
 static struct decoded ept_invalid(uint64_t e)
@@ -106,10 +115,10 @@ static struct decoded ept_table(const struct walker *w, uint32_t level, uint64_t
 {
 	if (level == 1 || (e & BITS(7, 3)))
 		return broken("EPT: bits 7:3 of a table entry");
-	if (e & (BITS(11, 9) | BITS(63, 57)))
-		return broken("EPT: software bits of a table entry outside 52-56");
-	if ((w->root_register & BIT(6)) && !(e & BIT(8)))
-		return broken("EPT: accessed bit of a table entry not preset");
+	if (e & (BITS(11, 9) | BITS(63, 60) | BITS(58, 57)))
+		return broken("EPT: software bits of a table entry outside 52-56 and 59");
+	if (!w->ages && (!(e & BIT(8)) || (e & BIT(59))))
+		return broken("EPT: a table entry says something of accesses");
 	if ((e & 7) != 7)
 		return broken("EPT: a table entry takes permissions away");
 	return table(w, e & BITS(51, 12));
@@ -119,6 +128,7 @@ static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_
 {
 	static const int memory[8] = { MEM_UC, MEM_WC, -1, -1, MEM_WT, -1, MEM_WB, -1 };
 	const int type = memory[(e >> 3) & 7];
+	struct decoded d;
 
 	if ((e & 7) == 0)
 		return ept_invalid(e);
@@ -137,13 +147,12 @@ static struct decoded ept_decode(const struct walker *w, uint32_t level, uint64_
 	/* 57 guest-paging verification, 58 paging-write, 60 shadow stack, 61 sub-page writes */
 	if (e & (BITS(11, 10) | BITS(58, 57) | BITS(61, 60)))
 		return broken("EPT: bits of a leaf that have a meaning");
-	if (!(e & BIT(8)))
-		return broken("EPT: accessed not preset");
-	return logged(w,
-		      leaf(w, level, e & BITS(51, 12),
-			   (uint32_t)(e & 5) | (e & BIT(53) ? (uint32_t)WALK_W : 0),
-			   (enum walk_memory)type),
-		      (e & BIT(1)) != 0, (e & BIT(9)) != 0);
+	d = logged(w,
+		   leaf(w, level, e & BITS(51, 12),
+			(uint32_t)(e & 5) | (e & BIT(53) ? (uint32_t)WALK_W : 0),
+			(enum walk_memory)type),
+		   (e & BIT(1)) != 0, (e & BIT(9)) != 0);
+	return aged(w, d, (e & BIT(8)) != 0);
 }
 
 static const char *ept_start(struct walker *w)
@@ -170,20 +179,23 @@ static struct decoded npt_decode(const struct walker *w, uint32_t level, uint64_
 	const uint64_t address = e & BITS(51, 12);
 	uint32_t access = WALK_R;
 	const uint32_t cache = (uint32_t)(e >> 3) & 3; /* PCD:PWT */
+	struct decoded d;
 
 	if (!(e & BIT(0)))
 		return none();
 	if (!(e & BIT(2)))
 		return broken("NPT: nested walks are user accesses, U/S is 0");
-	if (!(e & BIT(5)))
-		return broken("NPT: accessed bit not preset");
-	if (e & (BITS(11, 8) | BITS(62, 59)))
-		return broken("NPT: bits of an entry outside 52-58");
+	if (e & (BITS(11, 8) | BITS(62, 60)))
+		return broken("NPT: bits of an entry outside 52-59");
 	if (level > 1 && !(e & BIT(7))) {
+		if (!w->ages && (!(e & BIT(5)) || (e & BIT(59))))
+			return broken("NPT: a table entry says something of accesses");
 		if ((e & (BIT(1) | BIT(63) | BITS(4, 3))) != BIT(1))
 			return broken("NPT: a table entry takes permissions away or is uncached");
 		return table(w, address);
 	}
+	if (e & BIT(59))
+		return broken("NPT: bit 59 of a leaf");
 	if (level > 3 || (level == 3 && !(w->cpu & CPU_1G_PAGES)))
 		return broken("NPT: page of a size this CPU has not");
 	if ((level == 1 && (e & BIT(7))) || (level > 1 && (e & BIT(12))))
@@ -195,8 +207,9 @@ static struct decoded npt_decode(const struct walker *w, uint32_t level, uint64_
 		access |= WALK_W;
 	if (!(e & BIT(63)))
 		access |= WALK_X;
-	return logged(w, leaf(w, level, address, access, cache == 0 ? MEM_WB : MEM_UC),
-		      (e & BIT(1)) != 0, (e & BIT(6)) != 0);
+	d = logged(w, leaf(w, level, address, access, cache == 0 ? MEM_WB : MEM_UC),
+		   (e & BIT(1)) != 0, (e & BIT(6)) != 0);
+	return aged(w, d, (e & BIT(5)) != 0);
 }
 
 static const char *npt_start(struct walker *w)
@@ -247,6 +260,7 @@ static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_
 	/* S2AP has read and write where we have; 57 is the write that the mapping allows */
 	const int s2ap_write = (e & BIT(7)) != 0;
 	uint32_t access = ((uint32_t)(e >> 6) & 1) | (e & BIT(57) ? (uint32_t)WALK_W : 0);
+	struct decoded d;
 
 	if (!(e & BIT(0)))
 		return none();
@@ -256,8 +270,6 @@ static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("stage 2: type 01 at the last level");
 	if (level > 3)
 		return broken("stage 2: block at level 0");
-	if (!(e & BIT(10)))
-		return broken("stage 2: access flag not preset");
 	if (memory < 0)
 		return broken("stage 2: MemAttr");
 	if (share == 1)
@@ -277,8 +289,9 @@ static struct decoded arm_decode(const struct walker *w, uint32_t level, uint64_
 		return broken("stage 2: execute differs between EL0 and EL1");
 	if (xn == 0)
 		access |= WALK_X;
-	return logged(w, leaf(w, level, e & BITS(47, 12), access, (enum walk_memory)memory),
-		      s2ap_write || (e & BIT(51)), s2ap_write || (e & BIT(55)));
+	d = logged(w, leaf(w, level, e & BITS(47, 12), access, (enum walk_memory)memory),
+		   s2ap_write || (e & BIT(51)), s2ap_write || (e & BIT(55)));
+	return aged(w, d, (e & BIT(10)) != 0);
 }
 
 static const char *arm_start(struct walker *w)
@@ -324,6 +337,7 @@ static struct decoded riscv_decode(const struct walker *w, uint32_t level, uint6
 	const uint32_t access = (uint32_t)(e >> 1) & 7;
 	const uint32_t pbmt = (uint32_t)(e >> 61) & 3;
 	const uint64_t address = (e & BITS(53, 10)) << 2;
+	struct decoded d;
 
 	if (!(e & BIT(0)))
 		return none();
@@ -342,15 +356,14 @@ static struct decoded riscv_decode(const struct walker *w, uint32_t level, uint6
 		return broken("G-stage: write without read");
 	if (!(e & BIT(4)))
 		return broken("G-stage: guest accesses are user accesses, U is 0");
-	if (!(e & BIT(6)))
-		return broken("G-stage: accessed not preset");
 	if (pbmt == 3 || (pbmt != 0 && !(w->cpu & CPU_SVPBMT)))
 		return broken("G-stage: PBMT");
 	if (level > 3)
 		return broken("G-stage: page larger than 1 GiB");
-	return logged(w, leaf(w, level, address, access, memory[pbmt]),
-		      (access & WALK_W) && ((e & BIT(7)) || w->log == LOG_HARDWARE),
-		      (e & BIT(7)) != 0);
+	d = logged(w, leaf(w, level, address, access, memory[pbmt]),
+		   (access & WALK_W) && ((e & BIT(7)) || w->log == LOG_HARDWARE),
+		   (e & BIT(7)) != 0);
+	return aged(w, d, (e & BIT(6)) != 0);
 }
 
 static const char *riscv_start(struct walker *w)
@@ -486,6 +499,7 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 			r.access = d.access;
 			r.opens = d.opens;
 			r.dirty = d.dirty;
+			r.young = d.young;
 			r.memory = d.memory;
 			r.tag = tag_of(w, r.entry);
 		}

@@ -48,6 +48,7 @@ enum walk_log { LOG_OFF, LOG_FAULTS, LOG_HARDWARE };
 struct walker {
 	enum walk_format format;
 	enum walk_log log; /* without one every leaf is dirty */
+	int ages; /* without it every leaf, and each table where that has a bit for it, is young */
 	uint64_t root_register; /* EPTP, nCR3, VTTBR_EL2, hgatp */
 	uint64_t control_register; /* VTCR_EL2 */
 	uint32_t npt_levels; /* on AMD the host's own paging mode decides */
@@ -74,6 +75,7 @@ struct walk {
 	uint32_t access; /* WALK_R | W | X: what the mapping allows */
 	int opens; /* a write goes through now, without a fault */
 	int dirty;
+	int young;
 	enum walk_memory memory;
 	int is_hidden; /* a fault: the library keeps the address of a page here, which is in hpa */
 	uint32_t tag; /* software's, in bits that the hardware ignores */

@@ -39,7 +39,8 @@ void guest_access_raw(struct vcpu *vcpu, uint64_t op, uint64_t gpa, uint64_t val
 
 static uint32_t can_be_handled(const axas_fault_t *fault)
 {
-	return fault->kind == AXAS_KIND_TRANSLATION || fault->kind == AXAS_KIND_PERMISSION;
+	return fault->kind == AXAS_KIND_TRANSLATION || fault->kind == AXAS_KIND_PERMISSION ||
+	       fault->kind == AXAS_KIND_ACCESS_FLAG;
 }
 
 void guest_access(struct vcpu *vcpu, uint64_t op, uint64_t gpa, uint64_t value,

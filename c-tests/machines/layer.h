@@ -40,6 +40,7 @@ struct layer {
 	/* AXAS_NO_ZERO where zeroing a GiB is more than the emulator does in the time of a run. */
 	uint32_t huge_options;
 	uint32_t walk_writes; /* the guest's walker sets bits in its tables */
+	uint32_t sets_accessed; /* the walker sets accessed bits in ours, instead of a fault */
 };
 
 extern struct layer layer;

@@ -100,6 +100,7 @@ void hypervisor_main(void)
 	test_stage1();
 	test_encodings();
 	test_random();
+	test_age();
 	/* On tables as broken as that, two CPUs would wait for each other for ever. */
 	if (failures <= COMPLAINTS_MAX) {
 		cpus_start();

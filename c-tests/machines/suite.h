@@ -158,6 +158,7 @@ void test_changes(void);
 void test_stage1(void);
 void test_encodings(void);
 void test_random(void);
+void test_age(void);
 void test_contended(void);
 void test_stale(void);
 

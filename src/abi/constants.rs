@@ -18,6 +18,8 @@ pub const AXAS_PART_IO: u32 = 4_u32;
 pub const AXAS_PART_HIDE: u32 = 16_u32;
 /// In axas_parts(): the axas_dirty_ calls are there.
 pub const AXAS_PART_DIRTY: u32 = 8_u32;
+/// In axas_parts(): axas_age and its kin are there.
+pub const AXAS_PART_AGE: u32 = 256_u32;
 /// In axas_parts(): axas_transfer is there.
 pub const AXAS_PART_TRANSFER: u32 = 32_u32;
 /// axas_parts: axas_merge.
@@ -226,8 +228,9 @@ pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
 pub const AXAS_FLUSH_NEW: u32 = 4_u32;
 /// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
-/// Dirty bits that hardware sets were cleared: a CPU that goes on with the old translation writes without setting
-/// them. Permissions are as before.
+/// Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses, without setting
+/// them. Permissions are as before. With tables_removed also those of entries that point to tables (axas_age): what CPUs
+/// hold of these goes too.
 pub const AXAS_FLUSH_CLEAN: u32 = 6_u32;
 
 /// axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
@@ -236,6 +239,10 @@ pub const AXAS_DIRTY_HARDWARE: u32 = 1_u32;
 pub const AXAS_DIRTY_ALL: u32 = 2_u32;
 /// axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
 pub const AXAS_DIRTY_SPLIT: u32 = 4_u32;
+/// axas_age: look only.
+pub const AXAS_AGE_TEST: u32 = 1_u32;
+/// axas_age: nothing is flushed: accesses by translations that a CPU holds already are missed.
+pub const AXAS_AGE_NO_FLUSH: u32 = 2_u32;
 /// Every CPU (and IOMMU given the same pages) that may hold translations of the space.
 pub const AXAS_SCOPE_ALL: u32 = 0_u32;
 /// This CPU; the callback must not wait for others.
@@ -254,6 +261,9 @@ pub const AXAS_FEATURE_ARM_XNX: u32 = 0x8_u32;
 pub const AXAS_FEATURE_ARM_FWB: u32 = 0x10_u32;
 /// FEAT_HAFDBS with dirty state: sets VTCR_EL2.HA and HD.
 pub const AXAS_FEATURE_ARM_HAFDBS: u32 = 0x20_u32;
+/// FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA. AXAS_FEATURE_ARM_HAFDBS has it
+/// in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+pub const AXAS_FEATURE_ARM_HAF: u32 = 0x1000_u32;
 /// FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
 /// for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
 pub const AXAS_FEATURE_ARM_BBM2: u32 = 0x40_u32;
@@ -268,11 +278,14 @@ pub const AXAS_FEATURE_RISCV_SVADU: u32 = 0x400_u32;
 /// Svvptc: invalid entries that became valid need no fence.
 pub const AXAS_FEATURE_RISCV_SVVPTC: u32 = 0x800_u32;
 /// AXAS_IO: the IOMMU may keep invalid entries (VT-d: CAP_REG.CM or RWBF), so that new ones are flushed,
-/// AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next two are AXAS_ERR_INVALID_INPUT.
+/// AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next three are AXAS_ERR_INVALID_INPUT.
 pub const AXAS_FEATURE_IO_CACHES_INVALID: u32 = 0x4000_u32;
 /// AXAS_IO: walks of the IOMMU and accesses of its devices snoop the CPUs' caches (VT-d: ECAP_REG.C and SC;
 /// SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
 pub const AXAS_FEATURE_IO_COHERENT: u32 = 0x1_0000_u32;
+/// AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA and S2HD;
+/// RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+pub const AXAS_FEATURE_IO_DIRTY: u32 = 0x8000_u32;
 /// AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
 /// are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
 pub const AXAS_FEATURE_IO_FAULTS: u32 = 0x2_0000_u32;

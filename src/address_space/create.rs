@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::flags::{Attributes, MapFlags, MapOptions, MemoryType, Permissions};
 use crate::hal::{DirectMap, Host, Purpose, native_format, native_levels, native_pa_bits};
 use crate::logging;
+use crate::npt::AGES;
 use crate::npt::arch::{
     Features, Format, FormatId, RootState, Shape, ShapeRequest, with_format, with_space_format,
 };
@@ -213,6 +214,8 @@ impl AddressSpace {
             let zeroes_frames = !has(AXAS_FRAMES_ARE_ZEROED | AXAS_NO_ZERO);
             (*npt).zeroes_frames = zeroes_frames;
             (*npt).has_short_faults = is_plain && !zeroes_frames;
+            #[cfg(feature = "age")]
+            (&raw mut (*npt).short_faults).write((is_plain && !zeroes_frames).into());
             (*npt).keeps_tables = has(AXAS_KEEP_TABLES);
             (&raw mut (*npt).format).write(plan.format);
             (*npt).table_quota = plan.quota;
@@ -303,7 +306,8 @@ fn plan_in<F: Format>(config: &axas_config_t) -> Result<Plan> {
     let is_unsupported = has(AXAS_IGNORE_GUEST_PAT) && !F::IGNORES_GUEST_PAT
         || has(AXAS_KEEP_TABLES) && !KEEPS_TABLES
         || has(AXAS_IO) && !(io::IS_BUILT_IN && F::SHARES_WITH_IOMMU);
-    if config.features & F::UNSUPPORTED_FEATURES != 0 || is_unsupported {
+    let unsupported = F::UNSUPPORTED_FEATURES | if AGES { 0 } else { AXAS_FEATURE_IO_DIRTY };
+    if config.features & unsupported != 0 || is_unsupported {
         return Err(Error::Unsupported);
     }
     let features = Features::new(config.features, config.options);

@@ -5,9 +5,12 @@ use super::{AddressSpace, Slices};
 use crate::abi::{AXAS_DIRTY_ALL, AXAS_DIRTY_HARDWARE, AXAS_DIRTY_SPLIT};
 use crate::addr::PAGE_SIZE;
 use crate::error::{Error, Result};
+use crate::npt::NestedPageTable;
 use crate::npt::arch::{Format, with_space_format};
 use crate::npt::dirty::{Bitmap, Cleaning, Look, Mode, Splits, Which};
+use crate::npt::entry::Access;
 use crate::npt::units::{Gpa, GpaRange, Level};
+use crate::npt::work::Work;
 
 /// Entries of a slice of a call that is not to be interrupted; the flush in its end is for all of them.
 const WHOLE: u64 = u64::MAX;
@@ -60,12 +63,7 @@ impl AddressSpace {
     #[inline(never)]
     fn begin_log(&self, mode: Mode) -> Result<()> {
         let _guard = self.exclusive()?;
-        match self.npt.log_mode() {
-            Mode::Off => self.npt.start_log(mode),
-            other if other != mode => return Err(Error::AlreadyExists),
-            _ => {}
-        }
-        Ok(())
+        if self.npt.start_log(mode) { Ok(()) } else { Err(Error::AlreadyExists) }
     }
 
     /// Sets the bits of dirty pages; how many those are.
@@ -147,7 +145,7 @@ impl AddressSpace {
         while !rest.is_empty() {
             let part = rest.part(rest.start, Level::new(3));
             let _guard = self.shared()?;
-            self.mark(part)?;
+            self.mark(part, Access { writes: true, uses: true })?;
             rest = rest.from(part.end);
         }
         Ok(())
@@ -156,37 +154,52 @@ impl AddressSpace {
     /// Makes a range dirty; logging ends where that was the whole space.
     pub fn dirty_stop(&self, gpa: u64, size: u64, slices: Option<&mut Slices>) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
+        with_space_format!(self.npt.format, F => {
+            self.stop_in_slices(range, slices, |npt, _, part| npt.stop_log::<F>(part))
+        })
+    }
+
+    /// Does something to a range, in slices of 64 pages or more.
+    #[inline(never)]
+    pub(super) fn stop_in_slices(
+        &self,
+        range: GpaRange,
+        slices: Option<&mut Slices>,
+        stop: fn(&NestedPageTable, &mut Work, GpaRange) -> Option<()>,
+    ) -> Result<()> {
         let mut unlimited = Slices::new(WHOLE);
         let may_stop = slices.is_some();
         let slices = slices.unwrap_or(&mut unlimited);
         let mut rest = range;
-        while !rest.is_empty() {
+        loop {
             let pages = slices.next(&self.npt.host, may_stop);
             let bytes = pages.div_ceil(64).saturating_mul(64 * PAGE_SIZE).min(rest.size());
             let part = GpaRange::new(rest.start, rest.start.plus(bytes));
-            let guard = self.exclusive()?;
-            with_space_format!(self.npt.format, F => {
-                self.npt.stop_log::<F>(part).ok_or(Error::BadState)
-            })?;
-            drop(guard);
+            let mut alone = self.alone().ok_or(Error::Again)?;
+            let outcome = stop(alone.npt(), alone.work(), part);
+            alone.leave();
+            outcome.ok_or(Error::BadState)?;
             rest = rest.from(part.end);
+            let done = range.size().wrapping_sub(rest.size());
+            slices.done = done;
             if rest.is_empty() {
-                break;
+                return Ok(());
             }
-            slices.uses(&self.npt.host, pages, range.size().wrapping_sub(rest.size()), may_stop)?;
+            slices.uses(&self.npt.host, pages, done, may_stop)?;
         }
-        slices.done = size;
-        Ok(())
     }
 
-    /// Pages that the host is about to write, the lock held shared, become dirty.
-    pub(super) fn mark_written(&self, gpa: u64, bytes: u64) -> Result<()> {
+    /// Pages that the host is about to read or write, the lock held shared, become young, or dirty too.
+    pub(super) fn mark_bytes(&self, gpa: u64, bytes: u64, writes: bool) -> Result<()> {
+        let access = Access { writes: writes && self.npt.is_logged(), uses: true };
         let (first, last) = (Gpa::new(gpa), Gpa::new(gpa.wrapping_add(bytes).wrapping_sub(1)));
-        self.mark(GpaRange::new(first.base(Level::PAGE), last.end(Level::PAGE)))
+        self.mark(GpaRange::new(first.base(Level::PAGE), last.end(Level::PAGE)), access)
     }
 
-    fn mark(&self, range: GpaRange) -> Result<()> {
-        with_space_format!(self.npt.format, F => self.npt.mark::<F>(range).ok_or(Error::BadState))
+    fn mark(&self, range: GpaRange, access: Access) -> Result<()> {
+        with_space_format!(self.npt.format, F => {
+            self.npt.mark::<F>(range, access).ok_or(Error::BadState)
+        })
     }
 
     /// Makes pages clean, slice after slice. Each is flushed once, without the lock where nothing waits for the flush.

@@ -539,6 +539,7 @@ impl AddressSpace {
         act: Act<F>,
     ) -> Result<()> {
         let mut alone = self.alone().ok_or(Error::Again)?;
+        alone.npt().warm_range::<F>(alone.work(), range);
         act(alone.npt(), alone.work(), range, content)
     }
 
@@ -560,6 +561,7 @@ impl AddressSpace {
             reach(npt, alone.work(), slices.rest, content, &mut slices.slice)?;
             let part = slices.part();
             if part.start < part.end {
+                npt.warm_range::<F>(alone.work(), part);
                 act(npt, alone.work(), part, content)?;
             }
             drop(alone);

@@ -184,8 +184,10 @@ impl AddressSpace {
         let window = self.npt.host.guest_window(address, asked.min(bytes), owner)?;
         let chunk = Chunk::new(window.ok_or(Error::Unsupported)?, gpa);
         #[cfg(feature = "dirty")]
-        if access.writes && self.npt.is_logged() && !planted(Defect::WriteUnmarked) {
-            self.mark_written(gpa, chunk.bytes() as u64)?;
+        let is_seen = access.writes && self.npt.is_logged() && !planted(Defect::WriteUnmarked);
+        #[cfg(feature = "dirty")]
+        if is_seen || self.npt.is_aged() {
+            self.mark_bytes(gpa, chunk.bytes() as u64, access.writes)?;
         }
         let goes_on = visit(&chunk)?;
         if access.cleans {

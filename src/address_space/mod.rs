@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address spaces: arguments checked, the lock taken, the engine put to work, the outcome counted.
 
+#[cfg(feature = "age")]
+mod age;
 #[cfg(feature = "dirty")]
 mod copy;
 mod create;

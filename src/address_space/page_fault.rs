@@ -131,7 +131,7 @@ impl AddressSpace {
     fn take_usual_page_in(&self, gpa: u64, access: axas_flags_t) -> Option<Verdict> {
         let gpa = Gpa::new(gpa);
         let is_access = access.wrapping_sub(1) < Permissions::all().bits();
-        if !self.npt.has_short_faults || !is_access || !self.npt.range.contains(gpa) {
+        if !self.npt.takes_short_faults() || !is_access || !self.npt.range.contains(gpa) {
             return None;
         }
         let access = Permissions::from_bits_truncate(access);

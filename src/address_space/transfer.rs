@@ -178,6 +178,10 @@ impl Both<'_> {
             let npt = to.npt();
             Side { npt, work: to.work(), range: to_range }
         });
+        from.npt.warm_range::<F>(from.work, range);
+        if let Some(to) = &mut to {
+            to.npt.warm_range::<F>(to.work, to_range);
+        }
         transfer::<F>(&mut from, to.as_mut(), deal)
     }
 }

@@ -482,7 +482,7 @@ pub unsafe extern "C" fn axas_copy(
 /// # Safety
 /// The bitmap is null or has so many bits, valid for reads and writes and used by no other code for as long as the
 /// slice lives.
-unsafe fn words<'a>(bitmap: *mut u64, size: u64, bits: usize) -> Result<&'a mut [u64]> {
+pub(super) unsafe fn words<'a>(bitmap: *mut u64, size: u64, bits: usize) -> Result<&'a mut [u64]> {
     super::usable(bitmap)?;
     let words = bitmap_words(size, bits)?;
     // SAFETY: 1. not null, aligned; 2. by the caller's promise; 3. at most 2^46 words.

@@ -15,6 +15,9 @@ mod merge;
 
 #[cfg(feature = "dirty")]
 mod dirty;
+
+#[cfg(feature = "age")]
+mod age;
 #[cfg(feature = "hide")]
 mod hide;
 

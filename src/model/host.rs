@@ -14,7 +14,10 @@ use std::sync::{Arc, OnceLock};
 use std::vec::Vec;
 
 use crate::abi::*;
+use crate::addr::Bits;
 use crate::address_space::{AddressSpace, Verdict};
+use crate::npt::arch::Format;
+use crate::npt::entry::{Entry, Way};
 use crate::npt::units::{ENTRIES, Level};
 use crate::sync;
 
@@ -279,12 +282,21 @@ impl World {
         Self::new(0, AXAS_HAL_DIRECT_MAP | AXAS_HAL_DIRECT_MAP_LINEAR, AXAS_NO_ZERO)
     }
 
+    /// Tables of NPT, whose walks mark the entries that they use.
+    pub(super) fn nested() -> Arc<Self> {
+        Self::with_format(AXAS_FORMAT_NPT, 4, 0, 0, AXAS_NO_ZERO)
+    }
+
     /// The host has a lock of its own, which those who look share with faults.
     pub(super) fn locked_by_host() -> Arc<Self> {
         Self::new(0, 0, AXAS_NO_ZERO | AXAS_CALLER_LOCKED)
     }
 
     fn new(features: u32, flags: u32, options: u32) -> Arc<Self> {
+        Self::with_format(AXAS_FORMAT_ARM_S2, 3, features, flags, options)
+    }
+
+    fn with_format(format: u32, levels: u32, features: u32, flags: u32, options: u32) -> Arc<Self> {
         let machine = Arc::new(Machine::new(flags & AXAS_HAL_TABLES_STAY_READABLE != 0));
         let hal = axas_hal_t {
             struct_size: size_of::<axas_hal_t>() as u32,
@@ -305,8 +317,8 @@ impl World {
         };
         let config = axas_config_t {
             struct_size: size_of::<axas_config_t>() as u32,
-            format: AXAS_FORMAT_ARM_S2,
-            levels: 3,
+            format,
+            levels,
             size: SPACE,
             features,
             options,
@@ -337,6 +349,25 @@ impl World {
     /// What a guest reads in the page at an address.
     pub(super) fn guest_word(&self, gpa: u64) -> u64 {
         word_of(self.machine.slots(self.frame_at(gpa)).cast())
+    }
+
+    /// The entry of a level for address 0.
+    pub(super) fn slot<F: Format>(&self, level: Level) -> &sync::AtomicU64 {
+        let mut at = Level::new(self.levels());
+        let mut table = self.root();
+        loop {
+            // SAFETY: the first word of a table.
+            let slot = unsafe { &*self.machine.slots(table) };
+            if at == level {
+                return slot;
+            }
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            match entry.way(at.get()) {
+                Way::Down(below) => table = below.bits(),
+                other => panic!("{other:?}"),
+            }
+            at = at.down();
+        }
     }
 
     /// Checks the books with all threads gone, then ends the space.

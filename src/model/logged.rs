@@ -10,7 +10,6 @@ use super::{explore, on_cpu};
 use crate::abi::*;
 use crate::address_space::{Access, Verdict};
 use crate::npt::arch::ArmStage2;
-use crate::npt::entry::{Entry, Way};
 use crate::npt::units::{ENTRIES, Level};
 use crate::sync;
 
@@ -115,26 +114,6 @@ fn a_copy_beside_a_collect_is_reported_then_or_later() {
     });
 }
 
-/// The entry of a leaf that begins at address 0.
-fn leaf(world: &World, level: Level) -> &sync::AtomicU64 {
-    let mut at = Level::LARGE.up();
-    let mut table = world.root();
-    loop {
-        let slot = world.machine.slots(table);
-        // SAFETY: the first word of a table.
-        let slot = unsafe { &*slot };
-        let entry = Entry::<ArmStage2>::from_word(slot.load(Ordering::Relaxed));
-        if at == level {
-            return slot;
-        }
-        match entry.way(at.get()) {
-            Way::Down(below) => table = crate::addr::Bits::bits(below),
-            other => panic!("{other:?}"),
-        }
-        at = at.down();
-    }
-}
-
 /// A write as hardware does it (VTCR_EL2.HD): S2AP[1] is set in a leaf that has DBM; whether it went through.
 fn hardware_writes(slot: &sync::AtomicU64, level: Level) -> bool {
     const S2AP_WRITE: u64 = 1 << 7;
@@ -156,7 +135,7 @@ fn hardware_beside_a_protect(level: Level, features: u32) {
     world.dirty_start(0, size, AXAS_DIRTY_HARDWARE, None).expect("logged");
     let hardware = on_cpu(1, {
         let world = world.clone();
-        move || hardware_writes(leaf(&world, level), level)
+        move || hardware_writes(world.slot::<ArmStage2>(level), level)
     });
     world.protect(0, PAGE, AXAS_READ).expect("protected");
     let written = if hardware.join().unwrap() { (1 << pages) - 1 } else { 0 };

@@ -5,6 +5,7 @@
 //! `scripts/loom.sh` runs them; `docs/loom.md` says what is real and what is not. A model that is run with
 //! `AXAS_LOOM_DEFECT=<name>` has that [`Defect`] planted and must fail.
 
+mod aged;
 mod faults;
 mod hidden;
 mod host;
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 28] = [
+const DEFECTS: [Defect; 31] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -52,6 +53,9 @@ const DEFECTS: [Defect; 28] = [
     Defect::GiverFirst,
     Defect::TakerWritten,
     Defect::MergedDirt,
+    Defect::ColdAtOnce,
+    Defect::ColdUnflushed,
+    Defect::ColdKept,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

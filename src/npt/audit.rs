@@ -10,7 +10,7 @@ use super::entry::{Entry, HIDES, State};
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level, Span};
-use super::{LOGS, NestedPageTable};
+use super::{AGES, LOGS, NestedPageTable};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::sync::Ordering;
 
@@ -146,11 +146,15 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// Whether a leaf differs from one that is dirty in that alone, while writes are logged.
+    /// Whether a leaf differs from a new one in what it says of writes while these are logged, and of accesses while
+    /// pages are aged, alone.
     #[inline(never)]
-    fn is_clean_leaf<F: Format>(&self, entry: Entry<F>, leaf: Entry<F>) -> bool {
-        let is_closed = self.is_live() || entry.word() & (F::GATE | F::HARDWARE_OPENS) == 0;
-        LOGS && self.is_logged() && entry.dirtied() == leaf && (is_closed || entry.is_dirty())
+    fn is_clean_or_old<F: Format>(&self, entry: Entry<F>, leaf: Entry<F>) -> bool {
+        let is_closed = self.marks_writes() || entry.word() & (F::GATE | F::HARDWARE_OPENS) == 0;
+        let may_be_clean = self.is_logged() && (is_closed || entry.is_dirty());
+        LOGS && entry.dirtied().used() == leaf
+            && (may_be_clean || entry.used() == leaf)
+            && (entry.is_young() || self.is_aged())
     }
 
     #[inline(never)]
@@ -166,7 +170,8 @@ impl NestedPageTable {
             State::Empty => return Some(()),
             State::Table => {
                 let written = Entry::table(entry.address()).with_occupancy(entry.occupancy());
-                return (entry == written).then_some(());
+                let seen = if AGES && self.is_aged() { entry.used_table() } else { entry };
+                return (seen == written).then_some(());
             }
             State::HiddenTable if HIDES => {
                 let is_written = entry == entry.shown_table().hidden_table();
@@ -184,7 +189,7 @@ impl NestedPageTable {
                 }
                 census.add_page(level, owned);
                 let leaf = leaf.at(address);
-                if entry != leaf && self.is_clean_leaf(entry, leaf) { entry } else { leaf }
+                if entry != leaf && self.is_clean_or_old(entry, leaf) { entry } else { leaf }
             }
             State::Hidden if HIDES => {
                 self.inspect_hidden(census, entry, level)?;

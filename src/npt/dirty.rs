@@ -5,15 +5,15 @@
 //! sets; the write fault that opens a page makes it dirty in the same compare-exchange. While nothing is logged every
 //! leaf is dirty, so that a log begins without a walk.
 
-use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, Reservation, Way};
+use super::entry::{Access, Entry, Reservation, Way};
 use super::lock::FaultCounter;
 use super::stock::Stock;
 use super::sweep::{Run, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level, PAGE_SHIFT, Span};
 use super::work::Work;
+use super::{NestedPageTable, watch};
 use crate::abi::{AXAS_FLUSH_CLEAN, AXAS_FLUSH_TIGHTEN, AXAS_SCOPE_ALL};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::hal::FlushRequest;
@@ -26,27 +26,28 @@ const MOST_BROKEN: u32 = 64;
 /// What a slice that ends before its call does is rounded down to: a word of the bitmap.
 const STEP: u64 = 64 * PAGE_SIZE;
 
-/// How writes are seen.
+/// How writes or accesses are seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub(crate) enum Mode {
-    /// They are not.
-    Off = 0,
-    /// A clean page faults at the first write.
+    /// A clean page faults at the first write, an old one at the first access.
     Faults,
-    /// Hardware sets a dirty bit.
+    /// Hardware sets a bit.
     Hardware,
 }
 
 /// What a space knows of its log; changed by calls that run alone.
 pub(crate) struct Log {
-    mode: atomic::AtomicU32,
+    /// How writes and accesses are seen: bits of [`watch`].
+    pub(super) watch: atomic::AtomicU32,
     /// From the start of the space to here everything was made dirty since a page was last made clean.
     stopped: atomic::AtomicU64,
     /// Pages made clean, ever.
     pub(crate) cleaned: atomic::AtomicU64,
     /// Leaves split, ever.
     pub(crate) splits: atomic::AtomicU64,
+    /// As `stopped`, of pages made young since one was made old.
+    #[cfg(feature = "age")]
+    pub(super) aged_stopped: atomic::AtomicU64,
 }
 
 /// A bit for each page from an address on.
@@ -63,17 +64,17 @@ impl<'a> Bitmap<'a> {
         Self { words, start, count: 0 }
     }
 
-    /// Sets bits of one word.
+    /// Sets bits of one word, from a place on.
     #[inline(always)]
-    fn add(&mut self, place: u64, mask: u64) {
-        if let Some(word) = self.words.get_mut(place as usize) {
-            *word |= mask;
-            self.count = self.count.wrapping_add(mask.count_ones().into());
+    pub(super) fn add(&mut self, place: u64, set: u64) {
+        if let Some(word) = self.words.get_mut((place >> 6) as usize) {
+            *word |= set.wrapping_shl(place as u32 & 63);
+            self.count = self.count.wrapping_add(set.count_ones().into());
         }
     }
 
     /// Sets the bits of a range.
-    fn report(&mut self, range: GpaRange) {
+    pub(super) fn report(&mut self, range: GpaRange) {
         let mut count = 0;
         for_words(self.start, range, |place, mask| {
             if let Some(word) = self.words.get_mut(place) {
@@ -98,6 +99,125 @@ fn for_words(start: Gpa, range: GpaRange, mut visit: impl FnMut(usize, u64) -> b
             return;
         }
         bit = next;
+    }
+}
+
+/// Bytes of a range that are done when an address is reached, in whole words of its bitmap unless that is all.
+pub(super) fn whole_words(range: GpaRange, reached: Gpa) -> u64 {
+    let bytes = reached.minus(range.start);
+    if reached < range.end { bytes & !(STEP - 1) } else { range.size() }
+}
+
+/// What is looked for in leaves.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    /// The bit that says it.
+    bit: u64,
+    /// How far above it the other bit is that says it, too, or 0.
+    fold: u32,
+}
+
+impl Mark {
+    /// Pages that are dirty.
+    #[inline(always)]
+    pub(super) fn dirty<F: Format>() -> Self {
+        let low = F::DIRTY.trailing_zeros();
+        let high = 63_u32.wrapping_sub(F::DIRTY.leading_zeros());
+        Self { bit: 1_u64.wrapping_shl(low), fold: high.wrapping_sub(low) }
+    }
+
+    /// Pages that are young.
+    #[cfg(feature = "age")]
+    #[inline(always)]
+    pub(super) fn young<F: Format>() -> Self {
+        Self { bit: F::YOUNG, fold: 0 }
+    }
+
+    /// The bit, set if a leaf says it.
+    #[inline(always)]
+    fn of<F: Format>(self, word: u64) -> u64 {
+        let has_two = F::DIRTY.count_ones() > 1;
+        let folded = if has_two { word | word.wrapping_shr(self.fold) } else { word };
+        folded & self.bit
+    }
+}
+
+/// What up to 64 neighbouring entries of level 1 say of writes, or of accesses; a bit for each.
+pub(super) struct Marks {
+    /// Those that are dirty, or young, and are looked at.
+    pub(super) set: u64,
+    /// Those of which hardware may hold something.
+    pub(super) visible: u64,
+    /// All are leaves of ordinary memory.
+    pub(super) are_plain: bool,
+}
+
+/// The entries of a run of pages, by words of a bitmap: the place of each part in it, in bits.
+pub(super) struct Words<'a> {
+    slots: &'a [AtomicU64],
+    place: u64,
+}
+
+impl<'a> Words<'a> {
+    /// Entries for pages from an address on, in a bitmap that begins at another one.
+    #[inline(always)]
+    pub(super) fn of(slots: &'a [AtomicU64], gpa: Gpa, start: Gpa) -> Self {
+        Self { slots, place: gpa.minus(start).wrapping_shr(PAGE_SHIFT) }
+    }
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = (u64, &'a [AtomicU64]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = self.place;
+        let count = 64_u64.wrapping_sub(place & 63).min(self.slots.len() as u64);
+        let (part, rest) = self.slots.split_at_checked(count as usize)?;
+        (self.slots, self.place) = (rest, place.wrapping_add(count));
+        if part.is_empty() { None } else { Some((place, part)) }
+    }
+}
+
+/// The first and the last of pages, by their bits in a bitmap; none while the first is behind the last.
+pub(super) struct Reach {
+    first: u64,
+    last: u64,
+}
+
+impl Reach {
+    pub(super) const NOTHING: Self = Self { first: u64::MAX, last: 0 };
+
+    /// Adds pages whose bits are set, from a place on.
+    #[inline(always)]
+    pub(super) fn add(&mut self, place: u64, set: u64) {
+        if set != 0 {
+            self.first = self.first.min(place.wrapping_add(set.trailing_zeros().into()));
+            self.last = place.wrapping_add(63).wrapping_sub(set.leading_zeros().into());
+        }
+    }
+
+    /// Where they begin, in a bitmap that begins at an address; none if there is no page.
+    pub(super) fn ends(&self, start: Gpa) -> impl Iterator<Item = Gpa> {
+        let count = if self.first <= self.last { 2 } else { 0 };
+        let gpa = move |bit: u64| start.plus(bit.wrapping_shl(PAGE_SHIFT));
+        [gpa(self.first & u64::MAX >> PAGE_SHIFT), gpa(self.last)].into_iter().take(count)
+    }
+}
+
+/// So many ones, from the lowest bit on, up to 64.
+#[inline(always)]
+fn ones(count: usize) -> u64 {
+    u64::MAX.wrapping_shr(64_u32.wrapping_sub(count as u32))
+}
+
+/// Calls `visit` with the place of each bit that is set.
+#[inline(always)]
+pub(super) fn for_ones(set: u64, mut visit: impl FnMut(usize)) {
+    let mut rest = set;
+    while rest != 0 {
+        visit(rest.trailing_zeros() as usize);
+        rest &= rest.wrapping_sub(1);
     }
 }
 
@@ -163,8 +283,7 @@ impl<'a> Cleaning<'a> {
 
     /// Bytes done, in whole words of the bitmap unless that is all.
     pub(crate) fn done(&self) -> u64 {
-        let bytes = self.reached.minus(self.range.start);
-        if self.reached < self.range.end { bytes & !(STEP - 1) } else { self.range.size() }
+        whole_words(self.range, self.reached)
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -194,12 +313,13 @@ impl<'a> Cleaning<'a> {
             bitmap.report(part);
         }
     }
+}
 
-    /// A leaf changed that hardware may hold.
-    fn cover(&mut self, gpa: Gpa, level: Level) {
-        let leaf = GpaRange::new(gpa.base(level), gpa.end(level));
-        self.request.get_or_insert_with(|| FlushRequest::new(leaf)).cover_leaf(gpa, level);
-    }
+/// A leaf changed that hardware may hold.
+#[inline(never)]
+pub(super) fn cover(request: &mut Option<FlushRequest>, gpa: Gpa, level: Level) {
+    let leaf = GpaRange::new(gpa.base(level), gpa.end(level));
+    request.get_or_insert_with(|| FlushRequest::new(leaf)).cover_leaf(gpa, level);
 }
 
 /// What becomes of an entry above level 1.
@@ -234,8 +354,8 @@ impl Plan {
 pub(crate) enum Look<'a> {
     /// To report it if it is dirty.
     Report(Bitmap<'a>),
-    /// To be as if nothing was logged.
-    Stop,
+    /// To be as if nothing was logged, or aged.
+    Stop(Access),
 }
 
 /// Whether leaves are logged: device memory of the host is not. Most look like the one before.
@@ -257,63 +377,90 @@ impl<'a> Logged<'a> {
         let seen = entry.word_without_address() & !ignored;
         if seen != self.seen {
             self.seen = seen;
-            self.is_logged = !entry.is_page()
-                || entry.is_owned()
-                || !entry.attributes(self.npt.features).memory.is_device();
+            self.is_logged = self.npt.looks_at(entry);
         }
         self.is_logged
     }
 }
 
+impl Run {
+    /// What a slice has of a run of pages, with so many entries left: to the end of a word of the bitmap, which begins
+    /// at an address, where they end.
+    pub(super) fn of_slice(&self, start: Gpa, left: &mut u64) -> Self {
+        let bit = self.gpa.minus(start).wrapping_shr(PAGE_SHIFT);
+        let least = 64_u64.wrapping_sub(bit & 63);
+        let whole = left.saturating_sub(least) & !63;
+        let count = least.wrapping_add(whole).min(self.span.count() as u64);
+        *left = left.saturating_sub(count);
+        Self { span: Span::of(self.span.first, count), ..*self }
+    }
+}
+
 impl NestedPageTable {
-    /// How writes are seen now.
-    #[inline(always)]
-    pub(crate) fn log_mode(&self) -> Mode {
-        match self.log.mode.load(Ordering::Relaxed) {
-            0 => Mode::Off,
-            1 => Mode::Faults,
-            _ => Mode::Hardware,
+    /// Whether an entry is looked at: one of a linear page of device memory is not.
+    #[inline(never)]
+    pub(super) fn looks_at<F: Format>(&self, entry: Entry<F>) -> bool {
+        !entry.is_page() || entry.is_owned() || !entry.untagged(self.features).memory.is_device()
+    }
+
+    /// Begins a log, in which everything is dirty, unless there is one; whether it is in this mode.
+    pub(crate) fn start_log(&self, mode: Mode) -> bool {
+        let bit = match mode {
+            Mode::Faults => watch::LOG_BY_FAULTS,
+            Mode::Hardware => watch::LOG_BY_HARDWARE,
+        };
+        if !self.is_logged() {
+            self.change_watch(0, bit);
+            self.log.stopped.store(0, Ordering::Relaxed);
         }
+        self.watches(bit)
     }
 
-    /// Begins a log, unless there is one. Everything is dirty.
-    pub(crate) fn start_log(&self, mode: Mode) {
-        self.log.mode.store(mode as u32, Ordering::Relaxed);
-        self.log.stopped.store(0, Ordering::Relaxed);
+    /// Changes how writes and accesses are seen, with the lock held alone.
+    pub(super) fn change_watch(&self, without: u32, with: u32) {
+        let watch = self.log.watch.load(Ordering::Relaxed);
+        self.log.watch.store(watch & !without | with, Ordering::Relaxed);
     }
 
-    /// There is no log any more: nothing is clean.
-    pub(crate) fn end_log(&self) {
-        self.log.mode.store(Mode::Off as u32, Ordering::Relaxed);
+    /// Neither writes nor accesses are seen any more: there is nothing that is clean or old.
+    pub(super) fn end_watch(&self) {
+        self.change_watch(watch::LOG, 0);
+        #[cfg(feature = "age")]
+        self.end_ageing();
+    }
+
+    /// Notes that a range is as new; whether nothing else is left of the space, since a mark began.
+    pub(super) fn is_all_stopped(&self, mark: &atomic::AtomicU64, range: GpaRange) -> bool {
+        let before = Gpa::new(mark.load(Ordering::Relaxed)).max(self.range.start);
+        if range.start > before || range.end <= before {
+            return false;
+        }
+        mark.store(range.end.bits(), Ordering::Relaxed);
+        range.end >= self.range.end
     }
 
     /// Makes all of a range dirty; the log ends where that was everything.
     pub(crate) fn stop_log<F: Format>(&self, range: GpaRange) -> Option<()> {
-        self.look::<F>(range, &mut Look::Stop)?;
-        let stopped = &self.log.stopped;
-        let before = Gpa::new(stopped.load(Ordering::Relaxed)).max(self.range.start);
-        if range.start <= before && range.end > before {
-            stopped.store(range.end.bits(), Ordering::Relaxed);
-            if range.end >= self.range.end {
-                self.end_log();
-            }
+        self.look::<F>(range, &mut Look::Stop(Access { writes: true, uses: false }))?;
+        if self.is_all_stopped(&self.log.stopped, range) {
+            self.change_watch(watch::LOG, 0);
         }
         Some(())
     }
 
-    /// Makes the leaves of a range dirty, with the lock held shared, page by page as copies walk.
+    /// Marks the leaves of a range for an access, with the lock held shared, page by page as copies walk.
     #[inline(never)]
-    pub(crate) fn mark<F: Format>(&self, range: GpaRange) -> Option<()> {
+    pub(crate) fn mark<F: Format>(&self, range: GpaRange, access: Access) -> Option<()> {
         let mut at = range.start;
         while at < range.end {
-            at = self.mark_leaf::<F>(at)?;
+            at = self.mark_leaf::<F>(at, access)?;
         }
         Some(())
     }
 
-    /// Makes the page dirty that covers an address, if one does; where its entry ends.
+    /// Marks the page that covers an address, if one does; where its entry ends.
     #[inline(never)]
-    fn mark_leaf<F: Format>(&self, gpa: Gpa) -> Option<Gpa> {
+    fn mark_leaf<F: Format>(&self, gpa: Gpa, access: Access) -> Option<Gpa> {
         let mut page = self.root_page::<F>(gpa);
         let mut level = self.levels;
         loop {
@@ -322,12 +469,15 @@ impl NestedPageTable {
             let entry = table.load_acquire(index);
             let is_table = F::is_table(entry.word()) || entry.is_hidden_table();
             if level > Level::PAGE && is_table {
+                if F::is_table(entry.word()) {
+                    super::warm::<F>(table.slot(index));
+                }
                 page = entry.address();
                 level = level.down();
                 continue;
             }
             if entry.is_leaf(level.get()) || entry.is_hidden() {
-                table.mark(index, entry);
+                table.mark(index, entry, access);
             }
             return Some(gpa.end(level));
         }
@@ -357,22 +507,11 @@ impl NestedPageTable {
         look: &mut Look<'_>,
     ) -> Option<Option<(Gpa, Hpa)>> {
         let table = Table::<F>::reach(self, run.page)?;
-        let mut logged = Logged::new(self);
         let mut gpa = run.gpa;
         if let (Look::Report(bitmap), Level::PAGE) = (&mut *look, run.level) {
-            let mut bit = gpa.minus(bitmap.start).wrapping_shr(PAGE_SHIFT);
-            let mut mask = 0_u64;
-            for slot in table.slots(run.span) {
-                let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-                if entry.is_dirty() && logged.has(entry) {
-                    mask |= 1_u64.wrapping_shl(bit as u32 & 63);
-                }
-                bit = bit.wrapping_add(1);
-                if bit & 63 == 0 {
-                    bitmap.add(bit.wrapping_sub(1) >> 6, core::mem::take(&mut mask));
-                }
+            for (place, part) in Words::of(table.slots(run.span), run.gpa, bitmap.start) {
+                bitmap.add(place, self.marks::<F>(part, Mark::dirty::<F>()).set);
             }
-            bitmap.add(bit >> 6, mask);
             return Some(None);
         }
         for index in run.span.indices() {
@@ -383,14 +522,16 @@ impl NestedPageTable {
             let end = gpa.end(run.level);
             let is_page = entry.is_page();
             let is_dirty = entry.is_dirty();
-            if let Look::Report(bitmap) = look {
-                if is_dirty && logged.has(entry) {
+            match look {
+                Look::Report(bitmap) if is_dirty && self.looks_at(entry) => {
                     bitmap.report(GpaRange::new(gpa, end.min(stop)));
                 }
-            } else if is_page {
-                table.mark(index, entry);
-            } else if is_dirty {
-                table.store(index, entry.cleaned(false));
+                Look::Report(_) => {}
+                Look::Stop(access) if is_page => table.mark(index, entry, *access),
+                Look::Stop(access) if access.writes && is_dirty => {
+                    table.store(index, entry.cleaned(false));
+                }
+                Look::Stop(_) => {}
             }
             gpa = end;
         }
@@ -417,14 +558,20 @@ impl NestedPageTable {
 
     /// Has hardware forget what a slice made clean; the lock is not held any more.
     pub(crate) fn flush_clean<F: Format>(&self, cleaning: &mut Cleaning<'_>) {
-        if let Some(request) = cleaning.request.take() {
+        self.flush_beside::<F>(&mut cleaning.request, self.clean_reason());
+    }
+
+    /// Issues a request, if there is one, beside other calls.
+    #[inline(never)]
+    pub(super) fn flush_beside<F: Format>(&self, request: &mut Option<FlushRequest>, reason: u32) {
+        if let Some(request) = request.take() {
             self.lock.shard().add(FaultCounter::Flushes, 1);
-            self.flush_now::<F>(request, self.clean_reason(), AXAS_SCOPE_ALL);
+            self.flush_now::<F>(request, reason, AXAS_SCOPE_ALL);
         }
     }
 
     fn clean_reason(&self) -> u32 {
-        if self.is_live() { AXAS_FLUSH_CLEAN } else { AXAS_FLUSH_TIGHTEN }
+        if self.marks_writes() { AXAS_FLUSH_CLEAN } else { AXAS_FLUSH_TIGHTEN }
     }
 
     /// Makes clean what is to be cleaned of the next slice, with the lock held alone.
@@ -441,7 +588,7 @@ impl NestedPageTable {
         while !cleaning.pauses() && work.sweep.next::<F>(self, &Broken::NONE)? {
             let (run, stop) = (work.sweep.run, work.sweep.gpa());
             if run.level == Level::PAGE {
-                let pages = self.pages_of_slice(&run, cleaning);
+                let pages = run.of_slice(cleaning.range.start, &mut cleaning.left);
                 self.clean_pages::<F>(&pages, cleaning)?;
                 cleaning.reached = pages.gpa_of(pages.span.last).end(Level::PAGE);
                 if pages.span != run.span {
@@ -480,60 +627,113 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// What the slice has of a run of pages: to the end of a word of the bitmap where the budget ends.
-    fn pages_of_slice(&self, run: &Run, cleaning: &mut Cleaning<'_>) -> Run {
-        let bit = run.gpa.minus(cleaning.range.start).wrapping_shr(PAGE_SHIFT);
-        let least = 64_u64.wrapping_sub(bit & 63);
-        let whole = cleaning.left.saturating_sub(least) & !63;
-        let count = least.wrapping_add(whole).min(run.span.count() as u64);
-        cleaning.left = cleaning.left.saturating_sub(count);
-        Run { span: Span::of(run.span.first, count), ..*run }
-    }
-
     /// Makes pages of 4 KiB clean.
     #[inline(never)]
     fn clean_pages<F: Format>(&self, run: &Run, cleaning: &mut Cleaning<'_>) -> Option<()> {
         let table = Table::<F>::reach(self, run.page)?;
-        let hardware = self.is_live();
-        let mut logged = Logged::new(self);
-        let first = run.gpa.minus(cleaning.range.start).wrapping_shr(PAGE_SHIFT);
-        let mut bit = first;
-        // Pages that were made clean: the first, the last, how many.
-        let (mut from, mut to, mut count) = (None, first, 0_u64);
+        // Pages that were made clean.
+        let (mut reach, mut count) = (Reach::NOTHING, 0_u64);
         fence(Ordering::Release);
-        for slot in table.slots(run.span) {
-            let (place, mask) = ((bit >> 6) as usize, 1_u64.wrapping_shl(bit as u32 & 63));
-            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            let is_asked_for = match &cleaning.which {
-                Which::Set(words) => words.get(place).is_some_and(|word| word & mask != 0),
-                _ => true,
-            };
-            if is_asked_for && entry.is_dirty() && logged.has(entry) {
-                if let Which::Dirty(bitmap) = &mut cleaning.which {
-                    if let Some(word) = bitmap.words.get_mut(place) {
-                        *word |= mask;
-                    }
-                    bitmap.count = bitmap.count.wrapping_add(1);
+        for (place, part) in Words::of(table.slots(run.span), run.gpa, cleaning.range.start) {
+            let mut marks = self.marks::<F>(part, Mark::dirty::<F>());
+            match &mut cleaning.which {
+                Which::All => {}
+                Which::Set(words) => {
+                    let word = words.get((place >> 6) as usize).copied().unwrap_or(0);
+                    marks.set &= word.wrapping_shr(place as u32 & 63);
                 }
-                put_clean(slot, entry, hardware);
-                if entry.is_hardware_visible() {
-                    from.get_or_insert(bit);
-                    to = bit;
-                    count = count.wrapping_add(1);
-                }
+                Which::Dirty(bitmap) => bitmap.add(place, marks.set),
             }
-            bit = bit.wrapping_add(1);
+            self.put_all_clean::<F>(part, &marks);
+            let seen = marks.set & marks.visible;
+            count = count.wrapping_add(seen.count_ones().into());
+            reach.add(place, seen);
         }
         table.clean(run.span);
         drop(table);
-        if let Some(from) = from {
-            super::add(&self.log.cleaned, count);
-            for bit in [from, to] {
-                let gpa = cleaning.range.start.plus(bit.wrapping_shl(PAGE_SHIFT));
-                cleaning.cover(gpa, Level::PAGE);
-            }
+        super::add(&self.log.cleaned, count);
+        for gpa in reach.ends(cleaning.range.start) {
+            cover(&mut cleaning.request, gpa, Level::PAGE);
         }
         Some(())
+    }
+
+    /// Makes those of up to 64 entries clean that are marked.
+    #[inline(always)]
+    fn put_all_clean<F: Format>(&self, slots: &[AtomicU64], marks: &Marks) {
+        let (is_live, hardware) = (self.is_live(), self.marks_writes());
+        if marks.are_plain && is_live {
+            return for_ones(marks.set, |place| {
+                if let Some(slot) = slots.get(place) {
+                    let word = slot.load(Ordering::Relaxed);
+                    change_dirty(slot, word, F::clean(word, hardware), true);
+                }
+            });
+        }
+        if marks.are_plain && marks.set == ones(slots.len()) {
+            for slot in slots {
+                let word = slot.load(Ordering::Relaxed);
+                change_dirty(slot, word, F::clean(word, false), false);
+            }
+            return;
+        }
+        for_ones(marks.set, |place| {
+            if let Some(slot) = slots.get(place) {
+                self.put_clean(slot, Entry::<F>::from_word(slot.load(Ordering::Relaxed)));
+            }
+        });
+    }
+
+    /// What up to 64 entries of level 1 say of writes, or of accesses.
+    #[inline(never)]
+    pub(super) fn marks<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
+        let (mut all, mut any, mut set) = (u64::MAX, 0, 0_u64);
+        for part in slots.chunks(32).rev() {
+            // The mark of each, at its place from the lowest place of the mark on.
+            let mut sum = 0_u64;
+            macro_rules! look {
+                ($($slot:ident)*) => {$(
+                    let word = $slot.load(Ordering::Relaxed);
+                    all &= word;
+                    any |= word;
+                    let bit = mark.of::<F>(word);
+                    sum = sum.wrapping_add(sum).wrapping_add(bit);
+                )*};
+            }
+            // Not a loop of eight: the compiler unrolls none where it looks for size.
+            let (eights, rest) = part.as_chunks::<8>();
+            for slot in rest.iter().rev() {
+                look!(slot);
+            }
+            for [a, b, c, d, e, f, g, h] in eights.iter().rev() {
+                look!(h g f e d c b a);
+            }
+            set = set.wrapping_shl(32) | sum.wrapping_shr(mark.bit.trailing_zeros());
+        }
+        if all & F::PLAIN == F::PLAIN && any & F::DEVICE == 0 {
+            return Marks { set, visible: u64::MAX, are_plain: true };
+        }
+        self.marks_one_by_one::<F>(slots, mark)
+    }
+
+    /// The same, where not all of them are leaves of ordinary memory.
+    #[inline(never)]
+    fn marks_one_by_one<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
+        let mut logged = Logged::new(self);
+        let mut marks = Marks { set: 0, visible: 0, are_plain: false };
+        for slot in slots.iter().rev() {
+            let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
+            let is_visible = entry.is_hardware_visible();
+            let is_marked = if mark.bit == F::YOUNG {
+                is_visible && entry.is_young()
+            } else {
+                entry.is_dirty()
+            };
+            let is_set = is_marked && logged.has(entry);
+            marks.set = marks.set.wrapping_shl(1) | u64::from(is_set);
+            marks.visible = marks.visible.wrapping_shl(1) | u64::from(is_visible);
+        }
+        marks
     }
 
     /// What an entry above level 1 is to become; nothing changes here.
@@ -546,7 +746,7 @@ impl NestedPageTable {
     ) -> Plan {
         let is_leaf = entry.is_hardware_visible();
         let goes_down = is_leaf && cleaning.splits == Splits::Pages;
-        if !(entry.is_dirty() || goes_down) || !Logged::new(self).has(entry) {
+        if !(entry.is_dirty() || goes_down) || !self.looks_at(entry) {
             return Plan::Nothing;
         }
         let part = cleaning.range.part(cleaning.reached, level);
@@ -578,18 +778,25 @@ impl NestedPageTable {
         }
         if plan == Plan::Clean {
             let table = Table::<F>::reach(self, run.page)?;
-            put_clean(table.slot(index), entry, self.is_live());
+            self.put_clean(table.slot(index), entry);
             table.clean(Span::one(index));
         }
         if entry.is_hardware_visible() {
-            cleaning.cover(cleaning.reached, run.level);
+            cover(&mut cleaning.request, cleaning.reached, run.level);
             super::add(&self.log.cleaned, run.level.pages());
         }
         Some(())
     }
 
-    /// Puts something in the place of a leaf that hardware may make dirty; then the pieces are dirty that were built
-    /// before, in a table of a level and in those below.
+    /// Makes an entry clean that is dirty.
+    #[inline(never)]
+    fn put_clean<F: Format>(&self, slot: &AtomicU64, entry: Entry<F>) {
+        let clean = entry.cleaned(self.marks_writes());
+        change_dirty(slot, entry.word(), clean.word(), self.is_live());
+    }
+
+    /// Puts something in the place of a leaf that hardware may make dirty or young; then the pieces are so that were
+    /// built before, in a table of a level and in those below.
     #[inline(never)]
     pub(super) fn put_live<F: Format>(
         &self,
@@ -604,16 +811,19 @@ impl NestedPageTable {
         let old = Entry::<F>::from_word(table.slot(index).swap(new.word(), Ordering::AcqRel));
         table.clean(Span::one(index));
         drop(table);
-        if old.is_dirty() && !leaf.is_dirty() && !planted(Defect::OldPieces) {
-            return self.mark_pieces::<F>(pieces, level);
+        let is_written = old.is_dirty() && !leaf.is_dirty();
+        let is_used = old.is_young() && !leaf.is_young();
+        if (is_written || is_used) && !planted(Defect::OldPieces) {
+            let access = Access { writes: is_written, uses: is_used };
+            return self.mark_pieces::<F>(pieces, level, access);
         }
         Some(())
     }
 
-    /// Makes dirty what a cut was built of: each table has at most one entry that points to another.
+    /// Marks what a cut was built of: each table has at most one entry that points to another.
     #[cold]
     #[inline(never)]
-    fn mark_pieces<F: Format>(&self, pieces: Hpa, level: Level) -> Option<()> {
+    fn mark_pieces<F: Format>(&self, pieces: Hpa, level: Level, access: Access) -> Option<()> {
         let (mut next, mut level) = (Some(pieces), level);
         while let Some(page) = next.take() {
             let table = Table::<F>::reach(self, page)?;
@@ -621,7 +831,7 @@ impl NestedPageTable {
                 let entry = table.load(index);
                 match entry.way(level.get()) {
                     Way::Down(below) => next = Some(below),
-                    _ => table.mark(index, entry),
+                    _ => table.mark(index, entry, access),
                 }
             }
             level = level.down();
@@ -649,7 +859,7 @@ impl NestedPageTable {
             return None;
         }
         let is_clean = plan == Plan::CleanPieces;
-        let pieces = if is_clean { entry.cleaned(self.is_live()) } else { entry };
+        let pieces = if is_clean { entry.cleaned(self.marks_writes()) } else { entry };
         let page = self.pieces(stock, pieces, run.level)?;
         let new = if breaks {
             let attributes = entry.attributes(self.features);
@@ -668,31 +878,35 @@ impl NestedPageTable {
                 cleaning.broken = cleaning.broken.wrapping_add(1);
                 cleaning.unseen_until = cleaning.reached.end(run.level);
             }
-            cleaning.cover(cleaning.reached, run.level);
+            cover(&mut cleaning.request, cleaning.reached, run.level);
             super::add(&self.log.splits, 1);
         }
         Some(page)
     }
 }
 
-/// Makes an entry clean that is dirty.
+/// Changes what an entry that is dirty says of that, beside hardware that writes to leaves: in one that is dirty it changes
+/// nothing else than that the page is young.
 #[inline(always)]
-fn put_clean<F: Format>(slot: &AtomicU64, entry: Entry<F>, hardware: bool) {
-    let clean = entry.cleaned(hardware).word();
-    if hardware {
-        // Hardware changes nothing in a leaf that is dirty and young.
-        let _ = slot.compare_exchange(entry.word(), clean, Ordering::Relaxed, Ordering::Relaxed);
+fn change_dirty(slot: &AtomicU64, word: u64, new: u64, is_live: bool) {
+    if is_live {
+        slot.fetch_xor(word ^ new, Ordering::Relaxed);
     } else {
-        slot.store(clean, Ordering::Relaxed);
+        slot.store(new, Ordering::Relaxed);
     }
 }
 
 impl<F: Format> Table<'_, F> {
-    /// Makes a leaf dirty as new ones are, beside others that do or hardware that does.
-    fn mark(&self, index: Index, entry: Entry<F>) {
+    /// Marks a leaf for an access, beside others that do or hardware that does.
+    #[inline(never)]
+    fn mark(&self, index: Index, entry: Entry<F>, access: Access) {
         let mut now = entry;
         // A fault may show the page meanwhile, or hide it below a table that it shows.
-        while now.is_page() && now.dirtied() != now && !self.replace(index, now, now.dirtied()) {
+        while now.is_page() {
+            let marked = now.after(access);
+            if marked == now || self.replace(index, now, marked) {
+                break;
+            }
             now = self.load_acquire(index);
         }
     }

@@ -37,6 +37,7 @@ use super::arch::{Features, Format, InvalidKind};
 use crate::abi::{AXAS_SKIP_ZERO, axas_flags_t};
 use crate::addr::{Bits, HostPhysAddr};
 use crate::flags::{Attributes, MemoryType, Permissions, Tag};
+use crate::sync::{Defect, planted};
 
 /// An entry of format `F`.
 #[repr(transparent)]
@@ -123,6 +124,15 @@ pub(crate) enum Names {
     Table,
     /// It is none that this library writes.
     Corrupt,
+}
+
+/// What becomes of a leaf.
+#[derive(Clone, Copy)]
+pub(crate) struct Access {
+    /// Its page becomes dirty.
+    pub(crate) writes: bool,
+    /// Its page becomes young.
+    pub(crate) uses: bool,
 }
 
 /// A lazy reservation, as the eleven low bits of a payload and the four of the tag: what a fault will install.
@@ -328,6 +338,9 @@ impl<F: Format> Entry<F> {
     /// Occupancy: those that are occupied are neighbours, one or more.
     pub const RUN: u64 = F::OCCUPANCY_MAX;
     const OCCUPANCY: u64 = F::OCCUPANCY_MAX << F::OCCUPANCY_SHIFT;
+    /// What changes with the occupancy: hardware that marks the entry meanwhile may go unseen, so that the table's pages
+    /// are looked at again.
+    const COUNTED: u64 = Self::OCCUPANCY | F::TABLE_COLD;
 
     /// What the entry says of the occupancy of the table that it points to: a number from 1 to
     /// [`Entry::MOST`], [`Entry::UNKNOWN`], [`Entry::KEPT`] or [`Entry::RUN`].
@@ -340,19 +353,22 @@ impl<F: Format> Entry<F> {
     #[inline(always)]
     pub fn with_occupancy(self, occupancy: u64) -> Self {
         let field = occupancy.wrapping_shl(F::OCCUPANCY_SHIFT);
-        Self::from_word(self.word & !Self::OCCUPANCY | field)
+        let changes = if planted(Defect::ColdKept) { Self::OCCUPANCY } else { Self::COUNTED };
+        Self::from_word(self.word & !changes | field)
     }
 
     /// The entry with an occupancy, an exact one, that is larger by one.
     #[inline(always)]
     pub fn with_one_more(self) -> Self {
-        Self::from_word(self.word.wrapping_add(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
+        let word = self.word & !F::TABLE_COLD;
+        Self::from_word(word.wrapping_add(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
     }
 
     /// The entry with an occupancy, an exact one, that is smaller by one.
     #[inline(always)]
     pub fn with_one_less(self) -> Self {
-        Self::from_word(self.word.wrapping_sub(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
+        let word = self.word & !F::TABLE_COLD;
+        Self::from_word(word.wrapping_sub(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
     }
 
     /// The occupancy of a table in which so many neighbours are occupied and nothing else.
@@ -780,6 +796,32 @@ impl<F: Format> Entry<F> {
     #[inline(always)]
     pub fn same_as(self, other: Self) -> bool {
         (self.word ^ other.word) & !(F::YOUNG | F::DIRTY | F::GATE | F::HARDWARE_OPENS) == 0
+    }
+
+    /// Whether the page of a leaf was used since it was last made old.
+    #[inline(always)]
+    pub fn is_young(self) -> bool {
+        !super::AGES || self.word & F::YOUNG != 0
+    }
+
+    /// A leaf whose page was used.
+    #[inline(always)]
+    pub fn used(self) -> Self {
+        let young = if super::AGES { F::YOUNG } else { 0 };
+        Self::from_word(self.word | young)
+    }
+
+    /// A leaf, hidden or not, after an access.
+    #[inline(always)]
+    pub(super) fn after(self, access: Access) -> Self {
+        let entry = if access.uses && F::is_valid(self.word) { self.used() } else { self };
+        if access.writes { entry.dirtied() } else { entry }
+    }
+
+    /// An entry that points to a table, as the library writes it: hardware has used it.
+    #[inline(always)]
+    pub(crate) fn used_table(self) -> Self {
+        Self::from_word(self.word & !F::TABLE_COLD | F::TABLE_YOUNG)
     }
 
     /// Whether the page of a leaf, hidden or not, or those of a reservation, are dirty.

@@ -5,14 +5,14 @@
 //! and walks on from the entry that won: each round is one level lower at least, so that there are at most as
 //! many rounds as levels.
 
-use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::{Entry, HIDES, Reservation, State};
+use super::entry::{Access, Entry, HIDES, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 #[cfg(feature = "tags")]
 use super::look::Found;
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
+use super::{AGES, NestedPageTable, watch};
 use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::Error;
@@ -119,7 +119,7 @@ pub(crate) struct Fault<'a> {
     spare: Option<Frame>,
     /// The level of the entry at which the walk ended, then that of the leaf that was installed.
     level: Level,
-    /// The page was made dirty, and nothing installed.
+    /// The page was made dirty or young, and nothing installed.
     is_marked: bool,
     /// A hidden page was shown: the fault took no frame.
     #[cfg(feature = "hide")]
@@ -184,7 +184,11 @@ impl<'a> Fault<'a> {
                 self.npt.marked::<F>(self.shard, self.gpa, self.level);
                 return verdict;
             }
-            Verdict::Resolved => self.count_resolved(),
+            Verdict::Resolved => {
+                self.count_resolved();
+                #[cfg(feature = "age")]
+                self.npt.warm_path::<F>(self.gpa);
+            }
             Verdict::Spurious => {}
             _ => return verdict,
         }
@@ -244,7 +248,7 @@ impl<'a> Fault<'a> {
         }
     }
 
-    /// Makes the page dirty if the access is a write that its leaf allows; the verdict where nothing is to be
+    /// Makes the page dirty if the access is a write, and young, if its leaf allows it; the verdict where nothing is to be
     /// installed.
     #[inline(always)]
     fn mark_or_judge<F: Format>(
@@ -254,16 +258,17 @@ impl<'a> Fault<'a> {
         entry: Entry<F>,
     ) -> Verdict {
         // A copy that has filled a frame for the page takes a resolved fault for its own page.
-        let is_write = self.access.contains(Permissions::WRITE) && !self.prepared.is_some();
-        if self.npt.is_logged() && is_write && entry.is_leaf(self.level.get()) && !entry.is_dirty()
+        if entry.is_leaf(self.level.get())
+            && !self.prepared.is_some()
+            && let Some(marks) = self.npt.marks_of_fault(entry, self.access)
         {
             let permissions = entry.attributes(self.npt.features).permissions;
             if permissions.contains(self.access) {
-                self.is_marked = table.replace(index, entry, entry.dirtied());
+                self.is_marked = table.replace(index, entry, entry.after(marks));
                 return if self.is_marked {
                     Verdict::Resolved
                 } else {
-                    // Another call made it dirty.
+                    // Another call did it.
                     Verdict::Spurious
                 };
             }
@@ -344,7 +349,7 @@ impl<'a> Fault<'a> {
         if self.prepared.is_some() {
             return Some(Verdict::Spurious);
         }
-        let shown = entry.shown(features, self.level.get(), self.npt.is_live());
+        let shown = entry.shown(features, self.level.get(), self.npt.marks_writes());
         self.has_shown = table.replace(index, entry, shown);
         if self.has_shown {
             self.see(shown);
@@ -549,7 +554,7 @@ impl NestedPageTable {
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
             #[cfg(feature = "dirty")]
-            if entry.word() & F::DIRTY == 0 && access.contains(Permissions::WRITE) {
+            if entry.word() & F::DIRTY == 0 || !entry.is_young() {
                 return self.mark_page::<F>(shard, gpa, access, slot, entry);
             }
             return self.judge_page::<F>(shard, gpa, access, entry);
@@ -581,14 +586,14 @@ impl NestedPageTable {
         access: Permissions,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        if !entry.is_leaf(1) || !entry.untagged(self.features).permissions.contains(access) {
+        if !entry.is_leaf(1) || !F::permissions_of(entry.word()).contains(access) {
             return None;
         }
         self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Spurious);
         Some(Verdict::Spurious)
     }
 
-    /// Makes a clean page dirty that is written; none if that was not done here.
+    /// Marks a page for an access that its leaf allows; none if that was not done here.
     #[cfg(feature = "dirty")]
     #[cold]
     #[inline(never)]
@@ -600,10 +605,14 @@ impl NestedPageTable {
         slot: &AtomicU64,
         entry: Entry<F>,
     ) -> Option<Verdict> {
-        let is_one = self.is_logged()
-            && entry.is_leaf(1)
-            && entry.attributes(self.features).permissions.contains(access);
-        if !is_one || !exchange(slot, entry, entry.dirtied()) {
+        if !entry.is_leaf(1) {
+            return None;
+        }
+        let Some(marks) = self.marks_of_fault(entry, access) else {
+            return self.judge_page::<F>(shard, gpa, access, entry);
+        };
+        let permissions = F::permissions_of(entry.word());
+        if !permissions.contains(access) || !exchange(slot, entry, entry.after(marks)) {
             return None;
         }
         self.marked::<F>(shard, gpa, Level::PAGE);
@@ -620,6 +629,17 @@ impl NestedPageTable {
             shard.count_for_nothing(Level::PAGE);
         }
         is_same.then_some(Verdict::NoMemory)
+    }
+
+    /// What a fault has to say of its access in a leaf, if anything: hardware says the rest when the guest goes on.
+    #[inline(always)]
+    fn marks_of_fault<F: Format>(&self, leaf: Entry<F>, access: Permissions) -> Option<Access> {
+        if !self.watches(watch::BY_FAULTS) {
+            return None;
+        }
+        let writes = self.is_logged() && access.contains(Permissions::WRITE) && !leaf.is_dirty();
+        let uses = AGES && self.watches(watch::AGE_BY_FAULTS) && !leaf.is_young();
+        (writes || uses).then_some(Access { writes, uses })
     }
 
     /// Counts table frames that are about to be taken, beside other faults: all of them, or none where the quota
@@ -640,7 +660,7 @@ impl NestedPageTable {
         }
     }
 
-    /// Counts a fault that made the page of a leaf dirty, and makes this CPU see that it may write.
+    /// Counts a fault that made the page of a leaf dirty or young, and makes this CPU see that it may write.
     #[cfg(feature = "dirty")]
     #[inline(never)]
     fn marked<F: Format>(&self, shard: &Shard, gpa: Gpa, level: Level) {

@@ -284,7 +284,7 @@ impl NestedPageTable {
             let Run { page, level, span, .. } = sweep.run;
             Table::<F>::reach(self, page)?.edit(span, |entry| {
                 if entry.is_held() {
-                    entry.shown(self.features, level.get(), self.is_live())
+                    entry.shown(self.features, level.get(), self.marks_writes())
                 } else {
                     entry
                 }
@@ -307,7 +307,7 @@ impl NestedPageTable {
         Table::<F>::reach(self, run.page)?.edit(run.span, |entry| {
             if entry.is_hardware_visible() {
                 has_leaf = true;
-                entry.without_permissions(self.features, run.level.get(), self.is_live())
+                entry.without_permissions(self.features, run.level.get(), self.marks_writes())
             } else if entry.is_reserved() || entry.is_hidden() {
                 entry.with_permissions(encoded)
             } else {
@@ -331,7 +331,7 @@ impl NestedPageTable {
         if entry.is_held() {
             entry
         } else {
-            entry.shown(self.features, level.get(), self.is_live())
+            entry.shown(self.features, level.get(), self.marks_writes())
         }
     }
 

@@ -21,8 +21,10 @@ use crate::hal::Host;
 pub(crate) const IS_BUILT_IN: bool = cfg!(feature = "io");
 
 /// Features that mean something with `AXAS_IO` only.
-pub(crate) const FEATURES: u32 =
-    AXAS_FEATURE_IO_CACHES_INVALID | AXAS_FEATURE_IO_COHERENT | AXAS_FEATURE_IO_FAULTS;
+pub(crate) const FEATURES: u32 = AXAS_FEATURE_IO_CACHES_INVALID
+    | AXAS_FEATURE_IO_COHERENT
+    | AXAS_FEATURE_IO_DIRTY
+    | AXAS_FEATURE_IO_FAULTS;
 
 impl Features {
     /// Whether an IOMMU walks the tables.

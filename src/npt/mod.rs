@@ -29,6 +29,8 @@
 //! Steps that find a table which cannot be read, or which says what this library never writes, answer `None`:
 //! the call ends with [`Error::BadState`].
 
+#[cfg(feature = "age")]
+pub(crate) mod age;
 pub mod arch;
 pub(crate) mod audit;
 pub(crate) mod content;
@@ -74,10 +76,12 @@ use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{FlushRequest, HAS_WINDOWS, Host, Purpose};
+use crate::sync::{Defect, planted};
 use arch::{Features, Format, FormatId, RootState, Shape, with_format};
 use entry::{Entry, Reservation};
 use lock::Lock;
 use units::{Gpa, GpaRange, Hpa, Level};
+use work::Work;
 
 /// Whether `AXAS_REPLACE`, `AXAS_POPULATE` and `AXAS_KEEP_TABLES` are built in.
 pub(crate) const REPLACES: bool = cfg!(feature = "replace");
@@ -105,6 +109,9 @@ pub(crate) struct NestedPageTable {
     /// Faults may take the short way: tables are in a direct map, walkers snoop the caches, and guest frames need
     /// not be zeroed.
     pub(crate) has_short_faults: bool,
+    /// Faults may now.
+    #[cfg(feature = "age")]
+    pub(crate) short_faults: core::sync::atomic::AtomicBool,
     /// Calls that unmap may: tables are in a direct map, and walkers snoop the caches.
     pub(crate) has_short_unmaps: bool,
     /// Calls that map may, with these permissions, a bit for each value: tables are in a direct map and walkers snoop
@@ -143,6 +150,35 @@ pub(crate) struct NestedPageTable {
 
 /// Whether writes can be logged.
 pub(crate) const LOGS: bool = cfg!(feature = "dirty");
+/// Whether pages can be aged.
+pub(crate) const AGES: bool = cfg!(feature = "age");
+
+/// How writes and accesses are seen, a bit for each.
+pub(crate) mod watch {
+    /// A clean page faults at the first write.
+    pub(crate) const LOG_BY_FAULTS: u32 = 1;
+    /// Hardware sets a dirty bit.
+    pub(crate) const LOG_BY_HARDWARE: u32 = 2;
+    /// Writes are logged.
+    pub(crate) const LOG: u32 = LOG_BY_FAULTS | LOG_BY_HARDWARE;
+    /// An old page faults at the first access.
+    pub(crate) const AGE_BY_FAULTS: u32 = 4;
+    /// Hardware sets an accessed bit.
+    pub(crate) const AGE_BY_HARDWARE: u32 = 8;
+    /// Pages are aged.
+    pub(crate) const AGE: u32 = AGE_BY_FAULTS | AGE_BY_HARDWARE;
+    /// What faults may have to say.
+    pub(crate) const BY_FAULTS: u32 = LOG | if super::AGES { AGE_BY_FAULTS } else { 0 };
+}
+
+/// A table has a page that is young, as the entry says from now on that points to it, beside hardware.
+#[inline(always)]
+fn warm<F: Format>(slot: &crate::sync::AtomicU64) {
+    let is_cold = F::TABLE_COLD != 0 && slot.load(Ordering::Relaxed) & F::TABLE_COLD != 0;
+    if is_cold && !planted(Defect::ColdKept) {
+        slot.fetch_and(!F::TABLE_COLD, Ordering::Relaxed);
+    }
+}
 
 /// What was taken and given, mod 2^64.
 #[derive(Default)]
@@ -191,22 +227,57 @@ impl NestedPageTable {
         !HAS_WINDOWS || self.is_direct
     }
 
+    /// Whether faults may take the short way now.
+    #[inline(always)]
+    pub(crate) fn takes_short_faults(&self) -> bool {
+        #[cfg(feature = "age")]
+        return self.short_faults.load(Ordering::Relaxed);
+        #[cfg(not(feature = "age"))]
+        self.has_short_faults
+    }
+
+    /// Whether one of these is so: a bit for each, of [`watch`].
+    #[inline(always)]
+    fn watches(&self, bits: u32) -> bool {
+        let _ = bits;
+        #[cfg(feature = "dirty")]
+        return self.log.watch.load(Ordering::Relaxed) & bits != 0;
+        #[cfg(not(feature = "dirty"))]
+        false
+    }
+
     /// Whether leaves may be clean.
     #[inline(always)]
     pub(crate) fn is_logged(&self) -> bool {
-        #[cfg(feature = "dirty")]
-        return self.log_mode() != dirty::Mode::Off;
-        #[cfg(not(feature = "dirty"))]
-        false
+        self.watches(watch::LOG)
+    }
+
+    /// Whether hardware marks the writes to clean pages.
+    #[inline(always)]
+    pub(crate) fn marks_writes(&self) -> bool {
+        self.watches(watch::LOG_BY_HARDWARE)
+    }
+
+    /// Whether leaves may be old.
+    #[inline(always)]
+    pub(crate) fn is_aged(&self) -> bool {
+        AGES && self.watches(watch::AGE)
     }
 
     /// Whether hardware writes to leaves.
     #[inline(always)]
     pub(crate) fn is_live(&self) -> bool {
-        #[cfg(feature = "dirty")]
-        return self.log_mode() == dirty::Mode::Hardware;
-        #[cfg(not(feature = "dirty"))]
-        false
+        self.watches(watch::LOG_BY_HARDWARE | watch::AGE_BY_HARDWARE)
+    }
+
+    /// The tables of a range are about to have pages that are young.
+    #[inline(always)]
+    pub(crate) fn warm_range<F: Format>(&self, work: &mut Work, range: GpaRange) {
+        let _ = (&work, range);
+        if F::TABLE_COLD != 0 && self.is_aged() {
+            #[cfg(feature = "age")]
+            self.warm_tables::<F>(&mut work.sweep, range);
+        }
     }
 
     /// Pages of the root.

@@ -45,6 +45,12 @@ impl<'a> Slot<'a> {
         Entry::from_word(self.word().load(Ordering::Relaxed))
     }
 
+    /// The table that the entry points to has a page that is young.
+    #[inline(always)]
+    fn warm<F: Format>(self) {
+        super::warm::<F>(self.word());
+    }
+
     /// Whether the entry behind it is occupied, if it is that of the page at an address.
     #[inline(always)]
     fn is_next_occupied<F: Format>(self, gpa: Gpa) -> bool {
@@ -75,6 +81,12 @@ impl PageWay<'_> {
     #[inline(always)]
     pub(crate) fn entry<F: Format>(&self) -> Entry<F> {
         self.page.entry()
+    }
+
+    /// The page is young.
+    #[inline(always)]
+    pub(crate) fn warm<F: Format>(&self) {
+        self.second.warm::<F>();
     }
 }
 
@@ -140,6 +152,8 @@ impl NestedPageTable {
             second.word().store(above.with_one_more().word(), Ordering::Relaxed);
         } else if before != Entry::<F>::UNKNOWN {
             self.occupy_page::<F>(gpa, page, second, third, fourth);
+        } else {
+            second.warm::<F>();
         }
         page.word().store(leaf.word(), Ordering::Release);
         self.count_leaves(Level::PAGE, 1);
@@ -162,6 +176,7 @@ impl NestedPageTable {
         let has_neighbour =
             || page.is_next_occupied::<F>(gpa) || page.is_previous_occupied::<F>(gpa);
         if is_run && has_neighbour() {
+            second.warm::<F>();
             return;
         }
         for slot in &[second, third, fourth, self.fifth::<F>(gpa)] {
@@ -267,6 +282,7 @@ impl NestedPageTable {
         if !old.is_leaf(1) {
             return None;
         }
+        way.warm::<F>();
         let is_owned = old.is_owned();
         if is_owned && F::address(old.word()) == F::address(leaf.word()) {
             return Some(Err(Error::InvalidInput));

@@ -33,7 +33,7 @@ impl NestedPageTable {
         range: GpaRange,
         to: Permissions,
     ) -> Result<()> {
-        let encoded = EncodedPermissions::new::<F>(to, self.features, self.is_live())?;
+        let encoded = EncodedPermissions::new::<F>(to, self.features, self.marks_writes())?;
         self.check_mapped::<F>(&mut work.sweep, range)?;
         if self.small_exec && to.contains(Permissions::EXECUTE) {
             self.check_small::<F>(&mut work.sweep, range)?;

@@ -228,8 +228,12 @@ impl NestedPageTable {
     fn unlink_cuts<F: Format>(&self, work: &mut Work, range: GpaRange) {
         for CutEntry { page, index, word, .. } in work.broken.all() {
             let entry = Entry::<F>::from_word(*word);
-            // Hardware may have made it dirty since it was read.
-            let entry = if self.is_live() { entry.dirtied() } else { entry };
+            // Hardware may have marked it since it was read.
+            let entry = match entry.is_hardware_visible() {
+                true if self.marks_writes() => entry.dirtied(),
+                true if self.is_live() => entry.used(),
+                _ => entry,
+            };
             // What cannot be reached now was not reached before.
             let _ = self.set(*page, *index, entry);
         }

@@ -214,7 +214,7 @@ impl Sweep {
 
     /// Goes on at an address where entries of the table in work end.
     #[inline(never)]
-    fn go_on_at(&mut self, npt: &NestedPageTable, gpa: Gpa) {
+    pub(super) fn go_on_at(&mut self, npt: &NestedPageTable, gpa: Gpa) {
         self.gpa = gpa;
         while self.level < npt.levels && gpa.is_aligned(self.level.up()) {
             self.level = self.level.up();

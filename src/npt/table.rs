@@ -311,7 +311,12 @@ impl NestedPageTable {
     /// Writes an entry, after everything that was written before.
     #[inline(never)]
     pub(super) fn set<F: Format>(&self, page: Hpa, index: Index, entry: Entry<F>) -> Option<()> {
-        Table::reach(self, page)?.store(index, entry);
+        let table = Table::<F>::reach(self, page)?;
+        // A store and a read-modify-write of hardware's have an order, which loom knows of two of the latter only.
+        #[cfg(loom)]
+        table.slot(index).swap(entry.word(), Ordering::Release);
+        #[cfg(not(loom))]
+        table.store(index, entry);
         Some(())
     }
 

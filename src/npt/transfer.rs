@@ -188,7 +188,7 @@ pub(crate) fn transfer<F: Format>(
 fn stock_giver<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     let Side { npt, work, range } = from;
     if let Some(to) = deal.giver() {
-        EncodedPermissions::new::<F>(to, npt.features, npt.is_live())?;
+        EncodedPermissions::new::<F>(to, npt.features, npt.marks_writes())?;
         if npt.small_exec && to.contains(Permissions::EXECUTE) {
             npt.check_small::<F>(&mut work.sweep, *range)?;
         }

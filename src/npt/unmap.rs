@@ -124,7 +124,7 @@ impl NestedPageTable {
         self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
         let reaped = self.reap_detached::<F>(work, range);
         #[cfg(feature = "dirty")]
-        self.end_log();
+        self.end_watch();
         detached.and(reaped).ok_or(Error::BadState)
     }
 

@@ -26,6 +26,7 @@ struct layer layer = {
 	.root_bytes = 4096,
 	.tells_permission = 1,
 	.exact_fetch = 1,
+	.sets_accessed = 1,
 	/* No instruction reaches a guest-physical address on all CPUs. */
 	.has_builtin_flush = 0,
 	.atomic_absent = AXAS_WRITE,

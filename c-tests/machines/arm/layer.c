@@ -95,6 +95,7 @@ void layer_probe(void)
 	layer.root_bytes = GUEST_LEVELS == 3 && width == THREE_LEVEL_BITS ? 8192 : 4096;
 	if (HAFDBS(mmfr1) >= HAFDBS_DIRTY)
 		layer.features |= AXAS_FEATURE_ARM_HAFDBS;
+	layer.sets_accessed = layer.features & AXAS_FEATURE_ARM_HAFDBS ? 1 : 0;
 	if (FWB(mmfr2))
 		layer.features |= AXAS_FEATURE_ARM_FWB;
 	if (BBM(mmfr2) >= BBM_LEVEL_2)

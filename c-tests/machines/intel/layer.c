@@ -24,6 +24,7 @@ struct layer layer = {
 	.root_bytes = 4096,
 	.tells_permission = 1,
 	.exact_fetch = 1,
+	.sets_accessed = 1,
 	.has_builtin_flush = 1,
 	.builtin_reaches_all = 0,
 	/* The manual allows both bits for a read-modify-write; Bochs sets the one. */

@@ -40,6 +40,7 @@ struct layer layer = {
 	.root_bytes = 16384,
 	.tells_permission = 0,
 	.exact_fetch = 1,
+	.sets_accessed = 1,
 	.has_builtin_flush = 1,
 	.builtin_reaches_all = 0,
 	.atomic_absent = AXAS_WRITE,

@@ -29,6 +29,8 @@ const OWNED: u64 = 1 << 52;
 const MAY_WRITE: u64 = 1 << 53;
 const SOFT_DEVICE: u64 = 1 << 54;
 const TAG: u64 = 15 << 55;
+/// Of an entry that points to a table.
+const TABLE_COLD: u64 = if cfg!(feature = "age") { 1 << 59 } else { 0 };
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const KIND_SHIFT: u32 = 1;
@@ -54,6 +56,10 @@ impl Format for AmdNpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const PLAIN: u64 = PRESENT;
+    const DEVICE: u64 = SOFT_DEVICE;
+    const TABLE_YOUNG: u64 = ACCESSED;
+    const TABLE_COLD: u64 = TABLE_COLD;
     const TAG: u64 = TAG;
     const MAY_WRITE: u64 = MAY_WRITE;
     const BUILTIN_FLUSH: bool = false;
@@ -110,15 +116,20 @@ impl Format for AmdNpt {
     }
 
     fn attributes(word: u64, _features: Features) -> Attributes {
-        let mut permissions = Permissions::READ;
-        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
-        permissions.set(Permissions::EXECUTE, word & NO_EXECUTE == 0);
         let memory = match (word & UNCACHEABLE != 0, word & SOFT_DEVICE != 0) {
             (false, _) => MemoryType::WriteBack,
             (true, true) => MemoryType::Device,
             (true, false) => MemoryType::Uncached,
         };
-        Attributes::new(permissions, memory)
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
+        let mut permissions = Permissions::READ;
+        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
+        permissions.set(Permissions::EXECUTE, word & NO_EXECUTE == 0);
+        permissions
     }
 
     #[inline(always)]
@@ -134,6 +145,10 @@ impl Format for AmdNpt {
     }
 
     fn hardware_sets_dirty(_features: Features) -> bool {
+        true
+    }
+
+    fn hardware_sets_young(_features: Features) -> bool {
         true
     }
 

@@ -9,7 +9,8 @@
 //! mapping allows writes; S2AP[1] says that the hardware may write now), 62:59 (the host's tag: PBHA, which hardware
 //! does not use while HWU59 to HWU62 of VTCR_EL2 are 0, as in [`Format::registers`]). In a Realm bit 55 would be NS.
 //! Invalid entries (bit 0 zero) carry their kind in 3:1, a payload in 11:4 and
-//! 63:56 and an address in 47:12. The access flag is always 1 and DBM 0: hardware writes no entry.
+//! 63:56 and an address in 47:12. The access flag is 1 and DBM 0 while
+//! pages are neither aged nor logged: hardware writes no entry.
 
 use super::{
     Features, Format, FormatId, InvalidKind, RootState, Shape, ShapeRequest, deposit, extract,
@@ -18,6 +19,7 @@ use super::{
 use crate::abi::*;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MemoryType, Permissions, Tag};
+use crate::npt::AGES;
 
 /// AArch64 stage 2.
 #[derive(Clone, Copy, Debug)]
@@ -109,10 +111,12 @@ impl Format for ArmStage2 {
     const FEATURES: u32 = AXAS_FEATURE_1G_PAGES
         | AXAS_FEATURE_ARM_XNX
         | AXAS_FEATURE_ARM_FWB
+        | AXAS_FEATURE_ARM_HAF
         | AXAS_FEATURE_ARM_HAFDBS
         | AXAS_FEATURE_ARM_BBM2
         | AXAS_FEATURE_ARM_VMID16;
-    const UNSUPPORTED_FEATURES: u32 = AXAS_FEATURE_ARM_XNX;
+    const UNSUPPORTED_FEATURES: u32 =
+        AXAS_FEATURE_ARM_XNX | if AGES { 0 } else { AXAS_FEATURE_ARM_HAF };
     const MIN_LEVELS: u32 = 3;
     const MAX_LEVELS: u32 = 4;
     const MAX_PA_BITS: u32 = 48;
@@ -128,6 +132,8 @@ impl Format for ArmStage2 {
     const GATE: u64 = S2AP_WRITE;
     const DIRTY: u64 = S2AP_WRITE | DIRTY;
     const YOUNG: u64 = ACCESS_FLAG;
+    /// MemAttr[2] says normal memory; write-through has it 0.
+    const PLAIN: u64 = VALID | 1 << 4;
     const TAG: u64 = TAG;
     /// SMMUv3, stage 2 descriptors: bits 63:60 are the SMMU's.
     const IO_TAG_BITS: u32 = if cfg!(feature = "tags") { 1 } else { 0 };
@@ -180,10 +186,6 @@ impl Format for ArmStage2 {
     }
 
     fn attributes(word: u64, features: Features) -> Attributes {
-        let mut permissions = Permissions::empty();
-        permissions.set(Permissions::READ, word & S2AP_READ != 0);
-        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
-        permissions.set(Permissions::EXECUTE, word & XN == 0);
         let memory = match (word & MEMATTR) >> MEMATTR_SHIFT {
             DEVICE_NGNRNE => MemoryType::DeviceNgnrne,
             DEVICE_NGNRE => MemoryType::Device,
@@ -193,7 +195,16 @@ impl Format for ArmStage2 {
             NORMAL_WT if !Self::fwb(features) => MemoryType::WriteThrough,
             _ => MemoryType::WriteBack,
         };
-        Attributes::new(permissions, memory)
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
+        let mut permissions = Permissions::empty();
+        permissions.set(Permissions::READ, word & S2AP_READ != 0);
+        permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
+        permissions.set(Permissions::EXECUTE, word & XN == 0);
+        permissions
     }
 
     #[inline(always)]
@@ -212,6 +223,10 @@ impl Format for ArmStage2 {
 
     fn hardware_sets_dirty(features: Features) -> bool {
         features.has(AXAS_FEATURE_ARM_HAFDBS)
+    }
+
+    fn hardware_sets_young(features: Features) -> bool {
+        features.has(AXAS_FEATURE_ARM_HAFDBS | AXAS_FEATURE_ARM_HAF)
     }
 
     #[inline(always)]
@@ -327,6 +342,7 @@ impl Format for ArmStage2 {
             | walks
             | size << VTCR_PS_SHIFT
             | has(AXAS_FEATURE_ARM_VMID16, VTCR_VS)
+            | has(AXAS_FEATURE_ARM_HAF, VTCR_HA)
             | has(AXAS_FEATURE_ARM_HAFDBS, VTCR_HA | VTCR_HD);
         axas_hw_regs_t {
             control_register: control,

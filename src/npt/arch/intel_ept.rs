@@ -48,6 +48,8 @@ const SOFT_DEVICE: u64 = 1 << 54;
 const TAG_LOW: u32 = 55;
 const TAG_BIT_2: u32 = 59;
 const TAG_BIT_3: u32 = 62;
+/// Of an entry that points to a table; a leaf has a bit of its tag there.
+const TABLE_COLD: u64 = if cfg!(feature = "age") { 1 << 59 } else { 0 };
 const SUPPRESS_VE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const KIND_SHIFT: u32 = 3;
@@ -77,6 +79,11 @@ impl Format for IntelEpt {
     const GATE: u64 = WRITE;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const PLAIN: u64 = READ;
+    const DEVICE: u64 = SOFT_DEVICE;
+    const TABLE_YOUNG: u64 = ACCESSED;
+    const TABLE_COLD: u64 = TABLE_COLD;
+    const OLD_FAULTS: bool = false;
     /// VT-d, second-stage paging entries: bit 62 is TM, transient mapping.
     const IO_TAG_BITS: u32 = if cfg!(feature = "tags") { 3 } else { 0 };
     const TAG: u64 = 3 << TAG_LOW | 1 << TAG_BIT_2 | 1 << TAG_BIT_3;
@@ -157,9 +164,14 @@ impl Format for IntelEpt {
             _ if word & SOFT_DEVICE != 0 => MemoryType::Device,
             _ => MemoryType::Uncached,
         };
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
         let mut permissions = Permissions::from_bits_truncate((word & RWX) as u32);
         permissions.set(Permissions::WRITE, word & MAY_WRITE != 0);
-        Attributes::new(permissions, memory)
+        permissions
     }
 
     #[inline(always)]
@@ -175,6 +187,10 @@ impl Format for IntelEpt {
     }
 
     fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_EPT_AD)
+    }
+
+    fn hardware_sets_young(features: Features) -> bool {
         features.has(AXAS_FEATURE_EPT_AD)
     }
 

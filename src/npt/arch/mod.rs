@@ -208,6 +208,18 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
     const MAY_WRITE: u64;
     /// Set in a clean leaf that hardware is to open at the first write, where it asks for such a bit.
     const HARDWARE_OPENS: u64 = 0;
+    /// Set by hardware in an entry that points to a table when a walk uses it; 0 where there is no such bit.
+    const TABLE_YOUNG: u64 = 0;
+    /// Set in an entry that points to a table of level 1 all of whose pages were old when no CPU could use one of them
+    /// without setting [`Format::TABLE_YOUNG`]; 0 where that bit does not exist or is not looked at.
+    const TABLE_COLD: u64 = 0;
+    /// A valid entry of level 1 is a leaf of ordinary memory if all of these are set and none of [`Format::DEVICE`];
+    /// others may be.
+    const PLAIN: u64;
+    /// Set in a leaf of device memory, unless [`Format::PLAIN`] says that already.
+    const DEVICE: u64 = 0;
+    /// An access to an old page faults where hardware does not set [`Format::YOUNG`].
+    const OLD_FAULTS: bool = true;
 
     /// Whether a walker uses the entry.
     fn is_valid(word: u64) -> bool;
@@ -243,6 +255,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
         if features.has_io() { Self::IO_TAG_BITS } else { Tag::BITS }
     }
 
+    /// The permissions of a leaf.
+    fn permissions_of(word: u64) -> Permissions;
     /// What a leaf says, but for the tag.
     fn attributes(word: u64, features: Features) -> Attributes;
     /// The permissions that a leaf can have: a bit for each value of [`Permissions`].
@@ -262,6 +276,8 @@ pub trait Format: Copy + Debug + Send + Sync + 'static {
 
     /// Whether hardware sets the dirty bits of leaves that are made clean for it.
     fn hardware_sets_dirty(features: Features) -> bool;
+    /// Whether hardware sets [`Format::YOUNG`].
+    fn hardware_sets_young(features: Features) -> bool;
     /// The host chooses whether hardware sets dirty bits; else it does wherever it can.
     const HARDWARE_BY_CHOICE: bool = true;
 

@@ -76,6 +76,8 @@ impl Format for RiscvGstage {
     const GATE: u64 = DIRTY;
     const DIRTY: u64 = DIRTY;
     const YOUNG: u64 = ACCESSED;
+    const PLAIN: u64 = VALID;
+    const DEVICE: u64 = SOFT_DEVICE;
     const TAG: u64 = TAG;
     const MAY_WRITE: u64 = WRITE;
     const HARDWARE_BY_CHOICE: bool = false;
@@ -140,10 +142,6 @@ impl Format for RiscvGstage {
     }
 
     fn attributes(word: u64, _features: Features) -> Attributes {
-        let mut permissions = Permissions::empty();
-        permissions.set(Permissions::READ, word & READ != 0);
-        permissions.set(Permissions::WRITE, word & WRITE != 0);
-        permissions.set(Permissions::EXECUTE, word & EXECUTE != 0);
         let memory = if word & SOFT_DEVICE != 0 {
             MemoryType::Device
         } else if word & PBMT == 0 {
@@ -151,7 +149,12 @@ impl Format for RiscvGstage {
         } else {
             MemoryType::Uncached
         };
-        Attributes::new(permissions, memory)
+        Attributes::new(Self::permissions_of(word), memory)
+    }
+
+    #[inline(always)]
+    fn permissions_of(word: u64) -> Permissions {
+        Permissions::from_bits_truncate((word >> 1) as u32)
     }
 
     /// Without permissions a leaf is none, but says so.
@@ -166,6 +169,10 @@ impl Format for RiscvGstage {
     }
 
     fn hardware_sets_dirty(features: Features) -> bool {
+        features.has(AXAS_FEATURE_RISCV_SVADU)
+    }
+
+    fn hardware_sets_young(features: Features) -> bool {
         features.has(AXAS_FEATURE_RISCV_SVADU)
     }
 
