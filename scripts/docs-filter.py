@@ -25,7 +25,7 @@ LINKED = ("include", "src", "examples", "c-tests", "LICENSE-MIT", "LICENSE-APACH
 
 # Order of the topics in the site.
 ORDER = ["life", "mapping", "faults", "looking", "memory", "slices", "host", "arena", "frames",
-         "devices", "dirty", "hide", "status"]
+         "devices", "dirty", "hide", "provider", "status"]
 
 
 def fail(message):

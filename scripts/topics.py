@@ -10,6 +10,8 @@ TOPICS = [
     ("hide", "Hidden pages, and pages that change hands",
      "Pages that stay mapped and that a guest does not reach; pages given, lent and shared between two spaces.",
      r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_|axas_transfer|AXAS_(GIVE|LEND|SHARE|TAKE_BACK|WIPE)$"),
+    ("provider", "Pages that the host provides", "Regions whose pages the host brings when they are needed: see @ref page_docs_providers.",
+     r"axas_map_provider|axas_supply|axas_evict(_some)?$|AXAS_RESOLVE_|axas_resolve_fn|axas_evicted_fn"),
     ("slices", "Long operations in slices", "The same operations with a budget, for ranges that take long.",
      r"axas_(?!dirty)\w+_some$"),
     ("faults", "Page faults", "From the registers of a fault to a verdict: see @ref page_docs_concepts.",

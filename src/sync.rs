@@ -70,6 +70,15 @@ pub(crate) enum Defect {
     /// The pieces of a leaf say what it said before hardware made it dirty.
     #[cfg(feature = "dirty")]
     OldPieces,
+    /// The host is asked for a page while a window is open.
+    #[cfg(feature = "provider")]
+    AskedInWindow,
+    /// A page that the host brings takes the place of whatever is there.
+    #[cfg(feature = "provider")]
+    SupplyReplaces,
+    /// The host hears of a page that goes before no CPU writes to it any more.
+    #[cfg(feature = "provider")]
+    EvictedUnflushed,
 }
 
 /// Whether a model planted a defect.

@@ -11,6 +11,8 @@ use crate::logging;
 use crate::npt::arch::with_space_format;
 use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
+#[cfg(feature = "provider")]
+use crate::npt::lock::FaultCounter;
 use crate::npt::units::Gpa;
 
 const CALL: &str = "axas_handle_page_fault";
@@ -116,6 +118,12 @@ impl AddressSpace {
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {
+            #[cfg(feature = "provider")]
+            if verdict == Verdict::Wait {
+                guard.shard().add(FaultCounter::Wait, 1);
+                self.npt.host.report();
+                return verdict;
+            }
             // There is no counter of faults on hidden pages of their own.
             let is_hidden = cfg!(feature = "hide") && verdict == Verdict::Hidden;
             let counted = if is_hidden { Verdict::Denied } else { verdict };

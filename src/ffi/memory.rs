@@ -108,7 +108,7 @@ unsafe fn put_done(done: *mut u64, bytes: u64) -> Result<()> {
 ///   AXAS_ERR_INVALID_INPUT: null, unknown or senseless access bits, not all of the range in the space;
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap; AXAS_ERR_DENIED: not allowed; AXAS_ERR_NO_MEMORY: no frame for
 ///   a reserved page; AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot
-///   reach; AXAS_ERR_BAD_STATE: corrupt table; AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   reach; AXAS_ERR_BAD_STATE: corrupt table; AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Goes across pages, frames and areas; takes reserved pages in as an access of the guest would (they count
 /// as resolved faults). The guest may write meanwhile: what is copied is then any mixture. Lock class:
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn axas_read(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// What was written before an error stays. Pages taken in, lock class and callbacks: as axas_read.
 /// A reserved page appears to the guest with what is written to it, never without: its frame, which may be
@@ -195,7 +195,7 @@ pub unsafe extern "C" fn axas_write(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// What was filled before an error stays. Pages taken in, lock class and callbacks: as axas_read, reserved
 /// pages as axas_write.
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn axas_fill(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -388,7 +388,7 @@ unsafe fn write_scalar<T>(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -416,7 +416,7 @@ pub unsafe extern "C" fn axas_read_u8(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -444,7 +444,7 @@ pub unsafe extern "C" fn axas_write_u8(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -472,7 +472,7 @@ pub unsafe extern "C" fn axas_read_u16(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -500,7 +500,7 @@ pub unsafe extern "C" fn axas_write_u16(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -528,7 +528,7 @@ pub unsafe extern "C" fn axas_read_u32(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -556,7 +556,7 @@ pub unsafe extern "C" fn axas_write_u32(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -584,7 +584,7 @@ pub unsafe extern "C" fn axas_read_u64(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
 /// Pages taken in, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]

@@ -18,6 +18,9 @@ mod hide;
 #[cfg(feature = "transfer")]
 mod transfer;
 
+#[cfg(feature = "provider")]
+mod provider;
+
 mod fault;
 
 mod inspect;

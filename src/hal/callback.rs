@@ -51,4 +51,14 @@ unsafe extern "C" {
     pub fn axas_hal_relax(ctx: *mut c_void);
     /// released, see axas_hal_alloc_frame.
     pub fn axas_hal_released(ctx: *mut c_void, run: *const axas_mapping_t);
+    /// resolve, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+    pub fn axas_hal_resolve(
+        ctx: *mut c_void,
+        provider: u32,
+        gpa: axas_gpa_t,
+        access: u32,
+        answer: *mut axas_supply_t,
+    ) -> u32;
+    /// evicted, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+    pub fn axas_hal_evicted(ctx: *mut c_void, run: *const axas_mapping_t, dirty: u32) -> u32;
 }

@@ -301,6 +301,9 @@ impl World {
             relax: Some(relax),
             released: None,
             arena: std::ptr::null_mut(),
+            may_move: None,
+            resolve: None,
+            evicted: None,
         };
         let config = axas_config_t {
             struct_size: size_of::<axas_config_t>() as u32,

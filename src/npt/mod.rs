@@ -16,7 +16,8 @@
 //! - what exclusive calls do to a range: `unmap`, `keep`, `map`, `protect`, `tags`, `hide`, `populate`, `replace`; `slices`: how
 //!   far they get with a budget; `page`: the short way for one page whose table is there;
 //! - `dirty`: which pages were written;
-//! - what runs beside others: `look`, which changes nothing, `fault` and `fill`.
+//! - what runs beside others: `look`, which changes nothing, `fault` and `fill`;
+//! - `provider`: pages that the host brings, in a fault or by a call beside others, and takes back.
 //!
 //! `io` says what all of them owe to an IOMMU that walks the tables (part `io`).
 //!
@@ -50,6 +51,8 @@ pub(crate) mod page;
 pub mod paging;
 pub(crate) mod populate;
 pub(crate) mod protect;
+#[cfg(feature = "provider")]
+pub(crate) mod provider;
 mod reap;
 pub(crate) mod replace;
 pub(crate) mod slices;
@@ -127,6 +130,9 @@ pub(crate) struct NestedPageTable {
     /// Which pages are written.
     #[cfg(feature = "dirty")]
     pub(crate) log: dirty::Log,
+    /// There may be a provider's pages.
+    #[cfg(feature = "provider")]
+    pub(crate) has_providers: AtomicU32,
     pub(crate) shape: Shape,
     pub(crate) host: Host,
 }

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Pages that the host provides (part `provider`).
+//!
+//! A region of them is a reservation with the number of a provider. A fault there closes its window and asks
+//! the host; what the host answers, or brings later by a call of its own, is put in place by the compare-exchange of every
+//! other fault, against the entry that was judged. Nothing is remembered of a question: it is asked again.
+//!
+//! To evict is to discard, but that the host is told of each page, when it is flushed and before its frame
+//! goes, and that the reservation which remains is a provider's.
+
+use super::arch::Format;
+use super::entry::{Entry, Reservation, State};
+use super::fault::{Fault, Frame, Verdict};
+use super::reap::{Remains, Runs};
+use super::split::Cut;
+use super::sweep::{Run, Sweep};
+use super::table::{Broken, Table};
+use super::units::{Gpa, GpaRange, Hpa, Index, Level};
+use super::work::Work;
+use super::{NestedPageTable, add, subtract};
+use crate::abi::*;
+use crate::addr::{Bits, PAGE_SIZE};
+use crate::error::{Error, Result};
+use crate::flags::{Attributes, Permissions};
+use crate::hal::{FlushRequest, Purpose};
+use crate::sync::{Defect, Ordering, planted};
+
+/// Where a fault met a provider's reservation.
+struct Place<F> {
+    page: Hpa,
+    index: Index,
+    entry: Entry<F>,
+}
+
+/// A frame that the host brings.
+#[derive(Clone, Copy)]
+pub(crate) struct Supply {
+    pub(crate) hpa: Hpa,
+    pub(crate) level: Level,
+    pub(crate) permissions: Permissions,
+    /// It is the library's from now on.
+    pub(crate) is_given: bool,
+}
+
+/// The level of leaves of a size.
+pub(crate) fn level_of(size: u64) -> Option<Level> {
+    let mut level = Level::PAGE;
+    while level.size() < size && level <= Level::LARGE {
+        level = level.up();
+    }
+    (level.size() == size).then_some(level)
+}
+
+impl Fault<'_> {
+    /// Asks the host for the page of a provider's reservation, and puts it in place; none if the entry has changed.
+    #[inline(never)]
+    pub(super) fn provide<F: Format>(
+        &mut self,
+        page: Hpa,
+        index: Index,
+        entry: Entry<F>,
+    ) -> Option<Verdict> {
+        // The frame was filled for a reservation that is not there any more.
+        if self.has_prepared() {
+            return Some(Verdict::Spurious);
+        }
+        let (npt, gpa) = (self.npt, self.gpa.base(Level::PAGE).bits());
+        let reservation = entry.reservation();
+        let most = npt.largest_frame(reservation, self.level);
+        let attributes = reservation.attributes();
+        let asked = attributes.flags() | reservation.of_level(most.get()).size_flags();
+        let nothing = AXAS_HPA_INVALID;
+        let mut answer = axas_supply_t { hpa: nothing, size: PAGE_SIZE, flags: asked, reserved: 0 };
+        let access = self.access.bits();
+        let how = npt.host.resolve(entry.provider(), gpa, access, &mut answer);
+        match how {
+            AXAS_RESOLVE_LATER => return Some(Verdict::Wait),
+            AXAS_RESOLVE_REFUSE => return Some(Verdict::Unmapped),
+            _ => {}
+        }
+        let place = Place { page, index, entry };
+        let is_given = how == AXAS_RESOLVE_GIVEN;
+        let is_known = is_given || matches!(how, AXAS_RESOLVE_NOW | AXAS_RESOLVE_ALLOC);
+        let level = level_of(answer.size)
+            .filter(|_| is_known && answer.flags & !asked == 0 && answer.reserved == 0);
+        let permissions = Permissions::from_bits_truncate(answer.flags);
+        if let (Some(level), AXAS_RESOLVE_ALLOC) = (level, how) {
+            let attributes = Attributes { permissions, ..attributes };
+            let limited = Reservation::new(attributes, level.min(most).get());
+            return self.take_page(&place, limited);
+        }
+        let hpa = answer.hpa;
+        let fits = |level: &Level| {
+            let is_aligned = hpa & level.size().wrapping_sub(1) == 0;
+            *level <= most && is_aligned && npt.host.is_in_width(hpa, level.size())
+        };
+        let Some(level) = level.filter(fits) else {
+            self.refuse(is_given, &answer, gpa);
+            return Some(Verdict::NoMemory);
+        };
+        self.put_supplied(&place, Supply { hpa: Hpa::new(hpa), level, permissions, is_given })
+    }
+
+    /// An answer that cannot be used. A frame that was given goes back, as one of alloc_frame that cannot be used.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, is_given: bool, answer: &axas_supply_t, gpa: u64) {
+        self.npt.host.complain_of_answer(gpa, answer.hpa);
+        if is_given && answer.hpa != AXAS_HPA_INVALID {
+            let level = level_of(answer.size).unwrap_or(Level::PAGE);
+            self.give_guest(Frame::new(Hpa::new(answer.hpa), level));
+        }
+    }
+
+    /// Takes a frame of alloc_frame for the page.
+    #[inline(never)]
+    fn take_page<F: Format>(
+        &mut self,
+        place: &Place<F>,
+        reservation: Reservation,
+    ) -> Option<Verdict> {
+        let Some(table) = Table::<F>::open(self.npt, place.page) else {
+            return Some(Verdict::Error);
+        };
+        match self.install(&table, place.index, place.entry, reservation) {
+            Some(true) => Some(Verdict::Resolved),
+            Some(false) => None,
+            None => Self::missing(&table, place),
+        }
+    }
+
+    /// The verdict where something is missing; none if the entry has changed, as another call may have brought it.
+    fn missing<F: Format>(table: &Table<'_, F>, place: &Place<F>) -> Option<Verdict> {
+        let is_same = table.load_acquire(place.index) == place.entry;
+        is_same.then_some(Verdict::NoMemory)
+    }
+
+    /// Puts a frame that the host answered in place. One that was given and is not put in place goes back.
+    #[inline(never)]
+    fn put_supplied<F: Format>(&mut self, place: &Place<F>, supply: Supply) -> Option<Verdict> {
+        let verdict = match Table::<F>::open(self.npt, place.page) {
+            None => Some(Verdict::Error),
+            Some(table) => match self.put_supply(&table, place, supply) {
+                Some(true) => return Some(Verdict::Resolved),
+                Some(false) => None,
+                None => Self::missing(&table, place),
+            },
+        };
+        if supply.is_given {
+            self.give_guest(Frame::new(supply.hpa, supply.level));
+        }
+        verdict
+    }
+
+    /// Puts a frame of the host's in the place of a provider's reservation, as [`Fault::install`], and counts it.
+    #[inline(never)]
+    fn put_supply<F: Format>(
+        &mut self,
+        table: &Table<'_, F>,
+        place: &Place<F>,
+        supply: Supply,
+    ) -> Option<bool> {
+        let Supply { hpa, level, permissions, is_given } = supply;
+        let attributes = Attributes { permissions, ..place.entry.reservation().attributes() };
+        let features = self.npt.features;
+        let template = Entry::page_template(attributes, features, level.get(), is_given).ok()?;
+        let leaf = template.page_at(hpa);
+        if planted(Defect::SupplyReplaces) && level == self.level {
+            table.store(place.index, leaf);
+        } else {
+            match self.put(table, place.index, place.entry, leaf, level) {
+                Some(true) => {}
+                other => return other,
+            }
+        }
+        self.took_nothing = true;
+        self.npt.count_supplied(level, is_given);
+        Some(true)
+    }
+
+    /// Puts a frame that a call brings in the place of a provider's reservation.
+    #[inline(never)]
+    pub(crate) fn supply<F: Format>(&mut self, supply: Supply) -> Result<()> {
+        let Supply { level, permissions, .. } = supply;
+        let npt = self.npt;
+        let mut page = npt.root_page::<F>(self.gpa);
+        loop {
+            let table = Table::<F>::open(npt, page).ok_or(Error::BadState)?;
+            let index = self.gpa.index(self.level);
+            let entry = table.load_acquire(index);
+            if self.level > level && F::is_table(entry.word()) {
+                page = entry.table_address();
+                self.level = self.level.down();
+                continue;
+            }
+            if !entry.is_provided() {
+                return Err(match entry.state(self.level.get()) {
+                    State::Table if table.is_absent(entry, self.level) => Error::NotMapped,
+                    State::Leaf | State::Hidden | State::Table => Error::AlreadyExists,
+                    State::Empty | State::Reserved | State::Trap | State::Note => Error::NotMapped,
+                    _ => Error::BadState,
+                });
+            }
+            let reservation = entry.reservation();
+            if !reservation.attributes().permissions.contains(permissions) {
+                return Err(Error::Denied);
+            }
+            if level > npt.largest_frame(reservation, level) {
+                return Err(Error::Unsupported);
+            }
+            let attributes = Attributes { permissions, ..reservation.attributes() };
+            Entry::<F>::page_template(attributes, npt.features, 1, supply.is_given)?;
+            let place = Place { page, index, entry };
+            match self.put_supply(&table, &place, supply) {
+                Some(true) => break,
+                // Another call was first: what it put there is looked at.
+                Some(false) => {}
+                None if table.load_acquire(index) != entry => {}
+                None => return Err(Error::NoMemory),
+            }
+        }
+        npt.repair_after::<F>(self.shard, self.gpa, level, Verdict::Resolved);
+        Ok(())
+    }
+}
+
+impl NestedPageTable {
+    /// Counts a leaf that came beside other faults.
+    fn count_supplied(&self, level: Level, is_given: bool) {
+        if let Some(leaves) = self.counts.leaves.get(level.down().get() as usize) {
+            leaves.fetch_add(1, Ordering::Relaxed);
+        }
+        if is_given {
+            self.counts.guest.fetch_add(level.pages(), Ordering::Relaxed);
+            self.counts.allocated.fetch_add(level.pages(), Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that there may be a provider's pages.
+    pub(crate) fn begin_providing(&self) {
+        self.has_providers.store(1, Ordering::Relaxed);
+    }
+
+    /// Whether there may be.
+    pub(crate) fn may_provide(&self) -> bool {
+        self.has_providers.load(Ordering::Relaxed) != 0
+    }
+
+    /// The first address of a range that a provider's reservation covers, or the range's end; beside faults.
+    #[inline(never)]
+    pub(crate) fn next_provided<F: Format>(&self, range: GpaRange) -> Option<Gpa> {
+        let mut sweep = Sweep::nowhere();
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            let Run { page, level, span, gpa, .. } = sweep.run;
+            let table = Table::<F>::reach(self, page)?;
+            let mut at = gpa;
+            let mut found = None;
+            for index in span.indices() {
+                let entry = table.load_acquire(index);
+                if entry.is_provided() {
+                    return Some(at);
+                }
+                // A fault put it in the place of a reservation since the sweep came by.
+                if level > Level::PAGE && F::is_table(entry.word()) {
+                    found = Some(entry.table_address());
+                    break;
+                }
+                at = at.end(level);
+            }
+            drop(table);
+            if let Some(table) = found {
+                sweep.enter(self, at, table)?;
+            }
+        }
+        Some(range.end)
+    }
+
+    /// Puts a provider's reservations in the place of the pages of a range.
+    #[inline(never)]
+    pub(crate) fn evict<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+        provider: u16,
+    ) -> Result<()> {
+        self.begin_providing();
+        let mut request = FlushRequest::new(range);
+        self.split::<F>(work, range, &Cut::Evicted, &mut request)?;
+        let Work { sweep, broken, .. } = work;
+        let detached = self.detach_evicted::<F>(sweep, broken, range, &mut request);
+        let remains = Remains::Provided { provider, is_logged: self.is_logged() };
+        if planted(Defect::EvictedUnflushed) {
+            work.releases.begin(true, None);
+            self.reap::<F>(work, range, remains, false).ok_or(Error::BadState)?;
+        }
+        self.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
+        let mended = self.mend::<F>(&mut work.broken);
+        self.begin_reaping();
+        work.releases.begin(true, None);
+        let reaped = self.reap::<F>(work, range, remains, false);
+        detached.and(mended).and(reaped).ok_or(Error::BadState)
+    }
+
+    /// Makes dead what is to be evicted.
+    #[inline(never)]
+    fn detach_evicted<F: Format>(
+        &self,
+        sweep: &mut Sweep,
+        broken: &Broken,
+        range: GpaRange,
+        request: &mut FlushRequest,
+    ) -> Option<()> {
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, broken)? {
+            let Run { page, level, span, .. } = sweep.run;
+            let mut has_leaf = false;
+            Table::<F>::reach(self, page)?.edit(span, |entry| {
+                if !entry.can_evict() {
+                    return entry;
+                }
+                has_leaf |= entry.is_hardware_visible();
+                entry.evicted(self.features, level.get())
+            });
+            if has_leaf {
+                request.add_leaf(level);
+            }
+        }
+        Some(())
+    }
+
+    /// Tells the host of the pages that were read, and gives back the frames that it does not keep.
+    #[inline(never)]
+    pub(super) fn report_evicted<F: Format>(&self, runs: &mut Runs<'_>) {
+        let like = Entry::<F>::from_word(runs.like);
+        let state = if like.is_owned() { AXAS_STATE_OWNED } else { AXAS_STATE_LINEAR };
+        let flags = like.attributes(self.features).flags();
+        while let Some((gpa, hpa, size)) = runs.next::<F>() {
+            let (gpa, hpa) = (gpa.bits(), hpa.bits());
+            let level = runs.level.get();
+            let none = axas_mapping_t::default();
+            let run = axas_mapping_t { gpa, size, hpa, flags, state, level, ..none };
+            let keeps = self.host.evicted(&run, like.was_dirty());
+            if state == AXAS_STATE_LINEAR {
+                self.host.released(&run);
+                continue;
+            }
+            if !keeps {
+                let mut at = 0;
+                while at < size {
+                    let frame = Hpa::new(hpa).plus(at);
+                    self.host.give(frame, runs.level.order(), Purpose::Guest);
+                    at = at.wrapping_add(runs.level.size());
+                }
+            }
+            let pages = size / PAGE_SIZE;
+            add(&self.counts.released, pages);
+            subtract(&self.counts.guest, pages);
+        }
+    }
+}
