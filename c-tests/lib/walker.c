@@ -431,6 +431,7 @@ static uint64_t read_entry(const uint64_t *entries, uint64_t index)
 }
 
 static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address);
+static int is_provided(const struct walker *w, uint64_t e);
 
 struct walk walker_walk(const struct walker *w, uint64_t gpa)
 {
@@ -469,6 +470,9 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 				r.outcome = WALK_BROKEN;
 				r.why = "a hidden page at no address of one";
 			}
+		} else if (d.kind == ENTRY_NONE && is_provided(w, r.entry)) {
+			r.is_provided = 1;
+			r.provider = (uint32_t)(at >> 12);
 		}
 		if (d.kind == ENTRY_LEAF) {
 			r.outcome = WALK_LEAF;
@@ -518,6 +522,17 @@ static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address)
 	else
 		*address = (e & BITS(53, 10)) << 2;
 	return (e >> kind_shift[w->format] & 7) == 5;
+}
+
+/* A reservation, kind 1, whose payload has bit 9: the host's number is in the address field. */
+static int is_provided(const struct walker *w, uint64_t e)
+{
+	static const uint32_t bit[] = {
+		[WALK_EPT] = 56, [WALK_NPT] = 53, [WALK_ARM] = 57, [WALK_RISCV] = 57
+	};
+	const uint32_t kind = w->format == WALK_EPT ? 3 : 1;
+
+	return (e >> kind & 7) == 1 && (e & BIT(bit[w->format])) != 0;
 }
 
 uint64_t walker_empty_entry(const struct walker *w)

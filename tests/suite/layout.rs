@@ -53,7 +53,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             table_frames, guest_frames, mapped_4k, mapped_2m, mapped_1g, faults_resolved,
             faults_spurious, faults_retry, faults_trap, faults_unmapped, faults_denied,
             faults_no_memory, faults_error, tlb_requests, frames_allocated, frames_released,
-            reserved0, faults_marked, pages_cleaned, splits, reserved
+            faults_wait, faults_marked, pages_cleaned, splits, reserved
         }
         axas_fault_t { gpa, gva, access, kind, valid, level, reserved }
         axas_mmio_range_t { gpa, size }
