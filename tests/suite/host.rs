@@ -134,6 +134,9 @@ impl Host {
             relax: None,
             released: wants_released.then_some(released),
             arena: std::ptr::null_mut(),
+            may_move: None,
+            resolve: None,
+            evicted: None,
         }
     }
 

@@ -34,7 +34,8 @@ fn rust_layout() -> BTreeMap<String, Extent> {
         axas_tlb_request_t { gpa, size, vmid, level, tables_removed, reason, scope, reserved }
         axas_hal_t {
             struct_size, flags, ctx, alloc_frame, dealloc_frame, phys_to_virt, release_virt,
-            direct_map_offset, tlb_flush, clean_range, should_yield, relax, released, arena
+            direct_map_offset, tlb_flush, clean_range, should_yield, relax, released, arena,
+            may_move, resolve, evicted
         }
         axas_config_t {
             struct_size, format, levels, pa_bits, base, size, vmid, features, options, table_quota,
@@ -45,6 +46,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             required_state, reserved
         }
         axas_extent_t { hpa, size }
+        axas_supply_t { hpa, size, flags, reserved }
         axas_transfer_t {
             struct_size, action, from_flags, to_flags, from_tags, to_tags, note, options
         }

@@ -88,6 +88,9 @@ pub fn hal(
         relax: None,
         released: None,
         arena: ptr::null_mut(),
+        may_move: None,
+        resolve: None,
+        evicted: None,
     }
 }
 
