@@ -82,6 +82,13 @@ controls() {
 		PlainEdit logged::a_write_by_hardware_beside_a_protect_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported a write is lost
+		SupplyReplaces provided::of_a_supply_and_a_fault_one_brings_the_page (Resolved, Ok(()))
+		FrameKept provided::of_a_supply_and_a_fault_one_brings_the_page a frame is lost
+		SupplyReplaces provided::of_two_supplies_one_brings_the_page [Ok(()), Ok(())]
+		TableKept provided::two_supplies_below_one_entry_are_both_done the loser kept its tables
+		AskedInWindow provided::a_fault_that_waits_finds_the_page_when_it_is_there a window is open while the host is asked
+		SecondLook provided::a_supply_and_a_fault_beside_an_evict_lose_no_frame tables and counters disagree
+		EvictedUnflushed provided::a_page_is_reported_when_no_cpu_writes_to_it a page is reported that a CPU may still write to
 	END
 }
 

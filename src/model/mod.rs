@@ -9,6 +9,7 @@ mod faults;
 mod host;
 mod lock;
 mod logged;
+mod provided;
 mod readers;
 mod writers;
 
@@ -20,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 23] = [
+const DEFECTS: [Defect; 26] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -44,6 +45,9 @@ const DEFECTS: [Defect; 23] = [
     Defect::WriteUnmarked,
     Defect::PlainEdit,
     Defect::OldPieces,
+    Defect::AskedInWindow,
+    Defect::SupplyReplaces,
+    Defect::EvictedUnflushed,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

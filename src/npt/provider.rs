@@ -108,7 +108,8 @@ impl Fault<'_> {
         self.npt.host.complain_of_answer(gpa, answer.hpa);
         if is_given && answer.hpa != AXAS_HPA_INVALID {
             let level = level_of(answer.size).unwrap_or(Level::PAGE);
-            self.give_guest(Frame::new(Hpa::new(answer.hpa), level));
+            self.shard.count_for_nothing(level);
+            self.npt.host.give(Hpa::new(answer.hpa), level.order(), Purpose::Guest);
         }
     }
 
