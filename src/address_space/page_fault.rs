@@ -13,6 +13,7 @@ use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
 #[cfg(feature = "provider")]
 use crate::npt::lock::FaultCounter;
+use crate::npt::lock::Shard;
 use crate::npt::units::Gpa;
 
 const CALL: &str = "axas_handle_page_fault";
@@ -118,16 +119,7 @@ impl AddressSpace {
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {
-            #[cfg(feature = "provider")]
-            if verdict == Verdict::Wait {
-                guard.shard().add(FaultCounter::Wait, 1);
-                self.npt.host.report();
-                return verdict;
-            }
-            // There is no counter of faults on hidden pages of their own.
-            let is_hidden = cfg!(feature = "hide") && verdict == Verdict::Hidden;
-            let counted = if is_hidden { Verdict::Denied } else { verdict };
-            guard.shard().count(counted as axas_fault_result_t);
+            count(guard.shard(), verdict);
         }
         self.npt.host.report();
         verdict
@@ -194,4 +186,17 @@ impl AddressSpace {
 #[inline(always)]
 fn log_verdict(gpa: u64, verdict: Verdict) {
     logging::debug(c"axaddrspace::fault", "address, verdict:", gpa, verdict as u64);
+}
+
+/// Counts a fault that was not resolved.
+#[inline(always)]
+pub(super) fn count(shard: &Shard, verdict: Verdict) {
+    #[cfg(feature = "provider")]
+    if verdict == Verdict::Wait {
+        return shard.add(FaultCounter::Wait, 1);
+    }
+    // There is no counter of faults on hidden pages of their own.
+    let is_hidden = cfg!(feature = "hide") && verdict == Verdict::Hidden;
+    let counted = if is_hidden { Verdict::Denied } else { verdict };
+    shard.count(counted as axas_fault_result_t);
 }

@@ -2,9 +2,9 @@
 //! Pages that the host provides (part `provider`).
 
 use super::map::{Act, Reach, Slices, map, reach_entries};
+use super::page_fault::count;
 use super::{AddressSpace, Verdict};
 use crate::abi::*;
-use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, MemoryType, Permissions};
 use crate::npt::NestedPageTable;
@@ -116,28 +116,46 @@ impl AddressSpace {
     }
 
     /// Takes the provided pages of a range in, as faults would; `done` tells how many bytes have none any more.
-    #[inline(never)]
     pub(super) fn take_provided_in(&self, range: GpaRange, done: &mut u64) -> Result<()> {
+        let outcome = self.take_provided_in_silently(range, done);
+        with_space_format!(self.npt.format, F => {
+            self.npt.announce_brought::<F>(range);
+            Ok(())
+        })?;
+        self.npt.host.report();
+        outcome
+    }
+
+    #[inline(never)]
+    fn take_provided_in_silently(&self, range: GpaRange, done: &mut u64) -> Result<()> {
         let mut at = range.start;
         loop {
             let rest = range.from(at);
-            let held = self.shared()?;
-            let next =
-                with_space_format!(self.npt.format, F => Ok(self.npt.next_provided::<F>(rest)));
-            drop(held);
-            at = next?.ok_or(Error::BadState)?;
+            let Some(guard) = self.npt.lock.enter_shared() else {
+                if self.no_wait() {
+                    return Err(Error::Again);
+                }
+                self.npt.host.relax();
+                continue;
+            };
+            let brought = with_space_format!(self.npt.format, F => {
+                self.npt.bring_next::<F>(guard.shard(), rest).ok_or(Error::BadState)
+            })?;
+            let verdict;
+            (at, verdict) = brought;
             *done = at.minus(range.start);
-            if at >= range.end {
-                return Ok(());
+            let Some(verdict) = verdict else { return Ok(()) };
+            if verdict == Verdict::Resolved {
+                guard.leave_resolved();
+                continue;
             }
-            match self.take_page_in(at.bits(), Permissions::empty(), Prepared::NONE) {
+            count(guard.shard(), verdict);
+            match verdict {
                 Verdict::Wait => return Err(Error::Again),
                 Verdict::Unmapped => return Err(Error::NotMapped),
                 Verdict::NoMemory => return Err(Error::NoMemory),
                 Verdict::Error => return Err(Error::BadState),
-                Verdict::Retry if self.no_wait() => return Err(Error::Again),
-                Verdict::Retry => self.npt.host.relax(),
-                // The page is there, or something else is.
+                // Another fault was first.
                 _ => {}
             }
         }

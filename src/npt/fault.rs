@@ -194,6 +194,20 @@ impl<'a> Fault<'a> {
         verdict
     }
 
+    /// Handles it without a word to walkers.
+    #[cfg(feature = "provider")]
+    #[inline(never)]
+    pub(super) fn bring<F: Format>(&mut self) -> Verdict {
+        let verdict = self.install_or_judge::<F>();
+        if let Some(frame) = self.spare {
+            self.give_guest(frame);
+        }
+        if verdict == Verdict::Resolved {
+            self.count_resolved();
+        }
+        verdict
+    }
+
     /// A frame that was taken for nothing is left in `spare`.
     fn install_or_judge<F: Format>(&mut self) -> Verdict {
         let mut page = self.npt.root_page::<F>(self.gpa);

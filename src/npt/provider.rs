@@ -10,7 +10,8 @@
 
 use super::arch::Format;
 use super::entry::{Entry, Reservation, State};
-use super::fault::{Fault, Frame, Verdict};
+use super::fault::{Fault, Frame, Prepared, Verdict};
+use super::lock::{FaultCounter, Shard};
 use super::reap::{Remains, Runs};
 use super::split::Cut;
 use super::sweep::{Run, Sweep};
@@ -22,7 +23,7 @@ use crate::abi::*;
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions};
-use crate::hal::{FlushRequest, Purpose};
+use crate::hal::{FlushRequest, Purpose, publish_tables};
 use crate::sync::{Defect, Ordering, planted};
 
 /// Where a fault met a provider's reservation.
@@ -275,6 +276,32 @@ impl NestedPageTable {
             }
         }
         Some(range.end)
+    }
+
+    /// Takes the next provided page of a range in, as a fault would, but says nothing to walkers: where it is, and the
+    /// verdict; none at the end of the range.
+    #[inline(never)]
+    pub(crate) fn bring_next<F: Format>(
+        &self,
+        shard: &Shard,
+        range: GpaRange,
+    ) -> Option<(Gpa, Option<Verdict>)> {
+        let at = self.next_provided::<F>(range)?;
+        if at >= range.end {
+            return Some((at, None));
+        }
+        let verdict =
+            Fault::new(self, shard, at, Permissions::empty(), Prepared::NONE).bring::<F>();
+        Some((at, Some(verdict)))
+    }
+
+    /// Makes this CPU see what was brought to a range.
+    pub(crate) fn announce_brought<F: Format>(&self, range: GpaRange) {
+        publish_tables();
+        if F::caches_invalid(self.features) {
+            self.lock.shard().add(FaultCounter::Flushes, 1);
+            self.flush_now::<F>(FlushRequest::new(range), AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL);
+        }
     }
 
     /// Puts a provider's reservations in the place of the pages of a range.
