@@ -80,7 +80,7 @@ impl AddressSpace {
         let gpa = Gpa::new(gpa);
         let shard = held.guard.shard();
         let mut fault = Fault::new(&self.npt, shard, gpa, permissions, Prepared::NONE);
-        let supply = Supply { hpa: Hpa::new(hpa), level, permissions, is_given };
+        let supply = Supply::new(Hpa::new(hpa), level, permissions, is_given);
         with_space_format!(self.npt.format, F => fault.supply::<F>(supply))
     }
 
@@ -116,6 +116,7 @@ impl AddressSpace {
     }
 
     /// Takes the provided pages of a range in, as faults would; `done` tells how many bytes have none any more.
+    #[inline(always)] // For the stack.
     pub(super) fn take_provided_in(&self, range: GpaRange, done: &mut u64) -> Result<()> {
         let outcome = self.take_provided_in_silently(range, done);
         with_space_format!(self.npt.format, F => {

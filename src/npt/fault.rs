@@ -11,6 +11,8 @@ use super::entry::{Entry, HIDES, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 #[cfg(feature = "tags")]
 use super::look::Found;
+#[cfg(feature = "provider")]
+use super::provider::Place;
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use crate::abi::*;
@@ -129,6 +131,9 @@ pub(crate) struct Fault<'a> {
     /// The word of that entry.
     #[cfg(feature = "tags")]
     seen: u64,
+    /// Where a provider's reservation was met.
+    #[cfg(feature = "provider")]
+    pub(super) met: Place,
 }
 
 impl<'a> Fault<'a> {
@@ -154,6 +159,8 @@ impl<'a> Fault<'a> {
             took_nothing: false,
             #[cfg(feature = "tags")]
             seen: 0,
+            #[cfg(feature = "provider")]
+            met: Place::NOWHERE,
         }
     }
 
@@ -176,7 +183,7 @@ impl<'a> Fault<'a> {
     /// Handles it.
     #[inline(never)]
     pub(crate) fn handle<F: Format>(&mut self) -> Verdict {
-        let verdict = self.install_or_judge::<F>();
+        let verdict = self.answer::<F>();
         if let Some(frame) = self.spare {
             self.give_guest(frame);
         }
@@ -196,9 +203,9 @@ impl<'a> Fault<'a> {
 
     /// Handles it without a word to walkers.
     #[cfg(feature = "provider")]
-    #[inline(never)]
+    #[inline(always)] // For the stack.
     pub(super) fn bring<F: Format>(&mut self) -> Verdict {
-        let verdict = self.install_or_judge::<F>();
+        let verdict = self.answer::<F>();
         if let Some(frame) = self.spare {
             self.give_guest(frame);
         }
@@ -208,8 +215,21 @@ impl<'a> Fault<'a> {
         verdict
     }
 
-    /// A frame that was taken for nothing is left in `spare`.
-    fn install_or_judge<F: Format>(&mut self) -> Verdict {
+    /// What came of it, with the host asked if need be.
+    #[inline(always)]
+    fn answer<F: Format>(&mut self) -> Verdict {
+        let verdict = self.install_or_judge::<F>();
+        #[cfg(feature = "provider")]
+        if verdict == Verdict::Wait {
+            return self.ask_on::<F>();
+        }
+        verdict
+    }
+
+    /// A frame that was taken for nothing is left in `spare`. The verdict is to wait where a provider's reservation was met,
+    /// and the host is not asked yet.
+    #[inline(never)]
+    pub(super) fn install_or_judge<F: Format>(&mut self) -> Verdict {
         let mut page = self.npt.root_page::<F>(self.gpa);
         loop {
             let Some(table) = Table::<F>::open(self.npt, page) else { return Verdict::Error };
@@ -241,13 +261,7 @@ impl<'a> Fault<'a> {
             }
             #[cfg(feature = "provider")]
             if entry.is_provided() {
-                if !planted(Defect::AskedInWindow) {
-                    drop(table);
-                }
-                match self.provide(page, index, entry) {
-                    Some(verdict) => return verdict,
-                    None => continue,
-                }
+                return self.meet_provider(page, index, entry);
             }
             match self.install(&table, index, entry, reservation) {
                 Some(true) => return Verdict::Resolved,

@@ -27,20 +27,55 @@ use crate::hal::{FlushRequest, Purpose, publish_tables};
 use crate::sync::{Defect, Ordering, planted};
 
 /// Where a fault met a provider's reservation.
-struct Place<F> {
+#[derive(Clone, Copy)]
+pub(super) struct Place {
     page: Hpa,
     index: Index,
-    entry: Entry<F>,
+    /// The entry.
+    word: u64,
 }
 
-/// A frame that the host brings.
+impl Place {
+    pub(super) const NOWHERE: Self = Self { page: Hpa::new(0), index: Index::FIRST, word: 0 };
+}
+
+/// What the host brings for a page, in one word: the address, and below it the level, the permissions, and whose it is.
 #[derive(Clone, Copy)]
-pub(crate) struct Supply {
-    pub(crate) hpa: Hpa,
-    pub(crate) level: Level,
-    pub(crate) permissions: Permissions,
-    /// It is the library's from now on.
-    pub(crate) is_given: bool,
+pub(crate) struct Supply(u64);
+
+impl Supply {
+    const PERMISSIONS_SHIFT: u32 = 2;
+    /// The frame is the library's from now on.
+    const GIVEN: u64 = 1 << 5;
+    /// There is none: one of alloc_frame is to be taken, no larger than this.
+    const ALLOC: u64 = 1 << 6;
+
+    /// A frame of the host's, or one that it gives.
+    pub(crate) fn new(hpa: Hpa, level: Level, permissions: Permissions, is_given: bool) -> Self {
+        let permissions = u64::from(permissions.bits()) << Self::PERMISSIONS_SHIFT;
+        let given = if is_given { Self::GIVEN } else { 0 };
+        Self(hpa.bits() | u64::from(level.get()) | permissions | given)
+    }
+
+    fn frame(self) -> Frame {
+        Frame::new(Hpa::new(self.0 & !(PAGE_SIZE - 1)), self.level())
+    }
+
+    pub(crate) fn level(self) -> Level {
+        Level::new(self.0 as u32 & 3)
+    }
+
+    fn permissions(self) -> Permissions {
+        Permissions::from_bits_truncate((self.0 >> Self::PERMISSIONS_SHIFT) as u32)
+    }
+
+    fn is_given(self) -> bool {
+        self.0 & Self::GIVEN != 0
+    }
+
+    fn takes_frame(self) -> bool {
+        self.0 & Self::ALLOC != 0
+    }
 }
 
 /// The level of leaves of a size.
@@ -53,53 +88,82 @@ pub(crate) fn level_of(size: u64) -> Option<Level> {
 }
 
 impl Fault<'_> {
-    /// Asks the host for the page of a provider's reservation, and puts it in place; none if the entry has changed.
+    /// Notes where a provider's reservation was met, which allows the access. The host is asked when the table is closed.
+    #[cold]
     #[inline(never)]
-    pub(super) fn provide<F: Format>(
+    pub(super) fn meet_provider<F: Format>(
         &mut self,
         page: Hpa,
         index: Index,
         entry: Entry<F>,
-    ) -> Option<Verdict> {
+    ) -> Verdict {
         // The frame was filled for a reservation that is not there any more.
         if self.has_prepared() {
-            return Some(Verdict::Spurious);
+            return Verdict::Spurious;
         }
+        self.met = Place { page, index, word: entry.word() };
+        if planted(Defect::AskedInWindow) {
+            let _ = self.ask(entry);
+        }
+        Verdict::Wait
+    }
+
+    /// Asks the host until the page is there, or not to be had now. Each round the entry has changed that was met.
+    #[inline(never)]
+    pub(super) fn ask_on<F: Format>(&mut self) -> Verdict {
+        loop {
+            let supply = match self.ask(Entry::<F>::from_word(self.met.word)) {
+                Ok(supply) => supply,
+                Err(verdict) => return verdict,
+            };
+            if let Some(verdict) = self.put_answer::<F>(supply) {
+                return verdict;
+            }
+            self.level = self.npt.levels;
+            let verdict = self.install_or_judge::<F>();
+            if verdict != Verdict::Wait {
+                return verdict;
+            }
+        }
+    }
+
+    /// Asks the host for the page of a reservation that was met; the verdict where it brings none.
+    #[inline(never)]
+    fn ask<F: Format>(&self, entry: Entry<F>) -> core::result::Result<Supply, Verdict> {
         let (npt, gpa) = (self.npt, self.gpa.base(Level::PAGE).bits());
         let reservation = entry.reservation();
         let most = npt.largest_frame(reservation, self.level);
-        let attributes = reservation.attributes();
-        let asked = attributes.flags() | reservation.of_level(most.get()).size_flags();
+        let asked =
+            reservation.attributes().flags() | reservation.of_level(most.get()).size_flags();
         let nothing = AXAS_HPA_INVALID;
         let mut answer = axas_supply_t { hpa: nothing, size: PAGE_SIZE, flags: asked, reserved: 0 };
         let access = self.access.bits();
         let how = npt.host.resolve(entry.provider(), gpa, access, &mut answer);
+        let is_given = how == AXAS_RESOLVE_GIVEN;
         match how {
-            AXAS_RESOLVE_LATER => return Some(Verdict::Wait),
-            AXAS_RESOLVE_REFUSE => return Some(Verdict::Unmapped),
+            AXAS_RESOLVE_LATER => return Err(Verdict::Wait),
+            AXAS_RESOLVE_REFUSE => return Err(Verdict::Unmapped),
             _ => {}
         }
-        let place = Place { page, index, entry };
-        let is_given = how == AXAS_RESOLVE_GIVEN;
-        let is_known = is_given || matches!(how, AXAS_RESOLVE_NOW | AXAS_RESOLVE_ALLOC);
-        let level = level_of(answer.size)
-            .filter(|_| is_known && answer.flags & !asked == 0 && answer.reserved == 0);
+        let is_plain = answer.flags & !asked == 0 && answer.reserved == 0;
         let permissions = Permissions::from_bits_truncate(answer.flags);
-        if let (Some(level), AXAS_RESOLVE_ALLOC) = (level, how) {
-            let attributes = Attributes { permissions, ..attributes };
-            let limited = Reservation::new(attributes, level.min(most).get());
-            return self.take_page(&place, limited);
+        let (hpa, level) = (answer.hpa, level_of(answer.size).filter(|_| is_plain));
+        match (how, level) {
+            (AXAS_RESOLVE_ALLOC, Some(level)) => {
+                let Supply(limit) = Supply::new(Hpa::new(0), level.min(most), permissions, false);
+                return Ok(Supply(limit | Supply::ALLOC));
+            }
+            (AXAS_RESOLVE_NOW | AXAS_RESOLVE_GIVEN, Some(level))
+                if level <= most
+                    && hpa & level.size().wrapping_sub(1) == 0
+                    && npt.host.is_in_width(hpa, level.size()) =>
+            {
+                return Ok(Supply::new(Hpa::new(hpa), level, permissions, is_given));
+            }
+            _ => {}
         }
-        let hpa = answer.hpa;
-        let fits = |level: &Level| {
-            let is_aligned = hpa & level.size().wrapping_sub(1) == 0;
-            *level <= most && is_aligned && npt.host.is_in_width(hpa, level.size())
-        };
-        let Some(level) = level.filter(fits) else {
-            self.refuse(is_given, &answer, gpa);
-            return Some(Verdict::NoMemory);
-        };
-        self.put_supplied(&place, Supply { hpa: Hpa::new(hpa), level, permissions, is_given })
+        self.refuse(is_given, &answer, gpa);
+        Err(Verdict::NoMemory)
     }
 
     /// An answer that cannot be used. A frame that was given goes back, as one of alloc_frame that cannot be used.
@@ -114,42 +178,32 @@ impl Fault<'_> {
         }
     }
 
-    /// Takes a frame of alloc_frame for the page.
+    /// Puts what the host answered in place; none if the entry that was met has changed. A frame that was given and is not put
+    /// in place goes back.
     #[inline(never)]
-    fn take_page<F: Format>(
-        &mut self,
-        place: &Place<F>,
-        reservation: Reservation,
-    ) -> Option<Verdict> {
-        let Some(table) = Table::<F>::open(self.npt, place.page) else {
-            return Some(Verdict::Error);
-        };
-        match self.install(&table, place.index, place.entry, reservation) {
-            Some(true) => Some(Verdict::Resolved),
-            Some(false) => None,
-            None => Self::missing(&table, place),
-        }
-    }
-
-    /// The verdict where something is missing; none if the entry has changed, as another call may have brought it.
-    fn missing<F: Format>(table: &Table<'_, F>, place: &Place<F>) -> Option<Verdict> {
-        let is_same = table.load_acquire(place.index) == place.entry;
-        is_same.then_some(Verdict::NoMemory)
-    }
-
-    /// Puts a frame that the host answered in place. One that was given and is not put in place goes back.
-    #[inline(never)]
-    fn put_supplied<F: Format>(&mut self, place: &Place<F>, supply: Supply) -> Option<Verdict> {
-        let verdict = match Table::<F>::open(self.npt, place.page) {
-            None => Some(Verdict::Error),
-            Some(table) => match self.put_supply(&table, place, supply) {
+    fn put_answer<F: Format>(&mut self, supply: Supply) -> Option<Verdict> {
+        let Place { page, index, word } = self.met;
+        let entry = Entry::<F>::from_word(word);
+        let mut verdict = Some(Verdict::Error);
+        if let Some(table) = Table::<F>::open(self.npt, page) {
+            let put = if supply.takes_frame() {
+                let permissions = supply.permissions();
+                let attributes = Attributes { permissions, ..entry.reservation().attributes() };
+                let limited = Reservation::new(attributes, supply.level().get());
+                self.install(&table, index, entry, limited)
+            } else {
+                self.put_supply(&table, index, entry, supply)
+            };
+            verdict = match put {
                 Some(true) => return Some(Verdict::Resolved),
                 Some(false) => None,
-                None => Self::missing(&table, place),
-            },
-        };
-        if supply.is_given {
-            self.give_guest(Frame::new(supply.hpa, supply.level));
+                // Another call may have brought what is missing here.
+                None if table.load_acquire(index) != entry => None,
+                None => Some(Verdict::NoMemory),
+            };
+        }
+        if supply.is_given() {
+            self.give_guest(supply.frame());
         }
         verdict
     }
@@ -159,18 +213,20 @@ impl Fault<'_> {
     fn put_supply<F: Format>(
         &mut self,
         table: &Table<'_, F>,
-        place: &Place<F>,
+        index: Index,
+        entry: Entry<F>,
         supply: Supply,
     ) -> Option<bool> {
-        let Supply { hpa, level, permissions, is_given } = supply;
-        let attributes = Attributes { permissions, ..place.entry.reservation().attributes() };
+        let (level, is_given) = (supply.level(), supply.is_given());
+        let permissions = supply.permissions();
+        let attributes = Attributes { permissions, ..entry.reservation().attributes() };
         let features = self.npt.features;
         let template = Entry::page_template(attributes, features, level.get(), is_given).ok()?;
-        let leaf = template.page_at(hpa);
+        let leaf = template.page_at(supply.frame().address());
         if planted(Defect::SupplyReplaces) && level == self.level {
-            table.store(place.index, leaf);
+            table.store(index, leaf);
         } else {
-            match self.put(table, place.index, place.entry, leaf, level) {
+            match self.put(table, index, entry, leaf, level) {
                 Some(true) => {}
                 other => return other,
             }
@@ -183,7 +239,7 @@ impl Fault<'_> {
     /// Puts a frame that a call brings in the place of a provider's reservation.
     #[inline(never)]
     pub(crate) fn supply<F: Format>(&mut self, supply: Supply) -> Result<()> {
-        let Supply { level, permissions, .. } = supply;
+        let (level, permissions) = (supply.level(), supply.permissions());
         let npt = self.npt;
         let mut page = npt.root_page::<F>(self.gpa);
         loop {
@@ -211,9 +267,8 @@ impl Fault<'_> {
                 return Err(Error::Unsupported);
             }
             let attributes = Attributes { permissions, ..reservation.attributes() };
-            Entry::<F>::page_template(attributes, npt.features, 1, supply.is_given)?;
-            let place = Place { page, index, entry };
-            match self.put_supply(&table, &place, supply) {
+            Entry::<F>::page_template(attributes, npt.features, 1, supply.is_given())?;
+            match self.put_supply(&table, index, entry, supply) {
                 Some(true) => break,
                 // Another call was first: what it put there is looked at.
                 Some(false) => {}
