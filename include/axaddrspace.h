@@ -96,6 +96,11 @@
 #define AXAS_PART_TRANSFER 32u
 
 /**
+ * In axas_parts(): axas_map_provider, axas_supply and axas_evict are there.
+ */
+#define AXAS_PART_PROVIDER 128u
+
+/**
  * axas_parts: axas_merge.
  */
 #define AXAS_PART_MERGE 64u
@@ -196,6 +201,11 @@
 #define AXAS_STATE_NOTE 6u
 
 /**
+ * Set aside by axas_map_provider, or by axas_evict: the first access asks the host (resolve).
+ */
+#define AXAS_STATE_PROVIDED 7u
+
+/**
  * A frame was installed. Resume the guest.
  */
 #define AXAS_FAULT_RESOLVED 0u
@@ -226,7 +236,7 @@
 #define AXAS_FAULT_DENIED 5u
 
 /**
- * No frame for a reserved page (or the host's frame was unusable). Nothing changed.
+ * No frame for a reserved page (or the host's frame, or its answer to resolve, was unusable). Nothing changed.
  */
 #define AXAS_FAULT_NO_MEMORY 6u
 
@@ -234,6 +244,11 @@
  * Null handle, access empty or with other bits, corrupt table. Never resume.
  */
 #define AXAS_FAULT_ERROR 7u
+
+/**
+ * A provider's page is not there yet: resolve said AXAS_RESOLVE_LATER. The vCPU waits until axas_supply brought it.
+ */
+#define AXAS_FAULT_WAIT 8u
 
 /**
  * The page is hidden (axas_hide). The guest does not resume: the host decides.
@@ -333,6 +348,32 @@
  * axas_query find the old or the new entry. Not in slices.
  */
 #define AXAS_REPLACE 2097152u
+
+/**
+ * resolve: not now; the host brings the page by axas_supply. The verdict is AXAS_FAULT_WAIT.
+ */
+#define AXAS_RESOLVE_LATER 0u
+
+/**
+ * resolve, axas_supply: a frame of the host's, which stays its own (AXAS_STATE_LINEAR).
+ */
+#define AXAS_RESOLVE_NOW 1u
+
+/**
+ * resolve, axas_supply: a frame that is the library's from now on and goes to dealloc_frame (AXAS_STATE_OWNED). It is
+ * not zeroed.
+ */
+#define AXAS_RESOLVE_GIVEN 2u
+
+/**
+ * resolve: a frame of alloc_frame, as in a reservation of axas_map_alloc.
+ */
+#define AXAS_RESOLVE_ALLOC 3u
+
+/**
+ * resolve: there is no page. The verdict is AXAS_FAULT_UNMAPPED.
+ */
+#define AXAS_RESOLVE_REFUSE 4u
 
 /**
  * axas_hide: the next access that a page's permissions allow unhides it.
@@ -1030,11 +1071,12 @@ typedef struct axas_mapping_t {
          */
         axas_hpa_t hpa;
         /**
-         * Cookie of a trap, value of a note, else 0.
+         * Cookie of a trap, value of a note, number of a provider, else 0.
          */
         uint64_t cookie;
         /**
-         * Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO.
+         * Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO, of a provider's
+         * pages AXAS_NO_HUGE or AXAS_MAX_2M.
          */
         axas_flags_t flags;
         /**
@@ -1085,6 +1127,64 @@ typedef struct axas_arena_t {
  * until the call returns.
  */
 typedef uint32_t (*axas_may_move_fn)(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa);
+
+/**
+ * A frame for pages of a provider: resolve.
+ */
+typedef struct axas_supply_t {
+        /**
+         * Host-physical address, a multiple of size.
+         */
+        axas_hpa_t hpa;
+        /**
+         * 4096, 2 MiB or 1 GiB.
+         */
+        uint64_t size;
+        /**
+         * Permissions of the pages.
+         */
+        axas_flags_t flags;
+        /**
+         * Zero.
+         */
+        uint32_t reserved;
+} axas_supply_t;
+
+/**
+ * Asks for a page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a value that
+ * follows it. Part `provider`.
+ *
+ * `gpa` is the page's address. `access` is what the guest did, or what a copy needs; 0: axas_populate, or a copy with
+ * AXAS_ACCESS_HOST. `answer` comes with the hpa AXAS_HPA_INVALID, size 4096, and the region's flags, with AXAS_NO_HUGE
+ * or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN: the host stores the
+ * address of the frame that is for the page, and its size (4096, 2 MiB, 1 GiB) if it is for all of an aligned piece of
+ * that size around the page. AXAS_RESOLVE_ALLOC: size is the most that is taken from alloc_frame, no more than 2 MiB. The host may
+ * take permissions away from flags, the tag and the type stay.
+ *
+ * An answer that does not fit is AXAS_FAULT_NO_MEMORY: unknown, an address that is unaligned or too wide, a
+ * size that does not fit there, flags that were not in the question. A frame that was given
+ * (AXAS_RESOLVE_GIVEN) is the library's whatever comes of it: where it is not installed, for want of a table or because another
+ * CPU was first, it goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not installed stays the host's, unreported.
+ *
+ * Runs in a fault: beside others, no window is open, and it must not wait. Several CPUs may ask for one page, and one may ask again,
+ * until it is there: the library keeps no mark. Null: always AXAS_RESOLVE_LATER.
+ */
+typedef uint32_t (*axas_resolve_fn)(void *ctx,
+                                    uint32_t provider,
+                                    axas_gpa_t gpa,
+                                    uint32_t access,
+                                    struct axas_supply_t *answer);
+
+/**
+ * Called by axas_evict after the flush, for each run of pages that went: their contents do not change any more.
+ * Part `provider`.
+ *
+ * A run is pages side by side in guest and host memory, of one level, state (AXAS_STATE_LINEAR or AXAS_STATE_OWNED)
+ * and set of flags, all of them dirty or none (`dirty`: written since they were last made clean; not 0 where writes are not
+ * logged). Of a run of AXAS_STATE_OWNED the host may keep the frames, which are its own then: it returns not 0; else they
+ * go to dealloc_frame. Of AXAS_STATE_LINEAR `released` is called next. Runs with the space's lock held, no window is open.
+ */
+typedef uint32_t (*axas_evicted_fn)(void *ctx, const struct axas_mapping_t *run, uint32_t dirty);
 
 /**
  * The host's callbacks. Copied at create; per address space.
@@ -1157,6 +1257,14 @@ typedef struct axas_hal_t {
          * Optional; for AXAS_MERGE_COPY alone (part `merge`). Without it all pages may be moved.
          */
         axas_may_move_fn may_move;
+        /**
+         * Optional (part `provider`).
+         */
+        axas_resolve_fn resolve;
+        /**
+         * Optional (part `provider`).
+         */
+        axas_evicted_fn evicted;
 } axas_hal_t;
 
 /**
@@ -1371,20 +1479,22 @@ typedef struct axas_stats_t {
         uint64_t tlb_requests;
         /**
          * Frames that alloc_frame returned since create, in units of 4 KiB: tables, root and handle, memory of the
-         * guest, and unusable ones, which were freed. Not those of axas_frame_alloc, which belong to no space.
+         * guest, and unusable ones, which were freed; and those given to the library (AXAS_RESOLVE_GIVEN). Not those of
+         * axas_frame_alloc, which belong to no space.
          */
         uint64_t frames_allocated;
         /**
-         * Frames passed to dealloc_frame since create, in units of 4 KiB. The difference is held: table_frames,
-         * guest_frames, and one for the handle of axas_create.
+         * Frames passed to dealloc_frame since create, or kept by the host (evicted), in units of 4 KiB. The
+         * difference is held: table_frames, guest_frames, and one for the handle of axas_create.
          */
         uint64_t frames_released;
         /**
-         * Zero.
+         * Verdicts AXAS_FAULT_WAIT since create (part `provider`).
          */
-        uint64_t reserved0;
+        uint64_t faults_wait;
         /**
-         * Verdicts AXAS_FAULT_RESOLVED since create that made a clean page dirty and took no frame (part `dirty`).
+         * Verdicts AXAS_FAULT_RESOLVED since create that took no frame from alloc_frame: a clean page was made dirty, an
+         * old one young, a page unhidden, or one of a provider's installed (parts `dirty`, `age`, `hide`, `provider`).
          */
         uint64_t faults_marked;
         /**
@@ -2010,14 +2120,16 @@ axas_status_t axas_protect(struct axas_t *space,
  * @param size Bytes, a multiple of 4096, not 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
- * Pages that are mapped already are not touched. Uses frames of 1 GiB and 2 MiB for reservations with
- * AXAS_HUGE_FRAMES, where range and host allow. All or nothing. Lock class: exclusive; zeroing 1 GiB takes
- * some 50 ms: see axas_populate_some. Callbacks: as axas_map_linear.
+ * Of regions of axas_map_provider the host is asked page by page, by resolve with no access, when everything
+ * else in the range has its frames; what is there by then stays after an error. Pages that are mapped already
+ * are not touched. Uses frames of 1 GiB and 2 MiB for reservations with AXAS_HUGE_FRAMES, where range and host
+ * allow. All or nothing. Lock class: exclusive; zeroing 1 GiB takes some 50 ms: see axas_populate_some.
+ * Callbacks: as axas_map_linear.
  */
 AXAS_MUST_USE
 axas_status_t axas_populate(struct axas_t *space,
@@ -2149,7 +2261,8 @@ axas_status_t axas_stock(struct axas_t *space,
  *   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
  *
  * Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept, the
- * others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: alloc_frame,
+ * others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: resolve (in
+ * regions of axas_map_provider), alloc_frame,
  * dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW
  * on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm and RISC-V).
  */
@@ -2459,7 +2572,7 @@ axas_status_t axas_audit(const struct axas_t *space);
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Crosses pages and mappings; allocates reserved pages as an access of the guest would (they count as resolved
  * faults). If the guest writes meanwhile, the copy may be any mixture of old and new bytes. Lock class:
@@ -2489,7 +2602,7 @@ axas_status_t axas_read(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * What was written before an error stays. Reserved pages, lock class and callbacks: as axas_read. A reserved
  * page becomes visible to the guest together with what is written to it: its frame, which may be one of 2 MiB,
@@ -2519,7 +2632,7 @@ axas_status_t axas_write(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * What was filled before an error stays. Lock class and callbacks: as axas_read. Reserved pages: as axas_write.
  */
@@ -2550,7 +2663,7 @@ axas_status_t axas_fill(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2576,7 +2689,7 @@ axas_status_t axas_for_each_chunk(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2600,7 +2713,7 @@ axas_status_t axas_read_u8(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2624,7 +2737,7 @@ axas_status_t axas_write_u8(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2648,7 +2761,7 @@ axas_status_t axas_read_u16(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2672,7 +2785,7 @@ axas_status_t axas_write_u16(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2696,7 +2809,7 @@ axas_status_t axas_read_u32(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2720,7 +2833,7 @@ axas_status_t axas_write_u32(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2744,7 +2857,7 @@ axas_status_t axas_read_u64(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2890,9 +3003,9 @@ axas_status_t axas_protect_some(struct axas_t *space,
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
- *     with AXAS_NO_WAIT);
+ *     with AXAS_NO_WAIT, or where resolve returned AXAS_RESOLVE_LATER for the first page);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
@@ -4022,6 +4135,136 @@ axas_status_t axas_transfer_some(struct axas_t *from,
                                  uint64_t *done);
 
 /**
+ * @defgroup provider Pages that the host provides
+ * Regions whose pages the host brings when they are needed.
+ */
+
+/**
+ * Sets a range aside for pages that the host provides when they are needed: an access there asks the host's resolve.
+ * Part `provider`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags Permissions that pages may have, at most one memory type, a tag (AXAS_TAG_MASK), and of the options
+ *   AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, which say how large they may be.
+ * @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unknown bits, two memory types, no permission, an option that does
+ *     not apply, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits, a space with
+ *     AXAS_IO (devices do not wait);
+ *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Takes tables as a lazy reservation of axas_map_alloc. axas_query says AXAS_STATE_PROVIDED. To a fault the host's resolve
+ * answers with a frame, now or later: axas_resolve_fn has what it may say. axas_populate asks for every page of its
+ * range. A copy asks as the guest would, and is AXAS_ERR_AGAIN where the page comes later. What is mapped there is linear or the
+ * library's as any other page: axas_unmap, axas_protect, axas_retag and AXAS_REPLACE know no difference, axas_discard
+ * leaves a reservation of axas_map_alloc behind. axas_evict makes pages a provider's again.
+ *
+ * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_map_trap.
+ */
+AXAS_MUST_USE
+axas_status_t axas_map_provider(struct axas_t *space,
+                                axas_gpa_t gpa,
+                                uint64_t size,
+                                axas_flags_t flags,
+                                uint32_t provider);
+
+/**
+ * Brings a page of a provider's, whether somebody waits for it or not. Part `provider`.
+ *
+ * @param space The space.
+ * @param gpa Guest-physical address, a multiple of size.
+ * @param hpa Host-physical address, a multiple of size.
+ * @param size 4096, 2 MiB or 1 GiB.
+ * @param flags Permissions, at least one; no more than the region has.
+ * @param how AXAS_RESOLVE_NOW, or AXAS_RESOLVE_GIVEN: after AXAS_OK the frame is the library's.
+ * @return AXAS_OK: it is mapped, vCPUs that wait go on;
+ *   AXAS_ERR_INVALID_INPUT: null, another how, other flags, no permission, another size, unaligned, overflow, outside the
+ *     space, host addresses above pa_bits;
+ *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say, a size above that of the region's pages (axas_query says
+ *     AXAS_NO_HUGE, AXAS_MAX_2M) or the format's, a space with AXAS_IO;
+ *   AXAS_ERR_ALREADY_EXISTS: a page is there already, or, for 2 MiB and 1 GiB, a table: then it is supplied in smaller pieces;
+ *   AXAS_ERR_NOT_MAPPED: no provider's page is expected there;
+ *   AXAS_ERR_DENIED: a permission that the region does not have;
+ *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
+ *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or another vCPU is unhiding a table of the page (AXAS_HIDE_AUTO).
+ *
+ * Never replaces a frame: of two calls, or a call and a fault, one is first. After an error nothing has changed and the frame
+ * stays the host's. Runs beside faults, copies and itself. A page has the region's memory type and tag; what it holds is the
+ * host's business, caches included.
+ *
+ * Lock class: shared. Callbacks: alloc_frame and dealloc_frame for tables, phys_to_virt, release_virt, clean_range, relax;
+ * tlb_flush (AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL) on RISC-V without Svvptc.
+ */
+AXAS_MUST_USE
+axas_status_t axas_supply(struct axas_t *space,
+                          axas_gpa_t gpa,
+                          axas_hpa_t hpa,
+                          uint64_t size,
+                          axas_flags_t flags,
+                          uint32_t how);
+
+/**
+ * Takes the pages of a range away: a provider's come in their place. Part `provider`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param provider As for axas_map_provider.
+ * @return AXAS_OK;
+ *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+ *
+ * Concerns linear pages and pages of the library, also hidden ones that show themselves (AXAS_HIDE_AUTO); not what axas_hide
+ * holds otherwise. Everything else in the range is left as it is. The pages keep permissions, memory type and tag; those that come
+ * in their place are no larger. After one tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL), evicted is called for each run, with
+ * whether it was written since it was last made clean (axas_dirty_clear): what is clean need not be written back. Then linear
+ * pages are released, the library's frames go to dealloc_frame unless evicted kept them. While writes are logged axas_dirty_get goes on
+ * to report what was dirty. Tables stay.
+ *
+ * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
+ */
+AXAS_MUST_USE
+axas_status_t axas_evict(struct axas_t *space,
+                         axas_gpa_t gpa,
+                         uint64_t size,
+                         uint32_t provider);
+
+/**
+ * axas_evict in slices. Otherwise as axas_map_linear_some. Part `provider`.
+ *
+ * @param space The space.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param provider As for axas_map_provider.
+ * @param budget As for axas_map_linear_some.
+ * @param done As for axas_map_linear_some.
+ * @return AXAS_OK: all of it is done;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *     AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ */
+AXAS_MUST_USE
+axas_status_t axas_evict_some(struct axas_t *space,
+                              axas_gpa_t gpa,
+                              uint64_t size,
+                              uint32_t provider,
+                              uint64_t budget,
+                              uint64_t *done);
+
+/**
  * @defgroup status Statuses, version, log
  * Texts of statuses; version and parts of the archive; log messages.
  */
@@ -4033,9 +4276,9 @@ uint32_t axas_version(void);
 
 /**
  * The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
- * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER, AXAS_PART_MERGE, AXAS_PART_AGE; and what it was not
- * built without (WITHOUT=): AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call
- * of a part that is absent does not link. No lock.
+ * AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER, AXAS_PART_MERGE, AXAS_PART_PROVIDER, AXAS_PART_AGE; and
+ * what it was not built without (WITHOUT=): AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP,
+ * AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call of a part that is absent does not link. No lock.
  */
 uint32_t axas_parts(void);
 
@@ -4146,6 +4389,24 @@ extern void axas_hal_released(void *ctx, const struct axas_mapping_t *run);
  * may_move, see axas_hal_alloc_frame; for archives with part `merge` alone.
  */
 extern uint32_t axas_hal_may_move(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * resolve, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+ */
+extern uint32_t axas_hal_resolve(void *ctx,
+                                 uint32_t provider,
+                                 axas_gpa_t gpa,
+                                 uint32_t access,
+                                 struct axas_supply_t *answer);
+#endif
+
+#if defined(AXAS_STATIC_HAL)
+/**
+ * evicted, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+ */
+extern uint32_t axas_hal_evicted(void *ctx, const struct axas_mapping_t *run, uint32_t dirty);
 #endif
 
 #ifdef __cplusplus

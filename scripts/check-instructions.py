@@ -32,19 +32,16 @@ HEAD = """Instructions inside of the library for one page, or one call: format, 
 SLACK = 0.03
 PARTS = " ".join(sorted({line.split()[0] for line in open(f"{shipped.ROOT}/link/parts", encoding="utf-8")
                          if line[0] != "#"}))
-# Name of a set of rows -> (name for people, the format, what is built, with messages, the part whose pieces these are).
+# Name of a set of rows -> (name for people, the format, what is built, with messages, with parts).
 SETS = {
     "ept": ("EPT", "ept", "intel-ept", False, ""),
     "arm": ("Arm", "arm", "arm-stage2", False, ""),
     "riscv": ("RISC-V", "riscv", "riscv-gstage", False, ""),
     "shipped": ("EPT, shipped", "ept", None, True, ""),
-    "hide": ("EPT with part hide", "ept", "intel-ept", False, "hide"),
     "ept-parts": ("EPT, all parts", "ept", "intel-ept", False, PARTS),
     "arm-parts": ("Arm, all parts", "arm", "arm-stage2", False, PARTS),
     "riscv-parts": ("RISC-V, all parts", "riscv", "riscv-gstage", False, PARTS),
 }
-# Pieces of work that are counted for a part alone.
-PART_PIECES = {"hide_64g": "hide", "fault_in_hidden_64g": "hide"}
 # Of EPT alone.
 GOALS = {
     "fault": 150,
@@ -101,11 +98,9 @@ def rows():
     before, same = golden.read(GOLDEN, 2)
     measured = []
     with tempfile.TemporaryDirectory() as directory:
-        for name, (people, format_name, built, messages, part) in SETS.items():
-            archive = shipped.build("x86_64", built, messages, parts=part)
+        for name, (people, format_name, built, messages, parts) in SETS.items():
+            archive = shipped.build("x86_64", built, messages, parts=parts)
             for piece, figure in count(directory, format_name, archive).items():
-                if PART_PIECES.get(piece, "") != part:
-                    continue
                 key = name, piece
                 goal = GOALS.get(piece) if name == "ept" else None
                 digits = 2 if piece.endswith("_ratio") else 1

@@ -10,6 +10,8 @@ TOPICS = [
     ("hide", "Hidden and transferred pages",
      "Pages that stay mapped while each access faults; pages given, lent and shared between two spaces.",
      r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_|axas_transfer|AXAS_(GIVE|LEND|SHARE|TAKE_BACK|WIPE)$"),
+    ("provider", "Pages that the host provides", "Regions whose pages the host brings when they are needed: see @ref page_docs_providers.",
+     r"axas_map_provider|axas_supply|axas_evict(_some)?$|AXAS_RESOLVE_|axas_resolve_fn|axas_evicted_fn"),
     ("slices", "Long operations in slices", "The same operations with a budget, for long ranges.",
      r"axas_(?!dirty|merge|age)\w+_some$"),
     ("faults", "Page faults", "Fault handling, and decoders of the fault registers: see @ref page_docs_concepts.",
@@ -41,7 +43,7 @@ TOPICS = [
 
 # In which they are read.
 ORDER = ["life", "mapping", "faults", "looking", "memory", "slices", "host", "arena", "frames",
-         "devices", "dirty", "merge", "hide", "status"]
+         "devices", "dirty", "merge", "hide", "provider", "status"]
 
 DECLARED = re.compile(
     r"^#define (AXAS_\w+)|^typedef struct (axas_\w+)|^typedef \w[\w ]*\*?\(\*(axas_\w+)\)"

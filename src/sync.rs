@@ -93,6 +93,15 @@ pub(crate) enum Defect {
     ColdUnflushed,
     /// A table stays cold when its entry is edited beside hardware.
     ColdKept,
+    /// The host is asked for a page while a window is open.
+    #[cfg(feature = "provider")]
+    AskedInWindow,
+    /// A page that the host brings takes the place of whatever is there.
+    #[cfg(feature = "provider")]
+    SupplyReplaces,
+    /// The host hears of a page that goes before no CPU writes to it any more.
+    #[cfg(feature = "provider")]
+    EvictedUnflushed,
 }
 
 /// Whether a model planted a defect.

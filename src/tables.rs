@@ -84,8 +84,8 @@ pub struct Contents {
     bytes: [u64; STATES],
 }
 
-/// Absent, reserved, trap, linear, owned, hidden, note.
-const STATES: usize = AXAS_STATE_NOTE as usize + 1;
+/// Absent, reserved, trap, linear, owned, hidden, note, provided.
+const STATES: usize = AXAS_STATE_PROVIDED as usize + 1;
 
 impl Contents {
     /// How many defects there are of a cause.
@@ -531,7 +531,12 @@ impl<'a, F: Format> Reader<'a, F> {
                 self.expect(place, Cause::AddressUnusable, is_usable);
             }
             State::Reserved => {
-                let is_ours = entry == Entry::reserved(entry.reservation());
+                let reservation = entry.reservation();
+                let is_ours = if entry.is_provided() {
+                    entry == Entry::provided(reservation, entry.provider())
+                } else {
+                    entry == Entry::reserved(reservation)
+                };
                 self.expect(place, Cause::EntryForeign, is_ours);
             }
             State::Trap => {

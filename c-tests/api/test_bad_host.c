@@ -336,7 +336,7 @@ static void random_words_in_an_entry_get_an_answer(void **state)
 		status = axas_query(f->as, GIB, &m);
 		assert_true(status == AXAS_OK || status == AXAS_ERR_BAD_STATE);
 		if (status == AXAS_OK)
-			assert_true(m.state <= AXAS_STATE_NOTE && m.size > 0);
+			assert_true(m.state <= AXAS_STATE_PROVIDED && m.size > 0);
 		status = axas_translate(f->as, GIB, &hpa, NULL);
 		assert_true(status == AXAS_OK || status == AXAS_ERR_BAD_STATE ||
 			    status == AXAS_ERR_NOT_MAPPED);

@@ -40,6 +40,9 @@ struct random {
 	int replaces, collects; /* what the engine has */
 	struct kept kept; /* the tables, with AXAS_KEEP_TABLES */
 	uint32_t runs; /* reported before the call */
+	uint32_t how; /* what the host answers that is asked for a page */
+	int is_small; /* with 4 KiB */
+	uint64_t evicted; /* bytes that it was told of */
 	char trace[TRACE][160];
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
@@ -55,6 +58,53 @@ static uint64_t next(struct random *r)
 static uint64_t below(struct random *r, uint64_t bound)
 {
 	return next(r) % bound;
+}
+
+static struct random *asked; /* by the host's callbacks */
+
+/* Where the host has the page of an address, if it is its own. */
+static axas_hpa_t own_page(axas_gpa_t gpa)
+{
+	return LINEAR_HPA + gpa % GIB;
+}
+
+static uint32_t resolve(void *ctx, uint32_t provider, axas_gpa_t gpa, uint32_t access,
+			axas_supply_t *answer)
+{
+	struct random *r = asked;
+	const uint64_t most = answer->flags & AXAS_NO_HUGE ? PAGE :
+			      answer->flags & AXAS_MAX_2M  ? 2 * MIB :
+							     GIB;
+
+	space_check_no_window(ctx, "resolve");
+	if (gpa % PAGE != 0 || (access & ~answer->flags) != 0 ||
+	    model_at(&r->m, gpa)->state != AXAS_STATE_PROVIDED ||
+	    model_at(&r->m, gpa)->value != provider)
+		host_violation(ctx, "asked for a page that is no provider's");
+	answer->size = r->is_small ? PAGE : most;
+	if (r->how == AXAS_RESOLVE_NOW)
+		answer->hpa = own_page(gpa & ~(answer->size - 1));
+	if (r->how == AXAS_RESOLVE_GIVEN) {
+		answer->size = PAGE;
+		answer->hpa = r->f.host.hal.alloc_frame(ctx, 0, AXAS_FRAME_GUEST);
+	}
+	return r->how;
+}
+
+static uint32_t evicted(void *ctx, const axas_mapping_t *run, uint32_t dirty)
+{
+	space_check_no_window(ctx, "evicted");
+	if (dirty != 1)
+		host_violation(ctx, "a page is said to be clean where nothing is logged");
+	for (uint64_t at = 0; at < run->size; at += PAGE) {
+		const struct model_page *p = model_at(&asked->m, run->gpa + at);
+
+		if (p->state != run->state || p->value != run->hpa + at ||
+		    tag_of(p->flags) != tag_of(run->flags))
+			host_violation(ctx, "a page is evicted that was another one");
+	}
+	asked->evicted += run->size;
+	return 0;
 }
 
 static void trace(struct random *r, const char *what, struct range at, uint64_t value,
@@ -206,7 +256,9 @@ enum what {
 	HIDE,
 	SHOW,
 	NOTE,
-	MERGE
+	MERGE,
+	PROVIDER,
+	EVICT
 };
 
 /* A call that there is whole and in slices. */
@@ -230,7 +282,7 @@ static int stays(const struct random *r, const struct call *c, axas_gpa_t gpa)
 static void check_released(const struct random *r, const struct call *c, uint64_t size)
 {
 	const struct host *h = &r->f.host;
-	const int removes = c->what == UNMAP || (c->flags & AXAS_REPLACE);
+	const int removes = c->what == UNMAP || c->what == EVICT || (c->flags & AXAS_REPLACE);
 	const uint64_t first = r->runs;
 	uint64_t told = 0, expected = 0;
 
@@ -246,7 +298,7 @@ static void check_released(const struct random *r, const struct call *c, uint64_
 		assert_true(run->gpa >= c->at.gpa && run->gpa + run->size <= c->at.gpa + size);
 		if (last != NULL) {
 			assert_true(last->gpa + last->size <= run->gpa);
-			assert_false(last->gpa + last->size == run->gpa &&
+			assert_false(c->what != EVICT && last->gpa + last->size == run->gpa &&
 				     last->hpa + last->size == run->hpa &&
 				     last->flags == run->flags && last->level == run->level);
 		}
@@ -263,6 +315,8 @@ static void check_released(const struct random *r, const struct call *c, uint64_
 	}
 	for (axas_gpa_t gpa = c->at.gpa; removes && gpa < c->at.gpa + size; gpa += PAGE)
 		expected += model_at(&r->m, gpa)->state == AXAS_STATE_LINEAR &&
+					    !(c->what == EVICT &&
+					      model_at(&r->m, gpa)->hidden == MODEL_HIDDEN) &&
 					    !((c->flags & AXAS_REPLACE) && stays(r, c, gpa)) ?
 				    PAGE :
 				    0;
@@ -275,7 +329,7 @@ static void check_flush(const struct random *r, const struct call *c, uint64_t s
 	const axas_flags_t kept = c->what == PROTECT ? c->flags : 0;
 
 	if (c->what == POPULATE || c->what == COLLECT || c->what == RETAG || c->what == SHOW ||
-	    c->what == MERGE ||
+	    c->what == MERGE || c->what == PROVIDER ||
 	    ((c->what <= MAP_TRAP || c->what == NOTE) && !(c->flags & AXAS_REPLACE)))
 		return;
 	for (axas_gpa_t gpa = c->at.gpa; gpa < c->at.gpa + size; gpa += PAGE) {
@@ -346,6 +400,10 @@ static axas_status_t call_whole(struct random *r, const struct call *c)
 		return axas_map_note(as, c->at.gpa, c->at.size, (uint32_t)c->hpa, c->flags);
 	case MERGE:
 		return axas_merge(as, c->at.gpa, c->at.size, c->flags, &merged);
+	case PROVIDER:
+		return axas_map_provider(as, c->at.gpa, c->at.size, c->flags, (uint32_t)c->hpa);
+	case EVICT:
+		return axas_evict(as, c->at.gpa, c->at.size, (uint32_t)c->hpa);
 	}
 	return AXAS_ERR_BAD_STATE;
 }
@@ -383,7 +441,10 @@ static axas_status_t call_slice(struct random *r, const struct call *c, uint64_t
 		return axas_map_note_some(as, gpa, size, (uint32_t)c->hpa, c->flags, budget, done);
 	case MERGE:
 		return axas_merge_some(as, gpa, size, c->flags, &merged, budget, done);
+	case EVICT:
+		return axas_evict_some(as, gpa, size, (uint32_t)c->hpa, budget, done);
 	case MAP_TRAP:
+	case PROVIDER:
 		break;
 	}
 	return AXAS_ERR_BAD_STATE;
@@ -426,7 +487,7 @@ static axas_status_t call_in_slices(struct random *r, const struct call *whole)
 static int call(struct random *r, const struct call *c, axas_status_t expected, int injected)
 {
 	const int in_slices = expected == AXAS_OK && !injected && !(c->flags & AXAS_REPLACE) &&
-			      c->what != MAP_TRAP && below(r, 3) == 0;
+			      c->what != MAP_TRAP && c->what != PROVIDER && below(r, 3) == 0;
 	axas_status_t got;
 
 	r->runs = r->f.host.runs;
@@ -497,6 +558,8 @@ static void learn_all(struct random *r, struct range at)
 	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size; gpa += PAGE)
 		if (model_at(&r->m, gpa)->state == AXAS_STATE_RESERVED)
 			model_learn(&r->m, &r->f, gpa);
+		else if (model_at(&r->m, gpa)->state == AXAS_STATE_PROVIDED)
+			model_provided(&r->m, &r->f, gpa, 0);
 }
 
 static void map_alloc(struct random *r, int injected, axas_flags_t replace)
@@ -620,6 +683,12 @@ static void do_populate(struct random *r, int injected)
 	expected = model_all_memory(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_NOT_MAPPED;
 	c = (struct call){ POPULATE, at, 0, 0 };
 	trace(r, "populate", at, 0, 0);
+	r->how = AXAS_RESOLVE_NOW;
+	r->is_small = below(r, 2) == 0;
+	if (injected) /* what providers brought before it failed would stay */
+		for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size; gpa += PAGE)
+			if (model_at(&r->m, gpa)->state == AXAS_STATE_PROVIDED)
+				return;
 	if (call(r, &c, expected, injected))
 		learn_all(r, at);
 }
@@ -697,14 +766,119 @@ static void do_merge(struct random *r, int injected)
 	}
 }
 
+static void do_map_provider(struct random *r, int injected)
+{
+	static const axas_flags_t sizes[] = { 0, AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_NO_HUGE_EXEC };
+	const axas_flags_t flags = pick_flags(r), size = sizes[below(r, 4)];
+	const struct range at = pick_range(r, 4 * GIB);
+	const uint64_t provider = below(r, 65536);
+	const int is_small =
+		size == AXAS_NO_HUGE || (size == AXAS_NO_HUGE_EXEC && (flags & AXAS_EXECUTE));
+	const int has_1g =
+		r->f.cfg.format > AXAS_FORMAT_NPT || (r->f.cfg.features & AXAS_FEATURE_1G_PAGES);
+	const axas_flags_t most = is_small                       ? AXAS_NO_HUGE :
+				  size == AXAS_MAX_2M || !has_1g ? AXAS_MAX_2M :
+								   0;
+	const axas_status_t expected =
+		model_all_absent(&r->m, at.gpa, at.size) ? AXAS_OK : AXAS_ERR_ALREADY_EXISTS;
+	const struct call c = { PROVIDER, at, provider, flags | size };
+
+	trace(r, "map_provider", at, provider, flags | size);
+	if (!call(r, &c, expected, injected))
+		return;
+	remember(r, at);
+	model_set(&r->m, &(struct model_change){ at.gpa, at.size, AXAS_STATE_PROVIDED, flags | most,
+						 provider });
+}
+
+static void do_evict(struct random *r, int injected)
+{
+	const struct range at = below(r, 4) == 0 ? pick_range(r, 4 * GIB) : pick_mapped(r);
+	const uint32_t provider = (uint32_t)below(r, 65536);
+	const struct call c = { EVICT, at, provider, 0 };
+	uint64_t expected = 0;
+
+	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size; gpa += PAGE) {
+		const struct model_page *p = model_at(&r->m, gpa);
+
+		expected += (p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED) &&
+					    p->hidden != MODEL_HIDDEN ?
+				    PAGE :
+				    0;
+	}
+	r->evicted = 0;
+	trace(r, "evict", at, provider, 0);
+	if (!call(r, &c, AXAS_OK, injected))
+		return;
+	assert_int_equal(r->evicted, expected);
+	model_evict(&r->m, at.gpa, at.size, provider);
+}
+
+static void do_supply(struct random *r, int injected)
+{
+	const struct range at = pick_mapped(r);
+	const axas_flags_t flags = pick_access(r);
+	axas_gpa_t gpa = at.gpa;
+	const struct model_page *p = model_at(&r->m, gpa);
+	axas_status_t expected = AXAS_ERR_NOT_MAPPED, got;
+	uint64_t size = PAGE;
+	axas_mapping_t m;
+
+	assert_ok(axas_query(r->f.as, gpa, &m));
+	if (p->state == AXAS_STATE_PROVIDED) {
+		const uint64_t most = m.flags & AXAS_NO_HUGE ? PAGE :
+				      m.flags & AXAS_MAX_2M  ? 2 * MIB :
+							       GIB;
+
+		if (below(r, 2) == 0 && m.size >= GIB)
+			size = GIB;
+		else if (below(r, 2) == 0 && m.size >= 2 * MIB)
+			size = 2 * MIB;
+		gpa &= ~(size - 1);
+		if (gpa < m.gpa || gpa + size > m.gpa + m.size)
+			size = PAGE, gpa = at.gpa;
+		expected = flags & ~p->flags ? AXAS_ERR_DENIED :
+			   size > most       ? AXAS_ERR_UNSUPPORTED :
+					       AXAS_OK;
+	} else if (p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED) {
+		expected = AXAS_ERR_ALREADY_EXISTS;
+	}
+	trace(r, "supply", (struct range){ gpa, size }, own_page(gpa), flags);
+	got = axas_supply(r->f.as, gpa, own_page(gpa), size, flags, AXAS_RESOLVE_NOW);
+	if (!happened(r, got, expected, injected))
+		return;
+	model_provided(&r->m, &r->f, gpa, 0);
+	model_protect(&r->m, gpa, size, flags);
+}
+
+/* What the host answered decides about a page of a provider's. */
+static axas_fault_result_t verdict_of(const struct random *r)
+{
+	switch (r->how) {
+	case AXAS_RESOLVE_LATER:
+		return AXAS_FAULT_WAIT;
+	case AXAS_RESOLVE_REFUSE:
+		return AXAS_FAULT_UNMAPPED;
+	case AXAS_RESOLVE_NOW:
+	case AXAS_RESOLVE_GIVEN:
+	case AXAS_RESOLVE_ALLOC:
+		return AXAS_FAULT_RESOLVED;
+	default:
+		return AXAS_FAULT_NO_MEMORY;
+	}
+}
+
 static void do_fault(struct random *r, int injected)
 {
 	const struct range at = pick_mapped(r);
 	const axas_gpa_t gpa = at.gpa + below(r, at.size);
 	const axas_flags_t access = below(r, 3) == 0 ? 1u << below(r, 3) : AXAS_READ;
-	const axas_fault_result_t expected = model_verdict(&r->m, gpa, access);
-	axas_fault_result_t got;
+	axas_fault_result_t expected = model_verdict(&r->m, gpa, access), got;
 
+	r->how = (uint32_t)below(r, 6);
+	r->is_small = below(r, 2) == 0;
+	if (expected == AXAS_FAULT_WAIT)
+		expected = verdict_of(r);
 	trace(r, "fault", at, gpa, access);
 	if (below(r, 2) == 0) {
 		axas_mapping_t found, now;
@@ -716,7 +890,7 @@ static void do_fault(struct random *r, int injected)
 		got = axas_handle_page_fault(r->f.as, gpa, access);
 	}
 	if (injected && got == AXAS_FAULT_NO_MEMORY) {
-		assert_int_equal(expected, AXAS_FAULT_RESOLVED);
+		assert_true(expected == AXAS_FAULT_RESOLVED || expected == got);
 		return;
 	}
 	if (got != expected)
@@ -727,20 +901,48 @@ static void do_fault(struct random *r, int injected)
 		model_shown(&r->m, &r->f, gpa);
 		return;
 	}
-	model_learn(&r->m, &r->f, gpa);
+	if (model_at(&r->m, gpa)->state == AXAS_STATE_PROVIDED)
+		model_provided(&r->m, &r->f, gpa, r->how != AXAS_RESOLVE_NOW);
+	else
+		model_learn(&r->m, &r->f, gpa);
 	check_kept(r, &(struct call){ POPULATE, { gpa & ~(PAGE - 1), PAGE }, 0, 0 }, PAGE);
 }
 
 static void one_step(struct random *r)
 {
 	static void (*const operation[])(struct random *, int) = {
-		do_map_linear,        do_map_linear, do_map_alloc, do_map_alloc,
-		do_map_alloc,         do_populate,   do_discard,   do_replace,
-		do_map_trap,          do_unmap,      do_unmap,     do_protect,
-		do_protect,           do_fault,      do_fault,     do_fault,
-		do_collect,           do_retag,      do_retag,     do_replace_otherwise,
-		do_replace_otherwise, do_hide,       do_hide,      do_show,
-		do_map_note,          do_merge,      do_merge,
+		do_map_linear,
+		do_map_linear,
+		do_map_alloc,
+		do_map_alloc,
+		do_map_alloc,
+		do_populate,
+		do_discard,
+		do_replace,
+		do_map_trap,
+		do_unmap,
+		do_unmap,
+		do_protect,
+		do_protect,
+		do_fault,
+		do_fault,
+		do_fault,
+		do_collect,
+		do_retag,
+		do_retag,
+		do_replace_otherwise,
+		do_replace_otherwise,
+		do_hide,
+		do_hide,
+		do_show,
+		do_map_note,
+		do_map_provider,
+		do_map_provider,
+		do_evict,
+		do_supply,
+		do_supply,
+		do_merge,
+		do_merge,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
 	const int injected = below(r, 8) == 0;
@@ -857,6 +1059,9 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 	};
 	host_init(&f->host, shape->host, HOST_PA_BASE);
 	f->host.hides = 1;
+	f->host.hal.resolve = resolve;
+	f->host.hal.evicted = evicted;
+	asked = r;
 	tlb_attach(&r->tlb, &f->host);
 	if (shape->options & AXAS_NONCOHERENT_WALK)
 		host_stop_snooping(&f->host);

@@ -36,6 +36,10 @@
 #pragma weak axas_dirty_clear
 #pragma weak axas_dirty_stop
 #pragma weak axas_age
+/* Of parts that an archive may not have. */
+#pragma weak axas_map_provider
+#pragma weak axas_supply
+#pragma weak axas_evict
 
 static const axas_flags_t rwx = AXAS_READ | AXAS_WRITE | AXAS_EXECUTE;
 
@@ -45,6 +49,9 @@ static size_t free_count;
 static axas_config_t config = { .struct_size = sizeof(config), .size = UINT64_C(256) << 30 };
 static axas_hal_t hal;
 static axas_t *space;
+/* All of it a provider's, who answers like this. */
+static axas_t *provided;
+static uint32_t how;
 /* With AXAS_KEEP_TABLES, or null; with `released`. */
 static axas_t *keeping, *telling;
 /* Where part hide is built in. */
@@ -86,6 +93,16 @@ static void note_released(void *ctx, const axas_mapping_t *run)
 {
 	(void)ctx;
 	told += run->size;
+}
+
+static uint32_t resolve(void *ctx, uint32_t provider, axas_gpa_t gpa, uint32_t access,
+			axas_supply_t *answer)
+{
+	(void)ctx;
+	(void)provider;
+	(void)access;
+	answer->hpa = 8 * GIB + gpa;
+	return how;
 }
 
 /* What must hold, or the counts mean nothing. */
@@ -588,19 +605,67 @@ static uint64_t count_create_and_destroy(void)
 	return 1;
 }
 
+/* Half of the pages, so that tables are there. */
+static void prepare_fault_now(void)
+{
+	hal.resolve = resolve;
+	MUST(axas_create(&config, &hal, &provided));
+	hal.resolve = NULL;
+	MUST(axas_map_provider(provided, BASE, PAGES * PAGE, rwx, 1));
+	for (uint64_t page = 0; page < PAGES; page += 2)
+		MUST(axas_supply(provided, BASE + page * PAGE, 8 * GIB, PAGE, rwx,
+				 AXAS_RESOLVE_NOW));
+	how = AXAS_RESOLVE_NOW;
+}
+
+static uint64_t count_fault_now(void)
+{
+	for (uint64_t page = 1; page < PAGES / 2; page += 2)
+		must(axas_handle_page_fault(provided, BASE + page * PAGE, AXAS_WRITE) ==
+			     AXAS_FAULT_RESOLVED,
+		     "the page is there now");
+	return PAGES / 4;
+}
+
+static uint64_t count_fault_wait(void)
+{
+	how = AXAS_RESOLVE_LATER;
+	for (uint64_t page = PAGES / 2 + 1; page < PAGES; page += 2)
+		must(axas_handle_page_fault(provided, BASE + page * PAGE, AXAS_WRITE) ==
+			     AXAS_FAULT_WAIT,
+		     "the page comes later");
+	return PAGES / 4;
+}
+
+static uint64_t count_supply(void)
+{
+	for (uint64_t page = PAGES / 2 + 1; page < PAGES; page += 2)
+		MUST(axas_supply(provided, BASE + page * PAGE, 8 * GIB, PAGE, rwx,
+				 AXAS_RESOLVE_NOW));
+	return PAGES / 4;
+}
+
+static uint64_t count_evict(void)
+{
+	MUST(axas_evict(provided, BASE, PAGES * PAGE, 1));
+	axas_destroy(provided);
+	return PAGES;
+}
+
 /* In the order in which they leave the space as the next one wants it. */
 static const struct {
 	const char *name;
 	void (*prepare)(void);
 	uint64_t (*count)(void);
+	uint32_t part; /* that the archive must have, or 0 */
 } pieces[] = {
-#define PIECE(name)                       \
-	{                                 \
-#name, NULL, count_##name \
+#define PIECE(name)                          \
+	{                                    \
+#name, NULL, count_##name, 0 \
 	}
-#define PREPARED(name)                              \
-	{                                           \
-#name, prepare_##name, count_##name \
+#define PREPARED(name)                                 \
+	{                                              \
+#name, prepare_##name, count_##name, 0 \
 	}
 	PREPARED(map),
 	PIECE(translate),
@@ -641,6 +706,10 @@ static const struct {
 	PIECE(age_old),
 	PREPARED(age_cold_gib),
 	PIECE(create_and_destroy),
+	{ "fault_now", prepare_fault_now, count_fault_now, AXAS_PART_PROVIDER },
+	{ "fault_wait", NULL, count_fault_wait, AXAS_PART_PROVIDER },
+	{ "supply", NULL, count_supply, AXAS_PART_PROVIDER },
+	{ "evict", NULL, count_evict, AXAS_PART_PROVIDER },
 };
 
 static uint32_t format(const char *name)
@@ -677,6 +746,8 @@ int main(int argc, char **argv)
 	for (size_t piece = 0; piece < sizeof(pieces) / sizeof(pieces[0]); piece++) {
 		uint64_t times;
 
+		if (pieces[piece].part & ~axas_parts())
+			continue;
 		if (pieces[piece].prepare)
 			pieces[piece].prepare();
 		times = pieces[piece].count();

@@ -109,6 +109,38 @@ void model_hide(struct model *m, axas_gpa_t gpa, uint64_t size, int is_auto)
 	}
 }
 
+void model_evict(struct model *m, axas_gpa_t gpa, uint64_t size, uint32_t provider)
+{
+	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE) {
+		struct model_page *p = model_at(m, g);
+
+		if (!is_page(p) || p->hidden == MODEL_HIDDEN)
+			continue;
+		p->state = AXAS_STATE_PROVIDED;
+		p->hidden = MODEL_SHOWN;
+		p->flags |= MODEL_ANY_SIZE;
+		p->value = provider;
+	}
+}
+
+void model_provided(struct model *m, const struct fixture *f, axas_gpa_t gpa, int is_owned)
+{
+	const struct walk r = space_walk(f->as, gpa);
+	const axas_gpa_t first = gpa & ~(r.size - 1);
+
+	assert_true(r.outcome == WALK_LEAF || r.is_hidden);
+	for (uint64_t at = 0; at < r.size; at += PAGE) {
+		struct model_page *p = model_at(m, first + at);
+
+		assert_int_equal(p->state, AXAS_STATE_PROVIDED);
+		assert_false(r.size > PAGE && (p->flags & AXAS_NO_HUGE));
+		assert_false(r.size > 2 * MIB && (p->flags & AXAS_MAX_2M));
+		p->state = is_owned ? AXAS_STATE_OWNED : AXAS_STATE_LINEAR;
+		p->flags &= ~(axas_flags_t)(MODEL_ANY_SIZE | AXAS_NO_HUGE | AXAS_MAX_2M);
+		p->value = (r.hpa & ~(r.size - 1)) + at;
+	}
+}
+
 void model_show(struct model *m, axas_gpa_t gpa, uint64_t size)
 {
 	for (axas_gpa_t g = gpa; g < gpa + size; g += PAGE)
@@ -141,6 +173,8 @@ axas_fault_result_t model_verdict(const struct model *m, axas_gpa_t gpa, axas_fl
 		return AXAS_FAULT_TRAP;
 	if (access & ~p->flags)
 		return AXAS_FAULT_DENIED;
+	if (p->state == AXAS_STATE_PROVIDED)
+		return AXAS_FAULT_WAIT; /* or what the host says */
 	return p->state == AXAS_STATE_RESERVED || p->hidden ? AXAS_FAULT_RESOLVED :
 							      AXAS_FAULT_SPURIOUS;
 }
@@ -216,6 +250,17 @@ static void same_page(const struct model *model, const struct fixture *f, const 
 	if (p->state == AXAS_STATE_TRAP || p->state == AXAS_STATE_NOTE) {
 		assert_int_equal(m->cookie, p->value);
 		assert_int_equal(m->flags, p->flags);
+	}
+	if (p->state == AXAS_STATE_PROVIDED) {
+		const axas_flags_t sizes =
+			p->flags & MODEL_ANY_SIZE ? 0 : AXAS_NO_HUGE | AXAS_MAX_2M;
+
+		assert_int_equal(m->cookie, p->value);
+		assert_int_equal(m->flags & sizes, p->flags & sizes);
+		assert_int_equal(space_access(m->flags), space_access(p->flags));
+		assert_int_equal(tag_of(m->flags), tag_of(p->flags));
+		assert_int_equal(space_memory(f->cfg.format, f->cfg.features, m->flags),
+				 space_memory(f->cfg.format, f->cfg.features, p->flags));
 	}
 	if (is_page(p))
 		assert_int_equal(m->hpa + (gpa - m->gpa), p->value);

@@ -9,8 +9,8 @@
 #include "fixture.h"
 
 struct model_page {
-	uint64_t value; /* host address, or cookie */
-	axas_flags_t flags; /* permissions, memory type, tag; of a reservation its sizes too */
+	uint64_t value; /* host address, cookie, or number of a provider */
+	axas_flags_t flags; /* permissions, memory type, tag; of what is to come its sizes too */
 	uint32_t state;
 	enum { MODEL_SHOWN, MODEL_HIDDEN, MODEL_HIDDEN_AUTO } hidden;
 };
@@ -48,6 +48,10 @@ void model_hide(struct model *m, axas_gpa_t gpa, uint64_t size, int is_auto);
 void model_show(struct model *m, axas_gpa_t gpa, uint64_t size);
 /* A fault has shown the page at gpa: all of its entry is shown. */
 void model_shown(struct model *m, const struct fixture *f, axas_gpa_t gpa);
+/* A provider has brought the page at gpa, owned or not: all of its leaf. */
+void model_provided(struct model *m, const struct fixture *f, axas_gpa_t gpa, int is_owned);
+/* Pages that nothing holds become a provider's. */
+void model_evict(struct model *m, axas_gpa_t gpa, uint64_t size, uint32_t provider);
 /* Owned pages become reservations again. */
 void model_discard(struct model *m, axas_gpa_t gpa, uint64_t size);
 uint64_t model_count(const struct model *m, uint32_t state);

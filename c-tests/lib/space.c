@@ -651,7 +651,18 @@ WRAP(map_trap_flags,
 WRAP(unmap, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(protect, (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags),
      (as, gpa, size, flags))
-WRAP(populate, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
+/* What providers brought before one failed stays. */
+axas_status_t __real_axas_populate(axas_t *as, axas_gpa_t gpa, uint64_t size);
+axas_status_t __wrap_axas_populate(axas_t *as, axas_gpa_t gpa, uint64_t size);
+axas_status_t __wrap_axas_populate(axas_t *as, axas_gpa_t gpa, uint64_t size)
+{
+	struct guard g = begin(as, "populate");
+	const axas_status_t status = __real_axas_populate(as, gpa, size);
+
+	end(&g, status != AXAS_OK && (g.s == NULL || g.s->host->hal.resolve == NULL));
+	return status;
+}
+
 WRAP(discard, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(collect, (axas_t * as, axas_gpa_t gpa, uint64_t size), (as, gpa, size))
 WRAP(stock, (axas_t * as, uint32_t frames), (as, frames))
@@ -687,6 +698,18 @@ WRAP_SOME(protect_some,
 WRAP_SOME(populate_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
 	  (as, gpa, size, budget, done))
+WRAP(map_provider,
+     (axas_t * as, axas_gpa_t gpa, uint64_t size, axas_flags_t flags, uint32_t provider),
+     (as, gpa, size, flags, provider))
+WRAP(supply,
+     (axas_t * as, axas_gpa_t gpa, axas_hpa_t hpa, uint64_t size, axas_flags_t flags, uint32_t how),
+     (as, gpa, hpa, size, flags, how))
+WRAP(evict, (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t provider),
+     (as, gpa, size, provider))
+WRAP_SOME(evict_some,
+	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint32_t provider, uint64_t budget,
+	   uint64_t *done),
+	  (as, gpa, size, provider, budget, done))
 WRAP_SOME(discard_some,
 	  (axas_t * as, axas_gpa_t gpa, uint64_t size, uint64_t budget, uint64_t *done),
 	  (as, gpa, size, budget, done))
@@ -957,8 +980,12 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 		const axas_gpa_t last = first + (r.size - 1);
 		const axas_gpa_t to = last < end_of_space ? last : end_of_space;
 
+		assert_int_equal(r.is_provided, m.state == AXAS_STATE_PROVIDED);
+		if (r.is_provided)
+			assert_int_equal(r.provider, m.cookie);
 		assert_true(m.state == AXAS_STATE_ABSENT || m.state == AXAS_STATE_RESERVED ||
-			    m.state == AXAS_STATE_TRAP || m.state == AXAS_STATE_NOTE);
+			    m.state == AXAS_STATE_TRAP || m.state == AXAS_STATE_NOTE ||
+			    m.state == AXAS_STATE_PROVIDED);
 		/* a hole over a table that was kept may be all of what the table can map */
 		if (!(s->options & AXAS_KEEP_TABLES) || m.state != AXAS_STATE_ABSENT ||
 		    m.size < to - from + 1) {
@@ -966,7 +993,8 @@ axas_mapping_t space_agree(const axas_t *as, axas_gpa_t gpa)
 			assert_int_equal(m.size, to - from + 1);
 		}
 		assert_int_equal(m.hpa, AXAS_HPA_INVALID);
-		if (m.state != AXAS_STATE_TRAP && m.state != AXAS_STATE_NOTE)
+		if (m.state != AXAS_STATE_TRAP && m.state != AXAS_STATE_NOTE &&
+		    m.state != AXAS_STATE_PROVIDED)
 			assert_int_equal(m.cookie, 0);
 		assert_int_equal(axas_translate(as, gpa, &hpa, NULL), AXAS_ERR_NOT_MAPPED);
 	}

@@ -445,6 +445,7 @@ static uint64_t read_entry(const uint64_t *entries, uint64_t index)
 
 static int is_hidden(const struct walker *w, uint64_t e, uint64_t *address);
 static int is_hidden_table(const struct walker *w, uint64_t e, uint64_t *address);
+static int is_provided(const struct walker *w, uint64_t e);
 
 struct walk walker_walk(const struct walker *w, uint64_t gpa)
 {
@@ -489,6 +490,9 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 				r.outcome = WALK_BROKEN;
 				r.why = "a hidden page at no address of one";
 			}
+		} else if (d.kind == ENTRY_NONE && is_provided(w, r.entry)) {
+			r.is_provided = 1;
+			r.provider = (uint32_t)(at >> 12);
 		}
 		if (d.kind == ENTRY_LEAF && is_below_hidden) {
 			r.is_hidden = 1;
@@ -590,6 +594,17 @@ int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entr
 	const struct decoded d = decode(w, level, entry);
 
 	return d.kind == ENTRY_NONE && level > 1 && is_hidden_table(w, entry, table);
+}
+
+/* A reservation, kind 1, whose payload has bit 9: the host's number is in the address field. */
+static int is_provided(const struct walker *w, uint64_t e)
+{
+	static const uint32_t bit[] = {
+		[WALK_EPT] = 56, [WALK_NPT] = 53, [WALK_ARM] = 57, [WALK_RISCV] = 57
+	};
+	const uint32_t kind = w->format == WALK_EPT ? 3 : 1;
+
+	return (e >> kind & 7) == 1 && (e & BIT(bit[w->format])) != 0;
 }
 
 uint64_t walker_empty_entry(const struct walker *w)

@@ -78,6 +78,8 @@ struct walk {
 	int young;
 	enum walk_memory memory;
 	int is_hidden; /* a fault: the library keeps the address of a page here, which is in hpa */
+	int is_provided; /* a fault: the host is asked for the page, by the number in provider */
+	uint32_t provider;
 	uint32_t tag; /* software's, in bits that the hardware ignores */
 	const char *why; /* of a broken one */
 };

@@ -35,6 +35,8 @@ int main(void)
 		.relax = NOWHERE(axas_relax_fn),
 		.released = NOWHERE(axas_released_fn),
 		.may_move = NOWHERE(axas_may_move_fn),
+		.resolve = NOWHERE(axas_resolve_fn),
+		.evicted = NOWHERE(axas_evicted_fn),
 	};
 	static _Alignas(AXAS_STORAGE_ALIGN) unsigned char storage[AXAS_STORAGE_SIZE];
 	uint64_t done = 0;
@@ -51,10 +53,14 @@ int main(void)
 	      AXAS_OK);
 	CHECK(axas_write(as, 0, &word, sizeof(word), 0, NULL) == AXAS_OK);
 	CHECK(axas_unmap_some(as, 0, 8 << 20, 4096, &done) == AXAS_OK);
+	CHECK(axas_map_provider(as, 0, 4096, AXAS_READ, 1) == AXAS_OK);
+	CHECK(axas_handle_page_fault(as, 0, AXAS_READ) == AXAS_FAULT_RESOLVED);
+	CHECK(axas_evict(as, 0, 4096, 1) == AXAS_OK);
 	axas_destroy(as);
 	CHECK(host->taken > 0 && host->given == host->taken);
 	CHECK(host->windows > 0 && host->closed == host->windows);
 	CHECK(host->flushes > 0 && host->cleaned > 0 && host->asked > 0 && host->released > 0);
+	CHECK(host->resolved == 1 && host->evicted == 1);
 
 	CHECK(axas_arena_init(&arena) == AXAS_OK);
 	CHECK(axas_arena_hal(&arena, &hal) == AXAS_ERR_UNSUPPORTED);

@@ -90,3 +90,26 @@ uint32_t axas_hal_may_move(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa)
 	host->moved++;
 	return 0;
 }
+
+uint32_t axas_hal_resolve(void *ctx, uint32_t provider, axas_gpa_t gpa, uint32_t access,
+			  axas_supply_t *answer)
+{
+	struct static_host *host = ctx;
+
+	(void)provider;
+	(void)gpa;
+	(void)access;
+	answer->hpa = 0x40000000;
+	host->resolved++;
+	return AXAS_RESOLVE_NOW;
+}
+
+uint32_t axas_hal_evicted(void *ctx, const axas_mapping_t *run, uint32_t dirty)
+{
+	struct static_host *host = ctx;
+
+	(void)run;
+	(void)dirty;
+	host->evicted++;
+	return 0;
+}

@@ -41,6 +41,7 @@ struct stress {
 	pthread_rwlock_t lock;
 	atomic_bool stops;
 	atomic_ulong allocations;
+	atomic_ulong questions;
 	atomic_long frames_out;
 	atomic_ulong operations;
 	atomic_ulong resolved;
@@ -89,6 +90,35 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 {
 	(void)ctx;
 	(void)request;
+}
+
+/* Every answer in turn, whoever asks for what. */
+static uint32_t resolve(void *ctx, uint32_t provider, axas_gpa_t gpa, uint32_t access,
+			axas_supply_t *answer)
+{
+	struct stress *stress = ctx;
+	const uint32_t how = (uint32_t)(atomic_fetch_add(&stress->questions, 1) % 5);
+
+	expect(stress, provider == COOKIE && gpa % AXAS_PAGE_SIZE == 0 && !(access & ~RW));
+	if (how == AXAS_RESOLVE_NOW)
+		answer->hpa = LINEAR_HPA + gpa;
+	if (how == AXAS_RESOLVE_GIVEN)
+		answer->hpa = alloc_frame(ctx, 0, AXAS_FRAME_GUEST);
+	return answer->hpa == AXAS_HPA_INVALID && how == AXAS_RESOLVE_GIVEN ? AXAS_RESOLVE_LATER :
+									      how;
+}
+
+/* Some frames the host keeps. */
+static uint32_t evicted(void *ctx, const axas_mapping_t *run, uint32_t dirty)
+{
+	struct stress *stress = ctx;
+	const uint32_t keeps = run->state == AXAS_STATE_OWNED && run->size == AXAS_PAGE_SIZE &&
+			       run->gpa / AXAS_PAGE_SIZE % 2;
+
+	expect(stress, dirty == 1);
+	if (keeps)
+		dealloc_frame(ctx, run->hpa, 0, AXAS_FRAME_GUEST);
+	return keeps;
 }
 
 static void relax(void *ctx)
@@ -238,6 +268,28 @@ static void copy(struct worker *worker, axas_gpa_t page, uint64_t random)
 	unlock(stress);
 	expect(stress, status == AXAS_OK || status == AXAS_ERR_NOT_MAPPED ||
 			       status == AXAS_ERR_DENIED || status == AXAS_ERR_UNSUPPORTED ||
+			       status == AXAS_ERR_AGAIN ||
+			       (status == AXAS_ERR_NO_MEMORY && stress->one_in));
+}
+
+static void supply(struct stress *stress, axas_gpa_t gpa, uint64_t random)
+{
+	const uint32_t how = random & 1 ? AXAS_RESOLVE_NOW : AXAS_RESOLVE_GIVEN;
+	axas_hpa_t hpa = LINEAR_HPA + gpa;
+	axas_status_t status;
+
+	if (how == AXAS_RESOLVE_GIVEN)
+		hpa = alloc_frame(stress, 0, AXAS_FRAME_GUEST);
+	if (hpa == AXAS_HPA_INVALID)
+		return;
+	lock(stress, 0);
+	status = axas_supply(stress->space, gpa, hpa, AXAS_PAGE_SIZE, random & 2 ? AXAS_READ : RW,
+			     how);
+	unlock(stress);
+	if (status != AXAS_OK && how == AXAS_RESOLVE_GIVEN)
+		dealloc_frame(stress, hpa, 0, AXAS_FRAME_GUEST);
+	expect(stress, status == AXAS_OK || status == AXAS_ERR_ALREADY_EXISTS ||
+			       status == AXAS_ERR_NOT_MAPPED || status == AXAS_ERR_DENIED ||
 			       (status == AXAS_ERR_NO_MEMORY && stress->one_in));
 }
 
@@ -267,8 +319,11 @@ static axas_status_t change_some(struct stress *stress, uint32_t what, axas_gpa_
 	case 5:
 		status = axas_discard_some(stress->space, gpa, bytes, budget, &done);
 		break;
-	default:
+	case 6:
 		status = axas_collect_some(stress->space, gpa, bytes, budget, &done);
+		break;
+	default:
+		status = axas_evict_some(stress->space, gpa, bytes, COOKIE, budget, &done);
 		break;
 	}
 	expect(stress, done <= bytes && (status != AXAS_OK || done == bytes));
@@ -313,8 +368,12 @@ static axas_status_t change(struct stress *stress, uint32_t what, axas_gpa_t gpa
 					gpa + bytes < SPACE_BYTES ? 2 : 1, AXAS_READ);
 	case 14:
 		return axas_set_vmid(stress->space, (uint32_t)(gpa / AXAS_PAGE_SIZE % 256));
+	case 15:
+		return axas_map_provider(stress->space, gpa, bytes, RW, COOKIE);
+	case 16:
+		return axas_evict(stress->space, gpa, bytes, COOKIE);
 	default:
-		return change_some(stress, what - 15, gpa, bytes);
+		return change_some(stress, what - 17, gpa, bytes);
 	}
 }
 
@@ -329,10 +388,11 @@ static void change_something(struct stress *stress, axas_gpa_t gpa, uint64_t ran
 	if (random % 4096 == 0)
 		status = axas_clear(stress->space);
 	else
-		status = change(stress, (uint32_t)(random % 22), gpa, bytes);
+		status = change(stress, (uint32_t)(random % 25), gpa, bytes);
 	unlock(stress);
+	/* populate: a page that the host brings later */
 	expect(stress, status == AXAS_OK || status == AXAS_ERR_ALREADY_EXISTS ||
-			       status == AXAS_ERR_NOT_MAPPED ||
+			       status == AXAS_ERR_NOT_MAPPED || status == AXAS_ERR_AGAIN ||
 			       (status == AXAS_ERR_NO_MEMORY && stress->one_in));
 }
 
@@ -345,7 +405,9 @@ static void *work(void *argument)
 		uint64_t random = next_random(worker);
 		axas_gpa_t gpa = (random >> 32) % PAGES * AXAS_PAGE_SIZE;
 
-		if (random % 32 < 16)
+		if (random % 32 < 2)
+			supply(stress, gpa, random >> 5);
+		else if (random % 32 < 16)
 			fault(stress, gpa, random >> 5);
 		else if (random % 32 < 22)
 			look(stress, gpa);
@@ -370,6 +432,8 @@ static axas_status_t create(struct stress *stress)
 		.dealloc_frame = dealloc_frame,
 		.tlb_flush = tlb_flush,
 		.relax = relax,
+		.resolve = resolve,
+		.evicted = evicted,
 	};
 	axas_config_t config = {
 		.struct_size = sizeof(config),

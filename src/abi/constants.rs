@@ -22,6 +22,8 @@ pub const AXAS_PART_DIRTY: u32 = 8_u32;
 pub const AXAS_PART_AGE: u32 = 256_u32;
 /// In axas_parts(): axas_transfer is there.
 pub const AXAS_PART_TRANSFER: u32 = 32_u32;
+/// In axas_parts(): axas_map_provider, axas_supply and axas_evict are there.
+pub const AXAS_PART_PROVIDER: u32 = 128_u32;
 /// axas_parts: axas_merge.
 pub const AXAS_PART_MERGE: u32 = 64_u32;
 
@@ -91,6 +93,8 @@ pub const AXAS_STATE_OWNED: u32 = 4_u32;
 pub const AXAS_STATE_HIDDEN: u32 = 5_u32;
 /// Unmapped for the guest; holds a value of the host (axas_map_note).
 pub const AXAS_STATE_NOTE: u32 = 6_u32;
+/// Set aside by axas_map_provider, or by axas_evict: the first access asks the host (resolve).
+pub const AXAS_STATE_PROVIDED: u32 = 7_u32;
 
 /// A frame was installed. Resume the guest.
 pub const AXAS_FAULT_RESOLVED: u32 = 0_u32;
@@ -104,10 +108,12 @@ pub const AXAS_FAULT_TRAP: u32 = 3_u32;
 pub const AXAS_FAULT_UNMAPPED: u32 = 4_u32;
 /// The mapping does not allow the access.
 pub const AXAS_FAULT_DENIED: u32 = 5_u32;
-/// No frame for a reserved page (or the host's frame was unusable). Nothing changed.
+/// No frame for a reserved page (or the host's frame, or its answer to resolve, was unusable). Nothing changed.
 pub const AXAS_FAULT_NO_MEMORY: u32 = 6_u32;
 /// Null handle, access empty or with other bits, corrupt table. Never resume.
 pub const AXAS_FAULT_ERROR: u32 = 7_u32;
+/// A provider's page is not there yet: resolve said AXAS_RESOLVE_LATER. The vCPU waits until axas_supply brought it.
+pub const AXAS_FAULT_WAIT: u32 = 8_u32;
 /// The page is hidden (axas_hide). The guest does not resume: the host decides.
 pub const AXAS_FAULT_HIDDEN: u32 = 9_u32;
 
@@ -154,6 +160,17 @@ pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
 /// range, atomically for vCPUs and callers: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and
 /// axas_query find the old or the new entry. Not in slices.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
+/// resolve: not now; the host brings the page by axas_supply. The verdict is AXAS_FAULT_WAIT.
+pub const AXAS_RESOLVE_LATER: u32 = 0_u32;
+/// resolve, axas_supply: a frame of the host's, which stays its own (AXAS_STATE_LINEAR).
+pub const AXAS_RESOLVE_NOW: u32 = 1_u32;
+/// resolve, axas_supply: a frame that is the library's from now on and goes to dealloc_frame (AXAS_STATE_OWNED). It is
+/// not zeroed.
+pub const AXAS_RESOLVE_GIVEN: u32 = 2_u32;
+/// resolve: a frame of alloc_frame, as in a reservation of axas_map_alloc.
+pub const AXAS_RESOLVE_ALLOC: u32 = 3_u32;
+/// resolve: there is no page. The verdict is AXAS_FAULT_UNMAPPED.
+pub const AXAS_RESOLVE_REFUSE: u32 = 4_u32;
 /// axas_hide: the next access that a page's permissions allow unhides it.
 pub const AXAS_HIDE_AUTO: u32 = 1_u32;
 /// axas_transfer: the pages move to the other space; a note or a hole is left.

@@ -12,7 +12,7 @@ use crate::abi::*;
 use crate::addr::Bits;
 use crate::error::Result;
 use crate::flags::{MEMORY_TYPES, MemoryType};
-use crate::npt::entry::HIDES;
+use crate::npt::entry::{HIDES, PROVIDES};
 
 /// One line, built without `core::fmt`.
 pub(crate) struct Line {
@@ -118,6 +118,9 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
     } else if HIDES && run.state == AXAS_STATE_NOTE {
         line.text("value ", 0);
         line.hex(run.cookie, 1);
+    } else if PROVIDES && run.state == AXAS_STATE_PROVIDED {
+        line.text("provider ", 0);
+        line.hex(run.cookie, 1);
     } else if run.hpa != AXAS_HPA_INVALID {
         line.text("hpa ", 0);
         line.hex(run.hpa, MIN_DIGITS);
@@ -125,7 +128,10 @@ pub(crate) fn line(run: &axas_mapping_t, level: u32, end: u64) -> Line {
         line.text("not zeroed", 0);
     }
     if cfg!(feature = "tags") && run.flags & AXAS_TAG_MASK != 0 {
-        if matches!(run.state, AXAS_STATE_LINEAR | AXAS_STATE_OWNED | AXAS_STATE_TRAP) {
+        if matches!(
+            run.state,
+            AXAS_STATE_LINEAR | AXAS_STATE_OWNED | AXAS_STATE_TRAP | AXAS_STATE_PROVIDED
+        ) {
             line.text(" ", 0);
         }
         line.text("tag ", 0);
@@ -149,6 +155,7 @@ pub(crate) fn state_name(state: u32) -> &'static str {
         AXAS_STATE_LINEAR => "linear",
         AXAS_STATE_HIDDEN if HIDES => "hidden",
         AXAS_STATE_NOTE if HIDES => "note",
+        AXAS_STATE_PROVIDED if PROVIDES => "provided",
         _ => "owned",
     }
 }
@@ -159,6 +166,11 @@ pub(crate) fn page_name(run: &axas_mapping_t, level: u32) -> &'static str {
         (AXAS_STATE_RESERVED, _) if run.flags & AXAS_HUGE_FRAMES == 0 => "4K",
         (AXAS_STATE_RESERVED, _) if run.flags & AXAS_MAX_2M != 0 => "<=2M",
         (AXAS_STATE_RESERVED, _) => "<=1G",
+        (AXAS_STATE_PROVIDED, _) if PROVIDES => match run.flags & (AXAS_NO_HUGE | AXAS_MAX_2M) {
+            0 => "<=1G",
+            AXAS_MAX_2M => "<=2M",
+            _ => "4K",
+        },
         (_, 1) => "4K",
         (_, 2) => "2M",
         (_, 3) => "1G",

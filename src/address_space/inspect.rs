@@ -118,9 +118,13 @@ impl AddressSpace {
 
     /// Counts what is known of the log and of merges; how many faults took no frame.
     fn count_marked(&self, stats: &mut axas_stats_t) -> u64 {
-        #[cfg(any(feature = "dirty", feature = "hide"))]
+        #[cfg(any(feature = "dirty", feature = "hide", feature = "provider"))]
         {
             stats.faults_marked = self.npt.lock.sum(FaultCounter::Marked);
+        }
+        #[cfg(feature = "provider")]
+        {
+            stats.faults_wait = self.npt.lock.sum(FaultCounter::Wait);
         }
         #[cfg(feature = "dirty")]
         {
@@ -291,6 +295,12 @@ pub(crate) fn describe<F: Format>(
             mapping.cookie = u64::from(entry.cookie());
             mapping.flags = entry.tag().flags();
             mapping.state = AXAS_STATE_NOTE;
+        }
+        State::Reserved if entry.is_provided() => {
+            let reservation = entry.reservation();
+            mapping.cookie = u64::from(entry.provider());
+            mapping.flags = reservation.attributes().flags() | reservation.size_flags();
+            mapping.state = AXAS_STATE_PROVIDED;
         }
         State::Reserved | State::Pending | State::PendingTable => {
             let reservation = entry.reservation();

@@ -110,7 +110,7 @@ impl<F> Map<'_, F> {
 pub(super) type Act<F> = fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>) -> Result<()>;
 
 /// Looks how far the next slice of a range goes.
-type Reach<F> =
+pub(super) type Reach<F> =
     fn(&NestedPageTable, &mut Work, GpaRange, &Content<'_, F>, &mut Budget) -> Result<()>;
 
 pub(super) fn map<F: Format>(
@@ -485,13 +485,22 @@ impl AddressSpace {
     /// Takes frames for everything that is reserved in a range.
     pub fn populate(&self, gpa: u64, size: u64) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
-        with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, populate))
+        with_space_format!(self.npt.format, F => self.at_once::<F>(range, &Content::NOTHING, populate))?;
+        #[cfg(feature = "provider")]
+        if self.npt.may_provide() {
+            return self.take_provided_in(range, &mut 0);
+        }
+        Ok(())
     }
 
     /// Takes frames for everything that is reserved in a range in slices.
     pub fn populate_some(&self, gpa: u64, size: u64, slices: &mut Slices) -> Result<()> {
         let range = self.checked_range(gpa, size)?;
         with_space_format!(self.npt.format, F => {
+            #[cfg(feature = "provider")]
+            if self.npt.may_provide() {
+                return self.populate_provided_some::<F>(range, slices, reach_frames, populate);
+            }
             self.in_slices::<F>(range, &Content::NOTHING, slices, reach_frames, populate)
         })
     }
@@ -555,20 +564,32 @@ impl AddressSpace {
     ) -> Result<()> {
         slices.rest = range;
         loop {
-            let mut alone = self.alone().ok_or(Error::Again)?;
-            let npt = alone.npt();
-            slices.begin(&npt.host);
-            reach(npt, alone.work(), slices.rest, content, &mut slices.slice)?;
-            let part = slices.part();
-            if part.start < part.end {
-                npt.warm_range::<F>(alone.work(), part);
-                act(npt, alone.work(), part, content)?;
-            }
-            drop(alone);
-            if !slices.goes_on(&npt.host)? {
+            self.do_slice(content, slices, reach, act)?;
+            if !slices.goes_on(&self.npt.host)? {
                 return Ok(());
             }
         }
+    }
+
+    /// Does the next slice of a range.
+    #[inline(always)]
+    pub(super) fn do_slice<F: Format>(
+        &self,
+        content: &Content<'_, F>,
+        slices: &mut Slices,
+        reach: Reach<F>,
+        act: Act<F>,
+    ) -> Result<()> {
+        let mut alone = self.alone().ok_or(Error::Again)?;
+        let npt = alone.npt();
+        slices.begin(&npt.host);
+        reach(npt, alone.work(), slices.rest, content, &mut slices.slice)?;
+        let part = slices.part();
+        if part.start < part.end {
+            npt.warm_range::<F>(alone.work(), part);
+            act(npt, alone.work(), part, content)?;
+        }
+        Ok(())
     }
 
     /// Maps a page of write-back memory, or puts it in the place of another, where its table is there; none if
@@ -670,6 +691,20 @@ impl AddressSpace {
         let reservation = Reservation::new(flags.attributes, largest);
         let entry = Entry::reserved(reservation.with_zero_of(options.bits()));
         Ok(Map { content: Content::same(entry), options })
+    }
+
+    /// Reservations of a provider's pages.
+    #[cfg(feature = "provider")]
+    pub(super) fn provided<F: Format>(
+        &self,
+        flags: axas_flags_t,
+        provider: u16,
+    ) -> Result<Content<'static, F>> {
+        let flags = MapFlags::parse(flags, PAGE_SIZES, F::tag_bits(self.npt.features))?;
+        flags.attributes.permissions.check_some()?;
+        Entry::<F>::leaf_template(flags.attributes, self.npt.features, 1, true)?;
+        let reservation = Reservation::new(flags.attributes, self.largest_leaf::<F>(flags).get());
+        Ok(Content::same(Entry::provided(reservation, provider)))
     }
 
     /// A reservation with new permissions, to be had by what is mapped or reserved.

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::flags::Permissions;
 use crate::hal::{Chunk, Owner, Visit};
 use crate::npt::arch::{Format, with_space_format};
-use crate::npt::entry::{HIDES, State};
+use crate::npt::entry::{HIDES, PROVIDES, State};
 use crate::npt::fault::Prepared;
 use crate::npt::fill::Filling;
 use crate::npt::look::Found;
@@ -316,6 +316,9 @@ impl AddressSpace {
             Verdict::NoMemory => Err(Error::NoMemory),
             Verdict::Denied | Verdict::Hidden => Err(Error::Denied),
             Verdict::Error => Err(Error::BadState),
+            Verdict::Wait => Err(Error::Again),
+            // A provider may have refused.
+            Verdict::Unmapped if PROVIDES => Err(Error::NotMapped),
             Verdict::Retry if self.no_wait() => Err(Error::Again),
             Verdict::Retry => {
                 self.npt.host.relax();

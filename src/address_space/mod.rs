@@ -17,6 +17,8 @@ mod memory;
 #[cfg(feature = "merge")]
 mod merge;
 mod page_fault;
+#[cfg(feature = "provider")]
+mod provider;
 #[cfg(feature = "transfer")]
 mod transfer;
 
@@ -164,7 +166,7 @@ impl AddressSpace {
         if !self.enter_alone() {
             return Err(Error::Again);
         }
-        Ok(Held { _guard: self.npt.lock.entered(), host: &self.npt.host })
+        Ok(Held { guard: self.npt.lock.entered(), host: &self.npt.host })
     }
 
     /// Enters alone; with AXAS_NO_WAIT that may be refused.
@@ -186,14 +188,14 @@ impl AddressSpace {
     #[inline(always)]
     fn shared(&self) -> Result<Held<'_, SharedGuard<'_>>> {
         let guard = self.enter_beside().ok_or(Error::Again)?;
-        Ok(Held { _guard: guard, host: &self.npt.host })
+        Ok(Held { guard, host: &self.npt.host })
     }
 
     /// As [`AddressSpace::shared`], refused where it would have to wait.
     #[inline(always)]
     fn shared_at_once(&self) -> Result<Held<'_, SharedGuard<'_>>> {
         let guard = self.npt.lock.enter_shared().ok_or(Error::Again)?;
-        Ok(Held { _guard: guard, host: &self.npt.host })
+        Ok(Held { guard, host: &self.npt.host })
     }
 
     #[inline(never)]
@@ -241,7 +243,8 @@ impl Drop for Alone<'_> {
 
 /// The lock, held; what the host's callbacks did wrong meanwhile is told at the end.
 struct Held<'a, G> {
-    _guard: G,
+    #[cfg_attr(not(feature = "provider"), allow(dead_code))] // It leaves when it is dropped.
+    guard: G,
     host: &'a Host,
 }
 

@@ -11,6 +11,9 @@ use crate::logging;
 use crate::npt::arch::with_space_format;
 use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
+#[cfg(feature = "provider")]
+use crate::npt::lock::FaultCounter;
+use crate::npt::lock::Shard;
 use crate::npt::units::Gpa;
 
 const CALL: &str = "axas_handle_page_fault";
@@ -116,10 +119,7 @@ impl AddressSpace {
         if verdict == Verdict::Resolved {
             guard.leave_resolved();
         } else {
-            // There is no counter of faults on hidden pages of their own.
-            let is_hidden = cfg!(feature = "hide") && verdict == Verdict::Hidden;
-            let counted = if is_hidden { Verdict::Denied } else { verdict };
-            guard.shard().count(counted as axas_fault_result_t);
+            count(guard.shard(), verdict);
         }
         self.npt.host.report();
         verdict
@@ -186,4 +186,17 @@ impl AddressSpace {
 #[inline(always)]
 fn log_verdict(gpa: u64, verdict: Verdict) {
     logging::debug(c"axaddrspace::fault", "address, verdict:", gpa, verdict as u64);
+}
+
+/// Counts a fault that was not resolved.
+#[inline(always)]
+pub(super) fn count(shard: &Shard, verdict: Verdict) {
+    #[cfg(feature = "provider")]
+    if verdict == Verdict::Wait {
+        return shard.add(FaultCounter::Wait, 1);
+    }
+    // There is no counter of faults on hidden pages of their own.
+    let is_hidden = cfg!(feature = "hide") && verdict == Verdict::Hidden;
+    let counted = if is_hidden { Verdict::Denied } else { verdict };
+    shard.count(counted as axas_fault_result_t);
 }

@@ -71,6 +71,8 @@ const NO_HAL: axas_hal_t = axas_hal_t {
     released: None,
     arena: core::ptr::null_mut(),
     may_move: None,
+    resolve: None,
+    evicted: None,
 };
 
 /// The host behind a HAL; what `is_for_frames` alone needs no flush.

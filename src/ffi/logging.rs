@@ -14,9 +14,9 @@ pub extern "C" fn axas_version() -> u32 {
 }
 
 /// The parts that the archive was built with (make lib PARTS=): AXAS_PART_TAGS, AXAS_PART_STOCK, AXAS_PART_IO,
-/// AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER, AXAS_PART_MERGE, AXAS_PART_AGE; and what it was not
-/// built without (WITHOUT=): AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP, AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call
-/// of a part that is absent does not link. No lock.
+/// AXAS_PART_DIRTY, AXAS_PART_HIDE, AXAS_PART_TRANSFER, AXAS_PART_MERGE, AXAS_PART_PROVIDER, AXAS_PART_AGE; and
+/// what it was not built without (WITHOUT=): AXAS_PART_WINDOWS, AXAS_PART_REPLACE, AXAS_PART_KEEP,
+/// AXAS_PART_POPULATE, AXAS_PART_RELEASED. A call of a part that is absent does not link. No lock.
 #[unsafe(no_mangle)]
 pub extern "C" fn axas_parts() -> u32 {
     let has = |is_there: bool, part: u32| if is_there { part } else { 0 };
@@ -26,6 +26,7 @@ pub extern "C" fn axas_parts() -> u32 {
         | has(cfg!(feature = "dirty"), AXAS_PART_DIRTY)
         | has(cfg!(feature = "hide"), AXAS_PART_HIDE)
         | has(cfg!(feature = "transfer"), AXAS_PART_TRANSFER)
+        | has(cfg!(feature = "provider"), AXAS_PART_PROVIDER)
         | has(cfg!(feature = "age"), AXAS_PART_AGE)
         | has(cfg!(feature = "merge"), AXAS_PART_MERGE)
         | has(HAS_WINDOWS, AXAS_PART_WINDOWS)

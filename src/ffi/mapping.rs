@@ -288,14 +288,16 @@ pub unsafe extern "C" fn axas_protect(
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
 ///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
 ///
-/// Pages that are mapped already are not touched. Uses frames of 1 GiB and 2 MiB for reservations with
-/// AXAS_HUGE_FRAMES, where range and host allow. All or nothing. Lock class: exclusive; zeroing 1 GiB takes
-/// some 50 ms: see axas_populate_some. Callbacks: as axas_map_linear.
+/// Of regions of axas_map_provider the host is asked page by page, by resolve with no access, when everything
+/// else in the range has its frames; what is there by then stays after an error. Pages that are mapped already
+/// are not touched. Uses frames of 1 GiB and 2 MiB for reservations with AXAS_HUGE_FRAMES, where range and host
+/// allow. All or nothing. Lock class: exclusive; zeroing 1 GiB takes some 50 ms: see axas_populate_some.
+/// Callbacks: as axas_map_linear.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_populate(
@@ -666,9 +668,9 @@ pub unsafe extern "C" fn axas_protect_some(
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
-///     with AXAS_NO_WAIT);
+///     with AXAS_NO_WAIT, or where resolve returned AXAS_RESOLVE_LATER for the first page);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
 ///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]

@@ -24,6 +24,9 @@ mod hide;
 #[cfg(feature = "transfer")]
 mod transfer;
 
+#[cfg(feature = "provider")]
+mod provider;
+
 mod fault;
 
 mod inspect;

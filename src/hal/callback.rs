@@ -53,4 +53,14 @@ unsafe extern "C" {
     pub fn axas_hal_released(ctx: *mut c_void, run: *const axas_mapping_t);
     /// may_move, see axas_hal_alloc_frame; for archives with part `merge` alone.
     pub fn axas_hal_may_move(ctx: *mut c_void, gpa: axas_gpa_t, hpa: axas_hpa_t) -> u32;
+    /// resolve, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+    pub fn axas_hal_resolve(
+        ctx: *mut c_void,
+        provider: u32,
+        gpa: axas_gpa_t,
+        access: u32,
+        answer: *mut axas_supply_t,
+    ) -> u32;
+    /// evicted, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+    pub fn axas_hal_evicted(ctx: *mut c_void, run: *const axas_mapping_t, dirty: u32) -> u32;
 }

@@ -132,6 +132,10 @@ pub(crate) struct Host {
     released: axas_released_fn,
     #[cfg(feature = "merge")]
     may_move: axas_may_move_fn,
+    #[cfg(feature = "provider")]
+    resolve: axas_resolve_fn,
+    #[cfg(feature = "provider")]
+    evicted: axas_evicted_fn,
     /// Bits that no host-physical address of a page has.
     not_a_page: u64,
     complaint: Complaint,
@@ -149,6 +153,8 @@ struct Complaint {
 impl Complaint {
     const ALLOC_FRAME: u32 = 1;
     const PHYS_TO_VIRT: u32 = 2;
+    #[cfg(feature = "provider")]
+    const RESOLVE: u32 = 3;
 }
 
 /// The arena of a HAL's tables, if there is one.
@@ -210,6 +216,10 @@ impl Host {
             released: hal.released,
             #[cfg(feature = "merge")]
             may_move: hal.may_move,
+            #[cfg(feature = "provider")]
+            resolve: hal.resolve,
+            #[cfg(feature = "provider")]
+            evicted: hal.evicted,
             not_a_page: 0,
             complaint: Complaint::default(),
         })
@@ -366,6 +376,10 @@ impl Host {
                     first,
                     second,
                 );
+            }
+            #[cfg(feature = "provider")]
+            Complaint::RESOLVE => {
+                logging::error(c"axaddrspace::hal", "resolve: unusable answer", first, second);
             }
             _ => {}
         }
@@ -549,6 +563,40 @@ impl Host {
         });
         self.close(self.reach, source.as_ptr(), PAGE_SIZE as usize);
         copied
+    }
+
+    /// Asks the host for a page of a provider's.
+    #[cfg(feature = "provider")]
+    pub(crate) fn resolve(
+        &self,
+        provider: u16,
+        gpa: u64,
+        access: u32,
+        answer: &mut axas_supply_t,
+    ) -> u32 {
+        match self.resolve {
+            // SAFETY: see `Host`.
+            Some(resolve) => unsafe {
+                callback!(axas_hal_resolve, resolve)(self.ctx, provider.into(), gpa, access, answer)
+            },
+            None => AXAS_RESOLVE_LATER,
+        }
+    }
+
+    /// What remains to be done when the host's answer for a page cannot be used.
+    #[cfg(feature = "provider")]
+    #[cold]
+    pub(crate) fn complain_of_answer(&self, gpa: u64, answer: u64) {
+        self.complain(Complaint::RESOLVE, gpa, answer);
+    }
+
+    /// Tells the host of pages that were evicted; whether it keeps the frames of those that were the library's.
+    #[cfg(feature = "provider")]
+    pub(crate) fn evicted(&self, run: &axas_mapping_t, dirty: bool) -> bool {
+        self.evicted.is_some_and(|evicted| {
+            // SAFETY: see `Host`.
+            unsafe { callback!(axas_hal_evicted, evicted)(self.ctx, run, dirty.into()) != 0 }
+        })
     }
 
     /// Zeroes a guest frame.

@@ -44,6 +44,10 @@ pub(super) const SECRET: u64 = 0x5ec_2e70;
 
 loom::thread_local! {
     static IN_FAULT: Cell<bool> = Cell::new(false);
+    /// Windows that this CPU has open.
+    static WINDOWS: Cell<usize> = Cell::new(0);
+    /// This CPU had all others flushed since it began to evict.
+    static HAS_FLUSHED: Cell<bool> = Cell::new(false);
 }
 
 /// One frame of 4 KiB.
@@ -66,6 +70,10 @@ pub(super) struct Machine {
     pub(super) small_lane: AtomicU64,
     pub(super) on_flush: OnceLock<Box<dyn Fn()>>,
     reuses: bool,
+    /// What the host answers when it is asked for a page.
+    pub(super) answer: AtomicUsize,
+    /// Pages that were evicted.
+    pub(super) evicted: AtomicUsize,
 }
 
 // SAFETY: 1. all threads of a model run on one thread of the system; 2. what they share in tables is loom's.
@@ -89,7 +97,19 @@ impl Machine {
             small_lane: AtomicU64::new(u64::MAX),
             on_flush: OnceLock::new(),
             reuses,
+            answer: AtomicUsize::new(AXAS_RESOLVE_LATER as usize),
+            evicted: AtomicUsize::new(0),
         }
+    }
+
+    /// A frame that the host brings.
+    pub(super) fn bring(&self) -> u64 {
+        self.take(0, AXAS_FRAME_GUEST)
+    }
+
+    /// It goes back: the library did not take it.
+    pub(super) fn put_back(&self, frame: u64) {
+        self.give(frame, 0, AXAS_FRAME_GUEST);
     }
 
     /// Frames that are taken for a purpose; a root is a table.
@@ -174,6 +194,7 @@ impl Machine {
         assert!(is_table, "a table is used that went back");
         frame.tenancy.get().expect("taken before").with(|_| ());
         frame.windows.fetch_add(1, Ordering::Relaxed);
+        WINDOWS.with(|open| open.set(open.get() + 1));
         self.slots(address).cast()
     }
 
@@ -182,6 +203,7 @@ impl Machine {
         let frame = self.frame(address);
         frame.tenancy.get().expect("taken before").with(|_| ());
         frame.windows.fetch_sub(1, Ordering::Relaxed);
+        WINDOWS.with(|open| open.set(open.get() - 1));
     }
 }
 
@@ -223,9 +245,35 @@ extern "C" fn tlb_flush(ctx: *mut c_void, request: *const axas_tlb_request_t) {
     let request = unsafe { &*request };
     if IN_FAULT.with(Cell::get) {
         assert_eq!(request.scope, AXAS_SCOPE_LOCAL, "a fault waits for other CPUs");
-    } else if let Some(on_flush) = machine(ctx).on_flush.get() {
+        return;
+    }
+    HAS_FLUSHED.with(|flag| flag.set(true));
+    if let Some(on_flush) = machine(ctx).on_flush.get() {
         on_flush();
     }
+}
+
+extern "C" fn resolve(
+    ctx: *mut c_void,
+    _provider: u32,
+    _gpa: u64,
+    _access: u32,
+    answer: *mut axas_supply_t,
+) -> u32 {
+    assert_eq!(WINDOWS.with(Cell::get), 0, "a window is open while the host is asked");
+    let how = machine(ctx).answer.load(Ordering::Relaxed) as u32;
+    // SAFETY: the library's, good during the call.
+    let answer = unsafe { &mut *answer };
+    answer.hpa = if how == AXAS_RESOLVE_GIVEN { machine(ctx).bring() } else { LINEAR };
+    how
+}
+
+extern "C" fn evicted(ctx: *mut c_void, run: *const axas_mapping_t, _dirty: u32) -> u32 {
+    // SAFETY: the library's, good during the call.
+    let pages = unsafe { (*run).size } / PAGE;
+    assert!(HAS_FLUSHED.with(Cell::get), "a page is reported that a CPU may still write to");
+    machine(ctx).evicted.fetch_add(pages as usize, Ordering::Relaxed);
+    0
 }
 
 extern "C" fn relax(_ctx: *mut c_void) {
@@ -314,6 +362,8 @@ impl World {
             released: None,
             arena: std::ptr::null_mut(),
             may_move: None,
+            resolve: Some(resolve),
+            evicted: Some(evicted),
         };
         let config = axas_config_t {
             struct_size: size_of::<axas_config_t>() as u32,
@@ -337,6 +387,12 @@ impl World {
         let verdict = self.page_fault(gpa, access);
         IN_FAULT.with(|flag| flag.set(false));
         verdict
+    }
+
+    /// Takes the pages of a range away.
+    pub(super) fn evict_pages(&self, gpa: u64, size: u64) {
+        HAS_FLUSHED.with(|flag| flag.set(false));
+        self.evict(gpa, size, 1).expect("evicted");
     }
 
     /// Where an address is, and that this is a frame which the guest has.

@@ -12,6 +12,7 @@ mod host;
 mod lock;
 mod logged;
 mod merged;
+mod provided;
 mod readers;
 mod transfer;
 mod writers;
@@ -24,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::Defect;
 use crate::sync::model::{LANE, PLANTED};
 
-const DEFECTS: [Defect; 31] = [
+const DEFECTS: [Defect; 34] = [
     Defect::ReaderBarrier,
     Defect::WriterBarrier,
     Defect::SecondLook,
@@ -56,6 +57,9 @@ const DEFECTS: [Defect; 31] = [
     Defect::ColdAtOnce,
     Defect::ColdUnflushed,
     Defect::ColdKept,
+    Defect::AskedInWindow,
+    Defect::SupplyReplaces,
+    Defect::EvictedUnflushed,
 ];
 
 /// Entries of an operation that loom keeps books on, at most: a run that takes more does not end.

@@ -65,6 +65,12 @@ impl<'a> Ageing<'a> {
         }
     }
 
+    /// Begins a sweep of what is left; one that only looks changes no hidden table.
+    fn begin(&self, npt: &NestedPageTable, sweep: &mut Sweep) {
+        let rest = self.range.from(self.reached);
+        if self.clears() { sweep.begin(npt, rest) } else { sweep.begin_look(npt, rest) }
+    }
+
     /// Bytes done, in whole words of the bitmap unless that is all.
     pub(crate) fn done(&self) -> u64 {
         super::dirty::whole_words(self.range, self.reached)
@@ -191,7 +197,7 @@ impl NestedPageTable {
     ) -> Option<()> {
         ageing.left = most;
         ageing.is_table_cleared = false;
-        sweep.begin(self, ageing.range.from(ageing.reached));
+        ageing.begin(self, sweep);
         while !ageing.pauses() {
             match sweep.step::<F>(self, &Broken::NONE)? {
                 Step::End => break,
@@ -201,6 +207,11 @@ impl NestedPageTable {
                         let gpa = ageing.reached;
                         sweep.enter(self, gpa, table)?;
                     }
+                }
+                // What is hidden is not young.
+                Step::Entries if sweep.is_below_hidden(sweep.run.gpa) => {
+                    ageing.left = ageing.left.saturating_sub(sweep.run.span.count() as u64);
+                    ageing.reached = sweep.gpa();
                 }
                 Step::Entries => self.age_run::<F>(sweep, ageing)?,
             }
@@ -248,7 +259,7 @@ impl NestedPageTable {
         let was_young = self.age_pages::<F>(&pages, ageing)?;
         ageing.reached = pages.gpa_of(pages.span.last).end(Level::PAGE);
         if pages.span != run.span {
-            sweep.begin(self, ageing.range.from(ageing.reached));
+            ageing.begin(self, sweep);
         }
         if F::TABLE_COLD != 0 && ageing.look == Look::Clear && pages.span == Span::ALL && !was_young
         {

@@ -196,6 +196,9 @@ impl NestedPageTable {
                 entry
             }
             State::Note if HIDES => Entry::note(entry.cookie()).with_tag(entry.tag()),
+            State::Reserved if entry.is_provided() => {
+                Entry::provided(entry.reservation(), entry.provider())
+            }
             State::Reserved => Entry::reserved(entry.reservation()),
             State::Trap => Entry::trap(entry.cookie()).with_tag(entry.tag()),
             _ => return None,

@@ -77,6 +77,12 @@ impl<'a, F: Format> Content<'a, F> {
         self.extents.first().map_or(Hpa::new(0), |extent| Hpa::new(extent.hpa))
     }
 
+    /// Of a provider's reservation that goes everywhere: the provider's number.
+    #[cfg(feature = "provider")]
+    pub(crate) fn provider(&self) -> u16 {
+        self.template.provider()
+    }
+
     /// Whether frames of the host go into the range.
     #[inline(always)]
     pub(super) fn has_frames(&self) -> bool {

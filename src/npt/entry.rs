@@ -4,7 +4,7 @@
 //! | state | hardware | carries |
 //! |---|---|---|
 //! | Empty | invalid | nothing |
-//! | Reserved | invalid | a reservation; at any level, for the whole region of the entry |
+//! | Reserved | invalid | a reservation; at any level, for the whole region of the entry; of a provider's also its number (part `provider`) |
 //! | Trap | invalid | a mark, the cookie of a device; at any level |
 //! | Note | invalid | a mark, a word of the host's; at any level (part `hide`) |
 //! | Hidden | invalid | address, attributes and owner of a page that no walker is to find (part `hide`) |
@@ -34,7 +34,7 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use super::arch::{Features, Format, InvalidKind};
-use crate::abi::{AXAS_SKIP_ZERO, axas_flags_t};
+use crate::abi::{AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_SKIP_ZERO, axas_flags_t};
 use crate::addr::{Bits, HostPhysAddr};
 use crate::flags::{Attributes, MemoryType, Permissions, Tag};
 use crate::sync::{Defect, planted};
@@ -160,6 +160,12 @@ const MARK_TAG_SHIFT: u32 = 32;
 const SKIP_ZERO: u16 = 1 << 10;
 /// Bits from there to `AXAS_SKIP_ZERO`.
 const SKIP_ZERO_SHIFT: u32 = AXAS_SKIP_ZERO.trailing_zeros() - SKIP_ZERO.trailing_zeros();
+/// Of a reservation: its pages are a provider's, whose number is in the address field from bit 12 on.
+const PROVIDED: u16 = 1 << 9;
+/// Lowest bit of that number.
+const PROVIDER_SHIFT: u32 = 12;
+/// Whether the part `provider` is built in.
+pub(crate) const PROVIDES: bool = cfg!(feature = "provider");
 /// In the payload of a dead leaf and of a hidden page: its frame is the library's to free. That of a pending one is in
 /// any case.
 const OWNED: u16 = 1 << 10;
@@ -230,6 +236,16 @@ impl Reservation {
     #[inline(always)]
     pub fn skips_zero(self) -> bool {
         self.payload & SKIP_ZERO != 0
+    }
+
+    /// The option that says which pages a provider's may be.
+    #[inline(always)]
+    pub(crate) fn size_flags(self) -> axas_flags_t {
+        match self.largest() {
+            1 => AXAS_NO_HUGE,
+            2 => AXAS_MAX_2M,
+            _ => 0,
+        }
     }
 
     /// The bits of their permissions.
@@ -840,18 +856,17 @@ impl<F: Format> Entry<F> {
         if F::is_valid(self.word) {
             Self::from_word(F::dirtied(self.word))
         } else if self.is_hidden() {
-            self.with_hidden_dirt(true)
+            self.with_invalid_dirt(InvalidKind::Hidden, true)
         } else {
             self
         }
     }
 
-    /// A hidden page that is dirty, or clean.
+    /// A hidden page, or a reservation, that is dirty, or clean.
     #[inline(always)]
-    fn with_hidden_dirt(self, is_dirty: bool) -> Self {
+    fn with_invalid_dirt(self, kind: InvalidKind, is_dirty: bool) -> Self {
         let payload = F::payload(self.word) & !DIRTY | if is_dirty { LOGGED } else { 0 };
-        let address = F::invalid_address(self.word);
-        Self::from_word(F::invalid(InvalidKind::Hidden, payload, address))
+        Self::from_word(F::invalid(kind, payload, F::invalid_address(self.word)))
     }
 
     /// The entry, clean where `other` is, as far as anything is ever clean.
@@ -867,7 +882,10 @@ impl<F: Format> Entry<F> {
             return Self::from_word(F::clean(self.word, hardware));
         }
         if self.is_hidden() {
-            return self.with_hidden_dirt(false);
+            return self.with_invalid_dirt(InvalidKind::Hidden, false);
+        }
+        if PROVIDES {
+            return self.with_invalid_dirt(InvalidKind::Reserved, false);
         }
         Self::reserved(self.reservation().with_dirt(false))
     }
@@ -981,7 +999,7 @@ impl<F: Format> Entry<F> {
         let attributes = Reservation::new(self.attributes(features), 0).payload();
         let payload = attributes | owned | HELD | if auto { AUTO } else { 0 };
         let hidden = F::invalid(InvalidKind::Hidden, payload, self.address().bits());
-        Self::from_word(hidden).with_hidden_dirt(self.is_dirty())
+        Self::from_word(hidden).with_invalid_dirt(InvalidKind::Hidden, self.is_dirty())
     }
 
     /// Whether the entry points to a table that no walker finds.
@@ -1083,5 +1101,59 @@ impl<F: Format> Entry<F> {
     #[inline(always)]
     pub fn page_at(self, address: HostPhysAddr) -> Self {
         if self.is_hidden() { self.moved_to(address) } else { self.at(address) }
+    }
+}
+
+/// Pages of a provider (part `provider`). To everything that does not ask for them they are reservations.
+impl<F: Format> Entry<F> {
+    /// Pages to come of a provider, of leaves up to the reservation's largest.
+    pub fn provided(reservation: Reservation, provider: u16) -> Self {
+        let payload = reservation.payload() | PROVIDED;
+        let number = u64::from(provider) << PROVIDER_SHIFT;
+        Self::from_word(F::invalid(InvalidKind::Reserved, payload, number))
+    }
+
+    /// Whether the entry is a reservation of a provider's pages.
+    #[inline(always)]
+    pub fn is_provided(self) -> bool {
+        PROVIDES && self.is_reserved() && F::payload(self.word) & PROVIDED != 0
+    }
+
+    /// Whether the entry is a reservation that frames of the library's take the place of.
+    #[inline(always)]
+    pub fn is_lazy(self) -> bool {
+        self.is_reserved() && !self.is_provided()
+    }
+
+    /// The number of the provider.
+    #[inline(always)]
+    pub fn provider(self) -> u16 {
+        (F::invalid_address(self.word) >> PROVIDER_SHIFT) as u16
+    }
+
+    /// Whether `axas_evict` takes the entry's page: not one that `axas_hide` holds.
+    #[cfg(feature = "provider")]
+    #[inline(always)]
+    pub(super) fn can_evict(self) -> bool {
+        self.is_page() && (!self.is_held() || self.shows_itself())
+    }
+
+    /// What a page of `level` becomes between detach and reap if a provider's reservation is to take its place, whose
+    /// largest page is the size of the leaf. It says whether the page was dirty.
+    #[cfg(feature = "provider")]
+    #[inline(never)]
+    pub(super) fn evicted(self, features: Features, level: u32) -> Self {
+        let owned = if self.is_owned() { OWNED } else { 0 };
+        let reservation =
+            Reservation::new(self.attributes(features), level).with_dirt(self.is_dirty());
+        let payload = reservation.payload() | owned;
+        Self::from_word(F::invalid(InvalidKind::MovingLeaf, payload, self.address().bits()))
+    }
+
+    /// Whether the page of a dead leaf was dirty when it was evicted; always where writes cannot be logged.
+    #[cfg(feature = "provider")]
+    #[inline(always)]
+    pub(super) fn was_dirty(self) -> bool {
+        !super::LOGS || F::payload(self.word) & DIRTY != 0
     }
 }

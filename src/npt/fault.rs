@@ -10,6 +10,8 @@ use super::entry::{Access, Entry, HIDES, Reservation, State};
 use super::lock::{FaultCounter, Shard};
 #[cfg(feature = "tags")]
 use super::look::Found;
+#[cfg(feature = "provider")]
+use super::provider::Place;
 use super::table::{Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use super::{AGES, NestedPageTable, watch};
@@ -39,6 +41,8 @@ pub enum Verdict {
     Unmapped = AXAS_FAULT_UNMAPPED,
     /// The mapping does not allow the access.
     Denied = AXAS_FAULT_DENIED,
+    /// The host brings the page later.
+    Wait = AXAS_FAULT_WAIT,
     /// The page is hidden.
     Hidden = AXAS_FAULT_HIDDEN,
     /// No frame for a reserved page.
@@ -111,22 +115,25 @@ impl Prepared {
 /// A fault in work, counted in its reader's line.
 pub(crate) struct Fault<'a> {
     pub(super) npt: &'a NestedPageTable,
-    shard: &'a Shard,
-    gpa: Gpa,
-    access: Permissions,
+    pub(super) shard: &'a Shard,
+    pub(super) gpa: Gpa,
+    pub(super) access: Permissions,
     prepared: Prepared,
     /// A frame that was taken and is not installed yet.
     spare: Option<Frame>,
     /// The level of the entry at which the walk ended, then that of the leaf that was installed.
-    level: Level,
+    pub(super) level: Level,
     /// The page was made dirty or young, and nothing installed.
     is_marked: bool,
-    /// A hidden page was shown: the fault took no frame.
-    #[cfg(feature = "hide")]
-    has_shown: bool,
+    /// The fault took no frame from alloc_frame: a hidden page was shown, or a provider's installed.
+    #[cfg(any(feature = "hide", feature = "provider"))]
+    pub(super) took_nothing: bool,
     /// The word of that entry.
     #[cfg(feature = "tags")]
     seen: u64,
+    /// Where a provider's reservation was met.
+    #[cfg(feature = "provider")]
+    pub(super) met: Place,
 }
 
 impl<'a> Fault<'a> {
@@ -148,10 +155,12 @@ impl<'a> Fault<'a> {
             spare: prepared.frame(),
             level: npt.levels,
             is_marked: false,
-            #[cfg(feature = "hide")]
-            has_shown: false,
+            #[cfg(any(feature = "hide", feature = "provider"))]
+            took_nothing: false,
             #[cfg(feature = "tags")]
             seen: 0,
+            #[cfg(feature = "provider")]
+            met: Place::NOWHERE,
         }
     }
 
@@ -174,7 +183,7 @@ impl<'a> Fault<'a> {
     /// Handles it.
     #[inline(never)]
     pub(crate) fn handle<F: Format>(&mut self) -> Verdict {
-        let verdict = self.install_or_judge::<F>();
+        let verdict = self.answer::<F>();
         if let Some(frame) = self.spare {
             self.give_guest(frame);
         }
@@ -196,8 +205,35 @@ impl<'a> Fault<'a> {
         verdict
     }
 
-    /// A frame that was taken for nothing is left in `spare`.
-    fn install_or_judge<F: Format>(&mut self) -> Verdict {
+    /// Handles it without a word to walkers.
+    #[cfg(feature = "provider")]
+    #[inline(always)] // For the stack.
+    pub(super) fn bring<F: Format>(&mut self) -> Verdict {
+        let verdict = self.answer::<F>();
+        if let Some(frame) = self.spare {
+            self.give_guest(frame);
+        }
+        if verdict == Verdict::Resolved {
+            self.count_resolved();
+        }
+        verdict
+    }
+
+    /// What came of it, with the host asked if need be.
+    #[inline(always)]
+    fn answer<F: Format>(&mut self) -> Verdict {
+        let verdict = self.install_or_judge::<F>();
+        #[cfg(feature = "provider")]
+        if verdict == Verdict::Wait {
+            return self.ask_on::<F>();
+        }
+        verdict
+    }
+
+    /// A frame that was taken for nothing is left in `spare`. The verdict is to wait where a provider's reservation was met,
+    /// and the host is not asked yet.
+    #[inline(never)]
+    pub(super) fn install_or_judge<F: Format>(&mut self) -> Verdict {
         let mut page = self.npt.root_page::<F>(self.gpa);
         loop {
             let Some(table) = Table::<F>::open(self.npt, page) else { return Verdict::Error };
@@ -234,7 +270,11 @@ impl<'a> Fault<'a> {
             if !self.prepared.fits(reservation) {
                 return Verdict::Spurious;
             }
-            match self.install(&table, index, entry) {
+            #[cfg(feature = "provider")]
+            if entry.is_provided() {
+                return self.meet_provider(page, index, entry);
+            }
+            match self.install(&table, index, entry, reservation) {
                 Some(true) => return Verdict::Resolved,
                 Some(false) => {}
                 // A table came in its place: the frame that was filled is too large.
@@ -305,7 +345,7 @@ impl<'a> Fault<'a> {
     #[cfg(feature = "hide")]
     #[cold]
     #[inline(never)]
-    fn open<F: Format>(
+    pub(super) fn open<F: Format>(
         &self,
         table: &Table<'_, F>,
         index: Index,
@@ -350,33 +390,49 @@ impl<'a> Fault<'a> {
             return Some(Verdict::Spurious);
         }
         let shown = entry.shown(features, self.level.get(), self.npt.marks_writes());
-        self.has_shown = table.replace(index, entry, shown);
-        if self.has_shown {
+        self.took_nothing = table.replace(index, entry, shown);
+        if self.took_nothing {
             self.see(shown);
         }
-        self.has_shown.then_some(Verdict::Resolved)
+        self.took_nothing.then_some(Verdict::Resolved)
     }
 
     /// Puts a frame in the place of a reservation, with the tables between the two; false if another fault was
     /// first, none if something is missing.
     #[inline(never)]
-    fn install<F: Format>(
+    pub(super) fn install<F: Format>(
         &mut self,
         table: &Table<'_, F>,
         index: Index,
         entry: Entry<F>,
+        reservation: Reservation,
     ) -> Option<bool> {
-        let reservation = entry.reservation();
         let frame = self.frame_for::<F>(reservation)?;
         self.spare = Some(frame);
         let (attributes, level) = (reservation.attributes(), frame.level());
         let template =
             Entry::page_template(attributes, self.npt.features, level.get(), true).ok()?;
         let leaf = template.page_at(frame.address());
+        let installed = self.put(table, index, entry, leaf, level);
+        if installed == Some(true) {
+            self.spare = None;
+        }
+        installed
+    }
+
+    /// Puts a leaf in the place of a reservation, as [`Fault::install`].
+    #[inline(always)]
+    pub(super) fn put<F: Format>(
+        &mut self,
+        table: &Table<'_, F>,
+        index: Index,
+        entry: Entry<F>,
+        leaf: Entry<F>,
+        level: Level,
+    ) -> Option<bool> {
         let mut chain = Chain { top: leaf, level };
         let is_built = self.build(&mut chain, entry);
         if is_built && table.replace(index, entry, chain.top) {
-            self.spare = None;
             self.level = level;
             self.see(leaf);
             return Some(true);
@@ -500,6 +556,12 @@ impl<'a> Fault<'a> {
         taken.ok()
     }
 
+    /// Whether a frame was filled for the page.
+    #[cfg(feature = "provider")]
+    pub(super) fn has_prepared(&self) -> bool {
+        self.prepared.is_some()
+    }
+
     /// Gives back a guest frame that was taken for nothing.
     pub(super) fn give_guest(&self, frame: Frame) {
         self.npt.give_unused(self.shard, frame);
@@ -507,8 +569,8 @@ impl<'a> Fault<'a> {
 
     /// The reader's line counts a page for each fault that was resolved.
     fn count_resolved(&self) {
-        #[cfg(feature = "hide")]
-        if self.has_shown {
+        #[cfg(any(feature = "hide", feature = "provider"))]
+        if self.took_nothing {
             self.shard.add(FaultCounter::Marked, 1);
             return;
         }
@@ -674,7 +736,13 @@ impl NestedPageTable {
     /// Makes this CPU see what its walker may have missed of an entry of a level; other CPUs fault and come here
     /// themselves.
     #[inline(always)]
-    fn repair_after<F: Format>(&self, shard: &Shard, gpa: Gpa, level: Level, verdict: Verdict) {
+    pub(super) fn repair_after<F: Format>(
+        &self,
+        shard: &Shard,
+        gpa: Gpa,
+        level: Level,
+        verdict: Verdict,
+    ) {
         publish_tables();
         if F::caches_invalid(self.features) {
             self.repair::<F>(shard, gpa, level, AXAS_FLUSH_NEW);

@@ -58,9 +58,9 @@ impl Fault<'_> {
         let Some(found) = self.npt.walk::<F>(gpa) else {
             return Err(Verdict::Error);
         };
-        if !found.entry.is_reserved() {
-            // The fault shows a hidden page, without a frame.
-            let is_shown = found.entry.shows_itself();
+        if !found.entry.is_lazy() {
+            // The fault shows a hidden page, or asks a provider, without a frame.
+            let is_shown = found.entry.shows_itself() || found.entry.is_provided();
             return if is_shown { Ok(Prepared::NONE) } else { Err(Verdict::Spurious) };
         }
         let reservation = found.entry.reservation();

@@ -99,14 +99,19 @@ pub(crate) enum FaultCounter {
     Released,
     /// Requests to flush.
     Flushes,
-    /// Resolved without a frame: a page was made dirty or shown.
-    #[cfg(any(feature = "dirty", feature = "hide"))]
+    /// Resolved without a frame of alloc_frame: a page was made dirty or shown, or came from a provider.
+    #[cfg(any(feature = "dirty", feature = "hide", feature = "provider"))]
     Marked,
+    /// The host brings the page later.
+    #[cfg(feature = "provider")]
+    Wait,
 }
 
 impl FaultCounter {
-    const COUNT: usize =
-        Self::Flushes as usize + 1 + cfg!(any(feature = "dirty", feature = "hide")) as usize;
+    const COUNT: usize = Self::Flushes as usize
+        + 1
+        + cfg!(any(feature = "dirty", feature = "hide", feature = "provider")) as usize
+        + cfg!(feature = "provider") as usize;
 }
 
 /// The lock; `caller_locked` spaces leave it open. Its lines are behind the space, as many as there is room for.

@@ -15,8 +15,9 @@
 //!   `audit` and `exposed`: whether the tables are what the library wrote;
 //! - what exclusive calls do to a range: `unmap`, `keep`, `map`, `protect`, `tags`, `hide`, `populate`, `replace`; `slices`: how
 //!   far they get with a budget; `page`: the short way for one page whose table is there;
-//! - `dirty`: which pages were written; `merge`: tables that become larger entries again;
-//! - what runs beside others: `look`, which changes nothing, `fault` and `fill`.
+//! - `dirty` and `age`: which pages were written or used; `merge`: tables that become larger entries again;
+//! - what runs beside others: `look`, which changes nothing, `fault` and `fill`;
+//! - `provider`: pages that the host brings, in a fault or by a call beside others, and takes back.
 //!
 //! `io` says what all of them owe to an IOMMU that walks the tables (part `io`).
 //!
@@ -54,6 +55,8 @@ pub(crate) mod page;
 pub mod paging;
 pub(crate) mod populate;
 pub(crate) mod protect;
+#[cfg(feature = "provider")]
+pub(crate) mod provider;
 mod reap;
 pub(crate) mod replace;
 pub(crate) mod slices;
@@ -144,6 +147,9 @@ pub(crate) struct NestedPageTable {
     /// Tables merged, ever.
     #[cfg(feature = "merge")]
     pub(crate) merges: AtomicU64,
+    /// There may be a provider's pages.
+    #[cfg(feature = "provider")]
+    pub(crate) has_providers: AtomicU32,
     pub(crate) shape: Shape,
     pub(crate) host: Host,
 }

@@ -234,7 +234,7 @@ impl NestedPageTable {
         Table::<F>::reach(self, page)?.for_each(Span::ALL, |entry| {
             let reservation = if entry.is_owned_page() || entry.is_hidden() && entry.is_owned() {
                 Reservation::new(entry.attributes(self.features), 1).with_dirt(self.is_logged())
-            } else if entry.is_reserved() {
+            } else if entry.is_lazy() {
                 entry.reservation()
             } else {
                 is_uniform = false;
@@ -297,7 +297,7 @@ impl NestedPageTable {
             for index in span.indices() {
                 let stop = gpa.end(level);
                 let entry = self.entry::<F>(page, index).ok_or(Error::BadState)?;
-                if entry.is_reserved() {
+                if entry.is_lazy() {
                     let place = Place { page, level, index, entry, is_hidden: gpa < hidden_until };
                     if !range.holds_entry(gpa, level) || !self.put_frame(work, source, &place)? {
                         let table = self.put_table(work, source, &place)?;

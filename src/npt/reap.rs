@@ -21,6 +21,12 @@ pub(crate) enum Remains {
     Reservation,
     /// An entry that waits for what takes its place.
     Busy,
+    /// A reservation of a provider's pages, as dirty as they were while writes are logged.
+    #[cfg(feature = "provider")]
+    Provided {
+        provider: u16,
+        is_logged: bool,
+    },
 }
 
 impl Remains {
@@ -29,7 +35,22 @@ impl Remains {
             Self::Nothing => Entry::EMPTY,
             Self::Reservation => Entry::reserved(entry.remaining_reservation()),
             Self::Busy => Entry::busy(),
+            #[cfg(feature = "provider")]
+            Self::Provided { provider, is_logged } => {
+                let reservation = entry.remaining_reservation();
+                let is_dirty = is_logged && entry.was_dirty();
+                Entry::provided(reservation.with_dirt(is_dirty), provider)
+            }
         }
+    }
+
+    /// Whether pages go back to a provider.
+    #[inline(always)]
+    fn provides(self) -> bool {
+        #[cfg(feature = "provider")]
+        return matches!(self, Self::Provided { .. });
+        #[cfg(not(feature = "provider"))]
+        false
     }
 }
 
@@ -77,6 +98,53 @@ impl Reaping {
     /// How many of the table's entries are in the batch.
     fn entries(&self) -> u64 {
         u64::from(self.count).wrapping_mul(self.each.into())
+    }
+}
+
+/// The runs of pages in a batch that lie side by side in host memory.
+#[cfg(feature = "provider")]
+pub(super) struct Runs<'a> {
+    rest: &'a [u64],
+    /// One of the entries.
+    pub(super) like: u64,
+    pub(super) level: Level,
+    /// What each word of the batch stands for.
+    bytes: u64,
+    /// Where the next begins.
+    gpa: Gpa,
+}
+
+#[cfg(feature = "provider")]
+impl<'a> Runs<'a> {
+    fn of(work: &'a Work) -> Self {
+        let Work { sweep, reaping, batch, .. } = work;
+        let Run { level, gpa, .. } = sweep.run;
+        Self {
+            rest: batch.get(..reaping.count.into()).unwrap_or(&[]),
+            like: reaping.like,
+            level,
+            bytes: u64::from(reaping.each).wrapping_shl(level.shift()),
+            gpa: gpa.base(level),
+        }
+    }
+
+    /// The next one: guest address, host address, bytes.
+    pub(super) fn next<F: Format>(&mut self) -> Option<(Gpa, Hpa, u64)> {
+        let mut found: Option<(Gpa, Hpa, u64)> = None;
+        while let [word, rest @ ..] = self.rest {
+            let hpa = Entry::<F>::from_word(*word).table_address();
+            match &mut found {
+                Some((_, first, size)) if *word != 0 && first.plus(*size) == hpa => {
+                    *size = size.wrapping_add(self.bytes);
+                }
+                Some(_) => break,
+                None if *word != 0 => found = Some((self.gpa, hpa, self.bytes)),
+                None => {}
+            }
+            self.rest = rest;
+            self.gpa = self.gpa.plus(self.bytes);
+        }
+        found
     }
 }
 
@@ -205,6 +273,10 @@ impl NestedPageTable {
                 match work.reaping.asks {
                     Asks::Nothing => {}
                     Asks::Return => self.return_frames::<F>(work),
+                    #[cfg(feature = "provider")]
+                    Asks::Report if work.reaping.remains.provides() => {
+                        self.report_evicted::<F>(&mut Runs::of(work));
+                    }
                     Asks::Report if REPORTS_RELEASED => self.report_frames::<F>(work),
                     Asks::Report => {}
                 }
@@ -306,6 +378,7 @@ impl NestedPageTable {
         let Run { page, level, span, .. } = work.sweep.run;
         let Work { reaping: read, releases, batch, .. } = work;
         let reports = releases.are_wanted();
+        let provides = read.remains.provides();
         let stays = level == read.top;
         let table = Table::<F>::reach(self, page)?;
         let slots = table.slots(span);
@@ -327,7 +400,7 @@ impl NestedPageTable {
                 break;
             }
             let is_leaf = names == Names::Frame;
-            let asks = if is_leaf && entry.is_owned() {
+            let asks = if is_leaf && entry.is_owned() && !provides {
                 Asks::Return
             } else if is_leaf && reports {
                 Asks::Report

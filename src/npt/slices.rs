@@ -120,7 +120,12 @@ impl NestedPageTable {
             let part = GpaRange::new(at, at.end(run.level).min(range.end));
             let entry = self.entry::<F>(run.page, index)?;
             if entry.is_reserved() {
-                let largest = Level::new(entry.reservation().largest()).min(run.level);
+                // What a provider brings may be pages of 4 KiB.
+                let largest = if entry.is_provided() {
+                    Level::PAGE
+                } else {
+                    Level::new(entry.reservation().largest()).min(run.level)
+                };
                 let reached = reach_filling(part, largest, budget);
                 if reached < part.end {
                     return Some(Some(reached));

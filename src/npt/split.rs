@@ -33,6 +33,9 @@ pub(super) enum Cut {
     /// Pages that are hidden.
     #[cfg(feature = "hide")]
     Held,
+    /// Pages that are to be evicted.
+    #[cfg(feature = "provider")]
+    Evicted,
     /// Those whose tag changes.
     #[cfg(feature = "tags")]
     Tag(crate::flags::Tag),
@@ -52,6 +55,8 @@ impl Cut {
             Self::Pages { auto } => entry.can_hide(*auto),
             #[cfg(feature = "hide")]
             Self::Held => entry.is_held(),
+            #[cfg(feature = "provider")]
+            Self::Evicted => entry.can_evict(),
             #[cfg(feature = "tags")]
             Self::Tag(tag) => entry.tag() != *tag,
         }

@@ -22,6 +22,7 @@ in_every_format! {
     permissions_change_and_pages_stay_clean_or_dirty
     leaves_are_the_same_clean_or_dirty_old_or_young
     reservations_say_what_they_were_made_of
+    provided_ones_keep_reservation_and_number
     traps_keep_any_cookie
     notes_keep_any_value
     hidden_pages_keep_what_they_were
@@ -359,6 +360,41 @@ fn reservations_say_what_they_were_made_of<F: Format>() {
     }
 }
 
+fn provided_ones_keep_reservation_and_number<F: Format>() {
+    let numbers = (0..16).map(|bit| 1_u16 << bit).chain([0, u16::MAX, 0x1234]);
+    let numbers: Vec<u16> = numbers.collect();
+    for reservation in all_reservations() {
+        let lazy = Entry::<F>::reserved(reservation);
+        assert!(lazy.is_lazy() && !lazy.is_provided(), "{lazy:?}");
+        for number in &numbers {
+            let entry = Entry::<F>::provided(reservation, *number);
+            assert!(entry.is_provided() && entry.is_reserved() && !entry.is_lazy(), "{entry:?}");
+            assert!(entry.is_settled() && entry.is_plain() && !entry.is_hidden(), "{entry:?}");
+            assert_eq!((entry.provider(), entry.reservation()), (*number, reservation));
+            assert_eq!(entry.reserved_write_back(), None, "it has a short way: {entry:?}");
+            assert_eq!(entry.step(4096), 0);
+            let clean = entry.cleaned(false);
+            assert_eq!((clean.provider(), clean.is_dirty()), (*number, false), "{entry:?}");
+            for level in LEVELS {
+                assert_eq!(entry.state(level), State::Reserved, "{entry:?} level {level}");
+            }
+        }
+        let entry = Entry::<F>::provided(reservation, 0xfedc);
+        for tag in all_tags::<F>() {
+            let tagged = entry.with_tag(tag);
+            assert_eq!((tagged.tag(), tagged.provider()), (tag, 0xfedc), "{entry:?}");
+            assert_eq!(tagged.with_tag(entry.tag()), entry);
+        }
+        for permissions in all_permissions() {
+            if let Ok(encoded) = EncodedPermissions::new::<F>(permissions, Features(0), false) {
+                let changed = entry.with_permissions(encoded);
+                assert_eq!(changed.attributes(Features(0)).permissions, permissions);
+                assert!(changed.is_provided() && changed.provider() == 0xfedc, "{changed:?}");
+            }
+        }
+    }
+}
+
 fn traps_keep_any_cookie<F: Format>() {
     let single_bits = (0..32).map(|bit| 1_u32 << bit);
     let patterns = [0, u32::MAX, 0xffff, 0xffff_0000, 0x5555_5555, 0xaaaa_aaaa, 0x1234_5678];
@@ -478,6 +514,8 @@ fn invalid_entries_are_invisible_and_occupied<F: Format>() {
     };
     for reservation in all_reservations() {
         check(Entry::reserved(reservation));
+        check(Entry::provided(reservation, 0));
+        check(Entry::provided(reservation, u16::MAX));
         check(Entry::pending(hpa(0x1234_5000), reservation));
     }
     for bit in 0..32 {
@@ -614,6 +652,7 @@ fn invalid_ept_entries_hold_no_plausible_address() {
     };
     for reservation in all_reservations() {
         check(Entry::reserved(reservation));
+        check(Entry::provided(reservation, u16::MAX));
         check(Entry::pending(hpa(0x12_3456_7000), reservation));
     }
     for cookie in (0..32).map(|bit| 1_u32 << bit).chain([0, u32::MAX]) {

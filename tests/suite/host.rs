@@ -135,6 +135,8 @@ impl Host {
             released: wants_released.then_some(released),
             arena: std::ptr::null_mut(),
             may_move: None,
+            resolve: None,
+            evicted: None,
         }
     }
 

@@ -35,7 +35,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
         axas_hal_t {
             struct_size, flags, ctx, alloc_frame, dealloc_frame, phys_to_virt, release_virt,
             direct_map_offset, tlb_flush, clean_range, should_yield, relax, released, arena,
-            may_move
+            may_move, resolve, evicted
         }
         axas_config_t {
             struct_size, format, levels, pa_bits, base, size, vmid, features, options, table_quota,
@@ -46,6 +46,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             required_state, reserved
         }
         axas_extent_t { hpa, size }
+        axas_supply_t { hpa, size, flags, reserved }
         axas_transfer_t {
             struct_size, action, from_flags, to_flags, from_tags, to_tags, note, options
         }
@@ -54,7 +55,7 @@ fn rust_layout() -> BTreeMap<String, Extent> {
             table_frames, guest_frames, mapped_4k, mapped_2m, mapped_1g, faults_resolved,
             faults_spurious, faults_retry, faults_trap, faults_unmapped, faults_denied,
             faults_no_memory, faults_error, tlb_requests, frames_allocated, frames_released,
-            reserved0, faults_marked, pages_cleaned, splits, merges, reserved
+            faults_wait, faults_marked, pages_cleaned, splits, merges, reserved
         }
         axas_fault_t { gpa, gva, access, kind, valid, level, reserved }
         axas_mmio_range_t { gpa, size }

@@ -89,6 +89,8 @@ pub fn hal(
         released: None,
         arena: ptr::null_mut(),
         may_move: None,
+        resolve: None,
+        evicted: None,
     }
 }
 

@@ -282,6 +282,7 @@ fn target(run: &Run) -> String {
     let mapping = &run.mapping;
     match mapping.state {
         AXAS_STATE_TRAP => format!("cookie {:#x}", mapping.cookie),
+        AXAS_STATE_PROVIDED => format!("provider {:#x}", mapping.cookie),
         _ if mapping.hpa == AXAS_HPA_INVALID => String::new(),
         _ => format!("\u{2192} {:#x}", mapping.hpa),
     }

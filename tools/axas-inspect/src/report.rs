@@ -187,7 +187,8 @@ impl Row {
             memory: some(run.memory()),
             page: some(run.page()),
             hpa: (mapping.hpa != AXAS_HPA_INVALID).then(|| hex(mapping.hpa)),
-            cookie: (mapping.state == AXAS_STATE_TRAP).then(|| hex(mapping.cookie)),
+            cookie: matches!(mapping.state, AXAS_STATE_TRAP | AXAS_STATE_PROVIDED)
+                .then(|| hex(mapping.cookie)),
             tag: Some((mapping.flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT).filter(|tag| *tag != 0),
             usage: run.usage.map(Usage::name),
         }
