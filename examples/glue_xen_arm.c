@@ -246,6 +246,9 @@ int relinquish_p2m_mapping(struct domain *d)
 	/* No budget but should_yield, which is asked after every 512 entries. */
 	if (gfn_x(p2m->lowest_mapped_gfn) <= gfn_x(p2m->max_mapped_gfn)) {
 		status = axas_unmap_some(p2m->space, gpa, end - gpa, UINT64_MAX, &done);
+		/* AXAS_KEEP_TABLES keeps pages of the pool, which goes next. */
+		if (axas_collect(p2m->space, gpa, done) != AXAS_OK)
+			status = AXAS_ERR_BAD_STATE;
 		p2m->lowest_mapped_gfn = _gfn((gpa + done) >> PAGE_SHIFT);
 	}
 	write_unlock(&p2m->lock);

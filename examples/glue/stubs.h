@@ -8,6 +8,7 @@
 
 struct stub_counts {
 	uint64_t pages_out; /* taken and not given back */
+	uint64_t pool_out; /* of these, what came from the pool of p2m pages */
 	uint32_t windows_open, windows_opened;
 	uint32_t flushes, flushes_local;
 	uint32_t mistakes; /* something was called in a way that the hypervisor forbids */

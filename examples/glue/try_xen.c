@@ -112,6 +112,7 @@ int main(void)
 	}
 	printf("relinquish_p2m_mapping: rc %d, preempted: %s\n", rc, preempted > 0 ? "yes" : "NO");
 	get(RAM);
+	printf("p2m pages that the pool lacks: %lu\n", stub_counts.pool_out);
 	p2m_free_table(p2m);
 	p2m_free_vmid(&guest);
 	printf("flushes: %s, local ones in a fault: %s\n", stub_counts.flushes > 0 ? "yes" : "NO",

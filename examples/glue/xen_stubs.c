@@ -65,12 +65,16 @@ void free_domheap_pages(struct page_info *page, unsigned int order)
 
 struct page_info *p2m_alloc_page(struct domain *d)
 {
-	return alloc_domheap_pages(d, 0, 0);
+	struct page_info *page = alloc_domheap_pages(d, 0, 0);
+
+	stub_counts.pool_out += page != NULL;
+	return page;
 }
 
 void p2m_free_page(struct domain *d, struct page_info *page)
 {
 	(void)d;
+	stub_counts.pool_out--;
 	free_domheap_pages(page, 0);
 }
 
