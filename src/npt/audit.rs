@@ -169,8 +169,9 @@ impl NestedPageTable {
                 return (entry == written).then_some(());
             }
             State::HiddenTable if HIDES => {
-                let is_written = entry == entry.shown_table().hidden_table();
-                return is_written.then_some(());
+                let hidden = entry.shown_table().hidden_table();
+                // Under a lock of the host's a fault may be about to show it.
+                return (entry == hidden || entry == hidden.opening()).then_some(());
             }
             State::Leaf => {
                 let attributes = entry.attributes(self.features);
