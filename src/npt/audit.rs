@@ -47,7 +47,7 @@ impl NestedPageTable {
         loop {
             match sweep.step::<F>(self, &Broken::NONE)? {
                 Step::Entries => {}
-                Step::Table(table) => {
+                Step::Table(table) | Step::Hidden(table) => {
                     tables = tables.wrapping_add(1);
                     self.check_table(tables, table)?;
                     if sweep.run.level > Level::LARGE {
@@ -89,7 +89,7 @@ impl NestedPageTable {
                 return Some(());
             }
             self.inspect_run::<F>(range, census, &sweep.run)?;
-            if let Step::Table(table) = step {
+            if let Step::Table(table) | Step::Hidden(table) = step {
                 census.tables = census.tables.wrapping_add(1);
                 self.check_table(census.tables, table)?;
                 self.check_occupancy::<F>(&sweep.run, table)?;

@@ -224,13 +224,15 @@ impl NestedPageTable {
                         return Some(stop);
                     }
                 }
-                Step::Table(_) if gpa.is_aligned(level) && gpa.end(level) <= range.end => {
+                Step::Table(_) | Step::Hidden(_)
+                    if gpa.is_aligned(level) && gpa.end(level) <= range.end =>
+                {
                     if let Some(stop) = budget.visit(&sweep.run) {
                         return Some(stop);
                     }
                     sweep.skip(self);
                 }
-                Step::Table(table) => sweep.enter(self, gpa, table)?,
+                Step::Table(table) | Step::Hidden(table) => sweep.enter(self, gpa, table)?,
             }
         }
     }
