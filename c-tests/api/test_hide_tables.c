@@ -329,6 +329,27 @@ static void a_table_out_of_reach_stays_hidden(void **state)
 	space_sweep(f->as);
 }
 
+/* While one fault shows a table, the others come again, and who looks finds everything. */
+static void a_table_that_a_fault_shows_is_left_to_it(void **state)
+{
+	static const uint32_t claim[] = { 0, 62, 59, 63, 63 };
+	FIXTURE(f);
+	uint64_t *entry;
+
+	map_all_sorts(f);
+	assert_ok(axas_hide(f->as, AT, GIB, AXAS_HIDE_AUTO));
+	entry = entry_at(f, 3, AT);
+	f->host.quick = 1;
+	*entry ^= 1ull << claim[f->cfg.format];
+	assert_int_equal(fault(f, AT, AXAS_READ), AXAS_FAULT_RETRY);
+	assert_int_equal(at(f, AT).state, AXAS_STATE_HIDDEN);
+	assert_ok(axas_audit(f->as));
+	*entry ^= 1ull << claim[f->cfg.format];
+	f->host.quick = 0;
+	assert_int_equal(fault(f, AT, AXAS_READ), AXAS_FAULT_RESOLVED);
+	space_sweep(f->as);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -337,6 +358,7 @@ int main(void)
 		EACH_HIDING(calls_find_what_is_below),
 		EACH_HIDING(who_looks_finds_it_hidden),
 		EACH_HIDING(ends_and_slices_come_out_as_pages_do),
+		EACH_HIDING(a_table_that_a_fault_shows_is_left_to_it),
 		EACH_CALLBACK(a_table_out_of_reach_stays_hidden),
 	};
 

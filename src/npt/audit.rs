@@ -47,7 +47,7 @@ impl NestedPageTable {
         loop {
             match sweep.step::<F>(self, &Broken::NONE)? {
                 Step::Entries => {}
-                Step::Table(table) => {
+                Step::Table(table) | Step::Hidden(table) => {
                     tables = tables.wrapping_add(1);
                     self.check_table(tables, table)?;
                     if sweep.run.level > Level::LARGE {
@@ -89,7 +89,7 @@ impl NestedPageTable {
                 return Some(());
             }
             self.inspect_run::<F>(range, census, &sweep.run)?;
-            if let Step::Table(table) = step {
+            if let Step::Table(table) | Step::Hidden(table) = step {
                 census.tables = census.tables.wrapping_add(1);
                 self.check_table(census.tables, table)?;
                 self.check_occupancy::<F>(&sweep.run, table)?;
@@ -174,8 +174,9 @@ impl NestedPageTable {
                 return (seen == written).then_some(());
             }
             State::HiddenTable if HIDES => {
-                let is_written = entry == entry.shown_table().hidden_table();
-                return is_written.then_some(());
+                let hidden = entry.shown_table().hidden_table();
+                // Under a lock of the host's a fault may be about to show it.
+                return (entry == hidden || entry == hidden.opening()).then_some(());
             }
             State::Leaf => {
                 let attributes = entry.attributes(self.features);

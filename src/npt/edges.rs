@@ -179,18 +179,12 @@ impl NestedPageTable {
             let (page, index) = (path.get(level), gpa.index(level));
             let below = match self.entry::<F>(page, index)?.way(level.get()) {
                 Way::Down(below) => below,
-                #[cfg(feature = "hide")]
-                Way::Hidden(below) => {
-                    self.open_hidden::<F>(page, index, level)?;
-                    below
-                }
-                #[cfg(not(feature = "hide"))]
-                Way::Hidden(_) => return None,
                 Way::Ends => match broken.table_at(page, index) {
                     Some(below) => below,
                     None => break,
                 },
-                Way::Corrupt => return None,
+                // Hidden tables on the way are shown before edges are looked for.
+                Way::Hidden(_) | Way::Corrupt => return None,
             };
             level = level.down();
             path.set(level, below);

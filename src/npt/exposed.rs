@@ -139,7 +139,7 @@ impl NestedPageTable {
         loop {
             match sweep.step::<F>(self, &Broken::NONE)? {
                 Step::Entries => {}
-                Step::Table(table) => {
+                Step::Table(table) | Step::Hidden(table) => {
                     gathered.add(table.bits());
                     if sweep.run.level > Level::LARGE {
                         sweep.enter(self, sweep.run.gpa, table)?;

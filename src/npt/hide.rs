@@ -21,7 +21,7 @@ use super::protect::Changes;
 use super::split::Cut;
 use super::sweep::Run;
 use super::table::Table;
-use super::units::Level;
+use super::units::{GpaRange, Level};
 use crate::addr::Bits;
 
 #[cfg(feature = "hide")]
@@ -31,7 +31,7 @@ use {
     super::slices::Budget,
     super::sweep::{Step, Sweep},
     super::table::{Broken, exchange},
-    super::units::{Gpa, GpaRange, Hpa, Index, Span},
+    super::units::{Gpa, Hpa, Index, Span},
     super::work::Work,
     crate::abi::AXAS_FLUSH_UNMAP,
     crate::error::{Error, Result},
@@ -130,6 +130,7 @@ impl NestedPageTable {
             request.add_leaf(level);
         }
         if has_table {
+            self.hidden_tables.store(1, Ordering::Relaxed);
             request.add_table();
         }
         Some(())
@@ -223,13 +224,15 @@ impl NestedPageTable {
                         return Some(stop);
                     }
                 }
-                Step::Table(_) if gpa.is_aligned(level) && gpa.end(level) <= range.end => {
+                Step::Table(_) | Step::Hidden(_)
+                    if gpa.is_aligned(level) && gpa.end(level) <= range.end =>
+                {
                     if let Some(stop) = budget.visit(&sweep.run) {
                         return Some(stop);
                     }
                     sweep.skip(self);
                 }
-                Step::Table(table) => sweep.enter(self, gpa, table)?,
+                Step::Table(table) | Step::Hidden(table) => sweep.enter(self, gpa, table)?,
             }
         }
     }
@@ -295,6 +298,40 @@ impl NestedPageTable {
 }
 
 impl NestedPageTable {
+    /// Shows the hidden tables on the ways to both ends of a range, before its edges are looked for.
+    #[inline(always)]
+    pub(super) fn show_ends<F: Format>(&self, range: GpaRange) -> Option<()> {
+        #[cfg(feature = "hide")]
+        if self.hidden_tables.load(Ordering::Relaxed) != 0 {
+            self.show_way::<F>(range.start, range.start)?;
+            return self.show_way::<F>(range.last(), range.end);
+        }
+        let _ = range;
+        Some(())
+    }
+
+    /// Shows the hidden tables on the way to an address that an end of a range cuts.
+    #[cfg(feature = "hide")]
+    #[cold]
+    #[inline(never)]
+    fn show_way<F: Format>(&self, gpa: Gpa, end: Gpa) -> Option<()> {
+        let (mut page, mut level) = (self.root_page::<F>(gpa), self.levels);
+        while level > Level::PAGE && !end.is_aligned(level) {
+            let index = gpa.index(level);
+            let way = self.entry::<F>(page, index)?.way(level.get());
+            match way {
+                Way::Hidden(_) => self.open_hidden::<F>(page, index, level)?,
+                Way::Down(_) => {}
+                Way::Ends | Way::Corrupt => break,
+            }
+            if let Way::Down(below) | Way::Hidden(below) = way {
+                page = below;
+            }
+            level = level.down();
+        }
+        Some(())
+    }
+
     /// Hides the pages of a run that lose their last permission; whether there were leaves.
     #[inline(never)]
     pub(super) fn hide_run_without_permissions<F: Format>(

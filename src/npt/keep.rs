@@ -87,11 +87,13 @@ impl NestedPageTable {
         level: Level,
     ) -> Option<Option<Hpa>> {
         loop {
-            match work.sweep.step::<F>(self, &Broken::NONE)? {
+            match work.sweep.step_in::<F>(self, &Broken::NONE)? {
                 Step::End => return Some(None),
                 Step::Entries => {}
                 Step::Table(table) if work.sweep.run.level == level => return Some(Some(table)),
-                Step::Table(table) => work.sweep.enter(self, work.sweep.run.gpa, table)?,
+                Step::Table(table) | Step::Hidden(table) => {
+                    work.sweep.enter(self, work.sweep.run.gpa, table)?
+                }
             }
         }
     }

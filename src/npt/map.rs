@@ -87,6 +87,7 @@ impl NestedPageTable {
         range: GpaRange,
     ) -> Result<Survey> {
         let mut survey = Survey { tables: 0, has_kept: false };
+        self.show_ends::<F>(range).ok_or(Error::BadState)?;
         let mut at = range.start;
         while at < range.end {
             at = self

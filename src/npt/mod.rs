@@ -141,6 +141,9 @@ pub(crate) struct NestedPageTable {
     /// Table frames that stay in the stock between calls.
     #[cfg(feature = "stock")]
     pub(crate) stocked: AtomicU32,
+    /// Not 0: tables may be hidden.
+    #[cfg(feature = "hide")]
+    pub(crate) hidden_tables: AtomicU32,
     /// Which pages are written.
     #[cfg(feature = "dirty")]
     pub(crate) log: dirty::Log,

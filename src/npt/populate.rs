@@ -178,13 +178,15 @@ impl NestedPageTable {
     ) -> Option<()> {
         sweep.begin(self, range);
         loop {
-            match sweep.step::<F>(self, broken)? {
+            match sweep.step_in::<F>(self, broken)? {
                 Step::Entries => self.discard_run::<F>(&sweep.run, request)?,
                 Step::Table(table) if self.fold::<F>(&sweep.run, table, range)? => {
                     request.add_table();
                     sweep.skip(self);
                 }
-                Step::Table(table) => sweep.enter(self, sweep.run.gpa, table)?,
+                Step::Table(table) | Step::Hidden(table) => {
+                    sweep.enter(self, sweep.run.gpa, table)?;
+                }
                 Step::End => return Some(()),
             }
         }

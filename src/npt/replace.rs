@@ -131,13 +131,13 @@ impl NestedPageTable {
         let mut tables = 0_u64;
         // Up to here a larger entry takes the place of tables.
         let mut covered = range.start;
-        sweep.begin(self, range);
+        sweep.begin_look(self, range);
         loop {
             let step = sweep.step::<F>(self, &Broken::NONE).ok_or(Error::BadState)?;
             let Run { level, gpa, .. } = sweep.run;
             match step {
                 Step::End => return Ok(tables),
-                Step::Table(table) => {
+                Step::Table(table) | Step::Hidden(table) => {
                     if gpa >= covered && pieces.covers(range, gpa, level) {
                         covered = gpa.end(level);
                     }
@@ -188,7 +188,7 @@ impl NestedPageTable {
         let Work { sweep, broken, releases, .. } = work;
         sweep.begin(self, range);
         loop {
-            let step = sweep.step::<F>(self, broken)?;
+            let step = sweep.step_in::<F>(self, broken)?;
             let run = sweep.run;
             let Run { page, level, span, gpa } = run;
             let added = match step {
@@ -200,7 +200,7 @@ impl NestedPageTable {
                     sweep.skip(self);
                     u64::from(is_kept)
                 }
-                Step::Table(table) => {
+                Step::Table(table) | Step::Hidden(table) => {
                     sweep.enter(self, gpa, table)?;
                     0
                 }

@@ -76,6 +76,7 @@ impl NestedPageTable {
         request: &mut FlushRequest,
     ) -> Result<()> {
         work.broken.clear();
+        self.show_ends::<F>(range).ok_or(Error::BadState)?;
         let tables = self.count_cuts::<F>(&mut work.edges, range, cut).ok_or(Error::BadState)?;
         if tables == 0 {
             return Ok(());

@@ -3,7 +3,7 @@
 
 use super::NestedPageTable;
 use super::arch::Format;
-use super::entry::Way;
+use super::entry::{HIDES, Way};
 use super::table::Broken;
 use super::units::{Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
 
@@ -36,6 +36,8 @@ pub(crate) enum Step {
     Entries,
     /// An entry that points to this table, to be entered or skipped before the next step.
     Table(Hpa),
+    /// The same of a hidden one.
+    Hidden(Hpa),
     End,
 }
 
@@ -106,19 +108,6 @@ impl Sweep {
         }
     }
 
-    /// Comes to a hidden table.
-    #[cfg(feature = "hide")]
-    #[cold]
-    #[inline(never)]
-    fn meet_hidden<F: Format>(&mut self, npt: &NestedPageTable) -> Option<()> {
-        let Run { page, level, span, gpa } = self.run;
-        if !self.only_looks {
-            return npt.open_hidden::<F>(page, span.first, level);
-        }
-        self.hidden_until = self.hidden_until.max(gpa.end(level));
-        Some(())
-    }
-
     /// The tables from the root down to that of the last step, if that is not the root.
     pub(super) fn path(&self) -> &PerLevel<Hpa> {
         &self.path
@@ -142,11 +131,42 @@ impl Sweep {
         broken: &Broken,
     ) -> Option<bool> {
         loop {
-            match self.step::<F>(npt, broken)? {
+            match self.step_in::<F>(npt, broken)? {
                 Step::Entries => return Some(true),
-                Step::Table(table) => self.enter(npt, self.run.gpa, table)?,
+                Step::Table(table) | Step::Hidden(table) => self.enter(npt, self.run.gpa, table)?,
                 Step::End => return Some(false),
             }
+        }
+    }
+
+    /// Comes to the next part of the range; a hidden table is shown, with what is in it hidden, unless the sweep changes
+    /// nothing.
+    #[inline(always)] // For the stack.
+    pub(crate) fn step_in<F: Format>(
+        &mut self,
+        npt: &NestedPageTable,
+        broken: &Broken,
+    ) -> Option<Step> {
+        let step = self.step::<F>(npt, broken)?;
+        #[cfg(feature = "hide")]
+        if let Step::Hidden(table) = step
+            && !self.only_looks
+        {
+            let Run { page, level, span, .. } = self.run;
+            npt.open_hidden::<F>(page, span.first, level)?;
+            self.hidden_until = Gpa::new(0);
+            return Some(Step::Table(table));
+        }
+        Some(step)
+    }
+
+    /// Hidden tables are on the way to what is below an address.
+    #[inline(always)]
+    fn hidden_until(&mut self, gpa: Gpa) {
+        let _ = gpa;
+        #[cfg(feature = "hide")]
+        {
+            self.hidden_until = self.hidden_until.max(gpa);
         }
     }
 
@@ -170,12 +190,10 @@ impl Sweep {
             match npt.first_table::<F>(page, level, span, broken, &mut index) {
                 way @ (Way::Down(table) | Way::Hidden(table)) if index == span.first => {
                     self.run = Run { page, level, span: Span::one(index), gpa };
-                    #[cfg(feature = "hide")]
-                    if way != Way::Down(table) {
-                        self.meet_hidden::<F>(npt)?;
+                    if HIDES && way != Way::Down(table) {
+                        self.hidden_until(gpa.end(level));
+                        return Some(Step::Hidden(table));
                     }
-                    #[cfg(not(feature = "hide"))]
-                    let _ = way;
                     return Some(Step::Table(table));
                 }
                 Way::Down(_) | Way::Hidden(_) => {

@@ -135,9 +135,15 @@ pub(crate) fn transfer<F: Format>(
     deal: &Deal,
 ) -> Result<()> {
     from.npt.show_tables::<F>(from.work, from.range)?;
+    let to = match to {
+        Some(to) => {
+            to.npt.show_tables::<F>(to.work, to.range)?;
+            Some(to)
+        }
+        None => None,
+    };
     match to {
         Some(to) if deal.action == Action::TakeBack => {
-            to.npt.show_tables::<F>(to.work, to.range)?;
             check_return::<F>(from, Some(to), deal)?;
             let cut = Cut::All;
             to.npt.stock_cuts::<F>(to.work, to.range, &cut)?;
