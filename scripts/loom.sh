@@ -85,7 +85,7 @@ controls() {
 		GiverFirst transfer::two_pages_lent_in_opposite_directions_both_arrive exceeded maximum number of branches
 		GiverFirst transfer::a_page_given_in_both_directions_has_one_owner exceeded maximum number of branches
 		TakerWritten transfer::hardware_beside_a_lend_finds_no_page_in_both a page has two owners
-		RefusedStaysCounted transfer::a_fault_in_each_beside_a_lend_finds_one_owner exceeded maximum number of branches
+		RefusedStaysCounted transfer::a_fault_in_each_beside_a_lend_says_before_or_after exceeded maximum number of branches
 	END
 }
 
