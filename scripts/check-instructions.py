@@ -6,7 +6,8 @@ Counted by callgrind, for one call or one page: every instruction between the en
 functions and its return, callbacks included (about 12 for a frame that is taken or given back), but not the
 callback `released`. An instruction that repeats (rep stos, rep movs) counts once for each word or byte that it
 writes. For each format alone without messages, built for x86-64; and EPT with the archive as it ships.
-(NPT is left out: axas_create reads CR4, which no program may.) No clock is involved.
+(NPT is left out: axas_create reads CR4, which no program may.) What a part adds is counted in an archive with that
+part. No clock is involved.
 
 Goals are for EPT alone: they are printed and fail nothing. A piece of work whose option the library does not
 know is not available, and its goal is not met. Fails where a call takes 3 % more than the golden figure;
@@ -56,17 +57,23 @@ GOALS = {
 }
 
 
-def count(directory, name, archive):
-    """Instructions of each piece of work with a format; None for what the library does not know."""
+# Pieces of work with this word in their names need the part of the same name.
+PART = "transfer"
+
+
+def count(directory, name, archive, part=None):
+    """Instructions of each piece of work with a format; None for what the library does not know. With a part only the
+    pieces of that."""
     program = f"{directory}/hot_calls"
     shipped.run("cc", "-O1", "-std=c11", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-o", program,
-                "c-tests/instructions/hot_calls.c", archive)
+                *([f"-D{part.upper()}"] if part else []), "c-tests/instructions/hot_calls.c", archive)
     for left in glob.glob(f"{directory}/counts*"):
         os.remove(left)
     times = shipped.run("valgrind", "--tool=callgrind", "--collect-atstart=no",
                         "--toggle-collect=axas_*", "--toggle-collect=note_released",
                         "--dump-after=prepare_*", "--dump-after=count_*",
-                        f"--callgrind-out-file={directory}/counts", program, name)
+                        f"--callgrind-out-file={directory}/counts", program, name,
+                        *([part] if part else []))
     totals = {}
     for file in glob.glob(f"{directory}/counts.*"):
         with open(file, encoding="ascii") as counts:
@@ -79,6 +86,8 @@ def count(directory, name, archive):
         if int(often) and not totals.get(piece):
             sys.exit(f"{name}: callgrind counted nothing for {piece}")
         figures[piece] = totals[piece] / int(often) if int(often) else None
+    if part:
+        return {piece: figure for piece, figure in figures.items() if part in piece}
     figures["released_contiguous_ratio"] = \
         figures["unmap_contiguous_released"] / figures["unmap_contiguous"]
     figures["released_scattered_more"] = \
@@ -95,7 +104,11 @@ def rows():
     with tempfile.TemporaryDirectory() as directory:
         for name, (people, format_name, built, messages) in SETS.items():
             archive = shipped.build("x86_64", built, messages)
-            for piece, figure in count(directory, format_name, archive).items():
+            figures = count(directory, format_name, archive)
+            if not messages:
+                archive = shipped.build("x86_64", built, messages, parts=PART)
+                figures |= count(directory, format_name, archive, PART)
+            for piece, figure in figures.items():
                 key = name, piece
                 goal = GOALS.get(piece) if name == "ept" else None
                 digits = 2 if piece.endswith("_ratio") else 1

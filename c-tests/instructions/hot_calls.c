@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * hot_calls.c FORMAT - the calls that have to be fast, for scripts/check-instructions.py: it runs this
+ * hot_calls.c FORMAT [WORD] - the calls that have to be fast, for scripts/check-instructions.py: it runs this
  * under callgrind, which counts what runs inside of axas_ functions while a count_ function runs. What a
  * prepare_ function does is not counted, nor is the callback note_released.
+ * With WORD only the pieces of work with it in their names. TRANSFER is defined for an archive with that part.
  * Prints how often each count_ function did its piece of work; 0 where the library refuses the option that
  * the piece is about.
  */
@@ -420,6 +421,54 @@ static uint64_t count_create_and_destroy(void)
 	return 1;
 }
 
+#ifdef TRANSFER
+#define LENT (BASE + 64 * GIB)
+
+static axas_t *taker;
+
+/* What is lent one page at a time, in tables that are there; and 8 times 512 pages, without tables. */
+static void prepare_transfer_lend_one_page(void)
+{
+	MUST(axas_create(&config, &hal, &taker));
+	MUST(axas_map_linear(taker, LENT + 511 * PAGE, 8 * GIB, PAGE, rwx));
+	MUST(axas_map_linear(space, LENT, 8 * GIB + PAGE, 9 * 512 * PAGE, rwx | AXAS_NO_HUGE));
+}
+
+static uint64_t transfer_each(uint32_t action, axas_gpa_t from, uint64_t calls, uint64_t pages)
+{
+	const axas_transfer_t deal = { .struct_size = sizeof(deal),
+				       .action = action,
+				       .to_flags = action == AXAS_LEND ? rwx : 0 };
+
+	for (uint64_t call = 0; call < calls; call++, from += pages * PAGE)
+		MUST(axas_transfer(space, from, taker, from, pages * PAGE, &deal));
+	return calls * pages;
+}
+
+static uint64_t count_transfer_lend_one_page(void)
+{
+	return transfer_each(AXAS_LEND, LENT, CALLS, 1);
+}
+
+static uint64_t count_transfer_take_back_one_page(void)
+{
+	return transfer_each(AXAS_TAKE_BACK, LENT, CALLS, 1);
+}
+
+static uint64_t count_transfer_lend_512_pages(void)
+{
+	return transfer_each(AXAS_LEND, LENT + 512 * PAGE, 8, 512);
+}
+
+static uint64_t count_transfer_take_back_512_pages(void)
+{
+	const uint64_t pages = transfer_each(AXAS_TAKE_BACK, LENT + 512 * PAGE, 8, 512);
+
+	axas_destroy(taker);
+	return pages;
+}
+#endif
+
 /* In the order in which they leave the space as the next one wants it. */
 static const struct {
 	const char *name;
@@ -463,6 +512,12 @@ static const struct {
 	PREPARED(unmap_scattered),
 	PREPARED(unmap_scattered_released),
 	PIECE(create_and_destroy),
+#ifdef TRANSFER
+	PREPARED(transfer_lend_one_page),
+	PIECE(transfer_take_back_one_page),
+	PIECE(transfer_lend_512_pages),
+	PIECE(transfer_take_back_512_pages),
+#endif
 };
 
 static uint32_t format(const char *name)
@@ -478,7 +533,7 @@ static uint32_t format(const char *name)
 
 int main(int argc, char **argv)
 {
-	must(argc == 2, "one argument: ept, npt, arm or riscv");
+	must(argc == 2 || argc == 3, "one argument, ept, npt, arm or riscv; or a word besides");
 	/* Room for the few frames of higher order; aligned as the largest of them. */
 	memory = aligned_alloc(16 * PAGE, (FRAMES + 64) * PAGE);
 	must(memory != NULL, "memory");
@@ -499,6 +554,9 @@ int main(int argc, char **argv)
 	for (size_t piece = 0; piece < sizeof(pieces) / sizeof(pieces[0]); piece++) {
 		uint64_t times;
 
+		/* The first one makes the spaces. */
+		if (piece > 0 && argc == 3 && !strstr(pieces[piece].name, argv[2]))
+			continue;
 		if (pieces[piece].prepare)
 			pieces[piece].prepare();
 		times = pieces[piece].count();
