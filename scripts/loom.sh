@@ -92,7 +92,7 @@ controls() {
 		GiverFirst transfer::two_pages_lent_in_opposite_directions_both_arrive exceeded maximum number of branches
 		GiverFirst transfer::a_page_given_in_both_directions_has_one_owner exceeded maximum number of branches
 		TakerWritten transfer::hardware_beside_a_lend_finds_no_page_in_both a page has two owners
-		RefusedStaysCounted transfer::a_fault_in_each_beside_a_lend_finds_one_owner exceeded maximum number of branches
+		RefusedStaysCounted transfer::a_fault_in_each_beside_a_lend_says_before_or_after exceeded maximum number of branches
 		MergedDirt merged::a_write_by_hardware_beside_a_merge_is_reported a write is lost
 		SecondLook merged::a_fault_beside_a_merge_finds_its_page a table is used that went back
 		GenerationStays merged::translate_without_the_lock_beside_a_merge_finds_the_page a table was read that went back

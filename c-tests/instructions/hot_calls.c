@@ -30,13 +30,14 @@
 #define AXAS_KEEP_TABLES 64u
 #endif
 
-/* Of archives with these parts alone. */
+/* Of parts that an archive may not have. */
+#pragma weak axas_hide
+#pragma weak axas_transfer
 #pragma weak axas_dirty_start
 #pragma weak axas_dirty_get
 #pragma weak axas_dirty_clear
 #pragma weak axas_dirty_stop
 #pragma weak axas_age
-/* Of parts that an archive may not have. */
 #pragma weak axas_map_provider
 #pragma weak axas_supply
 #pragma weak axas_evict
@@ -54,9 +55,7 @@ static axas_t *provided;
 static uint32_t how;
 /* With AXAS_KEEP_TABLES, or null; with `released`. */
 static axas_t *keeping, *telling;
-/* Where part hide is built in. */
 static axas_t *hiding;
-#pragma weak axas_hide
 static uint64_t told;
 
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
@@ -120,11 +119,6 @@ static void must(int holds, const char *what)
 static axas_gpa_t scattered(uint64_t number)
 {
 	return BASE + number * 2654435761u % PAGES * PAGE;
-}
-
-static int has_hide(void)
-{
-	return (axas_parts() & AXAS_PART_HIDE) != 0;
 }
 
 /* A space with an option of later versions; null where it is refused. */
@@ -446,24 +440,18 @@ static uint64_t count_unmap_scattered_released(void)
 /* 64 GiB in pages of 2 MiB, hidden at once, and the first access to one of them. */
 static void prepare_hide_64g(void)
 {
-	if (!has_hide())
-		return;
 	MUST(axas_create(&config, &hal, &hiding));
 	MUST(axas_map_linear(hiding, 64 * GIB, 64 * GIB, 64 * GIB, rwx | AXAS_MAX_2M));
 }
 
 static uint64_t count_hide_64g(void)
 {
-	if (!has_hide())
-		return 0;
 	MUST(axas_hide(hiding, 0, config.size, AXAS_HIDE_AUTO));
 	return 1;
 }
 
 static uint64_t count_fault_in_hidden_64g(void)
 {
-	if (!has_hide())
-		return 0;
 	must(axas_handle_page_fault(hiding, 64 * GIB, AXAS_READ) == AXAS_FAULT_RESOLVED, "shown");
 	return 1;
 }
@@ -471,11 +459,6 @@ static uint64_t count_fault_in_hidden_64g(void)
 /* A space whose hardware sets accessed and dirty bits, if it is told that. */
 static axas_t *logged;
 static uint64_t bitmap[PAGES / 64];
-
-static int has(uint32_t part)
-{
-	return (axas_parts() & part) != 0;
-}
 
 static void prepare_dirty_get(void)
 {
@@ -486,19 +469,16 @@ static void prepare_dirty_get(void)
 	with.features |= features[config.format];
 	MUST(axas_create(&with, &hal, &logged));
 	MUST(axas_map_linear(logged, BASE, 8 * GIB + PAGE, PAGES * PAGE, rwx | AXAS_NO_HUGE));
-	if (has(AXAS_PART_DIRTY))
-		MUST(axas_dirty_start(logged, BASE, PAGE,
-				      AXAS_DIRTY_ALL | (config.format == AXAS_FORMAT_RISCV_GSTAGE ?
-								AXAS_DIRTY_HARDWARE :
-								0u)));
+	MUST(axas_dirty_start(logged, BASE, PAGE,
+			      AXAS_DIRTY_ALL | (config.format == AXAS_FORMAT_RISCV_GSTAGE ?
+							AXAS_DIRTY_HARDWARE :
+							0u)));
 }
 
 static uint64_t count_dirty_get(void)
 {
 	uint64_t count;
 
-	if (!has(AXAS_PART_DIRTY))
-		return 0;
 	MUST(axas_dirty_get(logged, BASE, PAGES * PAGE, bitmap, PAGES, &count));
 	must(count == PAGES, "all are dirty");
 	return PAGES;
@@ -506,8 +486,6 @@ static uint64_t count_dirty_get(void)
 
 static uint64_t clear_all(void)
 {
-	if (!has(AXAS_PART_DIRTY))
-		return 0;
 	MUST(axas_dirty_clear(logged, BASE, PAGES * PAGE, bitmap, PAGES, 0));
 	return PAGES;
 }
@@ -522,8 +500,6 @@ static uint64_t count_dirty_get_clean(void)
 {
 	uint64_t count;
 
-	if (!has(AXAS_PART_DIRTY))
-		return 0;
 	MUST(axas_dirty_get(logged, BASE, PAGES * PAGE, bitmap, PAGES, &count));
 	must(count == 0, "all are clean");
 	return PAGES;
@@ -531,8 +507,6 @@ static uint64_t count_dirty_get_clean(void)
 
 static uint64_t count_dirty_fault(void)
 {
-	if (!has(AXAS_PART_DIRTY))
-		return 0;
 	for (uint64_t call = 0; call < CALLS; call++)
 		must(axas_handle_page_fault(logged, BASE + call * PAGE, AXAS_WRITE) ==
 			     AXAS_FAULT_RESOLVED,
@@ -542,8 +516,6 @@ static uint64_t count_dirty_fault(void)
 
 static void prepare_dirty_clear_hardware(void)
 {
-	if (!has(AXAS_PART_DIRTY))
-		return;
 	MUST(axas_dirty_stop(logged, 0, config.size));
 	MUST(axas_dirty_start(logged, BASE, PAGE, AXAS_DIRTY_ALL | AXAS_DIRTY_HARDWARE));
 }
@@ -557,8 +529,6 @@ static uint64_t count_age_hot(void)
 {
 	uint64_t young;
 
-	if (!has(AXAS_PART_AGE))
-		return 0;
 	MUST(axas_age(logged, BASE, PAGES * PAGE, bitmap, PAGES, 0, &young));
 	must(young == PAGES, "all are young");
 	return PAGES;
@@ -568,8 +538,6 @@ static uint64_t count_age_old(void)
 {
 	uint64_t young;
 
-	if (!has(AXAS_PART_AGE))
-		return 0;
 	MUST(axas_age(logged, BASE, PAGES * PAGE, bitmap, PAGES, 0, &young));
 	must(young == 0, "all are old");
 	return PAGES;
@@ -581,7 +549,7 @@ static void prepare_age_cold_gib(void)
 	uint64_t young;
 
 	MUST(axas_map_linear(logged, 8 * GIB, 8 * GIB + PAGE, GIB, rwx | AXAS_NO_HUGE));
-	for (int round = 0; round < 3 && has(AXAS_PART_AGE); round++)
+	for (int round = 0; round < 3; round++)
 		MUST(axas_age(logged, 8 * GIB, GIB, NULL, 0, 0, &young));
 }
 
@@ -589,8 +557,6 @@ static uint64_t count_age_cold_gib(void)
 {
 	uint64_t young;
 
-	if (!has(AXAS_PART_AGE))
-		return 0;
 	MUST(axas_age(logged, 8 * GIB, GIB, NULL, 0, 0, &young));
 	must(young == 0, "all are old");
 	return 1;
@@ -652,6 +618,52 @@ static uint64_t count_evict(void)
 	return PAGES;
 }
 
+#define LENT (BASE + 64 * GIB)
+
+static axas_t *taker;
+
+/* What is lent one page at a time, in tables that are there; and 8 times 512 pages, without tables. */
+static void prepare_transfer_lend_one_page(void)
+{
+	MUST(axas_create(&config, &hal, &taker));
+	MUST(axas_map_linear(taker, LENT + 511 * PAGE, 8 * GIB, PAGE, rwx));
+	MUST(axas_map_linear(space, LENT, 8 * GIB + PAGE, 9 * 512 * PAGE, rwx | AXAS_NO_HUGE));
+}
+
+static uint64_t transfer_each(uint32_t action, axas_gpa_t from, uint64_t calls, uint64_t pages)
+{
+	const axas_transfer_t deal = { .struct_size = sizeof(deal),
+				       .action = action,
+				       .to_flags = action == AXAS_LEND ? rwx : 0 };
+
+	for (uint64_t call = 0; call < calls; call++, from += pages * PAGE)
+		MUST(axas_transfer(space, from, taker, from, pages * PAGE, &deal));
+	return calls * pages;
+}
+
+static uint64_t count_transfer_lend_one_page(void)
+{
+	return transfer_each(AXAS_LEND, LENT, CALLS, 1);
+}
+
+static uint64_t count_transfer_take_back_one_page(void)
+{
+	return transfer_each(AXAS_TAKE_BACK, LENT, CALLS, 1);
+}
+
+static uint64_t count_transfer_lend_512_pages(void)
+{
+	return transfer_each(AXAS_LEND, LENT + 512 * PAGE, 8, 512);
+}
+
+static uint64_t count_transfer_take_back_512_pages(void)
+{
+	const uint64_t pages = transfer_each(AXAS_TAKE_BACK, LENT + 512 * PAGE, 8, 512);
+
+	axas_destroy(taker);
+	return pages;
+}
+
 /* In the order in which they leave the space as the next one wants it. */
 static const struct {
 	const char *name;
@@ -666,6 +678,10 @@ static const struct {
 #define PREPARED(name)                                 \
 	{                                              \
 #name, prepare_##name, count_##name, 0 \
+	}
+#define PART(name, prepare, part)                              \
+	{                                                      \
+#name, prepare, count_##name, AXAS_PART_##part \
 	}
 	PREPARED(map),
 	PIECE(translate),
@@ -695,21 +711,25 @@ static const struct {
 	PREPARED(unmap_contiguous_released),
 	PREPARED(unmap_scattered),
 	PREPARED(unmap_scattered_released),
-	PREPARED(hide_64g),
-	PIECE(fault_in_hidden_64g),
-	PREPARED(dirty_get),
-	PIECE(dirty_clear),
-	PIECE(dirty_get_clean),
-	PIECE(dirty_fault),
-	PREPARED(dirty_clear_hardware),
-	PIECE(age_hot),
-	PIECE(age_old),
-	PREPARED(age_cold_gib),
+	PART(hide_64g, prepare_hide_64g, HIDE),
+	PART(fault_in_hidden_64g, NULL, HIDE),
+	PART(dirty_get, prepare_dirty_get, DIRTY),
+	PART(dirty_clear, NULL, DIRTY),
+	PART(dirty_get_clean, NULL, DIRTY),
+	PART(dirty_fault, NULL, DIRTY),
+	PART(dirty_clear_hardware, prepare_dirty_clear_hardware, DIRTY),
+	PART(age_hot, NULL, AGE),
+	PART(age_old, NULL, AGE),
+	PART(age_cold_gib, prepare_age_cold_gib, AGE),
 	PIECE(create_and_destroy),
-	{ "fault_now", prepare_fault_now, count_fault_now, AXAS_PART_PROVIDER },
-	{ "fault_wait", NULL, count_fault_wait, AXAS_PART_PROVIDER },
-	{ "supply", NULL, count_supply, AXAS_PART_PROVIDER },
-	{ "evict", NULL, count_evict, AXAS_PART_PROVIDER },
+	PART(fault_now, prepare_fault_now, PROVIDER),
+	PART(fault_wait, NULL, PROVIDER),
+	PART(supply, NULL, PROVIDER),
+	PART(evict, NULL, PROVIDER),
+	PART(transfer_lend_one_page, prepare_transfer_lend_one_page, TRANSFER),
+	PART(transfer_take_back_one_page, NULL, TRANSFER),
+	PART(transfer_lend_512_pages, NULL, TRANSFER),
+	PART(transfer_take_back_512_pages, NULL, TRANSFER),
 };
 
 static uint32_t format(const char *name)

@@ -523,6 +523,11 @@ static void do_transfer(struct side *from)
 	there = below(2) ? first : below(PAGES);
 	if (below(8))
 		find(from, &d, &first, &there);
+	/* the page beside the right one is another */
+	if (d.action == AXAS_TAKE_BACK && below(4) == 0 && there + 1 < PAGES) {
+		there++;
+		count = 1;
+	}
 	if (count > PAGES - first)
 		count = PAGES - first;
 	if (count > PAGES - there)
