@@ -569,10 +569,8 @@ impl Bench {
         self.settle(subject);
 
         let mut bitmap = vec![0_u64; self.effort.pages as usize / 64];
-        for (tables, workload, options) in [
-            (Native::new(), CLEAN[0], 0),
-            (Native::with_dirty_flags(), CLEAN[1], AXAS_DIRTY_HARDWARE),
-        ] {
+        for (workload, options) in CLEAN.into_iter().zip([0, AXAS_DIRTY_HARDWARE]) {
+            let tables = if options == 0 { Native::new() } else { Native::with_dirty_flags() };
             assert_eq!(tables.map(BASE, BASE + DISTANCE, size, RWX | AXAS_NO_HUGE), 0);
             let space = tables.space();
             let start = || {

@@ -204,8 +204,8 @@ static void changes(struct fixture *f)
 	REFUSED(WARN, axas_merge_some, "0x1 0x2000 0x0 0x9", f->as, 1, 0x2000, 0, &count, 9, &done);
 	REFUSED(WARN, axas_copy, "0x1000 0x2000 0x3000", f->as, 0x1000, f->as, 0x2000, 0x3000,
 		&bitmap, 64, &done);
-	REFUSED(WARN, axas_copy, "0x1000 0x2000 0x3000", NULL, 0x1000, f->as, 0x2000, 0x3000,
-		NULL, 0, NULL);
+	REFUSED(WARN, axas_copy, "0x1000 0x2000 0x3000", NULL, 0x1000, f->as, 0x2000, 0x3000, NULL,
+		0, NULL);
 	REFUSED(WARN, axas_dirty_start, "0x1 0x2000 0x2", f->as, 1, 0x2000, AXAS_DIRTY_ALL);
 	REFUSED(WARN, axas_dirty_start, "0x1000 0x2000 0x2", NULL, 0x1000, 0x2000, AXAS_DIRTY_ALL);
 	REFUSED(WARN, axas_dirty_get, "0x1 0x2000 0x40", f->as, 1, 0x2000, &bitmap, 64, &done);

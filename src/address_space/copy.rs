@@ -31,6 +31,7 @@ enum Copied {
 }
 
 /// How many bytes from a place on have the same bit, and whether it is set.
+#[inline(never)] // Its registers would be saved by the copy.
 fn run_of_bits(bitmap: Option<&[u64]>, place: u64, size: u64) -> (u64, bool) {
     let left = size.wrapping_sub(place);
     let Some(words) = bitmap else { return (left, true) };
@@ -63,7 +64,9 @@ impl AddressSpace {
             && !to.npt.features.cleans_tables();
         let access = Access::filling_beside(!is_coherent);
         let mut copy = Copy { from: self, to, bitmap, gpa, to_gpa, size, done: 0, access };
-        (copy.run(), copy.done)
+        let outcome = copy.run();
+        self.npt.host.report();
+        (outcome, copy.done)
     }
 }
 
@@ -93,29 +96,38 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Copies what lies side by side in both spaces, or takes a page in; how many bytes are done. When a page is taken in
-    /// neither space is held.
+    /// Copies what lies side by side in both spaces, or takes a page in; how many bytes are done.
     #[inline(always)] // Its frame would be one more.
     fn copy_some(&self, most: u64) -> Result<u64> {
-        let to = self.to;
         match self.copy_chunk(most) {
             Ok(Copied::Bytes(bytes)) => Ok(bytes),
-            Ok(Copied::Filled(filled, bytes)) => {
-                let verdict = match filled {
-                    Ok(prepared) => {
-                        let to_gpa = self.to_gpa.wrapping_add(self.done);
-                        to.take_page_in(to_gpa, NOTHING, prepared)
-                    }
-                    Err(verdict) => verdict,
-                };
-                Ok(if to.is_taken_in(verdict)? { bytes } else { 0 })
-            }
-            Err(Error::Again) if !self.from.no_wait() && !to.no_wait() => {
-                to.npt.host.relax();
-                Ok(0)
-            }
-            Err(error) => Err(error),
+            Ok(Copied::Filled(filled, bytes)) => self.take_in(filled, bytes),
+            Err(error) => self.wait_after(error),
         }
+    }
+
+    /// Takes a page in that has so many bytes, if it was filled; neither space is held.
+    #[inline(never)]
+    fn take_in(&self, filled: core::result::Result<Prepared, Verdict>, bytes: u64) -> Result<u64> {
+        let verdict = match filled {
+            Ok(prepared) => {
+                let to_gpa = self.to_gpa.wrapping_add(self.done);
+                self.to.take_page_in(to_gpa, NOTHING, prepared)
+            }
+            Err(verdict) => verdict,
+        };
+        Ok(if self.to.is_taken_in(verdict)? { bytes } else { 0 })
+    }
+
+    /// Lets time pass where one of the spaces was not free, and may be waited for.
+    #[cold]
+    #[inline(never)]
+    fn wait_after(&self, error: Error) -> Result<u64> {
+        if error != Error::Again || self.from.no_wait() || self.to.no_wait() {
+            return Err(error);
+        }
+        self.to.npt.host.relax();
+        Ok(0)
     }
 
     /// Copies a chunk, with both spaces held.
@@ -123,7 +135,8 @@ impl Copy<'_> {
     fn copy_chunk(&self, most: u64) -> Result<Copied> {
         let Self { from, to, access, done, .. } = *self;
         let (gpa, to_gpa) = (self.gpa.wrapping_add(done), self.to_gpa.wrapping_add(done));
-        let _guard = from.shared()?;
+        // What the host did wrong is told at the end.
+        let _guard = from.enter_beside().ok_or(Error::Again)?;
         let mut window = None;
         let bytes = match from.source(gpa, most)? {
             Source::Piece(piece) => {
