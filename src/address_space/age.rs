@@ -55,21 +55,19 @@ impl AddressSpace {
         let may_stop = slices.is_some();
         let slices = slices.unwrap_or(&mut unlimited);
         let npt = &self.npt;
-        let mut sweep = Sweep::nowhere();
         loop {
             let mut most = slices.next(&npt.host, may_stop);
             let outcome = if ageing.clears() {
-                let alone = self.alone().ok_or(Error::Again)?;
+                let mut alone = self.alone().ok_or(Error::Again)?;
                 npt.start_ageing::<F>(mode);
-                let outcome = npt.age_slice::<F>(&mut sweep, ageing, most);
+                let outcome = npt.age_slice::<F>(&mut alone.work().sweep, ageing, most);
                 npt.flush_tables::<F>(ageing);
                 alone.leave();
                 npt.flush_aged::<F>(ageing);
                 outcome
             } else {
                 most = most.min(Level::new(3).pages());
-                let _guard = self.shared()?;
-                npt.age_slice::<F>(&mut sweep, ageing, most)
+                self.look_at_ages::<F>(ageing, most)?
             };
             outcome.ok_or(Error::BadState)?;
             slices.done = ageing.done();
@@ -78,6 +76,14 @@ impl AddressSpace {
             }
             slices.uses(&npt.host, most.wrapping_sub(ageing.left), slices.done, may_stop)?;
         }
+    }
+
+    /// Looks at the pages of a slice beside others.
+    #[inline(never)] // What it walks with is on the stack.
+    fn look_at_ages<F: Format>(&self, ageing: &mut Ageing<'_>, most: u64) -> Result<Option<()>> {
+        let mut sweep = Sweep::nowhere();
+        let _guard = self.shared()?;
+        Ok(self.npt.age_slice::<F>(&mut sweep, ageing, most))
     }
 
     /// Makes the pages of a range young; ageing ends where that was the whole space.

@@ -165,6 +165,16 @@ fn range_of(gpa: u64, size: u64) -> GuestRange {
     GuestRange { start, end: start.plus(size) }
 }
 
+/// The tables of both ranges are about to have pages that are young.
+#[cfg(feature = "age")]
+#[inline(never)]
+fn warm_both<F: Format>(from: &mut Side<'_>, to: Option<&mut Side<'_>>) {
+    from.npt.warm_range::<F>(from.work, from.range);
+    if let Some(to) = to {
+        to.npt.warm_range::<F>(to.work, to.range);
+    }
+}
+
 impl Both<'_> {
     #[inline(always)] // Their frames would be one below the other.
     fn transfer<F: Format>(
@@ -178,10 +188,8 @@ impl Both<'_> {
             let npt = to.npt();
             Side { npt, work: to.work(), range: to_range }
         });
-        from.npt.warm_range::<F>(from.work, range);
-        if let Some(to) = &mut to {
-            to.npt.warm_range::<F>(to.work, to_range);
-        }
+        #[cfg(feature = "age")]
+        warm_both::<F>(&mut from, to.as_mut());
         transfer::<F>(&mut from, to.as_mut(), deal)
     }
 }

@@ -113,7 +113,8 @@ pub unsafe extern "C" fn axas_age_stop(
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size 0,
 ///     overflow, outside the space, budget 0;
-///   AXAS_ERR_UNSUPPORTED: as axas_age;
+///   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD; a space with AXAS_IO, unless hardware sets accessed bits there,
+///     with AXAS_FEATURE_IO_DIRTY;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set.
 ///
 /// Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not looked at

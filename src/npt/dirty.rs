@@ -685,8 +685,15 @@ impl NestedPageTable {
     }
 
     /// What up to 64 entries of level 1 say of writes, or of accesses.
-    #[inline(never)]
+    #[inline(always)] // Neither is on the stack of the other.
     pub(super) fn marks<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
+        let marks = self.marks_at_once::<F>(slots, mark);
+        if marks.are_plain { marks } else { self.marks_one_by_one::<F>(slots, mark) }
+    }
+
+    /// The same, if all of them are leaves of ordinary memory.
+    #[inline(never)]
+    fn marks_at_once<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
         let (mut all, mut any, mut set) = (u64::MAX, 0, 0_u64);
         for part in slots.chunks(32).rev() {
             // The mark of each, at its place from the lowest place of the mark on.
@@ -710,10 +717,8 @@ impl NestedPageTable {
             }
             set = set.wrapping_shl(32) | sum.wrapping_shr(mark.bit.trailing_zeros());
         }
-        if all & F::PLAIN == F::PLAIN && any & F::DEVICE == 0 {
-            return Marks { set, visible: u64::MAX, are_plain: true };
-        }
-        self.marks_one_by_one::<F>(slots, mark)
+        let are_plain = all & F::PLAIN == F::PLAIN && any & F::DEVICE == 0;
+        Marks { set, visible: u64::MAX, are_plain }
     }
 
     /// The same, where not all of them are leaves of ordinary memory.

@@ -283,7 +283,7 @@ impl NestedPageTable {
     #[inline(always)]
     pub(crate) fn warm_range<F: Format>(&self, work: &mut Work, range: GpaRange) {
         let _ = (&work, range);
-        if F::TABLE_COLD != 0 && self.is_aged() {
+        if F::TABLE_COLD != 0 && self.is_aged() && !planted(Defect::ColdKept) {
             #[cfg(feature = "age")]
             self.warm_tables::<F>(&mut work.sweep, range);
         }
