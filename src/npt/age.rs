@@ -156,7 +156,7 @@ impl NestedPageTable {
 
     /// The same of the next step of a sweep.
     fn warm_next<F: Format>(&self, sweep: &mut Sweep) -> Option<Step> {
-        let step = sweep.step::<F>(self, &Broken::NONE)?;
+        let step = sweep.step_in::<F>(self, &Broken::NONE)?;
         if let Step::Table(table) = step {
             let run = sweep.run;
             if run.level > ABOVE {
@@ -199,9 +199,9 @@ impl NestedPageTable {
         ageing.is_table_cleared = false;
         ageing.begin(self, sweep);
         while !ageing.pauses() {
-            match sweep.step::<F>(self, &Broken::NONE)? {
+            match sweep.step_in::<F>(self, &Broken::NONE)? {
                 Step::End => break,
-                Step::Table(table) => {
+                Step::Table(table) | Step::Hidden(table) => {
                     let cold = self.cold_tables::<F>(sweep, ageing)?;
                     if cold == 0 {
                         let gpa = ageing.reached;

@@ -178,10 +178,10 @@ impl NestedPageTable {
                 Step::End => return Some(()),
                 Step::Entries if run.level == level => self.make_run::<F>(&run)?,
                 Step::Entries => {}
-                Step::Table(table) if run.level > level => {
+                Step::Table(table) | Step::Hidden(table) if run.level > level => {
                     work.sweep.enter(self, run.gpa, table)?;
                 }
-                Step::Table(_) => work.sweep.skip(self),
+                Step::Table(_) | Step::Hidden(_) => work.sweep.skip(self),
             }
         }
     }
