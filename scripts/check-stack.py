@@ -33,6 +33,10 @@ class NotUnderstood(Exception):
     pass
 
 
+# Who calls a function by an address that another call left in the space, and which ones these are. Neither is inlined.
+STORED = {"AddressSpace::leave_alone": "::undo_failed"}
+
+
 def number(text):
     return int(text.lstrip("$#"), 0)
 
@@ -326,8 +330,10 @@ class Stacks:
         below = [(depth, *self.of(target, closures, path + (address,), own))
                  for target, depth in function.calls.items()]
         if function.indirect is not None:
-            below += [(function.indirect, *self.of(called, closures, path + (address,)))
-                      for called in closures | pointers | own]
+            called = closures | pointers | own
+            if stored := [name for caller, name in STORED.items() if caller in function.name]:
+                called = {place for place, one in self.functions.items() if stored[0] in one.name}
+            below += [(function.indirect, *self.of(place, closures, path + (address,))) for place in called]
         for depth, stack, names in below:
             if depth + stack > most:
                 most, chain = depth + stack, [(function.name, depth)] + names

@@ -3,11 +3,11 @@
 
 use super::{AddressSpace, Slices};
 use crate::abi::{AXAS_AGE_NO_FLUSH, AXAS_AGE_TEST, AXAS_FEATURE_IO_DIRTY};
+use crate::addr::{GuestRange, PAGE_SIZE};
 use crate::error::{Error, Result};
 use crate::npt::age::{Ageing, Look};
 use crate::npt::arch::{Format, with_space_format};
-use crate::npt::dirty::Mode;
-use crate::npt::sweep::Sweep;
+use crate::npt::dirty::{Bitmap, Look as Seen, Mode};
 use crate::npt::units::Level;
 
 impl AddressSpace {
@@ -22,8 +22,7 @@ impl AddressSpace {
         slices: Option<&mut Slices>,
     ) -> Result<()> {
         let look = match options {
-            0 => Look::Clear,
-            AXAS_AGE_TEST => Look::Only,
+            0 | AXAS_AGE_TEST => Look::Clear,
             AXAS_AGE_NO_FLUSH => Look::ClearUnflushed,
             _ => return Err(Error::InvalidInput),
         };
@@ -35,15 +34,18 @@ impl AddressSpace {
             if features.has_io() && !is_seen {
                 return Err(Error::Unsupported);
             }
-            let mut ageing = Ageing::new(self.checked_range(gpa, size)?, bitmap, look);
+            let range = self.checked_range(gpa, size)?;
+            if options == AXAS_AGE_TEST {
+                return self.test_ages::<F>(range, bitmap, young, slices);
+            }
+            let mut ageing = Ageing::new(range, bitmap, look);
             let outcome = self.age_in_slices::<F>(&mut ageing, mode, slices);
             *young = ageing.count;
             outcome
         })
     }
 
-    /// Looks at pages, slice after slice: beside others a GiB at a time, or alone. Each slice in which pages become old is
-    /// flushed once, without the lock where no table is concerned.
+    /// Makes pages old, slice after slice. Each slice is flushed once, without the lock where no table is concerned.
     #[inline(never)]
     fn age_in_slices<F: Format>(
         &self,
@@ -56,19 +58,13 @@ impl AddressSpace {
         let slices = slices.unwrap_or(&mut unlimited);
         let npt = &self.npt;
         loop {
-            let mut most = slices.next(&npt.host, may_stop);
-            let outcome = if ageing.clears() {
-                let mut alone = self.alone().ok_or(Error::Again)?;
-                npt.start_ageing::<F>(mode);
-                let outcome = npt.age_slice::<F>(&mut alone.work().sweep, ageing, most);
-                npt.flush_tables::<F>(ageing);
-                alone.leave();
-                npt.flush_aged::<F>(ageing);
-                outcome
-            } else {
-                most = most.min(Level::new(3).pages());
-                self.look_at_ages::<F>(ageing, most)?
-            };
+            let most = slices.next(&npt.host, may_stop);
+            let mut alone = self.alone().ok_or(Error::Again)?;
+            npt.start_ageing::<F>(mode);
+            let outcome = npt.age_slice::<F>(&mut alone.work().sweep, ageing, most);
+            npt.flush_tables::<F>(ageing);
+            alone.leave();
+            npt.flush_aged::<F>(ageing);
             outcome.ok_or(Error::BadState)?;
             slices.done = ageing.done();
             if ageing.is_done() {
@@ -78,12 +74,38 @@ impl AddressSpace {
         }
     }
 
-    /// Looks at the pages of a slice beside others.
-    #[inline(never)] // What it walks with is on the stack.
-    fn look_at_ages<F: Format>(&self, ageing: &mut Ageing<'_>, most: u64) -> Result<Option<()>> {
-        let mut sweep = Sweep::nowhere();
-        let _guard = self.shared()?;
-        Ok(self.npt.age_slice::<F>(&mut sweep, ageing, most))
+    /// Tells which pages of a range are young, beside others: a GiB at a time, or as many pages as a slice may visit
+    /// entries, in whole words of the bitmap.
+    #[inline(never)]
+    fn test_ages<F: Format>(
+        &self,
+        range: GuestRange,
+        bitmap: Option<&mut [u64]>,
+        young: &mut u64,
+        slices: Option<&mut Slices>,
+    ) -> Result<()> {
+        let mut unlimited = Slices::new(u64::MAX);
+        let may_stop = slices.is_some();
+        let slices = slices.unwrap_or(&mut unlimited);
+        let host = &self.npt.host;
+        let mut look = Seen::Young(Bitmap::new(bitmap.unwrap_or_default(), range.start));
+        let mut rest = range;
+        loop {
+            let most = slices.next(host, may_stop).min(Level::new(3).pages()).next_multiple_of(64);
+            let bytes = most.wrapping_mul(PAGE_SIZE).min(rest.size());
+            let part = GuestRange { start: rest.start, end: rest.start.plus(bytes) };
+            {
+                let _guard = self.shared()?;
+                self.npt.look::<F>(part, &mut look).ok_or(Error::BadState)?;
+            }
+            *young = look.count();
+            rest = rest.from(part.end);
+            slices.done = part.end.minus(range.start);
+            if rest.is_empty() {
+                return Ok(());
+            }
+            slices.uses(host, most, slices.done, may_stop)?;
+        }
     }
 
     /// Makes the pages of a range young; ageing ends where that was the whole space.

@@ -83,9 +83,7 @@ impl AddressSpace {
                 self.npt.look::<F>(part, &mut look).ok_or(Error::BadState)
             })?;
             rest = rest.from(part.end);
-            if let Look::Report(bitmap) = &look {
-                *count = bitmap.count;
-            }
+            *count = look.count();
         }
         Ok(())
     }

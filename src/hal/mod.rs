@@ -410,11 +410,13 @@ impl Host {
 
     #[inline(never)]
     fn mapped_window(&self, address: HostPhysAddr) -> Result<Window<'_>> {
-        self.page(address, Purpose::Table).map(|base| Window { base, host: self })
+        let base = self.page(address, Purpose::Table).ok_or(Error::BadState)?;
+        Ok(Window { base, host: self })
     }
 
-    /// Opens a window on a page of a frame, to be closed unless the frame is an arena's.
-    fn page(&self, address: HostPhysAddr, purpose: Purpose) -> Result<NonNull<u8>> {
+    /// Opens a window on a page of a frame, to be closed unless the frame is an arena's. An option, so that others can
+    /// hand it on without a frame of their own.
+    fn page(&self, address: HostPhysAddr, purpose: Purpose) -> Option<NonNull<u8>> {
         let va = match self.arena_for(purpose) {
             // The link of a frame that waits in a list may have been written over: it need not name a page.
             _ if !is_page_aligned(address.bits()) => null_mut(),
@@ -422,8 +424,11 @@ impl Host {
             None => self.pointer(self.reach, address.bits(), PAGE_SIZE as usize),
         };
         match NonNull::new(va) {
-            Some(base) if va.addr() & (align_of::<u64>().wrapping_sub(1)) == 0 => Ok(base),
-            Some(_) | None => Err(self.no_window(va, address)),
+            Some(base) if va.addr() & (align_of::<u64>().wrapping_sub(1)) == 0 => Some(base),
+            Some(_) | None => {
+                let _ = self.no_window(va, address);
+                None
+            }
         }
     }
 
@@ -478,7 +483,7 @@ impl Host {
     /// [`Host::close_page`].
     #[inline(never)]
     pub(crate) fn open_page(&self, address: HostPhysAddr) -> Option<NonNull<u8>> {
-        self.page(address, Purpose::Table).ok()
+        self.page(address, Purpose::Table)
     }
 
     /// Closes what [`Host::open_page`] opened.
@@ -555,7 +560,7 @@ impl Host {
     #[cfg(feature = "merge")]
     #[inline(never)]
     pub(crate) fn copy_page(&self, from: HostPhysAddr, to: HostPhysAddr) -> Result<()> {
-        let source = self.page(from, Purpose::Guest)?;
+        let source = self.page(from, Purpose::Guest).ok_or(Error::BadState)?;
         let copied = self.for_each_page(to, 0, |to| {
             // SAFETY: 1. windows are open on both pages, of frames of ours; 2. no entry names either, and no CPU holds
             // one that did; 3. they are distinct frames.
@@ -626,7 +631,7 @@ impl Host {
         for page in 0..1_u64.wrapping_shl(order) {
             let offset = page.wrapping_mul(PAGE_SIZE);
             let address = HostPhysAddr::from_bits(frame.bits().wrapping_add(offset));
-            let base = self.page(address, Purpose::Guest)?;
+            let base = self.page(address, Purpose::Guest).ok_or(Error::BadState)?;
             visit(base);
             self.close(self.reach, base.as_ptr(), PAGE_SIZE as usize);
         }

@@ -27,8 +27,6 @@ const ABOVE: Level = Level::LARGE;
 /// What is done with pages that are young.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// They stay as they are; others may run beside.
-    Only,
     /// They become old.
     Clear,
     /// They become old, and hardware is not told.
@@ -65,12 +63,6 @@ impl<'a> Ageing<'a> {
         }
     }
 
-    /// Begins a sweep of what is left; one that only looks changes no hidden table.
-    fn begin(&self, npt: &NestedPageTable, sweep: &mut Sweep) {
-        let rest = self.range.from(self.reached);
-        if self.clears() { sweep.begin(npt, rest) } else { sweep.begin_look(npt, rest) }
-    }
-
     /// Bytes done, in whole words of the bitmap unless that is all.
     pub(crate) fn done(&self) -> u64 {
         super::dirty::whole_words(self.range, self.reached)
@@ -83,11 +75,6 @@ impl<'a> Ageing<'a> {
     /// Whether the slice ends here.
     fn pauses(&self) -> bool {
         self.left == 0 && self.done() != 0
-    }
-
-    /// Whether pages become old.
-    pub(crate) fn clears(&self) -> bool {
-        self.look != Look::Only
     }
 
     /// Pages that are young.
@@ -197,7 +184,7 @@ impl NestedPageTable {
     ) -> Option<()> {
         ageing.left = most;
         ageing.is_table_cleared = false;
-        ageing.begin(self, sweep);
+        sweep.begin(self, ageing.range.from(ageing.reached));
         while !ageing.pauses() {
             match sweep.step_in::<F>(self, &Broken::NONE)? {
                 Step::End => break,
@@ -207,11 +194,6 @@ impl NestedPageTable {
                         let gpa = ageing.reached;
                         sweep.enter(self, gpa, table)?;
                     }
-                }
-                // What is hidden is not young.
-                Step::Entries if sweep.is_below_hidden(sweep.run.gpa) => {
-                    ageing.left = ageing.left.saturating_sub(sweep.run.span.count() as u64);
-                    ageing.reached = sweep.gpa();
                 }
                 Step::Entries => self.age_run::<F>(sweep, ageing)?,
             }
@@ -259,7 +241,7 @@ impl NestedPageTable {
         let was_young = self.age_pages::<F>(&pages, ageing)?;
         ageing.reached = pages.gpa_of(pages.span.last).end(Level::PAGE);
         if pages.span != run.span {
-            ageing.begin(self, sweep);
+            sweep.begin(self, ageing.range.from(ageing.reached));
         }
         if F::TABLE_COLD != 0 && ageing.look == Look::Clear && pages.span == Span::ALL && !was_young
         {
@@ -298,7 +280,7 @@ impl NestedPageTable {
     #[inline(never)]
     fn age_pages<F: Format>(&self, run: &Run, ageing: &mut Ageing<'_>) -> Option<bool> {
         let table = Table::<F>::reach(self, run.page)?;
-        let (clears, live) = (ageing.clears(), self.is_live());
+        let live = self.is_live();
         let (mut reach, mut count) = (Reach::NOTHING, 0_u32);
         for (place, part) in Words::of(table.slots(run.span), run.gpa, ageing.range.start) {
             let set = self.marks::<F>(part, Mark::young::<F>()).set;
@@ -306,14 +288,12 @@ impl NestedPageTable {
             if let Some(bitmap) = &mut ageing.bitmap {
                 bitmap.add(place, set);
             }
-            if clears {
-                for_ones(set, |page| {
-                    if let Some(slot) = part.get(page) {
-                        make_old::<F>(slot, live);
-                    }
-                });
-                reach.add(place, set);
-            }
+            for_ones(set, |page| {
+                if let Some(slot) = part.get(page) {
+                    make_old::<F>(slot, live);
+                }
+            });
+            reach.add(place, set);
         }
         table.clean(run.span);
         drop(table);
@@ -343,7 +323,7 @@ impl NestedPageTable {
             let part = ageing.range.part(gpa, run.level);
             if entry.is_hardware_visible() && word & F::YOUNG != 0 && self.looks_at(entry) {
                 ageing.report(part);
-                if ageing.clears() && part.size() == run.level.size() {
+                if part.size() == run.level.size() {
                     make_old::<F>(slot, self.is_live());
                     table.clean(Span::one(index));
                     cover(&mut ageing.request, gpa, run.level);

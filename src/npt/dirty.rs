@@ -69,8 +69,8 @@ impl<'a> Bitmap<'a> {
     pub(super) fn add(&mut self, place: u64, set: u64) {
         if let Some(word) = self.words.get_mut((place >> 6) as usize) {
             *word |= set.wrapping_shl(place as u32 & 63);
-            self.count = self.count.wrapping_add(set.count_ones().into());
         }
+        self.count = self.count.wrapping_add(set.count_ones().into());
     }
 
     /// Sets the bits of a range.
@@ -354,8 +354,34 @@ impl Plan {
 pub(crate) enum Look<'a> {
     /// To report it if it is dirty.
     Report(Bitmap<'a>),
+    /// To report it if it is young.
+    #[cfg(feature = "age")]
+    Young(Bitmap<'a>),
     /// To be as if nothing was logged, or aged.
     Stop(Access),
+}
+
+impl<'a> Look<'a> {
+    /// What is reported of pages of 4 KiB, and where, if anything is.
+    #[inline(always)]
+    fn reports<F: Format>(&mut self) -> Option<(&mut Bitmap<'a>, Mark)> {
+        match self {
+            Self::Report(bitmap) => Some((bitmap, Mark::dirty::<F>())),
+            #[cfg(feature = "age")]
+            Self::Young(bitmap) => Some((bitmap, Mark::young::<F>())),
+            Self::Stop(_) => None,
+        }
+    }
+
+    /// How many pages were reported.
+    pub(crate) fn count(&self) -> u64 {
+        match self {
+            Self::Report(bitmap) => bitmap.count,
+            #[cfg(feature = "age")]
+            Self::Young(bitmap) => bitmap.count,
+            Self::Stop(_) => 0,
+        }
+    }
 }
 
 /// Whether leaves are logged: device memory of the host is not. Most look like the one before.
@@ -490,6 +516,11 @@ impl NestedPageTable {
         sweep.begin_look(self, range);
         while sweep.next::<F>(self, &Broken::NONE)? {
             let (run, stop) = (sweep.run, sweep.gpa());
+            // What is hidden is not young.
+            #[cfg(feature = "age")]
+            if sweep.is_below_hidden(run.gpa) && matches!(look, Look::Young(_)) {
+                continue;
+            }
             // A fault may have put a table in the place of a reservation since the sweep came by.
             if let Some((gpa, table)) = self.look_at_run::<F>(&run, stop, look)? {
                 sweep.enter(self, gpa, table)?;
@@ -508,9 +539,11 @@ impl NestedPageTable {
     ) -> Option<Option<(Gpa, Hpa)>> {
         let table = Table::<F>::reach(self, run.page)?;
         let mut gpa = run.gpa;
-        if let (Look::Report(bitmap), Level::PAGE) = (&mut *look, run.level) {
+        if run.level == Level::PAGE
+            && let Some((bitmap, mark)) = look.reports::<F>()
+        {
             for (place, part) in Words::of(table.slots(run.span), run.gpa, bitmap.start) {
-                bitmap.add(place, self.marks::<F>(part, Mark::dirty::<F>()).set);
+                bitmap.add(place, self.marks::<F>(part, mark).set);
             }
             return Some(None);
         }
@@ -527,6 +560,14 @@ impl NestedPageTable {
                     bitmap.report(GpaRange::new(gpa, end.min(stop)));
                 }
                 Look::Report(_) => {}
+                #[cfg(feature = "age")]
+                Look::Young(bitmap)
+                    if entry.is_hardware_visible() && entry.is_young() && self.looks_at(entry) =>
+                {
+                    bitmap.report(GpaRange::new(gpa, end.min(stop)));
+                }
+                #[cfg(feature = "age")]
+                Look::Young(_) => {}
                 Look::Stop(access) if is_page => table.mark(index, entry, *access),
                 Look::Stop(access) if access.writes && is_dirty => {
                     table.store(index, entry.cleaned(false));

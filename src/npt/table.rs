@@ -361,13 +361,13 @@ impl NestedPageTable {
     }
 
     /// Whether no entry of a span is occupied.
-    #[inline(never)]
+    #[inline(always)] // For the stack.
     pub(super) fn is_empty<F: Format>(&self, page: Hpa, level: Level, span: Span) -> Option<bool> {
         Some(Table::<F>::reach(self, page)?.first_occupied(span, level).is_none())
     }
 
     /// Whether no entry outside a span is occupied.
-    #[inline(never)]
+    #[inline(always)] // For the stack.
     pub(super) fn is_empty_outside<F: Format>(
         &self,
         page: Hpa,

@@ -160,7 +160,7 @@ impl NestedPageTable {
         work.releases.begin(false, None);
         let request = FlushRequest::new(range);
         // Where a table cannot be read, what hangs on it stays.
-        let _ = self.detach::<F>(work, range, request, how);
+        let _ = self.detach_flushed::<F>(work, range, request, how);
         let _ = self.reap_detached::<F>(work, range);
         let mut entries = 0_u64;
         for page in 0..self.root_pages() {
@@ -179,6 +179,18 @@ impl NestedPageTable {
     /// Detaches the entries of a range, and has them flushed: no CPU can reach them any more.
     #[inline(never)]
     fn detach<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+        request: FlushRequest,
+        how: How,
+    ) -> Option<()> {
+        self.detach_flushed::<F>(work, range, request, how)
+    }
+
+    /// As [`NestedPageTable::detach`], of which undo has one of its own: it is called deep down.
+    #[inline(always)]
+    fn detach_flushed<F: Format>(
         &self,
         work: &mut Work,
         range: GpaRange,
