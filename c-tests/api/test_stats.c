@@ -40,7 +40,8 @@ static void every_verdict_is_counted_once(void **state)
 	assert_int_equal(s.faults_retry, 0);
 	assert_int_equal(s.guest_frames, 2);
 	assert_int_equal(s.mapped_4k, 2);
-	assert_int_equal(s.faults_wait | s.faults_marked | s.pages_cleaned | s.splits | s.merges, 0);
+	assert_int_equal(s.faults_wait | s.faults_marked | s.pages_cleaned | s.splits | s.merges,
+			 0);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(s.reserved[i], 0);
 }

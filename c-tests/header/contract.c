@@ -54,8 +54,7 @@ HAS_TYPE(axas_transfer,
 HAS_TYPE(axas_transfer_some, int32_t (*)(axas_t *, uint64_t, axas_t *, uint64_t, uint64_t,
 					 const axas_transfer_t *, uint64_t, uint64_t *));
 HAS_TYPE(axas_map_provider, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint32_t));
-HAS_TYPE(axas_supply,
-	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint32_t));
+HAS_TYPE(axas_supply, int32_t (*)(axas_t *, uint64_t, uint64_t, uint64_t, uint32_t, uint32_t));
 HAS_TYPE(axas_evict, int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t));
 HAS_TYPE(axas_evict_some,
 	 int32_t (*)(axas_t *, uint64_t, uint64_t, uint32_t, uint64_t, uint64_t *));

@@ -10,8 +10,8 @@
 /* What the callbacks were asked. */
 struct static_host {
 	_Alignas(AXAS_PAGE_SIZE) unsigned char frames[STATIC_HOST_FRAMES][AXAS_PAGE_SIZE];
-	unsigned int taken, given, windows, closed, flushes, cleaned, asked, released, moved, resolved,
-		evicted;
+	unsigned int taken, given, windows, closed, flushes, cleaned, asked, released, moved,
+		resolved, evicted;
 };
 
 extern struct static_host static_host;

@@ -293,7 +293,9 @@ static void whatever_stands_in_an_entry_a_copy_has_an_answer(void **state)
 	}
 	f->host.fail_purpose = 0;
 	assert_true(seen[-AXAS_ERR_BAD_STATE] > RANDOM_WORDS / 8);
-	assert_int_equal(seen[-AXAS_ERR_INVALID_INPUT] + seen[-AXAS_ERR_AGAIN], 0);
+	assert_int_equal(seen[-AXAS_ERR_INVALID_INPUT], 0);
+	/* of words that are a provider's region, for which the host has no resolve */
+	assert_in_range(seen[-AXAS_ERR_AGAIN], 0, RANDOM_WORDS / 8);
 	for (uint32_t page = 0; page < 4; page++)
 		expect_bytes(f, BAD - PAGE + page * PAGE, PAGE, 0x33);
 	space_sweep(f->as);

@@ -300,6 +300,7 @@ impl NestedPageTable {
 impl NestedPageTable {
     /// Shows the hidden tables on the ways to both ends of a range, before its edges are looked for.
     #[inline(always)]
+    #[cfg_attr(not(feature = "hide"), expect(clippy::extra_unused_type_parameters))]
     pub(super) fn show_ends<F: Format>(&self, range: GpaRange) -> Option<()> {
         #[cfg(feature = "hide")]
         if self.hidden_tables.load(Ordering::Relaxed) != 0 {

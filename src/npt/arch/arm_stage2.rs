@@ -132,7 +132,7 @@ impl Format for ArmStage2 {
     const GATE: u64 = S2AP_WRITE;
     const DIRTY: u64 = S2AP_WRITE | DIRTY;
     const YOUNG: u64 = ACCESS_FLAG;
-    /// MemAttr[2] says normal memory; write-through has it 0.
+    /// Bit 2 of MemAttr says normal memory; write-through has it 0.
     const PLAIN: u64 = VALID | 1 << 4;
     const TAG: u64 = TAG;
     /// SMMUv3, stage 2 descriptors: bits 63:60 are the SMMU's.
