@@ -95,9 +95,9 @@ machines: ## run the suite on emulated page walkers: each machine, or MACHINE
 	$(call some,MACHINE,$(EMULATED),$(MACHINES))$(formats)
 	@scripts/setup.sh $(foreach m,$(EMULATED),$(ARCH_OF_$(m)) $(m))
 	@set -e; for machine in $(foreach m,$(EMULATED),$(m)/$(ARCH_OF_$(m))); do \
-		PARTS=age scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-age"; \
+		PARTS="tags hide age" scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-machines"; \
 		$(MAKE) -C c-tests/machines check MACHINE="$${machine%/*}" \
-			LIB="$(CURDIR)/build/$${machine#*/}-age/libaxaddrspace.a" \
+			LIB="$(CURDIR)/build/$${machine#*/}-machines/libaxaddrspace.a" \
 			BUILD="$(CURDIR)/build/c-tests-machines/$${machine%/*}"; \
 	done
 
