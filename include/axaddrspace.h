@@ -2123,7 +2123,7 @@ axas_status_t axas_protect(struct axas_t *space,
  *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Of regions of axas_map_provider the host is asked page by page, by resolve with no access, when everything
  * else in the range has its frames; what is there by then stays after an error. Pages that are mapped already
@@ -2572,7 +2572,7 @@ axas_status_t axas_audit(const struct axas_t *space);
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Crosses pages and mappings; allocates reserved pages as an access of the guest would (they count as resolved
  * faults). If the guest writes meanwhile, the copy may be any mixture of old and new bytes. Lock class:
@@ -2602,7 +2602,7 @@ axas_status_t axas_read(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * What was written before an error stays. Reserved pages, lock class and callbacks: as axas_read. A reserved
  * page becomes visible to the guest together with what is written to it: its frame, which may be one of 2 MiB,
@@ -2632,7 +2632,7 @@ axas_status_t axas_write(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * What was filled before an error stays. Lock class and callbacks: as axas_read. Reserved pages: as axas_write.
  */
@@ -2663,7 +2663,7 @@ axas_status_t axas_fill(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2689,7 +2689,7 @@ axas_status_t axas_for_each_chunk(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2713,7 +2713,7 @@ axas_status_t axas_read_u8(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2737,7 +2737,7 @@ axas_status_t axas_write_u8(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2761,7 +2761,7 @@ axas_status_t axas_read_u16(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2785,7 +2785,7 @@ axas_status_t axas_write_u16(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2809,7 +2809,7 @@ axas_status_t axas_read_u32(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2833,7 +2833,7 @@ axas_status_t axas_write_u32(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -2857,7 +2857,7 @@ axas_status_t axas_read_u64(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Reserved pages, lock class and callbacks: as axas_read.
  */
@@ -3708,7 +3708,7 @@ axas_status_t axas_copy(struct axas_t *from,
  * On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB costs 512
  * entries.
  *
- * With AXAS_AGE_TEST pages stay as they are. With AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is
+ * With AXAS_AGE_TEST pages stay as they are, each is looked at, and a budget counts pages. With AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is
  * missed.
  *
  * Lock class: exclusive; with AXAS_AGE_TEST shared, a GiB at a time. Callbacks: tlb_flush (AXAS_FLUSH_CLEAN, AXAS_SCOPE_ALL)
@@ -3760,7 +3760,7 @@ axas_status_t axas_age_stop(struct axas_t *space,
  * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: go on with the word of the
  *   bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size 0,
  *     overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD; a space with AXAS_IO, unless hardware sets accessed bits there,
@@ -3790,7 +3790,7 @@ axas_status_t axas_age_some(struct axas_t *space,
  * @param budget As for axas_age_some, in pages of 4 KiB.
  * @param done As for axas_age_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table.
  *
@@ -3857,9 +3857,9 @@ axas_status_t axas_merge(struct axas_t *space,
  * @param flags As for axas_merge.
  * @param merged As for axas_merge, of this call.
  * @param budget Entries to visit before it stops, at least 1; a slice ends where a table of 4 KiB pages does.
- * @param done Takes the bytes from gpa that are done, whatever the status; never null.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
  *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged.
@@ -4153,14 +4153,14 @@ axas_status_t axas_transfer_some(struct axas_t *from,
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unknown bits, two memory types, no permission, an option that does
  *     not apply, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits, a space with
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits, a space with
  *     AXAS_IO (devices do not wait);
- *   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+ *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Takes tables as a lazy reservation of axas_map_alloc. axas_query says AXAS_STATE_PROVIDED. To a fault the host's resolve
+ * Takes tables as a lazy reservation of axas_map_alloc. axas_query reports AXAS_STATE_PROVIDED. To a fault the host's resolve
  * answers with a frame, now or later: axas_resolve_fn has what it may say. axas_populate asks for every page of its
  * range. A copy asks as the guest would, and is AXAS_ERR_AGAIN where the page comes later. What is mapped there is linear or the
  * library's as any other page: axas_unmap, axas_protect, axas_retag and AXAS_REPLACE know no difference, axas_discard
@@ -4187,7 +4187,7 @@ axas_status_t axas_map_provider(struct axas_t *space,
  * @return AXAS_OK: it is mapped, vCPUs that wait go on;
  *   AXAS_ERR_INVALID_INPUT: null, another how, other flags, no permission, another size, unaligned, overflow, outside the
  *     space, host addresses above pa_bits;
- *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say, a size above that of the region's pages (axas_query says
+ *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express, a size above that of the region's pages (axas_query says
  *     AXAS_NO_HUGE, AXAS_MAX_2M) or the format's, a space with AXAS_IO;
  *   AXAS_ERR_ALREADY_EXISTS: a page is there already, or, for 2 MiB and 1 GiB, a table: then it is supplied in smaller pieces;
  *   AXAS_ERR_NOT_MAPPED: no provider's page is expected there;
@@ -4250,7 +4250,7 @@ axas_status_t axas_evict(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with
  *     AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;

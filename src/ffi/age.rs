@@ -37,7 +37,7 @@ use crate::error::{Error, Result};
 /// On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB costs 512
 /// entries.
 ///
-/// With AXAS_AGE_TEST pages stay as they are. With AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is
+/// With AXAS_AGE_TEST pages stay as they are, each is looked at, and a budget counts pages. With AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is
 /// missed.
 ///
 /// Lock class: exclusive; with AXAS_AGE_TEST shared, a GiB at a time. Callbacks: tlb_flush (AXAS_FLUSH_CLEAN, AXAS_SCOPE_ALL)
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn axas_age_stop(
 /// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: go on with the word of the
 ///   bitmap at done / 4096 / 64.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size 0,
 ///     overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD; a space with AXAS_IO, unless hardware sets accessed bits there,
@@ -160,7 +160,7 @@ pub unsafe extern "C" fn axas_age_some(
 /// @param budget As for axas_age_some, in pages of 4 KiB.
 /// @param done As for axas_age_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_BAD_STATE: corrupt table.
 ///

@@ -291,7 +291,7 @@ pub unsafe extern "C" fn axas_protect(
 ///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
 ///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Of regions of axas_map_provider the host is asked page by page, by resolve with no access, when everything
 /// else in the range has its frames; what is there by then stays after an error. Pages that are mapped already

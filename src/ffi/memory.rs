@@ -112,7 +112,7 @@ pub(super) unsafe fn put_done(done: *mut u64, bytes: u64) -> Result<()> {
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Crosses pages and mappings; allocates reserved pages as an access of the guest would (they count as resolved
 /// faults). If the guest writes meanwhile, the copy may be any mixture of old and new bytes. Lock class:
@@ -157,7 +157,7 @@ pub unsafe extern "C" fn axas_read(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// What was written before an error stays. Reserved pages, lock class and callbacks: as axas_read. A reserved
 /// page becomes visible to the guest together with what is written to it: its frame, which may be one of 2 MiB,
@@ -199,7 +199,7 @@ pub unsafe extern "C" fn axas_write(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// What was filled before an error stays. Lock class and callbacks: as axas_read. Reserved pages: as axas_write.
 #[unsafe(no_mangle)]
@@ -239,7 +239,7 @@ pub unsafe extern "C" fn axas_fill(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -392,7 +392,7 @@ unsafe fn write_scalar<T>(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -420,7 +420,7 @@ pub unsafe extern "C" fn axas_read_u8(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -448,7 +448,7 @@ pub unsafe extern "C" fn axas_write_u8(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -476,7 +476,7 @@ pub unsafe extern "C" fn axas_read_u16(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -504,7 +504,7 @@ pub unsafe extern "C" fn axas_write_u16(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -532,7 +532,7 @@ pub unsafe extern "C" fn axas_read_u32(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -560,7 +560,7 @@ pub unsafe extern "C" fn axas_write_u32(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]
@@ -588,7 +588,7 @@ pub unsafe extern "C" fn axas_read_u64(
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve said AXAS_RESOLVE_LATER.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Reserved pages, lock class and callbacks: as axas_read.
 #[unsafe(no_mangle)]

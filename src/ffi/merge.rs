@@ -63,9 +63,9 @@ pub unsafe extern "C" fn axas_merge(
 /// @param flags As for axas_merge.
 /// @param merged As for axas_merge, of this call.
 /// @param budget Entries to visit before it stops, at least 1; a slice ends where a table of 4 KiB pages does.
-/// @param done Takes the bytes from gpa that are done, whatever the status; never null.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with AXAS_NO_WAIT);
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged.

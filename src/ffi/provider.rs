@@ -16,14 +16,14 @@ use crate::error::Error;
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unknown bits, two memory types, no permission, an option that does
 ///     not apply, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot say, a tag above axas_tag_bits, a space with
+///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits, a space with
 ///     AXAS_IO (devices do not wait);
-///   AXAS_ERR_ALREADY_EXISTS: something stands in the range;
+///   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Takes tables as a lazy reservation of axas_map_alloc. axas_query says AXAS_STATE_PROVIDED. To a fault the host's resolve
+/// Takes tables as a lazy reservation of axas_map_alloc. axas_query reports AXAS_STATE_PROVIDED. To a fault the host's resolve
 /// answers with a frame, now or later: axas_resolve_fn has what it may say. axas_populate asks for every page of its
 /// range. A copy asks as the guest would, and is AXAS_ERR_AGAIN where the page comes later. What is mapped there is linear or the
 /// library's as any other page: axas_unmap, axas_protect, axas_retag and AXAS_REPLACE know no difference, axas_discard
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn axas_map_provider(
 /// @return AXAS_OK: it is mapped, vCPUs that wait go on;
 ///   AXAS_ERR_INVALID_INPUT: null, another how, other flags, no permission, another size, unaligned, overflow, outside the
 ///     space, host addresses above pa_bits;
-///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot say, a size above that of the region's pages (axas_query says
+///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express, a size above that of the region's pages (axas_query says
 ///     AXAS_NO_HUGE, AXAS_MAX_2M) or the format's, a space with AXAS_IO;
 ///   AXAS_ERR_ALREADY_EXISTS: a page is there already, or, for 2 MiB and 1 GiB, a table: then it is supplied in smaller pieces;
 ///   AXAS_ERR_NOT_MAPPED: no provider's page is expected there;
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn axas_evict(
 /// @param budget As for axas_map_linear_some.
 /// @param done As for axas_map_linear_some.
 /// @return AXAS_OK: all of it is done;
-///   AXAS_ERR_AGAIN: the budget is used up or should_yield said so: go on at gpa + done (0 only with
+///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with
 ///     AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
