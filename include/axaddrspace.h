@@ -360,8 +360,8 @@
 #define AXAS_RESOLVE_NOW 1u
 
 /**
- * resolve, axas_supply: a frame that is the library's from now on and goes to dealloc_frame (AXAS_STATE_OWNED). It is
- * not zeroed.
+ * resolve, axas_supply: a frame that is the library's from now on and goes to dealloc_frame
+ * (AXAS_STATE_OWNED). It is not zeroed.
  */
 #define AXAS_RESOLVE_GIVEN 2u
 
@@ -521,9 +521,9 @@
 #define AXAS_FLUSH_BREAK 5u
 
 /**
- * Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses, without setting
- * them. Permissions are as before. With tables_removed also those of entries that point to tables (axas_age): what CPUs
- * hold of these goes too.
+ * Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses,
+ * without setting them. Permissions are as before. With tables_removed also those of entries that point to
+ * tables (axas_age): what CPUs hold of these goes too.
  */
 #define AXAS_FLUSH_CLEAN 6u
 
@@ -594,8 +594,8 @@
 #define AXAS_FEATURE_ARM_HAFDBS 32u
 
 /**
- * FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA. AXAS_FEATURE_ARM_HAFDBS has it
- * in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+ * FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA.
+ * AXAS_FEATURE_ARM_HAFDBS has it in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
  */
 #define AXAS_FEATURE_ARM_HAF 4096u
 
@@ -643,8 +643,8 @@
 #define AXAS_FEATURE_IO_COHERENT 65536u
 
 /**
- * AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA and S2HD;
- * RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+ * AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA
+ * and S2HD; RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
  */
 #define AXAS_FEATURE_IO_DIRTY 32768u
 
@@ -1075,8 +1075,8 @@ typedef struct axas_mapping_t {
          */
         uint64_t cookie;
         /**
-         * Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO, of a provider's
-         * pages AXAS_NO_HUGE or AXAS_MAX_2M.
+         * Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO, of
+         * a provider's pages AXAS_NO_HUGE or AXAS_MAX_2M.
          */
         axas_flags_t flags;
         /**
@@ -1122,9 +1122,9 @@ typedef struct axas_arena_t {
 } axas_arena_t;
 
 /**
- * Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another frame; 0: it may
- * not, for a device or the host itself holds the frame's address. Runs with the space's lock held; what it said holds
- * until the call returns.
+ * Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another
+ * frame; 0: it may not, for a device or the host itself holds the frame's address. Runs with the space's lock
+ * held; what it said holds until the call returns.
  */
 typedef uint32_t (*axas_may_move_fn)(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa);
 
@@ -1151,23 +1151,25 @@ typedef struct axas_supply_t {
 } axas_supply_t;
 
 /**
- * Asks for a page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a value that
- * follows it. Part `provider`.
+ * Asks for a page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a value
+ * that follows it. Part `provider`.
  *
- * `gpa` is the page's address. `access` is what the guest did, or what a copy needs; 0: axas_populate, or a copy with
- * AXAS_ACCESS_HOST. `answer` comes with the hpa AXAS_HPA_INVALID, size 4096, and the region's flags, with AXAS_NO_HUGE
- * or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN: the host stores the
- * address of the frame that is for the page, and its size (4096, 2 MiB, 1 GiB) if it is for all of an aligned piece of
- * that size around the page. AXAS_RESOLVE_ALLOC: size is the most that is taken from alloc_frame, no more than 2 MiB. The host may
- * take permissions away from flags, the tag and the type stay.
+ * `gpa` is the page's address. `access` is what the guest did, or what a copy needs; 0: axas_populate, or a
+ * copy with AXAS_ACCESS_HOST. `answer` comes with the hpa AXAS_HPA_INVALID, size 4096, and the region's flags,
+ * with AXAS_NO_HUGE or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN: the
+ * host stores the address of the frame that is for the page, and its size (4096, 2 MiB, 1 GiB) if it is for
+ * all of an aligned piece of that size around the page. AXAS_RESOLVE_ALLOC: size is the most that is taken
+ * from alloc_frame, no more than 2 MiB. The host may take permissions away from flags, the tag and the type
+ * stay.
  *
  * An answer that does not fit is AXAS_FAULT_NO_MEMORY: unknown, an address that is unaligned or too wide, a
  * size that does not fit there, flags that were not in the question. A frame that was given
- * (AXAS_RESOLVE_GIVEN) is the library's whatever comes of it: where it is not installed, for want of a table or because another
- * CPU was first, it goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not installed stays the host's, unreported.
+ * (AXAS_RESOLVE_GIVEN) is the library's whatever comes of it: where it is not installed, for want of a table
+ * or because another CPU was first, it goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not
+ * installed stays the host's, unreported.
  *
- * Runs in a fault: beside others, no window is open, and it must not wait. Several CPUs may ask for one page, and one may ask again,
- * until it is there: the library keeps no mark. Null: always AXAS_RESOLVE_LATER.
+ * Runs in a fault: beside others, no window is open, and it must not wait. Several CPUs may ask for one page,
+ * and one may ask again, until it is there: the library keeps no mark. Null: always AXAS_RESOLVE_LATER.
  */
 typedef uint32_t (*axas_resolve_fn)(void *ctx,
                                     uint32_t provider,
@@ -1176,13 +1178,14 @@ typedef uint32_t (*axas_resolve_fn)(void *ctx,
                                     struct axas_supply_t *answer);
 
 /**
- * Called by axas_evict after the flush, for each run of pages that went: their contents do not change any more.
- * Part `provider`.
+ * Called by axas_evict after the flush, for each run of pages that went: their contents do not change any
+ * more. Part `provider`.
  *
- * A run is pages side by side in guest and host memory, of one level, state (AXAS_STATE_LINEAR or AXAS_STATE_OWNED)
- * and set of flags, all of them dirty or none (`dirty`: written since they were last made clean; not 0 where writes are not
- * logged). Of a run of AXAS_STATE_OWNED the host may keep the frames, which are its own then: it returns not 0; else they
- * go to dealloc_frame. Of AXAS_STATE_LINEAR `released` is called next. Runs with the space's lock held, no window is open.
+ * A run is pages side by side in guest and host memory, of one level, state (AXAS_STATE_LINEAR or
+ * AXAS_STATE_OWNED) and set of flags, all of them dirty or none (`dirty`: written since they were last made
+ * clean; not 0 where writes are not logged). Of a run of AXAS_STATE_OWNED the host may keep the frames, which
+ * are its own then: it returns not 0; else they go to dealloc_frame. Of AXAS_STATE_LINEAR `released` is called
+ * next. Runs with the space's lock held, no window is open.
  */
 typedef uint32_t (*axas_evicted_fn)(void *ctx, const struct axas_mapping_t *run, uint32_t dirty);
 
@@ -1479,8 +1482,8 @@ typedef struct axas_stats_t {
         uint64_t tlb_requests;
         /**
          * Frames that alloc_frame returned since create, in units of 4 KiB: tables, root and handle, memory of the
-         * guest, and unusable ones, which were freed; and those given to the library (AXAS_RESOLVE_GIVEN). Not those of
-         * axas_frame_alloc, which belong to no space.
+         * guest, and unusable ones, which were freed; and those given to the library (AXAS_RESOLVE_GIVEN). Not
+         * those of axas_frame_alloc, which belong to no space.
          */
         uint64_t frames_allocated;
         /**
@@ -1493,8 +1496,9 @@ typedef struct axas_stats_t {
          */
         uint64_t faults_wait;
         /**
-         * Verdicts AXAS_FAULT_RESOLVED since create that took no frame from alloc_frame: a clean page was made dirty, an
-         * old one young, a page unhidden, or one of a provider's installed (parts `dirty`, `age`, `hide`, `provider`).
+         * Verdicts AXAS_FAULT_RESOLVED since create that took no frame from alloc_frame: a clean page was made
+         * dirty, an old one young, a page unhidden, or one of a provider's installed (parts `dirty`, `age`,
+         * `hide`, `provider`).
          */
         uint64_t faults_marked;
         /**
@@ -2261,10 +2265,10 @@ axas_status_t axas_stock(struct axas_t *space,
  *   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
  *
  * Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept, the
- * others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: resolve (in
- * regions of axas_map_provider), alloc_frame,
- * dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW
- * on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm and RISC-V).
+ * others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: resolve (in regions
+ * of axas_map_provider), alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with
+ * AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm
+ * and RISC-V).
  */
 AXAS_MUST_USE
 axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
@@ -3637,8 +3641,8 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
- * Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect leaves them. Part
- * `dirty`.
+ * Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect
+ * leaves them. Part `dirty`.
  *
  * @param from The space to read.
  * @param gpa First guest-physical address there, a multiple of 4096.
@@ -3649,21 +3653,22 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
  * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
  * @param done Takes the bytes from gpa that are done, whatever the status; may be null.
  * @return AXAS_OK: all of it;
- *   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0, overflow,
- *     outside one of the spaces;
+ *   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0,
+ *     overflow, outside one of the spaces;
  *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set;
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
  *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach its own frame;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
  *
- * The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is taken in, with
- * what is copied: what is written whole is not zeroed before. A reserved page of `from` reads as zeroes, and a reserved page
- * of `to` stays one then. Pages of `to` become dirty. The guest of `from` may write meanwhile: its page is dirty again, if it
- * logs. What was copied before an error stays.
+ * The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is
+ * taken in, with what is copied: what is written whole is not zeroed before. A reserved page of `from` reads
+ * as zeroes, and a reserved page of `to` stays one then. Pages of `to` become dirty. The guest of `from` may
+ * write meanwhile: its page is dirty again, if it logs. What was copied before an error stays.
  *
- * Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held. Callbacks, each of its own space: of
- * `from` phys_to_virt, release_virt, relax; of `to` as axas_write with AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
+ * Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held.
+ * Callbacks, each of its own space: of `from` phys_to_virt, release_virt, relax; of `to` as axas_write with
+ * AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
  */
 AXAS_MUST_USE
 axas_status_t axas_copy(struct axas_t *from,
@@ -3681,38 +3686,40 @@ axas_status_t axas_copy(struct axas_t *from,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared. Null: not
- *   wanted. Used by no other code during the call.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared. Null:
+ *   not wanted. Used by no other code during the call.
  * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
  * @param options AXAS_AGE_TEST or AXAS_AGE_NO_FLUSH, or 0.
  * @param young Receives how many pages of 4 KiB were used, whether their bits were set before or not.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size 0,
- *     overflow, outside the space;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size
+ *     0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD: an old page would not fault either (axas_hide with
  *     AXAS_HIDE_AUTO does); a space with AXAS_IO unless hardware sets accessed bits there, with
  *     AXAS_FEATURE_IO_DIRTY: devices take no faults;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; as above.
  *
- * The record is the page's entry. Every page is young until the first call, and so is a page that is mapped, taken
- * in or shown later. An access makes it young: of the guest, by the accessed bit that hardware sets (EPT with
- * AXAS_FEATURE_EPT_AD, NPT, AXAS_FEATURE_ARM_HAF or AXAS_FEATURE_ARM_HAFDBS, AXAS_FEATURE_RISCV_SVADU), else by a fault
- * that axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame; of the host, by axas_read, axas_write and
- * the calls beside them. Accesses that walk no entry of the space, of the host's own pointers and of devices
- * with tables of their own, are not seen.
+ * The record is the page's entry. Every page is young until the first call, and so is a page that is mapped,
+ * taken in or shown later. An access makes it young: of the guest, by the accessed bit that hardware sets (EPT
+ * with AXAS_FEATURE_EPT_AD, NPT, AXAS_FEATURE_ARM_HAF or AXAS_FEATURE_ARM_HAFDBS, AXAS_FEATURE_RISCV_SVADU),
+ * else by a fault that axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame; of the host,
+ * by axas_read, axas_write and the calls beside them. Accesses that walk no entry of the space, of the host's
+ * own pointers and of devices with tables of their own, are not seen.
  *
- * A huge page that is young sets the bits of all its pages, and becomes old if it lies in the range whole. Linear device
- * memory is neither reported nor made old, nor is what has no page. A page that was hidden is young when it is shown.
+ * A huge page that is young sets the bits of all its pages, and becomes old if it lies in the range whole.
+ * Linear device memory is neither reported nor made old, nor is what has no page. A page that was hidden is
+ * young when it is shown.
  *
- * On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB costs 512
- * entries.
+ * On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB
+ * costs 512 entries.
  *
- * With AXAS_AGE_TEST pages stay as they are, each is looked at, and a budget counts pages. With AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is
- * missed.
+ * With AXAS_AGE_TEST pages stay as they are, each is looked at, and a budget counts pages. With
+ * AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is missed.
  *
- * Lock class: exclusive; with AXAS_AGE_TEST shared, a GiB at a time. Callbacks: tlb_flush (AXAS_FLUSH_CLEAN, AXAS_SCOPE_ALL)
- * once, without the lock unless tables are concerned, on EPT and NPT; phys_to_virt, release_virt, clean_range, relax.
+ * Lock class: exclusive; with AXAS_AGE_TEST shared, a GiB at a time. Callbacks: tlb_flush (AXAS_FLUSH_CLEAN,
+ * AXAS_SCOPE_ALL) once, without the lock unless tables are concerned, on EPT and NPT; phys_to_virt,
+ * release_virt, clean_range, relax.
  */
 AXAS_MUST_USE
 axas_status_t axas_age(struct axas_t *space,
@@ -3724,8 +3731,8 @@ axas_status_t axas_age(struct axas_t *space,
                        uint64_t *young);
 
 /**
- * Makes everything in a range young: no access faults any more because its page is old. Ageing ends when that was the whole
- * space.
+ * Makes everything in a range young: no access faults any more because its page is old. Ageing ends when that
+ * was the whole space.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -3735,9 +3742,9 @@ axas_status_t axas_age(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Parts of the space one after the other, in the order of addresses from its base on, are the whole of it, unless
- * axas_age came in between. A huge page that the range cuts becomes young whole. Nothing is flushed. axas_clear ends
- * ageing, too.
+ * Parts of the space one after the other, in the order of addresses from its base on, are the whole of it,
+ * unless axas_age came in between. A huge page that the range cuts becomes young whole. Nothing is flushed.
+ * axas_clear ends ageing, too.
  *
  * Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
  */
@@ -3757,18 +3764,19 @@ axas_status_t axas_age_stop(struct axas_t *space,
  * @param options As for axas_age.
  * @param young As for axas_age, of this call.
  * @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
- * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: go on with the word of the
- *   bitmap at done / 4096 / 64.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: go on
+ *   with the word of the bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
- *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size 0,
- *     overflow, outside the space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD; a space with AXAS_IO, unless hardware sets accessed bits there,
- *     with AXAS_FEATURE_IO_DIRTY;
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size
+ *     0, overflow, outside the space, budget 0;
+ *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD; a space with AXAS_IO, unless hardware sets accessed
+ *     bits there, with AXAS_FEATURE_IO_DIRTY;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set.
  *
- * Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not looked at
- * counts as one entry. Otherwise as axas_age. Callbacks: also should_yield.
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not
+ * looked at counts as one entry. Otherwise as axas_age. Callbacks: also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_age_some(struct axas_t *space,
@@ -3790,7 +3798,8 @@ axas_status_t axas_age_some(struct axas_t *space,
  * @param budget As for axas_age_some, in pages of 4 KiB.
  * @param done As for axas_age_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table.
  *
@@ -3809,14 +3818,14 @@ axas_status_t axas_age_stop_some(struct axas_t *space,
  */
 
 /**
- * Makes large pages of small ones again: what axas_unmap, axas_protect, AXAS_DIRTY_SPLIT and others cut, and what
- * was mapped small. Part `merge`.
+ * Makes large pages of small ones again: what axas_unmap, axas_protect, AXAS_DIRTY_SPLIT and others cut, and
+ * what was mapped small. Part `merge`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The flags that bounded the sizes of pages when they were
- *   mapped are not known any more: say them again.
+ * @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The flags that bounded the sizes of pages when
+ *   they were mapped are not known any more: say them again.
  * @param merged Receives the tables that went, also with an error.
  * @return AXAS_OK, also where nothing could be merged;
  *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space;
@@ -3824,22 +3833,24 @@ axas_status_t axas_age_stop_some(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some tables may be merged.
  *
- * A table goes that lies in the range whole, if its 512 entries are pages with one set of permissions, memory type, owner
- * and tag, whose frames lie side by side from an aligned address on, and if the format and the flags allow the page
- * that takes its place; 4 KiB become 2 MiB, and 2 MiB 1 GiB in the same call. So does a table of 512 equal
- * reservations, traps or notes, of whatever level. AXAS_SMALL_EXEC holds. While the space logs writes,
- * pages go together if all are clean or all dirty. Nothing changes for the guest, and a second call finds nothing left to do.
+ * A table goes that lies in the range whole, if its 512 entries are pages with one set of permissions, memory
+ * type, owner and tag, whose frames lie side by side from an aligned address on, and if the format and the
+ * flags allow the page that takes its place; 4 KiB become 2 MiB, and 2 MiB 1 GiB in the same call. So does a
+ * table of 512 equal reservations, traps or notes, of whatever level. AXAS_SMALL_EXEC holds. While the space
+ * logs writes, pages go together if all are clean or all dirty. Nothing changes for the guest, and a second
+ * call finds nothing left to do.
  *
- * With AXAS_MERGE_COPY pages of 4 KiB that are the library's and have all of that, but do not lie side by side, are copied into
- * a frame of 2 MiB (alloc_frame of order 9), one table at a time, if the host has one and may_move allows it for each
- * page. Their frames go back. The guest's instruction cache is the host's: clean_range is called for executable pages too, on
- * Arm and RISC-V.
+ * With AXAS_MERGE_COPY pages of 4 KiB that are the library's and have all of that, but do not lie side by
+ * side, are copied into a frame of 2 MiB (alloc_frame of order 9), one table at a time, if the host has one
+ * and may_move allows it for each page. Their frames go back. The guest's instruction cache is the host's:
+ * clean_range is called for executable pages too, on Arm and RISC-V.
  *
  * Afterwards dealloc_frame may get frames of the guest in other orders than alloc_frame gave them.
  *
- * Lock class: exclusive, given up after each 32 tables, or each copied one: vCPUs that fault meanwhile are told
- * AXAS_FAULT_RETRY. Callbacks: tlb_flush (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL) once for these tables, and AXAS_FLUSH_NEW on RISC-V without
- * Svvptc; then dealloc_frame; phys_to_virt, release_virt, clean_range, relax; with AXAS_MERGE_COPY alloc_frame, may_move.
+ * Lock class: exclusive, given up after each 32 tables, or each copied one: vCPUs that fault meanwhile are
+ * told AXAS_FAULT_RETRY. Callbacks: tlb_flush (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL) once for these tables, and
+ * AXAS_FLUSH_NEW on RISC-V without Svvptc; then dealloc_frame; phys_to_virt, release_virt, clean_range, relax;
+ * with AXAS_MERGE_COPY alloc_frame, may_move.
  */
 AXAS_MUST_USE
 axas_status_t axas_merge(struct axas_t *space,
@@ -3859,13 +3870,15 @@ axas_status_t axas_merge(struct axas_t *space,
  * @param budget Entries to visit before it stops, at least 1; a slice ends where a table of 4 KiB pages does.
  * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
  *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged.
  *
- * A page of 1 GiB, or what is larger, comes about in a call whose range and budget have all of it: call once more for the
- * whole range, a GiB of 2 MiB pages is 512 entries. Otherwise as axas_merge. Callbacks: also should_yield.
+ * A page of 1 GiB, or what is larger, comes about in a call whose range and budget have all of it: call once
+ * more for the whole range, a GiB of 2 MiB pages is 512 entries. Otherwise as axas_merge. Callbacks: also
+ * should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_merge_some(struct axas_t *space,
@@ -3903,9 +3916,10 @@ axas_status_t axas_merge_some(struct axas_t *space,
  *
  * With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (a huge page as a whole): the
  * fault returns AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; any other access is
- * AXAS_FAULT_DENIED. So a host learns which pages are used, or that any is. A whole table costs one entry, a whole
- * space those of its root; the first faults then write up to 512 entries on each level. Of a page that is hidden
- * already only AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add it.
+ * AXAS_FAULT_DENIED. So a host learns which pages are used, or that any is. A whole table costs one entry, a
+ * whole space those of its root; the first faults then write up to 512 entries on each level. Of a page that
+ * is hidden already only AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add
+ * it.
  *
  * Holes, reservations, traps and notes in the range are unchanged. Edges split as in axas_unmap. One tlb_flush
  * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class:
@@ -4141,30 +4155,31 @@ axas_status_t axas_transfer_some(struct axas_t *from,
  */
 
 /**
- * Sets a range aside for pages that the host provides when they are needed: an access there asks the host's resolve.
- * Part `provider`.
+ * Sets a range aside for pages that the host provides when they are needed: an access there asks the host's
+ * resolve. Part `provider`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags Permissions that pages may have, at most one memory type, a tag (AXAS_TAG_MASK), and of the options
- *   AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, which say how large they may be.
+ * @param flags Permissions that pages may have, at most one memory type, a tag (AXAS_TAG_MASK), and of the
+ *   options AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, which say how large they may be.
  * @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unknown bits, two memory types, no permission, an option that does
- *     not apply, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits, a space with
- *     AXAS_IO (devices do not wait);
+ *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unknown bits, two memory types, no permission, an
+ *     option that does not apply, unaligned, size 0, overflow, outside the space;
+ *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
+ *     axas_tag_bits, a space with AXAS_IO (devices do not wait);
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Takes tables as a lazy reservation of axas_map_alloc. axas_query reports AXAS_STATE_PROVIDED. To a fault the host's resolve
- * answers with a frame, now or later: axas_resolve_fn has what it may say. axas_populate asks for every page of its
- * range. A copy asks as the guest would, and is AXAS_ERR_AGAIN where the page comes later. What is mapped there is linear or the
- * library's as any other page: axas_unmap, axas_protect, axas_retag and AXAS_REPLACE know no difference, axas_discard
- * leaves a reservation of axas_map_alloc behind. axas_evict makes pages a provider's again.
+ * Takes tables as a lazy reservation of axas_map_alloc. axas_query reports AXAS_STATE_PROVIDED. To a fault the
+ * host's resolve answers with a frame, now or later: axas_resolve_fn has what it may say. axas_populate asks
+ * for every page of its range. A copy asks as the guest would, and is AXAS_ERR_AGAIN where the page comes
+ * later. What is mapped there is linear or the library's as any other page: axas_unmap, axas_protect,
+ * axas_retag and AXAS_REPLACE know no difference, axas_discard leaves a reservation of axas_map_alloc behind.
+ * axas_evict makes pages a provider's again.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_map_trap.
  */
@@ -4185,23 +4200,24 @@ axas_status_t axas_map_provider(struct axas_t *space,
  * @param flags Permissions, at least one; no more than the region has.
  * @param how AXAS_RESOLVE_NOW, or AXAS_RESOLVE_GIVEN: after AXAS_OK the frame is the library's.
  * @return AXAS_OK: it is mapped, vCPUs that wait go on;
- *   AXAS_ERR_INVALID_INPUT: null, another how, other flags, no permission, another size, unaligned, overflow, outside the
- *     space, host addresses above pa_bits;
- *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express, a size above that of the region's pages (axas_query says
- *     AXAS_NO_HUGE, AXAS_MAX_2M) or the format's, a space with AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: a page is there already, or, for 2 MiB and 1 GiB, a table: then it is supplied in smaller pieces;
+ *   AXAS_ERR_INVALID_INPUT: null, another how, other flags, no permission, another size, unaligned, overflow,
+ *     outside the space, host addresses above pa_bits;
+ *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express, a size above that of the region's pages
+ *     (axas_query says AXAS_NO_HUGE, AXAS_MAX_2M) or the format's, a space with AXAS_IO;
+ *   AXAS_ERR_ALREADY_EXISTS: a page is there already, or, for 2 MiB and 1 GiB, a table: then it is supplied in
+ *     smaller pieces;
  *   AXAS_ERR_NOT_MAPPED: no provider's page is expected there;
  *   AXAS_ERR_DENIED: a permission that the region does not have;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or another vCPU is unhiding a table of the page (AXAS_HIDE_AUTO).
  *
- * Never replaces a frame: of two calls, or a call and a fault, one is first. After an error nothing has changed and the frame
- * stays the host's. Runs beside faults, copies and itself. A page has the region's memory type and tag; what it holds is the
- * host's business, caches included.
+ * Never replaces a frame: of two calls, or a call and a fault, one is first. After an error nothing has
+ * changed and the frame stays the host's. Runs beside faults, copies and itself. A page has the region's
+ * memory type and tag; what it holds is the host's business, caches included.
  *
- * Lock class: shared. Callbacks: alloc_frame and dealloc_frame for tables, phys_to_virt, release_virt, clean_range, relax;
- * tlb_flush (AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL) on RISC-V without Svvptc.
+ * Lock class: shared. Callbacks: alloc_frame and dealloc_frame for tables, phys_to_virt, release_virt,
+ * clean_range, relax; tlb_flush (AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL) on RISC-V without Svvptc.
  */
 AXAS_MUST_USE
 axas_status_t axas_supply(struct axas_t *space,
@@ -4225,12 +4241,13 @@ axas_status_t axas_supply(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Concerns linear pages and pages of the library, also hidden ones that show themselves (AXAS_HIDE_AUTO); not what axas_hide
- * holds otherwise. Everything else in the range is left as it is. The pages keep permissions, memory type and tag; those that come
- * in their place are no larger. After one tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL), evicted is called for each run, with
- * whether it was written since it was last made clean (axas_dirty_clear): what is clean need not be written back. Then linear
- * pages are released, the library's frames go to dealloc_frame unless evicted kept them. While writes are logged axas_dirty_get goes on
- * to report what was dirty. Tables stay.
+ * Concerns linear pages and pages of the library, also hidden ones that show themselves (AXAS_HIDE_AUTO); not
+ * what axas_hide holds otherwise. Everything else in the range is left as it is. The pages keep permissions,
+ * memory type and tag; those that come in their place are no larger. After one tlb_flush (AXAS_FLUSH_UNMAP,
+ * AXAS_SCOPE_ALL), evicted is called for each run, with whether it was written since it was last made clean
+ * (axas_dirty_clear): what is clean need not be written back. Then linear pages are released, the library's
+ * frames go to dealloc_frame unless evicted kept them. While writes are logged axas_dirty_get goes on to
+ * report what was dirty. Tables stay.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
  */
@@ -4250,8 +4267,8 @@ axas_status_t axas_evict(struct axas_t *space,
  * @param budget As for axas_map_linear_some.
  * @param done As for axas_map_linear_some.
  * @return AXAS_OK: all of it is done;
- *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only with
- *     AXAS_NO_WAIT);
+ *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
+ *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;

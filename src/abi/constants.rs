@@ -164,8 +164,8 @@ pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
 pub const AXAS_RESOLVE_LATER: u32 = 0_u32;
 /// resolve, axas_supply: a frame of the host's, which stays its own (AXAS_STATE_LINEAR).
 pub const AXAS_RESOLVE_NOW: u32 = 1_u32;
-/// resolve, axas_supply: a frame that is the library's from now on and goes to dealloc_frame (AXAS_STATE_OWNED). It is
-/// not zeroed.
+/// resolve, axas_supply: a frame that is the library's from now on and goes to dealloc_frame
+/// (AXAS_STATE_OWNED). It is not zeroed.
 pub const AXAS_RESOLVE_GIVEN: u32 = 2_u32;
 /// resolve: a frame of alloc_frame, as in a reservation of axas_map_alloc.
 pub const AXAS_RESOLVE_ALLOC: u32 = 3_u32;
@@ -245,9 +245,9 @@ pub const AXAS_FLUSH_RELAX: u32 = 3_u32;
 pub const AXAS_FLUSH_NEW: u32 = 4_u32;
 /// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
-/// Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses, without setting
-/// them. Permissions are as before. With tables_removed also those of entries that point to tables (axas_age): what CPUs
-/// hold of these goes too.
+/// Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses,
+/// without setting them. Permissions are as before. With tables_removed also those of entries that point to
+/// tables (axas_age): what CPUs hold of these goes too.
 pub const AXAS_FLUSH_CLEAN: u32 = 6_u32;
 
 /// axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
@@ -278,8 +278,8 @@ pub const AXAS_FEATURE_ARM_XNX: u32 = 0x8_u32;
 pub const AXAS_FEATURE_ARM_FWB: u32 = 0x10_u32;
 /// FEAT_HAFDBS with dirty state: sets VTCR_EL2.HA and HD.
 pub const AXAS_FEATURE_ARM_HAFDBS: u32 = 0x20_u32;
-/// FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA. AXAS_FEATURE_ARM_HAFDBS has it
-/// in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+/// FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA.
+/// AXAS_FEATURE_ARM_HAFDBS has it in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
 pub const AXAS_FEATURE_ARM_HAF: u32 = 0x1000_u32;
 /// FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
 /// for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
@@ -300,8 +300,8 @@ pub const AXAS_FEATURE_IO_CACHES_INVALID: u32 = 0x4000_u32;
 /// AXAS_IO: walks of the IOMMU and accesses of its devices snoop the CPUs' caches (VT-d: ECAP_REG.C and SC;
 /// SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
 pub const AXAS_FEATURE_IO_COHERENT: u32 = 0x1_0000_u32;
-/// AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA and S2HD;
-/// RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+/// AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA
+/// and S2HD; RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
 pub const AXAS_FEATURE_IO_DIRTY: u32 = 0x8000_u32;
 /// AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
 /// are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.

@@ -71,28 +71,30 @@ pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// dealloc_frame, nor by axas_protect and axas_discard. The space's lock is held meanwhile.
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
-/// Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another frame; 0: it may
-/// not, for a device or the host itself holds the frame's address. Runs with the space's lock held; what it said holds
-/// until the call returns.
+/// Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another
+/// frame; 0: it may not, for a device or the host itself holds the frame's address. Runs with the space's lock
+/// held; what it said holds until the call returns.
 pub type axas_may_move_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, gpa: axas_gpa_t, hpa: axas_hpa_t) -> u32>;
-/// Asks for a page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a value that
-/// follows it. Part `provider`.
+/// Asks for a page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a value
+/// that follows it. Part `provider`.
 ///
-/// `gpa` is the page's address. `access` is what the guest did, or what a copy needs; 0: axas_populate, or a copy with
-/// AXAS_ACCESS_HOST. `answer` comes with the hpa AXAS_HPA_INVALID, size 4096, and the region's flags, with AXAS_NO_HUGE
-/// or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN: the host stores the
-/// address of the frame that is for the page, and its size (4096, 2 MiB, 1 GiB) if it is for all of an aligned piece of
-/// that size around the page. AXAS_RESOLVE_ALLOC: size is the most that is taken from alloc_frame, no more than 2 MiB. The host may
-/// take permissions away from flags, the tag and the type stay.
+/// `gpa` is the page's address. `access` is what the guest did, or what a copy needs; 0: axas_populate, or a
+/// copy with AXAS_ACCESS_HOST. `answer` comes with the hpa AXAS_HPA_INVALID, size 4096, and the region's flags,
+/// with AXAS_NO_HUGE or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN: the
+/// host stores the address of the frame that is for the page, and its size (4096, 2 MiB, 1 GiB) if it is for
+/// all of an aligned piece of that size around the page. AXAS_RESOLVE_ALLOC: size is the most that is taken
+/// from alloc_frame, no more than 2 MiB. The host may take permissions away from flags, the tag and the type
+/// stay.
 ///
 /// An answer that does not fit is AXAS_FAULT_NO_MEMORY: unknown, an address that is unaligned or too wide, a
 /// size that does not fit there, flags that were not in the question. A frame that was given
-/// (AXAS_RESOLVE_GIVEN) is the library's whatever comes of it: where it is not installed, for want of a table or because another
-/// CPU was first, it goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not installed stays the host's, unreported.
+/// (AXAS_RESOLVE_GIVEN) is the library's whatever comes of it: where it is not installed, for want of a table
+/// or because another CPU was first, it goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not
+/// installed stays the host's, unreported.
 ///
-/// Runs in a fault: beside others, no window is open, and it must not wait. Several CPUs may ask for one page, and one may ask again,
-/// until it is there: the library keeps no mark. Null: always AXAS_RESOLVE_LATER.
+/// Runs in a fault: beside others, no window is open, and it must not wait. Several CPUs may ask for one page,
+/// and one may ask again, until it is there: the library keeps no mark. Null: always AXAS_RESOLVE_LATER.
 pub type axas_resolve_fn = Option<
     unsafe extern "C" fn(
         ctx: *mut c_void,
@@ -102,13 +104,14 @@ pub type axas_resolve_fn = Option<
         answer: *mut axas_supply_t,
     ) -> u32,
 >;
-/// Called by axas_evict after the flush, for each run of pages that went: their contents do not change any more.
-/// Part `provider`.
+/// Called by axas_evict after the flush, for each run of pages that went: their contents do not change any
+/// more. Part `provider`.
 ///
-/// A run is pages side by side in guest and host memory, of one level, state (AXAS_STATE_LINEAR or AXAS_STATE_OWNED)
-/// and set of flags, all of them dirty or none (`dirty`: written since they were last made clean; not 0 where writes are not
-/// logged). Of a run of AXAS_STATE_OWNED the host may keep the frames, which are its own then: it returns not 0; else they
-/// go to dealloc_frame. Of AXAS_STATE_LINEAR `released` is called next. Runs with the space's lock held, no window is open.
+/// A run is pages side by side in guest and host memory, of one level, state (AXAS_STATE_LINEAR or
+/// AXAS_STATE_OWNED) and set of flags, all of them dirty or none (`dirty`: written since they were last made
+/// clean; not 0 where writes are not logged). Of a run of AXAS_STATE_OWNED the host may keep the frames, which
+/// are its own then: it returns not 0; else they go to dealloc_frame. Of AXAS_STATE_LINEAR `released` is called
+/// next. Runs with the space's lock held, no window is open.
 pub type axas_evicted_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t, dirty: u32) -> u32>;
 /// Receives a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and valid during the
@@ -319,8 +322,8 @@ pub struct axas_mapping_t {
     pub hpa: axas_hpa_t,
     /// Cookie of a trap, value of a note, number of a provider, else 0.
     pub cookie: u64,
-    /// Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO, of a provider's
-    /// pages AXAS_NO_HUGE or AXAS_MAX_2M.
+    /// Permissions and memory type; of a reservation also AXAS_HUGE_FRAMES, AXAS_MAX_2M and AXAS_SKIP_ZERO, of
+    /// a provider's pages AXAS_NO_HUGE or AXAS_MAX_2M.
     pub flags: axas_flags_t,
     /// AXAS_STATE_ABSENT and the values that follow it.
     pub state: u32,
@@ -366,16 +369,17 @@ pub struct axas_stats_t {
     /// Requests to tlb_flush or the built-in flush since create.
     pub tlb_requests: u64,
     /// Frames that alloc_frame returned since create, in units of 4 KiB: tables, root and handle, memory of the
-    /// guest, and unusable ones, which were freed; and those given to the library (AXAS_RESOLVE_GIVEN). Not those of
-    /// axas_frame_alloc, which belong to no space.
+    /// guest, and unusable ones, which were freed; and those given to the library (AXAS_RESOLVE_GIVEN). Not
+    /// those of axas_frame_alloc, which belong to no space.
     pub frames_allocated: u64,
     /// Frames passed to dealloc_frame since create, or kept by the host (evicted), in units of 4 KiB. The
     /// difference is held: table_frames, guest_frames, and one for the handle of axas_create.
     pub frames_released: u64,
     /// Verdicts AXAS_FAULT_WAIT since create (part `provider`).
     pub faults_wait: u64,
-    /// Verdicts AXAS_FAULT_RESOLVED since create that took no frame from alloc_frame: a clean page was made dirty, an
-    /// old one young, a page unhidden, or one of a provider's installed (parts `dirty`, `age`, `hide`, `provider`).
+    /// Verdicts AXAS_FAULT_RESOLVED since create that took no frame from alloc_frame: a clean page was made
+    /// dirty, an old one young, a page unhidden, or one of a provider's installed (parts `dirty`, `age`,
+    /// `hide`, `provider`).
     pub faults_marked: u64,
     /// Leaves made clean since create, in units of 4 KiB (part `dirty`).
     pub pages_cleaned: u64,

@@ -426,8 +426,8 @@ pub unsafe extern "C" fn axas_dirty_stop_some(
     }
 }
 
-/// Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect leaves them. Part
-/// `dirty`.
+/// Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect
+/// leaves them. Part `dirty`.
 ///
 /// @param from The space to read.
 /// @param gpa First guest-physical address there, a multiple of 4096.
@@ -438,21 +438,22 @@ pub unsafe extern "C" fn axas_dirty_stop_some(
 /// @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
 /// @param done Takes the bytes from gpa that are done, whatever the status; may be null.
 /// @return AXAS_OK: all of it;
-///   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0, overflow,
-///     outside one of the spaces;
+///   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0,
+///     overflow, outside one of the spaces;
 ///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set;
 ///   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach its own frame;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
 ///
-/// The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is taken in, with
-/// what is copied: what is written whole is not zeroed before. A reserved page of `from` reads as zeroes, and a reserved page
-/// of `to` stays one then. Pages of `to` become dirty. The guest of `from` may write meanwhile: its page is dirty again, if it
-/// logs. What was copied before an error stays.
+/// The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is
+/// taken in, with what is copied: what is written whole is not zeroed before. A reserved page of `from` reads
+/// as zeroes, and a reserved page of `to` stays one then. Pages of `to` become dirty. The guest of `from` may
+/// write meanwhile: its page is dirty again, if it logs. What was copied before an error stays.
 ///
-/// Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held. Callbacks, each of its own space: of
-/// `from` phys_to_virt, release_virt, relax; of `to` as axas_write with AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
+/// Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held.
+/// Callbacks, each of its own space: of `from` phys_to_virt, release_virt, relax; of `to` as axas_write with
+/// AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_copy(

@@ -16,10 +16,10 @@ use crate::fault;
 ///   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
 ///
 /// Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept, the
-/// others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: resolve (in
-/// regions of axas_map_provider), alloc_frame,
-/// dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW
-/// on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm and RISC-V).
+/// others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: resolve (in regions
+/// of axas_map_provider), alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with
+/// AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm
+/// and RISC-V).
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_handle_page_fault(

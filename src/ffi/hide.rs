@@ -24,9 +24,10 @@ use crate::abi::*;
 ///
 /// With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (a huge page as a whole): the
 /// fault returns AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; any other access is
-/// AXAS_FAULT_DENIED. So a host learns which pages are used, or that any is. A whole table costs one entry, a whole
-/// space those of its root; the first faults then write up to 512 entries on each level. Of a page that is hidden
-/// already only AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add it.
+/// AXAS_FAULT_DENIED. So a host learns which pages are used, or that any is. A whole table costs one entry, a
+/// whole space those of its root; the first faults then write up to 512 entries on each level. Of a page that
+/// is hidden already only AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add
+/// it.
 ///
 /// Holes, reservations, traps and notes in the range are unchanged. Edges split as in axas_unmap. One tlb_flush
 /// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class:
