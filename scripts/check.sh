@@ -94,6 +94,7 @@ for bench in benches benches/peers; do
 	check "clippy, $bench" \
 		cargo clippy --locked --quiet --manifest-path $bench/Cargo.toml -- -D warnings
 done
+check "fuzz targets compile" cargo check --locked --quiet --manifest-path fuzz/Cargo.toml
 for arch in x86_64 aarch64 riscv64; do
 	if [ "$BARE_CARGO" = cargo ]; then
 		check "clippy, $arch" cargo clippy --locked --quiet --target "$(bare_target "$arch")" \

@@ -10,6 +10,9 @@
 #[path = "../../tools/axas-inspect/src/args.rs"]
 mod args;
 #[allow(dead_code)]
+#[path = "../../tools/axas-inspect/src/heat.rs"]
+mod heat;
+#[allow(dead_code)]
 #[path = "../../tools/axas-inspect/src/memory.rs"]
 mod memory;
 #[path = "../../tools/axas-inspect/src/picture.rs"]
