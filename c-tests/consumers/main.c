@@ -23,7 +23,7 @@ static void flush(void *ctx, const axas_tlb_request_t *request)
 int main(void)
 {
 	axas_config_t config = { .struct_size = sizeof(config), .pa_bits = 40 };
-	axas_hal_t hal = { .struct_size = sizeof(hal), .tlb_flush = flush };
+	static axas_hal_t hal = { .struct_size = sizeof(hal), .tlb_flush = flush };
 	axas_arena_t arena;
 	axas_hpa_t hpa = 0;
 	uint64_t run = 0;
