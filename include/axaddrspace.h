@@ -2237,7 +2237,7 @@ axas_status_t axas_retag(struct axas_t *space,
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Exclusive calls take tables from the stock before they ask alloc_frame. The stock is not refilled; tables
- * that a call frees go to dealloc_frame. Faults never use it. With axas_tables_needed for what is mapped and 2 *
+ * that a call frees go to dealloc_frame. A call that fails leaves the stock as it was. Faults never use it. With axas_tables_needed for what is mapped and 2 *
  * (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear, axas_map_extents,
  * axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for tables, so that
  * two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is extra. The frames count in

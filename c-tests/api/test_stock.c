@@ -187,6 +187,29 @@ static void every_allocation_of_it_may_fail(void **state)
 	assert_ok(stock(f, 8));
 }
 
+static void a_populated_map_that_fails_leaves_it(void **state)
+{
+	FIXTURE(f);
+
+	fixture_create(f);
+	for (uint32_t frames = 0; frames < 8; frames++)
+		for (uint64_t at_call = 1;; at_call++) {
+			axas_status_t status;
+
+			assert_ok(stock(f, frames));
+			f->host.fail_at = at_call;
+			status = axas_map_alloc(f->as, AT, 2 * PAGE, RW | AXAS_POPULATE);
+			f->host.fail_at = 0;
+			assert_ok(axas_audit(f->as));
+			if (status == AXAS_OK) {
+				assert_ok(axas_unmap(f->as, AT, 2 * PAGE));
+				break;
+			}
+			assert_status(AXAS_ERR_NO_MEMORY, status);
+			assert_int_equal(stocked(f), frames);
+		}
+}
+
 static void nonsense_is_refused(void **state)
 {
 	FIXTURE(f);
@@ -299,6 +322,7 @@ int main(void)
 		ONE(every_allocation_of_it_may_fail, setup_callback_host, npt),
 		ONE(every_allocation_of_it_may_fail, setup_callback_host, arm),
 		ONE(every_allocation_of_it_may_fail, setup_callback_host, riscv),
+		EACH_FORMAT_NO_SPACE(a_populated_map_that_fails_leaves_it),
 		EACH_FORMAT_NO_SPACE(nonsense_is_refused),
 		EACH_FORMAT_NO_SPACE(with_the_stock_no_call_fails_for_memory),
 	};

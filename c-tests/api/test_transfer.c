@@ -335,6 +335,40 @@ static void pages_of_any_shape_arrive_where_they_should(void **state)
 		}
 }
 
+static void notes_in_tables_make_way_for_larger_pages(void **state)
+{
+	static const struct {
+		uint64_t at, pages;
+	} notes[] = { { 97, 3 }, { 0, 512 }, { 511, 2 }, { 0, 1 }, { 511, 1 } };
+	static const uint32_t actions[] = { AXAS_GIVE, AXAS_LEND, AXAS_SHARE };
+	struct two *t = two_of(state);
+
+	for (size_t i = 0; i < 3 * sizeof(notes) / sizeof(notes[0]); i++) {
+		const uint64_t tables = stats(&t->f).table_frames;
+		axas_stats_t before, after;
+		uint64_t end;
+
+		assert_ok(axas_stats(t->to, &before));
+		assert_ok(axas_map_linear(t->f.as, AT, MEMORY, 2 * MIB, RW));
+		end = (notes[i / 3].at + notes[i / 3].pages) * PAGE;
+		assert_ok(axas_map_note(t->to, THERE + notes[i / 3].at * PAGE,
+					notes[i / 3].pages * PAGE, 9, 0));
+		t->shares = actions[i % 3] == AXAS_SHARE;
+		watch_pages(t, AT, THERE, 512);
+		assert_ok(transfer(t, AT, THERE, 2 * MIB, deal(actions[i % 3], 0, RW)));
+		end_watch(t);
+		assert_int_equal(there(t, THERE).size, 2 * MIB);
+		if (end > 2 * MIB)
+			assert_int_equal(there(t, THERE + 2 * MIB).state, AXAS_STATE_NOTE);
+		check_both(t);
+		assert_ok(axas_unmap(t->to, THERE, 4 * MIB));
+		assert_ok(axas_unmap(t->f.as, AT, 2 * MIB));
+		assert_ok(axas_stats(t->to, &after));
+		assert_int_equal(after.table_frames, before.table_frames);
+		assert_int_equal(stats(&t->f).table_frames, tables);
+	}
+}
+
 static void owned_pages_are_given_with_their_frames(void **state)
 {
 	struct two *t = two_of(state);
@@ -793,6 +827,7 @@ int main(void)
 		EACH(what_is_shared_is_in_both),
 		EACH(a_giver_takes_back_what_a_destroyed_space_had),
 		EACH(pages_of_any_shape_arrive_where_they_should),
+		EACH(notes_in_tables_make_way_for_larger_pages),
 		EACH(owned_pages_are_given_with_their_frames),
 		EACH(owned_pages_stay_where_the_host_is_another),
 		EACH(a_wiped_page_is_zero_when_it_arrives),

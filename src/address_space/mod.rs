@@ -147,8 +147,9 @@ impl AddressSpace {
     fn leave_alone(&self) {
         // SAFETY: the lock is still held, by a guard that ends here and lends its work no more.
         let work = unsafe { &mut *self.work.get() };
-        if let Some(undo) = work.undo.take() {
+        if let Some(undo) = work.undo {
             undo(&self.npt, work);
+            work.undo = None;
         }
         self.leave_with(work);
     }

@@ -10,6 +10,7 @@ use super::entry::{Entry, HIDES, State};
 use super::sweep::{Run, Step, Sweep};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Hpa, Level, Span};
+use super::work::Work;
 use super::{AGES, LOGS, NestedPageTable};
 use crate::addr::{Bits, PAGE_SIZE};
 use crate::sync::Ordering;
@@ -41,7 +42,8 @@ impl NestedPageTable {
     /// That there are as many tables as were counted, each at an address that can be one. Leaf tables are not
     /// looked into.
     #[inline(never)]
-    pub(crate) fn check_tables<F: Format>(&self, sweep: &mut Sweep) -> Option<()> {
+    pub(crate) fn check_tables<F: Format>(&self, work: &mut Work) -> Option<()> {
+        let Work { sweep, stock, .. } = work;
         let mut tables = self.root_pages();
         sweep.begin_look(self, self.whole());
         loop {
@@ -56,7 +58,7 @@ impl NestedPageTable {
                         sweep.skip(self);
                     }
                 }
-                Step::End => return (tables == self.linked_tables()).then_some(()),
+                Step::End => return (tables == self.linked_tables(stock)).then_some(()),
             }
         }
     }

@@ -292,7 +292,7 @@ impl NestedPageTable {
     /// A table that is done goes.
     #[inline(never)]
     fn reap_on(&self, work: &mut Work) -> Option<bool> {
-        let Work { sweep, reaping, path, .. } = work;
+        let Work { sweep, reaping, path, stock, undo, .. } = work;
         let (top, stop, end) = (reaping.top, sweep.gpa(), sweep.range().end);
         let run = &mut sweep.run;
         let entries = reaping.entries();
@@ -317,10 +317,10 @@ impl NestedPageTable {
         } else {
             while run.level < top && (gpa >= part.end || gpa.is_aligned(run.level.up())) {
                 // Damaged tables may name one table twice.
-                if self.linked_tables() <= self.root_pages() {
+                if self.linked_tables(stock) <= self.root_pages() {
                     return None;
                 }
-                self.give_table(path.get(run.level));
+                self.give_table_of(stock, path.get(run.level), undo.is_some());
                 run.level = run.level.up();
             }
             if run.level == top {

@@ -33,7 +33,7 @@ const UNKNOWN: Hpa = Hpa::new(u64::MAX);
 /// Frames in a list that runs through themselves. Each names the two behind it, and two are named here: if the
 /// host does not reach one of them for once, the others are not lost.
 ///
-/// No walker has ever seen these frames, so that a link cannot be taken for an entry.
+/// No walker finds these frames, so that a link cannot be taken for an entry.
 pub(crate) struct Stock {
     first: Hpa,
     /// Not known where the frame that names it could not be read.
@@ -72,18 +72,25 @@ impl Stock {
     pub(super) fn fill(&mut self, npt: &NestedPageTable, count: u64) -> Result<()> {
         while self.count() < count {
             let page = self.take(npt)?;
-            let links = [self.first, self.second].map(Hpa::bits);
-            let Ok(window) = npt.host.window(page) else {
-                self.give(npt, page);
-                return Err(Error::BadState);
-            };
-            // SAFETY: 1. the window is open on a frame of ours that no other code reaches; 2. it is aligned
-            // for 64-bit accesses.
-            unsafe { sync::write_links(window.base(), links) };
-            drop(window);
-            (self.second, self.first) = (self.first, page);
-            self.count = self.count.wrapping_add(1);
+            self.push(npt, page)?;
         }
+        Ok(())
+    }
+
+    /// Adds a frame that no walker finds. One that cannot be reached goes back.
+    #[inline(always)] // Called by `fill`, and with the part `stock` once more.
+    fn push(&mut self, npt: &NestedPageTable, page: Hpa) -> Result<()> {
+        let links = [self.first, self.second].map(Hpa::bits);
+        let Ok(window) = npt.host.window(page) else {
+            self.give(npt, page);
+            return Err(Error::BadState);
+        };
+        // SAFETY: 1. the window is open on a frame of ours that no other code reaches; 2. it is aligned
+        // for 64-bit accesses.
+        unsafe { sync::write_links(window.base(), links) };
+        drop(window);
+        (self.second, self.first) = (self.first, page);
+        self.count = self.count.wrapping_add(1);
         Ok(())
     }
 
@@ -94,7 +101,7 @@ impl Stock {
             let page = self.first;
             self.count = self.count.wrapping_sub(1);
             if let Ok(window) = npt.host.window(page) {
-                // SAFETY: as in `fill`, which wrote the words.
+                // SAFETY: as in `push`, which wrote the words.
                 let [next, behind] = unsafe { sync::read_links(window.base()) }.map(Hpa::new);
                 if self.kind != Kind::Table {
                     // The guest reads no addresses of the host.
@@ -144,10 +151,21 @@ impl NestedPageTable {
         stocked
     }
 
-    /// Tables that are linked.
+    /// Tables that are linked, where these are not.
     #[inline(always)]
-    pub(super) fn linked_tables(&self) -> u64 {
-        self.table_count().wrapping_sub(self.stocked())
+    pub(super) fn linked_tables(&self, stock: &Stock) -> u64 {
+        self.table_count().wrapping_sub(stock.count())
+    }
+
+    /// Gives back a table that the failed call which `is_undone` may have taken from the stock.
+    #[inline(always)] // As `give_table`, without the part.
+    pub(super) fn give_table_of(&self, stock: &mut Stock, page: Hpa, is_undone: bool) {
+        if cfg!(feature = "stock") && is_undone && stock.count() < self.stocked() {
+            // Where the frame cannot be reached the stock is smaller.
+            let _ = stock.push(self, page);
+        } else {
+            self.give_table(page);
+        }
     }
 
     /// At the end of an exclusive call: what it took and did not use goes back, what it used of the stock is

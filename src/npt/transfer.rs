@@ -509,24 +509,6 @@ impl NestedPageTable {
         Ok(())
     }
 
-    /// Counts the entries of a range that are empty as occupied.
-    #[inline(never)]
-    fn occupy_range<F: Format>(&self, work: &mut Work, range: GpaRange) -> Option<()> {
-        let sweep = &mut work.sweep;
-        sweep.begin(self, range);
-        while sweep.next::<F>(self, &Broken::NONE)? {
-            let Run { page, level, span, gpa } = sweep.run;
-            let mut added = 0_u64;
-            Table::<F>::reach(self, page)?.for_each(span, |entry| {
-                added = added.wrapping_add(u64::from(entry.is_empty()));
-            });
-            if added != 0 {
-                self.occupy::<F>(sweep.path(), gpa, level, span, added)?;
-            }
-        }
-        Some(())
-    }
-
     /// Maps a batch where holes and notes are.
     #[inline(always)] // Called once.
     fn put_batch<F: Format>(
@@ -535,7 +517,8 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Option<()> {
-        self.occupy_range::<F>(work, range)?;
+        work.releases.begin(false, None);
+        self.take_out(work, content, range, FlushRequest::new(range))?;
         self.put_parts(work, content, range)
     }
 

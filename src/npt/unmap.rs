@@ -114,11 +114,11 @@ impl NestedPageTable {
     pub(crate) fn remove_all<F: Format>(&self, work: &mut Work, range: GpaRange) -> Result<()> {
         let mut request = FlushRequest::new(range);
         let is_empty = self.root_entries.load(Ordering::Relaxed) == 0
-            && self.linked_tables() == self.root_pages();
+            && self.linked_tables(&work.stock) == self.root_pages();
         work.releases.begin(self.host.wants_released(), None);
         let mut detached = Some(());
         if !is_empty {
-            self.check_tables::<F>(&mut work.sweep).ok_or(Error::BadState)?;
+            self.check_tables::<F>(work).ok_or(Error::BadState)?;
             detached = self.detach_root::<F>(&mut work.releases, &mut request);
         }
         self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
