@@ -31,6 +31,9 @@ struct jailhouse_cell_desc {
 /* The members that the glue uses; space is its own. */
 struct cell {
 	struct {
+		struct {
+			void *root_table;
+		} mm;
 		axas_t *space;
 	} arch;
 	const struct jailhouse_cell_desc *config;
