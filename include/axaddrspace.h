@@ -3737,8 +3737,8 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
  * @return AXAS_OK: all of it;
  *   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0,
  *     overflow, outside one of the spaces;
- *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set, or resolve of `to` returned
- *     AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set, a page of `from` that its
+ *     provider has not brought, or resolve of `to` returned AXAS_RESOLVE_REFUSE;
  *   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`, its table_quota, or an unusable answer of its
  *     resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
@@ -3747,9 +3747,9 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
  *
  * Permissions are ignored in both, as with AXAS_ACCESS_HOST; formats may differ. A reserved page of `to` gets
  * its frame together with its contents; a frame that is written whole is not zeroed first. A reserved page of
- * `from` reads as zeroes, and a reserved page of `to` then stays reserved. Pages of `to` become dirty. The
- * guest of `from` may write meanwhile: where that space logs, the page is dirty again. What was copied before
- * an error stays.
+ * `from` reads as zeroes, and a reserved page of `to` then stays reserved. resolve of `from` is not asked.
+ * Pages of `to` become dirty. The guest of `from` may write meanwhile: where that space logs, the page is
+ * dirty again. What was copied before an error stays.
  *
  * Lock class: shared on both, dropped at least every 64 KiB; the call waits for neither while it holds the
  * other. Callbacks, each of its own space: of `from` phys_to_virt, release_virt, relax; of `to` as axas_write
