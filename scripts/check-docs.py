@@ -209,10 +209,10 @@ def statuses():
                 if not re.match(r"\s*<a [^>]*>AXAS_(OK|ERR_\w+|FAULT_\w+)</a>", item):
                     problem(path.name, f"a line of its own that says no status: {re.sub('<[^>]*>', '', item)[:60]!r}")
             for item in returned.split("<li>"):
-                found = re.findall(r"(AXAS_(?:OK|ERR_\w+|FAULT_\w+))</a>(?:[:;.]|</li>)", item)
+                found = re.findall(r"(AXAS_(?:OK|ERR_\w+))</a>(?:[:;.]|</li>)|^\s*<a [^>]*>(AXAS_FAULT_\w+)</a>:", item)
                 count += len(found)
                 if len(found) > 1:
-                    problem(path.name, f"one line says {' '.join(found)}")
+                    problem(path.name, f"one line says {' '.join(map(''.join, found))}")
     return f"{count} statuses"
 
 
