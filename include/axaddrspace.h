@@ -9,20 +9,25 @@
  * - What is not in this file is not part of the interface.
  * - Addresses and sizes are in bytes. No argument makes the library panic, loop, or touch memory
  *   that is not its own; a pointer must be null or point to what its type says.
- * - A call that returns an error changed nothing and kept no frame.
+ * - A call that returns an error changed nothing and kept no frame, unless its description says what
+ *   stays. Calls in slices (..._some), copies, axas_merge and the calls that make pages clean or old
+ *   keep what they did before the error.
  * - Checks come in this order: null and unknown values; unsupported; overflow; alignment; size 0;
  *   range of the space; width of the host-physical address; overlap.
  * - Outside the space nothing is mapped: calls for one address return AXAS_ERR_NOT_MAPPED (a fault:
- * AXAS_FAULT_UNMAPPED); calls for a range return AXAS_ERR_INVALID_INPUT.
+ *   AXAS_FAULT_UNMAPPED); calls for a range return AXAS_ERR_INVALID_INPUT.
  * - Lock classes. Exclusive calls of a space run alone; shared calls run beside each other; the
  *   library holds a reader-writer lock of its own for that. With AXAS_CALLER_LOCKED the host holds
  *   at least the class that the function names and the library takes no lock. All but
- *   axas_handle_page_fault may wait: call them with the interrupts enabled that carry your TLB
- *   shootdown, or answer it in the relax callback; with AXAS_NO_WAIT they return AXAS_ERR_AGAIN
- *   instead. Interrupt handlers may call axas_handle_page_fault, and the rest with AXAS_NO_WAIT only.
+ *   axas_handle_page_fault and axas_handle_page_fault_at may wait: call them with the interrupts
+ *   enabled that carry your TLB shootdown, or answer it in the relax callback; with AXAS_NO_WAIT they
+ *   return AXAS_ERR_AGAIN instead. Interrupt handlers may call the two, and the rest with
+ *   AXAS_NO_WAIT only.
  * - Tables and handle are Normal write-back inner-shareable memory on every CPU that calls
  *   (AArch64: EL2 MMU and caches on).
  * - An IOMMU may walk only the root of a space with AXAS_IO.
+ * - Parts (tags, stock, io, dirty, hide, transfer, merge, provider, age) are in archives built with
+ *   them: axas_parts.
  */
 
 
@@ -61,7 +66,7 @@
 #define AXAS_VERSION_PATCH 0u
 
 /**
- * In axas_parts(): tags are there (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at.
+ * In axas_parts(): tags (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at are there.
  */
 #define AXAS_PART_TAGS 1u
 
@@ -76,24 +81,24 @@
 #define AXAS_PART_IO 4u
 
 /**
+ * In axas_parts(): the axas_dirty_ calls and axas_copy are there.
+ */
+#define AXAS_PART_DIRTY 8u
+
+/**
  * In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
  */
 #define AXAS_PART_HIDE 16u
 
 /**
- * In axas_parts(): the axas_dirty_ calls are there.
- */
-#define AXAS_PART_DIRTY 8u
-
-/**
- * In axas_parts(): axas_age and its kin are there.
- */
-#define AXAS_PART_AGE 256u
-
-/**
- * In axas_parts(): axas_transfer is there.
+ * In axas_parts(): axas_transfer is there, and part `hide`.
  */
 #define AXAS_PART_TRANSFER 32u
+
+/**
+ * In axas_parts(): axas_merge is there.
+ */
+#define AXAS_PART_MERGE 64u
 
 /**
  * In axas_parts(): axas_map_provider, axas_supply and axas_evict are there.
@@ -101,13 +106,14 @@
 #define AXAS_PART_PROVIDER 128u
 
 /**
- * axas_parts: axas_merge.
+ * In axas_parts(): the axas_age calls are there, and part `dirty`.
  */
-#define AXAS_PART_MERGE 64u
+#define AXAS_PART_AGE 256u
 
 /**
- * In axas_parts(): hosts need no AXAS_HAL_DIRECT_MAP. This and the following are there unless the archive was
- * built without them (make lib WITHOUT=); what asks for one that is not is AXAS_ERR_UNSUPPORTED.
+ * In axas_parts(): a HAL without AXAS_HAL_DIRECT_MAP is accepted. This and the following are there unless the
+ * archive was built without them (make lib WITHOUT=); a call that asks for an absent one returns
+ * AXAS_ERR_UNSUPPORTED.
  */
 #define AXAS_PART_WINDOWS 65536u
 
@@ -201,12 +207,13 @@
 #define AXAS_STATE_NOTE 6u
 
 /**
- * Set aside by axas_map_provider, or by axas_evict: the first access asks the host (resolve).
+ * Set aside by axas_map_provider or axas_evict, without a frame: the first access asks resolve for one.
  */
 #define AXAS_STATE_PROVIDED 7u
 
 /**
- * A frame was installed. Resume the guest.
+ * A frame was installed, or a clean page made dirty, an old page young, a hidden page visible. Resume the
+ * guest.
  */
 #define AXAS_FAULT_RESOLVED 0u
 
@@ -226,7 +233,8 @@
 #define AXAS_FAULT_TRAP 3u
 
 /**
- * Nothing is mapped or reserved, or the address is outside the space.
+ * Nothing is mapped or reserved, a note is there, the address is outside the space, or resolve returned
+ * AXAS_RESOLVE_REFUSE.
  */
 #define AXAS_FAULT_UNMAPPED 4u
 
@@ -246,7 +254,8 @@
 #define AXAS_FAULT_ERROR 7u
 
 /**
- * A provider's page is not there yet: resolve said AXAS_RESOLVE_LATER. The vCPU waits until axas_supply brought it.
+ * A page of a provider is not there yet: resolve returned AXAS_RESOLVE_LATER. The vCPU waits until axas_supply
+ * has mapped it.
  */
 #define AXAS_FAULT_WAIT 8u
 
@@ -350,7 +359,7 @@
 #define AXAS_REPLACE 2097152u
 
 /**
- * resolve: not now; the host brings the page by axas_supply. The verdict is AXAS_FAULT_WAIT.
+ * resolve: not now; the host calls axas_supply when it has the page. The verdict is AXAS_FAULT_WAIT.
  */
 #define AXAS_RESOLVE_LATER 0u
 
@@ -386,7 +395,7 @@
 #define AXAS_GIVE 1u
 
 /**
- * axas_transfer: the pages are hidden, and mapped in the other space.
+ * axas_transfer: the pages are hidden in this space, and mapped in the other.
  */
 #define AXAS_LEND 2u
 
@@ -424,10 +433,11 @@
 #define AXAS_SKIP_ZERO 268435456u
 
 /**
- * Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved or a trap) keeps
- * and hardware ignores. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
- * axas_retag changes it; faults, splits, axas_discard, axas_populate and axas_protect keep it; axas_query,
- * axas_for_each, released and axas_dump show it. Part `tags`; how many bits there are: axas_tag_bits.
+ * Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved, a trap or a
+ * note) keeps and hardware ignores. axas_map_linear, axas_map_extents, axas_map_alloc, axas_map_trap_flags,
+ * axas_map_note and axas_map_provider take a tag, axas_retag changes it; faults, splits, axas_discard,
+ * axas_populate and axas_protect keep it; axas_query, axas_for_each, released and axas_dump show it. Part
+ * `tags`; how many bits there are: axas_tag_bits.
  */
 #define AXAS_TAG_SHIFT 24u
 
@@ -522,8 +532,8 @@
 
 /**
  * Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses,
- * without setting them. Permissions are as before. With tables_removed also those of entries that point to
- * tables (axas_age): what CPUs hold of these goes too.
+ * without setting them. Permissions are as before. With tables_removed, accessed bits of entries that point to
+ * tables were cleared too (axas_age): walk caches must be invalidated as well.
  */
 #define AXAS_FLUSH_CLEAN 6u
 
@@ -543,7 +553,7 @@
 #define AXAS_DIRTY_SPLIT 4u
 
 /**
- * axas_age: look only.
+ * axas_age: report only; no page is made old.
  */
 #define AXAS_AGE_TEST 1u
 
@@ -595,7 +605,7 @@
 
 /**
  * FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA.
- * AXAS_FEATURE_ARM_HAFDBS has it in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+ * AXAS_FEATURE_ARM_HAFDBS includes it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
  */
 #define AXAS_FEATURE_ARM_HAF 4096u
 
@@ -655,7 +665,7 @@
 #define AXAS_FEATURE_IO_FAULTS 131072u
 
 /**
- * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without
+ * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries, which hold tags. Without
  * part `tags` it is AXAS_ERR_UNSUPPORTED at create.
  */
 #define AXAS_FEATURE_RISCV_SVRSW60T59B 8192u
@@ -701,8 +711,8 @@
  * AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect, axas_discard
  * with an end inside one), so map ranges that will be cut with AXAS_NO_HUGE or AXAS_MAX_2M.
  * AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in any
- * case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
- * AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with AXAS_SCOPE_ALL, on every
+ * case. Unless AXAS_FEATURE_IO_COHERENT, clean_range is called for each entry after it was written, and for
+ * guest frames after they were zeroed. Added permissions raise AXAS_FLUSH_RELAX with AXAS_SCOPE_ALL, on every
  * format.
  *
  * A fault raises requests of AXAS_SCOPE_LOCAL only, with AXAS_IO too: after axas_discard call axas_populate
@@ -713,10 +723,10 @@
 /**
  * Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
  * addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
- * Tables that lie whole in the range of such a call are freed, as without it. Kept tables count in
+ * Tables that lie wholly in the range of such a call are freed, as without the option. Kept tables count in
  * table_frames and table_quota, also while a call lacks memory; axas_collect, axas_clear and axas_destroy free
- * them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that fails for memory may have
- * freed those that lie whole in its range.
+ * them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that returns AXAS_ERR_NO_MEMORY
+ * may have freed those that lie wholly in its range.
  */
 #define AXAS_KEEP_TABLES 64u
 
@@ -901,9 +911,9 @@ typedef struct axas_config_t {
          */
         uint32_t levels;
         /**
-         * Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT),
-         * 40 (Arm), 56 (RISC-V). On Arm rounded down to a size that pages of 4 KiB have without LPA2 (32,
-         * 36, 40, 42, 44, 48), from 56 at most, the widest that PARange says.
+         * Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT), 40 (Arm),
+         * 56 (RISC-V). On Arm at most 56, the widest that PARange reports, and rounded down to a size that pages
+         * of 4 KiB have without LPA2: 32, 36, 40, 42, 44 or 48.
          */
         uint32_t pa_bits;
         /**
@@ -967,8 +977,8 @@ typedef axas_hpa_t (*axas_alloc_frame_fn)(void *ctx, uint32_t order, uint32_t pu
 typedef void (*axas_dealloc_frame_fn)(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t purpose);
 
 /**
- * A pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every
- * frame from alloc_frame; null for another address means that the host cannot reach it.
+ * Returns a pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every frame
+ * from alloc_frame; null for another address means that the host cannot reach it.
  */
 typedef void *(*axas_phys_to_virt_fn)(void *ctx, axas_hpa_t pa, size_t size);
 
@@ -1122,14 +1132,14 @@ typedef struct axas_arena_t {
 } axas_arena_t;
 
 /**
- * Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another
- * frame; 0: it may not, for a device or the host itself holds the frame's address. Runs with the space's lock
- * held; what it said holds until the call returns.
+ * Nonzero when axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another
+ * frame; 0 when a device or the host itself uses the frame's address. Runs with the space's lock held; the
+ * answer must hold until axas_merge returns. Part `merge`.
  */
 typedef uint32_t (*axas_may_move_fn)(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa);
 
 /**
- * A frame for pages of a provider: resolve.
+ * The answer of resolve: a frame for the page.
  */
 typedef struct axas_supply_t {
         /**
@@ -1151,25 +1161,25 @@ typedef struct axas_supply_t {
 } axas_supply_t;
 
 /**
- * Asks for a page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a value
- * that follows it. Part `provider`.
+ * Asks for the page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a
+ * value that follows it. Part `provider`.
  *
  * `gpa` is the page's address. `access` is what the guest did, or what a copy needs; 0: axas_populate, or a
- * copy with AXAS_ACCESS_HOST. `answer` comes with the hpa AXAS_HPA_INVALID, size 4096, and the region's flags,
- * with AXAS_NO_HUGE or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN: the
- * host stores the address of the frame that is for the page, and its size (4096, 2 MiB, 1 GiB) if it is for
- * all of an aligned piece of that size around the page. AXAS_RESOLVE_ALLOC: size is the most that is taken
- * from alloc_frame, no more than 2 MiB. The host may take permissions away from flags, the tag and the type
- * stay.
+ * copy with AXAS_ACCESS_HOST. On entry `answer` has the hpa AXAS_HPA_INVALID, size 4096, and the region's
+ * flags, with AXAS_NO_HUGE or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN:
+ * the host stores the frame's address in hpa, and its size (4096, 2 MiB or 1 GiB) if the frame is for the
+ * whole aligned piece of that size around the page. AXAS_RESOLVE_ALLOC: size is the largest frame to ask
+ * alloc_frame for, at most 2 MiB. The host may remove permissions from flags; tag and memory type must stay.
  *
- * An answer that does not fit is AXAS_FAULT_NO_MEMORY: unknown, an address that is unaligned or too wide, a
- * size that does not fit there, flags that were not in the question. A frame that was given
- * (AXAS_RESOLVE_GIVEN) is the library's whatever comes of it: where it is not installed, for want of a table
- * or because another CPU was first, it goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not
- * installed stays the host's, unreported.
+ * An unusable answer is AXAS_FAULT_NO_MEMORY: an unknown value, an address that is unaligned or above pa_bits,
+ * a size that does not fit there, flags that were not set on entry. A frame of AXAS_RESOLVE_GIVEN is the
+ * library's in every case: if it is not installed, for lack of a table or because another CPU was first, it
+ * goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not installed stays the host's, and the host is
+ * not told.
  *
- * Runs in a fault: beside others, no window is open, and it must not wait. Several CPUs may ask for one page,
- * and one may ask again, until it is there: the library keeps no mark. Null: always AXAS_RESOLVE_LATER.
+ * Runs in a fault, with the lock held shared and no window open; it must not wait. Several CPUs may ask for
+ * one page at a time, and each again until it is there: the library keeps no record of questions. A null
+ * resolve counts as AXAS_RESOLVE_LATER.
  */
 typedef uint32_t (*axas_resolve_fn)(void *ctx,
                                     uint32_t provider,
@@ -1178,14 +1188,15 @@ typedef uint32_t (*axas_resolve_fn)(void *ctx,
                                     struct axas_supply_t *answer);
 
 /**
- * Called by axas_evict after the flush, for each run of pages that went: their contents do not change any
- * more. Part `provider`.
+ * Called by axas_evict after the flush, for each run of pages that it unmapped: the guest cannot write to them
+ * any more. Part `provider`.
  *
  * A run is pages side by side in guest and host memory, of one level, state (AXAS_STATE_LINEAR or
- * AXAS_STATE_OWNED) and set of flags, all of them dirty or none (`dirty`: written since they were last made
- * clean; not 0 where writes are not logged). Of a run of AXAS_STATE_OWNED the host may keep the frames, which
- * are its own then: it returns not 0; else they go to dealloc_frame. Of AXAS_STATE_LINEAR `released` is called
- * next. Runs with the space's lock held, no window is open.
+ * AXAS_STATE_OWNED) and set of flags, all of them dirty or all clean. `dirty` is nonzero if they were written
+ * since they were last made clean, and where writes are not logged. For a run of AXAS_STATE_OWNED a nonzero
+ * return value means that the host keeps the frames, which are its own from then on; after 0 they go to
+ * dealloc_frame. For AXAS_STATE_LINEAR the return value is ignored and `released` is called next. Runs with
+ * the space's lock held exclusively and no window open.
  */
 typedef uint32_t (*axas_evicted_fn)(void *ctx, const struct axas_mapping_t *run, uint32_t dirty);
 
@@ -1257,7 +1268,7 @@ typedef struct axas_hal_t {
          */
         struct axas_arena_t *arena;
         /**
-         * Optional; for AXAS_MERGE_COPY alone (part `merge`). Without it all pages may be moved.
+         * Optional; for AXAS_MERGE_COPY only (part `merge`). Null: all pages may be moved.
          */
         axas_may_move_fn may_move;
         /**
@@ -1344,8 +1355,8 @@ typedef struct axas_transfer_t {
          */
         uint32_t action;
         /**
-         * AXAS_SHARE, AXAS_TAKE_BACK: the permissions that the space `from` has afterwards; none: those that it has now.
-         * And the tag (AXAS_TAG_MASK) of its pages, or of the note, afterwards.
+         * AXAS_SHARE, AXAS_TAKE_BACK: the permissions that pages of `from` have afterwards; none: unchanged. With
+         * every action also the tag (AXAS_TAG_MASK) that its pages, or the note, have afterwards.
          */
         axas_flags_t from_flags;
         /**
@@ -1358,7 +1369,7 @@ typedef struct axas_transfer_t {
          */
         uint32_t from_tags;
         /**
-         * The tags that notes or pages of `to` may have.
+         * The tags that notes or pages of `to` may have, in the same way.
          */
         uint32_t to_tags;
         /**
@@ -1497,7 +1508,7 @@ typedef struct axas_stats_t {
         uint64_t faults_wait;
         /**
          * Verdicts AXAS_FAULT_RESOLVED since create that took no frame from alloc_frame: a clean page was made
-         * dirty, an old one young, a page unhidden, or one of a provider's installed (parts `dirty`, `age`,
+         * dirty, an old one young, a page unhidden, or a page of a provider installed (parts `dirty`, `age`,
          * `hide`, `provider`).
          */
         uint64_t faults_marked;
@@ -1510,7 +1521,7 @@ typedef struct axas_stats_t {
          */
         uint64_t splits;
         /**
-         * Tables that axas_merge took away ever (part `merge`).
+         * Tables that axas_merge replaced by one entry since create (part `merge`).
          */
         uint64_t merges;
         /**
@@ -1700,12 +1711,14 @@ extern "C" {
  *     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
  *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
  *     AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO
- *     where its description says so;
+ *     where its description says so, a HAL without AXAS_HAL_DIRECT_MAP, an option, a feature bit or `released`
+ *     if the archive does not have that part (axas_parts);
  *   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
- *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, phys_to_virt null, or
+ *     direct_map_offset is not a multiple of 8.
  *
  * Callbacks: alloc_frame, dealloc_frame (after an error), phys_to_virt, clean_range. Flushes nothing: the VMID
- * must hold no translations. After an error every frame is freed.
+ * must hold no translations. After an error every frame is freed. No lock: no other call has the handle yet.
  */
 AXAS_MUST_USE
 axas_status_t axas_create(const struct axas_config_t *config,
@@ -1731,9 +1744,12 @@ axas_status_t axas_create(const struct axas_config_t *config,
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
  *     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
  *     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
- *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO where its description says so;
+ *     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO where its description says so,
+ *     a HAL without AXAS_HAL_DIRECT_MAP, an option, a feature bit or `released` if the archive does not have
+ *     that part (axas_parts);
  *   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
- *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, phys_to_virt null, or
+ *     direct_map_offset is not a multiple of 8.
  */
 AXAS_MUST_USE
 axas_status_t axas_create_in(void *storage,
@@ -1834,10 +1850,10 @@ axas_status_t axas_hw_regs(const struct axas_t *space,
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, struct_size
  *     too short, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
- *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
- *     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
- *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
- *     AXAS_FEATURE_ARM_VMID16;
+ *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+ *     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, an option
+ *     or a feature bit if the archive does not have that part (axas_parts);
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT are read
@@ -1862,12 +1878,13 @@ axas_status_t axas_config_regs(const struct axas_config_t *config,
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, unaligned
  *     base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping
- *     unknown bits, two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE,
- *     unaligned, size 0, overflow, outside the space;
+ *     unknown bits, two memory types, no permission (linear memory: without part `hide`), AXAS_REPLACE,
+ *     AXAS_NEED_LAZY with AXAS_POPULATE, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
  *     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
- *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
- *     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot express;
+ *     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, an option
+ *     or a feature bit if the archive does not have that part (axas_parts), permissions or memory type that
+ *     the format cannot express, a tag above axas_tag_bits;
  *   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
  *
  * Pure: no lock, no callback. Later splits of huge pages take tables of their own.
@@ -1881,7 +1898,8 @@ axas_status_t axas_tables_needed(const struct axas_config_t *config,
 
 /**
  * @defgroup mapping Mapping
- * Frames of the host, memory of the library and traps: map, change, unmap.
+ * Frames of the host, memory of the library and traps: map, change, unmap; tags (part `tags`), tables in stock
+ * (part `stock`).
  */
 
 /**
@@ -1898,7 +1916,8 @@ axas_status_t axas_tables_needed(const struct axas_config_t *config,
  *     option that does not apply, unaligned, size 0, overflow, outside the space, host addresses above
  *     pa_bits, with AXAS_REPLACE a frame of the library that is mapped in the range;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
- *     axas_tag_bits; AXAS_REPLACE in a space with AXAS_IO;
+ *     axas_tag_bits; AXAS_REPLACE in a space with AXAS_IO (unless AXAS_FEATURE_IO_FAULTS), or in an archive
+ *     without AXAS_PART_REPLACE;
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -1942,16 +1961,17 @@ axas_status_t axas_map_linear(struct axas_t *space,
  * @param count Number of extents, not 0.
  * @param flags As for axas_map_linear, without AXAS_REPLACE.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
- *     apply, unaligned, count 0, an empty extent, overflow, outside the space, host addresses above
- *     pa_bits;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
+ *     option that does not apply, unaligned, count 0, an empty extent, overflow, outside the space, host
+ *     addresses above pa_bits;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits;
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Otherwise as axas_map_linear.
+ * Nothing changes on error. Otherwise as axas_map_linear. Lock class: exclusive. Callbacks: as
+ * axas_map_linear.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_extents(struct axas_t *space,
@@ -1973,7 +1993,8 @@ axas_status_t axas_map_extents(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
- *     axas_tag_bits; in a space with AXAS_IO AXAS_REPLACE, or no AXAS_POPULATE;
+ *     axas_tag_bits; in a space with AXAS_IO AXAS_REPLACE (unless AXAS_FEATURE_IO_FAULTS), or no
+ *     AXAS_POPULATE; AXAS_REPLACE or AXAS_POPULATE in an archive without that part;
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -2036,7 +2057,8 @@ axas_status_t axas_map_trap(struct axas_t *space,
  * @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
+ *   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, a tag above axas_tag_bits, AXAS_REPLACE in a space with
+ *     AXAS_IO (unless AXAS_FEATURE_IO_FAULTS), or in an archive without AXAS_PART_REPLACE;
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -2065,13 +2087,13 @@ axas_status_t axas_map_trap_flags(struct axas_t *space,
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
- *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for
- *   the tables of the split (at most levels - 1 for each edge); never where both edges lie on the
- *   boundaries of entries;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note, and there are no frames for
+ *     the tables of the split (at most levels - 1 for each edge); never where both edges lie on the boundaries
+ *     of entries;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * An edge that cuts a huge page, a reservation or a trap splits it; the rest keeps its attributes. One
+ * An edge that cuts a huge page, a reservation, a trap or a note splits it; the rest keeps its attributes. One
  * tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed; only then guest frames and empty
  * tables are freed and released is called. With AXAS_KEEP_TABLES an empty table stays if the range covers only
  * a part of what it can map. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
@@ -2083,7 +2105,7 @@ axas_status_t axas_unmap(struct axas_t *space,
                          uint64_t size);
 
 /**
- * Changes the permissions of what is mapped or reserved in a range.
+ * Changes the permissions of what is mapped, hidden or reserved in a range.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2096,7 +2118,7 @@ axas_status_t axas_unmap(struct axas_t *space,
  *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
  *     page larger than 4 KiB, or for a part of a page of 1 GiB that is; an edge cuts a huge page where AXAS_IO
  *     does not allow it;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -2124,16 +2146,16 @@ axas_status_t axas_protect(struct axas_t *space,
  * @param size Bytes, a multiple of 4096, not 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range, or resolve returned AXAS_RESOLVE_REFUSE;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Of regions of axas_map_provider the host is asked page by page, by resolve with no access, when everything
- * else in the range has its frames; what is there by then stays after an error. Pages that are mapped already
- * are not touched. Uses frames of 1 GiB and 2 MiB for reservations with AXAS_HUGE_FRAMES, where range and host
- * allow. All or nothing. Lock class: exclusive; zeroing 1 GiB takes some 50 ms: see axas_populate_some.
- * Callbacks: as axas_map_linear.
+ * All or nothing, but for regions of axas_map_provider: of these resolve is asked page by page, with access 0,
+ * after everything else in the range has its frames, and what is mapped by then stays after an error. Pages
+ * that are mapped already are unchanged. Uses frames of 1 GiB and 2 MiB for reservations with
+ * AXAS_HUGE_FRAMES, where range and host allow. Zeroing 1 GiB takes some 50 ms: see axas_populate_some. Lock
+ * class: exclusive; while resolve is asked, shared. Callbacks: as axas_map_linear, and resolve.
  */
 AXAS_MUST_USE
 axas_status_t axas_populate(struct axas_t *space,
@@ -2150,13 +2172,13 @@ axas_status_t axas_populate(struct axas_t *space,
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
  *     of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Linear pages are not touched. A page becomes a reservation whose largest page is the size it had, without
+ * Linear pages are unchanged. A page becomes a reservation whose largest page is the size it had, without
  * AXAS_SKIP_ZERO. Frames, and leaf tables that hold one reservation only, are freed after one tlb_flush
  * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL). Nothing changes on error. Lock class: exclusive. Callbacks: as
  * axas_unmap, without released.
@@ -2199,7 +2221,7 @@ axas_status_t axas_collect(struct axas_t *space,
 uint32_t axas_tag_bits(const struct axas_t *space);
 
 /**
- * Changes the tag of everything that is mapped, reserved or a trap in a range. Part `tags`.
+ * Changes the tag of everything that is mapped, reserved, a trap or a note in a range. Part `tags`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -2207,10 +2229,11 @@ uint32_t axas_tag_bits(const struct axas_t *space);
  * @param tag The tag, 0 to 15: the number itself, not shifted as in flags.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+ *   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits; an edge cuts a huge page that has
+ *     another tag, where AXAS_IO does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole in the range;
- *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
- *     frames for the tables of the split;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note that has another tag, and
+ *     there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
@@ -2237,11 +2260,12 @@ axas_status_t axas_retag(struct axas_t *space,
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Exclusive calls take tables from the stock before they ask alloc_frame. The stock is not refilled; tables
- * that a call frees go to dealloc_frame. A call that fails leaves the stock as it was. Faults never use it. With axas_tables_needed for what is mapped and 2 *
- * (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear, axas_map_extents,
- * axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for tables, so that
- * two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is extra. The frames count in
- * table_frames and table_quota; axas_clear keeps them, axas_destroy frees them.
+ * that a call frees go to dealloc_frame. A call that fails leaves the stock as it was. Faults never use it.
+ * With axas_tables_needed for what is mapped and 2 * (levels - 1) more for the cuts at both ends of a range,
+ * the next axas_map_linear, axas_map_extents, axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or
+ * axas_discard takes no frame for tables, so that two spaces change together, or neither. Memory of the guest
+ * (AXAS_POPULATE) is extra. The frames count in table_frames and table_quota; axas_clear keeps them,
+ * axas_destroy frees them.
  *
  * Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt, relax.
  */
@@ -2261,14 +2285,26 @@ axas_status_t axas_stock(struct axas_t *space,
  * @param gpa The guest-physical address of the access; any value, any alignment.
  * @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must
  *   be allowed.
- * @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says
- *   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
+ * @return AXAS_FAULT_RESOLVED: a frame was installed, or a clean page made dirty, an old page young, a hidden
+ *   page visible: the guest resumes;
+ *   AXAS_FAULT_SPURIOUS: the entry allows the access already: the guest resumes;
+ *   AXAS_FAULT_RETRY: an exclusive call runs, or another CPU is changing the entry: the guest resumes and
+ *     faults again; never with AXAS_CALLER_LOCKED;
+ *   AXAS_FAULT_TRAP: an emulated device: axas_trap_cookie says which;
+ *   AXAS_FAULT_UNMAPPED: a hole, a note, an address outside the space, or resolve returned
+ *     AXAS_RESOLVE_REFUSE;
+ *   AXAS_FAULT_DENIED: the permissions do not allow the access;
+ *   AXAS_FAULT_NO_MEMORY: no frame, table_quota, or alloc_frame or resolve returned something unusable;
+ *     nothing changed;
+ *   AXAS_FAULT_ERROR: null, access 0 or with other bits, corrupt table;
+ *   AXAS_FAULT_WAIT: resolve returned AXAS_RESOLVE_LATER;
+ *   AXAS_FAULT_HIDDEN: the page is hidden (axas_hide).
  *
- * Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept, the
- * others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: resolve (in regions
- * of axas_map_provider), alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with
- * AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm
- * and RISC-V).
+ * axas_fault_resumes says whether the guest resumes. Never waits, never replaces a frame; any number of vCPUs
+ * may fault on one page: one frame is kept, the others are freed. May be called from interrupt handlers. Lock
+ * class: shared. Callbacks: resolve (in regions of axas_map_provider), alloc_frame, dealloc_frame,
+ * phys_to_virt, release_virt, clean_range, tlb_flush with AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V
+ * without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm and RISC-V).
  */
 AXAS_MUST_USE
 axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
@@ -2276,8 +2312,8 @@ axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
                                            axas_flags_t access);
 
 /**
- * axas_handle_page_fault, which also returns the entry that decided the verdict, as axas_query would, from the
- * same walk: a trap's cookie, or the host's tag. Part `tags`.
+ * Handles a fault as axas_handle_page_fault, and returns the entry that decided the verdict, as axas_query
+ * would, from the same walk: a trap's cookie, or the host's tag. Part `tags`.
  *
  * @param space The space.
  * @param gpa As for axas_handle_page_fault.
@@ -2285,10 +2321,22 @@ axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
  * @param found Receives the entry, after AXAS_FAULT_RESOLVED that of the page which was installed; may be
  *   null. Without an entry (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
  *   AXAS_STATE_ABSENT and size 0.
- * @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says whether the guest goes
- *   on. AXAS_FAULT_ERROR also where found is not aligned. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
+ * @return AXAS_FAULT_RESOLVED: a frame was installed, or a clean page made dirty, an old page young, a hidden
+ *   page visible: the guest resumes;
+ *   AXAS_FAULT_SPURIOUS: the entry allows the access already: the guest resumes;
+ *   AXAS_FAULT_RETRY: an exclusive call runs, or another CPU is changing the entry: the guest resumes and
+ *     faults again; never with AXAS_CALLER_LOCKED;
+ *   AXAS_FAULT_TRAP: an emulated device: axas_trap_cookie says which;
+ *   AXAS_FAULT_UNMAPPED: a hole, a note, an address outside the space, or resolve returned
+ *     AXAS_RESOLVE_REFUSE;
+ *   AXAS_FAULT_DENIED: the permissions do not allow the access;
+ *   AXAS_FAULT_NO_MEMORY: no frame, table_quota, or alloc_frame or resolve returned something unusable;
+ *     nothing changed;
+ *   AXAS_FAULT_ERROR: null, found not aligned, access 0 or with other bits, corrupt table;
+ *   AXAS_FAULT_WAIT: resolve returned AXAS_RESOLVE_LATER;
+ *   AXAS_FAULT_HIDDEN: the page is hidden (axas_hide).
  *
- * Lock class and callbacks: as axas_handle_page_fault.
+ * May be called from interrupt handlers. Lock class: shared. Callbacks: as axas_handle_page_fault.
  */
 AXAS_MUST_USE
 axas_fault_result_t axas_handle_page_fault_at(struct axas_t *space,
@@ -2439,7 +2487,7 @@ axas_status_t axas_fault_from_riscv(uint64_t scause,
  *   page (of whatever size); may be null; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null;
- *   AXAS_ERR_NOT_MAPPED: absent, reserved, a trap, or outside the space;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a reservation, a trap, a note, a hidden page, or outside the space;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
  *   AXAS_ERR_BAD_STATE: corrupt table.
  *
@@ -2500,10 +2548,10 @@ axas_status_t axas_for_each(const struct axas_t *space,
                             void *ctx);
 
 /**
- * Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
- * range (the end is the first address behind it), state, permissions, memory type, page size, and the
- * host address, the cookie of a trap, or "not zeroed" (AXAS_SKIP_ZERO). The page size of a reservation is the
- * largest that it may get.
+ * Prints the space as a table in aligned columns, a line for each run of pages of equal state and size: range
+ * (the end is the first address behind it), state, permissions, memory type, page size, and the host address,
+ * the cookie of a trap, the value of a note, the number of a provider, or "not zeroed" (AXAS_SKIP_ZERO), and
+ * the tag. The page size of a reservation is the largest that it may get.
  *
  * @param space The space.
  * @param write Receives the text piece by piece, at most 128 bytes each. With the lock held: may call no axas_
@@ -2571,16 +2619,18 @@ axas_status_t axas_audit(const struct axas_t *space);
  * @return AXAS_OK: all of it;
  *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the
  *     space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
  * Crosses pages and mappings; allocates reserved pages as an access of the guest would (they count as resolved
- * faults). If the guest writes meanwhile, the copy may be any mixture of old and new bytes. Lock class:
- * shared, dropped at least every 64 KiB. Callbacks: as axas_handle_page_fault, and relax.
+ * faults). What was copied before an error stays in buf. If the guest writes meanwhile, the copy may be any
+ * mixture of old and new bytes. Lock class: shared, dropped at least every 64 KiB. Callbacks: as
+ * axas_handle_page_fault, and relax.
  */
 AXAS_MUST_USE
 axas_status_t axas_read(struct axas_t *space,
@@ -2601,16 +2651,18 @@ axas_status_t axas_read(struct axas_t *space,
  * @param done Receives the bytes that were copied, whatever the status; may be null.
  * @return AXAS_OK: all of it;
  *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * What was written before an error stays. Reserved pages, lock class and callbacks: as axas_read. A reserved
- * page becomes visible to the guest together with what is written to it: its frame, which may be one of 2 MiB,
- * is filled first, without a pause. Pages that are written whole are not zeroed before.
+ * What was written before an error stays. Reserved pages are allocated as in axas_read. Lock class: shared,
+ * dropped at least every 64 KiB. Callbacks: as axas_read. A reserved page becomes visible to the guest
+ * together with what is written to it: its frame, which may be one of 2 MiB, is filled first, without a pause.
+ * Pages that are written whole are not zeroed before.
  */
 AXAS_MUST_USE
 axas_status_t axas_write(struct axas_t *space,
@@ -2631,14 +2683,16 @@ axas_status_t axas_write(struct axas_t *space,
  * @param done Receives the bytes that were filled, whatever the status; may be null.
  * @return AXAS_OK: all of it;
  *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * What was filled before an error stays. Lock class and callbacks: as axas_read. Reserved pages: as axas_write.
+ * What was filled before an error stays. Reserved pages: as in axas_write. Lock class: shared, dropped at
+ * least every 64 KiB. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_fill(struct axas_t *space,
@@ -2662,14 +2716,15 @@ axas_status_t axas_fill(struct axas_t *space,
  * @param ctx Passed to chunk.
  * @return AXAS_OK: all of it, or stopped;
  *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_for_each_chunk(struct axas_t *space,
@@ -2688,14 +2743,16 @@ axas_status_t axas_for_each_chunk(struct axas_t *space,
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u8(struct axas_t *space,
@@ -2712,14 +2769,16 @@ axas_status_t axas_read_u8(struct axas_t *space,
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u8(struct axas_t *space,
@@ -2736,14 +2795,16 @@ axas_status_t axas_write_u8(struct axas_t *space,
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u16(struct axas_t *space,
@@ -2760,14 +2821,16 @@ axas_status_t axas_read_u16(struct axas_t *space,
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u16(struct axas_t *space,
@@ -2784,14 +2847,16 @@ axas_status_t axas_write_u16(struct axas_t *space,
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u32(struct axas_t *space,
@@ -2808,14 +2873,16 @@ axas_status_t axas_read_u32(struct axas_t *space,
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u32(struct axas_t *space,
@@ -2832,14 +2899,16 @@ axas_status_t axas_write_u32(struct axas_t *space,
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_read_u64(struct axas_t *space,
@@ -2856,14 +2925,16 @@ axas_status_t axas_read_u64(struct axas_t *space,
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap;
- *   AXAS_ERR_DENIED: not allowed;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+ *     AXAS_ACCESS_HOST;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+ *     that is not aligned as its address is;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
  *
- * Reserved pages, lock class and callbacks: as axas_read.
+ * A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
  */
 AXAS_MUST_USE
 axas_status_t axas_write_u64(struct axas_t *space,
@@ -2889,8 +2960,9 @@ axas_status_t axas_write_u64(struct axas_t *space,
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
- *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
- *     apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, budget 0;
+ *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
+ *     option that does not apply, unaligned, size 0, overflow, outside the space, host addresses above
+ *     pa_bits, budget 0;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits;
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
@@ -2925,7 +2997,8 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
  *     apply, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
- *     axas_tag_bits; no AXAS_POPULATE in a space with AXAS_IO;
+ *     axas_tag_bits; no AXAS_POPULATE in a space with AXAS_IO, AXAS_POPULATE in an archive without
+ *     AXAS_PART_POPULATE;
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -2978,12 +3051,12 @@ axas_status_t axas_unmap_some(struct axas_t *space,
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
- *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
- *     space, budget 0;
+ *   AXAS_ERR_INVALID_INPUT: null, other bits, no permission (without part `hide`), unaligned, size 0,
+ *     overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
  *     page larger than 4 KiB, or for a part of a page of 1 GiB that is; an edge cuts a huge page where AXAS_IO
  *     does not allow it;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -3009,7 +3082,7 @@ axas_status_t axas_protect_some(struct axas_t *space,
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT, or where resolve returned AXAS_RESOLVE_LATER for the first page);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range, or resolve returned AXAS_RESOLVE_REFUSE;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
@@ -3034,7 +3107,7 @@ axas_status_t axas_populate_some(struct axas_t *space,
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
- *   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
  *     of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -3081,10 +3154,11 @@ axas_status_t axas_collect_some(struct axas_t *space,
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+ *   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits; an edge cuts a huge page that has
+ *     another tag, where AXAS_IO does not allow it;
  *   AXAS_ERR_NOT_MAPPED: a hole in the range;
- *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
- *     frames for the tables of the split;
+ *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note that has another tag, and
+ *     there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
 AXAS_MUST_USE
@@ -3180,15 +3254,17 @@ axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
  * @param zero 1: every byte is zero; 0: the contents are as alloc_frame returned them.
  * @param frame Receives the frame; previous contents are ignored; no frame after an error.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing callback, unknown flags or a
- *     wrong struct_size in hal;
+ *   AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing callback, an arena that is
+ *     not ready, unknown flags or a wrong struct_size in hal;
+ *   AXAS_ERR_UNSUPPORTED: an arena in hal with STATIC_HAL=1; a HAL without AXAS_HAL_DIRECT_MAP, or with
+ *     `released`, if the archive does not have that part (axas_parts);
  *   AXAS_ERR_NO_MEMORY: alloc_frame has none;
- *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or an
- *     unaligned pointer. After an error every frame is freed.
+ *   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, phys_to_virt null or an
+ *     unaligned pointer, or direct_map_offset is not a multiple of 8.
  *
- * No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
- * AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The caches
- * are not cleaned: for a reader that does not snoop them the host cleans.
+ * After an error every frame is freed. No lock, no space: any number of CPUs may call. Callbacks: alloc_frame
+ * and dealloc_frame with AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one
+ * window open. The caches are not cleaned: for a reader that does not snoop them the host cleans.
  */
 AXAS_MUST_USE
 axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
@@ -3202,12 +3278,15 @@ axas_status_t axas_frame_alloc(const struct axas_hal_t *hal,
  * @param hal The one that the frame came from.
  * @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
- *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
- *     then.
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or it
+ *     is all zero), a missing callback, an arena that is not ready, unknown flags or a wrong struct_size in
+ *     hal;
+ *   AXAS_ERR_UNSUPPORTED: an arena in hal with STATIC_HAL=1; a HAL without AXAS_HAL_DIRECT_MAP, or with
+ *     `released`, if the archive does not have that part (axas_parts);
+ *   AXAS_ERR_BAD_STATE: direct_map_offset is not a multiple of 8.
  *
- * A second release through a copy of frame is not detected, as with free(). No lock. Callbacks: dealloc_frame
- * with AXAS_FRAME_HOST.
+ * Nothing changes on error: the frame stays allocated. A second release through a copy of frame is not
+ * detected, as with free(). No lock. Callbacks: dealloc_frame with AXAS_FRAME_HOST.
  */
 AXAS_MUST_USE
 axas_status_t axas_frame_release(const struct axas_hal_t *hal,
@@ -3220,10 +3299,13 @@ axas_status_t axas_frame_release(const struct axas_hal_t *hal,
  * @param frame The frame.
  * @param byte The value.
  * @return AXAS_OK;
- *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
- *     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
- *   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are filled,
- *     the frame stays allocated.
+ *   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or it
+ *     is all zero), a missing callback, an arena that is not ready, unknown flags or a wrong struct_size in
+ *     hal;
+ *   AXAS_ERR_UNSUPPORTED: an arena in hal with STATIC_HAL=1; a HAL without AXAS_HAL_DIRECT_MAP, or with
+ *     `released`, if the archive does not have that part (axas_parts);
+ *   AXAS_ERR_BAD_STATE: direct_map_offset is not a multiple of 8; or phys_to_virt returned null or an
+ *     unaligned pointer: pages before that one are filled, the frame stays allocated.
  *
  * No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
  * one window open.
@@ -3336,7 +3418,7 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
 
 /**
  * @defgroup dirty Dirty and accessed pages
- * Which pages a guest wrote or used.
+ * Which pages a guest wrote, copies between spaces (part `dirty`); which it used (part `age`).
  */
 
 /**
@@ -3389,7 +3471,7 @@ axas_status_t axas_dirty_start(struct axas_t *space,
  * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so
  *   that bitmaps of several calls add up. Not used by other code during the call.
  * @param bits Bits that the bitmap has, at least size / 4096.
- * @param count Receives how many pages were found dirty, whether their bits were set before or not.
+ * @param count Receives the number of dirty pages, whether their bits were set before or not.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_BAD_STATE: corrupt table; some bits may be set;
@@ -3641,8 +3723,8 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
- * Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect
- * leaves them. Part `dirty`.
+ * Copies the contents of pages from one space to another: those whose bits are set, as by axas_dirty_collect.
+ * Part `dirty`.
  *
  * @param from The space to read.
  * @param gpa First guest-physical address there, a multiple of 4096.
@@ -3650,25 +3732,28 @@ axas_status_t axas_dirty_stop_some(struct axas_t *space,
  * @param to_gpa First guest-physical address there, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param bitmap A bit for each page from gpa on, read only; null: all pages.
- * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
- * @param done Takes the bytes from gpa that are done, whatever the status; may be null.
+ * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+ * @param done Receives the bytes from gpa that are done, with any status; may be null.
  * @return AXAS_OK: all of it;
  *   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0,
  *     overflow, outside one of the spaces;
- *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set;
- *   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`;
+ *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set, a page of `from` that its
+ *     provider has not brought, or resolve of `to` returned AXAS_RESOLVE_REFUSE;
+ *   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`, its table_quota, or an unusable answer of its
+ *     resolve;
  *   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
- *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach its own frame;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces, or resolve of `to` returned AXAS_RESOLVE_LATER.
  *
- * The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is
- * taken in, with what is copied: what is written whole is not zeroed before. A reserved page of `from` reads
- * as zeroes, and a reserved page of `to` stays one then. Pages of `to` become dirty. The guest of `from` may
- * write meanwhile: its page is dirty again, if it logs. What was copied before an error stays.
+ * Permissions are ignored in both, as with AXAS_ACCESS_HOST; formats may differ. A reserved page of `to` gets
+ * its frame together with its contents; a frame that is written whole is not zeroed first. A reserved page of
+ * `from` reads as zeroes, and a reserved page of `to` then stays reserved. resolve of `from` is not asked.
+ * Pages of `to` become dirty. The guest of `from` may write meanwhile: where that space logs, the page is
+ * dirty again. What was copied before an error stays.
  *
- * Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held.
- * Callbacks, each of its own space: of `from` phys_to_virt, release_virt, relax; of `to` as axas_write with
- * AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
+ * Lock class: shared on both, dropped at least every 64 KiB; the call waits for neither while it holds the
+ * other. Callbacks, each of its own space: of `from` phys_to_virt, release_virt, relax; of `to` as axas_write
+ * with AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
  */
 AXAS_MUST_USE
 axas_status_t axas_copy(struct axas_t *from,
@@ -3681,45 +3766,46 @@ axas_status_t axas_copy(struct axas_t *from,
                         uint64_t *done);
 
 /**
- * Tells which pages were used since they were last made old, and makes them old. Part `age`, as all axas_age calls.
+ * Sets the bits of pages that were used since they were last made old, and makes them old. Part `age`, as all
+ * axas_age calls.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared. Null:
- *   not wanted. Used by no other code during the call.
- * @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+ *   only the count is wanted. Not used by other code during the call.
+ * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
  * @param options AXAS_AGE_TEST or AXAS_AGE_NO_FLUSH, or 0.
- * @param young Receives how many pages of 4 KiB were used, whether their bits were set before or not.
+ * @param young Receives the number of pages of 4 KiB that were used, whether their bits were set before or
+ *   not.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size
  *     0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD: an old page would not fault either (axas_hide with
- *     AXAS_HIDE_AUTO does); a space with AXAS_IO unless hardware sets accessed bits there, with
- *     AXAS_FEATURE_IO_DIRTY: devices take no faults;
+ *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD, where an access to an old page does not fault (use
+ *     axas_hide with AXAS_HIDE_AUTO); a space with AXAS_IO, unless hardware sets accessed bits and
+ *     AXAS_FEATURE_IO_DIRTY is declared, for devices take no faults;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set;
- *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; as above.
+ *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be old, their bits are set.
  *
- * The record is the page's entry. Every page is young until the first call, and so is a page that is mapped,
- * taken in or shown later. An access makes it young: of the guest, by the accessed bit that hardware sets (EPT
- * with AXAS_FEATURE_EPT_AD, NPT, AXAS_FEATURE_ARM_HAF or AXAS_FEATURE_ARM_HAFDBS, AXAS_FEATURE_RISCV_SVADU),
- * else by a fault that axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame; of the host,
- * by axas_read, axas_write and the calls beside them. Accesses that walk no entry of the space, of the host's
- * own pointers and of devices with tables of their own, are not seen.
+ * The state is in the page's entry. Every page is young until the first call, and so is a page that is mapped,
+ * allocated or shown later. An access makes it young: of the guest, by the accessed bit that hardware sets
+ * (EPT with AXAS_FEATURE_EPT_AD, NPT, AXAS_FEATURE_ARM_HAF or AXAS_FEATURE_ARM_HAFDBS,
+ * AXAS_FEATURE_RISCV_SVADU), else by a fault, for which axas_handle_page_fault returns AXAS_FAULT_RESOLVED and
+ * takes no frame; of the host, by axas_read, axas_write and the other copies. Accesses through pointers of the
+ * host and by devices with tables of their own are not noticed.
  *
- * A huge page that is young sets the bits of all its pages, and becomes old if it lies in the range whole.
- * Linear device memory is neither reported nor made old, nor is what has no page. A page that was hidden is
- * young when it is shown.
+ * A huge page that is young sets the bits of all its pages, and becomes old if it lies wholly in the range.
+ * Linear device memory is neither reported nor made old. A hidden page becomes young when it is shown.
  *
- * On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB
+ * On EPT and NPT a table of 4 KiB pages none of which was used since the last call is not read: an unused GiB
  * costs 512 entries.
  *
- * With AXAS_AGE_TEST pages stay as they are, each is looked at, and a budget counts pages. With
- * AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is missed.
+ * With AXAS_AGE_TEST no page is made old, each is read, and a budget counts pages. With AXAS_AGE_NO_FLUSH
+ * nothing is flushed: an access by a translation that a CPU holds is missed.
  *
  * Lock class: exclusive; with AXAS_AGE_TEST shared, a GiB at a time. Callbacks: tlb_flush (AXAS_FLUSH_CLEAN,
- * AXAS_SCOPE_ALL) once, without the lock unless tables are concerned, on EPT and NPT; phys_to_virt,
- * release_virt, clean_range, relax.
+ * AXAS_SCOPE_ALL) once; called without the lock, except where accessed bits of tables were cleared (EPT and
+ * NPT); phys_to_virt, release_virt, clean_range, relax.
  */
 AXAS_MUST_USE
 axas_status_t axas_age(struct axas_t *space,
@@ -3731,7 +3817,7 @@ axas_status_t axas_age(struct axas_t *space,
                        uint64_t *young);
 
 /**
- * Makes everything in a range young: no access faults any more because its page is old. Ageing ends when that
+ * Makes everything in a range young, so that no access faults because its page is old. Ageing ends when that
  * was the whole space.
  *
  * @param space The space.
@@ -3742,9 +3828,9 @@ axas_status_t axas_age(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Parts of the space one after the other, in the order of addresses from its base on, are the whole of it,
- * unless axas_age came in between. A huge page that the range cuts becomes young whole. Nothing is flushed.
- * axas_clear ends ageing, too.
+ * Calls for consecutive ranges from the base of the space on count as the whole, unless axas_age was called in
+ * between. A huge page that the range cuts becomes young as a whole. Nothing is flushed. axas_clear ends
+ * ageing, too.
  *
  * Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
  */
@@ -3763,8 +3849,8 @@ axas_status_t axas_age_stop(struct axas_t *space,
  * @param bits As for axas_age.
  * @param options As for axas_age.
  * @param young As for axas_age, of this call.
- * @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
- * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: go on
+ * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: continue
  *   with the word of the bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
@@ -3772,11 +3858,11 @@ axas_status_t axas_age_stop(struct axas_t *space,
  *   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size
  *     0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD; a space with AXAS_IO, unless hardware sets accessed
- *     bits there, with AXAS_FEATURE_IO_DIRTY;
+ *     bits and AXAS_FEATURE_IO_DIRTY is declared;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set.
  *
- * Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not
- * looked at counts as one entry. Otherwise as axas_age. Callbacks: also should_yield.
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not read
+ * counts as one entry. Otherwise as axas_age. Callbacks: also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_age_some(struct axas_t *space,
@@ -3814,41 +3900,42 @@ axas_status_t axas_age_stop_some(struct axas_t *space,
 
 /**
  * @defgroup merge Merging
- * Small pages back to large ones.
+ * Small pages joined to large ones (part `merge`).
  */
 
 /**
- * Makes large pages of small ones again: what axas_unmap, axas_protect, AXAS_DIRTY_SPLIT and others cut, and
- * what was mapped small. Part `merge`.
+ * Joins small pages to large ones: those that axas_unmap, axas_protect, AXAS_DIRTY_SPLIT or another call
+ * split, and those that were mapped small. Part `merge`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The flags that bounded the sizes of pages when
- *   they were mapped are not known any more: say them again.
- * @param merged Receives the tables that went, also with an error.
+ * @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The library does not remember flags that
+ *   limited page sizes when pages were mapped: pass them again.
+ * @param merged Receives the number of tables that were replaced by one entry, with any status.
  * @return AXAS_OK, also where nothing could be merged;
  *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
- *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged;
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a table or a page; some tables may be
+ *     merged;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some tables may be merged.
  *
- * A table goes that lies in the range whole, if its 512 entries are pages with one set of permissions, memory
- * type, owner and tag, whose frames lie side by side from an aligned address on, and if the format and the
- * flags allow the page that takes its place; 4 KiB become 2 MiB, and 2 MiB 1 GiB in the same call. So does a
- * table of 512 equal reservations, traps or notes, of whatever level. AXAS_SMALL_EXEC holds. While the space
- * logs writes, pages go together if all are clean or all dirty. Nothing changes for the guest, and a second
- * call finds nothing left to do.
+ * A table that lies wholly in the range is replaced by one page if its 512 entries are pages with one set of
+ * permissions, memory type, owner and tag, whose frames are contiguous from an aligned address on, and if the
+ * format and the flags allow that page: 4 KiB become 2 MiB, and 2 MiB 1 GiB in the same call. A table of 512
+ * equal reservations, traps or notes, of any level, is replaced by one of these. AXAS_SMALL_EXEC holds. While
+ * the space logs writes, pages are joined only if all are clean or all dirty. Mappings do not change, and a
+ * second call finds nothing left to do.
  *
- * With AXAS_MERGE_COPY pages of 4 KiB that are the library's and have all of that, but do not lie side by
- * side, are copied into a frame of 2 MiB (alloc_frame of order 9), one table at a time, if the host has one
- * and may_move allows it for each page. Their frames go back. The guest's instruction cache is the host's:
- * clean_range is called for executable pages too, on Arm and RISC-V.
+ * With AXAS_MERGE_COPY, 512 pages of 4 KiB of the library's that fulfil all of this but are not contiguous are
+ * copied into a frame of 2 MiB (alloc_frame of order 9), one table at a time, if alloc_frame returns one and
+ * may_move allows it for each page. Their frames go to dealloc_frame. On Arm and RISC-V clean_range is called
+ * for executable pages, so that the host can invalidate instruction caches.
  *
- * Afterwards dealloc_frame may get frames of the guest in other orders than alloc_frame gave them.
+ * Afterwards dealloc_frame may receive guest frames in other orders than alloc_frame returned.
  *
- * Lock class: exclusive, given up after each 32 tables, or each copied one: vCPUs that fault meanwhile are
- * told AXAS_FAULT_RETRY. Callbacks: tlb_flush (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL) once for these tables, and
+ * Lock class: exclusive, dropped after 32 tables, or one that is copied; faults meanwhile return
+ * AXAS_FAULT_RETRY. Callbacks: tlb_flush (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL) once for these tables, and
  * AXAS_FLUSH_NEW on RISC-V without Svvptc; then dealloc_frame; phys_to_virt, release_virt, clean_range, relax;
  * with AXAS_MERGE_COPY alloc_frame, may_move.
  */
@@ -3867,18 +3954,19 @@ axas_status_t axas_merge(struct axas_t *space,
  * @param size As for axas_merge.
  * @param flags As for axas_merge.
  * @param merged As for axas_merge, of this call.
- * @param budget Entries to visit before it stops, at least 1; a slice ends where a table of 4 KiB pages does.
+ * @param budget Most entries to visit, at least 1; a slice ends at the end of a table of 4 KiB pages.
  * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
- *   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged.
+ *   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a table or a page; some tables may be
+ *     merged.
  *
- * A page of 1 GiB, or what is larger, comes about in a call whose range and budget have all of it: call once
- * more for the whole range, a GiB of 2 MiB pages is 512 entries. Otherwise as axas_merge. Callbacks: also
- * should_yield.
+ * A page of 1 GiB, or a larger reservation, is made only by a call whose range and budget cover all of it:
+ * call once more for the whole range; 1 GiB of 2 MiB pages is 512 entries. Otherwise as axas_merge. Callbacks:
+ * also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_merge_some(struct axas_t *space,
@@ -3890,8 +3978,9 @@ axas_status_t axas_merge_some(struct axas_t *space,
                               uint64_t *done);
 
 /**
- * @defgroup hide Hidden and transferred pages
- * Pages that stay mapped while each access faults; pages given, lent and shared between two spaces.
+ * @defgroup hide Hidden pages, notes, transfers
+ * Pages that stay mapped while each access faults, values where nothing is mapped (part `hide`); pages given,
+ * lent and shared between two spaces (part `transfer`).
  */
 
 /**
@@ -3903,23 +3992,23 @@ axas_status_t axas_merge_some(struct axas_t *space,
  * @param options 0, or AXAS_HIDE_AUTO.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
+ *   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO; an edge cuts a huge page where AXAS_IO does
+ *     not allow it;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query
  * reports AXAS_STATE_HIDDEN with all of these, axas_translate returns AXAS_ERR_NOT_MAPPED, a fault
- * AXAS_FAULT_HIDDEN. axas_protect changes the permissions that the page has when it is shown. axas_unmap,
- * axas_discard, AXAS_REPLACE, axas_clear and axas_destroy release or free it, without a flush. Copies return
- * AXAS_ERR_DENIED, except with AXAS_ACCESS_HOST.
+ * AXAS_FAULT_HIDDEN. axas_protect changes the permissions that the page will have when it is shown.
+ * axas_unmap, axas_discard, AXAS_REPLACE, axas_clear and axas_destroy release or free it, without a flush.
+ * Copies return AXAS_ERR_DENIED, except with AXAS_ACCESS_HOST.
  *
  * With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (a huge page as a whole): the
  * fault returns AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; any other access is
- * AXAS_FAULT_DENIED. So a host learns which pages are used, or that any is. A whole table costs one entry, a
- * whole space those of its root; the first faults then write up to 512 entries on each level. Of a page that
- * is hidden already only AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add
- * it.
+ * AXAS_FAULT_DENIED. This tells a host which pages are used. A whole table costs one entry, a whole space
+ * those of its root; the first faults then write up to 512 entries on each level. On a page that is hidden
+ * already, a call without AXAS_HIDE_AUTO removes that property, and a call with it changes nothing.
  *
  * Holes, reservations, traps and notes in the range are unchanged. Edges split as in axas_unmap. One tlb_flush
  * (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class:
@@ -3953,8 +4042,8 @@ axas_status_t axas_show(struct axas_t *space,
                         uint64_t size);
 
 /**
- * Stores a value of the host in unmapped addresses, for example the number of the guest that a page was given
- * to. For the guest a note is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
+ * Stores a value of the host in a range where nothing is mapped, for example the number of the guest that a
+ * page was given to. For the guest a note is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -3963,7 +4052,8 @@ axas_status_t axas_show(struct axas_t *space,
  * @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
- *   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
+ *   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO (unless
+ *     AXAS_FEATURE_IO_FAULTS), or in an archive without AXAS_PART_REPLACE;
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -3993,7 +4083,8 @@ axas_status_t axas_map_note(struct axas_t *space,
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
- *   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
+ *   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO; an edge cuts a huge page where AXAS_IO does
+ *     not allow it;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
  */
@@ -4084,12 +4175,12 @@ axas_status_t axas_map_note_some(struct axas_t *space,
  *     table or a page to be wiped;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
  *
- * | action | in `from`: before, after | in `to`: before, after |
+ * | action | in `from`: before; after | in `to`: before; after |
  * |---|---|---|
- * | AXAS_GIVE | pages, notes with t->note or holes | holes or notes, pages |
- * | AXAS_LEND | pages, hidden (axas_hide) | holes or notes, pages |
- * | AXAS_SHARE | pages, pages with from_flags | holes or notes, pages |
- * | AXAS_TAKE_BACK | hidden or pages, pages with from_flags | the same pages, holes |
+ * | AXAS_GIVE | pages; notes with t->note, or holes | holes or notes; pages |
+ * | AXAS_LEND | pages; the same hidden (axas_hide) | holes or notes; pages |
+ * | AXAS_SHARE | pages; the same with from_flags | holes or notes; pages |
+ * | AXAS_TAKE_BACK | pages, hidden or not; the same with from_flags, visible | the same pages; holes |
  *
  * The permissions of `to` are to_flags, never more than `from` has. The memory type is that of the pages in
  * `from`, and so is their size, as far as the addresses allow. The host decides who may do what with which
@@ -4151,12 +4242,12 @@ axas_status_t axas_transfer_some(struct axas_t *from,
 
 /**
  * @defgroup provider Pages that the host provides
- * Regions whose pages the host brings when they are needed.
+ * Regions whose pages the host brings when they are needed (part `provider`).
  */
 
 /**
- * Sets a range aside for pages that the host provides when they are needed: an access there asks the host's
- * resolve. Part `provider`.
+ * Sets a range aside for pages that the host provides when they are needed: an access there calls resolve.
+ * Part `provider`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -4174,12 +4265,12 @@ axas_status_t axas_transfer_some(struct axas_t *from,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Takes tables as a lazy reservation of axas_map_alloc. axas_query reports AXAS_STATE_PROVIDED. To a fault the
- * host's resolve answers with a frame, now or later: axas_resolve_fn has what it may say. axas_populate asks
- * for every page of its range. A copy asks as the guest would, and is AXAS_ERR_AGAIN where the page comes
- * later. What is mapped there is linear or the library's as any other page: axas_unmap, axas_protect,
- * axas_retag and AXAS_REPLACE know no difference, axas_discard leaves a reservation of axas_map_alloc behind.
- * axas_evict makes pages a provider's again.
+ * Takes tables like a lazy reservation. axas_query reports AXAS_STATE_PROVIDED. A fault calls resolve, which
+ * returns a frame or says that the page comes later: axas_resolve_fn lists the answers. axas_populate asks for
+ * every page of its range. A copy asks as an access of the guest does, and returns AXAS_ERR_AGAIN where the
+ * page comes later. A page that is mapped there is linear or the library's like any other: axas_unmap,
+ * axas_protect, axas_retag and AXAS_REPLACE make no difference, and axas_discard leaves a reservation of
+ * axas_map_alloc. axas_evict unmaps pages and leaves a region of a provider.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_map_trap.
  */
@@ -4191,7 +4282,7 @@ axas_status_t axas_map_provider(struct axas_t *space,
                                 uint32_t provider);
 
 /**
- * Brings a page of a provider's, whether somebody waits for it or not. Part `provider`.
+ * Maps a page in a region of axas_map_provider, whether a vCPU waits for it or not. Part `provider`.
  *
  * @param space The space.
  * @param gpa Guest-physical address, a multiple of size.
@@ -4199,22 +4290,23 @@ axas_status_t axas_map_provider(struct axas_t *space,
  * @param size 4096, 2 MiB or 1 GiB.
  * @param flags Permissions, at least one; no more than the region has.
  * @param how AXAS_RESOLVE_NOW, or AXAS_RESOLVE_GIVEN: after AXAS_OK the frame is the library's.
- * @return AXAS_OK: it is mapped, vCPUs that wait go on;
+ * @return AXAS_OK: the page is mapped; vCPUs that wait for it may resume;
  *   AXAS_ERR_INVALID_INPUT: null, another how, other flags, no permission, another size, unaligned, overflow,
  *     outside the space, host addresses above pa_bits;
  *   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express, a size above that of the region's pages
  *     (axas_query says AXAS_NO_HUGE, AXAS_MAX_2M) or the format's, a space with AXAS_IO;
- *   AXAS_ERR_ALREADY_EXISTS: a page is there already, or, for 2 MiB and 1 GiB, a table: then it is supplied in
- *     smaller pieces;
- *   AXAS_ERR_NOT_MAPPED: no provider's page is expected there;
+ *   AXAS_ERR_ALREADY_EXISTS: a page is mapped there already, or, for 2 MiB and 1 GiB, a table is there: supply
+ *     smaller pages;
+ *   AXAS_ERR_NOT_MAPPED: no region of axas_map_provider is there;
  *   AXAS_ERR_DENIED: a permission that the region does not have;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or another vCPU is unhiding a table of the page (AXAS_HIDE_AUTO).
  *
- * Never replaces a frame: of two calls, or a call and a fault, one is first. After an error nothing has
- * changed and the frame stays the host's. Runs beside faults, copies and itself. A page has the region's
- * memory type and tag; what it holds is the host's business, caches included.
+ * Never replaces a frame: of two calls for a page, or a call and a fault, the first one wins. Nothing changes
+ * on error, and the frame stays the host's. Runs beside faults, copies and other calls of axas_supply. The
+ * page gets the region's memory type and tag. The library neither zeroes it nor cleans its cache lines: the
+ * host does.
  *
  * Lock class: shared. Callbacks: alloc_frame and dealloc_frame for tables, phys_to_virt, release_virt,
  * clean_range, relax; tlb_flush (AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL) on RISC-V without Svvptc.
@@ -4228,7 +4320,7 @@ axas_status_t axas_supply(struct axas_t *space,
                           uint32_t how);
 
 /**
- * Takes the pages of a range away: a provider's come in their place. Part `provider`.
+ * Unmaps the pages of a range and leaves a region of axas_map_provider in their place. Part `provider`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
@@ -4241,13 +4333,13 @@ axas_status_t axas_supply(struct axas_t *space,
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
- * Concerns linear pages and pages of the library, also hidden ones that show themselves (AXAS_HIDE_AUTO); not
- * what axas_hide holds otherwise. Everything else in the range is left as it is. The pages keep permissions,
- * memory type and tag; those that come in their place are no larger. After one tlb_flush (AXAS_FLUSH_UNMAP,
- * AXAS_SCOPE_ALL), evicted is called for each run, with whether it was written since it was last made clean
- * (axas_dirty_clear): what is clean need not be written back. Then linear pages are released, the library's
- * frames go to dealloc_frame unless evicted kept them. While writes are logged axas_dirty_get goes on to
- * report what was dirty. Tables stay.
+ * Concerns linear pages and pages of the library, also those hidden with AXAS_HIDE_AUTO, not those hidden
+ * without it. Everything else in the range is unchanged. The region keeps permissions, memory type and tag of
+ * the pages, and pages supplied later are no larger than they were. After one tlb_flush (AXAS_FLUSH_UNMAP,
+ * AXAS_SCOPE_ALL) evicted is called for each run and learns whether it was written since it was last made
+ * clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released; the
+ * library's frames go to dealloc_frame unless evicted kept them. While the space logs writes, axas_dirty_get
+ * still reports what was dirty. Tables stay.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
  */
@@ -4336,10 +4428,10 @@ void axas_set_logger(axas_log_fn log,
 
 #if defined(AXAS_STATIC_HAL)
 /**
- * The host's alloc_frame for archives built with STATIC_HAL=1: those call this function and the
- * ones below where others call the members of axas_hal_t. There a null member still means "not supplied", and
- * any other value means the function. All of them must be
- * defined; one whose member is always null may be empty.
+ * The host's alloc_frame for archives built with STATIC_HAL=1, which call this function and the ones below
+ * where other archives call the members of axas_hal_t. There a null member still means "not supplied", and
+ * any other value means the function. All of them must be defined; one whose member is always null may be
+ * empty.
  */
 extern axas_hpa_t axas_hal_alloc_frame(void *ctx,
                                        uint32_t order,
@@ -4404,14 +4496,14 @@ extern void axas_hal_released(void *ctx, const struct axas_mapping_t *run);
 
 #if defined(AXAS_STATIC_HAL)
 /**
- * may_move, see axas_hal_alloc_frame; for archives with part `merge` alone.
+ * may_move, see axas_hal_alloc_frame; for archives with part `merge` only.
  */
 extern uint32_t axas_hal_may_move(void *ctx, axas_gpa_t gpa, axas_hpa_t hpa);
 #endif
 
 #if defined(AXAS_STATIC_HAL)
 /**
- * resolve, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+ * resolve, see axas_hal_alloc_frame; for archives with part `provider` only.
  */
 extern uint32_t axas_hal_resolve(void *ctx,
                                  uint32_t provider,
@@ -4422,7 +4514,7 @@ extern uint32_t axas_hal_resolve(void *ctx,
 
 #if defined(AXAS_STATIC_HAL)
 /**
- * evicted, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+ * evicted, see axas_hal_alloc_frame; for archives with part `provider` only.
  */
 extern uint32_t axas_hal_evicted(void *ctx, const struct axas_mapping_t *run, uint32_t dirty);
 #endif

@@ -8,7 +8,7 @@ links     each relative link in a Markdown file, and in the site if it was built
 installed DIRECTORY   the same of the Markdown files of a tree that `make install` or `make dist` made;
           nothing of it leads out of the tree
 search    what the site's search looks through has the words of each page, at an address that exists
-statuses  in the site, each status that a function returns is an item of a list, and nothing else is
+statuses  in the site, each status or verdict that a function returns is an item of a list, and nothing else is
 browser   in Chromium: no page of the site is wider than a telephone, and the search finds words of pages
 names     each axas_ and AXAS_ name in a Markdown file is in the header, each status and verdict of it in
           docs/troubleshooting.md
@@ -206,13 +206,13 @@ def statuses():
     for path in sorted(SITE.glob("group__*.html")):
         for returned in re.findall(r'<dl class="section return">.*?</dl>', read(path), flags=re.S):
             for item in returned.split("<li>")[1:]:
-                if not re.match(r"\s*<a [^>]*>AXAS_(OK|ERR_\w+)</a>", item):
+                if not re.match(r"\s*<a [^>]*>AXAS_(OK|ERR_\w+|FAULT_\w+)</a>", item):
                     problem(path.name, f"a line of its own that says no status: {re.sub('<[^>]*>', '', item)[:60]!r}")
             for item in returned.split("<li>"):
-                found = re.findall(r"(AXAS_(?:OK|ERR_\w+))</a>(?:[:;.]|</li>)", item)
+                found = re.findall(r"(AXAS_(?:OK|ERR_\w+))</a>(?:[:;.]|</li>)|^\s*<a [^>]*>(AXAS_FAULT_\w+)</a>:", item)
                 count += len(found)
                 if len(found) > 1:
-                    problem(path.name, f"one line says {' '.join(found)}")
+                    problem(path.name, f"one line says {' '.join(map(''.join, found))}")
     return f"{count} statuses"
 
 

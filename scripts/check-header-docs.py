@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 HEADER = Path(__file__).resolve().parent.parent / "include/axaddrspace.h"
+VERDICTS = set(re.findall(r"^#define (AXAS_FAULT_\w+)", HEADER.read_text(), re.MULTILINE))
 
 
 def declarations():
@@ -46,6 +47,11 @@ def complaints(item, owner=""):
         returns = [part for part in parts(comments[0], "BlockCommandComment") if part["name"] == "return"]
         if item["type"]["qualType"].startswith("axas_status_t") and not any(map(words, returns)):
             yield f"{name} does not say what its status means"
+        said = re.findall(r"(?:^|;\s+)(AXAS_(?:OK|ERR_\w+|FAULT_\w+))\b(?=[:;,])", " ".join(map(words, returns)))
+        if len(said) != len(set(said)):
+            yield f"{name} says one status twice"
+        if item["type"]["qualType"].startswith("axas_fault_result_t") and set(said) != VERDICTS:
+            yield f"{name} does not say all verdicts: {' '.join(set(said) ^ VERDICTS)}"
         if any(re.search(r"\b[Aa]s (for )?axas_", words(part)) for part in returns):
             yield f"{name} sends its reader elsewhere for what its status means"
     for member in parts(item, "FieldDecl"):

@@ -14,7 +14,7 @@ toolchain=$(rustup toolchain list 2>/dev/null | grep -oE "^${oldest//./\\.}(\.0)
 }
 case ${1:-} in
 lib)
-	what=(--lib --no-default-features --features "$(formats_of host),panic-handler,log")
+	what=(--lib --no-default-features --features "$(bare_features host),${PARTS_KNOWN// /,}")
 	;;
 tools)
 	what=(--manifest-path tools/axas-inspect/Cargo.toml)

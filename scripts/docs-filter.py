@@ -54,12 +54,12 @@ def place(path, number):
 
 
 def list_statuses(lines):
-    """A list of the statuses that a comment separates by semicolons, line for line."""
+    """A list of the statuses or verdicts that a comment separates by semicolons, line for line."""
     inside = []
     for number, line in enumerate(lines):
         if inside and re.match(r" \*(/|$| @)", line):
             text = "\n".join(lines[inside[0]:number])
-            items = re.split(r";(?=\s+(?:\* +)?AXAS_(?:OK|ERR_\w+)\b:)", text)
+            items = re.split(r";(?=\s+(?:\* +)?AXAS_(?:OK|ERR_\w+|FAULT_\w+)\b:)", text)
             if len(items) > 1:
                 items[0] = items[0].replace("@return ", "@return <ul><li>")
                 text = "</li>".join([items[0], *(re.sub("AXAS_", "<li>AXAS_", item, count=1) for item in items[1:])])
@@ -80,7 +80,8 @@ def header(lines):
     comment = None  # the end of the comment above the current line
     for number, line in enumerate(lines):
         if " @defgroup " in line:  # with all topics at the end
-            lines[number - 1:number + 3] = [""] * 4
+            end = lines.index(" */", number) + 1
+            lines[number - 1:end] = [""] * (end - number + 1)
             continue
         if re.match(r"\s*(/\*)?\*", line):
             line = re.sub(r"#(?=\w)", r"\\#", line)

@@ -3,6 +3,7 @@
 """header-groups.py HEADER: put the functions of each topic together, below a heading, a group for Doxygen."""
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -28,7 +29,8 @@ def main():
         own = [lines[first:end + 1] for at, first, end in functions if at == topic]
         if own:
             title, about = titles[topic]
-            grouped += ["/**", f" * @defgroup {topic} {title}", f" * {about}", " */", "", *sum(own, [])]
+            lined = [f" * {line}" for line in textwrap.wrap(about, 108)]
+            grouped += ["/**", f" * @defgroup {topic} {title}", *lined, " */", "", *sum(own, [])]
     lines[functions[0][1]:functions[-1][2] + 1] = grouped
     header.write_text("\n".join(lines) + "\n", encoding="ascii")
 

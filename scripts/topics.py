@@ -7,10 +7,11 @@ import sys
 TOPICS = [
     ("status", "Statuses, version, log", "Texts of statuses; version and parts of the archive; log messages.",
      r"axas_status|AXAS_OK|AXAS_ERR_|axas_version|axas_parts|AXAS_PART_|AXAS_VERSION|axas_set_logger|axas_log_fn|AXAS_MUST_USE"),
-    ("hide", "Hidden and transferred pages",
-     "Pages that stay mapped while each access faults; pages given, lent and shared between two spaces.",
+    ("hide", "Hidden pages, notes, transfers",
+     "Pages that stay mapped while each access faults, values where nothing is mapped (part `hide`); pages given, lent and shared "
+     "between two spaces (part `transfer`).",
      r"axas_hide|axas_show|axas_map_note|AXAS_HIDE_|axas_transfer|AXAS_(GIVE|LEND|SHARE|TAKE_BACK|WIPE)$"),
-    ("provider", "Pages that the host provides", "Regions whose pages the host brings when they are needed: see @ref page_docs_providers.",
+    ("provider", "Pages that the host provides", "Regions whose pages the host brings when they are needed (part `provider`): see @ref page_docs_providers.",
      r"axas_map_provider|axas_supply|axas_evict(_some)?$|AXAS_RESOLVE_|axas_resolve_fn|axas_evicted_fn"),
     ("slices", "Long operations in slices", "The same operations with a budget, for long ranges.",
      r"axas_(?!dirty|merge|age)\w+_some$"),
@@ -28,9 +29,11 @@ TOPICS = [
     ("frames", "Frames for the host's own use", "For vCPU state, bitmaps and rings, from alloc_frame.", r"axas_frame_"),
     ("devices", "Device ranges", "MMIO, ports and system registers of emulated devices.",
      r"(?i)axas_(mmio|port|sysreg|width)"),
-    ("merge", "Merging", "Small pages back to large ones.", r"axas_merge|AXAS_MERGE_"),
-    ("dirty", "Dirty and accessed pages", "Which pages a guest wrote or used.", r"(?i)axas_(dirty|age|copy$)"),
-    ("mapping", "Mapping", "Frames of the host, memory of the library and traps: map, change, unmap.",
+    ("merge", "Merging", "Small pages joined to large ones (part `merge`).", r"axas_merge|AXAS_MERGE_"),
+    ("dirty", "Dirty and accessed pages",
+     "Which pages a guest wrote, copies between spaces (part `dirty`); which it used (part `age`).", r"(?i)axas_(dirty|age|copy$)"),
+    ("mapping", "Mapping",
+     "Frames of the host, memory of the library and traps: map, change, unmap; tags (part `tags`), tables in stock (part `stock`).",
      r"axas_map|axas_unmap|axas_protect|axas_populate|axas_discard|axas_collect|axas_stock|axas_tag_bits|axas_retag|AXAS_TAG_|axas_extent_t|axas_flags_t"
      r"|AXAS_(READ|WRITE|EXECUTE|USER|DEVICE\w*|UNCACHED|WRITE_\w+|POPULATE|NO_HUGE\w*|MAX_2M|HUGE_FRAMES"
      r"|REPLACE|NEED_LAZY|SKIP_ZERO)$"),

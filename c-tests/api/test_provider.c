@@ -832,6 +832,53 @@ struct runs {
 	uint32_t count;
 };
 
+/* What the host has not brought is no page of zeroes: neither to copy from, nor to be left to come. */
+static void a_page_to_come_is_not_copied_as_zeroes(void **state)
+{
+	FIXTURE(f);
+	axas_t *from;
+	uint64_t done = 77, one = 1, value;
+
+	f->host.poison_guest = 1;
+	host.how = AXAS_RESOLVE_ALLOC;
+	assert_ok(axas_create(&f->cfg, &f->host.hal, &from));
+	assert_ok(axas_map_provider(from, AT, 2 * PAGE, RW, 3));
+	assert_ok(axas_map_alloc(f->as, AT, 2 * PAGE, RW));
+	assert_status(AXAS_ERR_NOT_MAPPED,
+		      axas_copy(from, AT, f->as, AT, 2 * PAGE, NULL, 0, &done));
+	assert_int_equal(done, 0);
+	assert_int_equal(host.asked, 0);
+	assert_int_equal(space_agree(f->as, AT).state, AXAS_STATE_RESERVED);
+	/* the first page comes, the second is not asked for */
+	assert_ok(axas_write_u64(from, AT, 0, 5));
+	assert_ok(axas_copy(from, AT, f->as, AT, 2 * PAGE, &one, 64, &done));
+	assert_int_equal(done, 2 * PAGE);
+	assert_ok(axas_read_u64(f->as, AT, 0, &value));
+	assert_int_equal(value, 5);
+	assert_status(AXAS_ERR_NOT_MAPPED,
+		      axas_copy(from, AT, f->as, AT, 2 * PAGE, NULL, 0, &done));
+	assert_int_equal(done, PAGE);
+	assert_ok(axas_evict(from, AT, PAGE, 3));
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_copy(from, AT, f->as, AT, PAGE, NULL, 0, NULL));
+	/* the other way: zeroes are written to pages that a provider would bring with something else */
+	assert_ok(axas_unmap(from, AT, 2 * PAGE));
+	assert_ok(axas_unmap(f->as, AT, 2 * PAGE));
+	assert_ok(axas_map_alloc(from, AT, 2 * PAGE, RW));
+	assert_ok(axas_map_provider(f->as, AT, 2 * PAGE, RW, 3));
+	host.asked = 0;
+	assert_ok(axas_copy(from, AT, f->as, AT, 2 * PAGE, NULL, 0, NULL));
+	assert_int_equal(host.asked, 2);
+	assert_int_equal(space_agree(f->as, AT + PAGE).state, AXAS_STATE_OWNED);
+	assert_ok(axas_read_u64(f->as, AT + PAGE, 0, &value));
+	assert_int_equal(value, 0);
+	host.how = AXAS_RESOLVE_LATER;
+	assert_ok(axas_evict(f->as, AT, 2 * PAGE, 3));
+	assert_status(AXAS_ERR_AGAIN, axas_copy(from, AT, f->as, AT, PAGE, NULL, 0, NULL));
+	host.how = AXAS_RESOLVE_REFUSE;
+	assert_status(AXAS_ERR_NOT_MAPPED, axas_copy(from, AT, f->as, AT, PAGE, NULL, 0, NULL));
+	axas_destroy(from);
+}
+
 static uint32_t keep_run(void *ctx, const axas_mapping_t *run)
 {
 	struct runs *r = ctx;
@@ -1096,6 +1143,7 @@ int main(void)
 		EACH(what_was_evicted_comes_back_with_its_contents),
 		EACH(populate_asks_for_each_page),
 		EACH(copies_ask_as_the_guest_would),
+		EACH(a_page_to_come_is_not_copied_as_zeroes),
 		EACH(runs_and_dump_tell_them_apart),
 		ONE(tags_and_protection_stay_with_it, setup_tags, ept),
 		ONE(tags_and_protection_stay_with_it, setup_tags, npt),

@@ -8,27 +8,28 @@ pub const AXAS_VERSION_MINOR: u32 = 2_u32;
 /// Patch version of this header.
 pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 
-/// In axas_parts(): tags are there (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at.
+/// In axas_parts(): tags (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at are there.
 pub const AXAS_PART_TAGS: u32 = 1_u32;
 /// In axas_parts(): axas_stock is there.
 pub const AXAS_PART_STOCK: u32 = 2_u32;
 /// In axas_parts(): the option AXAS_IO is there.
 pub const AXAS_PART_IO: u32 = 4_u32;
+/// In axas_parts(): the axas_dirty_ calls and axas_copy are there.
+pub const AXAS_PART_DIRTY: u32 = 8_u32;
 /// In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
 pub const AXAS_PART_HIDE: u32 = 16_u32;
-/// In axas_parts(): the axas_dirty_ calls are there.
-pub const AXAS_PART_DIRTY: u32 = 8_u32;
-/// In axas_parts(): axas_age and its kin are there.
-pub const AXAS_PART_AGE: u32 = 256_u32;
-/// In axas_parts(): axas_transfer is there.
+/// In axas_parts(): axas_transfer is there, and part `hide`.
 pub const AXAS_PART_TRANSFER: u32 = 32_u32;
+/// In axas_parts(): axas_merge is there.
+pub const AXAS_PART_MERGE: u32 = 64_u32;
 /// In axas_parts(): axas_map_provider, axas_supply and axas_evict are there.
 pub const AXAS_PART_PROVIDER: u32 = 128_u32;
-/// axas_parts: axas_merge.
-pub const AXAS_PART_MERGE: u32 = 64_u32;
+/// In axas_parts(): the axas_age calls are there, and part `dirty`.
+pub const AXAS_PART_AGE: u32 = 256_u32;
 
-/// In axas_parts(): hosts need no AXAS_HAL_DIRECT_MAP. This and the following are there unless the archive was
-/// built without them (make lib WITHOUT=); what asks for one that is not is AXAS_ERR_UNSUPPORTED.
+/// In axas_parts(): a HAL without AXAS_HAL_DIRECT_MAP is accepted. This and the following are there unless the
+/// archive was built without them (make lib WITHOUT=); a call that asks for an absent one returns
+/// AXAS_ERR_UNSUPPORTED.
 pub const AXAS_PART_WINDOWS: u32 = 0x1_0000_u32;
 /// In axas_parts(): the flag AXAS_REPLACE is there.
 pub const AXAS_PART_REPLACE: u32 = 0x2_0000_u32;
@@ -93,10 +94,11 @@ pub const AXAS_STATE_OWNED: u32 = 4_u32;
 pub const AXAS_STATE_HIDDEN: u32 = 5_u32;
 /// Unmapped for the guest; holds a value of the host (axas_map_note).
 pub const AXAS_STATE_NOTE: u32 = 6_u32;
-/// Set aside by axas_map_provider, or by axas_evict: the first access asks the host (resolve).
+/// Set aside by axas_map_provider or axas_evict, without a frame: the first access asks resolve for one.
 pub const AXAS_STATE_PROVIDED: u32 = 7_u32;
 
-/// A frame was installed. Resume the guest.
+/// A frame was installed, or a clean page made dirty, an old page young, a hidden page visible. Resume the
+/// guest.
 pub const AXAS_FAULT_RESOLVED: u32 = 0_u32;
 /// The entry allows the access already (another vCPU was first, or a stale translation). Resume.
 pub const AXAS_FAULT_SPURIOUS: u32 = 1_u32;
@@ -104,7 +106,8 @@ pub const AXAS_FAULT_SPURIOUS: u32 = 1_u32;
 pub const AXAS_FAULT_RETRY: u32 = 2_u32;
 /// An emulated device: axas_trap_cookie says which.
 pub const AXAS_FAULT_TRAP: u32 = 3_u32;
-/// Nothing is mapped or reserved, or the address is outside the space.
+/// Nothing is mapped or reserved, a note is there, the address is outside the space, or resolve returned
+/// AXAS_RESOLVE_REFUSE.
 pub const AXAS_FAULT_UNMAPPED: u32 = 4_u32;
 /// The mapping does not allow the access.
 pub const AXAS_FAULT_DENIED: u32 = 5_u32;
@@ -112,7 +115,8 @@ pub const AXAS_FAULT_DENIED: u32 = 5_u32;
 pub const AXAS_FAULT_NO_MEMORY: u32 = 6_u32;
 /// Null handle, access empty or with other bits, corrupt table. Never resume.
 pub const AXAS_FAULT_ERROR: u32 = 7_u32;
-/// A provider's page is not there yet: resolve said AXAS_RESOLVE_LATER. The vCPU waits until axas_supply brought it.
+/// A page of a provider is not there yet: resolve returned AXAS_RESOLVE_LATER. The vCPU waits until axas_supply
+/// has mapped it.
 pub const AXAS_FAULT_WAIT: u32 = 8_u32;
 /// The page is hidden (axas_hide). The guest does not resume: the host decides.
 pub const AXAS_FAULT_HIDDEN: u32 = 9_u32;
@@ -160,7 +164,7 @@ pub const AXAS_NO_HUGE_EXEC: u32 = 0x10_0000_u32;
 /// range, atomically for vCPUs and callers: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and
 /// axas_query find the old or the new entry. Not in slices.
 pub const AXAS_REPLACE: u32 = 0x20_0000_u32;
-/// resolve: not now; the host brings the page by axas_supply. The verdict is AXAS_FAULT_WAIT.
+/// resolve: not now; the host calls axas_supply when it has the page. The verdict is AXAS_FAULT_WAIT.
 pub const AXAS_RESOLVE_LATER: u32 = 0_u32;
 /// resolve, axas_supply: a frame of the host's, which stays its own (AXAS_STATE_LINEAR).
 pub const AXAS_RESOLVE_NOW: u32 = 1_u32;
@@ -175,7 +179,7 @@ pub const AXAS_RESOLVE_REFUSE: u32 = 4_u32;
 pub const AXAS_HIDE_AUTO: u32 = 1_u32;
 /// axas_transfer: the pages move to the other space; a note or a hole is left.
 pub const AXAS_GIVE: u32 = 1_u32;
-/// axas_transfer: the pages are hidden, and mapped in the other space.
+/// axas_transfer: the pages are hidden in this space, and mapped in the other.
 pub const AXAS_LEND: u32 = 2_u32;
 /// axas_transfer: the pages are mapped in both spaces.
 pub const AXAS_SHARE: u32 = 3_u32;
@@ -193,10 +197,11 @@ pub const AXAS_MERGE_COPY: u32 = 0x80_0000_u32;
 /// axas_discard emptied reads as zeroes.
 pub const AXAS_SKIP_ZERO: u32 = 0x1000_0000_u32;
 
-/// Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved or a trap) keeps
-/// and hardware ignores. axas_map_linear, axas_map_extents, axas_map_alloc and axas_map_trap_flags take a tag,
-/// axas_retag changes it; faults, splits, axas_discard, axas_populate and axas_protect keep it; axas_query,
-/// axas_for_each, released and axas_dump show it. Part `tags`; how many bits there are: axas_tag_bits.
+/// Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved, a trap or a
+/// note) keeps and hardware ignores. axas_map_linear, axas_map_extents, axas_map_alloc, axas_map_trap_flags,
+/// axas_map_note and axas_map_provider take a tag, axas_retag changes it; faults, splits, axas_discard,
+/// axas_populate and axas_protect keep it; axas_query, axas_for_each, released and axas_dump show it. Part
+/// `tags`; how many bits there are: axas_tag_bits.
 pub const AXAS_TAG_SHIFT: u32 = 24_u32;
 /// All bits of a tag in flags.
 pub const AXAS_TAG_MASK: u32 = 0xf00_0000_u32;
@@ -246,8 +251,8 @@ pub const AXAS_FLUSH_NEW: u32 = 4_u32;
 /// A huge page was split (on Arm it is invalid meanwhile: break-before-make).
 pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
 /// Dirty or accessed bits were cleared: a CPU that goes on with the old translation writes, or accesses,
-/// without setting them. Permissions are as before. With tables_removed also those of entries that point to
-/// tables (axas_age): what CPUs hold of these goes too.
+/// without setting them. Permissions are as before. With tables_removed, accessed bits of entries that point to
+/// tables were cleared too (axas_age): walk caches must be invalidated as well.
 pub const AXAS_FLUSH_CLEAN: u32 = 6_u32;
 
 /// axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
@@ -256,7 +261,7 @@ pub const AXAS_DIRTY_HARDWARE: u32 = 1_u32;
 pub const AXAS_DIRTY_ALL: u32 = 2_u32;
 /// axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
 pub const AXAS_DIRTY_SPLIT: u32 = 4_u32;
-/// axas_age: look only.
+/// axas_age: report only; no page is made old.
 pub const AXAS_AGE_TEST: u32 = 1_u32;
 /// axas_age: nothing is flushed: accesses by translations that a CPU holds already are missed.
 pub const AXAS_AGE_NO_FLUSH: u32 = 2_u32;
@@ -279,7 +284,7 @@ pub const AXAS_FEATURE_ARM_FWB: u32 = 0x10_u32;
 /// FEAT_HAFDBS with dirty state: sets VTCR_EL2.HA and HD.
 pub const AXAS_FEATURE_ARM_HAFDBS: u32 = 0x20_u32;
 /// FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA.
-/// AXAS_FEATURE_ARM_HAFDBS has it in it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
+/// AXAS_FEATURE_ARM_HAFDBS includes it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
 pub const AXAS_FEATURE_ARM_HAF: u32 = 0x1000_u32;
 /// FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
 /// for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
@@ -306,7 +311,7 @@ pub const AXAS_FEATURE_IO_DIRTY: u32 = 0x8000_u32;
 /// AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
 /// are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
 pub const AXAS_FEATURE_IO_FAULTS: u32 = 0x2_0000_u32;
-/// Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries; tags are there. Without
+/// Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries, which hold tags. Without
 /// part `tags` it is AXAS_ERR_UNSUPPORTED at create.
 pub const AXAS_FEATURE_RISCV_SVRSW60T59B: u32 = 0x2000_u32;
 
@@ -335,8 +340,8 @@ pub const AXAS_NO_WAIT: u32 = 16_u32;
 /// AXAS_FEATURE_ARM_BBM2 each call that cuts a page larger than 4 KiB (axas_unmap, axas_protect, axas_discard
 /// with an end inside one), so map ranges that will be cut with AXAS_NO_HUGE or AXAS_MAX_2M.
 /// AXAS_FEATURE_IO_FAULTS allows both. axas_map_alloc without AXAS_POPULATE is AXAS_ERR_UNSUPPORTED in any
-/// case. Each entry is cleaned when it was written, and guest frames when they were zeroed, unless
-/// AXAS_FEATURE_IO_COHERENT. Permissions that are added raise AXAS_FLUSH_RELAX with AXAS_SCOPE_ALL, on every
+/// case. Unless AXAS_FEATURE_IO_COHERENT, clean_range is called for each entry after it was written, and for
+/// guest frames after they were zeroed. Added permissions raise AXAS_FLUSH_RELAX with AXAS_SCOPE_ALL, on every
 /// format.
 ///
 /// A fault raises requests of AXAS_SCOPE_LOCAL only, with AXAS_IO too: after axas_discard call axas_populate
@@ -344,10 +349,10 @@ pub const AXAS_NO_WAIT: u32 = 16_u32;
 pub const AXAS_IO: u32 = 32_u32;
 /// Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
 /// addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
-/// Tables that lie whole in the range of such a call are freed, as without it. Kept tables count in
+/// Tables that lie wholly in the range of such a call are freed, as without the option. Kept tables count in
 /// table_frames and table_quota, also while a call lacks memory; axas_collect, axas_clear and axas_destroy free
-/// them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that fails for memory may have
-/// freed those that lie whole in its range.
+/// them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that returns AXAS_ERR_NO_MEMORY
+/// may have freed those that lie wholly in its range.
 pub const AXAS_KEEP_TABLES: u32 = 64_u32;
 /// No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
 /// on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE

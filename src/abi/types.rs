@@ -29,8 +29,8 @@ pub type axas_alloc_frame_fn =
 /// all others as they were allocated.
 pub type axas_dealloc_frame_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, frame: axas_hpa_t, order: u32, purpose: u32)>;
-/// A pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every
-/// frame from alloc_frame; null for another address means that the host cannot reach it.
+/// Returns a pointer to `size` bytes at `pa`, readable and writable by this CPU. Must succeed for every frame
+/// from alloc_frame; null for another address means that the host cannot reach it.
 pub type axas_phys_to_virt_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, pa: axas_hpa_t, size: usize) -> *mut c_void>;
 /// Closes a window that phys_to_virt opened. With it phys_to_virt hands out windows: of at most
@@ -71,30 +71,30 @@ pub type axas_relax_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// dealloc_frame, nor by axas_protect and axas_discard. The space's lock is held meanwhile.
 pub type axas_released_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t)>;
-/// Whether axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another
-/// frame; 0: it may not, for a device or the host itself holds the frame's address. Runs with the space's lock
-/// held; what it said holds until the call returns.
+/// Nonzero when axas_merge with AXAS_MERGE_COPY may move the page at `gpa`, which is in frame `hpa`, to another
+/// frame; 0 when a device or the host itself uses the frame's address. Runs with the space's lock held; the
+/// answer must hold until axas_merge returns. Part `merge`.
 pub type axas_may_move_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, gpa: axas_gpa_t, hpa: axas_hpa_t) -> u32>;
-/// Asks for a page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a value
-/// that follows it. Part `provider`.
+/// Asks for the page of a region of axas_map_provider that an access needs; returns AXAS_RESOLVE_LATER or a
+/// value that follows it. Part `provider`.
 ///
 /// `gpa` is the page's address. `access` is what the guest did, or what a copy needs; 0: axas_populate, or a
-/// copy with AXAS_ACCESS_HOST. `answer` comes with the hpa AXAS_HPA_INVALID, size 4096, and the region's flags,
-/// with AXAS_NO_HUGE or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN: the
-/// host stores the address of the frame that is for the page, and its size (4096, 2 MiB, 1 GiB) if it is for
-/// all of an aligned piece of that size around the page. AXAS_RESOLVE_ALLOC: size is the most that is taken
-/// from alloc_frame, no more than 2 MiB. The host may take permissions away from flags, the tag and the type
-/// stay.
+/// copy with AXAS_ACCESS_HOST. On entry `answer` has the hpa AXAS_HPA_INVALID, size 4096, and the region's
+/// flags, with AXAS_NO_HUGE or AXAS_MAX_2M where no larger page fits. AXAS_RESOLVE_NOW and AXAS_RESOLVE_GIVEN:
+/// the host stores the frame's address in hpa, and its size (4096, 2 MiB or 1 GiB) if the frame is for the
+/// whole aligned piece of that size around the page. AXAS_RESOLVE_ALLOC: size is the largest frame to ask
+/// alloc_frame for, at most 2 MiB. The host may remove permissions from flags; tag and memory type must stay.
 ///
-/// An answer that does not fit is AXAS_FAULT_NO_MEMORY: unknown, an address that is unaligned or too wide, a
-/// size that does not fit there, flags that were not in the question. A frame that was given
-/// (AXAS_RESOLVE_GIVEN) is the library's whatever comes of it: where it is not installed, for want of a table
-/// or because another CPU was first, it goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not
-/// installed stays the host's, unreported.
+/// An unusable answer is AXAS_FAULT_NO_MEMORY: an unknown value, an address that is unaligned or above pa_bits,
+/// a size that does not fit there, flags that were not set on entry. A frame of AXAS_RESOLVE_GIVEN is the
+/// library's in every case: if it is not installed, for lack of a table or because another CPU was first, it
+/// goes to dealloc_frame. A frame of AXAS_RESOLVE_NOW that is not installed stays the host's, and the host is
+/// not told.
 ///
-/// Runs in a fault: beside others, no window is open, and it must not wait. Several CPUs may ask for one page,
-/// and one may ask again, until it is there: the library keeps no mark. Null: always AXAS_RESOLVE_LATER.
+/// Runs in a fault, with the lock held shared and no window open; it must not wait. Several CPUs may ask for
+/// one page at a time, and each again until it is there: the library keeps no record of questions. A null
+/// resolve counts as AXAS_RESOLVE_LATER.
 pub type axas_resolve_fn = Option<
     unsafe extern "C" fn(
         ctx: *mut c_void,
@@ -104,14 +104,15 @@ pub type axas_resolve_fn = Option<
         answer: *mut axas_supply_t,
     ) -> u32,
 >;
-/// Called by axas_evict after the flush, for each run of pages that went: their contents do not change any
-/// more. Part `provider`.
+/// Called by axas_evict after the flush, for each run of pages that it unmapped: the guest cannot write to them
+/// any more. Part `provider`.
 ///
 /// A run is pages side by side in guest and host memory, of one level, state (AXAS_STATE_LINEAR or
-/// AXAS_STATE_OWNED) and set of flags, all of them dirty or none (`dirty`: written since they were last made
-/// clean; not 0 where writes are not logged). Of a run of AXAS_STATE_OWNED the host may keep the frames, which
-/// are its own then: it returns not 0; else they go to dealloc_frame. Of AXAS_STATE_LINEAR `released` is called
-/// next. Runs with the space's lock held, no window is open.
+/// AXAS_STATE_OWNED) and set of flags, all of them dirty or all clean. `dirty` is nonzero if they were written
+/// since they were last made clean, and where writes are not logged. For a run of AXAS_STATE_OWNED a nonzero
+/// return value means that the host keeps the frames, which are its own from then on; after 0 they go to
+/// dealloc_frame. For AXAS_STATE_LINEAR the return value is ignored and `released` is called next. Runs with
+/// the space's lock held exclusively and no window open.
 pub type axas_evicted_fn =
     Option<unsafe extern "C" fn(ctx: *mut c_void, run: *const axas_mapping_t, dirty: u32) -> u32>;
 /// Receives a message: level 1 (error) to 5 (trace), `target` and `text` NUL-terminated and valid during the
@@ -191,7 +192,7 @@ pub struct axas_hal_t {
     /// Optional: the arena that allocates, frees and maps frames with AXAS_FRAME_TABLE and AXAS_FRAME_ROOT, in
     /// place of the callbacks above: axas_arena_hal_tables.
     pub arena: *mut axas_arena_t,
-    /// Optional; for AXAS_MERGE_COPY alone (part `merge`). Without it all pages may be moved.
+    /// Optional; for AXAS_MERGE_COPY only (part `merge`). Null: all pages may be moved.
     pub may_move: axas_may_move_fn,
     /// Optional (part `provider`).
     pub resolve: axas_resolve_fn,
@@ -211,9 +212,9 @@ pub struct axas_config_t {
     /// 0 = the smallest of these that covers the space; for NPT on bare metal CR4 is read, at
     /// privilege level 0.
     pub levels: u32,
-    /// Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT),
-    /// 40 (Arm), 56 (RISC-V). On Arm rounded down to a size that pages of 4 KiB have without LPA2 (32,
-    /// 36, 40, 42, 44, 48), from 56 at most, the widest that PARange says.
+    /// Width of host-physical addresses. 0 = what the CPU reports on bare metal, else 48 (EPT, NPT), 40 (Arm),
+    /// 56 (RISC-V). On Arm at most 56, the widest that PARange reports, and rounded down to a size that pages
+    /// of 4 KiB have without LPA2: 32, 36, 40, 42, 44 or 48.
     pub pa_bits: u32,
     /// First guest-physical address of the space, a multiple of 4096.
     pub base: axas_gpa_t,
@@ -280,15 +281,15 @@ pub struct axas_transfer_t {
     pub struct_size: u32,
     /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE or AXAS_TAKE_BACK.
     pub action: u32,
-    /// AXAS_SHARE, AXAS_TAKE_BACK: the permissions that the space `from` has afterwards; none: those that it has now.
-    /// And the tag (AXAS_TAG_MASK) of its pages, or of the note, afterwards.
+    /// AXAS_SHARE, AXAS_TAKE_BACK: the permissions that pages of `from` have afterwards; none: unchanged. With
+    /// every action also the tag (AXAS_TAG_MASK) that its pages, or the note, have afterwards.
     pub from_flags: axas_flags_t,
     /// AXAS_GIVE, AXAS_LEND, AXAS_SHARE: the permissions of the space `to`, at least one, and the tag of its
     /// pages. Else 0.
     pub to_flags: axas_flags_t,
     /// The tags that pages of `from` may have: bit n for tag n; 0: any.
     pub from_tags: u32,
-    /// The tags that notes or pages of `to` may have.
+    /// The tags that notes or pages of `to` may have, in the same way.
     pub to_tags: u32,
     /// AXAS_GIVE: the value of the note that is left; 0: none is. Else 0.
     pub note: u32,
@@ -296,7 +297,7 @@ pub struct axas_transfer_t {
     pub options: u32,
 }
 
-/// A frame for pages of a provider: resolve.
+/// The answer of resolve: a frame for the page.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct axas_supply_t {
@@ -378,14 +379,14 @@ pub struct axas_stats_t {
     /// Verdicts AXAS_FAULT_WAIT since create (part `provider`).
     pub faults_wait: u64,
     /// Verdicts AXAS_FAULT_RESOLVED since create that took no frame from alloc_frame: a clean page was made
-    /// dirty, an old one young, a page unhidden, or one of a provider's installed (parts `dirty`, `age`,
+    /// dirty, an old one young, a page unhidden, or a page of a provider installed (parts `dirty`, `age`,
     /// `hide`, `provider`).
     pub faults_marked: u64,
     /// Leaves made clean since create, in units of 4 KiB (part `dirty`).
     pub pages_cleaned: u64,
     /// Huge pages split since create to be made clean in parts (part `dirty`).
     pub splits: u64,
-    /// Tables that axas_merge took away ever (part `merge`).
+    /// Tables that axas_merge replaced by one entry since create (part `merge`).
     pub merges: u64,
     /// Zero.
     pub reserved: [u64; 3],

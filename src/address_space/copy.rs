@@ -180,8 +180,12 @@ impl AddressSpace {
         with_space_format!(self.npt.format, F => {
             let start = Gpa::new(gpa);
             let found = self.npt.walk::<F>(start).ok_or(Error::BadState)?;
-            if found.entry.is_reserved() {
+            if found.entry.is_lazy() {
                 return Ok(Source::Zeroes(start.end(found.level).minus(start).min(most)));
+            }
+            // What it holds is known to the host alone.
+            if found.entry.is_provided() {
+                return Err(Error::NotMapped);
             }
             let piece = self.piece::<F>(gpa, self.flat(most), NOTHING)?;
             Ok(piece.map_or(Source::Zeroes(PAGE_SIZE), Source::Piece))
@@ -195,7 +199,7 @@ impl AddressSpace {
         let gpa = Gpa::new(gpa);
         with_space_format!(self.npt.format, F => {
             let found = self.npt.walk::<F>(gpa).ok_or(Error::BadState)?;
-            let comes = found.entry.is_reserved() && !found.entry.reservation().skips_zero();
+            let comes = found.entry.is_lazy() && !found.entry.reservation().skips_zero();
             Ok(if comes { gpa.end(found.level).minus(gpa) } else { 0 })
         })
     }

@@ -5,45 +5,46 @@ use super::{axas_t, put, refused, space, told};
 use crate::abi::*;
 use crate::error::{Error, Result};
 
-/// Tells which pages were used since they were last made old, and makes them old. Part `age`, as all axas_age calls.
+/// Sets the bits of pages that were used since they were last made old, and makes them old. Part `age`, as all
+/// axas_age calls.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared. Null:
-///   not wanted. Used by no other code during the call.
-/// @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
+///   only the count is wanted. Not used by other code during the call.
+/// @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
 /// @param options AXAS_AGE_TEST or AXAS_AGE_NO_FLUSH, or 0.
-/// @param young Receives how many pages of 4 KiB were used, whether their bits were set before or not.
+/// @param young Receives the number of pages of 4 KiB that were used, whether their bits were set before or
+///   not.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size
 ///     0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD: an old page would not fault either (axas_hide with
-///     AXAS_HIDE_AUTO does); a space with AXAS_IO unless hardware sets accessed bits there, with
-///     AXAS_FEATURE_IO_DIRTY: devices take no faults;
+///   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD, where an access to an old page does not fault (use
+///     axas_hide with AXAS_HIDE_AUTO); a space with AXAS_IO, unless hardware sets accessed bits and
+///     AXAS_FEATURE_IO_DIRTY is declared, for devices take no faults;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; as above.
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some pages may be old, their bits are set.
 ///
-/// The record is the page's entry. Every page is young until the first call, and so is a page that is mapped,
-/// taken in or shown later. An access makes it young: of the guest, by the accessed bit that hardware sets (EPT
-/// with AXAS_FEATURE_EPT_AD, NPT, AXAS_FEATURE_ARM_HAF or AXAS_FEATURE_ARM_HAFDBS, AXAS_FEATURE_RISCV_SVADU),
-/// else by a fault that axas_handle_page_fault answers with AXAS_FAULT_RESOLVED, without a frame; of the host,
-/// by axas_read, axas_write and the calls beside them. Accesses that walk no entry of the space, of the host's
-/// own pointers and of devices with tables of their own, are not seen.
+/// The state is in the page's entry. Every page is young until the first call, and so is a page that is mapped,
+/// allocated or shown later. An access makes it young: of the guest, by the accessed bit that hardware sets
+/// (EPT with AXAS_FEATURE_EPT_AD, NPT, AXAS_FEATURE_ARM_HAF or AXAS_FEATURE_ARM_HAFDBS,
+/// AXAS_FEATURE_RISCV_SVADU), else by a fault, for which axas_handle_page_fault returns AXAS_FAULT_RESOLVED and
+/// takes no frame; of the host, by axas_read, axas_write and the other copies. Accesses through pointers of the
+/// host and by devices with tables of their own are not noticed.
 ///
-/// A huge page that is young sets the bits of all its pages, and becomes old if it lies in the range whole.
-/// Linear device memory is neither reported nor made old, nor is what has no page. A page that was hidden is
-/// young when it is shown.
+/// A huge page that is young sets the bits of all its pages, and becomes old if it lies wholly in the range.
+/// Linear device memory is neither reported nor made old. A hidden page becomes young when it is shown.
 ///
-/// On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB
+/// On EPT and NPT a table of 4 KiB pages none of which was used since the last call is not read: an unused GiB
 /// costs 512 entries.
 ///
-/// With AXAS_AGE_TEST pages stay as they are, each is looked at, and a budget counts pages. With
-/// AXAS_AGE_NO_FLUSH nothing is flushed: an access by a translation that a CPU holds is missed.
+/// With AXAS_AGE_TEST no page is made old, each is read, and a budget counts pages. With AXAS_AGE_NO_FLUSH
+/// nothing is flushed: an access by a translation that a CPU holds is missed.
 ///
 /// Lock class: exclusive; with AXAS_AGE_TEST shared, a GiB at a time. Callbacks: tlb_flush (AXAS_FLUSH_CLEAN,
-/// AXAS_SCOPE_ALL) once, without the lock unless tables are concerned, on EPT and NPT; phys_to_virt,
-/// release_virt, clean_range, relax.
+/// AXAS_SCOPE_ALL) once; called without the lock, except where accessed bits of tables were cleared (EPT and
+/// NPT); phys_to_virt, release_virt, clean_range, relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_age(
@@ -71,7 +72,7 @@ pub unsafe extern "C" fn axas_age(
     told("axas_age", arguments, outcome)
 }
 
-/// Makes everything in a range young: no access faults any more because its page is old. Ageing ends when that
+/// Makes everything in a range young, so that no access faults because its page is old. Ageing ends when that
 /// was the whole space.
 ///
 /// @param space The space.
@@ -82,9 +83,9 @@ pub unsafe extern "C" fn axas_age(
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Parts of the space one after the other, in the order of addresses from its base on, are the whole of it,
-/// unless axas_age came in between. A huge page that the range cuts becomes young whole. Nothing is flushed.
-/// axas_clear ends ageing, too.
+/// Calls for consecutive ranges from the base of the space on count as the whole, unless axas_age was called in
+/// between. A huge page that the range cuts becomes young as a whole. Nothing is flushed. axas_clear ends
+/// ageing, too.
 ///
 /// Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
 #[unsafe(no_mangle)]
@@ -108,8 +109,8 @@ pub unsafe extern "C" fn axas_age_stop(
 /// @param bits As for axas_age.
 /// @param options As for axas_age.
 /// @param young As for axas_age, of this call.
-/// @param budget Entries to visit before it stops, at least 1; a slice ends where a word of a bitmap does.
-/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: go on
+/// @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: continue
 ///   with the word of the bitmap at done / 4096 / 64.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
@@ -117,11 +118,11 @@ pub unsafe extern "C" fn axas_age_stop(
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, both options, a misaligned bitmap, too few bits, unaligned, size
 ///     0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: EPT without AXAS_FEATURE_EPT_AD; a space with AXAS_IO, unless hardware sets accessed
-///     bits there, with AXAS_FEATURE_IO_DIRTY;
+///     bits and AXAS_FEATURE_IO_DIRTY is declared;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be old, their bits are set.
 ///
-/// Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not
-/// looked at counts as one entry. Otherwise as axas_age. Callbacks: also should_yield.
+/// Each slice of 512 entries (all of the budget without should_yield) is flushed once. A table that is not read
+/// counts as one entry. Otherwise as axas_age. Callbacks: also should_yield.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_age_some(

@@ -61,7 +61,7 @@ pub unsafe extern "C" fn axas_dirty_start(
 /// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared, so
 ///   that bitmaps of several calls add up. Not used by other code during the call.
 /// @param bits Bits that the bitmap has, at least size / 4096.
-/// @param count Receives how many pages were found dirty, whether their bits were set before or not.
+/// @param count Receives the number of dirty pages, whether their bits were set before or not.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some bits may be set;
@@ -426,8 +426,8 @@ pub unsafe extern "C" fn axas_dirty_stop_some(
     }
 }
 
-/// Copies pages of one space to another, as its contents: those whose bits are set, as axas_dirty_collect
-/// leaves them. Part `dirty`.
+/// Copies the contents of pages from one space to another: those whose bits are set, as by axas_dirty_collect.
+/// Part `dirty`.
 ///
 /// @param from The space to read.
 /// @param gpa First guest-physical address there, a multiple of 4096.
@@ -435,25 +435,28 @@ pub unsafe extern "C" fn axas_dirty_stop_some(
 /// @param to_gpa First guest-physical address there, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param bitmap A bit for each page from gpa on, read only; null: all pages.
-/// @param bits Bits that the bitmap has, at least size / 4096; of no account without a bitmap.
-/// @param done Takes the bytes from gpa that are done, whatever the status; may be null.
+/// @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+/// @param done Receives the bytes from gpa that are done, with any status; may be null.
 /// @return AXAS_OK: all of it;
 ///   AXAS_ERR_INVALID_INPUT: null, the same space twice, a misaligned bitmap, too few bits, unaligned, size 0,
 ///     overflow, outside one of the spaces;
-///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in either, where a bit is set, a page of `from` that its
+///     provider has not brought, or resolve of `to` returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page of `to`, its table_quota, or an unusable answer of its
+///     resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach its own frame;
-///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
+///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces, or resolve of `to` returned AXAS_RESOLVE_LATER.
 ///
-/// The permissions of both are of no account (AXAS_ACCESS_HOST); formats may differ. A reserved page of `to` is
-/// taken in, with what is copied: what is written whole is not zeroed before. A reserved page of `from` reads
-/// as zeroes, and a reserved page of `to` stays one then. Pages of `to` become dirty. The guest of `from` may
-/// write meanwhile: its page is dirty again, if it logs. What was copied before an error stays.
+/// Permissions are ignored in both, as with AXAS_ACCESS_HOST; formats may differ. A reserved page of `to` gets
+/// its frame together with its contents; a frame that is written whole is not zeroed first. A reserved page of
+/// `from` reads as zeroes, and a reserved page of `to` then stays reserved. resolve of `from` is not asked.
+/// Pages of `to` become dirty. The guest of `from` may write meanwhile: where that space logs, the page is
+/// dirty again. What was copied before an error stays.
 ///
-/// Lock class: shared on both, given up after at most 64 KiB; neither is waited for while the other is held.
-/// Callbacks, each of its own space: of `from` phys_to_virt, release_virt, relax; of `to` as axas_write with
-/// AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
+/// Lock class: shared on both, dropped at least every 64 KiB; the call waits for neither while it holds the
+/// other. Callbacks, each of its own space: of `from` phys_to_virt, release_virt, relax; of `to` as axas_write
+/// with AXAS_ACCESS_CLEAN, on EPT and NPT without clean_range.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_copy(

@@ -12,14 +12,26 @@ use crate::fault;
 /// @param gpa The guest-physical address of the access; any value, any alignment.
 /// @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must
 ///   be allowed.
-/// @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says
-///   whether the guest goes on. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
+/// @return AXAS_FAULT_RESOLVED: a frame was installed, or a clean page made dirty, an old page young, a hidden
+///   page visible: the guest resumes;
+///   AXAS_FAULT_SPURIOUS: the entry allows the access already: the guest resumes;
+///   AXAS_FAULT_RETRY: an exclusive call runs, or another CPU is changing the entry: the guest resumes and
+///     faults again; never with AXAS_CALLER_LOCKED;
+///   AXAS_FAULT_TRAP: an emulated device: axas_trap_cookie says which;
+///   AXAS_FAULT_UNMAPPED: a hole, a note, an address outside the space, or resolve returned
+///     AXAS_RESOLVE_REFUSE;
+///   AXAS_FAULT_DENIED: the permissions do not allow the access;
+///   AXAS_FAULT_NO_MEMORY: no frame, table_quota, or alloc_frame or resolve returned something unusable;
+///     nothing changed;
+///   AXAS_FAULT_ERROR: null, access 0 or with other bits, corrupt table;
+///   AXAS_FAULT_WAIT: resolve returned AXAS_RESOLVE_LATER;
+///   AXAS_FAULT_HIDDEN: the page is hidden (axas_hide).
 ///
-/// Never waits, never replaces a frame; any number of vCPUs may fault on one page: one frame is kept, the
-/// others are freed. May be called from interrupt handlers. Lock class: shared. Callbacks: resolve (in regions
-/// of axas_map_provider), alloc_frame, dealloc_frame, phys_to_virt, release_virt, clean_range, tlb_flush with
-/// AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm
-/// and RISC-V).
+/// axas_fault_resumes says whether the guest resumes. Never waits, never replaces a frame; any number of vCPUs
+/// may fault on one page: one frame is kept, the others are freed. May be called from interrupt handlers. Lock
+/// class: shared. Callbacks: resolve (in regions of axas_map_provider), alloc_frame, dealloc_frame,
+/// phys_to_virt, release_virt, clean_range, tlb_flush with AXAS_SCOPE_LOCAL only (AXAS_FLUSH_NEW on RISC-V
+/// without Svvptc, AXAS_FLUSH_RELAX for a spurious fault on Arm and RISC-V).
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_handle_page_fault(
@@ -38,8 +50,8 @@ pub unsafe extern "C" fn axas_handle_page_fault(
     verdict as axas_fault_result_t
 }
 
-/// axas_handle_page_fault, which also returns the entry that decided the verdict, as axas_query would, from the
-/// same walk: a trap's cookie, or the host's tag. Part `tags`.
+/// Handles a fault as axas_handle_page_fault, and returns the entry that decided the verdict, as axas_query
+/// would, from the same walk: a trap's cookie, or the host's tag. Part `tags`.
 ///
 /// @param space The space.
 /// @param gpa As for axas_handle_page_fault.
@@ -47,10 +59,22 @@ pub unsafe extern "C" fn axas_handle_page_fault(
 /// @param found Receives the entry, after AXAS_FAULT_RESOLVED that of the page which was installed; may be
 ///   null. Without an entry (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
 ///   AXAS_STATE_ABSENT and size 0.
-/// @return A verdict, AXAS_FAULT_RESOLVED and the values that follow it; axas_fault_resumes says whether the guest goes
-///   on. AXAS_FAULT_ERROR also where found is not aligned. AXAS_FAULT_RETRY never occurs with AXAS_CALLER_LOCKED.
+/// @return AXAS_FAULT_RESOLVED: a frame was installed, or a clean page made dirty, an old page young, a hidden
+///   page visible: the guest resumes;
+///   AXAS_FAULT_SPURIOUS: the entry allows the access already: the guest resumes;
+///   AXAS_FAULT_RETRY: an exclusive call runs, or another CPU is changing the entry: the guest resumes and
+///     faults again; never with AXAS_CALLER_LOCKED;
+///   AXAS_FAULT_TRAP: an emulated device: axas_trap_cookie says which;
+///   AXAS_FAULT_UNMAPPED: a hole, a note, an address outside the space, or resolve returned
+///     AXAS_RESOLVE_REFUSE;
+///   AXAS_FAULT_DENIED: the permissions do not allow the access;
+///   AXAS_FAULT_NO_MEMORY: no frame, table_quota, or alloc_frame or resolve returned something unusable;
+///     nothing changed;
+///   AXAS_FAULT_ERROR: null, found not aligned, access 0 or with other bits, corrupt table;
+///   AXAS_FAULT_WAIT: resolve returned AXAS_RESOLVE_LATER;
+///   AXAS_FAULT_HIDDEN: the page is hidden (axas_hide).
 ///
-/// Lock class and callbacks: as axas_handle_page_fault.
+/// May be called from interrupt handlers. Lock class: shared. Callbacks: as axas_handle_page_fault.
 #[cfg(feature = "tags")]
 #[unsafe(no_mangle)]
 #[must_use]

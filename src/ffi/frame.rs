@@ -33,15 +33,17 @@ unsafe fn frame<'a>(frame: *const axas_frame_t) -> Result<&'a axas_frame_t> {
 /// @param zero 1: every byte is zero; 0: the contents are as alloc_frame returned them.
 /// @param frame Receives the frame; previous contents are ignored; no frame after an error.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing callback, unknown flags or a
-///     wrong struct_size in hal;
+///   AXAS_ERR_INVALID_INPUT: null, order above 18, zero neither 0 nor 1, a missing callback, an arena that is
+///     not ready, unknown flags or a wrong struct_size in hal;
+///   AXAS_ERR_UNSUPPORTED: an arena in hal with STATIC_HAL=1; a HAL without AXAS_HAL_DIRECT_MAP, or with
+///     `released`, if the archive does not have that part (axas_parts);
 ///   AXAS_ERR_NO_MEMORY: alloc_frame has none;
-///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null or an
-///     unaligned pointer. After an error every frame is freed.
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, phys_to_virt null or an
+///     unaligned pointer, or direct_map_offset is not a multiple of 8.
 ///
-/// No lock, no space: any number of CPUs may call. Callbacks: alloc_frame and dealloc_frame with
-/// AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one window open. The caches
-/// are not cleaned: for a reader that does not snoop them the host cleans.
+/// After an error every frame is freed. No lock, no space: any number of CPUs may call. Callbacks: alloc_frame
+/// and dealloc_frame with AXAS_FRAME_HOST; with zero also phys_to_virt and release_virt, a page at a time, one
+/// window open. The caches are not cleaned: for a reader that does not snoop them the host cleans.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_frame_alloc(
@@ -63,12 +65,15 @@ pub unsafe extern "C" fn axas_frame_alloc(
 /// @param hal The one that the frame came from.
 /// @param frame The frame; holds none afterwards (bytes is 0, hpa AXAS_HPA_INVALID).
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
-///     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal. Nothing happened
-///     then.
+///   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or it
+///     is all zero), a missing callback, an arena that is not ready, unknown flags or a wrong struct_size in
+///     hal;
+///   AXAS_ERR_UNSUPPORTED: an arena in hal with STATIC_HAL=1; a HAL without AXAS_HAL_DIRECT_MAP, or with
+///     `released`, if the archive does not have that part (axas_parts);
+///   AXAS_ERR_BAD_STATE: direct_map_offset is not a multiple of 8.
 ///
-/// A second release through a copy of frame is not detected, as with free(). No lock. Callbacks: dealloc_frame
-/// with AXAS_FRAME_HOST.
+/// Nothing changes on error: the frame stays allocated. A second release through a copy of frame is not
+/// detected, as with free(). No lock. Callbacks: dealloc_frame with AXAS_FRAME_HOST.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_frame_release(
@@ -92,10 +97,13 @@ pub unsafe extern "C" fn axas_frame_release(
 /// @param frame The frame.
 /// @param byte The value.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or
-///     it is all zero), a missing callback, unknown flags or a wrong struct_size in hal;
-///   AXAS_ERR_BAD_STATE: phys_to_virt returned null or an unaligned pointer: pages before that one are filled,
-///     the frame stays allocated.
+///   AXAS_ERR_INVALID_INPUT: null, frame holds no frame (it was released before, its allocation failed, or it
+///     is all zero), a missing callback, an arena that is not ready, unknown flags or a wrong struct_size in
+///     hal;
+///   AXAS_ERR_UNSUPPORTED: an arena in hal with STATIC_HAL=1; a HAL without AXAS_HAL_DIRECT_MAP, or with
+///     `released`, if the archive does not have that part (axas_parts);
+///   AXAS_ERR_BAD_STATE: direct_map_offset is not a multiple of 8; or phys_to_virt returned null or an
+///     unaligned pointer: pages before that one are filled, the frame stays allocated.
 ///
 /// No lock; the time grows with the frame. Callbacks: phys_to_virt and release_virt, a page at a time,
 /// one window open.

@@ -11,23 +11,23 @@ use crate::abi::*;
 /// @param options 0, or AXAS_HIDE_AUTO.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
+///   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO; an edge cuts a huge page where AXAS_IO does
+///     not allow it;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// A hidden page keeps its frame, permissions, memory type, size and owner, and counts as mapped. axas_query
 /// reports AXAS_STATE_HIDDEN with all of these, axas_translate returns AXAS_ERR_NOT_MAPPED, a fault
-/// AXAS_FAULT_HIDDEN. axas_protect changes the permissions that the page has when it is shown. axas_unmap,
-/// axas_discard, AXAS_REPLACE, axas_clear and axas_destroy release or free it, without a flush. Copies return
-/// AXAS_ERR_DENIED, except with AXAS_ACCESS_HOST.
+/// AXAS_FAULT_HIDDEN. axas_protect changes the permissions that the page will have when it is shown.
+/// axas_unmap, axas_discard, AXAS_REPLACE, axas_clear and axas_destroy release or free it, without a flush.
+/// Copies return AXAS_ERR_DENIED, except with AXAS_ACCESS_HOST.
 ///
 /// With AXAS_HIDE_AUTO the first access that the permissions allow shows the page (a huge page as a whole): the
 /// fault returns AXAS_FAULT_RESOLVED and takes no frame, a copy for the guest goes on; any other access is
-/// AXAS_FAULT_DENIED. So a host learns which pages are used, or that any is. A whole table costs one entry, a
-/// whole space those of its root; the first faults then write up to 512 entries on each level. Of a page that
-/// is hidden already only AXAS_HIDE_AUTO changes: a call without it takes it away, a call with it does not add
-/// it.
+/// AXAS_FAULT_DENIED. This tells a host which pages are used. A whole table costs one entry, a whole space
+/// those of its root; the first faults then write up to 512 entries on each level. On a page that is hidden
+/// already, a call without AXAS_HIDE_AUTO removes that property, and a call with it changes nothing.
 ///
 /// Holes, reservations, traps and notes in the range are unchanged. Edges split as in axas_unmap. One tlb_flush
 /// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed. Nothing changes on error. Lock class:
@@ -71,8 +71,8 @@ pub unsafe extern "C" fn axas_show(
     told("axas_show", [gpa, size], outcome)
 }
 
-/// Stores a value of the host in unmapped addresses, for example the number of the guest that a page was given
-/// to. For the guest a note is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
+/// Stores a value of the host in a range where nothing is mapped, for example the number of the guest that a
+/// page was given to. For the guest a note is a hole: AXAS_FAULT_UNMAPPED. Part `hide`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -81,7 +81,8 @@ pub unsafe extern "C" fn axas_show(
 /// @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
+///   AXAS_ERR_UNSUPPORTED: a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO (unless
+///     AXAS_FEATURE_IO_FAULTS), or in an archive without AXAS_PART_REPLACE;
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -117,7 +118,8 @@ pub unsafe extern "C" fn axas_map_note(
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other options, unaligned, size 0, overflow, outside the space, budget 0;
-///   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO;
+///   AXAS_ERR_UNSUPPORTED: AXAS_HIDE_AUTO in a space with AXAS_IO; an edge cuts a huge page where AXAS_IO does
+///     not allow it;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]

@@ -17,7 +17,7 @@ const TRANSLATE: &str = "axas_translate";
 ///   page (of whatever size); may be null; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null;
-///   AXAS_ERR_NOT_MAPPED: absent, reserved, a trap, or outside the space;
+///   AXAS_ERR_NOT_MAPPED: a hole, a reservation, a trap, a note, a hidden page, or outside the space;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT;
 ///   AXAS_ERR_BAD_STATE: corrupt table.
 ///
@@ -158,10 +158,10 @@ pub unsafe extern "C" fn axas_for_each(
     checked("axas_for_each", [gpa, size], outcome)
 }
 
-/// Prints the space as a table in aligned columns, a line for each run of pages of equal state and size:
-/// range (the end is the first address behind it), state, permissions, memory type, page size, and the
-/// host address, the cookie of a trap, or "not zeroed" (AXAS_SKIP_ZERO). The page size of a reservation is the
-/// largest that it may get.
+/// Prints the space as a table in aligned columns, a line for each run of pages of equal state and size: range
+/// (the end is the first address behind it), state, permissions, memory type, page size, and the host address,
+/// the cookie of a trap, the value of a note, the number of a provider, or "not zeroed" (AXAS_SKIP_ZERO), and
+/// the tag. The page size of a reservation is the largest that it may get.
 ///
 /// @param space The space.
 /// @param write Receives the text piece by piece, at most 128 bytes each. With the lock held: may call no axas_

@@ -137,12 +137,14 @@ unsafe fn create(
 ///     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
 ///     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
 ///     AXAS_HAL_BUILTIN_LOCAL on NPT, a HAL with release_virt and no arena, an arena with STATIC_HAL=1, AXAS_IO
-///     where its description says so;
+///     where its description says so, a HAL without AXAS_HAL_DIRECT_MAP, an option, a feature bit or `released`
+///     if the archive does not have that part (axas_parts);
 ///   AXAS_ERR_NO_MEMORY: no frame for handle or root, or table_quota below the root's frames;
-///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, phys_to_virt null, or
+///     direct_map_offset is not a multiple of 8.
 ///
 /// Callbacks: alloc_frame, dealloc_frame (after an error), phys_to_virt, clean_range. Flushes nothing: the VMID
-/// must hold no translations. After an error every frame is freed.
+/// must hold no translations. After an error every frame is freed. No lock: no other call has the handle yet.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_create(
@@ -172,9 +174,12 @@ pub unsafe extern "C" fn axas_create(
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
 ///     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
 ///     AXAS_IGNORE_GUEST_PAT but on EPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, AXAS_HAL_BUILTIN_FLUSH or
-///     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO where its description says so;
+///     AXAS_HAL_BUILTIN_LOCAL on NPT, an arena in hal with STATIC_HAL=1, AXAS_IO where its description says so,
+///     a HAL without AXAS_HAL_DIRECT_MAP, an option, a feature bit or `released` if the archive does not have
+///     that part (axas_parts);
 ///   AXAS_ERR_NO_MEMORY: no frame for the root, or table_quota below its frames;
-///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, or phys_to_virt null.
+///   AXAS_ERR_BAD_STATE: alloc_frame returned an unaligned or too high address, phys_to_virt null, or
+///     direct_map_offset is not a multiple of 8.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_create_in(
@@ -331,10 +336,10 @@ pub unsafe extern "C" fn axas_hw_regs(
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, struct_size
 ///     too short, unaligned base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32;
-///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels,
-///     pa_bits or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
-///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
-///     AXAS_FEATURE_ARM_VMID16;
+///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
+///     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
+///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, an option
+///     or a feature bit if the archive does not have that part (axas_parts);
 ///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
 ///
 /// Pure: no HAL, no lock, no callback. On bare metal AXAS_FORMAT_NATIVE, pa_bits 0 and levels 0 on NPT are read
@@ -370,12 +375,13 @@ pub unsafe extern "C" fn axas_config_regs(
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null; in config unknown bits or values, feature bits of other formats, unaligned
 ///     base or size, size 0, base + size above 2^64, vmid out of range, pa_bits below 32; of the mapping
-///     unknown bits, two memory types, no permission, AXAS_REPLACE, AXAS_NEED_LAZY with AXAS_POPULATE,
-///     unaligned, size 0, overflow, outside the space;
+///     unknown bits, two memory types, no permission (linear memory: without part `hide`), AXAS_REPLACE,
+///     AXAS_NEED_LAZY with AXAS_POPULATE, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: a format that is not built in, AXAS_FORMAT_NATIVE on a hosted build, levels, pa_bits
 ///     or gpa_bits that the format cannot have, AXAS_FEATURE_ARM_XNX, AXAS_FEATURE_RISCV_SVNAPOT,
-///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT or without the part, a vmid that needs
-///     AXAS_FEATURE_ARM_VMID16, permissions or memory type that the format cannot express;
+///     AXAS_IGNORE_GUEST_PAT but on EPT, AXAS_IO on NPT, a vmid that needs AXAS_FEATURE_ARM_VMID16, an option
+///     or a feature bit if the archive does not have that part (axas_parts), permissions or memory type that
+///     the format cannot express, a tag above axas_tag_bits;
 ///   AXAS_ERR_NO_MEMORY: table_quota below the root's frames.
 ///
 /// Pure: no lock, no callback. Later splits of huge pages take tables of their own.

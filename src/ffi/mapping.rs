@@ -17,7 +17,8 @@ use crate::error::{Error, Result};
 ///     option that does not apply, unaligned, size 0, overflow, outside the space, host addresses above
 ///     pa_bits, with AXAS_REPLACE a frame of the library that is mapped in the range;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
-///     axas_tag_bits; AXAS_REPLACE in a space with AXAS_IO;
+///     axas_tag_bits; AXAS_REPLACE in a space with AXAS_IO (unless AXAS_FEATURE_IO_FAULTS), or in an archive
+///     without AXAS_PART_REPLACE;
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -67,16 +68,17 @@ pub unsafe extern "C" fn axas_map_linear(
 /// @param count Number of extents, not 0.
 /// @param flags As for axas_map_linear, without AXAS_REPLACE.
 /// @return AXAS_OK;
-///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
-///     apply, unaligned, count 0, an empty extent, overflow, outside the space, host addresses above
-///     pa_bits;
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
+///     option that does not apply, unaligned, count 0, an empty extent, overflow, outside the space, host
+///     addresses above pa_bits;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits;
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Otherwise as axas_map_linear.
+/// Nothing changes on error. Otherwise as axas_map_linear. Lock class: exclusive. Callbacks: as
+/// axas_map_linear.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_extents(
@@ -111,7 +113,8 @@ pub unsafe extern "C" fn axas_map_extents(
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
-///     axas_tag_bits; in a space with AXAS_IO AXAS_REPLACE, or no AXAS_POPULATE;
+///     axas_tag_bits; in a space with AXAS_IO AXAS_REPLACE (unless AXAS_FEATURE_IO_FAULTS), or no
+///     AXAS_POPULATE; AXAS_REPLACE or AXAS_POPULATE in an archive without that part;
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -184,7 +187,8 @@ pub unsafe extern "C" fn axas_map_trap(
 /// @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, a tag above axas_tag_bits, AXAS_REPLACE in a space with AXAS_IO;
+///   AXAS_ERR_UNSUPPORTED: a cookie above 2^32 - 1, a tag above axas_tag_bits, AXAS_REPLACE in a space with
+///     AXAS_IO (unless AXAS_FEATURE_IO_FAULTS), or in an archive without AXAS_PART_REPLACE;
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty, without AXAS_REPLACE;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -219,13 +223,13 @@ pub unsafe extern "C" fn axas_map_trap_flags(
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page where AXAS_IO does not allow it;
-///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for
-///   the tables of the split (at most levels - 1 for each edge); never where both edges lie on the
-///   boundaries of entries;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note, and there are no frames for
+///     the tables of the split (at most levels - 1 for each edge); never where both edges lie on the boundaries
+///     of entries;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// An edge that cuts a huge page, a reservation or a trap splits it; the rest keeps its attributes. One
+/// An edge that cuts a huge page, a reservation, a trap or a note splits it; the rest keeps its attributes. One
 /// tlb_flush (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL) if a valid entry changed; only then guest frames and empty
 /// tables are freed and released is called. With AXAS_KEEP_TABLES an empty table stays if the range covers only
 /// a part of what it can map. Nothing changes on error. Lock class: exclusive. Callbacks: tlb_flush,
@@ -242,7 +246,7 @@ pub unsafe extern "C" fn axas_unmap(
     told("axas_unmap", [gpa, size], outcome)
 }
 
-/// Changes the permissions of what is mapped or reserved in a range.
+/// Changes the permissions of what is mapped, hidden or reserved in a range.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -255,7 +259,7 @@ pub unsafe extern "C" fn axas_unmap(
 ///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
 ///     page larger than 4 KiB, or for a part of a page of 1 GiB that is; an edge cuts a huge page where AXAS_IO
 ///     does not allow it;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
 ///     tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
@@ -288,16 +292,16 @@ pub unsafe extern "C" fn axas_protect(
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range, or resolve returned AXAS_RESOLVE_REFUSE;
 ///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Of regions of axas_map_provider the host is asked page by page, by resolve with no access, when everything
-/// else in the range has its frames; what is there by then stays after an error. Pages that are mapped already
-/// are not touched. Uses frames of 1 GiB and 2 MiB for reservations with AXAS_HUGE_FRAMES, where range and host
-/// allow. All or nothing. Lock class: exclusive; zeroing 1 GiB takes some 50 ms: see axas_populate_some.
-/// Callbacks: as axas_map_linear.
+/// All or nothing, but for regions of axas_map_provider: of these resolve is asked page by page, with access 0,
+/// after everything else in the range has its frames, and what is mapped by then stays after an error. Pages
+/// that are mapped already are unchanged. Uses frames of 1 GiB and 2 MiB for reservations with
+/// AXAS_HUGE_FRAMES, where range and host allow. Zeroing 1 GiB takes some 50 ms: see axas_populate_some. Lock
+/// class: exclusive; while resolve is asked, shared. Callbacks: as axas_map_linear, and resolve.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_populate(
@@ -319,13 +323,13 @@ pub unsafe extern "C" fn axas_populate(
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
 ///     of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Linear pages are not touched. A page becomes a reservation whose largest page is the size it had, without
+/// Linear pages are unchanged. A page becomes a reservation whose largest page is the size it had, without
 /// AXAS_SKIP_ZERO. Frames, and leaf tables that hold one reservation only, are freed after one tlb_flush
 /// (AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL). Nothing changes on error. Lock class: exclusive. Callbacks: as
 /// axas_unmap, without released.
@@ -387,7 +391,7 @@ pub unsafe extern "C" fn axas_tag_bits(space: *const axas_t) -> u32 {
     }
 }
 
-/// Changes the tag of everything that is mapped, reserved or a trap in a range. Part `tags`.
+/// Changes the tag of everything that is mapped, reserved, a trap or a note in a range. Part `tags`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -395,10 +399,11 @@ pub unsafe extern "C" fn axas_tag_bits(space: *const axas_t) -> u32 {
 /// @param tag The tag, 0 to 15: the number itself, not shifted as in flags.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space;
-///   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+///   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits; an edge cuts a huge page that has
+///     another tag, where AXAS_IO does not allow it;
 ///   AXAS_ERR_NOT_MAPPED: a hole in the range;
-///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
-///     frames for the tables of the split;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note that has another tag, and
+///     there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
@@ -431,11 +436,12 @@ pub unsafe extern "C" fn axas_retag(
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
 /// Exclusive calls take tables from the stock before they ask alloc_frame. The stock is not refilled; tables
-/// that a call frees go to dealloc_frame. A call that fails leaves the stock as it was. Faults never use it. With axas_tables_needed for what is mapped and 2 *
-/// (levels - 1) more for the cuts at both ends of a range, the next axas_map_linear, axas_map_extents,
-/// axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or axas_discard takes no frame for tables, so that
-/// two spaces change together, or neither. Memory of the guest (AXAS_POPULATE) is extra. The frames count in
-/// table_frames and table_quota; axas_clear keeps them, axas_destroy frees them.
+/// that a call frees go to dealloc_frame. A call that fails leaves the stock as it was. Faults never use it.
+/// With axas_tables_needed for what is mapped and 2 * (levels - 1) more for the cuts at both ends of a range,
+/// the next axas_map_linear, axas_map_extents, axas_map_alloc, axas_map_trap, axas_unmap, axas_protect or
+/// axas_discard takes no frame for tables, so that two spaces change together, or neither. Memory of the guest
+/// (AXAS_POPULATE) is extra. The frames count in table_frames and table_quota; axas_clear keeps them,
+/// axas_destroy frees them.
 ///
 /// Lock class: exclusive. Callbacks: alloc_frame, dealloc_frame, phys_to_virt, release_virt, relax.
 #[cfg(feature = "stock")]
@@ -498,8 +504,9 @@ pub(super) unsafe fn some<const N: usize>(
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
-///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
-///     apply, unaligned, size 0, overflow, outside the space, host addresses above pa_bits, budget 0;
+///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
+///     option that does not apply, unaligned, size 0, overflow, outside the space, host addresses above
+///     pa_bits, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above axas_tag_bits;
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
@@ -547,7 +554,8 @@ pub unsafe extern "C" fn axas_map_linear_some(
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission, an option that does not
 ///     apply, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: permissions or memory type that the format cannot express, a tag above
-///     axas_tag_bits; no AXAS_POPULATE in a space with AXAS_IO;
+///     axas_tag_bits; no AXAS_POPULATE in a space with AXAS_IO, AXAS_POPULATE in an archive without
+///     AXAS_PART_POPULATE;
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -626,12 +634,12 @@ pub unsafe extern "C" fn axas_unmap_some(
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
-///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission, unaligned, size 0, overflow, outside the
-///     space, budget 0;
+///   AXAS_ERR_INVALID_INPUT: null, other bits, no permission (without part `hide`), unaligned, size 0,
+///     overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express; with AXAS_SMALL_EXEC, AXAS_EXECUTE for a
 ///     page larger than 4 KiB, or for a part of a page of 1 GiB that is; an edge cuts a huge page where AXAS_IO
 ///     does not allow it;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
 ///     tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -670,7 +678,7 @@ pub unsafe extern "C" fn axas_protect_some(
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT, or where resolve returned AXAS_RESOLVE_LATER for the first page);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range, or resolve refused;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range, or resolve returned AXAS_RESOLVE_REFUSE;
 ///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[unsafe(no_mangle)]
@@ -708,7 +716,7 @@ pub unsafe extern "C" fn axas_populate_some(
 ///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: an edge cuts a huge page of the library's where AXAS_IO does not allow it;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap in the range;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
 ///     of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
@@ -781,10 +789,11 @@ pub unsafe extern "C" fn axas_collect_some(
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, a tag above 15, unaligned, size 0, overflow, outside the space, budget 0;
-///   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits;
+///   AXAS_ERR_UNSUPPORTED: a tag that does not fit into axas_tag_bits; an edge cuts a huge page that has
+///     another tag, where AXAS_IO does not allow it;
 ///   AXAS_ERR_NOT_MAPPED: a hole in the range;
-///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap that has another tag, and there are no
-///     frames for the tables of the split;
+///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note that has another tag, and
+///     there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
 #[cfg(feature = "tags")]
 #[unsafe(no_mangle)]

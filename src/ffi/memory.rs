@@ -107,16 +107,18 @@ pub(super) unsafe fn put_done(done: *mut u64, bytes: u64) -> Result<()> {
 /// @return AXAS_OK: all of it;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the
 ///     space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
 /// Crosses pages and mappings; allocates reserved pages as an access of the guest would (they count as resolved
-/// faults). If the guest writes meanwhile, the copy may be any mixture of old and new bytes. Lock class:
-/// shared, dropped at least every 64 KiB. Callbacks: as axas_handle_page_fault, and relax.
+/// faults). What was copied before an error stays in buf. If the guest writes meanwhile, the copy may be any
+/// mixture of old and new bytes. Lock class: shared, dropped at least every 64 KiB. Callbacks: as
+/// axas_handle_page_fault, and relax.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read(
@@ -152,16 +154,18 @@ pub unsafe extern "C" fn axas_read(
 /// @param done Receives the bytes that were copied, whatever the status; may be null.
 /// @return AXAS_OK: all of it;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// What was written before an error stays. Reserved pages, lock class and callbacks: as axas_read. A reserved
-/// page becomes visible to the guest together with what is written to it: its frame, which may be one of 2 MiB,
-/// is filled first, without a pause. Pages that are written whole are not zeroed before.
+/// What was written before an error stays. Reserved pages are allocated as in axas_read. Lock class: shared,
+/// dropped at least every 64 KiB. Callbacks: as axas_read. A reserved page becomes visible to the guest
+/// together with what is written to it: its frame, which may be one of 2 MiB, is filled first, without a pause.
+/// Pages that are written whole are not zeroed before.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write(
@@ -194,14 +198,16 @@ pub unsafe extern "C" fn axas_write(
 /// @param done Receives the bytes that were filled, whatever the status; may be null.
 /// @return AXAS_OK: all of it;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// What was filled before an error stays. Lock class and callbacks: as axas_read. Reserved pages: as axas_write.
+/// What was filled before an error stays. Reserved pages: as in axas_write. Lock class: shared, dropped at
+/// least every 64 KiB. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_fill(
@@ -234,14 +240,15 @@ pub unsafe extern "C" fn axas_fill(
 /// @param ctx Passed to chunk.
 /// @return AXAS_OK: all of it, or stopped;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_for_each_chunk(
@@ -387,14 +394,16 @@ unsafe fn write_scalar<T>(
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u8(
@@ -415,14 +424,16 @@ pub unsafe extern "C" fn axas_read_u8(
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u8(
@@ -443,14 +454,16 @@ pub unsafe extern "C" fn axas_write_u8(
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u16(
@@ -471,14 +484,16 @@ pub unsafe extern "C" fn axas_read_u16(
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u16(
@@ -499,14 +514,16 @@ pub unsafe extern "C" fn axas_write_u16(
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u32(
@@ -527,14 +544,16 @@ pub unsafe extern "C" fn axas_read_u32(
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u32(
@@ -555,14 +574,16 @@ pub unsafe extern "C" fn axas_write_u32(
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_read_u64(
@@ -583,14 +604,16 @@ pub unsafe extern "C" fn axas_read_u64(
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
-///   AXAS_ERR_NOT_MAPPED: a hole or a trap;
-///   AXAS_ERR_DENIED: not allowed;
-///   AXAS_ERR_NO_MEMORY: no frame for a reserved page;
+///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note, or resolve returned AXAS_RESOLVE_REFUSE;
+///   AXAS_ERR_DENIED: the permissions do not allow it, or the page is hidden (axas_hide); never with
+///     AXAS_ACCESS_HOST;
+///   AXAS_ERR_NO_MEMORY: no frame for a reserved page, table_quota, or an unusable answer of resolve;
 ///   AXAS_ERR_UNSUPPORTED: linear DEVICE memory, or linear memory that the host cannot reach;
-///   AXAS_ERR_BAD_STATE: corrupt table, or a pointer of phys_to_virt that is not aligned as its address is;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a frame of alloc_frame, or a pointer
+///     that is not aligned as its address is;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or resolve returned AXAS_RESOLVE_LATER.
 ///
-/// Reserved pages, lock class and callbacks: as axas_read.
+/// A reserved page is allocated as in axas_read. Lock class: shared. Callbacks: as axas_read.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_write_u64(

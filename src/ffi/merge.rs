@@ -3,37 +3,38 @@ use super::mapping::some;
 use super::{axas_t, put, space, told};
 use crate::abi::*;
 
-/// Makes large pages of small ones again: what axas_unmap, axas_protect, AXAS_DIRTY_SPLIT and others cut, and
-/// what was mapped small. Part `merge`.
+/// Joins small pages to large ones: those that axas_unmap, axas_protect, AXAS_DIRTY_SPLIT or another call
+/// split, and those that were mapped small. Part `merge`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The flags that bounded the sizes of pages when
-///   they were mapped are not known any more: say them again.
-/// @param merged Receives the tables that went, also with an error.
+/// @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The library does not remember flags that
+///   limited page sizes when pages were mapped: pass them again.
+/// @param merged Receives the number of tables that were replaced by one entry, with any status.
 /// @return AXAS_OK, also where nothing could be merged;
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
-///   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged;
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a table or a page; some tables may be
+///     merged;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT; some tables may be merged.
 ///
-/// A table goes that lies in the range whole, if its 512 entries are pages with one set of permissions, memory
-/// type, owner and tag, whose frames lie side by side from an aligned address on, and if the format and the
-/// flags allow the page that takes its place; 4 KiB become 2 MiB, and 2 MiB 1 GiB in the same call. So does a
-/// table of 512 equal reservations, traps or notes, of whatever level. AXAS_SMALL_EXEC holds. While the space
-/// logs writes, pages go together if all are clean or all dirty. Nothing changes for the guest, and a second
-/// call finds nothing left to do.
+/// A table that lies wholly in the range is replaced by one page if its 512 entries are pages with one set of
+/// permissions, memory type, owner and tag, whose frames are contiguous from an aligned address on, and if the
+/// format and the flags allow that page: 4 KiB become 2 MiB, and 2 MiB 1 GiB in the same call. A table of 512
+/// equal reservations, traps or notes, of any level, is replaced by one of these. AXAS_SMALL_EXEC holds. While
+/// the space logs writes, pages are joined only if all are clean or all dirty. Mappings do not change, and a
+/// second call finds nothing left to do.
 ///
-/// With AXAS_MERGE_COPY pages of 4 KiB that are the library's and have all of that, but do not lie side by
-/// side, are copied into a frame of 2 MiB (alloc_frame of order 9), one table at a time, if the host has one
-/// and may_move allows it for each page. Their frames go back. The guest's instruction cache is the host's:
-/// clean_range is called for executable pages too, on Arm and RISC-V.
+/// With AXAS_MERGE_COPY, 512 pages of 4 KiB of the library's that fulfil all of this but are not contiguous are
+/// copied into a frame of 2 MiB (alloc_frame of order 9), one table at a time, if alloc_frame returns one and
+/// may_move allows it for each page. Their frames go to dealloc_frame. On Arm and RISC-V clean_range is called
+/// for executable pages, so that the host can invalidate instruction caches.
 ///
-/// Afterwards dealloc_frame may get frames of the guest in other orders than alloc_frame gave them.
+/// Afterwards dealloc_frame may receive guest frames in other orders than alloc_frame returned.
 ///
-/// Lock class: exclusive, given up after each 32 tables, or each copied one: vCPUs that fault meanwhile are
-/// told AXAS_FAULT_RETRY. Callbacks: tlb_flush (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL) once for these tables, and
+/// Lock class: exclusive, dropped after 32 tables, or one that is copied; faults meanwhile return
+/// AXAS_FAULT_RETRY. Callbacks: tlb_flush (AXAS_FLUSH_BREAK, AXAS_SCOPE_ALL) once for these tables, and
 /// AXAS_FLUSH_NEW on RISC-V without Svvptc; then dealloc_frame; phys_to_virt, release_virt, clean_range, relax;
 /// with AXAS_MERGE_COPY alloc_frame, may_move.
 #[unsafe(no_mangle)]
@@ -64,18 +65,19 @@ pub unsafe extern "C" fn axas_merge(
 /// @param size As for axas_merge.
 /// @param flags As for axas_merge.
 /// @param merged As for axas_merge, of this call.
-/// @param budget Entries to visit before it stops, at least 1; a slice ends where a table of 4 KiB pages does.
+/// @param budget Most entries to visit, at least 1; a slice ends at the end of a table of 4 KiB pages.
 /// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
-///   AXAS_ERR_BAD_STATE: corrupt table, or the host did not reach a table or a page; some tables may be merged.
+///   AXAS_ERR_BAD_STATE: corrupt table, or phys_to_virt returned null for a table or a page; some tables may be
+///     merged.
 ///
-/// A page of 1 GiB, or what is larger, comes about in a call whose range and budget have all of it: call once
-/// more for the whole range, a GiB of 2 MiB pages is 512 entries. Otherwise as axas_merge. Callbacks: also
-/// should_yield.
+/// A page of 1 GiB, or a larger reservation, is made only by a call whose range and budget cover all of it:
+/// call once more for the whole range; 1 GiB of 2 MiB pages is 512 entries. Otherwise as axas_merge. Callbacks:
+/// also should_yield.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_merge_some(

@@ -4,8 +4,8 @@ use super::{axas_t, missed, space, told};
 use crate::abi::*;
 use crate::error::Error;
 
-/// Sets a range aside for pages that the host provides when they are needed: an access there asks the host's
-/// resolve. Part `provider`.
+/// Sets a range aside for pages that the host provides when they are needed: an access there calls resolve.
+/// Part `provider`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -23,12 +23,12 @@ use crate::error::Error;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Takes tables as a lazy reservation of axas_map_alloc. axas_query reports AXAS_STATE_PROVIDED. To a fault the
-/// host's resolve answers with a frame, now or later: axas_resolve_fn has what it may say. axas_populate asks
-/// for every page of its range. A copy asks as the guest would, and is AXAS_ERR_AGAIN where the page comes
-/// later. What is mapped there is linear or the library's as any other page: axas_unmap, axas_protect,
-/// axas_retag and AXAS_REPLACE know no difference, axas_discard leaves a reservation of axas_map_alloc behind.
-/// axas_evict makes pages a provider's again.
+/// Takes tables like a lazy reservation. axas_query reports AXAS_STATE_PROVIDED. A fault calls resolve, which
+/// returns a frame or says that the page comes later: axas_resolve_fn lists the answers. axas_populate asks for
+/// every page of its range. A copy asks as an access of the guest does, and returns AXAS_ERR_AGAIN where the
+/// page comes later. A page that is mapped there is linear or the library's like any other: axas_unmap,
+/// axas_protect, axas_retag and AXAS_REPLACE make no difference, and axas_discard leaves a reservation of
+/// axas_map_alloc. axas_evict unmaps pages and leaves a region of a provider.
 ///
 /// Nothing changes on error. Lock class: exclusive. Callbacks: as axas_map_trap.
 #[unsafe(no_mangle)]
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn axas_map_provider(
     told("axas_map_provider", [gpa, size, flags.into(), provider.into()], outcome)
 }
 
-/// Brings a page of a provider's, whether somebody waits for it or not. Part `provider`.
+/// Maps a page in a region of axas_map_provider, whether a vCPU waits for it or not. Part `provider`.
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, a multiple of size.
@@ -54,22 +54,23 @@ pub unsafe extern "C" fn axas_map_provider(
 /// @param size 4096, 2 MiB or 1 GiB.
 /// @param flags Permissions, at least one; no more than the region has.
 /// @param how AXAS_RESOLVE_NOW, or AXAS_RESOLVE_GIVEN: after AXAS_OK the frame is the library's.
-/// @return AXAS_OK: it is mapped, vCPUs that wait go on;
+/// @return AXAS_OK: the page is mapped; vCPUs that wait for it may resume;
 ///   AXAS_ERR_INVALID_INPUT: null, another how, other flags, no permission, another size, unaligned, overflow,
 ///     outside the space, host addresses above pa_bits;
 ///   AXAS_ERR_UNSUPPORTED: permissions that the format cannot express, a size above that of the region's pages
 ///     (axas_query says AXAS_NO_HUGE, AXAS_MAX_2M) or the format's, a space with AXAS_IO;
-///   AXAS_ERR_ALREADY_EXISTS: a page is there already, or, for 2 MiB and 1 GiB, a table: then it is supplied in
-///     smaller pieces;
-///   AXAS_ERR_NOT_MAPPED: no provider's page is expected there;
+///   AXAS_ERR_ALREADY_EXISTS: a page is mapped there already, or, for 2 MiB and 1 GiB, a table is there: supply
+///     smaller pages;
+///   AXAS_ERR_NOT_MAPPED: no region of axas_map_provider is there;
 ///   AXAS_ERR_DENIED: a permission that the region does not have;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT, or another vCPU is unhiding a table of the page (AXAS_HIDE_AUTO).
 ///
-/// Never replaces a frame: of two calls, or a call and a fault, one is first. After an error nothing has
-/// changed and the frame stays the host's. Runs beside faults, copies and itself. A page has the region's
-/// memory type and tag; what it holds is the host's business, caches included.
+/// Never replaces a frame: of two calls for a page, or a call and a fault, the first one wins. Nothing changes
+/// on error, and the frame stays the host's. Runs beside faults, copies and other calls of axas_supply. The
+/// page gets the region's memory type and tag. The library neither zeroes it nor cleans its cache lines: the
+/// host does.
 ///
 /// Lock class: shared. Callbacks: alloc_frame and dealloc_frame for tables, phys_to_virt, release_virt,
 /// clean_range, relax; tlb_flush (AXAS_FLUSH_NEW, AXAS_SCOPE_LOCAL) on RISC-V without Svvptc.
@@ -94,7 +95,7 @@ pub unsafe extern "C" fn axas_supply(
     }
 }
 
-/// Takes the pages of a range away: a provider's come in their place. Part `provider`.
+/// Unmaps the pages of a range and leaves a region of axas_map_provider in their place. Part `provider`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
@@ -107,13 +108,13 @@ pub unsafe extern "C" fn axas_supply(
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
 ///
-/// Concerns linear pages and pages of the library, also hidden ones that show themselves (AXAS_HIDE_AUTO); not
-/// what axas_hide holds otherwise. Everything else in the range is left as it is. The pages keep permissions,
-/// memory type and tag; those that come in their place are no larger. After one tlb_flush (AXAS_FLUSH_UNMAP,
-/// AXAS_SCOPE_ALL), evicted is called for each run, with whether it was written since it was last made clean
-/// (axas_dirty_clear): what is clean need not be written back. Then linear pages are released, the library's
-/// frames go to dealloc_frame unless evicted kept them. While writes are logged axas_dirty_get goes on to
-/// report what was dirty. Tables stay.
+/// Concerns linear pages and pages of the library, also those hidden with AXAS_HIDE_AUTO, not those hidden
+/// without it. Everything else in the range is unchanged. The region keeps permissions, memory type and tag of
+/// the pages, and pages supplied later are no larger than they were. After one tlb_flush (AXAS_FLUSH_UNMAP,
+/// AXAS_SCOPE_ALL) evicted is called for each run and learns whether it was written since it was last made
+/// clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released; the
+/// library's frames go to dealloc_frame unless evicted kept them. While the space logs writes, axas_dirty_get
+/// still reports what was dirty. Tables stay.
 ///
 /// Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
 #[unsafe(no_mangle)]

@@ -59,12 +59,12 @@ unsafe fn other<'a>(to: *mut axas_t) -> Result<Option<&'a AddressSpace>> {
 ///     table or a page to be wiped;
 ///   AXAS_ERR_AGAIN: with AXAS_NO_WAIT of one of the spaces.
 ///
-/// | action | in `from`: before, after | in `to`: before, after |
+/// | action | in `from`: before; after | in `to`: before; after |
 /// |---|---|---|
-/// | AXAS_GIVE | pages, notes with t->note or holes | holes or notes, pages |
-/// | AXAS_LEND | pages, hidden (axas_hide) | holes or notes, pages |
-/// | AXAS_SHARE | pages, pages with from_flags | holes or notes, pages |
-/// | AXAS_TAKE_BACK | hidden or pages, pages with from_flags | the same pages, holes |
+/// | AXAS_GIVE | pages; notes with t->note, or holes | holes or notes; pages |
+/// | AXAS_LEND | pages; the same hidden (axas_hide) | holes or notes; pages |
+/// | AXAS_SHARE | pages; the same with from_flags | holes or notes; pages |
+/// | AXAS_TAKE_BACK | pages, hidden or not; the same with from_flags, visible | the same pages; holes |
 ///
 /// The permissions of `to` are to_flags, never more than `from` has. The memory type is that of the pages in
 /// `from`, and so is their size, as far as the addresses allow. The host decides who may do what with which

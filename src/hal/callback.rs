@@ -30,10 +30,10 @@ use crate::abi::*;
 
 #[cfg(feature = "static-hal")]
 unsafe extern "C" {
-    /// The host's alloc_frame for archives built with STATIC_HAL=1: those call this function and the
-    /// ones below where others call the members of axas_hal_t. There a null member still means "not supplied", and
-    /// any other value means the function. All of them must be
-    /// defined; one whose member is always null may be empty.
+    /// The host's alloc_frame for archives built with STATIC_HAL=1, which call this function and the ones below
+    /// where other archives call the members of axas_hal_t. There a null member still means "not supplied", and
+    /// any other value means the function. All of them must be defined; one whose member is always null may be
+    /// empty.
     pub fn axas_hal_alloc_frame(ctx: *mut c_void, order: u32, purpose: u32) -> axas_hpa_t;
     /// dealloc_frame, see axas_hal_alloc_frame.
     pub fn axas_hal_dealloc_frame(ctx: *mut c_void, frame: axas_hpa_t, order: u32, purpose: u32);
@@ -51,9 +51,9 @@ unsafe extern "C" {
     pub fn axas_hal_relax(ctx: *mut c_void);
     /// released, see axas_hal_alloc_frame.
     pub fn axas_hal_released(ctx: *mut c_void, run: *const axas_mapping_t);
-    /// may_move, see axas_hal_alloc_frame; for archives with part `merge` alone.
+    /// may_move, see axas_hal_alloc_frame; for archives with part `merge` only.
     pub fn axas_hal_may_move(ctx: *mut c_void, gpa: axas_gpa_t, hpa: axas_hpa_t) -> u32;
-    /// resolve, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+    /// resolve, see axas_hal_alloc_frame; for archives with part `provider` only.
     pub fn axas_hal_resolve(
         ctx: *mut c_void,
         provider: u32,
@@ -61,6 +61,6 @@ unsafe extern "C" {
         access: u32,
         answer: *mut axas_supply_t,
     ) -> u32;
-    /// evicted, see axas_hal_alloc_frame. Archives without part `provider` do not ask for it.
+    /// evicted, see axas_hal_alloc_frame; for archives with part `provider` only.
     pub fn axas_hal_evicted(ctx: *mut c_void, run: *const axas_mapping_t, dirty: u32) -> u32;
 }
