@@ -169,7 +169,7 @@ docs: ## make the documentation site: build/docs/html/index.html
 	@scripts/setup.sh docs
 	@scripts/docs.sh build
 
-check: ## check style and licences: rustfmt, clippy, clang-format, reuse
+check: ## check style and licences: rustfmt, clippy, clang-format, cppcheck, reuse
 	@scripts/setup.sh check lib
 	@scripts/check.sh
 

@@ -6,7 +6,7 @@
 #   lib      x86_64, aarch64 and riscv64          arm      AArch64 compiler and QEMU
 #   riscv    RISC-V compiler and QEMU             amd      x86 compiler, QEMU and Bochs
 #   intel    x86 compiler and Bochs               quick    host, CMake, Ninja, cmocka
-#   licenses host, and a reader of licences       check    host, rustfmt, clippy, clang-format, reuse
+#   licenses host, and a reader of licences       check    host, rustfmt, clippy, clang-format, cppcheck, reuse
 #   docs     Doxygen, Graphviz                    bench    Valgrind
 #   abi      x86 compiler, abidiff                dist     host and cargo-cyclonedx, compiled for a minute, for `make dist`
 #   test     all of these but check, and clang, lld, g++, reuse
@@ -121,6 +121,7 @@ want_packages_of() {
 	bench) want valgrind have valgrind ;;
 	check)
 		want clang-format have clang-format
+		want cppcheck have cppcheck
 		want reuse have reuse
 		;;
 	docs)

@@ -113,7 +113,7 @@ def inlined(arch, archive, addresses):
         listed = f"{directory}/addresses"
         with open(listed, "w", encoding="ascii") as file:
             file.writelines(f"{address}\n" for address in addresses)
-        text = run(tool(arch, "addr2line"), "-afiCs", "-j", ".text", "-e", f"{directory}/{name}", f"@{listed}")
+        text = run(tool(arch, "addr2line"), "-afiC", "-j", ".text", "-e", f"{directory}/{name}", f"@{listed}")
     for part in re.split(r"^0x[0-9a-f]+\n", text, flags=re.M)[1:]:
         lines = part.splitlines()
         yield [Place(re.sub("<.*>$", "", function).split("::")[-1], *re.match(r"(.*):(\d+|\?)", place).groups())

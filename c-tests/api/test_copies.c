@@ -320,9 +320,32 @@ static void through_windows(void **state)
 	}
 }
 
+/* A guest whose caches are off finds what was copied: pages that were there, and those that the copy took in. */
+static void what_is_copied_is_cleaned_where_caches_may_be_off(void **state)
+{
+	FIXTURE(f);
+	const uint32_t is_x86 =
+		f->cfg.format == AXAS_FORMAT_EPT || f->cfg.format == AXAS_FORMAT_NPT;
+	const struct pair p = create_pair(f, 0);
+
+	assert_ok(axas_map_alloc(p.from, AT, 40 * PAGE, RW | AXAS_NO_HUGE | AXAS_POPULATE));
+	assert_ok(axas_map_alloc(p.to, TO, 20 * PAGE, RW | AXAS_NO_HUGE | AXAS_POPULATE));
+	assert_ok(axas_map_alloc(p.to, TO + 20 * PAGE, 20 * PAGE, RW | AXAS_NO_HUGE));
+	write_pages(p.from, AT, 40, 9);
+	for (uint32_t half = 0; half < 2; half++) {
+		host_forget_log(&f->host);
+		assert_ok(axas_copy(p.from, AT + half * 20 * PAGE, p.to, TO + half * 20 * PAGE,
+				    20 * PAGE, NULL, 0, NULL));
+		assert_int_equal(f->host.cleans[AXAS_FRAME_GUEST], is_x86 ? 0 : 20);
+	}
+	destroy_pair(f, p);
+	fixture_create(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		EACH_FORMAT_NO_SPACE(what_is_copied_is_cleaned_where_caches_may_be_off),
 		EACH_FORMAT_NO_SPACE(all_pages),
 		EACH_FORMAT_NO_SPACE(only_pages_whose_bits_are_set),
 		EACH_FORMAT_NO_SPACE(pages_of_every_size),

@@ -350,6 +350,30 @@ static void a_table_that_a_fault_shows_is_left_to_it(void **state)
 	space_sweep(f->as);
 }
 
+/* A kept table has nothing to hide: it is a hole, is given back, and asks for no flush. */
+static void a_table_that_is_kept_is_not_hidden(void **state)
+{
+	FIXTURE(f);
+	uint64_t tables;
+
+	axas_destroy(f->as);
+	f->cfg.options |= AXAS_KEEP_TABLES;
+	fixture_create(f);
+	assert_ok(axas_map_linear(f->as, AT + 2 * MIB, LINEAR_HPA, PAGE, RW));
+	assert_ok(axas_unmap(f->as, AT + 2 * MIB, PAGE));
+	tables = stats(f).table_frames;
+	host_forget_log(&f->host);
+	assert_ok(axas_hide(f->as, AT, 4 * MIB, AXAS_HIDE_AUTO));
+	assert_ok(axas_hide(f->as, 0, SPACE_SIZE, AXAS_HIDE_AUTO));
+	assert_int_equal(f->host.flushes_all, 0);
+	expect_state(f, AT + 2 * MIB, AXAS_STATE_ABSENT);
+	assert_int_equal(fault(f, AT + 2 * MIB, AXAS_READ), AXAS_FAULT_UNMAPPED);
+	assert_int_equal(space_sweep(f->as).table_frames, tables);
+	assert_ok(axas_collect(f->as, 0, SPACE_SIZE));
+	assert_int_equal(space_sweep(f->as).table_frames, root_frames(f));
+	assert_ok(axas_map_linear(f->as, AT + 2 * MIB, LINEAR_HPA, PAGE, RW));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -359,6 +383,7 @@ int main(void)
 		EACH_HIDING(who_looks_finds_it_hidden),
 		EACH_HIDING(ends_and_slices_come_out_as_pages_do),
 		EACH_HIDING(a_table_that_a_fault_shows_is_left_to_it),
+		EACH_HIDING(a_table_that_is_kept_is_not_hidden),
 		EACH_CALLBACK(a_table_out_of_reach_stays_hidden),
 	};
 
