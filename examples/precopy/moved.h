@@ -11,7 +11,8 @@ struct moved {
 	axas_hal_t hal;
 	axas_t *space; /* where the vCPU runs */
 	struct vcpu *vcpu;
-	void (*fetch)(axas_gpa_t gpa); /* brings a page that the vCPU waits for; null: there are none */
+	void (*fetch)(
+		axas_gpa_t gpa); /* brings a page that the vCPU waits for; null: there are none */
 };
 
 extern struct moved moved;
