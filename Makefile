@@ -15,12 +15,13 @@ ARCH_OF_intel := x86_64
 
 ARCHITECTURES := host x86_64 aarch64 riscv64
 MACHINES := arm riscv amd intel
-STORIES := hypervisor linux migrate precopy transfer vm
+STORIES := hypervisor linux migrate postcopy precopy transfer vm
 # The machines of a story that is not for all.
 MACHINES_OF_linux := arm
 MACHINES_OF_migrate := arm
 # The parts of the library that a story needs, and the archive that has them.
 PARTS_OF_migrate := dirty merge
+PARTS_OF_postcopy := provider
 PARTS_OF_precopy := dirty
 PARTS_OF_transfer := transfer
 ARCHIVE_OF_STORY = build/$(ARCH_OF_$(MACHINE))$(if $(PARTS_OF_$(STORY)),-$(STORY))
@@ -49,7 +50,7 @@ help: ## list the targets
 	@echo 'Targets:'
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | \
 		while IFS='|' read -r name what; do printf '  %-15s%s\n' "$$name" "$$what"; done
-	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= PARTS= WITHOUT= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|migrate|precopy|transfer|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
+	@echo 'Variables: SETUP=0 (install nothing), ARCH=host|x86_64|aarch64|riscv64 (lib, install), HARDEN=1 STATIC_HAL=1 SPLIT_SECTIONS=1 LOG=0 DEBUG_SYMBOLS=1 FORMATS= CALLS= PARTS= WITHOUT= (lib: docs/linking.md), MACHINE=arm|riscv|amd|intel (run, machines), STORY=hypervisor|linux|migrate|postcopy|precopy|transfer|vm (run), PREFIX=, DESTDIR= (install, uninstall)'
 
 setup: ## install what is missing: Rust and its targets, C tools, QEMU
 	@scripts/setup.sh
@@ -95,7 +96,7 @@ machines: ## run the suite on emulated page walkers: each machine, or MACHINE
 	$(call some,MACHINE,$(EMULATED),$(MACHINES))$(formats)
 	@scripts/setup.sh $(foreach m,$(EMULATED),$(ARCH_OF_$(m)) $(m))
 	@set -e; for machine in $(foreach m,$(EMULATED),$(m)/$(ARCH_OF_$(m))); do \
-		PARTS="tags hide age" scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-machines"; \
+		PARTS="tags hide age provider" scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-machines"; \
 		$(MAKE) -C c-tests/machines check MACHINE="$${machine%/*}" \
 			LIB="$(CURDIR)/build/$${machine#*/}-machines/libaxaddrspace.a" \
 			BUILD="$(CURDIR)/build/c-tests-machines/$${machine%/*}"; \

@@ -198,10 +198,10 @@ values() {
 	for target in examples/hypervisor c-tests/machines; do
 		refuses MACHINE= 'arm' make --no-print-directory -C $target MACHINE=x86
 	done
-	refuses STORY= 'hypervisor linux migrate precopy transfer vm' make run STORY=long
+	refuses STORY= 'hypervisor linux migrate postcopy precopy transfer vm' make run STORY=long
 	refuses 'STORY=linux MACHINE=' 'arm' make run STORY=linux MACHINE=riscv
 	refuses MACHINE= 'STORY=linux.*arm' make --no-print-directory -C examples/hypervisor STORY=linux MACHINE=amd
-	refuses STORY= 'hypervisor linux migrate precopy transfer vm' make --no-print-directory -C examples/hypervisor STORY=long
+	refuses STORY= 'hypervisor linux migrate postcopy precopy transfer vm' make --no-print-directory -C examples/hypervisor STORY=long
 	refuses group 'host x86_64' scripts/setup.sh everything
 	[ ! -e build ] || complain "left behind: $(find build)"
 }

@@ -9,9 +9,9 @@ load_toolchain
 
 seconds=${1:-60}
 threads=${2:-4}
-rounds=20000 # of copies beside faults, and of transfers
+rounds=20000 # of copies beside faults, of transfers, and on pages of a provider
 out=$BUILD/tsan
-. scripts/tsan-build.sh stress copies transfers
+. scripts/tsan-build.sh stress copies transfers provided
 
 failed=0
 for mode in own caller; do
@@ -33,6 +33,12 @@ if timeout 600 "$out/transfers" "$rounds" "$threads" >"$out/transfers.txt" 2>&1;
 	say "ok      transfers in both directions, $threads threads: $(tail -n1 "$out/transfers.txt")"
 else
 	say "FAILED  transfers in both directions (see $out/transfers.txt): $(tail -n1 "$out/transfers.txt")"
+	failed=1
+fi
+if timeout 600 "$out/provided" "$rounds" 8 >"$out/provided.txt" 2>&1; then
+	say "ok      supplies beside faults and evictions, 8 threads: $(tail -n1 "$out/provided.txt")"
+else
+	say "FAILED  supplies beside faults and evictions (see $out/provided.txt): $(tail -n1 "$out/provided.txt")"
 	failed=1
 fi
 # Ends with the first report, most often at once.

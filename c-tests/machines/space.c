@@ -10,6 +10,8 @@ axas_t *space;
 struct vcpu *guest;
 uint64_t flush_requests;
 uint64_t flush_requests_local;
+axas_resolve_fn resolve_with;
+axas_evicted_fn evicted_with;
 
 static uint64_t mailbox_page[AXAS_PAGE_SIZE / 8] __attribute__((aligned(4096)));
 uint64_t *const mailbox = mailbox_page;
@@ -83,7 +85,11 @@ void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_b
 		.features = features,
 		.options = options,
 	};
-	axas_hal_t hal = { .struct_size = sizeof(hal) };
+	axas_hal_t hal = {
+		.struct_size = sizeof(hal),
+		.resolve = resolve_with,
+		.evicted = evicted_with,
+	};
 	axas_hw_regs_t registers;
 	axas_status_t status;
 

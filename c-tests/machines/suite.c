@@ -105,6 +105,7 @@ void hypervisor_main(void)
 	if (failures <= COMPLAINTS_MAX) {
 		cpus_start();
 		test_contended();
+		test_provider();
 		test_stale();
 	}
 

@@ -52,6 +52,9 @@ extern struct vcpu *guest; /* of the first CPU */
 
 /* Makes the space, maps the guest's code and mailbox, loads it on this CPU. */
 void space_open(uint64_t size, uint32_t features, uint32_t options, enum flush_by flush);
+/* The host's answers about pages of providers, from the next space_open() on; null: none. */
+extern axas_resolve_fn resolve_with;
+extern axas_evicted_fn evicted_with;
 /* As above for everything that the width can say, with the features that the CPU has. */
 void space_open_full(void);
 /* Unloads and destroys; a subtest of its own: every frame came back. */
@@ -160,6 +163,7 @@ void test_encodings(void);
 void test_random(void);
 void test_age(void);
 void test_contended(void);
+void test_provider(void);
 void test_stale(void);
 
 extern uint64_t contended_pages;

@@ -211,6 +211,7 @@ static void hidden(uint64_t size)
 	check("read in a hidden space", outcome.done, 1);
 	check("what was read there", outcome.value, 0x7c);
 	check("each page came with a fault", outcome.faults > 1, 1);
+	subtest_memory("and then without", OP_READ, gpa, hpa, EXPECT_VALUE);
 	unmap_pages_of(size);
 }
 

@@ -12,6 +12,10 @@
 
 #include "suite.h"
 
+/* Of a part: in archives that have it. */
+#pragma weak axas_map_provider
+#pragma weak axas_evict
+
 #define GPA_AREA      GIB(7)
 #define OLD_WORD      0x01d
 #define NEW_WORD      0x9e3
@@ -271,6 +275,48 @@ static void split_under_writer(const char *what, uint64_t size)
 	must("unmap", axas_unmap(space, GPA_AREA, GIB(1)));
 }
 
+static uint32_t answer_now(void *ctx, uint32_t provider, axas_gpa_t gpa, uint32_t access,
+			   axas_supply_t *answer)
+{
+	(void)ctx;
+	(void)provider;
+	(void)gpa;
+	(void)access;
+	answer->hpa = linear_hpa(0);
+	return AXAS_RESOLVE_NOW;
+}
+
+static uint32_t written_when_told;
+
+/* Told of a page that is taken away: from now on its frame must not change, and the guest faults again and again. */
+static uint32_t watch_frame(void *ctx, const axas_mapping_t *run, uint32_t dirty)
+{
+	const uint64_t goal = __atomic_load_n(&faults_taken, __ATOMIC_RELAXED) + 10;
+
+	(void)ctx;
+	(void)run;
+	(void)dirty;
+	written_before = read_host(linear_hpa(0));
+	while (!writes_arrive() && __atomic_load_n(&faults_taken, __ATOMIC_RELAXED) < goal)
+		layer_relax();
+	written_when_told = writes_arrive();
+	return 0;
+}
+
+static void evict_under_writer(void)
+{
+	must("a provider's page", axas_map_provider(space, GPA_AREA, PAGE, RW, 1));
+	must("populate", axas_populate(space, GPA_AREA, PAGE));
+	start_loop(OP_KEEP_WRITING, GPA_AREA, 0);
+	must("evict", axas_evict(space, GPA_AREA, PAGE, 1));
+	check("a page that is evicted", written_when_told, stale_is_due);
+	check("the guest goes on", turns(WARM_UP), 1);
+	stop_loop();
+	check("the guest was never refused", refusals, 0);
+	check("its last word is in the frame", read_host(linear_hpa(0)), word(MAILBOX_LAST));
+	must("unmap", axas_unmap(space, GPA_AREA, PAGE));
+}
+
 static void changes_under_guest(void)
 {
 	static const uint64_t sizes[] = { KIB(4), MIB(2), GIB(1) };
@@ -288,11 +334,15 @@ static void changes_under_guest(void)
 			split_under_writer("the huge page is split", size);
 	}
 	discard_under_reader();
+	if (axas_parts() & AXAS_PART_PROVIDER)
+		evict_under_writer();
 }
 
 static void with_flush(const char *name, enum flush_by flush)
 {
 	group(name);
+	resolve_with = answer_now;
+	evicted_with = watch_frame;
 	space_open(layer.space_size, layer.features, 0, flush);
 	must("registers", axas_hw_regs(space, &registers));
 	stale_is_due = flush == FLUSH_NOTHING || flush == FLUSH_HERE_ONLY;

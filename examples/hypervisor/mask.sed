@@ -10,7 +10,8 @@ s/hpa 0x[0-9a-f]+/hpa .../
 s/host addresses of [0-9]+ bits/host addresses of ... bits/
 # Which pages a guest wrote between two exits depends on its compiler.
 s/(round [0-9]+): [0-9]+ pages/\1: ... pages/
-s/[0-9]+ pages were copied/... pages were copied/
+s/[0-9]+ pages (were copied|came|unasked|twice)/... pages \1/g
+s/written to [0-9]+ pages/written to ... pages/
 # As far as the CPU can.
 s/by (write faults|dirty bits of the hardware)/by .../
 s/ +$//
