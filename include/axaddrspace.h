@@ -3708,8 +3708,9 @@ axas_status_t axas_copy(struct axas_t *from,
  * own pointers and of devices with tables of their own, are not seen.
  *
  * A huge page that is young sets the bits of all its pages, and becomes old if it lies in the range whole.
- * Linear device memory is neither reported nor made old, nor is what has no page. A page that was hidden is
- * young when it is shown.
+ * Linear device memory is neither reported nor made old, nor is what has no page. A page that is hidden, or on EPT,
+ * NPT and RISC-V has no permission, is not reported, whether it was used before or not; it is young when it is
+ * shown, or gets one.
  *
  * On EPT and NPT a table of 4 KiB pages of which none is used is not looked at again until one is: a cold GiB
  * costs 512 entries.
