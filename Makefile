@@ -146,6 +146,11 @@ exhaust: ## every call in every state of a tiny space, every allocation failing:
 	@scripts/build-lib.sh host
 	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
 
+random: ## random calls against a model of pages, before CPUs and devices that keep translations: OPERATIONS=5000000 for each format, SEED=1
+	@scripts/setup.sh quick
+	@scripts/build-lib.sh host
+	@OPERATIONS='$(OPERATIONS)' SEED='$(SEED)' FORMAT='$(FORMAT)' scripts/random.sh
+
 fuzz: ## libFuzzer over C interface, decoders and dumps, under AddressSanitizer: SECONDS=60 for each of TARGETS=
 	@scripts/setup.sh test fuzz
 	@SECONDS_EACH='$(SECONDS)' TARGETS='$(TARGETS)' scripts/fuzz.sh

@@ -622,6 +622,29 @@ static void what_is_not_about_writes_leaves_dirt_as_it_is(void **state)
 	assert_int_equal(dirty(f, AT, 4, bitmap), 4);
 }
 
+/* One fault is enough, in a table that is hidden whole and of a huge page. */
+static void a_write_that_shows_a_clean_page_makes_it_dirty(void **state)
+{
+	static const axas_flags_t sizes[] = { AXAS_NO_HUGE, 0 };
+	FIXTURE(f);
+	uint64_t bitmap[WORDS];
+
+	for (int i = 0; i < 2; i++) {
+		assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA, 2 * MIB, RW | sizes[i]));
+		assert_ok(start(f, AT, 2 * MIB, 0));
+		assert_ok(axas_hide(f->as, AT, 2 * MIB, AXAS_HIDE_AUTO));
+		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_READ), AXAS_FAULT_RESOLVED);
+		assert_int_equal(dirty(f, AT, 512, bitmap), 0);
+		assert_ok(axas_hide(f->as, AT, 2 * MIB, AXAS_HIDE_AUTO));
+		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_WRITE), AXAS_FAULT_RESOLVED);
+		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_WRITE), AXAS_FAULT_SPURIOUS);
+		assert_int_equal(dirty(f, AT, 512, bitmap), at(f, AT).size / PAGE);
+		assert_ok(axas_audit(f->as));
+		assert_ok(axas_dirty_stop(f->as, 0, SPACE_SIZE));
+		assert_ok(axas_unmap(f->as, AT, 2 * MIB));
+	}
+}
+
 static void bad_input_changes_nothing(void **state)
 {
 	FIXTURE(f);
@@ -717,6 +740,7 @@ int main(void)
 		EACH_FORMAT(stop_opens_every_gate),
 		EACH_FORMAT(slices_do_what_the_whole_does),
 		EACH_FORMAT(what_is_not_about_writes_leaves_dirt_as_it_is),
+		EACH_FORMAT(a_write_that_shows_a_clean_page_makes_it_dirty),
 		EACH_FORMAT(bad_input_changes_nothing),
 		EACH_FORMAT(the_ends_of_the_space),
 	};

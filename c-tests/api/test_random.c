@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
  * Seeded random sequences against a model of pages; after every step the walker, query and
- * translate agree with it where something changed, and in the end everywhere.
+ * translate agree with it where something changed, and in the end everywhere. What is checked around each call,
+ * and what CPUs and devices hold on to, is looked at in the range of the call, and in one step of some everywhere.
+ *
+ * With RANDOM_OPERATIONS in the environment, so many operations for a format, in spaces that are mostly small,
+ * from the seed RANDOM_SEED on (scripts/random.sh).
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "kept.h"
 #include "model.h"
@@ -12,6 +17,9 @@
 /* Opening and closing a window costs two system calls. */
 #define STEPS                 2000u
 #define STEPS_THROUGH_WINDOWS 200u
+#define STEPS_LONG            10000u
+#define SHAPES                6u
+#define SMALL                 (40 * MIB)
 #define TRACE                 6u
 #define REMEMBERED            16u
 
@@ -31,6 +39,8 @@ struct random {
 	struct fixture f;
 	struct model m;
 	uint64_t seed, rng;
+	uint32_t rarely; /* one step of so many looks at everything */
+	int is_long; /* a run of so many operations: ranges are mostly small */
 	axas_gpa_t last_gpa; /* ranges like to touch the one before */
 	uint64_t last_size;
 	struct range mapped[REMEMBERED]; /* where something was mapped, lately */
@@ -116,11 +126,20 @@ static void trace(struct random *r, const char *what, struct range at, uint64_t 
 		 flags, (unsigned long long)r->f.host.fail_at);
 }
 
+/* The next call is for this range: what is checked around it. */
+static void look_at(struct random *r, struct range at)
+{
+	const uint64_t size = below(r, r->rarely) == 0 ? 0 : at.size;
+
+	space_look_at(r->f.as, at.gpa, size);
+	tlb_look_at(&r->tlb, at.gpa, size);
+}
+
 /* Pages, large pages and gigabytes, often with edges that meet those of the last range. */
 static struct range pick_range(struct random *r, uint64_t most)
 {
 	const uint64_t bytes = r->m.pages * PAGE;
-	const uint64_t kind = below(r, 100);
+	const uint64_t kind = r->is_long && below(r, 5) != 0 ? 0 : below(r, 100);
 	struct range at = { .size = (1 + below(r, 40)) * PAGE };
 
 	if (kind >= 55 && kind < 75)
@@ -163,7 +182,7 @@ static struct range pick_mapped(struct random *r)
 			at.gpa &= ~(2 * MIB - 1);
 		at.size = (1 + below(r, (in.gpa + in.size - at.gpa) / PAGE)) * PAGE;
 	}
-	if (below(r, 2) == 0)
+	if (below(r, r->is_long ? 8 : 2) != 0)
 		at.size = (at.size - 1) % (40 * PAGE) / PAGE * PAGE + PAGE;
 	r->last_gpa = at.gpa;
 	r->last_size = at.size;
@@ -483,19 +502,91 @@ static axas_status_t call_in_slices(struct random *r, const struct call *whole)
 	return AXAS_ERR_BAD_STATE;
 }
 
-/* Whole or, where the model expects success, in slices. */
-static int call(struct random *r, const struct call *c, axas_status_t expected, int injected)
+/* What devices do not allow, whatever is in the range (AXAS_IO). */
+static int is_refused(const struct random *r, const struct call *c)
 {
+	if (!r->tlb.has_device)
+		return 0;
+	switch (c->what) {
+	case MAP_ALLOC:
+		if (!(c->flags & AXAS_POPULATE))
+			return 1;
+		break;
+	case HIDE:
+		return c->hpa == AXAS_HIDE_AUTO;
+	case MERGE:
+	case PROVIDER:
+	case EVICT:
+		return 1;
+	default:
+		break;
+	}
+	return (c->flags & AXAS_REPLACE) && !r->tlb.device_may_fault;
+}
+
+/* A leaf is cut at gpa. */
+static int is_cut(const struct random *r, axas_gpa_t gpa)
+{
+	const struct walk leaf = space_walk(r->f.as, gpa);
+
+	return leaf.outcome == WALK_LEAF && gpa % leaf.size != 0;
+}
+
+/* A device that neither stalls nor retries does not allow the break before the make of a cut. */
+static int may_be_refused(const struct random *r, const struct call *c)
+{
+	return r->tlb.has_device && !r->tlb.device_may_fault && r->tlb.breaks_first &&
+	       r->f.cfg.format == AXAS_FORMAT_ARM_S2 &&
+	       (is_cut(r, c->at.gpa) || is_cut(r, c->at.gpa + c->at.size));
+}
+
+/* A device looks at both sides of the ends of the range, at the pages that they are in, and between. */
+static void look_as_device(struct random *r, const struct range *at)
+{
+	const axas_gpa_t end[2] = { at->gpa, at->gpa + at->size };
+
+	for (int i = 0; r->tlb.has_device && i < 2; i++)
+		for (uint64_t size = PAGE; size <= GIB; size *= 512) {
+			tlb_sight(&r->tlb, end[i] & ~(size - 1));
+			tlb_sight(&r->tlb, (end[i] & ~(size - 1)) - PAGE);
+			tlb_sight(&r->tlb, end[i] | (size - PAGE));
+		}
+	for (int i = 0; r->tlb.has_device && i < 4; i++)
+		tlb_sight(&r->tlb, at->gpa + below(r, at->size / PAGE) * PAGE);
+}
+
+/* No CPU and no device misses what a call has mapped. */
+static void settle_mapped(struct random *r, const struct call *c)
+{
+	r->tlb.expects_new = c->what == MAP_LINEAR || c->what == MAP_ALLOC || c->what == POPULATE ||
+			     c->what == SHOW;
+	if (c->what == POPULATE)
+		tlb_settle_taken_in(&r->tlb, c->at.gpa, c->at.size);
+	else if (r->tlb.expects_new)
+		tlb_settle(&r->tlb, c->at.gpa, c->at.size);
+	r->tlb.expects_new = 0;
+}
+
+/* Whole or, where the model expects success, in slices. */
+static int call(struct random *r, const struct call *c, axas_status_t expects, int injected)
+{
+	const axas_status_t expected = is_refused(r, c) ? AXAS_ERR_UNSUPPORTED : expects;
+	const int cuts = may_be_refused(r, c);
 	const int in_slices = expected == AXAS_OK && !injected && !(c->flags & AXAS_REPLACE) &&
-			      c->what != MAP_TRAP && c->what != PROVIDER && below(r, 3) == 0;
+			      c->what != MAP_TRAP && c->what != PROVIDER && !cuts &&
+			      below(r, 3) == 0;
 	axas_status_t got;
 
 	r->runs = r->f.host.runs;
-
+	look_at(r, c->at);
+	look_as_device(r, &c->at);
 	if (in_slices)
 		got = call_in_slices(r, c);
 	else
 		got = call_whole(r, c);
+	tlb_end_sights(&r->tlb);
+	if (got == AXAS_ERR_UNSUPPORTED && cuts)
+		return 0;
 	if (!happened(r, got, expected, injected)) {
 		/* a populated map may have given kept tables back: lib/space.c looks which */
 		if (r->f.cfg.options & AXAS_KEEP_TABLES) {
@@ -511,6 +602,7 @@ static int call(struct random *r, const struct call *c, axas_status_t expected, 
 		check_released(r, c, c->at.size);
 		check_kept(r, c, c->at.size);
 	}
+	settle_mapped(r, c);
 	return 1;
 }
 
@@ -843,7 +935,10 @@ static void do_supply(struct random *r, int injected)
 	} else if (p->state == AXAS_STATE_LINEAR || p->state == AXAS_STATE_OWNED) {
 		expected = AXAS_ERR_ALREADY_EXISTS;
 	}
+	if (r->tlb.has_device)
+		return; /* no provider has a page there */
 	trace(r, "supply", (struct range){ gpa, size }, own_page(gpa), flags);
+	look_at(r, (struct range){ gpa, size });
 	got = axas_supply(r->f.as, gpa, own_page(gpa), size, flags, AXAS_RESOLVE_NOW);
 	if (!happened(r, got, expected, injected))
 		return;
@@ -880,6 +975,7 @@ static void do_fault(struct random *r, int injected)
 	if (expected == AXAS_FAULT_WAIT)
 		expected = verdict_of(r);
 	trace(r, "fault", at, gpa, access);
+	look_at(r, (struct range){ gpa & ~(PAGE - 1), PAGE });
 	if (below(r, 2) == 0) {
 		axas_mapping_t found, now;
 
@@ -906,6 +1002,32 @@ static void do_fault(struct random *r, int injected)
 	else
 		model_learn(&r->m, &r->f, gpa);
 	check_kept(r, &(struct call){ POPULATE, { gpa & ~(PAGE - 1), PAGE }, 0, 0 }, PAGE);
+}
+
+/* What covers the last range and what lies beside it, as far as that goes. */
+static void check_range(struct random *r)
+{
+	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
+	axas_gpa_t gpa = r->last_gpa > r->m.base ? r->last_gpa - PAGE : r->m.base;
+
+	for (int i = 0; i < 64 && gpa < end && gpa <= r->last_gpa + r->last_size; i++) {
+		const axas_mapping_t m = model_check(&r->m, &r->f, gpa);
+
+		gpa = m.gpa + m.size;
+	}
+}
+
+/* Tables of the next calls come from it; a smaller one gives frames back. */
+static void do_stock(struct random *r, int injected)
+{
+	const uint64_t frames = below(r, 3) == 0 ? 0 : below(r, 24);
+	axas_status_t got;
+
+	trace(r, "stock", (struct range){ r->m.base, PAGE }, frames, 0);
+	look_at(r, (struct range){ r->m.base, PAGE });
+	got = axas_stock(r->f.as, (uint32_t)frames);
+	if (happened(r, got, AXAS_OK, injected))
+		r->f.host.stocked = (uint32_t)frames;
 }
 
 static void one_step(struct random *r)
@@ -943,19 +1065,20 @@ static void one_step(struct random *r)
 		do_supply,
 		do_merge,
 		do_merge,
+		do_stock,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
 	const int injected = below(r, 8) == 0;
 	axas_gpa_t probe[8];
 
 	if (below(r, 300) == 0) {
+		space_look_at(r->f.as, 0, 0);
 		assert_ok(axas_clear(r->f.as));
 		model_set(&r->m, &(struct model_change){ r->m.base, r->m.pages * PAGE,
 							 AXAS_STATE_ABSENT, 0, 0 });
 		r->kept.count = 0;
 		if (r->f.cfg.options & AXAS_KEEP_TABLES)
-			assert_int_equal(stats(&r->f).table_frames,
-					 space_sweep(r->f.as).table_frames);
+			space_sweep(r->f.as);
 	}
 	r->f.host.fail_at = injected ? 1 + below(r, 3) : 0;
 	operation[below(r, sizeof(operation) / sizeof(operation[0]))](r, injected);
@@ -971,6 +1094,8 @@ static void one_step(struct random *r)
 	for (int i = 0; i < 8; i++)
 		if (probe[i] >= r->m.base && probe[i] < end)
 			model_check(&r->m, &r->f, probe[i]);
+	if (below(r, 8) == 0)
+		check_range(r);
 	host_check(&r->f.host);
 	r->step++;
 }
@@ -978,7 +1103,8 @@ static void one_step(struct random *r)
 /* The host that does least: it scrubs its frames itself and its walkers do not snoop caches. */
 #define BARE (AXAS_NO_ZERO | AXAS_NONCOHERENT_WALK)
 
-static const struct shape shapes[5][5] = {
+/* In the last one devices walk the tables, of which run_sequence says more. */
+static const struct shape shapes[5][SHAPES] = {
 	[AXAS_FORMAT_EPT] = {
 		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
 		{ 5, AXAS_FEATURE_1G_PAGES | AXAS_FEATURE_EPT_AD, AXAS_FRAMES_ARE_ZEROED,
@@ -987,6 +1113,7 @@ static const struct shape shapes[5][5] = {
 		{ 4, AXAS_FEATURE_EPT_EXECUTE_ONLY, 0, HOST_WINDOWS, GIB, 80 * MIB },
 		{ 4, AXAS_FEATURE_1G_PAGES, AXAS_KEEP_TABLES | AXAS_IGNORE_GUEST_PAT,
 		  HOST_DIRECT_MAP, 510 * GIB + 7 * PAGE, 3 * GIB },
+		{ 4, AXAS_FEATURE_1G_PAGES, AXAS_IO, HOST_DIRECT_MAP, GIB, 3 * GIB },
 	},
 	[AXAS_FORMAT_NPT] = {
 		{ 4, AXAS_FEATURE_1G_PAGES, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
@@ -1005,6 +1132,7 @@ static const struct shape shapes[5][5] = {
 		  256 * TIB - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 3, AXAS_FEATURE_ARM_BBM2, 0, HOST_WINDOWS, GIB, 80 * MIB },
 		{ 3, 0, AXAS_KEEP_TABLES, HOST_DIRECT_MAP, 510 * GIB + 7 * PAGE, 3 * GIB },
+		{ 3, 0, AXAS_IO, HOST_DIRECT_MAP, GIB, 3 * GIB },
 	},
 	[AXAS_FORMAT_RISCV_GSTAGE] = {
 		{ 3, 0, 0, HOST_DIRECT_MAP, 0, 3 * GIB },
@@ -1017,7 +1145,17 @@ static const struct shape shapes[5][5] = {
 		  BARE, HOST_DIRECT_MAP, (1ull << 59) - 3 * GIB + PAGE, 3 * GIB - PAGE },
 		{ 3, 0, 0, HOST_WINDOWS, 512 * GIB - 30 * MIB, 80 * MIB },
 		{ 3, 0, AXAS_KEEP_TABLES, HOST_DIRECT_MAP, 510 * GIB + 7 * PAGE, 3 * GIB },
+		{ 3, AXAS_FEATURE_RISCV_SVRSW60T59B, AXAS_IO, HOST_CALLBACK, GIB, 3 * GIB },
 	},
+};
+
+/* Devices that snoop or not, keep what is not there or not, and may find nothing for a moment or not. */
+static const uint32_t devices[] = {
+	AXAS_FEATURE_IO_COHERENT,
+	0,
+	AXAS_FEATURE_IO_COHERENT | AXAS_FEATURE_IO_CACHES_INVALID,
+	AXAS_FEATURE_IO_FAULTS,
+	AXAS_FEATURE_IO_COHERENT | AXAS_FEATURE_IO_FAULTS | AXAS_FEATURE_IO_CACHES_INVALID,
 };
 
 static int setup_random(void **state)
@@ -1042,14 +1180,14 @@ static int teardown_random(void **state)
 	return 0;
 }
 
-static void run_sequence(struct random *r, const struct shape *shape, uint64_t seed)
+/* A space of a shape; most of a long run are small, at the one or at the other end of it. */
+static void configure(struct random *r, const struct shape *shape, uint64_t seed)
 {
-	const uint32_t steps = shape->host == HOST_WINDOWS ? STEPS_THROUGH_WINDOWS : STEPS;
-	struct fixture *f = &r->f;
+	axas_config_t *cfg = &r->f.cfg;
 
-	f->cfg = (axas_config_t){
-		.struct_size = sizeof(f->cfg),
-		.format = f->fc->format,
+	*cfg = (axas_config_t){
+		.struct_size = sizeof(*cfg),
+		.format = r->f.fc->format,
 		.levels = shape->levels,
 		.pa_bits = 48,
 		.base = shape->base,
@@ -1057,13 +1195,27 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 		.features = shape->features,
 		.options = shape->options,
 	};
+	if (cfg->options & AXAS_IO)
+		cfg->features |= devices[seed % (sizeof(devices) / sizeof(devices[0]))];
+	if (r->is_long && seed % 16 != 0) {
+		cfg->size = SMALL;
+		cfg->base += seed % 2 == 0 ? 0 : shape->size - SMALL;
+	}
+}
+
+static void start(struct random *r, const struct shape *shape, uint64_t seed)
+{
+	struct fixture *f = &r->f;
+
+	configure(r, shape, seed);
 	host_init(&f->host, shape->host, HOST_PA_BASE);
 	f->host.hides = 1;
 	f->host.hal.resolve = resolve;
 	f->host.hal.evicted = evicted;
 	asked = r;
 	tlb_attach(&r->tlb, &f->host);
-	if (shape->options & AXAS_NONCOHERENT_WALK)
+	if (shape->options & AXAS_NONCOHERENT_WALK ||
+	    (shape->options & AXAS_IO && !(f->cfg.features & AXAS_FEATURE_IO_COHERENT)))
 		host_stop_snooping(&f->host);
 	if (shape->host == HOST_WINDOWS)
 		assert_ok(axas_create_in(r->storage, sizeof(r->storage), &f->cfg, &f->host.hal,
@@ -1075,33 +1227,67 @@ static void run_sequence(struct random *r, const struct shape *shape, uint64_t s
 	r->collects = space_collects(f->as);
 	if (!r->collects)
 		f->cfg.options &= ~(uint32_t)AXAS_KEEP_TABLES;
-	model_init(&r->m, shape->base, shape->size);
-	r->seed = seed;
-	r->rng = seed * 0x9e3779b97f4a7c15ull + 1;
-	r->last_gpa = shape->base;
+	model_init(&r->m, f->cfg.base, f->cfg.size);
+	r->last_gpa = f->cfg.base;
 	r->last_size = PAGE;
 	memset(r->mapped, 0, sizeof(r->mapped));
+}
+
+/* Returns the operations. */
+static uint32_t run_sequence(struct random *r, uint32_t index, uint64_t seed)
+{
+	const struct shape *shape = &shapes[r->f.fc->format][index];
+	const uint32_t steps = shape->host == HOST_WINDOWS ? STEPS_THROUGH_WINDOWS :
+			       r->is_long                  ? STEPS_LONG :
+							     STEPS;
+	struct fixture *f = &r->f;
+
+	r->seed = seed;
+	r->rng = (seed * SHAPES + index) * 0x9e3779b97f4a7c15ull + 1;
+	start(r, shape, seed);
 	for (r->step = 0; r->step < steps;) {
 		one_step(r);
-		if (r->step % 256 == 0)
+		if (r->step % 1024 == 0)
 			model_check_all(&r->m, f);
 	}
 	model_check_all(&r->m, f);
 	assert_ok(axas_audit(f->as));
+	space_look_at(f->as, 0, 0);
+	tlb_look_at(&r->tlb, 0, 0);
 	fixture_destroy(f);
 	kept_free(&r->kept);
 	tlb_unwatch(&r->tlb);
 	tlb_detach(&r->tlb);
 	model_exit(&r->m);
 	host_exit(&f->host);
+	return steps;
 }
 
-static void run_shape(void **state, int index)
+static uint64_t from_environment(const char *name, uint64_t otherwise)
 {
-	struct random *r = *state;
+	const char *value = getenv(name);
 
-	for (uint64_t seed = 1; seed <= 2; seed++)
-		run_sequence(r, &shapes[r->f.fc->format][index], seed + 100 * (uint64_t)index);
+	return value == NULL ? otherwise : strtoull(value, NULL, 0);
+}
+
+static void run_shape(void **state, uint32_t index)
+{
+	/* of a thousand operations of a long run; those through windows are slow */
+	static const uint32_t share[SHAPES] = { 290, 252, 250, 2, 103, 103 };
+	const uint64_t operations = from_environment("RANDOM_OPERATIONS", 0);
+	const uint64_t first = from_environment("RANDOM_SEED", 1);
+	struct random *r = *state;
+	/* no device walks tables of NPT */
+	const uint64_t whole = r->f.fc->format == AXAS_FORMAT_NPT ? 897 : 1000;
+	uint64_t seed = first, done = 0;
+
+	r->is_long = operations != 0;
+	r->rarely = r->is_long ? 256 : 8;
+	while (r->is_long ? done == 0 || done < operations * share[index] / whole : seed < first + 2)
+		done += run_sequence(r, index, seed++);
+	if (r->is_long)
+		print_message("%llu operations, seeds %llu to %llu\n", (unsigned long long)done,
+			      (unsigned long long)first, (unsigned long long)seed - 1);
 	r->finished = 1;
 }
 
@@ -1130,13 +1316,17 @@ static void random_sequences_agree_with_tables_kept(void **state)
 	run_shape(state, 4);
 }
 
-#define EACH_FORMAT_RANDOM(test)                                                    \
-	{ #test " [ept]", test, setup_random, teardown_random, &ept_case },         \
-		{ #test " [npt]", test, setup_random, teardown_random, &npt_case }, \
-		{ #test " [arm]", test, setup_random, teardown_random, &arm_case }, \
-	{                                                                           \
-#test " [riscv]", test, setup_random, teardown_random, &riscv_case  \
+static void random_sequences_agree_before_devices(void **state)
+{
+	run_shape(state, 5);
+}
+
+#define RANDOM_ONE(test, fmt)                                                        \
+	{                                                                            \
+#test " [" #fmt "]", test, setup_random, teardown_random, &fmt##_case \
 	}
+#define EACH_FORMAT_RANDOM(test) \
+	RANDOM_ONE(test, ept), RANDOM_ONE(test, npt), RANDOM_ONE(test, arm), RANDOM_ONE(test, riscv)
 
 int main(void)
 {
@@ -1146,6 +1336,9 @@ int main(void)
 		EACH_FORMAT_RANDOM(random_sequences_agree_at_the_ends_of_the_width),
 		EACH_FORMAT_RANDOM(random_sequences_agree_through_windows),
 		EACH_FORMAT_RANDOM(random_sequences_agree_with_tables_kept),
+		RANDOM_ONE(random_sequences_agree_before_devices, ept),
+		RANDOM_ONE(random_sequences_agree_before_devices, arm),
+		RANDOM_ONE(random_sequences_agree_before_devices, riscv),
 	};
 
 	return cmocka_run_group_tests_name("random", tests, NULL, NULL);

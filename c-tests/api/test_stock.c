@@ -210,6 +210,29 @@ static void a_populated_map_that_fails_leaves_it(void **state)
 		}
 }
 
+/* Tables for the pages below a large reservation. */
+static void a_populate_that_fails_leaves_it(void **state)
+{
+	FIXTURE(f);
+
+	for (uint32_t frames = 0; frames < 4; frames++)
+		for (uint64_t at_call = 1; at_call < 1000; at_call += at_call < 4 ? 1 : 341) {
+			fixture_create(f);
+			assert_ok(axas_map_alloc(f->as, AT, 4 * MIB, RW));
+			assert_ok(stock(f, frames));
+			f->host.fail_at = at_call;
+			assert_status(AXAS_ERR_NO_MEMORY, axas_populate(f->as, AT, 4 * MIB));
+			assert_int_equal(stocked(f), frames);
+			f->host.fail_at = at_call;
+			assert_status(AXAS_ERR_NO_MEMORY,
+				      axas_map_alloc(f->as, AT + GIB, 4 * MIB, RW | AXAS_POPULATE));
+			f->host.fail_at = 0;
+			assert_int_equal(stocked(f), frames);
+			fixture_destroy(f);
+		}
+	fixture_create(f);
+}
+
 static void nonsense_is_refused(void **state)
 {
 	FIXTURE(f);
@@ -323,6 +346,7 @@ int main(void)
 		ONE(every_allocation_of_it_may_fail, setup_callback_host, arm),
 		ONE(every_allocation_of_it_may_fail, setup_callback_host, riscv),
 		EACH_FORMAT_NO_SPACE(a_populated_map_that_fails_leaves_it),
+		EACH_FORMAT_NO_SPACE(a_populate_that_fails_leaves_it),
 		EACH_FORMAT_NO_SPACE(nonsense_is_refused),
 		EACH_FORMAT_NO_SPACE(with_the_stock_no_call_fails_for_memory),
 	};

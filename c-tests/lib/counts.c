@@ -129,8 +129,17 @@ static uint64_t as_shown(enum walk_format format, uint64_t entry)
 
 struct cursor {
 	const uint64_t *words;
-	uint64_t gpa, entries, next;
+	uint64_t gpa, next, end;
 };
+
+static struct cursor enter(const struct walker *w, uint32_t level, uint64_t gpa,
+			   const uint64_t *words, uint64_t entries)
+{
+	struct cursor c = { .words = words, .gpa = gpa };
+
+	walker_seen(w, level, gpa, entries, &c.next, &c.end);
+	return c;
+}
 
 struct wrong_count counts_check(const struct walker *w, int keeps_tables)
 {
@@ -139,18 +148,19 @@ struct wrong_count counts_check(const struct walker *w, int keeps_tables)
 	struct wrong_count wrong = { .why = NULL };
 	uint32_t level = w->levels;
 
-	stack[level] = (struct cursor){ .entries = w->root_entries };
-	stack[level].words = w->at(w->ctx, w->root, w->root_entries * sizeof(uint64_t));
+	stack[level] = enter(w, level, 0,
+			     w->at(w->ctx, w->root, w->root_entries * sizeof(uint64_t)),
+			     w->root_entries);
 	while (level <= w->levels) {
 		struct cursor *c = &stack[level];
 		const uint64_t *below;
 		uint64_t gpa, entry, table;
 
-		while (level > 1 && c->words != NULL && c->next < c->entries &&
+		while (level > 1 && c->words != NULL && c->next < c->end &&
 		       c->words[c->next] == empty)
 			c->next++;
 		/* nothing points to a table from the last level */
-		if (level == 1 || c->words == NULL || c->next == c->entries) {
+		if (level == 1 || c->words == NULL || c->next == c->end) {
 			level++;
 			continue;
 		}
@@ -171,7 +181,7 @@ struct wrong_count counts_check(const struct walker *w, int keeps_tables)
 			return wrong;
 		}
 		level--;
-		stack[level] = (struct cursor){ .words = below, .gpa = gpa, .entries = 512 };
+		stack[level] = enter(w, level, gpa, below, 512);
 	}
 	return wrong;
 }

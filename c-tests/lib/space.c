@@ -132,6 +132,7 @@ axas_status_t __real_axas_hw_regs(const axas_t *as, axas_hw_regs_t *regs);
 
 static const char *start_walker(struct space *s)
 {
+	const uint64_t first = s->walker.first, last = s->walker.last;
 	axas_hw_regs_t regs;
 
 	if (__real_axas_hw_regs(s->as, &regs) != AXAS_OK)
@@ -148,8 +149,19 @@ static const char *start_walker(struct space *s)
 		.ignores_pat = (s->options & AXAS_IGNORE_GUEST_PAT) != 0,
 		.at = pool_at,
 		.ctx = s->host,
+		.first = first,
+		.last = last,
 	};
 	return walker_start(&s->walker);
+}
+
+void space_look_at(const axas_t *as, axas_gpa_t gpa, uint64_t size)
+{
+	struct space *s = find(as);
+
+	assert_non_null(s);
+	s->walker.first = size == 0 ? 0 : gpa;
+	s->walker.last = size == 0 ? 0 : gpa + (size - 1);
 }
 
 struct walker space_walker(const axas_t *as)
@@ -1022,11 +1034,12 @@ static void check_balance(const struct host *h)
 struct sweep space_sweep(const axas_t *as)
 {
 	struct space *s = find(as);
-	const struct walker w = space_walker(as);
+	struct walker w = space_walker(as);
 	struct wrong_count wrong;
 	struct sweep sw;
 	axas_stats_t stats;
 
+	w.first = w.last = 0;
 	walker_sweep(&w, &sw);
 	if (sw.broken != 0)
 		fail_msg("%llu broken entries, first: %s (%#llx at level %u)",

@@ -30,6 +30,8 @@ int space_flush_covered(axas_gpa_t gpa, uint64_t size);
 
 /* A walker that stands where a CPU would stand that runs this space. */
 struct walker space_walker(const axas_t *as);
+/* What is checked around each call from now on is what covers a range; size 0: all of the space. */
+void space_look_at(const axas_t *as, axas_gpa_t gpa, uint64_t size);
 /* The walker's answer for one address; the test fails when the table is broken there. */
 struct walk space_walk(const axas_t *as, axas_gpa_t gpa);
 /* query, translate and the walker agree at this address. Returns what query said. */

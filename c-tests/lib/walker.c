@@ -515,10 +515,10 @@ struct walk walker_walk(const struct walker *w, uint64_t gpa)
 }
 
 struct cursor {
-	uint64_t pa;
+	uint64_t pa, gpa;
 	const uint64_t *table;
 	uint64_t entries;
-	uint64_t next;
+	uint64_t next, end; /* of those that are visited */
 	uint32_t occupied;
 	int is_below_hidden;
 };
@@ -618,6 +618,21 @@ struct visitor {
 	void *ctx;
 };
 
+void walker_seen(const struct walker *w, uint32_t level, uint64_t gpa, uint64_t entries,
+		 uint64_t *from, uint64_t *to)
+{
+	const uint64_t size = level_size(level);
+
+	*from = w->first > gpa ? (w->first - gpa) / size : 0;
+	*to = entries;
+	if (w->last == 0)
+		return;
+	if (*from > entries || w->last < gpa)
+		*from = *to = 0;
+	else if ((w->last - gpa) / size < entries)
+		*to = (w->last - gpa) / size + 1;
+}
+
 static void note_broken(struct sweep *s, const char *why, uint64_t entry, uint32_t level)
 {
 	if (s == NULL)
@@ -636,9 +651,10 @@ static void enter_table(const struct walker *w, const struct visitor *v, struct 
 	const uint64_t frames = bytes < BIT(PAGE_SHIFT) ? 1 : bytes >> PAGE_SHIFT;
 
 	c->table = w->at(w->ctx, c->pa, bytes);
+	walker_seen(w, level, c->gpa, c->entries, &c->next, &c->end);
 	if (c->table == NULL) {
 		note_broken(v->sweep, "table outside the host's memory", c->pa, level);
-		c->next = c->entries;
+		c->next = c->end;
 		c->occupied = 1;
 		return;
 	}
@@ -653,7 +669,7 @@ static void enter_table(const struct walker *w, const struct visitor *v, struct 
 	}
 	/* Whoever wants tables only need not look at leaves one by one. */
 	if (level == 1 && v->sweep == NULL && v->leaf == NULL && v->hidden == NULL)
-		c->next = c->entries;
+		c->next = c->end;
 }
 
 static void see_leaf(const struct visitor *v, const struct decoded *d, uint32_t level)
@@ -684,15 +700,16 @@ static void visit(const struct walker *w, const struct visitor *v)
 	while (level <= w->levels) {
 		struct cursor *c = &stack[level];
 		struct decoded d;
-		uint64_t e;
+		uint64_t e, gpa;
 		int is_below;
 
-		if (c->next == c->entries) {
+		if (c->next == c->end) {
 			if (!c->occupied && level != w->levels && v->sweep != NULL)
 				v->sweep->empty_tables++;
 			level++;
 			continue;
 		}
+		gpa = c->gpa + c->next * level_size(level);
 		e = read_entry(c->table, c->next++);
 		if (e == walker_empty_entry(w))
 			continue;
@@ -714,6 +731,7 @@ static void visit(const struct walker *w, const struct visitor *v)
 		if (d.kind == ENTRY_TABLE) {
 			level--;
 			stack[level] = (struct cursor){ .pa = d.address,
+							.gpa = gpa,
 							.entries = 512,
 							.is_below_hidden = is_below };
 			enter_table(w, v, &stack[level], level);
@@ -724,9 +742,11 @@ static void visit(const struct walker *w, const struct visitor *v)
 void walker_sweep(const struct walker *w, struct sweep *s)
 {
 	const struct visitor v = { .sweep = s };
+	struct walker all = *w;
 
 	memset(s, 0, sizeof(*s));
-	visit(w, &v);
+	all.last = 0;
+	visit(&all, &v);
 }
 
 void walker_visit(const struct walker *w, walk_table_fn table_fn, walk_table_fn leaf_fn, void *ctx)

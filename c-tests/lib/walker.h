@@ -57,6 +57,7 @@ struct walker {
 	int ignores_pat; /* EPT: write-back leaves have IPAT, and no others */
 	const void *(*at)(const void *ctx, uint64_t pa, uint64_t bytes);
 	const void *ctx;
+	uint64_t first, last; /* a visit sees what covers an address from first to last; last 0: all */
 	/* derived by walker_start */
 	uint32_t levels;
 	uint32_t gpa_bits;
@@ -84,7 +85,7 @@ struct walk {
 	const char *why; /* of a broken one */
 };
 
-/* A whole-table sweep. */
+/* A sweep of all tables. */
 struct sweep {
 	uint64_t table_frames; /* root included, in units of 4 KiB */
 	uint64_t leaves[4]; /* by level, 1..3 */
@@ -99,6 +100,9 @@ struct sweep {
 
 /* Reads the registers. Returns null, or what is wrong with them. */
 const char *walker_start(struct walker *w);
+/* Of a table of `level` whose first entry is that of gpa, the entries [*from, *to) that a visit sees. */
+void walker_seen(const struct walker *w, uint32_t level, uint64_t gpa, uint64_t entries,
+		 uint64_t *from, uint64_t *to);
 struct walk walker_walk(const struct walker *w, uint64_t gpa);
 void walker_sweep(const struct walker *w, struct sweep *s);
 

@@ -241,13 +241,15 @@ static void remember(struct tlb *t, struct tlb_table *c, uint32_t index, uint64_
 static void remember_table(struct tlb *t, axas_gpa_t gpa, uint32_t level, const uint64_t *words)
 {
 	const uint64_t valid_bits = t->walker.format == WALK_EPT ? 7 : 1;
+	uint64_t from, to;
 
+	walker_seen(&t->walker, level, gpa, 512, &from, &to);
 	for (uint32_t k = 0; k < caches(t); k++) {
 		const int keeps_invalid =
 			k == TLB_DEVICE ? t->device_keeps_invalid : t->keeps_invalid;
 		struct tlb_table *c = find_or_add(&t->cpu[k], gpa, level);
 
-		for (uint32_t i = 0; i < 512; i++) {
+		for (uint32_t i = (uint32_t)from; i < to; i++) {
 			uint64_t word = load(&words[i]);
 
 			if (!(word & valid_bits)) {
@@ -265,8 +267,17 @@ static void remember_table(struct tlb *t, axas_gpa_t gpa, uint32_t level, const 
 struct place {
 	axas_gpa_t gpa;
 	const uint64_t *words;
-	uint32_t next;
+	uint64_t next, end;
 };
+
+static struct place place_at(struct tlb *t, axas_gpa_t gpa, uint32_t level, const uint64_t *words)
+{
+	struct place p = { .gpa = gpa, .words = words };
+
+	walker_seen(&t->walker, level, gpa, 512, &p.next, &p.end);
+	remember_table(t, gpa, level, words);
+	return p;
+}
 
 static const uint64_t *words_at(const struct tlb *t, axas_hpa_t pa)
 {
@@ -278,14 +289,13 @@ static void look_below(struct tlb *t, axas_gpa_t gpa, const uint64_t *root)
 	struct place stack[6];
 	uint32_t level = t->walker.levels;
 
-	stack[level] = (struct place){ gpa, root, 0 };
-	remember_table(t, gpa, level, root);
+	stack[level] = place_at(t, gpa, level, root);
 	while (level <= t->walker.levels) {
 		struct place *p = &stack[level];
 		const uint64_t at = p->gpa + p->next * entry_size(level);
 		struct entry e;
 
-		if (p->next == 512 || level == 1) {
+		if (p->next == p->end || level == 1) {
 			level++;
 			continue;
 		}
@@ -293,8 +303,7 @@ static void look_below(struct tlb *t, axas_gpa_t gpa, const uint64_t *root)
 		if (e.kind != ENTRY_TABLE || words_at(t, e.address) == NULL)
 			continue;
 		level--;
-		stack[level] = (struct place){ at, words_at(t, e.address), 0 };
-		remember_table(t, at, level, stack[level].words);
+		stack[level] = place_at(t, at, level, words_at(t, e.address));
 	}
 }
 
@@ -306,12 +315,15 @@ static void look(struct tlb *t)
 	if (!t->watching)
 		return;
 	for (uint64_t i = 0; i < t->walker.root_entries; i += 512) {
-		uint64_t words[512] = { 0 };
+		const axas_gpa_t gpa = i * entry_size(t->walker.levels);
 		const uint64_t left = t->walker.root_entries - i;
+		uint64_t words[512] = { 0 }, from, to;
 
-		for (uint64_t n = 0; n < (left < 512 ? left : 512); n++)
+		walker_seen(&t->walker, t->walker.levels, gpa, left < 512 ? left : 512, &from, &to);
+		for (uint64_t n = from; n < to; n++)
 			words[n] = load(&root[i + n]);
-		look_below(t, i * entry_size(t->walker.levels), words);
+		if (from < to)
+			look_below(t, gpa, words);
 	}
 }
 
@@ -690,12 +702,16 @@ static void settle_entry(const struct tlb *t, const struct settled *s, struct tl
 
 static void settle_table(const struct tlb *t, const struct settled *s, struct tlb_table *c)
 {
-	const uint64_t *now = now_at(t, c->gpa, c->level);
-	uint32_t entries = 512;
+	uint64_t entries = 512, from, to;
+	const uint64_t *now;
 
 	if (c->level == t->walker.levels && t->walker.root_entries < 512)
-		entries = (uint32_t)t->walker.root_entries;
-	for (uint32_t i = 0; i < entries; i++) {
+		entries = t->walker.root_entries;
+	walker_seen(&t->walker, c->level, c->gpa, entries, &from, &to);
+	if (from >= to)
+		return;
+	now = now_at(t, c->gpa, c->level);
+	for (uint32_t i = (uint32_t)from; i < to; i++) {
 		if (c->word[0][i] == 0)
 			continue;
 		if (now != NULL && c->word[1][i] == 0 && c->word[0][i] == load(&now[i]))
@@ -858,6 +874,12 @@ void tlb_watch(struct tlb *t, const axas_t *as, const axas_config_t *cfg)
 	t->host->has_devices = (uint32_t)t->has_device;
 	t->watching = 1;
 	tlb_settle(t, 0, 0);
+}
+
+void tlb_look_at(struct tlb *t, axas_gpa_t gpa, uint64_t size)
+{
+	t->walker.first = size == 0 ? 0 : gpa;
+	t->walker.last = size == 0 ? 0 : gpa + (size - 1);
 }
 
 void tlb_unwatch(struct tlb *t)

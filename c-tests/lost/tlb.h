@@ -105,6 +105,8 @@ void tlb_attach(struct tlb *t, struct host *h);
 /* The caches of a second space of the same host, with another VMID; it is detached first. */
 void tlb_attach_beside(struct tlb *t);
 void tlb_watch(struct tlb *t, const axas_t *as, const axas_config_t *cfg);
+/* CPUs look from now on at what covers a range; size 0: at all of the space. */
+void tlb_look_at(struct tlb *t, axas_gpa_t gpa, uint64_t size);
 void tlb_unwatch(struct tlb *t);
 void tlb_detach(struct tlb *t);
 

@@ -34,7 +34,9 @@ use crate::error::{Error, Result};
 /// host and by devices with tables of their own are not noticed.
 ///
 /// A huge page that is young sets the bits of all its pages, and becomes old if it lies wholly in the range.
-/// Linear device memory is neither reported nor made old. A hidden page becomes young when it is shown.
+/// Linear device memory is neither reported nor made old, nor is a reservation. A page that is hidden, or on EPT,
+/// NPT and RISC-V has no permission, is not reported, whether it was used before or not; it is young when it is
+/// shown, or gets a permission.
 ///
 /// On EPT and NPT a table of 4 KiB pages none of which was used since the last call is not read: an unused GiB
 /// costs 512 entries.

@@ -389,7 +389,10 @@ impl<'a> Fault<'a> {
         if self.prepared.is_some() {
             return Some(Verdict::Spurious);
         }
-        let shown = entry.shown(features, self.level.get(), self.npt.marks_writes());
+        let mut shown = entry.shown(features, self.level.get(), self.npt.marks_writes());
+        if let Some(marks) = self.npt.marks_of_fault(shown, self.access) {
+            shown = shown.after(marks);
+        }
         self.took_nothing = table.replace(index, entry, shown);
         if self.took_nothing {
             self.see(shown);

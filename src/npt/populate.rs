@@ -60,7 +60,7 @@ impl NestedPageTable {
     ) -> Result<()> {
         if let Err(error) = self.take_frames::<F>(work, range, source) {
             work.releases.begin(false, None);
-            self.reap::<F>(work, range, Remains::Reservation, false).ok_or(Error::BadState)?;
+            self.reap::<F>(work, range, Remains::OF_FAILED, false).ok_or(Error::BadState)?;
             return Err(error);
         }
         self.publish::<F>(&mut work.sweep, range).ok_or(Error::BadState)?;

@@ -19,6 +19,9 @@ pub(crate) enum Remains {
     Nothing,
     /// What a dead or pending entry carries.
     Reservation,
+    /// The same, where the call fails that took its tables.
+    #[cfg(feature = "stock")]
+    ReservationOfFailed,
     /// An entry that waits for what takes its place.
     Busy,
     /// A reservation of a provider's pages, as dirty as they were while writes are logged.
@@ -30,10 +33,24 @@ pub(crate) enum Remains {
 }
 
 impl Remains {
+    /// Of what a call that fails has taken in.
+    #[cfg(feature = "stock")]
+    pub(super) const OF_FAILED: Self = Self::ReservationOfFailed;
+    #[cfg(not(feature = "stock"))]
+    pub(super) const OF_FAILED: Self = Self::Reservation;
+
+    /// Whether the stock gets the tables back that came from it.
+    #[inline(always)]
+    fn is_undone(self) -> bool {
+        cfg!(feature = "stock") && self == Self::OF_FAILED
+    }
+
     fn of<F: Format>(self, entry: Entry<F>) -> Entry<F> {
         match self {
             Self::Nothing => Entry::EMPTY,
             Self::Reservation => Entry::reserved(entry.remaining_reservation()),
+            #[cfg(feature = "stock")]
+            Self::ReservationOfFailed => Entry::reserved(entry.remaining_reservation()),
             Self::Busy => Entry::busy(),
             #[cfg(feature = "provider")]
             Self::Provided { provider, is_logged } => {
@@ -320,7 +337,8 @@ impl NestedPageTable {
                 if self.linked_tables(stock) <= self.root_pages() {
                     return None;
                 }
-                self.give_table_of(stock, path.get(run.level), undo.is_some());
+                let is_undone = undo.is_some() || reaping.remains.is_undone();
+                self.give_table_of(stock, path.get(run.level), is_undone);
                 run.level = run.level.up();
             }
             if run.level == top {
