@@ -203,8 +203,11 @@ impl AddressSpace {
             (*npt).features = plan.features;
             (*npt).levels = Level::new(plan.shape.levels);
             (*npt).is_direct = is_direct;
-            (*npt).reads_unlocked = is_direct && host.tables_stay_readable();
-            let is_plain = is_direct && !cleans_tables;
+            let reads_unlocked = is_direct && host.tables_stay_readable();
+            let is_short = (*npt).levels <= Level::SHORT;
+            (*npt).reads_unlocked = reads_unlocked;
+            (*npt).has_short_looks = reads_unlocked && is_short;
+            let is_plain = is_direct && is_short && !cleans_tables;
             if is_plain {
                 (*npt).short_permissions = plan.permissions;
             }

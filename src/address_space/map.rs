@@ -4,7 +4,7 @@
 //!
 //! Each call names what it does by a function of its own, an [`Act`], so that a host links what it calls and nothing else.
 
-use super::{AddressSpace, Alone};
+use super::{AddressSpace, Alone, Held};
 use crate::abi::*;
 use crate::addr::{PAGE_SIZE, is_page_aligned};
 use crate::error::{Error, Result};
@@ -13,6 +13,7 @@ use crate::hal::Host;
 use crate::npt::arch::{Format, with_space_format};
 use crate::npt::content::Content;
 use crate::npt::entry::{Entry, Reservation};
+use crate::npt::lock::ExclusiveGuard;
 use crate::npt::slices::Budget;
 use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 use crate::npt::work::Work;
@@ -252,6 +253,21 @@ fn reach_frames<F: Format>(
     npt.reach::<F>(work, rest, NestedPageTable::cost_of_frames::<F>, budget)
 }
 
+impl Alone<'_> {
+    /// Does something to a range.
+    #[inline(always)]
+    fn does<F: Format>(
+        mut self,
+        range: GpaRange,
+        content: &Content<'_, F>,
+        act: Act<F>,
+    ) -> Result<()> {
+        let npt = self.npt();
+        npt.warm_range::<F>(self.work(), range);
+        act(npt, self.work(), range, content)
+    }
+}
+
 impl AddressSpace {
     /// Maps frames of the host.
     #[inline(always)]
@@ -404,12 +420,17 @@ impl AddressSpace {
         if self.npt.has_short_unmaps && is_page_aligned(gpa) && self.npt.range.contains(page) {
             let guard = self.exclusive()?;
             let done = with_space_format!(self.npt.format, F => Ok(self.npt.unmap_page::<F>(page)));
-            drop(guard);
-            if let Ok(Some(())) = done {
-                return Ok(());
-            }
+            return if done == Ok(true) { Ok(()) } else { self.unmap_lone_page(guard, page) };
         }
         self.unmap_range(gpa, PAGE_SIZE)
+    }
+
+    /// Removes whatever is at a page, by a call that holds the lock.
+    #[inline(never)]
+    fn unmap_lone_page(&self, guard: Held<'_, ExclusiveGuard<'_>>, page: Gpa) -> Result<()> {
+        let alone = Alone::of(self, guard);
+        let range = GpaRange::page(page);
+        with_space_format!(self.npt.format, F => alone.does::<F>(range, &Content::NOTHING, unmap))
     }
 
     /// Removes whatever is in a range in slices.
@@ -547,9 +568,7 @@ impl AddressSpace {
         content: &Content<'_, F>,
         act: Act<F>,
     ) -> Result<()> {
-        let mut alone = self.alone().ok_or(Error::Again)?;
-        alone.npt().warm_range::<F>(alone.work(), range);
-        act(alone.npt(), alone.work(), range, content)
+        self.alone().ok_or(Error::Again)?.does(range, content, act)
     }
 
     /// Does a range slice after slice, each with the lock held alone: `reach` says how far one goes, `act` does it.
@@ -612,23 +631,29 @@ impl AddressSpace {
             return None;
         }
         let leaf = leaf.at(Hpa::new(hpa));
-        let _guard = match self.exclusive() {
+        let guard = match self.exclusive() {
             Ok(guard) => guard,
             Err(error) => return Some(Err(error)),
         };
-        let way = self.npt.page_way::<F>(page)?;
         let replaces = flags & AXAS_REPLACE != 0;
-        let old = way.entry::<F>();
-        if replaces && (!REPLACES || self.npt.features.has_strict_io()) {
-            None
-        } else if old.is_empty() {
-            self.npt.map_page(way, page, leaf);
-            Some(Ok(()))
-        } else if replaces {
-            self.npt.replace_page(way, page, old, leaf)
-        } else {
-            Some(Err(Error::AlreadyExists))
+        let done = self.npt.map_page::<F>(page, leaf, replaces);
+        if done.is_none() && !replaces {
+            return Some(self.map_lone_page(guard, page, leaf));
         }
+        done
+    }
+
+    /// Maps a page whose table is missing.
+    #[inline(never)]
+    fn map_lone_page<F: Format>(
+        &self,
+        guard: Held<'_, ExclusiveGuard<'_>>,
+        gpa: Gpa,
+        leaf: Entry<F>,
+    ) -> Result<()> {
+        let mut alone = Alone::of(self, guard);
+        alone.npt().warm_range::<F>(alone.work(), GpaRange::page(gpa));
+        alone.npt().put_lone_page(alone.work(), gpa, leaf)
     }
 
     /// A page of write-back memory with a tag, without its address; none if flags ask for something else.

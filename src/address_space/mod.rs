@@ -212,6 +212,13 @@ struct Alone<'a> {
 }
 
 impl<'a> Alone<'a> {
+    /// Goes on with the lock of a call that needed no work memory so far.
+    #[inline(always)]
+    fn of(space: &'a AddressSpace, guard: Held<'_, ExclusiveGuard<'_>>) -> Self {
+        core::mem::forget(guard);
+        Self { space }
+    }
+
     /// The tables of the space.
     #[inline(always)]
     fn npt(&self) -> &'a NestedPageTable {

@@ -93,7 +93,7 @@ fn told<const N: usize>(
     outcome: Result<()>,
 ) -> axas_status_t {
     match outcome {
-        Ok(()) if !crate::logging::is_heard(Level::Debug) => AXAS_OK,
+        Ok(()) if cfg!(feature = "log") && !crate::logging::is_heard(Level::Debug) => AXAS_OK,
         outcome => crate::logging::outcome(call, &arguments, outcome, Level::Warn),
     }
 }

@@ -112,6 +112,15 @@ impl<'a, F: Format> Content<'a, F> {
         }
     }
 
+    /// The entry of a page in the first part.
+    #[inline(always)]
+    pub(super) fn page(&self, gpa: Gpa) -> Entry<F> {
+        match self.distance() {
+            Some(distance) => self.template.page_at(gpa.at_distance(distance)),
+            None => self.template,
+        }
+    }
+
     /// The distance between the words of neighbouring entries of a level.
     #[inline(always)]
     pub(super) fn step(&self, level: Level) -> u64 {

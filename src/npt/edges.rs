@@ -77,6 +77,11 @@ impl Edges {
         (self.first_low, self.right_low) = (Level::PAGE, Level::PAGE);
     }
 
+    /// The tables of a range end at a level, on both arms.
+    pub(super) fn end_at(&mut self, level: Level) {
+        (self.first_low, self.left_low, self.right_low) = (level, level, level);
+    }
+
     /// The lowest level of an arm.
     #[inline(always)]
     pub(super) fn lowest(&self, arm: Arm) -> Level {
@@ -176,10 +181,9 @@ impl NestedPageTable {
     ) -> Option<Level> {
         let mut level = from;
         while level > lowest {
-            let (page, index) = (path.get(level), gpa.index(level));
-            let below = match self.entry::<F>(page, index)?.way(level.get()) {
+            let below = match self.entry_on::<F>(path, gpa, level)?.way(level.get()) {
                 Way::Down(below) => below,
-                Way::Ends => match broken.table_at(page, index) {
+                Way::Ends => match broken.table_at(path.get(level), gpa.index(level)) {
                     Some(below) => below,
                     None => break,
                 },

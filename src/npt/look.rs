@@ -122,7 +122,7 @@ impl NestedPageTable {
     /// [`NestedPageTable::walk_unlocked`] finds them.
     #[inline(always)] // Nothing else is in a translation.
     pub(crate) fn translate_unlocked<F: Format>(&self, gpa: Gpa) -> Option<(u64, u64)> {
-        if !self.reads_unlocked {
+        if !self.has_short_looks {
             return None;
         }
         let generation = self.generation.load(Ordering::Acquire);
@@ -142,10 +142,6 @@ impl NestedPageTable {
                         return None;
                     }
                 };
-            }
-            // Few guests have so much memory, and each step is code.
-            if F::MAX_LEVELS >= 5 && levels > 4 {
-                return None;
             }
             if F::MIN_LEVELS >= 4 || levels >= 4 {
                 step!(4);

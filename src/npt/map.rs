@@ -30,6 +30,10 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Result<()> {
+        if range.is_page() {
+            let gpa = range.start;
+            return self.put_lone_page(work, gpa, content.page(gpa));
+        }
         self.prepare_map(work, content, range)?;
         match self.fill_range(work, content, range, false) {
             Some(()) => Ok(()),
@@ -159,15 +163,15 @@ impl NestedPageTable {
                 self.count_edges::<F>(edges)?;
             }
         }
-        self.publish_content(content, range);
+        self.publish_entries::<F>(range, content.has_frames());
         Some(())
     }
 
-    /// Lets walkers see what was put into a range.
+    /// Lets walkers see what was put into a range, pages or not.
     #[inline(never)]
-    pub(super) fn publish_content<F: Format>(&self, content: &Content<'_, F>, range: GpaRange) {
+    pub(super) fn publish_entries<F: Format>(&self, range: GpaRange, has_pages: bool) {
         publish_tables();
-        if content.has_frames() {
+        if has_pages {
             self.announce::<F>(range);
         }
     }

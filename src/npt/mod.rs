@@ -109,16 +109,17 @@ pub(crate) struct NestedPageTable {
     pub(crate) is_direct: bool,
     /// Tables may be read without the lock.
     pub(crate) reads_unlocked: bool,
-    /// Faults may take the short way: tables are in a direct map, walkers snoop the caches, and guest frames need
-    /// not be zeroed.
+    /// They may, and the root is of level [`Level::SHORT`] at most.
+    pub(crate) has_short_looks: bool,
+    /// Faults may take the short way: tables are in a direct map, of levels up to [`Level::SHORT`], walkers snoop the
+    /// caches, and guest frames need not be zeroed.
     pub(crate) has_short_faults: bool,
     /// Faults may now.
     #[cfg(feature = "age")]
     pub(crate) short_faults: core::sync::atomic::AtomicBool,
-    /// Calls that unmap may: tables are in a direct map, and walkers snoop the caches.
+    /// Calls that unmap may, as faults, but for the last condition.
     pub(crate) has_short_unmaps: bool,
-    /// Calls that map may, with these permissions, a bit for each value: tables are in a direct map and walkers snoop
-    /// the caches.
+    /// Calls that map may, as those that unmap, with these permissions, a bit for each value.
     pub(crate) short_permissions: u8,
     /// Page walkers do not snoop the caches: what is written to tables is cleaned.
     pub(crate) cleans_tables: bool,

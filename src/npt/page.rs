@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The short way for one page whose table is there, in a direct map: a walk and a store.
+//! One page: the ways that are shorter than those for ranges.
 //!
-//! A function that says none has changed nothing: the caller takes the way for ranges.
+//! Where its table is there and tables are in a direct map, a walk and a store. A function that says none has changed
+//! nothing: the caller takes another way.
+//!
+//! Elsewhere one descent finds the table that stays: below it tables come and go with the page
+//! ([`NestedPageTable::put_lone_page`], [`NestedPageTable::take_lone_page`]).
 
-use super::NestedPageTable;
 use super::arch::{Features, Format};
 use super::entry::Entry;
-use super::units::{Gpa, GpaRange, Hpa, Index, Level};
+use super::stock::Stock;
+use super::table::Broken;
+use super::units::{Gpa, GpaRange, Hpa, Index, Level, PerLevel, Span};
+use super::work::{Failed, Work};
+use super::{NestedPageTable, REPLACES};
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, AXAS_STATE_LINEAR, axas_mapping_t};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
-use crate::hal::{FlushRequest, publish_tables};
+use crate::hal::{FlushRequest, HAS_WINDOWS, publish_tables};
 use crate::sync::{AtomicU64, Defect, Ordering, unless};
 use core::marker::PhantomData;
 
@@ -22,7 +29,7 @@ pub(crate) struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    /// In the place of an entry above the root.
+    /// In the place of an entry of level 4 above a root of level 3.
     const NONE: Self = Self { word: core::ptr::null(), npt: PhantomData };
 
     /// An entry of a page of a table in a direct map at an offset.
@@ -91,7 +98,7 @@ impl PageWay<'_> {
 }
 
 impl NestedPageTable {
-    /// The way to a page in a direct map; none where there is no table of level 1.
+    /// The way to a page in a direct map, from a root of level [`Level::SHORT`] at most; none where there is no table of level 1.
     #[inline(always)] // A third of a call for one page.
     pub(crate) fn page_way<F: Format>(&self, gpa: Gpa) -> Option<PageWay<'_>> {
         let offset = self.offset;
@@ -111,9 +118,6 @@ impl NestedPageTable {
             }};
         }
         if F::MIN_LEVELS >= 4 || levels >= 4 {
-            if F::MAX_LEVELS >= 5 && levels > 4 {
-                page = self.below_fifth::<F>(gpa)?;
-            }
             fourth = step!(4);
         }
         let third = step!(3);
@@ -122,29 +126,24 @@ impl NestedPageTable {
         Some(PageWay { page, second, third, fourth })
     }
 
-    /// The entry of level 5 for an address; none above the root.
+    /// Maps a page, or puts it in the place of another if it `replaces`, where its table is there; none if that was not
+    /// done here.
     #[inline(always)]
-    fn fifth<F: Format>(&self, gpa: Gpa) -> Slot<'_> {
-        let level = Level::new(5);
-        if F::MAX_LEVELS >= 5 && self.levels == level {
-            Slot::new(self.offset, self.root_page::<F>(gpa), gpa.index(level))
-        } else {
-            Slot::NONE
+    pub(crate) fn map_page<F: Format>(
+        &self,
+        gpa: Gpa,
+        leaf: Entry<F>,
+        replaces: bool,
+    ) -> Option<Result<()>> {
+        let way = self.page_way::<F>(gpa)?;
+        let old = way.entry::<F>();
+        if replaces && (!REPLACES || self.features.has_strict_io()) {
+            return None;
         }
-    }
-
-    /// The table of level 4 for an address, below a root of level 5.
-    #[cold] // Few guests have so much memory, and each step is code.
-    #[inline(never)]
-    fn below_fifth<F: Format>(&self, gpa: Gpa) -> Option<Hpa> {
-        let order = unless(Defect::Acquisition, Ordering::Acquire);
-        let entry = Entry::<F>::from_word(self.fifth::<F>(gpa).word().load(order));
-        F::is_table(entry.word()).then_some(entry.table_address())
-    }
-
-    /// Maps a page at the end of a way, where nothing is.
-    #[inline(always)]
-    pub(crate) fn map_page<F: Format>(&self, way: PageWay<'_>, gpa: Gpa, leaf: Entry<F>) {
+        if !old.is_empty() {
+            let outcome = Some(Err(Error::AlreadyExists));
+            return if replaces { self.replace_page(way, gpa, old, leaf) } else { outcome };
+        }
         let PageWay { page, second, third, fourth } = way;
         let above = second.entry::<F>();
         let before = above.occupancy();
@@ -158,7 +157,8 @@ impl NestedPageTable {
         page.word().store(leaf.word(), Ordering::Release);
         self.count_leaves(Level::PAGE, 1);
         publish_tables();
-        self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
+        self.announce::<F>(GpaRange::page(gpa));
+        Some(Ok(()))
     }
 
     /// Counts a page's entry, which becomes occupied, where its table is pointed to. The slots are those of its
@@ -179,7 +179,7 @@ impl NestedPageTable {
             second.warm::<F>();
             return;
         }
-        for slot in &[second, third, fourth, self.fifth::<F>(gpa)] {
+        for slot in &[second, third, fourth] {
             if slot.word.is_null() {
                 break;
             }
@@ -200,20 +200,21 @@ impl NestedPageTable {
         super::add(&self.root_entries, 1);
     }
 
-    /// Unmaps a linear page; none if that was not done here.
+    /// Unmaps a linear page; false if that was not done here.
     #[inline(always)]
-    pub(crate) fn unmap_page<F: Format>(&self, gpa: Gpa) -> Option<()> {
-        let PageWay { page, second, third, fourth } = self.page_way::<F>(gpa)?;
+    pub(crate) fn unmap_page<F: Format>(&self, gpa: Gpa) -> bool {
+        let Some(way) = self.page_way::<F>(gpa) else { return false };
+        let PageWay { page, second, third, fourth } = way;
         let leaf = page.entry::<F>();
         if !leaf.is_linear_leaf(1) {
-            return None;
+            return false;
         }
         let above = second.entry::<F>();
         let before = above.occupancy();
         if before.wrapping_sub(2) < Entry::<F>::MOST.wrapping_sub(1) {
             second.word().store(above.with_one_less().word(), Ordering::Relaxed);
         } else if before == 1 {
-            self.empty_tables::<F>(gpa, second, third, fourth)?;
+            return self.empty_tables::<F>(gpa, page, second, third, fourth);
         } else if page.is_next_occupied::<F>(gpa) {
             // A run that loses its first page is one.
             if before == Entry::<F>::RUN && page.is_previous_occupied::<F>(gpa) {
@@ -221,31 +222,46 @@ impl NestedPageTable {
                 second.word().store(unknown.word(), Ordering::Relaxed);
             }
         } else if !page.is_previous_occupied::<F>(gpa) {
-            return None;
+            return false;
         }
-        page.word().store(F::EMPTY, Ordering::Release);
-        self.discount_leaves(Level::PAGE, 1);
-        self.flush_page::<F>(gpa);
-        if self.host.wants_released() {
-            self.report_page(gpa, leaf);
-        }
-        Some(())
+        self.end_page::<F>(gpa, page)
     }
 
-    /// Marks the tables kept that become empty with a page's entry; none if they would go, or may stay. The slots
-    /// are those of its [`PageWay`], in registers.
+    /// Empties the entry of a linear page, whose tables say so already; true.
+    #[inline(always)]
+    fn end_page<F: Format>(&self, gpa: Gpa, page: Slot<'_>) -> bool {
+        let leaf = page.entry::<F>();
+        page.word().store(F::EMPTY, Ordering::Release);
+        self.discount_leaves(Level::PAGE, 1);
+        if self.host.wants_released() {
+            return self.flush_and_report::<F>(gpa, leaf);
+        }
+        self.flush_page::<F>(gpa)
+    }
+
+    /// Has translations of a linear page that went invalidated, and tells the host of it; true.
+    #[inline(never)]
+    fn flush_and_report<F: Format>(&self, gpa: Gpa, leaf: Entry<F>) -> bool {
+        let flushed = self.flush_page::<F>(gpa);
+        self.report_page(gpa, leaf);
+        flushed
+    }
+
+    /// Unmaps a linear page with which its table becomes empty, and marks the tables kept that do; false if they would
+    /// go, or may stay. The slots are those of its [`PageWay`], in registers.
     #[inline(never)]
     fn empty_tables<F: Format>(
         &self,
         gpa: Gpa,
+        page: Slot<'_>,
         second: Slot<'_>,
         third: Slot<'_>,
         fourth: Slot<'_>,
-    ) -> Option<()> {
+    ) -> bool {
         if !self.keeps_tables() {
-            return None;
+            return false;
         }
-        let way = [second, third, fourth, self.fifth::<F>(gpa)];
+        let way = [second, third, fourth];
         let is_emptied =
             |slot: &&Slot<'_>| !slot.word.is_null() && slot.entry::<F>().occupancy() == 1;
         // Counted before the table above them loses an entry: it may have one left then, as they have.
@@ -256,7 +272,7 @@ impl NestedPageTable {
                 let entry = slot.entry::<F>();
                 let count = entry.occupancy();
                 if count == Entry::<F>::UNKNOWN || count > Entry::<F>::MOST {
-                    return None;
+                    return false;
                 }
                 slot.word().store(entry.with_one_less().word(), Ordering::Relaxed);
             }
@@ -266,12 +282,12 @@ impl NestedPageTable {
             let kept = slot.entry::<F>().with_occupancy(Entry::<F>::KEPT);
             slot.word().store(kept.word(), Ordering::Relaxed);
         }
-        Some(())
+        self.end_page::<F>(gpa, page)
     }
 
     /// Puts a page in the place of another, which is at the end of a way; none if that was not done here.
     #[inline(always)]
-    pub(crate) fn replace_page<F: Format>(
+    fn replace_page<F: Format>(
         &self,
         way: PageWay<'_>,
         gpa: Gpa,
@@ -303,7 +319,7 @@ impl NestedPageTable {
         } else if self.host.wants_released() {
             self.report_replaced(gpa, old, leaf);
         }
-        self.announce::<F>(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
+        self.announce::<F>(GpaRange::page(gpa));
         Some(Ok(()))
     }
 
@@ -331,12 +347,131 @@ impl NestedPageTable {
         });
     }
 
-    /// Has translations of a page that went invalidated.
+    /// Puts an entry at a page where nothing is. Tables that are missing are taken before the first is linked.
     #[inline(never)]
-    fn flush_page<F: Format>(&self, gpa: Gpa) {
-        let mut request = FlushRequest::new(GpaRange::new(gpa, gpa.plus(Level::PAGE.size())));
+    pub(crate) fn put_lone_page<F: Format>(
+        &self,
+        work: &mut Work,
+        gpa: Gpa,
+        entry: Entry<F>,
+    ) -> Result<()> {
+        let range = GpaRange::page(gpa);
+        let level = self.descend_to_page::<F>(work, range).ok_or(Error::BadState)?;
+        let Work { path, stock, .. } = work;
+        if !self.entry_on::<F>(path, gpa, level).ok_or(Error::BadState)?.is_empty() {
+            return Err(Error::AlreadyExists);
+        }
+        stock.fill(self, level.down().get().into())?;
+        if self.link_page(path, stock, gpa, level, entry).is_none() {
+            if HAS_WINDOWS {
+                work.is_counted = true;
+                work.edges.end_at(level);
+                return work.fails_in::<F>(self, Failed::Map, range, Error::BadState);
+            }
+            // A table is corrupt.
+            return Err(Error::BadState);
+        }
+        self.publish_entries::<F>(range, entry.is_page());
+        Ok(())
+    }
+
+    /// Puts the tables into their places down to a page's from a level on, and its entry.
+    #[inline(always)] // Called once.
+    fn link_page<F: Format>(
+        &self,
+        path: &mut PerLevel<Hpa>,
+        stock: &mut Stock,
+        gpa: Gpa,
+        top: Level,
+        entry: Entry<F>,
+    ) -> Option<()> {
+        let mut level = top;
+        while level > Level::PAGE {
+            let table = stock.pop(self)?;
+            let link = Entry::<F>::table(table).with_occupancy(1);
+            let linked = self
+                .fill_unseen(table, Entry::<F>::EMPTY)
+                .and_then(|()| self.set_on(path, gpa, level, link));
+            if linked.is_none() {
+                self.give_table(table);
+                return None;
+            }
+            level = level.down();
+            path.set(level, table);
+        }
+        self.set_on(path, gpa, level, entry)?;
+        if entry.is_page() {
+            self.count_leaves(level, 1);
+        }
+        self.occupy::<F>(path, gpa, top, Span::one(gpa.index(top)), 1)
+    }
+
+    /// Goes down to the table of a page, as far as there are tables.
+    #[inline(never)]
+    fn descend_to_page<F: Format>(&self, work: &mut Work, page: GpaRange) -> Option<Level> {
+        self.show_ends::<F>(page)?;
+        work.path.set(self.levels, self.root_page::<F>(page.start));
+        self.descend::<F>(&mut work.path, &Broken::NONE, self.levels, Level::PAGE, page.start)
+    }
+
+    /// Removes a linear page, and tables that have nothing else; false if that was not done here, and nothing changed.
+    #[inline(never)]
+    pub(super) fn take_lone_page<F: Format>(
+        &self,
+        work: &mut Work,
+        range: GpaRange,
+    ) -> Option<bool> {
+        let gpa = range.start;
+        let mut level = self.descend_to_page::<F>(work, range)?;
+        let Work { path, stock, .. } = work;
+        if level > Level::PAGE || !self.entry_on::<F>(path, gpa, level)?.is_linear_leaf(1) {
+            return Some(false);
+        }
+        // The entry that goes is one of the lowest table that stays.
+        let mut link = Entry::EMPTY;
+        while level < self.levels {
+            link = self.entry_on::<F>(path, gpa, level.up())?;
+            let count = link.occupancy();
+            if count == 1 && !self.keeps_tables() {
+                level = level.up();
+            } else if count.wrapping_sub(2) < Entry::<F>::MOST.wrapping_sub(1) {
+                break;
+            } else {
+                return Some(false);
+            }
+        }
+        self.set_on(path, gpa, level, Entry::<F>::EMPTY)?;
+        if level < self.levels {
+            self.set_on(path, gpa, level.up(), link.with_one_less())?;
+        } else {
+            super::subtract(&self.root_entries, 1);
+        }
+        self.discount_leaves(Level::PAGE, 1);
+        let mut request = FlushRequest::new(range);
+        request.add_leaf(Level::PAGE);
+        if level > Level::PAGE {
+            request.add_table();
+        }
+        self.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+        self.begin_reaping();
+        while level > Level::PAGE {
+            // Damaged tables may name one table twice.
+            if self.linked_tables(stock) <= self.root_pages() {
+                return None;
+            }
+            level = level.down();
+            self.give_table(path.get(level));
+        }
+        Some(true)
+    }
+
+    /// Has translations of a page that went invalidated; true.
+    #[inline(never)]
+    fn flush_page<F: Format>(&self, gpa: Gpa) -> bool {
+        let mut request = FlushRequest::new(GpaRange::page(gpa));
         request.add_leaf(Level::PAGE);
         super::add(&self.counts.flushes, 1);
         self.flush_now::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+        true
     }
 }

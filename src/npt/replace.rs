@@ -91,7 +91,7 @@ impl NestedPageTable {
         range: GpaRange,
     ) -> Option<()> {
         self.put_parts(work, content, range)?;
-        self.publish_content(content, range);
+        self.publish_entries::<F>(range, content.has_frames());
         Some(())
     }
 

@@ -6,7 +6,7 @@
 
 use super::arch::Format;
 use super::entry::{Entry, Way};
-use super::units::{ENTRIES, Gpa, Hpa, Index, Level, Span};
+use super::units::{ENTRIES, Gpa, Hpa, Index, Level, PerLevel, Span};
 use super::{LOGS, NestedPageTable};
 use crate::addr::Bits;
 use crate::hal::{DirectMap, HAS_WINDOWS, Purpose};
@@ -318,6 +318,29 @@ impl NestedPageTable {
         #[cfg(not(loom))]
         table.store(index, entry);
         Some(())
+    }
+
+    /// The entry for an address in the table of a level on a path.
+    #[inline(never)]
+    pub(super) fn entry_on<F: Format>(
+        &self,
+        path: &PerLevel<Hpa>,
+        gpa: Gpa,
+        level: Level,
+    ) -> Option<Entry<F>> {
+        Some(Table::reach(self, path.get(level))?.load_acquire(gpa.index(level)))
+    }
+
+    /// Writes the entry for an address in the table of a level on a path, after everything that was written before.
+    #[inline(never)]
+    pub(super) fn set_on<F: Format>(
+        &self,
+        path: &PerLevel<Hpa>,
+        gpa: Gpa,
+        level: Level,
+        entry: Entry<F>,
+    ) -> Option<()> {
+        self.set(path.get(level), gpa.index(level), entry)
     }
 
     /// Writes entries at a distance of `step` (as a difference of words) from each other, after everything that

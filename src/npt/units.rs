@@ -24,6 +24,8 @@ impl Level {
     pub(crate) const PAGE: Self = Self(1);
     /// The largest leaf that a fault installs: zeroing 1 GiB takes too long for a fault.
     pub(crate) const LARGE: Self = Self(2);
+    /// The highest root that the short ways for one page know: few guests have more memory, and each level is code.
+    pub(crate) const SHORT: Self = Self(4);
     /// The highest level of any format.
     pub(crate) const HIGHEST: Self = Self(5);
 
@@ -205,6 +207,18 @@ impl GpaRange {
     pub(crate) const fn new(start: Gpa, end: Gpa) -> Self {
         debug_assert!(start.as_usize() <= end.as_usize());
         Self { start, end }
+    }
+
+    /// The page of 4 KiB at an address.
+    #[inline(always)]
+    pub(crate) const fn page(gpa: Gpa) -> Self {
+        Self::new(gpa, gpa.plus(Level::PAGE.size()))
+    }
+
+    /// Whether it is one page of 4 KiB.
+    #[inline(always)]
+    pub(crate) const fn is_page(self) -> bool {
+        self.size() == Level::PAGE.size()
     }
 
     /// Whether nothing is in it.

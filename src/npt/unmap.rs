@@ -98,6 +98,12 @@ impl NestedPageTable {
 
     #[inline(always)] // Both are scripts.
     fn unmap_as<F: Format>(&self, work: &mut Work, range: GpaRange, reports: bool) -> Result<()> {
+        if !reports
+            && range.is_page()
+            && self.take_lone_page::<F>(work, range).ok_or(Error::BadState)?
+        {
+            return Ok(());
+        }
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(reports, None);
