@@ -50,13 +50,12 @@ src/npt/lock.rs drop fetch_sub Release, store Release
 src/npt/look.rs walk_unlocked load Acquire
 src/npt/look.rs translate_unlocked load Acquire
 src/npt/look.rs read_unlocked fence Acquire
-src/npt/map.rs publish_content walkers publish
+src/npt/map.rs publish_entries walkers publish
 src/npt/merge.rs merge_some walkers publish
 src/npt/merge.rs move_pages walkers publish
 src/npt/page.rs page_way load Acquire
-src/npt/page.rs below_fifth load Acquire riscv64
 src/npt/page.rs map_page store Release, walkers publish
-src/npt/page.rs unmap_page store Release
+src/npt/page.rs end_page store Release
 src/npt/page.rs replace_page store Release aarch64, store Release aarch64, walkers publish, store Release riscv64
 src/npt/populate.rs publish walkers publish
 src/npt/protect.rs protect walkers publish, walkers publish
