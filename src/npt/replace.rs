@@ -46,7 +46,7 @@ impl NestedPageTable {
 
     /// Makes both ends of the range boundaries of entries, takes what changes away, and leaves busy entries in its
     /// place. If the cuts fail nothing has changed. Their tables are among those which the new entries need.
-    #[inline(always)] // As `replace`.
+    #[inline(never)]
     fn make_busy<F: Format>(
         &self,
         work: &mut Work,
@@ -56,18 +56,6 @@ impl NestedPageTable {
         let mut request = FlushRequest::new(range);
         self.split::<F>(work, range, &Cut::All, &mut request)?;
         work.releases.begin(self.host.wants_released(), content.distance());
-        Ok(self.take_out(work, content, range, request))
-    }
-
-    /// Takes away what a content changes between boundaries of entries, and leaves busy entries in its place.
-    #[inline(never)]
-    pub(super) fn take_out<F: Format>(
-        &self,
-        work: &mut Work,
-        content: &Content<'_, F>,
-        range: GpaRange,
-        mut request: FlushRequest,
-    ) -> Option<()> {
         let broken = self.break_range(work, content, range, &mut request);
         // What was hidden has no translation.
         let is_needed = request.is_needed() || HIDES && work.releases.has_dead;
@@ -79,7 +67,7 @@ impl NestedPageTable {
             outcome = outcome.and_then(|()| self.reap::<F>(work, range, Remains::Busy, true));
         }
         work.releases.report(&self.host);
-        outcome
+        Ok(outcome)
     }
 
     /// Puts the new entries into the range, where entries are busy or empty.

@@ -11,14 +11,14 @@
 use super::arch::Format;
 use super::content::Content;
 use super::entry::{EncodedPermissions, Entry, State};
-use super::reap::following;
+use super::reap::{Remains, following};
 use super::split::Cut;
-use super::sweep::Run;
+use super::sweep::{Run, Step};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Index, Level, Span};
 use super::work::{Failed, Work};
 use super::{NestedPageTable, add, subtract};
-use crate::abi::axas_extent_t;
+use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, axas_extent_t};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions, Tag};
@@ -160,12 +160,14 @@ pub(crate) fn transfer<F: Format>(
             stock_giver::<F>(from, deal)?;
             if planted(Defect::TakerWritten) {
                 make_room::<F>(to)?;
+                make_way::<F>(from, to, deal)?;
                 put::<F>(from, to, deal)?;
                 return take_away::<F>(from, deal);
             }
             let done = take_away::<F>(from, deal)
                 .and_then(|()| wipe::<F>(from, Some(to), deal))
                 .and_then(|()| make_room::<F>(to))
+                .and_then(|()| make_way::<F>(from, to, deal))
                 .and_then(|()| put::<F>(from, to, deal));
             if done.is_err() {
                 return fail::<F>(from, to, deal);
@@ -339,6 +341,41 @@ fn make_room<F: Format>(to: &mut Side<'_>) -> Result<()> {
     mended.ok_or(Error::BadState)
 }
 
+/// Takes the tables of notes away in whose places larger pages of the giver's come.
+#[inline(always)] // A script.
+fn make_way<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
+    let mut request = FlushRequest::new(to.range);
+    let broken = break_tables::<F>(from, to, deal, &mut request);
+    if !request.is_needed() {
+        request.cancel();
+        return broken;
+    }
+    to.npt.issue::<F>(request, AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL);
+    to.npt.begin_reaping();
+    broken?;
+    let reaped = to.npt.reap::<F>(to.work, to.range, Remains::Busy, true);
+    reaped.ok_or(Error::BadState)
+}
+
+/// Makes the tables of the taker's dead in whose places larger pages come.
+#[inline(never)]
+fn break_tables<F: Format>(
+    from: &mut Side<'_>,
+    to: &mut Side<'_>,
+    deal: &Deal,
+    request: &mut FlushRequest,
+) -> Result<()> {
+    let (batch, mut at) = (&mut from.work.transferred, from.range.start);
+    while at < from.range.end {
+        at = from.npt.gather::<F>(batch, from.range.from(at)).ok_or(Error::BadState)?;
+        let start = to.opposite(from.range, batch.range.start);
+        let content = content::<F>(batch, start, from.npt, to.npt, deal)?;
+        let range = GpaRange::new(start, start.plus(batch.range.size()));
+        to.npt.break_covered(to.work, &content, range, request).ok_or(Error::BadState)?;
+    }
+    Ok(())
+}
+
 /// Maps the giver's pages in the taker's space.
 #[inline(never)]
 fn put<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
@@ -509,6 +546,24 @@ impl NestedPageTable {
         Ok(())
     }
 
+    /// Counts the entries of a range that are empty as occupied.
+    #[inline(never)]
+    fn occupy_range<F: Format>(&self, work: &mut Work, range: GpaRange) -> Option<()> {
+        let sweep = &mut work.sweep;
+        sweep.begin(self, range);
+        while sweep.next::<F>(self, &Broken::NONE)? {
+            let Run { page, level, span, gpa } = sweep.run;
+            let mut added = 0_u64;
+            Table::<F>::reach(self, page)?.for_each(span, |entry| {
+                added = added.wrapping_add(u64::from(entry.is_empty()));
+            });
+            if added != 0 {
+                self.occupy::<F>(sweep.path(), gpa, level, span, added)?;
+            }
+        }
+        Some(())
+    }
+
     /// Maps a batch where holes and notes are.
     #[inline(always)] // Called once.
     fn put_batch<F: Format>(
@@ -517,9 +572,36 @@ impl NestedPageTable {
         content: &Content<'_, F>,
         range: GpaRange,
     ) -> Option<()> {
-        work.releases.begin(false, None);
-        self.take_out(work, content, range, FlushRequest::new(range))?;
+        self.occupy_range::<F>(work, range)?;
         self.put_parts(work, content, range)
+    }
+
+    /// Makes the tables of a range dead in whose places larger entries come.
+    #[inline(never)]
+    fn break_covered<F: Format>(
+        &self,
+        work: &mut Work,
+        content: &Content<'_, F>,
+        range: GpaRange,
+        request: &mut FlushRequest,
+    ) -> Option<()> {
+        let mut pieces = content.pieces();
+        let sweep = &mut work.sweep;
+        sweep.begin(self, range);
+        loop {
+            let step = sweep.step::<F>(self, &Broken::NONE)?;
+            let Run { page, level, span, gpa } = sweep.run;
+            match step {
+                Step::End => return Some(()),
+                Step::Table(table) if pieces.covers(range, gpa, level) => {
+                    self.set(page, span.first, Entry::<F>::table(table).dead_table())?;
+                    request.add_table();
+                    sweep.skip(self);
+                }
+                Step::Table(table) | Step::Hidden(table) => sweep.enter(self, gpa, table)?,
+                Step::Entries => {}
+            }
+        }
     }
 
     /// That the frames of another space's batch are mapped here from an address on, as the host's.
