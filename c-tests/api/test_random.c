@@ -990,7 +990,8 @@ static int can_age(const struct random *r)
 /* The walker's entry at gpa: a page whose accesses are looked at. */
 static int is_looked_at(const struct random *r, const struct walk *w, axas_gpa_t gpa)
 {
-	const axas_flags_t devices = AXAS_DEVICE | AXAS_DEVICE_NGNRNE | AXAS_DEVICE_NGRE | AXAS_DEVICE_GRE;
+	const axas_flags_t devices =
+		AXAS_DEVICE | AXAS_DEVICE_NGNRNE | AXAS_DEVICE_NGRE | AXAS_DEVICE_GRE;
 
 	return w->outcome == WALK_LEAF && (model_at(&r->m, gpa)->state == AXAS_STATE_OWNED ||
 					   !(model_at(&r->m, gpa)->flags & devices));
@@ -1054,9 +1055,8 @@ static axas_status_t age(struct random *r, struct range at, uint64_t *bits, uint
 	if (below(r, 2) == 0)
 		return axas_age(r->f.as, at.gpa, at.size, bits, at.size / PAGE, option, young);
 	do {
-		status = axas_age_some(r->f.as, at.gpa + all, at.size - all,
-				       bits + all / PAGE / 64, (at.size - all) / PAGE, option,
-				       &count, budget, &done);
+		status = axas_age_some(r->f.as, at.gpa + all, at.size - all, bits + all / PAGE / 64,
+				       (at.size - all) / PAGE, option, &count, budget, &done);
 		*young += count;
 		all += done;
 		assert_true(status != AXAS_ERR_AGAIN || (done > 0 && done % (64 * PAGE) == 0));
@@ -1124,7 +1124,8 @@ static void do_use(struct random *r, int injected)
 	if (r->ages == AGES_BY_HARDWARE)
 		tlb_use(&r->tlb, gpa);
 	else if (!found.young)
-		assert_int_equal(axas_handle_page_fault(r->f.as, gpa, found.access & (0u - found.access)),
+		assert_int_equal(axas_handle_page_fault(r->f.as, gpa,
+							found.access & (0u - found.access)),
 				 AXAS_FAULT_RESOLVED);
 	assert_true(space_walk(r->f.as, gpa).young);
 	model_at(&r->m, gpa)->is_used = 1;
@@ -1474,7 +1475,8 @@ static void run_shape(void **state, uint32_t index)
 
 	r->is_long = operations != 0;
 	r->rarely = r->is_long ? 256 : 8;
-	while (r->is_long ? done == 0 || done < operations * share[index] / whole : seed < first + 2)
+	while (r->is_long ? done == 0 || done < operations * share[index] / whole :
+			    seed < first + 2)
 		done += run_sequence(r, index, seed++);
 	if (r->is_long)
 		print_message("%llu operations, seeds %llu to %llu\n", (unsigned long long)done,
@@ -1512,8 +1514,8 @@ static void random_sequences_agree_before_devices(void **state)
 	run_shape(state, 5);
 }
 
-#define RANDOM_ONE(test, fmt)                                                        \
-	{                                                                            \
+#define RANDOM_ONE(test, fmt)                                                         \
+	{                                                                             \
 #test " [" #fmt "]", test, setup_random, teardown_random, &fmt##_case \
 	}
 #define EACH_FORMAT_RANDOM(test) \

@@ -832,8 +832,7 @@ static int is_held_young(const struct tlb *t, axas_gpa_t gpa, uint32_t level,
 			 const struct entry *now)
 {
 	const uint64_t size = entry_size(level);
-	const struct tlb_table *c =
-		find(&t->cpu[tlb_this_cpu], gpa & ~(512 * size - 1), level);
+	const struct tlb_table *c = find(&t->cpu[tlb_this_cpu], gpa & ~(512 * size - 1), level);
 
 	for (uint32_t s = 0; c != NULL && s < TLB_SLOTS; s++) {
 		const uint64_t word = c->word[s][gpa / size % 512];
