@@ -538,6 +538,38 @@ static void stop_makes_everything_young(void **state)
 	assert_int_equal(age(f, AT, PAGES, bitmap, 0), PAGES);
 }
 
+/* The entry of the table of a page is as the library wrote it. */
+static void is_seen_by_walkers(const struct fixture *f, axas_gpa_t gpa)
+{
+	const uint64_t *entry = entry_at(f, 2, gpa);
+	const uint64_t offset = (uint64_t)((const uint8_t *)entry - f->host.va);
+	const uint64_t *seen = host_seen_by_walkers(&f->host, f->host.pa_base + offset);
+
+	assert_int_equal(*seen, *entry);
+}
+
+/* Notes about tables are entries like others: cleaned where walkers do not snoop. */
+static void walkers_that_do_not_snoop_see_that_tables_are_young(void **state)
+{
+	FIXTURE(f);
+	uint8_t byte = 1;
+	uint64_t done;
+
+	fixture_destroy(f);
+	host_stop_snooping(&f->host);
+	f->cfg.options |= AXAS_NONCOHERENT_WALK;
+	fixture_create(f);
+	assert_ok(axas_map_alloc(f->as, AT, PAGES * PAGE, RW | AXAS_POPULATE));
+	cool_down(f);
+	assert_ok(axas_write(f->as, AT, &byte, 1, 0, &done));
+	is_seen_by_walkers(f, AT);
+	cool_down(f);
+	assert_ok(axas_protect(f->as, AT, PAGE, AXAS_READ));
+	is_seen_by_walkers(f, AT);
+	assert_ok(axas_age_stop(f->as, 0, SPACE_SIZE));
+	space_sweep(f->as);
+}
+
 static uint32_t yields(void *ctx)
 {
 	(void)ctx;
@@ -721,6 +753,7 @@ int main(void)
 		AGED(what_the_host_uses_is_young),
 		AGED(a_log_goes_on_beside),
 		AGED(stop_makes_everything_young),
+		AGED(walkers_that_do_not_snoop_see_that_tables_are_young),
 		AGED(slices_do_what_the_whole_does),
 		AGED(devices_take_no_faults),
 		AGED(bad_input_changes_nothing),
