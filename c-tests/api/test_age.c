@@ -431,6 +431,38 @@ static void the_pieces_of_a_page_are_as_old_as_it(void **state)
 	assert_int_equal(bits_of(bitmap, 512, 512), 511);
 }
 
+/* One page of a table, the first, the last or one between, is used before the table becomes a page. */
+static void a_page_made_of_pages_is_as_young_as_the_youngest(void **state)
+{
+	static const uint64_t used[] = { 0, 300, 511, 512 };
+	FIXTURE(f);
+	uint64_t bitmap[WORDS], merged;
+
+	for (uint32_t way = 0; way < 2; way++) {
+		if (way == 1 && f->fc->format <= AXAS_FORMAT_NPT)
+			break; /* where old pages do not fault hardware sets the bits */
+		if (way == 1)
+			without_hardware(f);
+		for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
+			const uint64_t expected = used[i] < 512 ? 512 : 0;
+
+			memset(held_page, 0, sizeof(held_page));
+			memset(held_table, 0, sizeof(held_table));
+			assert_ok(
+				axas_map_linear(f->as, AT, LINEAR_HPA, 2 * MIB, RW | AXAS_NO_HUGE));
+			assert_int_equal(age(f, AT, 512, bitmap, 0), 512);
+			if (used[i] < 512)
+				guest_reads(f, used[i]);
+			assert_ok(axas_merge(f->as, AT, 2 * MIB, 0, &merged));
+			assert_int_equal(merged, 1);
+			assert_int_equal(at(f, AT).size, 2 * MIB);
+			assert_int_equal(age(f, AT, 512, bitmap, 0), expected);
+			assert_int_equal(age(f, AT, 512, bitmap, 0), 0);
+			assert_ok(axas_unmap(f->as, AT, 2 * MIB));
+		}
+	}
+}
+
 static void what_the_host_uses_is_young(void **state)
 {
 	FIXTURE(f);
@@ -750,6 +782,7 @@ int main(void)
 		AGED(without_a_flush_tables_stay_warm),
 		AGED(new_pages_are_young),
 		AGED(the_pieces_of_a_page_are_as_old_as_it),
+		AGED(a_page_made_of_pages_is_as_young_as_the_youngest),
 		AGED(what_the_host_uses_is_young),
 		AGED(a_log_goes_on_beside),
 		AGED(stop_makes_everything_young),
