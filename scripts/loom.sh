@@ -80,6 +80,8 @@ controls() {
 		ReadersNotAwaited logged::a_copy_beside_a_collect_is_reported_then_or_later a write is lost
 		WriteUnmarked logged::a_copy_beside_a_collect_is_reported_then_or_later a write is lost
 		PlainEdit logged::a_write_by_hardware_beside_a_protect_is_reported a write is lost
+		PlainEdit logged::a_write_by_hardware_beside_a_retag_is_reported a write is lost
+		PlainEdit logged::a_write_by_hardware_beside_a_hide_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_discard_is_reported a write is lost

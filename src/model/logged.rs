@@ -128,7 +128,7 @@ fn hardware_writes(slot: &sync::AtomicU64, level: Level) -> bool {
 }
 
 /// A leaf that is clean changes beside hardware that writes to it.
-fn hardware_beside_a_protect(level: Level, features: u32) {
+fn hardware_beside(level: Level, features: u32, change: fn(&World)) {
     let world = World::watched(AXAS_FEATURE_ARM_HAFDBS | features);
     let (size, pages) = if level == Level::PAGE { (PAGE, 1) } else { (LARGE, PAGES) };
     world.map_linear(0, LINEAR, size, RW).expect("mapped");
@@ -137,10 +137,30 @@ fn hardware_beside_a_protect(level: Level, features: u32) {
         let world = world.clone();
         move || hardware_writes(world.slot::<ArmStage2>(level), level)
     });
-    world.protect(0, PAGE, AXAS_READ).expect("protected");
+    change(&world);
     let written = if hardware.join().unwrap() { (1 << pages) - 1 } else { 0 };
     assert_eq!(dirty(&world, pages), written, "a write is lost");
     world.close();
+}
+
+fn hardware_beside_a_protect(level: Level, features: u32) {
+    hardware_beside(level, features, |world| {
+        world.protect(0, PAGE, AXAS_READ).expect("protected");
+    });
+}
+
+#[test]
+fn a_write_by_hardware_beside_a_retag_is_reported() {
+    explore(|| {
+        hardware_beside(Level::PAGE, 0, |world| world.retag(0, PAGE, 5).expect("another tag"));
+    });
+}
+
+#[test]
+fn a_write_by_hardware_beside_a_hide_is_reported() {
+    explore(|| {
+        hardware_beside(Level::PAGE, 0, |world| world.hide(0, PAGE, 0).expect("hidden"));
+    });
 }
 
 #[test]
