@@ -96,7 +96,7 @@ machines: ## run the suite on emulated page walkers: each machine, or MACHINE
 	$(call some,MACHINE,$(EMULATED),$(MACHINES))$(formats)
 	@scripts/setup.sh $(foreach m,$(EMULATED),$(ARCH_OF_$(m)) $(m))
 	@set -e; for machine in $(foreach m,$(EMULATED),$(m)/$(ARCH_OF_$(m))); do \
-		PARTS="tags hide age provider" scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-machines"; \
+		PARTS="tags stock io hide age provider" scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-machines"; \
 		$(MAKE) -C c-tests/machines check MACHINE="$${machine%/*}" \
 			LIB="$(CURDIR)/build/$${machine#*/}-machines/libaxaddrspace.a" \
 			BUILD="$(CURDIR)/build/c-tests-machines/$${machine%/*}"; \

@@ -80,14 +80,19 @@ controls() {
 		ReadersNotAwaited logged::a_copy_beside_a_collect_is_reported_then_or_later a write is lost
 		WriteUnmarked logged::a_copy_beside_a_collect_is_reported_then_or_later a write is lost
 		PlainEdit logged::a_write_by_hardware_beside_a_protect_is_reported a write is lost
+		PlainEdit logged::a_write_by_hardware_beside_a_retag_is_reported a write is lost
+		PlainEdit logged::a_write_by_hardware_beside_a_hide_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_is_reported a write is lost
 		OldPieces logged::a_write_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported a write is lost
+		OldPieces logged::a_write_by_hardware_beside_a_discard_is_reported a write is lost
+		OldPieces logged::a_write_by_hardware_beside_a_discard_that_breaks_before_it_makes_is_reported a write is lost
 		OpenedTwice hidden::two_faults_in_a_hidden_table_show_two_pages what was shown is hidden again
 		OpenedTwice hidden::two_faults_on_one_page_of_a_hidden_table_show_it_once assertion `left == right` failed
 		OpenedFirst hidden::a_query_beside_a_fault_in_a_hidden_table_finds_the_page a page is shown that was not accessed
 		ReadersNotAwaited hidden::two_faults_beside_a_hide_leave_nothing_unflushed what was shown is hidden and not flushed
 		OpenedFirst hidden::two_faults_in_a_hidden_table_show_two_pages assertion `left == right` failed
 		SecondLook hidden::a_fault_in_a_hidden_table_beside_an_unmap_leaves_nothing_behind a table is used that went back
+		ReadersNotAwaited hidden::a_fault_on_a_hidden_page_beside_an_unmap_leaves_nothing_unflushed shown, unmapped and not flushed
 		ReadersNotAwaited hidden::a_fault_beside_a_retag_has_the_tag_of_before_or_after is lost
 		GiverFirst transfer::two_pages_lent_in_opposite_directions_both_arrive exceeded maximum number of branches
 		GiverFirst transfer::a_page_given_in_both_directions_has_one_owner exceeded maximum number of branches

@@ -431,6 +431,38 @@ static void the_pieces_of_a_page_are_as_old_as_it(void **state)
 	assert_int_equal(bits_of(bitmap, 512, 512), 511);
 }
 
+/* One page of a table, the first, the last or one between, is used before the table becomes a page. */
+static void a_page_made_of_pages_is_as_young_as_the_youngest(void **state)
+{
+	static const uint64_t used[] = { 0, 300, 511, 512 };
+	FIXTURE(f);
+	uint64_t bitmap[WORDS], merged;
+
+	for (uint32_t way = 0; way < 2; way++) {
+		if (way == 1 && f->fc->format <= AXAS_FORMAT_NPT)
+			break; /* where old pages do not fault hardware sets the bits */
+		if (way == 1)
+			without_hardware(f);
+		for (size_t i = 0; i < sizeof(used) / sizeof(used[0]); i++) {
+			const uint64_t expected = used[i] < 512 ? 512 : 0;
+
+			memset(held_page, 0, sizeof(held_page));
+			memset(held_table, 0, sizeof(held_table));
+			assert_ok(
+				axas_map_linear(f->as, AT, LINEAR_HPA, 2 * MIB, RW | AXAS_NO_HUGE));
+			assert_int_equal(age(f, AT, 512, bitmap, 0), 512);
+			if (used[i] < 512)
+				guest_reads(f, used[i]);
+			assert_ok(axas_merge(f->as, AT, 2 * MIB, 0, &merged));
+			assert_int_equal(merged, 1);
+			assert_int_equal(at(f, AT).size, 2 * MIB);
+			assert_int_equal(age(f, AT, 512, bitmap, 0), expected);
+			assert_int_equal(age(f, AT, 512, bitmap, 0), 0);
+			assert_ok(axas_unmap(f->as, AT, 2 * MIB));
+		}
+	}
+}
+
 static void what_the_host_uses_is_young(void **state)
 {
 	FIXTURE(f);
@@ -536,6 +568,38 @@ static void stop_makes_everything_young(void **state)
 	assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA + PAGE, PAGES * PAGE, RW));
 	space_sweep(f->as);
 	assert_int_equal(age(f, AT, PAGES, bitmap, 0), PAGES);
+}
+
+/* The entry of the table of a page is as the library wrote it. */
+static void is_seen_by_walkers(const struct fixture *f, axas_gpa_t gpa)
+{
+	const uint64_t *entry = entry_at(f, 2, gpa);
+	const uint64_t offset = (uint64_t)((const uint8_t *)entry - f->host.va);
+	const uint64_t *seen = host_seen_by_walkers(&f->host, f->host.pa_base + offset);
+
+	assert_int_equal(*seen, *entry);
+}
+
+/* Notes about tables are entries like others: cleaned where walkers do not snoop. */
+static void walkers_that_do_not_snoop_see_that_tables_are_young(void **state)
+{
+	FIXTURE(f);
+	uint8_t byte = 1;
+	uint64_t done;
+
+	fixture_destroy(f);
+	host_stop_snooping(&f->host);
+	f->cfg.options |= AXAS_NONCOHERENT_WALK;
+	fixture_create(f);
+	assert_ok(axas_map_alloc(f->as, AT, PAGES * PAGE, RW | AXAS_POPULATE));
+	cool_down(f);
+	assert_ok(axas_write(f->as, AT, &byte, 1, 0, &done));
+	is_seen_by_walkers(f, AT);
+	cool_down(f);
+	assert_ok(axas_protect(f->as, AT, PAGE, AXAS_READ));
+	is_seen_by_walkers(f, AT);
+	assert_ok(axas_age_stop(f->as, 0, SPACE_SIZE));
+	space_sweep(f->as);
 }
 
 static uint32_t yields(void *ctx)
@@ -718,9 +782,11 @@ int main(void)
 		AGED(without_a_flush_tables_stay_warm),
 		AGED(new_pages_are_young),
 		AGED(the_pieces_of_a_page_are_as_old_as_it),
+		AGED(a_page_made_of_pages_is_as_young_as_the_youngest),
 		AGED(what_the_host_uses_is_young),
 		AGED(a_log_goes_on_beside),
 		AGED(stop_makes_everything_young),
+		AGED(walkers_that_do_not_snoop_see_that_tables_are_young),
 		AGED(slices_do_what_the_whole_does),
 		AGED(devices_take_no_faults),
 		AGED(bad_input_changes_nothing),

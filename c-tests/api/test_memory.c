@@ -48,6 +48,17 @@ static axas_status_t prepare_mixture(struct fixture *f)
 	return axas_map_linear(f->as, 3 * GIB + 4 * PAGE, LINEAR_HPA, 2 * MIB, RW);
 }
 
+static axas_status_t prepare_hidden(struct fixture *f)
+{
+	assert_ok(prepare_gigabyte(f));
+	return axas_hide(f->as, GIB, GIB, 0);
+}
+
+static axas_status_t prepare_note(struct fixture *f)
+{
+	return axas_map_note(f->as, GIB, 64 * GIB, 0x1234567, 0);
+}
+
 static axas_status_t run_linear(struct fixture *f)
 {
 	return axas_map_linear(f->as, 100 * GIB - 3 * PAGE, LINEAR_HPA - 3 * PAGE,
@@ -105,6 +116,26 @@ static axas_status_t run_protect_wide(struct fixture *f)
 	return axas_protect(f->as, GIB + MIB, 2 * GIB, AXAS_READ);
 }
 
+static axas_status_t run_note(struct fixture *f)
+{
+	return axas_map_note(f->as, 7 * GIB - 5 * PAGE, 64 * GIB + 10 * PAGE, 5, 0);
+}
+
+static axas_status_t run_retag(struct fixture *f)
+{
+	return axas_retag(f->as, GIB + MIB + PAGE, 3 * MIB - 3 * PAGE, 1);
+}
+
+static axas_status_t run_hide(struct fixture *f)
+{
+	return axas_hide(f->as, GIB + MIB + PAGE, 3 * MIB - 3 * PAGE, AXAS_HIDE_AUTO);
+}
+
+static axas_status_t run_show(struct fixture *f)
+{
+	return axas_show(f->as, GIB + MIB + PAGE, 3 * MIB - 3 * PAGE);
+}
+
 static axas_status_t run_fault(struct fixture *f)
 {
 	switch (axas_handle_page_fault(f->as, 9 * GIB + 5 * MIB, AXAS_WRITE)) {
@@ -134,6 +165,18 @@ static const struct operation operations[] = {
 	{ "protect in a reservation", prepare_reservation, run_protect },
 	{ "protect in large frames", prepare_large_frames, run_protect },
 	{ "protect across a mixture", prepare_mixture, run_protect_wide },
+	{ "map_note", prepare_nothing, run_note },
+	{ "unmap in a note", prepare_note, run_unmap },
+	{ "unmap in a hidden gigabyte", prepare_hidden, run_unmap },
+	{ "protect in a hidden gigabyte", prepare_hidden, run_protect },
+	{ "retag in a gigabyte", prepare_gigabyte, run_retag },
+	{ "retag in a reservation", prepare_reservation, run_retag },
+	{ "retag in a trap", prepare_trap, run_retag },
+	{ "retag in a note", prepare_note, run_retag },
+	{ "retag in a hidden gigabyte", prepare_hidden, run_retag },
+	{ "hide in a gigabyte", prepare_gigabyte, run_hide },
+	{ "hide in large frames", prepare_large_frames, run_hide },
+	{ "show in a hidden gigabyte", prepare_hidden, run_show },
 	{ "fault", prepare_reservation, run_fault },
 	{ "fault, large frames", prepare_large_reservation, run_fault },
 };
@@ -172,10 +215,19 @@ static uint64_t sweep_operation(struct fixture *f, const struct operation *op)
 	}
 }
 
+static void with_all_parts(struct fixture *f)
+{
+	f->host.hides = 1;
+	if (f->fc->format == AXAS_FORMAT_RISCV_GSTAGE)
+		f->cfg.features |= AXAS_FEATURE_RISCV_SVRSW60T59B;
+}
+
 static void every_allocation_may_fail_and_nothing_changes(void **state)
 {
 	FIXTURE(f);
 
+	with_all_parts(f);
+	fixture_create(f);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 		if (sweep_operation(f, &operations[i]) == 0)
 			fail_msg("%s never failed", operations[i].name);
@@ -188,6 +240,7 @@ static void the_same_through_windows(void **state)
 
 	host_exit(&f->host);
 	host_init(&f->host, HOST_WINDOWS, HOST_PA_BASE);
+	with_all_parts(f);
 	assert_ok(axas_create_in(storage, sizeof(storage), &f->cfg, &f->host.hal, &f->as));
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 		assert_true(sweep_operation(f, &operations[i]) > 0);
@@ -229,6 +282,7 @@ static void a_quota_of_what_is_needed_is_enough_and_one_less_is_not(void **state
 {
 	FIXTURE(f);
 
+	with_all_parts(f);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++)
 		if (operations[i].prepare == prepare_nothing)
 			check_table_counts(f, &operations[i]);
@@ -238,6 +292,7 @@ static void a_cut_takes_at_most_levels_minus_1_tables_for_each_edge(void **state
 {
 	FIXTURE(f);
 
+	with_all_parts(f);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
 		uint64_t taken;
 
@@ -268,7 +323,7 @@ static void a_failed_call_asks_for_no_flush(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		EACH_FORMAT(every_allocation_may_fail_and_nothing_changes),
+		EACH_FORMAT_NO_SPACE(every_allocation_may_fail_and_nothing_changes),
 		EACH_FORMAT_NO_SPACE(the_same_through_windows),
 		EACH_FORMAT(an_unmap_along_entries_needs_no_memory),
 		EACH_FORMAT_NO_SPACE(a_quota_of_what_is_needed_is_enough_and_one_less_is_not),

@@ -53,6 +53,7 @@ struct random {
 	uint32_t how; /* what the host answers that is asked for a page */
 	int is_small; /* with 4 KiB */
 	uint64_t evicted; /* bytes that it was told of */
+	enum { AGES_NOT, AGES_BY_FAULTS, AGES_BY_HARDWARE } ages;
 	char trace[TRACE][160];
 	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
 };
@@ -963,17 +964,196 @@ static axas_fault_result_t verdict_of(const struct random *r)
 	}
 }
 
+/* --- ageing ---------------------------------------------------------------------------------- */
+
+/* How accesses are seen here; not at all where neither hardware nor a fault says so, or devices would be missed. */
+static int can_age(const struct random *r)
+{
+	const uint32_t features = r->f.cfg.features;
+
+	if (r->tlb.has_device)
+		return AGES_NOT;
+	switch (r->f.fc->format) {
+	case AXAS_FORMAT_EPT:
+		return features & AXAS_FEATURE_EPT_AD ? AGES_BY_HARDWARE : AGES_NOT;
+	case AXAS_FORMAT_NPT:
+		return AGES_BY_HARDWARE;
+	case AXAS_FORMAT_ARM_S2:
+		return features & (AXAS_FEATURE_ARM_HAF | AXAS_FEATURE_ARM_HAFDBS) ?
+			       AGES_BY_HARDWARE :
+			       AGES_BY_FAULTS;
+	default:
+		return features & AXAS_FEATURE_RISCV_SVADU ? AGES_BY_HARDWARE : AGES_BY_FAULTS;
+	}
+}
+
+/* The walker's entry at gpa: a page whose accesses are looked at. */
+static int is_looked_at(const struct random *r, const struct walk *w, axas_gpa_t gpa)
+{
+	const axas_flags_t devices =
+		AXAS_DEVICE | AXAS_DEVICE_NGNRNE | AXAS_DEVICE_NGRE | AXAS_DEVICE_GRE;
+
+	return w->outcome == WALK_LEAF && (model_at(&r->m, gpa)->state == AXAS_STATE_OWNED ||
+					   !(model_at(&r->m, gpa)->flags & devices));
+}
+
+/* The pages of a range that are young, as bits. A page that was used since it was made old is one of them. */
+static uint64_t *young_pages(const struct random *r, struct range at, uint64_t *count)
+{
+	uint64_t *bits = calloc((at.size / PAGE + 63) / 64, sizeof(*bits));
+	const struct walker w = space_walker(r->f.as);
+
+	assert_non_null(bits);
+	*count = 0;
+	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size;) {
+		const struct walk found = walker_walk(&w, gpa);
+		const axas_gpa_t end = (gpa | (found.size - 1)) + 1;
+		const int is_young = is_looked_at(r, &found, gpa) && found.young;
+
+		for (; gpa < end && gpa < at.gpa + at.size; gpa += PAGE) {
+			const uint64_t page = (gpa - at.gpa) / PAGE;
+
+			if (is_looked_at(r, &found, gpa) && model_at(&r->m, gpa)->is_used &&
+			    !is_young)
+				fail_msg("step %u: a use of %#llx is lost", r->step,
+					 (unsigned long long)gpa);
+			bits[page / 64] |= (uint64_t)is_young << (page % 64);
+			*count += (uint64_t)is_young;
+		}
+	}
+	return bits;
+}
+
+/* Pages that were reported are old, but for huge ones of which the range has a part. */
+static void check_old(const struct random *r, struct range at, const uint64_t *bits)
+{
+	const struct walker w = space_walker(r->f.as);
+
+	for (axas_gpa_t gpa = at.gpa; gpa < at.gpa + at.size;) {
+		const uint64_t page = (gpa - at.gpa) / PAGE;
+		const struct walk found = walker_walk(&w, gpa);
+		const axas_gpa_t first = gpa & ~(found.size - 1), end = first + found.size;
+		const int is_whole = first >= at.gpa && end <= at.gpa + at.size;
+		const int was_young = (int)(bits[page / 64] >> (page % 64) & 1);
+
+		if (is_looked_at(r, &found, gpa))
+			assert_int_equal(found.young, was_young && !is_whole);
+		for (; gpa < end && gpa < at.gpa + at.size; gpa += PAGE)
+			if (is_whole)
+				model_at(&r->m, gpa)->is_used = 0;
+	}
+}
+
+static axas_status_t age(struct random *r, struct range at, uint64_t *bits, uint32_t option,
+			 uint64_t *young)
+{
+	const uint64_t budget = at.size <= 64 * PAGE ? 1 + below(r, 40) : 50 + below(r, 4000);
+	uint64_t done = 0, all = 0, count = 0;
+	axas_status_t status;
+
+	*young = 0;
+	if (below(r, 2) == 0)
+		return axas_age(r->f.as, at.gpa, at.size, bits, at.size / PAGE, option, young);
+	do {
+		status = axas_age_some(r->f.as, at.gpa + all, at.size - all, bits + all / PAGE / 64,
+				       (at.size - all) / PAGE, option, &count, budget, &done);
+		*young += count;
+		all += done;
+		assert_true(status != AXAS_ERR_AGAIN || (done > 0 && done % (64 * PAGE) == 0));
+	} while (status == AXAS_ERR_AGAIN);
+	return status;
+}
+
+static void do_age(struct random *r, int injected)
+{
+	static const uint32_t options[] = { 0, 0, 0, AXAS_AGE_TEST, AXAS_AGE_NO_FLUSH };
+	const struct range at = below(r, 4) == 0 ? pick_range(r, 4 * GIB) : pick_mapped(r);
+	const uint32_t option = options[below(r, 5)];
+	const uint64_t words = (at.size / PAGE + 63) / 64;
+	uint64_t *got = calloc(words, sizeof(*got)), *expected;
+	uint64_t count, young;
+
+	assert_non_null(got);
+	trace(r, "age", at, option, 0);
+	look_at(r, at);
+	expected = young_pages(r, at, &count);
+	if (happened(r, age(r, at, got, option, &young),
+		     can_age(r) == AGES_NOT ? AXAS_ERR_UNSUPPORTED : AXAS_OK, injected)) {
+		assert_int_equal(young, count);
+		assert_memory_equal(got, expected, words * sizeof(*got));
+		if (option != AXAS_AGE_TEST) {
+			check_old(r, at, expected);
+			r->ages = (unsigned)can_age(r);
+			tlb_log(&r->tlb, r->f.as);
+		}
+		/* uses by what CPUs hold from before are missed: they have been elsewhere since */
+		if (option == AXAS_AGE_NO_FLUSH)
+			tlb_forget_all(&r->tlb);
+	}
+	free(expected);
+	free(got);
+}
+
+/* Mostly of a part: ageing goes on. */
+static void do_age_stop(struct random *r, int injected)
+{
+	const struct range all = { r->m.base, r->m.pages * PAGE };
+	const struct range at = below(r, 4) == 0 ? all : pick_mapped(r);
+
+	trace(r, "age_stop", at, 0, 0);
+	look_at(r, at);
+	if (!happened(r, axas_age_stop(r->f.as, at.gpa, at.size), AXAS_OK, injected))
+		return;
+	if (at.size == all.size)
+		r->ages = AGES_NOT;
+	tlb_log(&r->tlb, r->f.as);
+}
+
+/* A guest uses a page: by what its CPU holds, by a walk that sets accessed bits, or by a fault. */
+static void do_use(struct random *r, int injected)
+{
+	const struct range at = pick_mapped(r);
+	const axas_gpa_t gpa = at.gpa + below(r, at.size);
+	const struct walk found = space_walk(r->f.as, gpa);
+
+	(void)injected;
+	if (r->ages == AGES_NOT || found.outcome != WALK_LEAF || found.access == 0)
+		return;
+	trace(r, "use", at, gpa, 0);
+	look_at(r, (struct range){ gpa & ~(PAGE - 1), PAGE });
+	if (r->ages == AGES_BY_HARDWARE)
+		tlb_use(&r->tlb, gpa);
+	else if (!found.young)
+		assert_int_equal(axas_handle_page_fault(r->f.as, gpa,
+							found.access & (0u - found.access)),
+				 AXAS_FAULT_RESOLVED);
+	assert_true(space_walk(r->f.as, gpa).young);
+	model_at(&r->m, gpa)->is_used = 1;
+}
+
+/* A fault on a page that is there makes it young, where no hardware does. */
+static int makes_young(const struct random *r, axas_gpa_t gpa)
+{
+	const struct walk found = space_walk(r->f.as, gpa);
+
+	return r->ages == AGES_BY_FAULTS && found.outcome == WALK_LEAF && !found.young;
+}
+
 static void do_fault(struct random *r, int injected)
 {
 	const struct range at = pick_mapped(r);
 	const axas_gpa_t gpa = at.gpa + below(r, at.size);
 	const axas_flags_t access = below(r, 3) == 0 ? 1u << below(r, 3) : AXAS_READ;
 	axas_fault_result_t expected = model_verdict(&r->m, gpa, access), got;
+	int is_marked;
 
 	r->how = (uint32_t)below(r, 6);
 	r->is_small = below(r, 2) == 0;
 	if (expected == AXAS_FAULT_WAIT)
 		expected = verdict_of(r);
+	is_marked = expected == AXAS_FAULT_SPURIOUS && makes_young(r, gpa);
+	if (is_marked)
+		expected = AXAS_FAULT_RESOLVED;
 	trace(r, "fault", at, gpa, access);
 	look_at(r, (struct range){ gpa & ~(PAGE - 1), PAGE });
 	if (below(r, 2) == 0) {
@@ -993,6 +1173,11 @@ static void do_fault(struct random *r, int injected)
 		fail_msg("step %u: verdict %u, should be %u", r->step, got, expected);
 	if (got != AXAS_FAULT_RESOLVED)
 		return;
+	if (is_marked) {
+		assert_true(space_walk(r->f.as, gpa).young);
+		model_at(&r->m, gpa)->is_used = 1;
+		return;
+	}
 	if (model_at(&r->m, gpa)->hidden) {
 		model_shown(&r->m, &r->f, gpa);
 		return;
@@ -1066,6 +1251,10 @@ static void one_step(struct random *r)
 		do_merge,
 		do_merge,
 		do_stock,
+		do_age,
+		do_age_stop,
+		do_use,
+		do_use,
 	};
 	const axas_gpa_t end = r->m.base + r->m.pages * PAGE;
 	const int injected = below(r, 8) == 0;
@@ -1076,6 +1265,8 @@ static void one_step(struct random *r)
 		assert_ok(axas_clear(r->f.as));
 		model_set(&r->m, &(struct model_change){ r->m.base, r->m.pages * PAGE,
 							 AXAS_STATE_ABSENT, 0, 0 });
+		r->ages = AGES_NOT;
+		tlb_log(&r->tlb, r->f.as);
 		r->kept.count = 0;
 		if (r->f.cfg.options & AXAS_KEEP_TABLES)
 			space_sweep(r->f.as);
@@ -1230,6 +1421,7 @@ static void start(struct random *r, const struct shape *shape, uint64_t seed)
 	model_init(&r->m, f->cfg.base, f->cfg.size);
 	r->last_gpa = f->cfg.base;
 	r->last_size = PAGE;
+	r->ages = AGES_NOT;
 	memset(r->mapped, 0, sizeof(r->mapped));
 }
 
@@ -1283,7 +1475,8 @@ static void run_shape(void **state, uint32_t index)
 
 	r->is_long = operations != 0;
 	r->rarely = r->is_long ? 256 : 8;
-	while (r->is_long ? done == 0 || done < operations * share[index] / whole : seed < first + 2)
+	while (r->is_long ? done == 0 || done < operations * share[index] / whole :
+			    seed < first + 2)
 		done += run_sequence(r, index, seed++);
 	if (r->is_long)
 		print_message("%llu operations, seeds %llu to %llu\n", (unsigned long long)done,
@@ -1321,8 +1514,8 @@ static void random_sequences_agree_before_devices(void **state)
 	run_shape(state, 5);
 }
 
-#define RANDOM_ONE(test, fmt)                                                        \
-	{                                                                            \
+#define RANDOM_ONE(test, fmt)                                                         \
+	{                                                                             \
 #test " [" #fmt "]", test, setup_random, teardown_random, &fmt##_case \
 	}
 #define EACH_FORMAT_RANDOM(test) \

@@ -251,7 +251,20 @@ static void nonsense_is_refused(void **state)
 
 /* A change at random; what it needs in tables beyond the cuts comes from axas_tables_needed. */
 struct change {
-	uint32_t kind;
+	enum {
+		LINEAR,
+		EXTENTS,
+		LAZY,
+		TRAP,
+		NOTE,
+		UNMAP,
+		PROTECT,
+		DISCARD,
+		RETAG,
+		HIDE,
+		SHOW,
+		KINDS
+	} kind;
 	axas_gpa_t gpa;
 	uint64_t size;
 };
@@ -259,8 +272,8 @@ struct change {
 static struct change draw(uint64_t *random)
 {
 	const uint64_t units[] = { PAGE, PAGE, 2 * MIB, 2 * MIB, GIB };
-	const uint64_t unit = units[next(random) % 5];
-	struct change c = { .kind = (uint32_t)(next(random) % 7) };
+	struct change c = { .kind = next(random) % KINDS };
+	const uint64_t unit = units[next(random) % (c.kind == EXTENTS ? 4 : 5)];
 
 	c.gpa = AT + next(random) % 4 * GIB + next(random) % 4 * 2 * MIB + next(random) % 3 * PAGE;
 	c.size = unit * (1 + next(random) % 3) + next(random) % 2 * PAGE;
@@ -273,18 +286,26 @@ static axas_status_t make(struct fixture *f, const struct change *c)
 	const axas_extent_t extents[] = { { hpa, PAGE }, { hpa + LINEAR_SIZE, c->size } };
 
 	switch (c->kind) {
-	case 0:
+	case LINEAR:
 		return axas_map_linear(f->as, c->gpa, hpa, c->size, RW);
-	case 1:
+	case EXTENTS:
 		return axas_map_extents(f->as, c->gpa, extents, 2, RW);
-	case 2:
-		return axas_map_alloc(f->as, c->gpa, c->size, RW);
-	case 3:
+	case LAZY:
+		return axas_map_alloc(f->as, c->gpa, c->size, RW | AXAS_HUGE_FRAMES);
+	case TRAP:
 		return axas_map_trap(f->as, c->gpa, c->size, c->gpa >> 12);
-	case 4:
+	case NOTE:
+		return axas_map_note(f->as, c->gpa, c->size, 7, 0);
+	case UNMAP:
 		return axas_unmap(f->as, c->gpa, c->size);
-	case 5:
+	case PROTECT:
 		return axas_protect(f->as, c->gpa, c->size, c->size & MIB ? RW : AXAS_READ);
+	case RETAG:
+		return axas_retag(f->as, c->gpa, c->size, c->size & PAGE ? 1 : 0);
+	case HIDE:
+		return axas_hide(f->as, c->gpa, c->size, 0);
+	case SHOW:
+		return axas_show(f->as, c->gpa, c->size);
 	default:
 		return axas_discard(f->as, c->gpa, c->size);
 	}
@@ -295,39 +316,158 @@ static uint32_t need(struct fixture *f, const struct change *c)
 	uint64_t tables = 0;
 
 	/* 4 KiB pages need most: extents may be apart by any number of them */
-	if (c->kind < 4)
+	if (c->kind <= NOTE)
 		assert_ok(axas_tables_needed(&f->cfg, c->gpa, c->size + PAGE,
-					     c->kind == 1 ? RW | AXAS_NO_HUGE : RW, &tables));
+					     c->kind == EXTENTS ? RW | AXAS_NO_HUGE : RW, &tables));
 	return (uint32_t)tables + CUTS(f);
+}
+
+/*
+ * With alloc_frame failing all the time a change is made with the smallest stock that is enough. With each smaller one
+ * it fails, and changes nothing (lib/space.c), and the stock that was promised is no smaller than the smallest.
+ */
+static axas_status_t make_with_least(struct fixture *f, const struct change *c, uint32_t *least)
+{
+	axas_status_t status;
+
+	for (*least = 0;; ++*least) {
+		assert_ok(stock(f, *least));
+		f->host.fail_purpose = AXAS_FRAME_TABLE;
+		status = make(f, c);
+		f->host.fail_purpose = 0;
+		if (status != AXAS_ERR_NO_MEMORY)
+			break;
+		assert_in_range(*least, 0, need(f, c) - 1);
+	}
+	return status;
 }
 
 static void with_the_stock_no_call_fails_for_memory(void **state)
 {
 	FIXTURE(f);
 	uint64_t random = 88172645463325252ull;
-	uint32_t done = 0;
+	uint32_t done = 0, took = 0, least;
 
 	f->cfg.features |= f->fc->format <= AXAS_FORMAT_NPT ? (uint32_t)AXAS_FEATURE_1G_PAGES : 0;
+	if (f->fc->format == AXAS_FORMAT_RISCV_GSTAGE)
+		f->cfg.features |= AXAS_FEATURE_RISCV_SVRSW60T59B;
+	f->host.hides = 1;
 	for (uint32_t script = 0; script < SCRIPTS; script++) {
 		fixture_create(f);
-		f->host.quick = 1;
 		for (uint32_t i = 0; i < CHANGES; i++) {
 			const struct change c = draw(&random);
-			axas_status_t status;
+			const axas_status_t status = make_with_least(f, &c, &least);
 
-			assert_ok(stock(f, need(f, &c)));
-			f->host.fail_purpose = AXAS_FRAME_TABLE;
-			status = make(f, &c);
-			f->host.fail_purpose = 0;
 			assert_true(status == AXAS_OK || status == AXAS_ERR_ALREADY_EXISTS ||
 				    status == AXAS_ERR_NOT_MAPPED);
 			done += status == AXAS_OK;
+			took += least != 0;
+			/* a frame of the library's, for discards that cut it */
+			if (c.kind == LAZY && status == AXAS_OK)
+				assert_int_equal(axas_handle_page_fault(f->as, c.gpa, AXAS_READ),
+						 AXAS_FAULT_RESOLVED);
 		}
-		/* an audit of spaces so large takes far longer than the calls */
 		space_sweep(f->as);
 		fixture_destroy(f);
 	}
 	assert_in_range(done, SCRIPTS, SCRIPTS * CHANGES);
+	assert_in_range(took, SCRIPTS, SCRIPTS * CHANGES);
+}
+
+/* --- two spaces ------------------------------------------------------------------------------ */
+
+struct two {
+	struct fixture *f;
+	axas_t *to;
+	uint32_t from_frames, to_frames;
+};
+
+static axas_status_t hand_over(struct two *t, uint32_t action, const struct change *c,
+			       axas_gpa_t there)
+{
+	const axas_transfer_t d = {
+		.struct_size = sizeof(d),
+		.action = action,
+		.from_flags = action == AXAS_SHARE ? (axas_flags_t)AXAS_READ : 0,
+		.to_flags = action == AXAS_TAKE_BACK ? 0 : (axas_flags_t)AXAS_READ,
+	};
+	axas_status_t status;
+
+	assert_ok(axas_stock(t->f->as, t->from_frames));
+	assert_ok(axas_stock(t->to, t->to_frames));
+	t->f->host.stocked = t->from_frames + t->to_frames;
+	t->f->host.fail_purpose = AXAS_FRAME_TABLE;
+	status = axas_transfer(t->f->as, c->gpa, t->to, there, c->size, &d);
+	t->f->host.fail_purpose = 0;
+	return status;
+}
+
+/* The smallest stock of the one space, the other having all that was promised. */
+static void hand_over_with_least(struct two *t, uint32_t action, const struct change *c,
+				 axas_gpa_t there, int of_from)
+{
+	uint32_t *frames = of_from ? &t->from_frames : &t->to_frames;
+	uint64_t tables = 0;
+	uint32_t most;
+
+	assert_ok(axas_tables_needed(&t->f->cfg, there, c->size, RW | AXAS_NO_HUGE, &tables));
+	t->from_frames = CUTS(t->f);
+	t->to_frames = (uint32_t)tables + CUTS(t->f);
+	most = *frames;
+	for (*frames = 0;; ++*frames) {
+		const axas_status_t status = hand_over(t, action, c, there);
+
+		if (status == AXAS_OK)
+			return;
+		assert_status(AXAS_ERR_NO_MEMORY, status);
+		assert_in_range(*frames, 0, most - 1);
+	}
+}
+
+static void with_the_stock_no_transfer_fails_for_memory(void **state)
+{
+	static const uint32_t actions[] = { AXAS_GIVE, AXAS_LEND, AXAS_SHARE };
+	static const uint64_t units[] = { PAGE, 2 * MIB, GIB };
+	FIXTURE(f);
+	struct two t = { .f = f };
+	uint64_t random = 1181783497276652981ull;
+
+	f->cfg.features |= f->fc->format <= AXAS_FORMAT_NPT ? (uint32_t)AXAS_FEATURE_1G_PAGES : 0;
+	f->host.hides = 1;
+	for (uint32_t script = 0; script < SCRIPTS; script++) {
+		const uint32_t action = actions[next(&random) % 3];
+		const uint64_t unit = units[next(&random) % 3], offset = next(&random) % 512 * PAGE;
+		struct change c = { .gpa = AT + offset };
+		axas_gpa_t there = 7 * GIB + offset + next(&random) % 2 * PAGE;
+
+		c.size = PAGE * (1 + next(&random) % 1200);
+		f->cfg.vmid = 5;
+		fixture_create(f);
+		f->cfg.vmid = 6;
+		assert_ok(axas_create(&f->cfg, &f->host.hal, &t.to));
+		/* pages of each size, and in the other space a hole or a note that is cut */
+		assert_ok(axas_map_linear(f->as, AT, LINEAR_HPA, unit == GIB ? GIB : 8 * MIB,
+					  RW | (unit == PAGE    ? (axas_flags_t)AXAS_NO_HUGE :
+						unit == 2 * MIB ? (axas_flags_t)AXAS_MAX_2M :
+								  0)));
+		if (next(&random) % 2 == 0)
+			assert_ok(axas_map_note(t.to, 7 * GIB, GIB, 5, 0));
+		hand_over_with_least(&t, action, &c, there, script % 2 == 0);
+		/* a part of it comes back */
+		if (action != AXAS_GIVE) {
+			const uint64_t skip = next(&random) % (c.size / PAGE) * PAGE;
+
+			c.gpa += skip;
+			c.size -= skip;
+			there += skip;
+			hand_over_with_least(&t, AXAS_TAKE_BACK, &c, there, script % 4 < 2);
+		}
+		space_sweep(f->as);
+		space_sweep(t.to);
+		axas_destroy(t.to);
+		fixture_destroy(f);
+		f->host.stocked = 0;
+	}
 }
 
 int main(void)
@@ -349,6 +489,7 @@ int main(void)
 		EACH_FORMAT_NO_SPACE(a_populate_that_fails_leaves_it),
 		EACH_FORMAT_NO_SPACE(nonsense_is_refused),
 		EACH_FORMAT_NO_SPACE(with_the_stock_no_call_fails_for_memory),
+		EACH_FORMAT_NO_SPACE(with_the_stock_no_transfer_fails_for_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

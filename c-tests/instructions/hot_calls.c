@@ -32,6 +32,7 @@
 
 /* Of parts that an archive may not have. */
 #pragma weak axas_hide
+#pragma weak axas_retag
 #pragma weak axas_transfer
 #pragma weak axas_dirty_start
 #pragma weak axas_dirty_get
@@ -55,7 +56,7 @@ static axas_t *provided;
 static uint32_t how;
 /* With AXAS_KEEP_TABLES, or null; with `released`. */
 static axas_t *keeping, *telling;
-static axas_t *hiding;
+static axas_t *hiding, *tagging;
 static uint64_t told;
 
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
@@ -437,6 +438,23 @@ static uint64_t count_unmap_scattered_released(void)
 	return unmap_many(telling);
 }
 
+/* A space of its own, for which RISC-V is told that it has bits for tags. */
+static void prepare_retag(void)
+{
+	axas_config_t with = config;
+
+	if (config.format == AXAS_FORMAT_RISCV_GSTAGE)
+		with.features |= AXAS_FEATURE_RISCV_SVRSW60T59B;
+	MUST(axas_create(&with, &hal, &tagging));
+	MUST(axas_map_linear(tagging, BASE, 8 * GIB + PAGE, PAGES * PAGE, rwx | AXAS_NO_HUGE));
+}
+
+static uint64_t count_retag(void)
+{
+	MUST(axas_retag(tagging, BASE, PAGES * PAGE, 1));
+	return PAGES;
+}
+
 /* 64 GiB in pages of 2 MiB, hidden at once, and the first access to one of them. */
 static void prepare_hide_64g(void)
 {
@@ -711,6 +729,7 @@ static const struct {
 	PREPARED(unmap_contiguous_released),
 	PREPARED(unmap_scattered),
 	PREPARED(unmap_scattered_released),
+	PART(retag, prepare_retag, TAGS),
 	PART(hide_64g, prepare_hide_64g, HIDE),
 	PART(fault_in_hidden_64g, NULL, HIDE),
 	PART(dirty_get, prepare_dirty_get, DIRTY),
@@ -776,6 +795,8 @@ int main(int argc, char **argv)
 	axas_destroy(telling);
 	if (hiding)
 		axas_destroy(hiding);
+	if (tagging)
+		axas_destroy(tagging);
 	axas_destroy(logged);
 	if (keeping)
 		axas_destroy(keeping);

@@ -48,6 +48,7 @@ void model_set(struct model *m, const struct model_change *c)
 
 		p->state = c->state;
 		p->hidden = MODEL_SHOWN;
+		p->is_used = 0;
 		p->flags = c->flags;
 		p->value = c->state == AXAS_STATE_LINEAR ? c->value + at : c->value;
 	}

@@ -13,6 +13,7 @@ struct model_page {
 	axas_flags_t flags; /* permissions, memory type, tag; of what is to come its sizes too */
 	uint32_t state;
 	enum { MODEL_SHOWN, MODEL_HIDDEN, MODEL_HIDDEN_AUTO } hidden;
+	int is_used; /* and not made old since */
 };
 
 /* Flags of a page that was discarded: how large its frame may be is left to its history. */

@@ -238,14 +238,18 @@ struct snapshot_of {
 };
 
 /*
- * That a table is cold may be forgotten by every call: it is a note for the next look at accesses. Leaves of EPT have
- * bit 63 set, and bit 59 means something else in them.
+ * Every call may say of a table that it was used, and that it is not cold: these are notes for the next look at
+ * accesses. Leaves have bit 63 of EPT, or bit 6 of NPT, set, and bit 59 means something else in them.
  */
-static uint64_t without_cold(const struct walker *w, uint64_t word)
+static uint64_t without_age(const struct walker *w, uint64_t word)
 {
-	const int is_ept_table = w->format == WALK_EPT && (word & 7) && !(word >> 63);
+	const uint64_t cold = 1ull << 59;
 
-	return is_ept_table || (w->format == WALK_NPT && (word & 1)) ? word & ~(1ull << 59) : word;
+	if (w->format == WALK_EPT && (word & 7) && !(word >> 63))
+		return word & ~(cold | 1ull << 8);
+	if (w->format == WALK_NPT && (word & 1) && !(word & 1u << 6))
+		return word & ~(cold | 1ull << 5);
+	return word;
 }
 
 static void snapshot_any(void *ctx, uint64_t pa, uint64_t bytes, uint64_t is_hidden)
@@ -262,7 +266,7 @@ static void snapshot_any(void *ctx, uint64_t pa, uint64_t bytes, uint64_t is_hid
 	s->words[s->count++] = pa | bytes / PAGE << 1 | is_hidden;
 	memcpy(&s->words[s->count], c->w->at(c->w->ctx, pa, bytes), bytes);
 	for (uint64_t i = 0; i < count && c->w->ages; i++)
-		s->words[s->count + i] = without_cold(c->w, s->words[s->count + i]);
+		s->words[s->count + i] = without_age(c->w, s->words[s->count + i]);
 	s->count += count;
 }
 

@@ -311,7 +311,14 @@ static void is_refused(void)
 			      .levels = 4,
 			      .pa_bits = 44,
 			      .size = UINT64_C(1) << 30 };
+	const uint32_t of_devices[] = { 0, AXAS_FEATURE_IO_COHERENT, AXAS_FEATURE_IO_CACHES_INVALID,
+					AXAS_FEATURE_IO_FAULTS, AXAS_FEATURE_IO_DIRTY };
+	const uint32_t tag = 1u << AXAS_TAG_SHIFT;
+	const axas_extent_t extent = { 0x1000, 0x1000 };
+	axas_mapping_t found;
+	uint64_t tables = 0;
 	axas_hal_t hal = direct_hal();
+	axas_hw_regs_t regs;
 	axas_t *as;
 
 	CHECK((axas_parts() & (AXAS_PART_WINDOWS | AXAS_PART_REPLACE | AXAS_PART_KEEP |
@@ -325,7 +332,19 @@ static void is_refused(void)
 	hal = direct_hal();
 	cfg.options = AXAS_KEEP_TABLES;
 	CHECK(axas_create(&cfg, &hal, &as) == AXAS_ERR_UNSUPPORTED);
+	/* Options and features of parts, without which a device would walk tables that are not made for it. */
+	CHECK((axas_parts() & (AXAS_PART_TAGS | AXAS_PART_STOCK | AXAS_PART_IO | AXAS_PART_HIDE)) ==
+	      0);
+	cfg.options = AXAS_IO;
+	for (unsigned i = 0; i < sizeof(of_devices) / sizeof(of_devices[0]); i++) {
+		cfg.features = of_devices[i];
+		CHECK(axas_create(&cfg, &hal, &as) == AXAS_ERR_UNSUPPORTED);
+		CHECK(axas_config_regs(&cfg, &regs) == AXAS_ERR_UNSUPPORTED);
+		CHECK(axas_tables_needed(&cfg, 0, 0x1000, AXAS_READ, &tables) ==
+		      AXAS_ERR_UNSUPPORTED);
+	}
 	cfg.options = 0;
+	cfg.features = 0;
 	/* The first frame would be at virtual address 0. */
 	hal.direct_map_offset = 0 - first_frame;
 	CHECK(axas_create(&cfg, &hal, &as) == AXAS_ERR_BAD_STATE);
@@ -339,6 +358,16 @@ static void is_refused(void)
 	CHECK(axas_map_trap_flags(as, 0, 0x1000, 1, AXAS_REPLACE) == AXAS_ERR_UNSUPPORTED);
 	CHECK(axas_map_alloc(as, 0, 0x1000, AXAS_READ | AXAS_REPLACE) == AXAS_ERR_UNSUPPORTED);
 	CHECK(axas_map_alloc(as, 0, 0x1000, AXAS_READ | AXAS_POPULATE) == AXAS_ERR_UNSUPPORTED);
+	/* A tag, and a page without permissions. */
+	CHECK(axas_map_linear(as, 0, 0x1000, 0x1000, AXAS_READ | tag) == AXAS_ERR_UNSUPPORTED);
+	CHECK(axas_map_linear(as, 0, 0x2000, 0x2000, AXAS_READ | tag) == AXAS_ERR_UNSUPPORTED);
+	CHECK(axas_map_extents(as, 0, &extent, 1, AXAS_READ | tag) == AXAS_ERR_UNSUPPORTED);
+	CHECK(axas_map_alloc(as, 0, 0x1000, AXAS_READ | tag) == AXAS_ERR_UNSUPPORTED);
+	CHECK(axas_map_trap_flags(as, 0, 0x1000, 1, tag) == AXAS_ERR_UNSUPPORTED);
+	CHECK(axas_tables_needed(&cfg, 0, 0x1000, AXAS_READ | tag, &tables) ==
+	      AXAS_ERR_UNSUPPORTED);
+	CHECK(axas_map_linear(as, 0, 0x1000, 0x1000, 0) == AXAS_ERR_INVALID_INPUT);
+	CHECK(axas_query(as, 0, &found) == AXAS_OK && found.state == AXAS_STATE_ABSENT);
 	CHECK(taken == 2);
 	axas_destroy(as);
 	CHECK(taken == 0);

@@ -34,7 +34,15 @@ static struct entry valid(int is_leaf, uint64_t address, uint32_t access, uint64
 	};
 }
 
-struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word)
+static uint64_t accessed(uint32_t format)
+{
+	return format == AXAS_FORMAT_EPT    ? BIT(8) :
+	       format == AXAS_FORMAT_NPT    ? BIT(5) :
+	       format == AXAS_FORMAT_ARM_S2 ? BIT(10) :
+					      BIT(6);
+}
+
+static struct entry decode_valid(uint32_t format, uint32_t level, uint64_t word)
 {
 	const uint64_t at = word & BITS(51, 12);
 	const uint32_t low = (uint32_t)word;
@@ -56,6 +64,15 @@ struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word)
 			     word & (BITS(5, 2) | BITS(9, 8)));
 	return valid((low & 14) != 0, (word & BITS(53, 10)) << 2, (low >> 1) & 7,
 		     word & BITS(62, 61));
+}
+
+struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word)
+{
+	struct entry e = decode_valid(format, level, word);
+
+	if (e.kind == ENTRY_LEAF || (e.kind == ENTRY_TABLE && format <= AXAS_FORMAT_NPT))
+		e.young = (word & accessed(format)) != 0;
+	return e;
 }
 
 /*
@@ -634,6 +651,9 @@ static void check_cached_leaf(const struct tlb *t, const struct settled *s, axas
 				       (unsigned long long)at, s->cpu);
 			return;
 		}
+		if (t->walker.ages && e->young && !now.young)
+			host_violation(t->host, "gpa %#llx: CPU %u may use an old page unseen",
+				       (unsigned long long)at, s->cpu);
 		if (s->cpu == TLB_DEVICE && r.access != e->access)
 			host_violation(t->host, "gpa %#llx: a device may miss a permission",
 				       (unsigned long long)at);
@@ -696,6 +716,9 @@ static void settle_entry(const struct tlb *t, const struct settled *s, struct tl
 		is = now != NULL ? decode(t, c->level, load(&now[index])) : invalid();
 		if (is.kind != ENTRY_TABLE || is.address != e.address)
 			host_violation(t->host, "gpa %#llx: CPU %u may walk a table that went",
+				       (unsigned long long)gpa, s->cpu);
+		else if (t->walker.ages && e.young && !is.young)
+			host_violation(t->host, "gpa %#llx: CPU %u may use an old table unseen",
 				       (unsigned long long)gpa, s->cpu);
 	}
 }
@@ -804,9 +827,79 @@ void tlb_visit_writable(const struct tlb *t,
 		}
 }
 
+/* This CPU holds the entry of a table, or of a page, with its accessed bit. */
+static int is_held_young(const struct tlb *t, axas_gpa_t gpa, uint32_t level,
+			 const struct entry *now)
+{
+	const uint64_t size = entry_size(level);
+	const struct tlb_table *c = find(&t->cpu[tlb_this_cpu], gpa & ~(512 * size - 1), level);
+
+	for (uint32_t s = 0; c != NULL && s < TLB_SLOTS; s++) {
+		const uint64_t word = c->word[s][gpa / size % 512];
+		const struct entry e = decode(t, level, word);
+
+		if (word != 0 && e.young && e.kind == now->kind && e.address == now->address)
+			return 1;
+	}
+	return 0;
+}
+
+/* Hardware sets a bit of a word: in memory, and in what walkers see of it. */
+static void set_in_memory(struct tlb *t, const uint64_t *seen, uint64_t bit)
+{
+	const struct host *h = t->host;
+	const uint8_t *from = h->seen != NULL ? h->seen : h->va;
+	const size_t at = (size_t)((const uint8_t *)seen - from);
+	uint64_t both[2];
+
+	memcpy(&both[0], h->va + at, sizeof(uint64_t));
+	memcpy(&both[1], from + at, sizeof(uint64_t));
+	both[0] |= bit;
+	both[1] |= bit;
+	memcpy(h->va + at, &both[0], sizeof(uint64_t));
+	if (h->seen != NULL)
+		memcpy(h->seen + at, &both[1], sizeof(uint64_t));
+}
+
+void tlb_use(struct tlb *t, axas_gpa_t gpa)
+{
+	const uint64_t *path[6];
+	const uint64_t *words = words_at(t, t->walker.root);
+	uint64_t entries = t->walker.root_entries;
+	uint32_t level = t->walker.levels;
+	struct entry e;
+
+	for (;; level--) {
+		path[level] = &words[gpa / entry_size(level) % entries];
+		e = decode(t, level, load(path[level]));
+		if (e.kind != ENTRY_TABLE)
+			break;
+		words = words_at(t, e.address);
+		entries = 512;
+	}
+	/* a walk begins at the lowest entry that is held; one with a clear accessed bit is not */
+	for (; level <= t->walker.levels; level++) {
+		e = decode(t, level, load(path[level]));
+		if (is_held_young(t, gpa, level, &e))
+			return;
+		if (e.kind == ENTRY_LEAF || t->walker.format <= WALK_NPT)
+			set_in_memory(t, path[level], accessed(t->walker.format));
+	}
+}
+
+void tlb_forget_all(struct tlb *t)
+{
+	pthread_mutex_lock(&t->lock);
+	empty_caches(t);
+	pthread_mutex_unlock(&t->lock);
+}
+
 void tlb_log(struct tlb *t, const axas_t *as)
 {
-	t->walker.log = space_walker(as).log;
+	const struct walker now = space_walker(as);
+
+	t->walker.log = now.log;
+	t->walker.ages = now.ages;
 }
 
 void tlb_faulted(struct tlb *t, axas_gpa_t gpa)

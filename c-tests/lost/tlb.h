@@ -10,7 +10,9 @@
  *    permission that is still cached after the call and no longer true;
  *  - a frame that goes back while a CPU may hold it, or that is linked and was given back;
  *  - a run that is reported as released while a CPU may still use it;
- *  - on Arm a live entry that changes in a way that asks for an invalid one and a flush between.
+ *  - on Arm a live entry that changes in a way that asks for an invalid one and a flush between;
+ *  - while ageing goes on, a translation, or on x86 a pointer to a table, that is held with its accessed bit set where
+ *    the entry has it clear: what is used by it would not be seen.
  *
  * Where the space has AXAS_IO there is a device besides, with a cache of its own, which never faults: no call repairs
  * anything for it. It also looks at some pages in the middle of each call, at each flush, each frame that goes
@@ -35,6 +37,7 @@ struct entry {
 	uint64_t address;
 	uint32_t access;
 	uint64_t memory; /* the raw bits of the memory type */
+	int young; /* its accessed bit, where the format has one in such an entry */
 };
 
 struct entry entry_decode(uint32_t format, uint32_t level, uint64_t word);
@@ -124,7 +127,11 @@ int tlb_writes_silently(const struct tlb *t, axas_gpa_t gpa, uint32_t cpu);
 /* The memory that CPUs may write to without a look at the tables; some of it more than once. */
 void tlb_visit_writable(const struct tlb *t,
 			void (*visit)(void *ctx, axas_hpa_t hpa, uint64_t size), void *ctx);
-/* Logging began or ended. */
+/* This CPU uses the page at gpa, and hardware sets accessed bits where what the CPU holds does not have them. */
+void tlb_use(struct tlb *t, axas_gpa_t gpa);
+/* All CPUs forget everything, without a request. */
+void tlb_forget_all(struct tlb *t);
+/* Logging or ageing began or ended. */
 void tlb_log(struct tlb *t, const axas_t *as);
 /* What x86 does of itself when it faults: it forgets the address on this CPU. */
 void tlb_faulted(struct tlb *t, axas_gpa_t gpa);

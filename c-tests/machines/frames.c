@@ -10,7 +10,6 @@
 
 #define FRAME_COUNT 5120
 #define ORDER_MAX   9
-#define GARBAGE     UINT64_C(0xa5a5a5a5a5a5a5a5)
 
 #define OWNER_NONE                  0
 #define OWNER_FIRST(purpose, order) ((uint8_t)((purpose) << 4 | (order)))
@@ -24,6 +23,7 @@ static uint64_t returned[AXAS_FRAME_ROOT + 1];
 static uint32_t mistakes;
 static size_t search_from;
 static uint32_t lock_word;
+uint32_t pool_refuses_tables;
 
 static void lock(void)
 {
@@ -62,7 +62,7 @@ static size_t find_free(size_t count)
 static void spoil(size_t first, size_t count)
 {
 	for (size_t at = first * PAGE; at < (first + count) * PAGE; at += 64)
-		*(volatile uint64_t *)(void *)&pool[at] = GARBAGE;
+		*(volatile uint64_t *)(void *)&pool[at] = POOL_GARBAGE;
 }
 
 static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
@@ -71,7 +71,7 @@ static axas_hpa_t alloc_frame(void *ctx, uint32_t order, uint32_t purpose)
 	size_t first;
 
 	(void)ctx;
-	if (order > ORDER_MAX)
+	if (order > ORDER_MAX || (pool_refuses_tables && purpose == AXAS_FRAME_TABLE))
 		return AXAS_HPA_INVALID;
 	lock();
 	first = find_free(count);

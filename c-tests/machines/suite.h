@@ -35,6 +35,10 @@ uint64_t pool_frames_out(uint32_t purpose);
 uint32_t pool_mistakes(void);
 uint64_t pool_taken(uint32_t purpose);
 void pool_supply(axas_hal_t *hal);
+/* No table frames while it is not 0. */
+extern uint32_t pool_refuses_tables;
+/* What is in frames that nobody has written to. */
+#define POOL_GARBAGE UINT64_C(0xa5a5a5a5a5a5a5a5)
 
 /* ---- space.c: a space under test ---------------------------------------------------------- */
 

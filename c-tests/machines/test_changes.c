@@ -12,6 +12,8 @@
 #pragma weak axas_retag
 #pragma weak axas_hide
 #pragma weak axas_show
+#pragma weak axas_map_note
+#pragma weak axas_stock
 
 #define GPA_AREA GIB(5)
 #define IN_GIB   (linear_hpa(0) & (GIB(1) - 1))
@@ -162,6 +164,12 @@ static void lazy_changes(axas_flags_t option)
 	must("reserved again", axas_map_alloc(space, gpa, PAGE, RW));
 	subtest("zero again", OP_READ, gpa, 0, EXPECT_RESOLVED);
 	must("unmap", axas_unmap(space, GPA_AREA, MIB(4)));
+	must("reserved as it comes",
+	     axas_map_alloc(space, GPA_AREA, MIB(4), RW | AXAS_SKIP_ZERO | option));
+	subtest("as the host left it", OP_READ, gpa, POOL_GARBAGE, EXPECT_RESOLVED);
+	must("discard", axas_discard(space, GPA_AREA, MIB(4)));
+	subtest("zero after a discard", OP_READ, gpa, 0, EXPECT_RESOLVED);
+	must("unmap", axas_unmap(space, GPA_AREA, MIB(4)));
 	check("every frame is back", pool_frames_out(AXAS_FRAME_GUEST), 0);
 	subtest("nothing left", OP_READ, gpa, 0, EXPECT_UNMAPPED);
 }
@@ -215,12 +223,76 @@ static void hidden(uint64_t size)
 	unmap_pages_of(size);
 }
 
+/* A hole with a value, and memory that is mapped in it. */
+static void noted(uint64_t size)
+{
+	must("note", axas_map_note(space, GPA_AREA, size == GIB(1) ? size : MIB(4), 7, 0));
+	subtest("read what has a note", OP_READ, GPA_AREA + PAGE, 0, EXPECT_UNMAPPED);
+	must("memory in it",
+	     axas_map_linear(space, GPA_AREA + PAGE, linear_hpa(PAGE), PAGE, RW | AXAS_REPLACE));
+	subtest_memory("write the memory", OP_WRITE, GPA_AREA + PAGE, linear_hpa(PAGE),
+		       EXPECT_VALUE);
+	subtest("write beside it", OP_WRITE, GPA_AREA + 2 * PAGE, 0, EXPECT_UNMAPPED);
+	unmap_pages_of(size);
+}
+
+/* A host that has no frames: tables come from the stock. */
+static void stocked(uint64_t size)
+{
+	uint64_t gpa = map_in_pages_of(size, RW) + MIB(1), hpa = linear_hpa(MIB(1));
+
+	must("stock", axas_stock(space, 2 * (axas_levels(space) - 1)));
+	pool_refuses_tables = 1;
+	subtest_memory("write before", OP_WRITE, gpa, hpa, EXPECT_VALUE);
+	must("one page read only", axas_protect(space, gpa, PAGE, R));
+	pool_refuses_tables = 0;
+	subtest_memory("write to the page", OP_WRITE, gpa, hpa, EXPECT_DENIED);
+	subtest_memory("read the page", OP_READ, gpa, hpa, EXPECT_VALUE);
+	subtest_memory("write above", OP_WRITE, gpa + PAGE, hpa + PAGE, EXPECT_VALUE);
+	must("no stock", axas_stock(space, 0));
+	unmap_pages_of(size);
+}
+
 static void parts(uint64_t size)
 {
 	if (axas_parts() & AXAS_PART_TAGS)
 		tagged(size);
 	if (axas_parts() & AXAS_PART_HIDE)
-		hidden(size);
+		hidden(size), noted(size);
+	if (axas_parts() & AXAS_PART_STOCK)
+		stocked(size);
+}
+
+/*
+ * A root for devices too: there is no device here, but CPUs walk it. Devices that may find a hole for a moment
+ * allow most changes.
+ */
+static void for_devices(void)
+{
+	static const uint64_t sizes[] = { KIB(4), MIB(2), GIB(1) };
+	const uint32_t io = AXAS_FEATURE_IO_FAULTS | AXAS_FEATURE_IO_COHERENT;
+
+	/* no device walks tables of NPT */
+	if (!(axas_parts() & AXAS_PART_IO) || layer.format == AXAS_FORMAT_NPT)
+		return;
+	group("changes, before devices");
+	space_open(layer.space_size, layer.features | io, AXAS_IO, FLUSH_HOST);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		protect_all(sizes[i]);
+		protect_middle(sizes[i]);
+		unmap_middle(sizes[i]);
+		replace_middle(sizes[i]);
+		if (axas_parts() & AXAS_PART_TAGS)
+			tagged(sizes[i]);
+	}
+	must("lazy memory is refused",
+	     axas_map_alloc(space, GPA_AREA, PAGE, RW) == AXAS_ERR_UNSUPPORTED ?
+		     AXAS_OK :
+		     AXAS_ERR_BAD_STATE);
+	must("populated", axas_map_alloc(space, GPA_AREA, MIB(4), RW | AXAS_POPULATE));
+	subtest("zero, without a fault", OP_READ, GPA_AREA + MIB(3), 0, EXPECT_VALUE);
+	must("unmap", axas_unmap(space, GPA_AREA, MIB(4)));
+	space_close();
 }
 
 static void cleared(void)
@@ -267,6 +339,8 @@ static uint64_t all_changes(enum flush_by flush)
 void test_changes(void)
 {
 	uint64_t requests, local;
+
+	for_devices();
 
 	if (layer.has_builtin_flush) {
 		group("changes, built-in flush");

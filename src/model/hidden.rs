@@ -135,6 +135,30 @@ fn a_fault_in_a_hidden_table_beside_an_unmap_leaves_nothing_behind() {
     });
 }
 
+/// Hidden pages go without a flush; one that a fault has just shown does not.
+#[test]
+fn a_fault_on_a_hidden_page_beside_an_unmap_leaves_nothing_unflushed() {
+    explore(|| {
+        let world = World::watched(0);
+        world.map_linear(0, LINEAR, 2 * PAGE, RW).expect("mapped");
+        world.hide(0, PAGE, AXAS_HIDE_AUTO).expect("hidden");
+        let flushes = Arc::new(AtomicUsize::new(0));
+        let counted = flushes.clone();
+        let count = move || drop(counted.fetch_add(1, Ordering::Relaxed));
+        assert!(world.machine.on_flush.set(Box::new(count)).is_ok());
+        let other = fault_on(&world, 1, 0);
+        world.unmap(0, PAGE).expect("unmapped");
+        let verdict = other.join().unwrap();
+        let expected = [Verdict::Resolved, Verdict::Retry, Verdict::Unmapped];
+        assert!(expected.contains(&verdict), "{verdict:?}");
+        let is_flushed = flushes.load(Ordering::Relaxed) != 0;
+        assert_eq!(verdict == Verdict::Resolved, is_flushed, "shown, unmapped and not flushed");
+        assert_eq!(world.translate(0), Err(Error::NotMapped));
+        assert_shown(&world, PAGE);
+        world.close();
+    });
+}
+
 #[test]
 fn a_fault_beside_a_retag_has_the_tag_of_before_or_after() {
     explore(|| {

@@ -128,7 +128,7 @@ fn hardware_writes(slot: &sync::AtomicU64, level: Level) -> bool {
 }
 
 /// A leaf that is clean changes beside hardware that writes to it.
-fn hardware_beside_a_protect(level: Level, features: u32) {
+fn hardware_beside(level: Level, features: u32, change: fn(&World)) {
     let world = World::watched(AXAS_FEATURE_ARM_HAFDBS | features);
     let (size, pages) = if level == Level::PAGE { (PAGE, 1) } else { (LARGE, PAGES) };
     world.map_linear(0, LINEAR, size, RW).expect("mapped");
@@ -137,10 +137,30 @@ fn hardware_beside_a_protect(level: Level, features: u32) {
         let world = world.clone();
         move || hardware_writes(world.slot::<ArmStage2>(level), level)
     });
-    world.protect(0, PAGE, AXAS_READ).expect("protected");
+    change(&world);
     let written = if hardware.join().unwrap() { (1 << pages) - 1 } else { 0 };
     assert_eq!(dirty(&world, pages), written, "a write is lost");
     world.close();
+}
+
+fn hardware_beside_a_protect(level: Level, features: u32) {
+    hardware_beside(level, features, |world| {
+        world.protect(0, PAGE, AXAS_READ).expect("protected");
+    });
+}
+
+#[test]
+fn a_write_by_hardware_beside_a_retag_is_reported() {
+    explore(|| {
+        hardware_beside(Level::PAGE, 0, |world| world.retag(0, PAGE, 5).expect("another tag"));
+    });
+}
+
+#[test]
+fn a_write_by_hardware_beside_a_hide_is_reported() {
+    explore(|| {
+        hardware_beside(Level::PAGE, 0, |world| world.hide(0, PAGE, 0).expect("hidden"));
+    });
 }
 
 #[test]
@@ -156,4 +176,31 @@ fn a_write_by_hardware_beside_a_split_is_reported() {
 #[test]
 fn a_write_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported() {
     explore(|| hardware_beside_a_protect(Level::LARGE, 0));
+}
+
+/// Page 0 of a large frame that is clean goes beside hardware that writes to it: to the guest it is zero, which the log
+/// says; of the rest it says what hardware did.
+fn hardware_beside_a_discard(features: u32) {
+    let world = World::watched(AXAS_FEATURE_ARM_HAFDBS | features);
+    let flags = RW | AXAS_HUGE_FRAMES | AXAS_POPULATE;
+    world.map_alloc(0, LARGE, flags).expect("mapped");
+    world.dirty_start(0, LARGE, AXAS_DIRTY_HARDWARE, None).expect("logged");
+    let hardware = on_cpu(1, {
+        let world = world.clone();
+        move || hardware_writes(world.slot::<ArmStage2>(Level::LARGE), Level::LARGE)
+    });
+    world.discard(0, PAGE).expect("discarded");
+    let written = if hardware.join().unwrap() { (1 << PAGES) - 1 } else { 1 };
+    assert_eq!(dirty(&world, PAGES), written, "a write is lost");
+    world.close();
+}
+
+#[test]
+fn a_write_by_hardware_beside_a_discard_is_reported() {
+    explore(|| hardware_beside_a_discard(AXAS_FEATURE_ARM_BBM2));
+}
+
+#[test]
+fn a_write_by_hardware_beside_a_discard_that_breaks_before_it_makes_is_reported() {
+    explore(|| hardware_beside_a_discard(0));
 }

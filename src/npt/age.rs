@@ -153,6 +153,7 @@ impl NestedPageTable {
                 let slot = above.slot(run.span.first);
                 slot.fetch_or(F::TABLE_YOUNG, Ordering::Relaxed);
                 super::warm::<F>(slot);
+                above.clean(Span::one(run.span.first));
                 drop(above);
                 sweep.skip(self);
             }

@@ -495,8 +495,8 @@ impl NestedPageTable {
             let entry = table.load_acquire(index);
             let is_table = F::is_table(entry.word()) || entry.is_hidden_table();
             if level > Level::PAGE && is_table {
-                if F::is_table(entry.word()) {
-                    super::warm::<F>(table.slot(index));
+                if F::is_table(entry.word()) && super::warm::<F>(table.slot(index)) {
+                    table.clean(Span::one(index));
                 }
                 page = entry.address();
                 level = level.down();

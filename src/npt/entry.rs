@@ -354,9 +354,13 @@ impl<F: Format> Entry<F> {
     /// Occupancy: those that are occupied are neighbours, one or more.
     pub const RUN: u64 = F::OCCUPANCY_MAX;
     const OCCUPANCY: u64 = F::OCCUPANCY_MAX << F::OCCUPANCY_SHIFT;
-    /// What changes with the occupancy: hardware that marks the entry meanwhile may go unseen, so that the table's pages
-    /// are looked at again.
-    const COUNTED: u64 = Self::OCCUPANCY | F::TABLE_COLD;
+
+    /// The word that another occupancy is written to: hardware that marks the entry meanwhile may go unseen, so that the
+    /// table's pages are looked at again.
+    #[inline(always)]
+    fn counted(self) -> u64 {
+        if planted(Defect::ColdKept) { self.word } else { self.word & !F::TABLE_COLD }
+    }
 
     /// What the entry says of the occupancy of the table that it points to: a number from 1 to
     /// [`Entry::MOST`], [`Entry::UNKNOWN`], [`Entry::KEPT`] or [`Entry::RUN`].
@@ -369,22 +373,19 @@ impl<F: Format> Entry<F> {
     #[inline(always)]
     pub fn with_occupancy(self, occupancy: u64) -> Self {
         let field = occupancy.wrapping_shl(F::OCCUPANCY_SHIFT);
-        let changes = if planted(Defect::ColdKept) { Self::OCCUPANCY } else { Self::COUNTED };
-        Self::from_word(self.word & !changes | field)
+        Self::from_word(self.counted() & !Self::OCCUPANCY | field)
     }
 
     /// The entry with an occupancy, an exact one, that is larger by one.
     #[inline(always)]
     pub fn with_one_more(self) -> Self {
-        let word = self.word & !F::TABLE_COLD;
-        Self::from_word(word.wrapping_add(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
+        Self::from_word(self.counted().wrapping_add(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
     }
 
     /// The entry with an occupancy, an exact one, that is smaller by one.
     #[inline(always)]
     pub fn with_one_less(self) -> Self {
-        let word = self.word & !F::TABLE_COLD;
-        Self::from_word(word.wrapping_sub(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
+        Self::from_word(self.counted().wrapping_sub(1_u64.wrapping_shl(F::OCCUPANCY_SHIFT)))
     }
 
     /// The occupancy of a table in which so many neighbours are occupied and nothing else.

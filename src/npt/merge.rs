@@ -205,14 +205,14 @@ impl NestedPageTable {
         Some(())
     }
 
-    /// The entry of a level that says what a table says. Where hardware writes to leaves, one that is dirty makes all of it
-    /// dirty, one that is young all of it young.
+    /// The entry of a level that says what a table says. While writes are logged one leaf that is dirty makes all of it
+    /// dirty; while pages age one that is young makes all of it young.
     #[inline(never)]
     fn merged<F: Format>(&self, page: Hpa, level: Level) -> Option<Entry<F>> {
         let table = Table::<F>::reach(self, page)?;
         let first = table.load(Index::FIRST);
         let mut merged = first.merged(level.get());
-        if (self.is_logged() || self.is_live()) && first.is_hardware_visible() {
+        if (self.is_logged() || self.is_aged()) && first.is_hardware_visible() {
             let (mut young, mut is_dirty) = (0, false);
             let span =
                 if planted(Defect::MergedDirt) { Span::one(Index::FIRST) } else { Span::ALL };

@@ -181,13 +181,17 @@ pub(crate) mod watch {
     pub(crate) const BY_FAULTS: u32 = LOG | if super::AGES { AGE_BY_FAULTS } else { 0 };
 }
 
-/// A table has a page that is young, as the entry says from now on that points to it, beside hardware.
+/// A table has a page that is young, as the entry says from now on that points to it, beside hardware; whether it said
+/// something else.
 #[inline(always)]
-fn warm<F: Format>(slot: &crate::sync::AtomicU64) {
-    let is_cold = F::TABLE_COLD != 0 && slot.load(Ordering::Relaxed) & F::TABLE_COLD != 0;
-    if is_cold && !planted(Defect::ColdKept) {
+fn warm<F: Format>(slot: &crate::sync::AtomicU64) -> bool {
+    let is_cold = F::TABLE_COLD != 0
+        && slot.load(Ordering::Relaxed) & F::TABLE_COLD != 0
+        && !planted(Defect::ColdKept);
+    if is_cold {
         slot.fetch_and(!F::TABLE_COLD, Ordering::Relaxed);
     }
+    is_cold
 }
 
 /// What was taken and given, mod 2^64.
