@@ -115,6 +115,7 @@ static int step(uint32_t letter, uint32_t fail)
 
 	run.now_letter = letter;
 	run.now_fail = fail;
+	tables_hold(&run.before);
 	world_begin(fail);
 	o = letter_run(l);
 	if (l->kind == FAULT)
@@ -126,11 +127,18 @@ static int step(uint32_t letter, uint32_t fail)
 	return changed;
 }
 
+/* What stands in the tables, and what the space remembers beside them. */
+static uint64_t state_digest(const struct tables *t, const struct pages *p)
+{
+	return t->digest ^ settings_digest(&p->set);
+}
+
 /* The state that the last step led to: known with the same pages, or new and looked at entry by entry. */
 static void arrive(uint32_t from, uint32_t letter, uint32_t fail)
 {
 	const uint64_t pages = pages_digest(&run.next);
-	uint32_t *slot = slot_of(run.after.digest);
+	const uint64_t state = state_digest(&run.after, &run.next);
+	uint32_t *slot = slot_of(state);
 	const char *why;
 	struct node *n;
 
@@ -142,7 +150,7 @@ static void arrive(uint32_t from, uint32_t letter, uint32_t fail)
 	if (run.nodes == MOST_STATES || run.node[from].depth + 1u == MOST_DEPTH)
 		return;
 	n = &run.node[add_node(from, letter, fail)];
-	n->tables = run.after.digest;
+	n->tables = state;
 	n->pages = pages;
 	*slot = run.nodes;
 	why = judge_state(&run.next, run.scope, 1);
@@ -157,7 +165,7 @@ static void go_to(uint32_t node)
 
 	world_create(&run.cfg, !run.scope->is_plain);
 	tables_read(&run.before);
-	run.pages.runs = 0;
+	pages_clear(&run.pages);
 	path_of(node, path, &length);
 	for (uint32_t i = 0; i < length; i++) {
 		step(run.node[path[i]].letter, run.node[path[i]].fail);
@@ -165,7 +173,7 @@ static void go_to(uint32_t node)
 		tables_read(&run.before);
 		pages_copy(&run.pages, &run.next);
 	}
-	if (run.before.digest != run.node[node].tables)
+	if (state_digest(&run.before, &run.pages) != run.node[node].tables)
 		wrong("the same calls do not lead to the same state");
 }
 
@@ -204,7 +212,7 @@ static void run_scope(const struct scope *s, uint64_t limit)
 	run.scope = s;
 	run.cfg = scope_config(s, run.cfg.format);
 	world_create(&run.cfg, !s->is_plain);
-	if (s->keeps_tables && !letters_collect()) {
+	if (!scope_is_possible(s, run.cfg.format)) {
 		run.transitions = 0;
 		return;
 	}
@@ -217,10 +225,10 @@ static void run_scope(const struct scope *s, uint64_t limit)
 	world_create(&run.cfg, !run.scope->is_plain);
 	tables_read(&run.after);
 	add_node(0, 0, 0);
-	run.node[0].tables = run.after.digest;
-	run.next.runs = 0;
+	pages_clear(&run.next);
+	run.node[0].tables = state_digest(&run.after, &run.next);
 	run.node[0].pages = pages_digest(&run.next);
-	*slot_of(run.after.digest) = 1;
+	*slot_of(run.node[0].tables) = 1;
 	while (node < run.nodes && run.transitions < limit)
 		expand(node++);
 	depth = run.node[node < run.nodes ? node : run.nodes - 1].depth;
@@ -258,8 +266,8 @@ int main(int argc, char **argv)
 {
 	uint64_t transitions, spare = 0, total = 0;
 
-	if (argc != 3) {
-		fprintf(stderr, "exhaust ept|npt|arm|riscv TRANSITIONS\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "exhaust ept|npt|arm|riscv TRANSITIONS [core|parts]\n");
 		return 2;
 	}
 	configure(argv[1]);
@@ -273,6 +281,8 @@ int main(int argc, char **argv)
 		const struct scope scope = scope_make(i, run.cfg.format);
 		const uint64_t limit = spare + transitions * scope.share / 10;
 
+		if (argc == 4 && strcmp(argv[3], scope.group) != 0 && strcmp(argv[3], scope.name) != 0)
+			continue;
 		run_scope(&scope, limit);
 		total += run.transitions;
 		spare = run.transitions < limit ? limit - run.transitions : 0;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "judge.h"
 
+#include "watch.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +12,10 @@
 static const char *judge_slice(const struct letter *l, const struct outcome *o,
 			       const struct pages *p, int64_t expected)
 {
-	const int maps = l->kind == MAP_LINEAR_SOME || l->kind == MAP_ALLOC_SOME;
+	const int maps = l->kind == MAP_LINEAR_SOME || l->kind == MAP_ALLOC_SOME ||
+			 l->kind == NOTE_SOME;
+	const int memory_only = l->kind == PROTECT_SOME || l->kind == POPULATE_SOME ||
+				l->kind == DISCARD_SOME;
 
 	if (o->done % PAGE != 0 || o->done > l->size)
 		return "done is no part of the range";
@@ -18,8 +23,7 @@ static const char *judge_slice(const struct letter *l, const struct outcome *o,
 		return o->status == expected && o->done == 0 ? NULL : "an overlap was not noticed";
 	if (l->kind == RETAG_SOME && !pages_none_absent(p, l->gpa, o->done))
 		return "a hole has a tag";
-	if (l->kind != UNMAP_SOME && l->kind != COLLECT_SOME && l->kind != RETAG_SOME && !maps &&
-	    o->done != 0 && !pages_all_memory(p, l->gpa, o->done))
+	if (memory_only && o->done != 0 && !pages_all_memory(p, l->gpa, o->done))
 		return "something was done to a hole or a trap";
 	switch (o->status) {
 	case AXAS_OK:
@@ -30,6 +34,9 @@ static const char *judge_slice(const struct letter *l, const struct outcome *o,
 		return seen.refused > 0 ? NULL : "no memory, and no frame was refused";
 	case AXAS_ERR_NOT_MAPPED:
 		return expected == AXAS_ERR_NOT_MAPPED ? NULL : "not mapped, and all of it is";
+	case AXAS_ERR_ALREADY_EXISTS:
+	case AXAS_ERR_INVALID_INPUT:
+		return expected == o->status && o->done == 0 ? NULL : "another status than it must be";
 	default:
 		return "another status than it must be";
 	}
@@ -44,7 +51,9 @@ static const char *judge_status(const struct letter *l, const struct outcome *o,
 
 	if (letter_is_some(l))
 		return judge_slice(l, o, p, expected);
-	if (seen.refused > 0 && expected == AXAS_OK)
+	if (l->kind == CPU)
+		return NULL;
+	if (seen.refused > 0 && expected == AXAS_OK && !letter_needs_no_memory(l))
 		return o->status == none ? NULL : "a frame was refused, and it does not say so";
 	return o->status == expected ? NULL : "another status than it must be";
 }
@@ -65,10 +74,18 @@ static uint32_t memory_of(axas_flags_t flags)
 	}
 }
 
+static void show_page(struct page_run *r, uint64_t unused)
+{
+	(void)unused;
+	r->hidden = SHOWN;
+}
+
 /* Reserved pages that have a frame now are owned, if this call may have given them one. */
 static const char *learn(const struct letter *l, uint64_t done, const struct tables *t,
 			 struct pages *p)
 {
+	const struct page_run *at_fault = pages_at(p, l->gpa);
+	const int is_lazy = at_fault != NULL && at_fault->state == AXAS_STATE_RESERVED;
 	uint64_t learnt = 0;
 
 	for (uint32_t i = 0; i < t->runs; i++) {
@@ -97,14 +114,43 @@ static const char *learn(const struct letter *l, uint64_t done, const struct tab
 				return "a large frame where none was asked for";
 			learnt += now.size;
 			now.state = AXAS_STATE_OWNED;
+			now.is_clean = 0;
 			now.flags &= ~(axas_flags_t)SIZES;
 			now.value = leaf->hpa + (now.gpa - leaf->gpa);
 			pages_set(p, &now);
 		}
 	}
-	if (l->kind == FAULT && learnt == 0)
+	if (l->kind == FAULT && learnt == 0 && is_lazy)
 		return "resolved, and no frame came";
 	return NULL;
+}
+
+/* A fault has shown the page that was to show itself: all of its leaf, and no other. */
+static const char *learn_shown(const struct letter *l, const struct tables *t, struct pages *p)
+{
+	const struct page_run *r = pages_at(p, l->gpa);
+
+	if (l->kind != FAULT || r == NULL || r->hidden == SHOWN)
+		return NULL;
+	for (uint32_t i = 0; i < t->runs; i++) {
+		const struct leaf_run *leaf = &t->run[i];
+		const uint64_t size = PAGE << 9 * (leaf->level - 1);
+		const axas_gpa_t first = l->gpa & ~(size - 1);
+
+		if (l->gpa - leaf->gpa >= leaf->size)
+			continue;
+		if (r->hidden != AUTO || first < r->gpa || first + size > r->gpa + r->size)
+			return "a fault shows what was not hidden";
+		pages_change(p, first, size, show_page, 0);
+		return NULL;
+	}
+	return "resolved, and the page is hidden";
+}
+
+/* No walker finds it: it is hidden, or has no permission where a leaf without one would not be one. */
+static int is_hidden(const struct page_run *r)
+{
+	return r->hidden != SHOWN || (!(r->flags & RWX) && walker.format != WALK_ARM);
 }
 
 /* Leaves stand exactly where memory is, with its address, permissions and type. */
@@ -120,9 +166,10 @@ static const char *same_leaves(const struct tables *t, const struct pages *p)
 			const axas_gpa_t gpa = leaf->gpa + at;
 			const struct page_run *r = pages_at(p, gpa);
 
-			if (r == NULL ||
-			    (r->state != AXAS_STATE_LINEAR && r->state != AXAS_STATE_OWNED))
+			if (r == NULL || !pages_is_mapped(r))
 				return "a leaf where no memory is mapped";
+			if (is_hidden(r))
+				return "a page is not hidden";
 			if (r->value + (gpa - r->gpa) != leaf->hpa + at)
 				return "a leaf with another address";
 			if (leaf->access != (r->flags & RWX))
@@ -135,8 +182,31 @@ static const char *same_leaves(const struct tables *t, const struct pages *p)
 		}
 		bytes += leaf->size;
 	}
+	for (uint32_t i = 0; i < t->hidden_runs; i++)
+		bytes += t->hidden[i].size;
 	if (bytes / PAGE != pages_count(p, AXAS_STATE_LINEAR) + pages_count(p, AXAS_STATE_OWNED))
 		return "memory without a leaf";
+	return NULL;
+}
+
+/* Those that no walker finds are those that are hidden. */
+static const char *same_hidden(const struct tables *t, const struct pages *p)
+{
+	for (uint32_t i = 0; i < t->hidden_runs; i++) {
+		const struct hidden_run *hidden = &t->hidden[i];
+		uint64_t at = 0;
+
+		while (at < hidden->size) {
+			const axas_gpa_t gpa = hidden->gpa + at;
+			const struct page_run *r = pages_at(p, gpa);
+
+			if (r == NULL || !pages_is_mapped(r) || !is_hidden(r))
+				return "a page is hidden that nobody has hidden";
+			if (r->value + (gpa - r->gpa) != hidden->hpa + at)
+				return "a hidden page with another address";
+			at = r->gpa + r->size - hidden->gpa;
+		}
+	}
 	return NULL;
 }
 
@@ -254,17 +324,17 @@ static int has_lost(const struct scope *s, const struct piece *p)
 	return walker.format == WALK_ARM && !s->is_plain && p->was->level != p->is->level;
 }
 
-/* Bytes of the piece that the host was told of, wherever that is said. */
-static uint64_t released_of(const struct piece *p)
+/* Bytes of linear pages that the host was told of, wherever that is said. */
+static uint64_t released_of(axas_gpa_t gpa, axas_gpa_t end, axas_hpa_t hpa)
 {
 	uint64_t bytes = 0;
 
 	for (uint32_t k = 0; k < seen.released_count; k++) {
 		const axas_mapping_t *m = &seen.released[k];
-		const axas_gpa_t from = m->gpa > p->gpa ? m->gpa : p->gpa;
-		const axas_gpa_t to = m->gpa + m->size < p->end ? m->gpa + m->size : p->end;
+		const axas_gpa_t from = m->gpa > gpa ? m->gpa : gpa;
+		const axas_gpa_t to = m->gpa + m->size < end ? m->gpa + m->size : end;
 
-		if (from < to && m->hpa - m->gpa == p->hpa - p->gpa)
+		if (from < to && m->hpa - m->gpa == hpa - gpa)
 			bytes += to - from;
 	}
 	return bytes;
@@ -290,14 +360,10 @@ static const char *judge_runs(void)
 	return NULL;
 }
 
-/*
- * What CPUs may hold and is not so any more was named to all of them; linear pages that went were
- * released once, those that a replace maps again where they were not at all.
- */
-static const char *judge_lost(const struct scope *s, const struct letter *l,
-			      const struct tables *before, const struct tables *after)
+/* What CPUs may hold and is not so any more was named to all of them. */
+static const char *judge_lost(const struct scope *s, const struct tables *before,
+			      const struct tables *after)
 {
-	uint64_t known = 0, released = 0;
 	uint32_t i = 0;
 
 	for (uint32_t b = 0; b < before->runs; b++) {
@@ -305,18 +371,39 @@ static const char *judge_lost(const struct scope *s, const struct letter *l,
 		const uint64_t mask = (PAGE << 9 * (r->level - 1)) - 1;
 		struct piece p = { .end = r->gpa, .was = r };
 
-		while (next_piece(&p, r, after, &i, &p.is)) {
-			uint64_t told;
-
+		while (next_piece(&p, r, after, &i, &p.is))
 			if (has_lost(s, &p) &&
 			    !is_named(p.gpa & ~mask, ((p.end - 1) | mask) + 1, r->level, 1))
 				return "no request to all CPUs for what they may hold";
-			if (world_is_guest(r->hpa))
-				continue;
-			told = released_of(&p);
+	}
+	return NULL;
+}
+
+/* Linear pages that went were released once; those that a replace maps again where they were not at all. */
+static const char *judge_released(const struct scope *s, const struct letter *l,
+				  const struct pages *was, const struct pages *now)
+{
+	uint64_t known = 0, released = 0;
+
+	for (uint32_t i = 0; i < was->runs; i++) {
+		const struct page_run *r = &was->run[i];
+		axas_gpa_t gpa = r->gpa, end = r->gpa + r->size;
+
+		for (axas_gpa_t next; r->state == AXAS_STATE_LINEAR && gpa < end; gpa = next) {
+			const struct page_run *is = pages_from(now, gpa);
+			const axas_hpa_t hpa = r->value + (gpa - r->gpa);
+			int same;
+			uint64_t told;
+
+			next = is == NULL || is->gpa >= end ? end : is->gpa;
+			if (is != NULL && is->gpa <= gpa)
+				next = is->gpa + is->size < end ? is->gpa + is->size : end;
+			same = is != NULL && is->gpa <= gpa && is->state == AXAS_STATE_LINEAR &&
+			       is->value + (gpa - is->gpa) == hpa;
+			told = released_of(gpa, next, hpa);
 			known += told;
-			if (is_same(&p) ? told != 0 && (l->kind != REPLACE || letters_replace()) :
-					  !s->is_plain && told != p.end - p.gpa)
+			if (same ? told != 0 && (l->kind != REPLACE || letters_replace()) :
+				   !s->is_plain && told != next - gpa)
 				return "pages of the host are released when they go, and once";
 		}
 	}
@@ -334,6 +421,9 @@ static const char *judge_kept(const struct letter *l, const struct outcome *o,
 	switch (l->kind) {
 	case CLEAR:
 		return after->kept.count == 0 ? NULL : "clear leaves a table";
+	case MERGE:
+	case MERGE_SOME:
+		return NULL;
 	case UNMAP:
 	case UNMAP_SOME:
 		return kept_removed(&before->kept, &after->kept, l->gpa, o->done);
@@ -385,40 +475,85 @@ static const char *judge_scopes(void)
 	return NULL;
 }
 
-/* A populated map that fails may have given back tables that were kept where larger entries were to come. */
-static int may_drop_kept(const struct letter *l)
-{
-	return world_keeps_tables && l->kind == MAP_ALLOC && (l->flags & AXAS_POPULATE) != 0;
-}
-
 /* --- a call ---------------------------------------------------------------------------------- */
+
+/* Tables are taken from the stock, by calls that run alone, and nothing is put there but by its own call. */
+static const char *judge_stock(const struct letter *l, const struct tables *after,
+			       struct pages *pages)
+{
+	const uint32_t stock = world_tables() - after->frames;
+
+	if (world_tables() < after->frames || stock > pages->set.stock)
+		return "a table is lost";
+	if (stock < pages->set.stock && (l->kind == FAULT || l->kind == STOCK))
+		return "the stock is not what it must be";
+	pages->set.stock = stock;
+	return NULL;
+}
 
 static const char *judge_change(const struct scope *s, const struct letter *l,
 				const struct outcome *o, const struct tables *before,
 				struct tables *after, struct pages *pages)
 {
+	static struct pages was;
 	const char *why;
 
-	tables_read(after);
-	if (after->broken != NULL)
-		return after->broken;
-	if (after->frames != world_tables())
-		return "a table is lost";
+	pages_copy(&was, pages);
 	letter_apply(l, pages, o->done);
-	why = learn(l, o->done, after, pages);
+	walker.log = (enum walk_log)pages->set.log;
+	walker.ages = (int)pages->set.ages;
+	tables_read(after);
+	why = after->broken;
+	if (why == NULL)
+		why = judge_stock(l, after, pages);
+	if (why == NULL)
+		why = learn(l, o->done, after, pages);
+	if (why == NULL)
+		why = learn_shown(l, after, pages);
 	if (why == NULL)
 		why = same_leaves(after, pages);
+	if (why == NULL)
+		why = same_hidden(after, pages);
 	if (why == NULL)
 		why = same_frames(pages);
 	if (why == NULL)
 		why = same_stats(after);
 	if (why == NULL)
-		why = judge_lost(s, l, before, after);
+		why = judge_lost(s, before, after);
+	if (why == NULL)
+		why = judge_released(s, l, &was, pages);
 	if (why == NULL)
 		why = judge_gained(s, before, after);
 	if (why == NULL)
 		why = judge_kept(l, o, before, after);
+	if (why == NULL)
+		why = watch_judge(s, l, o, &was, pages, after);
 	return why;
+}
+
+/*
+ * It failed, and words of tables changed. A populated map may have given back tables that were kept where larger
+ * entries were to come; a hidden table may be shown, with what is in it hidden, and a cold one forgotten to be so.
+ */
+static const char *judge_failed(const struct scope *s, const struct letter *l,
+				const struct tables *before, const struct tables *after)
+{
+	if (world_keeps_tables && l->kind == MAP_ALLOC && (l->flags & AXAS_POPULATE) != 0)
+		return NULL;
+	if ((s->parts & (HIDES | AGES | STOCKS)) && world_has_same_frames() &&
+	    tables_same_pages(before, after))
+		return NULL;
+	return "it failed, and tables or frames changed";
+}
+
+/* Requests to all CPUs that the call may make. */
+static uint32_t most_flushes(const struct letter *l, int did)
+{
+	if (l->kind == MERGE || l->kind == MERGE_SOME)
+		return 3; /* one for each size of tables */
+	if (l->kind == FAULT || l->kind == CPU)
+		return 0;
+	return did ? 1 : 2;
 }
 
 const char *judge(const struct scope *s, const struct letter *l, const struct outcome *o,
@@ -433,19 +568,17 @@ const char *judge(const struct scope *s, const struct letter *l, const struct ou
 		why = judge_status(l, o, pages);
 	if (why == NULL)
 		why = judge_scopes();
+	if (why == NULL && seen.flushes_all > most_flushes(l, did))
+		why = "too many requests to all CPUs";
 	if (why != NULL)
 		return why;
-	if (!did) {
-		if (world_is_unchanged())
-			return same_stats(before);
-		if (!may_drop_kept(l))
-			return "it failed, and tables or frames changed";
-	}
-	/* a merge asks once for each size of tables */
-	if (seen.flushes_all > (l->kind == MERGE ? 3u : did ? 1u : 2u))
-		return "too many requests to all CPUs";
+	if (!did && world_is_unchanged(before->used))
+		return same_stats(before);
 	*changed = 1;
-	return judge_change(s, l, o, before, after, pages);
+	why = judge_change(s, l, o, before, after, pages);
+	if (why == NULL && !did)
+		why = judge_failed(s, l, before, after);
+	return why;
 }
 
 /* --- a state --------------------------------------------------------------------------------- */
@@ -454,7 +587,7 @@ static int same_flags(const struct page_run *r, axas_flags_t flags)
 {
 	axas_flags_t compared = RWX | AXAS_DEVICE | AXAS_SKIP_ZERO | AXAS_TAG_MASK;
 
-	if (r->state == AXAS_STATE_TRAP)
+	if (r->state == AXAS_STATE_TRAP || r->state == AXAS_STATE_NOTE)
 		return flags == (r->flags & AXAS_TAG_MASK);
 	if (r->state == AXAS_STATE_RESERVED && !(r->flags & ANY_SIZE))
 		compared |= AXAS_HUGE_FRAMES | AXAS_MAX_2M;
@@ -468,11 +601,11 @@ static const char *same_page(const struct pages *p, const axas_mapping_t *m, axa
 
 	if (r == NULL)
 		return m->state == AXAS_STATE_ABSENT ? NULL : "something where nothing is";
-	if (m->state != r->state)
+	if (m->state != (r->hidden != SHOWN ? AXAS_STATE_HIDDEN : r->state))
 		return "another state";
 	if (!same_flags(r, m->flags))
 		return "other flags";
-	if (r->state == AXAS_STATE_TRAP)
+	if (r->state == AXAS_STATE_TRAP || r->state == AXAS_STATE_NOTE)
 		return m->cookie == r->value ? NULL : "another cookie";
 	if (r->state == AXAS_STATE_RESERVED)
 		return m->hpa == AXAS_HPA_INVALID ? NULL : "a reservation with an address";
@@ -481,7 +614,8 @@ static const char *same_page(const struct pages *p, const axas_mapping_t *m, axa
 
 static const char *same_entry(const struct pages *p, const axas_mapping_t *m)
 {
-	const int mapped = m->state == AXAS_STATE_LINEAR || m->state == AXAS_STATE_OWNED;
+	const struct page_run *r = pages_at(p, m->gpa);
+	const int mapped = r != NULL && pages_is_mapped(r) && !is_hidden(r);
 	const struct walk w = walker_walk(&walker, m->gpa);
 	const char *why = same_page(p, m, m->gpa);
 	axas_hpa_t hpa = 0;
@@ -494,7 +628,7 @@ static const char *same_entry(const struct pages *p, const axas_mapping_t *m)
 		return why;
 	if ((w.outcome == WALK_LEAF) != mapped || (mapped && w.hpa != m->hpa))
 		return "the walker sees something else";
-	if (mapped && w.size != m->size)
+	if ((mapped || w.is_hidden) && w.size != m->size)
 		return "a leaf of another size";
 	status = axas_translate(space, m->gpa, &hpa, NULL);
 	if (mapped ? status != AXAS_OK || hpa != m->hpa : status != AXAS_ERR_NOT_MAPPED)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "letters.h"
 
+#include "parts.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -18,6 +20,7 @@
 static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages",
+		.group = "core",
 		.share = 2,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
@@ -25,6 +28,7 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "pages, no released",
+		.group = "core",
 		.share = 2,
 		.is_plain = 1,
 		.points = 5,
@@ -33,6 +37,7 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "pages, tables kept",
+		.group = "core",
 		.share = 1,
 		.keeps_tables = 1,
 		.points = 5,
@@ -41,6 +46,7 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "tables kept, no released",
+		.group = "core",
 		.share = 1,
 		.is_plain = 1,
 		.keeps_tables = 1,
@@ -50,6 +56,7 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "2 MiB",
+		.group = "core",
 		.share = 2,
 		.points = 6,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - 2 * MIB + PAGE, BOUNDARY - PAGE, BOUNDARY,
@@ -57,6 +64,7 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "1 GiB",
+		.group = "core",
 		.share = 1,
 		.is_plain = 1,
 		.points = 6,
@@ -65,8 +73,84 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "counts",
+		.group = "core",
 		.share = 1,
 		.points = 6,
+	},
+	{
+		.name = "hidden pages",
+		.group = "parts",
+		.share = 2,
+		.parts = HIDES | MERGES,
+		.points = 4,
+		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "hidden 2 MiB",
+		.group = "parts",
+		.share = 1,
+		.is_plain = 1,
+		.parts = HIDES | TAGS,
+		.points = 5,
+		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
+			   BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "hidden, tables kept",
+		.group = "parts",
+		.share = 1,
+		.keeps_tables = 1,
+		.parts = HIDES,
+		.points = 4,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "stock",
+		.group = "parts",
+		.share = 1,
+		.parts = STOCKS | HIDES | TAGS,
+		.points = 4,
+		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "log by faults",
+		.group = "parts",
+		.share = 1,
+		.parts = LOGS | HIDES,
+		.points = 4,
+		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "log by hardware",
+		.group = "parts",
+		.share = 1,
+		.parts = LOGS | HARDWARE | AGES,
+		.points = 3,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "log, 2 MiB",
+		.group = "parts",
+		.share = 1,
+		.parts = LOGS | MERGES,
+		.points = 4,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "ages, 2 MiB",
+		.group = "parts",
+		.share = 1,
+		.parts = AGES | HARDWARE | HIDES,
+		.points = 4,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "ages by faults",
+		.group = "parts",
+		.share = 1,
+		.parts = AGES | HIDES | LOGS,
+		.points = 3,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
 	},
 };
 
@@ -112,6 +196,25 @@ static uint32_t features(uint32_t format, int is_plain)
 	return is_plain ? more[format] : few[format];
 }
 
+/* With which hardware sets dirty and accessed bits. */
+static uint32_t hardware(uint32_t format)
+{
+	static const uint32_t bits[] = { 0, AXAS_FEATURE_EPT_AD, 0, AXAS_FEATURE_ARM_HAFDBS,
+					 AXAS_FEATURE_RISCV_SVADU };
+
+	return bits[format];
+}
+
+int scope_is_possible(const struct scope *s, uint32_t format)
+{
+	if (s->keeps_tables && !letters_collect())
+		return 0;
+	/* without the bits an old page of EPT does not fault; those of NPT are always there */
+	if ((s->parts & AGES) && !(s->parts & HARDWARE))
+		return format != AXAS_FORMAT_EPT && format != AXAS_FORMAT_NPT;
+	return parts_are_there(s->parts);
+}
+
 axas_config_t scope_config(const struct scope *s, uint32_t format)
 {
 	return (axas_config_t){
@@ -121,7 +224,8 @@ axas_config_t scope_config(const struct scope *s, uint32_t format)
 		.pa_bits = 48,
 		.base = s->point[0],
 		.size = s->point[s->points - 1] - s->point[0],
-		.features = features(format, s->is_plain),
+		.features = features(format, s->is_plain) |
+			    (s->parts & HARDWARE ? hardware(format) : 0),
 		.options = AXAS_NO_ZERO | (s->keeps_tables ? (uint32_t)AXAS_KEEP_TABLES : 0),
 	};
 }
@@ -211,6 +315,8 @@ uint32_t letters_make(const struct scope *s, struct letter *letters)
 {
 	struct alphabet a = { letters, 0 };
 
+	if (s->parts != 0)
+		return parts_make(s, letters);
 	for (uint32_t i = 0; i < s->points; i++)
 		for (uint32_t j = i + 1; j < s->points; j++)
 			add_range(&a, s->point[i], s->point[j] - s->point[i]);
@@ -226,7 +332,7 @@ uint32_t letters_make(const struct scope *s, struct letter *letters)
 
 int letter_is_some(const struct letter *l)
 {
-	return l->kind >= MAP_LINEAR_SOME && l->kind <= RETAG_SOME;
+	return l->kind >= MAP_LINEAR_SOME && l->kind < FAULT;
 }
 
 int letters_replace(void)
@@ -263,8 +369,10 @@ static axas_status_t run_some(const struct letter *l, uint64_t *done)
 		return axas_collect_some(space, l->gpa, l->size, 1, done);
 	case RETAG_SOME:
 		return axas_retag_some(space, l->gpa, l->size, l->flags >> AXAS_TAG_SHIFT, 1, done);
-	default:
+	case DISCARD_SOME:
 		return axas_discard_some(space, l->gpa, l->size, 1, done);
+	default:
+		return parts_run_some(l, done);
 	}
 }
 
@@ -305,8 +413,10 @@ static int64_t run_whole(const struct letter *l)
 		return axas_clear(space);
 	case MERGE:
 		return axas_merge(space, l->gpa, l->size, l->flags, &merged);
-	default:
+	case FAULT:
 		return axas_handle_page_fault(space, l->gpa, l->flags);
+	default:
+		return parts_run(l);
 	}
 }
 
@@ -314,6 +424,7 @@ struct outcome letter_run(const struct letter *l)
 {
 	struct outcome o = { 0, 0 };
 
+	parts_begin();
 	if (letter_is_some(l)) {
 		o.done = ~0ull;
 		o.status = run_some(l, &o.done);
@@ -330,13 +441,17 @@ static int64_t expected_verdict(const struct letter *l, const struct pages *p)
 {
 	const struct page_run *r = pages_at(p, l->gpa);
 
-	if (r == NULL)
+	if (r == NULL || r->state == AXAS_STATE_NOTE)
 		return AXAS_FAULT_UNMAPPED;
+	if (r->hidden == HELD)
+		return AXAS_FAULT_HIDDEN;
 	if (r->state == AXAS_STATE_TRAP)
 		return AXAS_FAULT_TRAP;
 	if (l->flags & ~r->flags)
 		return AXAS_FAULT_DENIED;
-	return r->state == AXAS_STATE_RESERVED ? AXAS_FAULT_RESOLVED : AXAS_FAULT_SPURIOUS;
+	if (r->state == AXAS_STATE_RESERVED || r->hidden || parts_marks(p, r, l->flags))
+		return AXAS_FAULT_RESOLVED;
+	return AXAS_FAULT_SPURIOUS;
 }
 
 int64_t letter_expected(const struct letter *l, const struct pages *p)
@@ -362,7 +477,7 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 	case FAULT:
 		return expected_verdict(l, p);
 	default:
-		return AXAS_OK;
+		return parts_expected(l, p);
 	}
 }
 
@@ -371,6 +486,9 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 	const axas_flags_t kept =
 		RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M | AXAS_SKIP_ZERO | AXAS_TAG_MASK;
 	struct page_run r = { .gpa = l->gpa, .size = done, .flags = l->flags & kept };
+
+	if (l->kind == CLEAR && done != 0)
+		p->set = (struct settings){ .stock = p->set.stock };
 
 	switch (l->kind) {
 	case MAP_LINEAR:
@@ -386,6 +504,7 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 	case MAP_ALLOC_SOME:
 	case REPLACE_ALLOC:
 		r.state = AXAS_STATE_RESERVED;
+		r.is_clean = 1;
 		pages_set(p, &r);
 		break;
 	case MAP_TRAP:
@@ -413,6 +532,7 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 		pages_discard(p, l->gpa, done);
 		break;
 	default:
+		parts_apply(l, p, done);
 		break;
 	}
 }
@@ -435,6 +555,18 @@ void letter_print(const struct letter *l)
 		"retag",
 		"clear",
 		"merge",
+		"hide",
+		"show",
+		"map_note",
+		"stock",
+		"dirty_start",
+		"dirty_clear",
+		"dirty_collect",
+		"dirty_mark",
+		"dirty_stop",
+		"age",
+		"age_stop",
+		"access of a CPU",
 		"map_linear_some",
 		"map_alloc_some",
 		"unmap_some",
@@ -443,6 +575,16 @@ void letter_print(const struct letter *l)
 		"discard_some",
 		"collect_some",
 		"retag_some",
+		"hide_some",
+		"show_some",
+		"map_note_some",
+		"dirty_start_some",
+		"dirty_clear_some",
+		"dirty_collect_some",
+		"dirty_stop_some",
+		"age_some",
+		"age_stop_some",
+		"merge_some",
 		"handle_page_fault",
 	};
 

@@ -11,6 +11,9 @@ struct seen seen;
 axas_t *space;
 struct walker walker;
 int world_keeps_tables;
+uint32_t world_features;
+uint64_t world_walked;
+int (*world_holds)(axas_hpa_t hpa, uint64_t size);
 
 static struct world saved;
 static uint32_t fail_at;
@@ -127,7 +130,7 @@ static void give_table(axas_hpa_t pa, uint32_t order)
 	}
 	world.frames.tables &= ~(mask << i);
 	guard_close(world.table[i], PAGE << order);
-	if ((saved.frames.tables & (mask << i)) && !seen.tables_removed)
+	if ((saved.frames.tables & world_walked & (mask << i)) && !seen.tables_removed)
 		violation("a table went back before a request said that tables go");
 }
 
@@ -164,7 +167,7 @@ static void give_guest(axas_hpa_t pa, uint32_t order)
 		return;
 	}
 	world.frames.guest_out -= pages;
-	if (was_out && seen.flushes_all == 0)
+	if (was_out && seen.flushes_all == 0 && world_holds(pa, PAGE << order))
 		violation("a guest frame went back before a flush");
 }
 
@@ -250,11 +253,16 @@ void world_restore(void)
 	copy_tables(&world, &saved);
 }
 
-int world_is_unchanged(void)
+int world_has_same_frames(void)
 {
-	if (memcmp(&world.frames, &saved.frames, sizeof(world.frames)) != 0)
+	return memcmp(&world.frames, &saved.frames, sizeof(world.frames)) == 0;
+}
+
+int world_is_unchanged(uint64_t tables)
+{
+	if (!world_has_same_frames())
 		return 0;
-	for (uint64_t left = saved.frames.tables; left != 0; left &= left - 1) {
+	for (uint64_t left = tables; left != 0; left &= left - 1) {
 		const int i = __builtin_ctzll(left);
 
 		if (memcmp(world.table[i], saved.table[i], PAGE) != 0)
@@ -309,6 +317,7 @@ void world_create(const axas_config_t *cfg, int has_released)
 	const char *why = "create";
 
 	back_guest_frames();
+	world_features = cfg->features;
 	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
 	memset(&world.frames, 0, sizeof(world.frames));
 	memset(&saved.frames, 0, sizeof(saved.frames));

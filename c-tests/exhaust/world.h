@@ -64,6 +64,10 @@ extern struct seen seen;
 extern axas_t *space;
 extern struct walker walker;
 extern int world_keeps_tables;
+extern uint32_t world_features;
+/* What walkers may hold when a call begins: tables, a bit for each, and frames of the guest. */
+extern uint64_t world_walked;
+extern int (*world_holds)(axas_hpa_t hpa, uint64_t size);
 
 void world_create(const axas_config_t *cfg, int has_released);
 /* Forgets what was seen. The n-th allocation of the next call fails; 0: none. */
@@ -71,8 +75,9 @@ void world_begin(uint32_t fail_at);
 /* As it is now: what the next restore brings back, and what frames must not go back before a flush. */
 void world_save(void);
 void world_restore(void);
-/* Tables and frames are as they were saved. */
-int world_is_unchanged(void);
+/* The same frames are out as when they were saved; and the tables among these are as they were. */
+int world_has_same_frames(void);
+int world_is_unchanged(uint64_t tables);
 /* A guest frame that is out; `pages` of them side by side. */
 int world_is_out(axas_hpa_t hpa, uint64_t pages);
 int world_is_guest(axas_hpa_t hpa);

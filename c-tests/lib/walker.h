@@ -113,6 +113,9 @@ int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint
 /* The same of one that is not valid, below which no walker is to find a page. */
 int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
 
+/* A page that no walker is to find, and where it is. */
+int walker_is_hidden_page(const struct walker *w, uint64_t entry, uint64_t *address);
+
 /* Each table that the hardware can reach, and each leaf's memory where leaf is not null. */
 typedef void (*walk_table_fn)(void *ctx, uint64_t pa, uint64_t bytes);
 void walker_visit(const struct walker *w, walk_table_fn table, walk_table_fn leaf, void *ctx);
