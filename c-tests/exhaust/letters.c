@@ -81,7 +81,7 @@ static const struct scope scopes[SCOPES] = {
 		.name = "hidden pages",
 		.group = "parts",
 		.share = 2,
-		.parts = HIDES | MERGES,
+		.parts = HIDES,
 		.points = 4,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
 	},
@@ -90,10 +90,9 @@ static const struct scope scopes[SCOPES] = {
 		.group = "parts",
 		.share = 1,
 		.is_plain = 1,
-		.parts = HIDES | TAGS,
-		.points = 5,
-		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
-			   BOUNDARY + 2 * MIB },
+		.parts = HIDES | TAGS | MERGES,
+		.points = 4,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
 	},
 	{
 		.name = "hidden, tables kept",
@@ -133,16 +132,16 @@ static const struct scope scopes[SCOPES] = {
 		.group = "parts",
 		.share = 1,
 		.parts = LOGS | MERGES,
-		.points = 4,
-		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+		.points = 3,
+		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
 	},
 	{
 		.name = "ages, 2 MiB",
 		.group = "parts",
 		.share = 1,
-		.parts = AGES | HARDWARE | HIDES,
-		.points = 4,
-		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+		.parts = AGES | HARDWARE | HIDES | MERGES,
+		.points = 3,
+		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
 	},
 	{
 		.name = "ages by faults",
@@ -487,7 +486,7 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 		RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M | AXAS_SKIP_ZERO | AXAS_TAG_MASK;
 	struct page_run r = { .gpa = l->gpa, .size = done, .flags = l->flags & kept };
 
-	if (l->kind == CLEAR && done != 0)
+	if (l->kind == CLEAR)
 		p->set = (struct settings){ .stock = p->set.stock };
 
 	switch (l->kind) {

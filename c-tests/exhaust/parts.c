@@ -365,7 +365,7 @@ static int ages_by_faults(void)
 
 int parts_marks(const struct pages *p, const struct page_run *r, axas_flags_t access)
 {
-	const int writes = p->set.log == LOG_FAULTS && (access & AXAS_WRITE) && r->is_clean;
+	const int writes = p->set.log != LOG_OFF && (access & AXAS_WRITE) && r->is_clean;
 
 	return pages_is_mapped(r) && (writes || (ages_by_faults() && r->is_old));
 }
@@ -418,11 +418,12 @@ static void show(struct page_run *r, uint64_t unused)
 	r->hidden = SHOWN;
 }
 
-/* Without a log each page is dirty, and nothing else is. */
+/* Without a log each page is dirty. */
 static void forget_clean(struct page_run *r, uint64_t unused)
 {
 	(void)unused;
-	r->is_clean = !pages_is_mapped(r);
+	if (pages_is_mapped(r))
+		r->is_clean = 0;
 }
 
 static void forget_old(struct page_run *r, uint64_t unused)
@@ -496,8 +497,6 @@ void parts_apply(const struct letter *l, struct pages *p, uint64_t done)
 {
 	struct page_run r = { .gpa = l->gpa, .size = done, .value = l->value };
 
-	if (done == 0)
-		return;
 	switch (l->kind) {
 	case HIDE:
 	case HIDE_SOME:

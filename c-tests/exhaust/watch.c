@@ -121,12 +121,25 @@ static axas_gpa_t entry_of(const struct tables *t, axas_gpa_t gpa, axas_gpa_t *e
 	return gpa & ~(size - 1);
 }
 
+/* Of a range that is not logged any more reservations are not reported, of consecutive ones from the start on neither. */
+static int is_stopped(const struct watch *w, axas_gpa_t gpa, axas_gpa_t end)
+{
+	const struct letter *l = w->l;
+	const axas_gpa_t from = w->was->set.log_stopped >= l->gpa ? w->first : l->gpa;
+
+	return (l->kind == DIRTY_STOP || l->kind == DIRTY_STOP_SOME) &&
+	       !pages_is_mapped(pages_at(w->now, gpa)) && gpa >= from &&
+	       end <= l->gpa + w->o->done;
+}
+
 /* Each page of a range, which is one or more whole entries or part of one: may it be so? */
 static const char *judge_cleared(const struct watch *w, enum what what, axas_gpa_t gpa,
 				 axas_gpa_t end)
 {
 	const struct letter *l = w->l;
 
+	if (what == WRITES && is_stopped(w, gpa, end))
+		return NULL;
 	if (!may_clear(what, l) || w->o->done == 0)
 		return what == WRITES ? "a write is lost" : "an access is lost";
 	for (axas_gpa_t next; gpa < end; gpa = next) {

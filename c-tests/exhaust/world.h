@@ -77,10 +77,14 @@ void world_save(void);
 void world_restore(void);
 /* The same frames are out as when they were saved; and the tables among these are as they were. */
 int world_has_same_frames(void);
+/* The same frames of the guest are, and as many tables. */
+int world_has_as_many_frames(void);
 int world_is_unchanged(uint64_t tables);
 /* A guest frame that is out; `pages` of them side by side. */
 int world_is_out(axas_hpa_t hpa, uint64_t pages);
 int world_is_guest(axas_hpa_t hpa);
 uint32_t world_tables(void);
+/* What a frame of the guest has had in it from the start, unless another one was copied there. */
+uint64_t world_stamp(axas_hpa_t hpa);
 
 #endif
