@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "judge.h"
 
+#include "parts.h"
 #include "watch.h"
 
 #include <stdio.h>
@@ -55,9 +56,16 @@ static const char *judge_status(const struct letter *l, const struct outcome *o,
 		return judge_slice(l, o, p, expected);
 	if (l->kind == CPU)
 		return NULL;
+	/* whether a table is there, or the region takes large pages, the model does not know */
+	if (l->kind == SUPPLY && l->size != PAGE)
+		return NULL;
+	if (l->kind == SUPPLY && o->status == AXAS_ERR_AGAIN)
+		return NULL; /* the host had no frame to give */
 	if (seen.refused > 0 && expected == AXAS_OK && !letter_needs_no_memory(l))
 		return o->status == none ? NULL : "a frame was refused, and it does not say so";
-	if (o->status == expected)
+	/* the host is asked when everything else has its frames */
+	if (o->status == expected ||
+	    (l->kind == POPULATE && seen.refused > 0 && o->status == none))
 		return NULL;
 	snprintf(text, sizeof(text), "status or verdict %d, must be %d", (int)o->status, (int)expected);
 	return text;
@@ -93,13 +101,41 @@ struct found {
 	uint32_t level;
 };
 
+/* What the host brought, or a frame of the library's: where it was asked for, as large as it may be. */
+static const char *learn_provided(const struct letter *l, const struct found *leaf,
+				  const struct page_run *r, struct page_run *now)
+{
+	const axas_hpa_t hpa = leaf->hpa + (now->gpa - leaf->gpa);
+	const int is_owned = world_is_guest(hpa);
+	const uint32_t how = l->kind == SUPPLY ? l->how : host_answer.how;
+
+	if (l->kind != FAULT && l->kind != POPULATE && l->kind != SUPPLY)
+		return "a page of a provider's comes by itself";
+	if (l->kind == FAULT ? l->gpa - now->gpa >= now->size :
+			       now->gpa + now->size <= l->gpa || now->gpa >= l->gpa + l->size)
+		return "a page of a provider's where nobody asked for one";
+	if (leaf->level > 1 && (r->flags & AXAS_NO_HUGE))
+		return "a page of a provider's that is too large";
+	if (is_owned != (how != AXAS_RESOLVE_NOW) || (!is_owned && hpa != parts_own_page(now->gpa)))
+		return "another page than the host brought";
+	now->state = is_owned ? AXAS_STATE_OWNED : AXAS_STATE_LINEAR;
+	now->is_clean = 0;
+	now->flags &= ~(axas_flags_t)SIZES;
+	if (l->kind == SUPPLY)
+		now->flags &= ~(axas_flags_t)RWX | l->flags;
+	else if (l->brings & BRINGS_READ)
+		now->flags &= ~(axas_flags_t)(AXAS_WRITE | AXAS_EXECUTE);
+	now->value = hpa;
+	return NULL;
+}
+
 /* Reserved pages that have a frame now are owned, if this call may have given them one. */
 static const char *learn_run(const struct letter *l, uint64_t done, const struct found *leaf,
 			     struct pages *p, uint64_t *learnt)
 {
 	uint64_t at = 0;
 
-	while (world_is_guest(leaf->hpa) && at < leaf->size) {
+	while (at < leaf->size) {
 		const struct page_run *r = pages_at(p, leaf->gpa + at);
 		struct page_run now;
 
@@ -111,7 +147,16 @@ static const char *learn_run(const struct letter *l, uint64_t done, const struct
 		if (now.size > leaf->size - at)
 			now.size = leaf->size - at;
 		at += now.size;
-		if (r->state != AXAS_STATE_RESERVED)
+		if (r->state == AXAS_STATE_PROVIDED) {
+			const char *why = learn_provided(l, leaf, r, &now);
+
+			if (why != NULL)
+				return why;
+			*learnt += now.size;
+			pages_set(p, &now);
+			continue;
+		}
+		if (r->state != AXAS_STATE_RESERVED || !world_is_guest(leaf->hpa))
 			continue;
 		if (l->kind == FAULT ? l->gpa - now.gpa >= now.size :
 				       now.gpa < l->gpa || now.gpa + now.size > l->gpa + done)
@@ -132,7 +177,8 @@ static const char *learn(const struct letter *l, uint64_t done, const struct tab
 			 struct pages *p)
 {
 	const struct page_run *at_fault = pages_at(p, l->gpa);
-	const int is_lazy = at_fault != NULL && at_fault->state == AXAS_STATE_RESERVED;
+	const int is_lazy = at_fault != NULL && (at_fault->state == AXAS_STATE_RESERVED ||
+						 at_fault->state == AXAS_STATE_PROVIDED);
 	uint64_t learnt = 0;
 	const char *why = NULL;
 
@@ -148,7 +194,8 @@ static const char *learn(const struct letter *l, uint64_t done, const struct tab
 		why = learn_run(l, done, &(struct found){ r->gpa, r->size, r->hpa, r->level }, p,
 				&learnt);
 	}
-	if (why == NULL && l->kind == FAULT && done != 0 && learnt == 0 && is_lazy)
+	if (why == NULL && (l->kind == FAULT || l->kind == SUPPLY) && done != 0 && learnt == 0 &&
+	    is_lazy)
 		return "resolved, and no frame came";
 	return why;
 }
@@ -403,7 +450,7 @@ static uint64_t released_of(axas_gpa_t gpa, axas_gpa_t end, axas_hpa_t hpa)
 }
 
 /* Each run of pages is of one level, and as long as it can be. */
-static const char *judge_runs(void)
+static const char *judge_runs(const struct letter *l)
 {
 	for (uint32_t k = 0; k < seen.released_count; k++) {
 		const axas_mapping_t *m = &seen.released[k], *last = m - 1;
@@ -415,6 +462,9 @@ static const char *judge_runs(void)
 			continue;
 		if (last->gpa + last->size > m->gpa)
 			return "released runs out of order";
+		/* those that are evicted are released as they were reported */
+		if (l->kind == EVICT || l->kind == EVICT_SOME)
+			continue;
 		if (last->gpa + last->size == m->gpa && last->hpa + last->size == m->hpa &&
 		    last->flags == m->flags && last->level == m->level)
 			return "a released run that goes on where the last one ends";
@@ -471,7 +521,39 @@ static const char *judge_released(const struct scope *s, const struct letter *l,
 	}
 	for (uint32_t k = 0; k < seen.released_count; k++)
 		released += seen.released[k].size;
-	return released == known ? judge_runs() : "released what was not mapped";
+	return released == known ? judge_runs(l) : "released what was not mapped";
+}
+
+/* Of each page that was evicted the host was told once, as it was, and whether it was dirty. */
+static const char *judge_evicted(const struct letter *l, const struct outcome *o,
+				 const struct pages *was)
+{
+	uint64_t told = 0, pages = 0;
+
+	for (uint32_t k = 0; k < seen.evicted_count; k++) {
+		const axas_mapping_t *m = &seen.evicted[k].run;
+		axas_gpa_t next;
+
+		for (axas_gpa_t gpa = m->gpa; gpa < m->gpa + m->size; gpa = next) {
+			const struct page_run *r = pages_at(was, gpa);
+
+			if (r == NULL || r->state != m->state || r->hidden == HELD ||
+			    r->value + (gpa - r->gpa) != m->hpa + (gpa - m->gpa))
+				return "evicted what was not so";
+			if (seen.evicted[k].is_dirty != !r->is_clean)
+				return "evicted what was dirty as clean, or the other way";
+			next = r->gpa + r->size;
+		}
+		told += m->size;
+	}
+	if (l->kind != EVICT && l->kind != EVICT_SOME)
+		return told == 0 ? NULL : "another call evicts";
+	for (uint64_t at = 0; at < o->done; at += PAGE) {
+		const struct page_run *r = pages_at(was, l->gpa + at);
+
+		pages += r != NULL && pages_is_mapped(r) && r->hidden != HELD;
+	}
+	return told == pages * PAGE ? NULL : "not each page is evicted once";
 }
 
 /* What became of the tables where they stay. */
@@ -570,7 +652,8 @@ static const char *judge_change(const struct scope *s, const struct letter *l,
 	if (why == NULL)
 		why = judge_stock(l, after, pages);
 	if (why == NULL)
-		why = learn(l, o->done, after, pages);
+		why = learn(l, l->kind == POPULATE && seen.asked != 0 ? l->size : o->done, after,
+			    pages);
 	if (why == NULL)
 		why = learn_shown(l, o->done, after, pages);
 	if (why == NULL)
@@ -587,6 +670,8 @@ static const char *judge_change(const struct scope *s, const struct letter *l,
 		why = judge_lost(s, before, after);
 	if (why == NULL)
 		why = judge_released(s, l, &was, pages);
+	if (why == NULL)
+		why = judge_evicted(l, o, &was);
 	if (why == NULL)
 		why = judge_gained(s, before, after);
 	if (why == NULL)
@@ -607,6 +692,9 @@ static const char *judge_failed(const struct scope *s, const struct letter *l,
 		return NULL;
 	if ((s->parts & (HIDES | AGES)) && world_has_same_frames() &&
 	    tables_same_pages(before, after))
+		return NULL;
+	/* what providers brought before it failed stays */
+	if (l->kind == POPULATE && seen.asked != 0)
 		return NULL;
 	/* which tables are in the stock is of no account */
 	if ((s->parts & STOCKS) && world_has_as_many_frames() && tables_same_pages(before, after))
@@ -659,6 +747,8 @@ static int same_flags(const struct page_run *r, axas_flags_t flags)
 		return flags == (r->flags & AXAS_TAG_MASK);
 	if (r->state == AXAS_STATE_RESERVED && !(r->flags & ANY_SIZE))
 		compared |= AXAS_HUGE_FRAMES | AXAS_MAX_2M;
+	if (r->state == AXAS_STATE_PROVIDED && !(r->flags & ANY_SIZE))
+		compared |= AXAS_NO_HUGE | AXAS_MAX_2M;
 	return (flags & compared) == (r->flags & compared);
 }
 
@@ -675,7 +765,9 @@ static const char *same_page(const struct pages *p, const axas_mapping_t *m, axa
 		return "other flags";
 	if (r->state == AXAS_STATE_TRAP || r->state == AXAS_STATE_NOTE)
 		return m->cookie == r->value ? NULL : "another cookie";
-	if (r->state == AXAS_STATE_RESERVED)
+	if (r->state == AXAS_STATE_PROVIDED && m->cookie != r->value)
+		return "another provider";
+	if (r->state == AXAS_STATE_RESERVED || r->state == AXAS_STATE_PROVIDED)
 		return m->hpa == AXAS_HPA_INVALID ? NULL : "a reservation with an address";
 	return m->hpa + (gpa - m->gpa) == r->value + (gpa - r->gpa) ? NULL : "another address";
 }
@@ -696,6 +788,9 @@ static const char *same_entry(const struct pages *p, const axas_mapping_t *m)
 		return why;
 	if ((w.outcome == WALK_LEAF) != mapped || (mapped && w.hpa != m->hpa))
 		return "the walker sees something else";
+	if (w.is_provided != (m->state == AXAS_STATE_PROVIDED) ||
+	    (w.is_provided && w.provider != m->cookie))
+		return "the walker sees another provider";
 	if ((mapped || w.is_hidden) && w.size != m->size)
 		return "a leaf of another size";
 	status = axas_translate(space, m->gpa, &hpa, NULL);

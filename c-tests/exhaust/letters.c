@@ -151,6 +151,22 @@ static const struct scope scopes[SCOPES] = {
 		.points = 3,
 		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
 	},
+	{
+		.name = "providers",
+		.group = "parts",
+		.share = 1,
+		.parts = PROVIDERS | LOGS | HIDES,
+		.points = 3,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "providers, 2 MiB",
+		.group = "parts",
+		.share = 1,
+		.parts = PROVIDERS | MERGES,
+		.points = 3,
+		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
 };
 
 /*
@@ -423,7 +439,7 @@ struct outcome letter_run(const struct letter *l)
 {
 	struct outcome o = { 0, 0 };
 
-	parts_begin();
+	parts_begin(l);
 	if (letter_is_some(l)) {
 		o.done = ~0ull;
 		o.status = run_some(l, &o.done);
@@ -448,6 +464,8 @@ static int64_t expected_verdict(const struct letter *l, const struct pages *p)
 		return AXAS_FAULT_TRAP;
 	if (l->flags & ~r->flags)
 		return AXAS_FAULT_DENIED;
+	if (r->state == AXAS_STATE_PROVIDED)
+		return parts_verdict(l);
 	if (r->state == AXAS_STATE_RESERVED || r->hidden || parts_marks(p, r, l->flags))
 		return AXAS_FAULT_RESOLVED;
 	return AXAS_FAULT_SPURIOUS;
@@ -463,8 +481,11 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 	case MAP_LINEAR_SOME:
 	case MAP_ALLOC_SOME:
 		return pages_overlap(p, l->gpa, l->size) ? AXAS_ERR_ALREADY_EXISTS : AXAS_OK;
-	case PROTECT:
 	case POPULATE:
+		if (!pages_all_memory(p, l->gpa, l->size))
+			return AXAS_ERR_NOT_MAPPED;
+		return parts_populates(l, p);
+	case PROTECT:
 	case DISCARD:
 	case PROTECT_SOME:
 	case POPULATE_SOME:
@@ -565,6 +586,9 @@ void letter_print(const struct letter *l)
 		"dirty_stop",
 		"age",
 		"age_stop",
+		"map_provider",
+		"evict",
+		"supply",
 		"access of a CPU",
 		"map_linear_some",
 		"map_alloc_some",
@@ -584,9 +608,12 @@ void letter_print(const struct letter *l)
 		"age_some",
 		"age_stop_some",
 		"merge_some",
+		"evict_some",
 		"handle_page_fault",
 	};
 
 	printf("%-20s gpa %#" PRIx64 " size %#" PRIx64 " flags %#x value %#" PRIx64, names[l->kind],
 	       l->gpa, l->size, l->flags, l->value);
+	if (l->how != 0 || l->brings != 0)
+		printf(" how %u brings %u", l->how, l->brings);
 }

@@ -38,6 +38,9 @@ enum letter_kind {
 	DIRTY_STOP,
 	AGE,
 	AGE_STOP,
+	PROVIDER, /* its number is the value */
+	EVICT, /* the same; `how`: the host keeps the library's frames */
+	SUPPLY, /* `how` */
 	CPU, /* an access of the hardware, which sets bits where it can */
 	MAP_LINEAR_SOME,
 	MAP_ALLOC_SOME,
@@ -57,6 +60,7 @@ enum letter_kind {
 	AGE_SOME,
 	AGE_STOP_SOME,
 	MERGE_SOME,
+	EVICT_SOME,
 	FAULT,
 };
 
@@ -66,12 +70,19 @@ struct letter {
 	axas_gpa_t gpa;
 	uint64_t size;
 	uint64_t value;
+	uint32_t how; /* what the host answers that is asked for a page */
+	uint32_t brings; /* what with: BRINGS_ bits */
 };
 
 /* What a call returned; of a whole one that was done, `done` is its size. */
 struct outcome {
 	int64_t status; /* or verdict */
 	uint64_t done;
+};
+
+enum {
+	BRINGS_LARGE = 1u << 0, /* as large a page as may be */
+	BRINGS_READ = 1u << 1, /* one that can be read only */
 };
 
 /* What is in the alphabet of a space beside maps. */
@@ -82,6 +93,7 @@ enum {
 	LOGS = 1u << 3,
 	AGES = 1u << 4,
 	MERGES = 1u << 5,
+	PROVIDERS = 1u << 7,
 	HARDWARE = 1u << 6, /* it sets dirty and accessed bits */
 };
 
@@ -97,7 +109,7 @@ struct scope {
 	axas_gpa_t point[MOST_POINTS];
 };
 
-#define SCOPES 16u
+#define SCOPES 18u
 
 struct scope scope_make(uint32_t i, uint32_t format);
 axas_config_t scope_config(const struct scope *s, uint32_t format);

@@ -10,7 +10,7 @@
 
 #define MOST_RUNS 1400u
 #define RWX       (AXAS_READ | AXAS_WRITE | AXAS_EXECUTE)
-#define SIZES     (AXAS_HUGE_FRAMES | AXAS_MAX_2M | ANY_SIZE)
+#define SIZES     (AXAS_HUGE_FRAMES | AXAS_MAX_2M | AXAS_NO_HUGE | ANY_SIZE)
 /* Of a page that was discarded: how large its frame may be is left to its past. */
 #define ANY_SIZE  (1u << 31)
 

@@ -8,6 +8,9 @@
 
 /* The note of a letter; its halves are kept in different places. */
 #define A_NOTE 0xfedc4321u
+/* Numbers of providers. */
+#define ONE   0xfedcu
+#define OTHER 1u
 
 /* An older archive has none of them. */
 #pragma weak axas_hide
@@ -31,6 +34,10 @@
 #pragma weak axas_age_some
 #pragma weak axas_age_stop_some
 #pragma weak axas_merge_some
+#pragma weak axas_map_provider
+#pragma weak axas_supply
+#pragma weak axas_evict
+#pragma weak axas_evict_some
 
 struct report reported;
 
@@ -39,7 +46,8 @@ int parts_are_there(uint32_t parts)
 	return (!(parts & HIDES) || axas_hide != NULL) && (!(parts & STOCKS) || axas_stock != NULL) &&
 	       (!(parts & LOGS) || axas_dirty_start != NULL) &&
 	       (!(parts & AGES) || axas_age != NULL) &&
-	       (!(parts & MERGES) || axas_merge_some != NULL);
+	       (!(parts & MERGES) || axas_merge_some != NULL) &&
+	       (!(parts & PROVIDERS) || axas_map_provider != NULL);
 }
 
 /* --- the alphabet ---------------------------------------------------------------------------- */
@@ -161,6 +169,45 @@ static void add_merges(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 	add(a, MERGE_SOME, gpa, size, 0);
 }
 
+static void add_providers(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
+{
+	add(a, PROVIDER, gpa, size, RW)->value = ONE;
+	if (size > 4 * PAGE)
+		add(a, PROVIDER, gpa, size, RW | AXAS_NO_HUGE)->value = ONE;
+	add(a, EVICT, gpa, size, 0)->value = OTHER;
+	*add(a, EVICT, gpa, size, 0) = (struct letter){ EVICT, 0, gpa, size, ONE, 1, 0 };
+	add(a, POPULATE, gpa, size, 0)->how = AXAS_RESOLVE_NOW;
+	add(a, POPULATE, gpa, size, 0)->how = AXAS_RESOLVE_GIVEN;
+	add(a, POPULATE, gpa, size, 0)->how = AXAS_RESOLVE_REFUSE;
+	if (size != PAGE)
+		add(a, EVICT_SOME, gpa, size, 0)->value = OTHER;
+	for (uint32_t how = AXAS_RESOLVE_NOW; how <= AXAS_RESOLVE_GIVEN; how++) {
+		if (size == PAGE || size == 2 * MIB)
+			*add(a, SUPPLY, gpa, size, RW) =
+				(struct letter){ SUPPLY, RW, gpa, size, 0, how, 0 };
+		if (size == PAGE)
+			*add(a, SUPPLY, gpa, size, AXAS_READ) =
+				(struct letter){ SUPPLY, AXAS_READ, gpa, size, 0, how, 0 };
+	}
+}
+
+/* A fault with each answer of the host, and one that is none. */
+static void add_answers(struct alphabet *a, axas_gpa_t gpa)
+{
+	for (uint32_t how = AXAS_RESOLVE_NOW; how <= AXAS_RESOLVE_REFUSE + 1; how++) {
+		const struct letter l = { FAULT, AXAS_READ, gpa, PAGE, 0, how, 0 };
+
+		*add(a, FAULT, gpa, PAGE, 0) = l;
+		add(a, FAULT, gpa, PAGE, AXAS_WRITE)->how = how;
+		if (how > AXAS_RESOLVE_ALLOC)
+			continue;
+		*add(a, FAULT, gpa, PAGE, 0) = l;
+		a->letter[a->count - 1].brings = BRINGS_READ;
+		*add(a, FAULT, gpa, PAGE, 0) = l;
+		a->letter[a->count - 1].brings = BRINGS_LARGE;
+	}
+}
+
 static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 {
 	add_maps(a, gpa, size);
@@ -174,6 +221,8 @@ static void add_range(struct alphabet *a, axas_gpa_t gpa, uint64_t size)
 		add_ages(a, gpa, size);
 	if (a->parts & MERGES)
 		add_merges(a, gpa, size);
+	if (a->parts & PROVIDERS)
+		add_providers(a, gpa, size);
 }
 
 /* Of the space as a whole. */
@@ -199,6 +248,8 @@ static void add_accesses(struct alphabet *a, axas_gpa_t gpa)
 		if (a->parts & HARDWARE)
 			add(a, CPU, gpa, PAGE, access);
 	}
+	if (a->parts & PROVIDERS)
+		add_answers(a, gpa);
 }
 
 uint32_t parts_make(const struct scope *s, struct letter *letters)
@@ -219,9 +270,15 @@ uint32_t parts_make(const struct scope *s, struct letter *letters)
 
 /* --- the calls ------------------------------------------------------------------------------- */
 
-void parts_begin(void)
+void parts_begin(const struct letter *l)
 {
 	memset(&reported, 0, sizeof(reported));
+	host_answer = (struct host_answer){
+		.how = l->how,
+		.is_large = l->brings & BRINGS_LARGE,
+		.is_read_only = l->brings & BRINGS_READ,
+		.keeps = l->kind == EVICT && l->how != 0,
+	};
 }
 
 int parts_asks_for(const struct letter *l, uint64_t offset)
@@ -276,6 +333,28 @@ static int access_of_cpu(const struct letter *l)
 	return changed;
 }
 
+axas_hpa_t parts_own_page(axas_gpa_t gpa)
+{
+	return OTHER_PA + gpa;
+}
+
+/* A frame that was given and is not taken stays the host's. */
+static axas_status_t supply(const struct letter *l)
+{
+	const uint32_t order = l->size == PAGE ? 0 : 9;
+	axas_hpa_t hpa = parts_own_page(l->gpa);
+	axas_status_t status;
+
+	if (l->how == AXAS_RESOLVE_GIVEN)
+		hpa = world_give(order);
+	if (hpa == AXAS_HPA_INVALID)
+		return AXAS_ERR_AGAIN;
+	status = axas_supply(space, l->gpa, hpa, l->size, l->flags, l->how);
+	if (status != AXAS_OK && l->how == AXAS_RESOLVE_GIVEN)
+		world_has_back(hpa, order);
+	return status;
+}
+
 axas_status_t parts_run_some(const struct letter *l, uint64_t *done)
 {
 	const axas_gpa_t gpa = l->gpa;
@@ -305,6 +384,8 @@ axas_status_t parts_run_some(const struct letter *l, uint64_t *done)
 				     &reported.count, 1, done);
 	case AGE_STOP_SOME:
 		return axas_age_stop_some(space, gpa, size, 1, done);
+	case EVICT_SOME:
+		return axas_evict_some(space, gpa, size, (uint32_t)l->value, 1, done);
 	default:
 		return axas_merge_some(space, gpa, size, l->flags, &merged, 1, done);
 	}
@@ -340,6 +421,12 @@ int64_t parts_run(const struct letter *l)
 		return axas_age(space, gpa, size, reported.bits, bits, l->flags, &reported.count);
 	case AGE_STOP:
 		return axas_age_stop(space, gpa, size);
+	case PROVIDER:
+		return axas_map_provider(space, gpa, size, l->flags, (uint32_t)l->value);
+	case EVICT:
+		return axas_evict(space, gpa, size, (uint32_t)l->value);
+	case SUPPLY:
+		return supply(l);
 	case CPU:
 		return access_of_cpu(l) ? AXAS_OK : AXAS_ERR_DENIED;
 	default:
@@ -370,6 +457,49 @@ int parts_marks(const struct pages *p, const struct page_run *r, axas_flags_t ac
 	return pages_is_mapped(r) && (writes || (ages_by_faults() && r->is_old));
 }
 
+int64_t parts_verdict(const struct letter *l)
+{
+	switch (l->how) {
+	case AXAS_RESOLVE_LATER:
+		return AXAS_FAULT_WAIT;
+	case AXAS_RESOLVE_REFUSE:
+		return AXAS_FAULT_UNMAPPED;
+	case AXAS_RESOLVE_NOW:
+	case AXAS_RESOLVE_GIVEN:
+	case AXAS_RESOLVE_ALLOC:
+		return AXAS_FAULT_RESOLVED;
+	default:
+		return AXAS_FAULT_NO_MEMORY;
+	}
+}
+
+int64_t parts_populates(const struct letter *l, const struct pages *p)
+{
+	for (uint32_t i = 0; i < p->runs; i++) {
+		const struct page_run *r = &p->run[i];
+
+		if (r->state != AXAS_STATE_PROVIDED || r->gpa >= l->gpa + l->size ||
+		    r->gpa + r->size <= l->gpa)
+			continue;
+		return l->how == AXAS_RESOLVE_LATER  ? AXAS_ERR_AGAIN :
+		       l->how == AXAS_RESOLVE_REFUSE ? AXAS_ERR_NOT_MAPPED :
+						       AXAS_OK;
+	}
+	return AXAS_OK;
+}
+
+/* Of a page of 4 KiB; larger ones are judged by what became of them. */
+static int64_t expects_supply(const struct letter *l, const struct pages *p)
+{
+	const struct page_run *r = pages_at(p, l->gpa);
+
+	if (r != NULL && pages_is_mapped(r))
+		return AXAS_ERR_ALREADY_EXISTS;
+	if (r == NULL || r->state != AXAS_STATE_PROVIDED)
+		return AXAS_ERR_NOT_MAPPED;
+	return l->flags & ~r->flags & (axas_flags_t)RWX ? AXAS_ERR_DENIED : AXAS_OK;
+}
+
 int64_t parts_expected(const struct letter *l, const struct pages *p)
 {
 	switch (l->kind) {
@@ -379,6 +509,10 @@ int64_t parts_expected(const struct letter *l, const struct pages *p)
 		/* fallthrough */
 	case NOTE_SOME:
 		return pages_overlap(p, l->gpa, l->size) ? AXAS_ERR_ALREADY_EXISTS : AXAS_OK;
+	case PROVIDER:
+		return pages_overlap(p, l->gpa, l->size) ? AXAS_ERR_ALREADY_EXISTS : AXAS_OK;
+	case SUPPLY:
+		return expects_supply(l, p);
 	case DIRTY_START:
 	case DIRTY_START_SOME:
 		return p->set.log != LOG_OFF && p->set.log != mode_of(l->flags) ?
@@ -416,6 +550,20 @@ static void show(struct page_run *r, uint64_t unused)
 {
 	(void)unused;
 	r->hidden = SHOWN;
+}
+
+static void evict(struct page_run *r, uint64_t provider_and_log)
+{
+	if (!pages_is_mapped(r) || r->hidden == HELD)
+		return;
+	r->state = AXAS_STATE_PROVIDED;
+	r->flags |= ANY_SIZE;
+	r->value = provider_and_log >> 1;
+	r->hidden = SHOWN;
+	r->is_old = 0;
+	/* what was dirty is reported on, in a log */
+	if (!(provider_and_log & 1))
+		r->is_clean = 1;
 }
 
 /* Without a log each page is dirty. */
@@ -511,6 +659,16 @@ void parts_apply(const struct letter *l, struct pages *p, uint64_t done)
 		r.state = AXAS_STATE_NOTE;
 		r.flags = l->flags & AXAS_TAG_MASK;
 		pages_set(p, &r);
+		break;
+	case PROVIDER:
+		r.state = AXAS_STATE_PROVIDED;
+		r.flags = l->flags;
+		r.is_clean = 1;
+		pages_set(p, &r);
+		break;
+	case EVICT:
+	case EVICT_SOME:
+		pages_change(p, l->gpa, done, evict, l->value << 1 | (p->set.log != LOG_OFF));
 		break;
 	default:
 		apply_settings(l, p, done);

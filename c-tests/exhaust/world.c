@@ -8,6 +8,7 @@
 
 struct world world;
 struct seen seen;
+struct host_answer host_answer;
 axas_t *space;
 struct walker walker;
 int world_keeps_tables;
@@ -180,6 +181,20 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 		give_table(pa, order);
 }
 
+axas_hpa_t world_give(uint32_t order)
+{
+	const axas_hpa_t pa = order == 0 ? take_small() : take_large(order);
+
+	if (pa != AXAS_HPA_INVALID)
+		world.frames.guest_out += 1u << order;
+	return pa;
+}
+
+void world_has_back(axas_hpa_t hpa, uint32_t order)
+{
+	give_guest(hpa, order);
+}
+
 int world_is_out(axas_hpa_t hpa, uint64_t pages)
 {
 	const uint64_t first = (hpa - GUEST_PA) / PAGE;
@@ -220,6 +235,51 @@ static void released(void *ctx, const axas_mapping_t *run)
 		violation("too many released runs");
 	else
 		seen.released[seen.released_count++] = *run;
+}
+
+static uint32_t resolve(void *ctx, uint32_t provider, axas_gpa_t gpa, uint32_t access,
+			axas_supply_t *answer)
+{
+	const uint64_t most = answer->flags & AXAS_NO_HUGE ? PAGE :
+			      answer->flags & AXAS_MAX_2M  ? 2 * MIB :
+							     GIB;
+
+	(void)ctx;
+	seen.asked++;
+	if (gpa % PAGE != 0 || (access & ~answer->flags) != 0 || provider > 65535 ||
+	    answer->hpa != AXAS_HPA_INVALID || answer->size != PAGE)
+		violation("asked for a page that cannot be");
+	if (host_answer.is_large)
+		answer->size = most < 2 * MIB ? most : 2 * MIB;
+	if (host_answer.is_read_only)
+		answer->flags &= ~(axas_flags_t)(AXAS_WRITE | AXAS_EXECUTE);
+	if (host_answer.how == AXAS_RESOLVE_NOW)
+		answer->hpa = OTHER_PA + (gpa & ~(answer->size - 1));
+	if (host_answer.how == AXAS_RESOLVE_GIVEN) {
+		answer->hpa = world_give(answer->size == PAGE ? 0 : 9);
+		if (answer->hpa == AXAS_HPA_INVALID)
+			return AXAS_RESOLVE_LATER;
+	}
+	return host_answer.how;
+}
+
+/* The host that keeps frames has them back. */
+static uint32_t evicted(void *ctx, const axas_mapping_t *run, uint32_t is_dirty)
+{
+	const uint64_t size = PAGE << 9 * (run->level - 1);
+
+	(void)ctx;
+	if (seen.flushes_all == 0 && world_holds(run->hpa, run->size))
+		violation("evicted before a flush");
+	if (seen.evicted_count == MOST_EVENTS)
+		violation("too many runs are evicted");
+	else
+		seen.evicted[seen.evicted_count++] = (struct evicted){ *run, is_dirty };
+	if (!host_answer.keeps || run->state != AXAS_STATE_OWNED)
+		return 0;
+	for (uint64_t at = 0; at < run->size; at += size)
+		world_has_back(run->hpa + at, run->level == 1 ? 0 : 9 * (run->level - 1));
+	return 1;
 }
 
 static const void *table_at(const void *ctx, uint64_t pa, uint64_t bytes)
@@ -286,6 +346,8 @@ void world_begin(uint32_t fail)
 	seen.flushes_all = 0;
 	seen.tables_removed = 0;
 	seen.released_count = 0;
+	seen.evicted_count = 0;
+	seen.asked = 0;
 	seen.taken = 0;
 	seen.allocations = 0;
 	seen.refused = 0;
@@ -329,13 +391,15 @@ static void back_guest_frames(void)
 void world_create(const axas_config_t *cfg, int has_released)
 {
 	const axas_hal_t hal = {
-		.struct_size = offsetof(axas_hal_t, released) + sizeof(axas_released_fn),
+		.struct_size = sizeof(axas_hal_t),
 		.flags = AXAS_HAL_DIRECT_MAP,
 		.alloc_frame = alloc_frame,
 		.dealloc_frame = dealloc_frame,
 		.direct_map_offset = (uint64_t)(uintptr_t)world.table - TABLE_PA,
 		.tlb_flush = tlb_flush,
 		.released = has_released ? released : NULL,
+		.resolve = resolve,
+		.evicted = evicted,
 	};
 	axas_hw_regs_t regs;
 	const char *why = "create";

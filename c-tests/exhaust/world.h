@@ -47,6 +47,16 @@ struct world {
 
 #define MOST_EVENTS 256u
 
+/* What the host answers in the next call. */
+struct host_answer {
+	uint32_t how, is_large, is_read_only, keeps;
+};
+
+struct evicted {
+	axas_mapping_t run;
+	uint32_t is_dirty;
+};
+
 /* What the host saw within one call. */
 struct seen {
 	axas_tlb_request_t flush[MOST_EVENTS];
@@ -54,6 +64,9 @@ struct seen {
 	int tables_removed; /* a request to all CPUs said so */
 	axas_mapping_t released[MOST_EVENTS];
 	uint32_t released_count;
+	struct evicted evicted[MOST_EVENTS];
+	uint32_t evicted_count;
+	uint32_t asked; /* for so many pages */
 	uint32_t taken; /* guest frames, 4 KiB units */
 	uint32_t allocations, refused, refused_large;
 	const char *violation;
@@ -61,6 +74,7 @@ struct seen {
 
 extern struct world world;
 extern struct seen seen;
+extern struct host_answer host_answer;
 extern axas_t *space;
 extern struct walker walker;
 extern int world_keeps_tables;
@@ -82,6 +96,9 @@ int world_has_as_many_frames(void);
 int world_is_unchanged(uint64_t tables);
 /* A guest frame that is out; `pages` of them side by side. */
 int world_is_out(axas_hpa_t hpa, uint64_t pages);
+/* A frame of the guest that the host gives to the library, or has back. */
+axas_hpa_t world_give(uint32_t order);
+void world_has_back(axas_hpa_t hpa, uint32_t order);
 int world_is_guest(axas_hpa_t hpa);
 uint32_t world_tables(void);
 /* What a frame of the guest has had in it from the start, unless another one was copied there. */
