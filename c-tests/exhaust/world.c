@@ -144,6 +144,19 @@ static uint32_t *large_at(struct frames *f, axas_hpa_t pa)
 	return NULL;
 }
 
+int world_is_out(axas_hpa_t hpa, uint64_t pages)
+{
+	const uint64_t first = (hpa - GUEST_PA) / PAGE;
+	const uint32_t *large = large_at(&world.frames, hpa);
+
+	if (large != NULL)
+		return *large >= pages;
+	for (uint64_t i = first; i < first + pages; i++)
+		if (i >= SMALL_FRAMES || !(world.frames.small[i / 64] >> i % 64 & 1))
+			return 0;
+	return 1;
+}
+
 static void give_guest(axas_hpa_t pa, uint32_t order)
 {
 	const uint32_t pages = order <= 18 ? 1u << order : 0;
@@ -160,9 +173,10 @@ static void give_guest(axas_hpa_t pa, uint32_t order)
 		if (*large < pages)
 			violation("more of a large frame came back than was out");
 		*large -= pages;
-	} else if (order == 0 && i < SMALL_FRAMES && (world.frames.small[i / 64] >> i % 64 & 1)) {
+	} else if (i + pages <= SMALL_FRAMES && world_is_out(pa, pages)) {
 		was_out = (int)(saved.frames.small[i / 64] >> i % 64 & 1);
-		world.frames.small[i / 64] &= ~(1ull << i % 64);
+		for (uint64_t k = i; k < i + pages; k++)
+			world.frames.small[k / 64] &= ~(1ull << k % 64);
 	} else {
 		violation("a guest frame came back that was not out");
 		return;
@@ -193,19 +207,6 @@ axas_hpa_t world_give(uint32_t order)
 void world_has_back(axas_hpa_t hpa, uint32_t order)
 {
 	give_guest(hpa, order);
-}
-
-int world_is_out(axas_hpa_t hpa, uint64_t pages)
-{
-	const uint64_t first = (hpa - GUEST_PA) / PAGE;
-	const uint32_t *large = large_at(&world.frames, hpa);
-
-	if (large != NULL)
-		return *large >= pages;
-	for (uint64_t i = first; i < first + pages; i++)
-		if (i >= SMALL_FRAMES || !(world.frames.small[i / 64] >> i % 64 & 1))
-			return 0;
-	return 1;
 }
 
 /* --- the other callbacks --------------------------------------------------------------------- */
