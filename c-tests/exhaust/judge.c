@@ -344,7 +344,7 @@ static const char *same_frames(const struct pages *p)
 			return "a frame that went back is mapped";
 		pages += owned[i].size / PAGE;
 	}
-	return pages == world.frames.guest_out ? NULL : "a guest frame is lost";
+	return pages == world_guests() ? NULL : "a guest frame is lost";
 }
 
 static const char *same_stats(const struct tables *t)
@@ -353,7 +353,7 @@ static const char *same_stats(const struct tables *t)
 
 	if (axas_stats(space, &s) != AXAS_OK)
 		return "no statistics";
-	if (s.table_frames != world_tables() || s.guest_frames != world.frames.guest_out)
+	if (s.table_frames != world_tables() || s.guest_frames != world_guests())
 		return "frames are counted wrong";
 	if (s.mapped_4k != t->leaves[1] || s.mapped_2m != t->leaves[2] ||
 	    s.mapped_1g != t->leaves[3])
@@ -635,6 +635,24 @@ static const char *judge_stock(const struct letter *l, const struct tables *afte
 	return NULL;
 }
 
+const char *judge_tables(const struct scope *s, const struct tables *before,
+			 const struct tables *after, const struct pages *pages)
+{
+	const char *why = same_leaves(after, pages);
+
+	if (why == NULL)
+		why = same_hidden(after, pages);
+	if (why == NULL)
+		why = same_frames(pages);
+	if (why == NULL)
+		why = same_stats(after);
+	if (why == NULL)
+		why = judge_lost(s, before, after);
+	if (why == NULL)
+		why = judge_gained(s, before, after);
+	return why != NULL ? why : judge_scopes();
+}
+
 static const char *judge_change(const struct scope *s, const struct letter *l,
 				const struct outcome *o, const struct tables *before,
 				struct tables *after, struct pages *pages)
@@ -659,21 +677,11 @@ static const char *judge_change(const struct scope *s, const struct letter *l,
 	if (why == NULL)
 		why = learn_moved(l, after, pages);
 	if (why == NULL)
-		why = same_leaves(after, pages);
-	if (why == NULL)
-		why = same_hidden(after, pages);
-	if (why == NULL)
-		why = same_frames(pages);
-	if (why == NULL)
-		why = same_stats(after);
-	if (why == NULL)
-		why = judge_lost(s, before, after);
+		why = judge_tables(s, before, after, pages);
 	if (why == NULL)
 		why = judge_released(s, l, &was, pages);
 	if (why == NULL)
 		why = judge_evicted(l, o, &was);
-	if (why == NULL)
-		why = judge_gained(s, before, after);
 	if (why == NULL)
 		why = judge_kept(l, o, before, after);
 	if (why == NULL)
@@ -835,7 +843,7 @@ static axas_gpa_t last_of_run(const struct pages *p, axas_gpa_t gpa, axas_gpa_t 
 	return r != NULL ? r->gpa + r->size - PAGE : end - PAGE;
 }
 
-const char *judge_state(const struct pages *pages, const struct scope *scope, int every_entry)
+const char *judge_looks(const struct pages *pages, const struct scope *scope, int every_entry)
 {
 	const axas_gpa_t end = scope->point[scope->points - 1];
 	struct runs_check c = { .pages = pages };
@@ -861,8 +869,15 @@ const char *judge_state(const struct pages *pages, const struct scope *scope, in
 		if (!every_entry && gpa < end && last_of_run(pages, gpa, end) > gpa)
 			gpa = last_of_run(pages, gpa, end);
 	}
-	if (c.why != NULL)
-		return c.why;
+	return c.why;
+}
+
+const char *judge_state(const struct pages *pages, const struct scope *scope, int every_entry)
+{
+	const char *why = judge_looks(pages, scope, every_entry);
+
+	if (why != NULL)
+		return why;
 	world_begin(0);
 	seen.tables_removed = 1;
 	axas_destroy(space);

@@ -14,6 +14,11 @@ struct walker walker;
 int world_keeps_tables;
 uint32_t world_features;
 uint64_t world_walked;
+uint32_t world_side;
+struct seen seen_of_other;
+uint64_t world_other_walked;
+uint32_t world_other_tables, world_other_guests;
+void (*world_in_flush)(uint32_t side);
 int (*world_holds)(axas_hpa_t hpa, uint64_t size);
 
 static struct world saved;
@@ -52,7 +57,12 @@ int world_is_guest(axas_hpa_t hpa)
 
 uint32_t world_tables(void)
 {
-	return (uint32_t)__builtin_popcountll(world.frames.tables);
+	return (uint32_t)__builtin_popcountll(world.frames.tables) - world_other_tables;
+}
+
+uint32_t world_guests(void)
+{
+	return world.frames.guest_out - world_other_guests;
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -131,7 +141,9 @@ static void give_table(axas_hpa_t pa, uint32_t order)
 	}
 	world.frames.tables &= ~(mask << i);
 	guard_close(world.table[i], PAGE << order);
-	if ((saved.frames.tables & world_walked & (mask << i)) && !seen.tables_removed)
+	if (((saved.frames.tables & world_walked & (mask << i)) && !seen.tables_removed) ||
+	    ((saved.frames.tables & world_other_walked & (mask << i)) &&
+	     !seen_of_other.tables_removed))
 		violation("a table went back before a request said that tables go");
 }
 
@@ -213,16 +225,20 @@ void world_has_back(axas_hpa_t hpa, uint32_t order)
 
 static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 {
+	struct seen *s = q->vmid == world_side ? &seen : &seen_of_other;
+
 	(void)ctx;
-	if (seen.flushes == MOST_EVENTS) {
+	if (s->flushes == MOST_EVENTS) {
 		violation("too many requests");
 		return;
 	}
-	seen.flush[seen.flushes++] = *q;
+	s->flush[s->flushes++] = *q;
 	if (q->scope != AXAS_SCOPE_ALL)
 		return;
-	seen.flushes_all++;
-	seen.tables_removed |= q->tables_removed != 0;
+	if (world_in_flush != NULL)
+		world_in_flush(q->vmid);
+	s->flushes_all++;
+	s->tables_removed |= q->tables_removed != 0;
 }
 
 static void released(void *ctx, const axas_mapping_t *run)
@@ -328,10 +344,8 @@ int world_has_as_many_frames(void)
 	       __builtin_popcountll(saved.frames.tables) == __builtin_popcountll(world.frames.tables);
 }
 
-int world_is_unchanged(uint64_t tables)
+int world_has_same_tables(uint64_t tables)
 {
-	if (!world_has_same_frames())
-		return 0;
 	for (uint64_t left = tables; left != 0; left &= left - 1) {
 		const int i = __builtin_ctzll(left);
 
@@ -341,19 +355,30 @@ int world_is_unchanged(uint64_t tables)
 	return 1;
 }
 
+int world_is_unchanged(uint64_t tables)
+{
+	return world_has_same_frames() && world_has_same_tables(tables);
+}
+
+static void forget(struct seen *s)
+{
+	s->flushes = 0;
+	s->flushes_all = 0;
+	s->tables_removed = 0;
+	s->released_count = 0;
+	s->evicted_count = 0;
+	s->asked = 0;
+	s->taken = 0;
+	s->allocations = 0;
+	s->refused = 0;
+	s->refused_large = 0;
+	s->violation = NULL;
+}
+
 void world_begin(uint32_t fail)
 {
-	seen.flushes = 0;
-	seen.flushes_all = 0;
-	seen.tables_removed = 0;
-	seen.released_count = 0;
-	seen.evicted_count = 0;
-	seen.asked = 0;
-	seen.taken = 0;
-	seen.allocations = 0;
-	seen.refused = 0;
-	seen.refused_large = 0;
-	seen.violation = NULL;
+	forget(&seen);
+	forget(&seen_of_other);
 	fail_at = fail;
 }
 
@@ -389,11 +414,11 @@ static void back_guest_frames(void)
 	has_memory = 1;
 }
 
-void world_create(const axas_config_t *cfg, int has_released)
+static void create(uint32_t side, const axas_config_t *cfg, int has_released, uint32_t flags)
 {
 	const axas_hal_t hal = {
 		.struct_size = sizeof(axas_hal_t),
-		.flags = AXAS_HAL_DIRECT_MAP,
+		.flags = AXAS_HAL_DIRECT_MAP | flags,
 		.alloc_frame = alloc_frame,
 		.dealloc_frame = dealloc_frame,
 		.direct_map_offset = (uint64_t)(uintptr_t)world.table - TABLE_PA,
@@ -405,14 +430,9 @@ void world_create(const axas_config_t *cfg, int has_released)
 	axas_hw_regs_t regs;
 	const char *why = "create";
 
-	back_guest_frames();
-	world_features = cfg->features;
-	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
-	memset(&world.frames, 0, sizeof(world.frames));
-	memset(&saved.frames, 0, sizeof(saved.frames));
-	guard_close(world.table, sizeof(world.table));
 	world_begin(0);
-	if (axas_create_in(world.storage, sizeof(world.storage), cfg, &hal, &space) == AXAS_OK &&
+	if (axas_create_in(world.storage[side], sizeof(world.storage[side]), cfg, &hal, &space) ==
+		    AXAS_OK &&
 	    axas_hw_regs(space, &regs) == AXAS_OK) {
 		walker = (struct walker){
 			.format = (enum walk_format)regs.format,
@@ -429,5 +449,55 @@ void world_create(const axas_config_t *cfg, int has_released)
 		fprintf(stderr, "no space: %s\n", why);
 		exit(2);
 	}
+}
+
+static void begin_world(const axas_config_t *cfg)
+{
+	back_guest_frames();
+	world_side = 0;
+	world_features = cfg->features;
+	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
+	world_other_walked = 0;
+	world_other_tables = world_other_guests = 0;
+	memset(&world.frames, 0, sizeof(world.frames));
+	memset(&saved.frames, 0, sizeof(saved.frames));
+	guard_close(world.table, sizeof(world.table));
+}
+
+void world_create(const axas_config_t *cfg, int has_released)
+{
+	begin_world(cfg);
+	create(0, cfg, has_released, 0);
+	world_save();
+}
+
+/* Linear memory that can be reached: up to 2 MiB on both sides of the boundary, for each side of its own. */
+static void back_linear_memory(axas_gpa_t gpa)
+{
+	static const axas_hpa_t places[] = { LINEAR_PA, OTHER_PA };
+	static int has_memory;
+
+	for (uint32_t i = 0; i < 2 && !has_memory; i++) {
+		uint8_t *place = (uint8_t *)((uintptr_t)world.table +
+					     (places[i] + gpa - 2 * MIB - TABLE_PA));
+
+		if (mmap(place, 4 * MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			 0) != place) {
+			perror("memory for linear pages");
+			exit(2);
+		}
+	}
+	has_memory = 1;
+}
+
+void world_create_side(uint32_t side, const axas_config_t *cfg)
+{
+	if (side == 0) {
+		begin_world(cfg);
+		back_linear_memory(cfg->base + cfg->size / 2 / (2 * MIB) * (2 * MIB));
+	}
+	world_side = cfg->vmid;
+	create(side, cfg, 0, AXAS_HAL_DIRECT_MAP_LINEAR);
 	world_save();
 }

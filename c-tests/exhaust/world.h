@@ -41,7 +41,7 @@ struct frames {
 /* Everything that a call can change. */
 struct world {
 	struct frames frames;
-	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
+	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[2][AXAS_STORAGE_SIZE];
 	_Alignas(16384) uint8_t table[TABLES][PAGE];
 };
 
@@ -75,6 +75,18 @@ struct seen {
 extern struct world world;
 extern struct seen seen;
 extern struct host_answer host_answer;
+
+/*
+ * Where there are two spaces, one of them is `space`, walked by `walker`, and what the host saw of it is in `seen`.
+ * Its number tells requests apart: it is the VMID.
+ */
+extern uint32_t world_side;
+extern struct seen seen_of_other;
+/* Of the other: what walkers may hold of it, and the frames that it has. */
+extern uint64_t world_other_walked;
+extern uint32_t world_other_tables, world_other_guests;
+/* Called within each request to all CPUs, with the side that it is for; or null. */
+extern void (*world_in_flush)(uint32_t side);
 extern axas_t *space;
 extern struct walker walker;
 extern int world_keeps_tables;
@@ -84,6 +96,8 @@ extern uint64_t world_walked;
 extern int (*world_holds)(axas_hpa_t hpa, uint64_t size);
 
 void world_create(const axas_config_t *cfg, int has_released);
+/* A space beside the other one, as `space`. Linear memory, a few pages from LINEAR_PA + gpa on, can be reached. */
+void world_create_side(uint32_t side, const axas_config_t *cfg);
 /* Forgets what was seen. The n-th allocation of the next call fails; 0: none. */
 void world_begin(uint32_t fail_at);
 /* As it is now: what the next restore brings back, and what frames must not go back before a flush. */
@@ -94,13 +108,16 @@ int world_has_same_frames(void);
 /* The same frames of the guest are, and as many tables. */
 int world_has_as_many_frames(void);
 int world_is_unchanged(uint64_t tables);
+int world_has_same_tables(uint64_t tables);
 /* A guest frame that is out; `pages` of them side by side. */
 int world_is_out(axas_hpa_t hpa, uint64_t pages);
 /* A frame of the guest that the host gives to the library, or has back. */
 axas_hpa_t world_give(uint32_t order);
 void world_has_back(axas_hpa_t hpa, uint32_t order);
 int world_is_guest(axas_hpa_t hpa);
+/* Frames that `space` has. */
 uint32_t world_tables(void);
+uint32_t world_guests(void);
 /* What a frame of the guest has had in it from the start, unless another one was copied there. */
 uint64_t world_stamp(axas_hpa_t hpa);
 
