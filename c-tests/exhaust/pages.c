@@ -71,6 +71,7 @@ static int continues(const struct page_run *a, const struct page_run *b)
 {
 	return a->gpa + a->size == b->gpa && a->state == b->state && a->flags == b->flags &&
 	       a->hidden == b->hidden && a->is_clean == b->is_clean && a->is_old == b->is_old &&
+	       a->is_shared == b->is_shared &&
 	       (pages_is_mapped(a) ? a->value + a->size : a->value) == b->value;
 }
 
@@ -264,7 +265,8 @@ uint64_t pages_digest(const struct pages *p)
 		const axas_flags_t flags = r->flags & ~SIZES;
 		/* runs that are apart only in what does not count here are one */
 		const int same = last != NULL && r->gpa == end && is_like(r, last) &&
-				 (owned || (!pages_is_mapped(r) && r->value == last->value));
+				 (owned || r->value == last->value +
+						       (pages_is_mapped(r) ? last->size : 0));
 
 		if (!same) {
 			h = mix(h, end);

@@ -25,6 +25,7 @@ struct page_run {
 	uint8_t hidden;
 	uint8_t is_clean; /* of what is logged: it is not reported */
 	uint8_t is_old;
+	uint8_t is_shared; /* with another space: both may write; not part of a state */
 };
 
 /* What a space remembers beside its tables. */

@@ -393,6 +393,11 @@ uint64_t world_stamp(axas_hpa_t hpa)
 	return *stamp_of(hpa);
 }
 
+void world_put_stamp(axas_hpa_t hpa, uint64_t value)
+{
+	*stamp_of(hpa) = value;
+}
+
 /* Memory for guest frames, as far from their addresses as tables are: the library may link free ones. */
 static void back_guest_frames(void)
 {
@@ -495,7 +500,7 @@ void world_create_side(uint32_t side, const axas_config_t *cfg)
 {
 	if (side == 0) {
 		begin_world(cfg);
-		back_linear_memory(cfg->base + cfg->size / 2 / (2 * MIB) * (2 * MIB));
+		back_linear_memory((cfg->base + 2 * MIB - 1) & ~(2 * MIB - 1));
 	}
 	world_side = cfg->vmid;
 	create(side, cfg, 0, AXAS_HAL_DIRECT_MAP_LINEAR);

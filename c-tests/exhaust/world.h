@@ -120,5 +120,6 @@ uint32_t world_tables(void);
 uint32_t world_guests(void);
 /* What a frame of the guest has had in it from the start, unless another one was copied there. */
 uint64_t world_stamp(axas_hpa_t hpa);
+void world_put_stamp(axas_hpa_t hpa, uint64_t value);
 
 #endif
