@@ -655,8 +655,10 @@ static void a_write_that_shows_a_clean_page_makes_it_dirty(void **state)
 		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_READ), AXAS_FAULT_RESOLVED);
 		assert_int_equal(dirty(f, AT, 512, bitmap), 0);
 		assert_ok(axas_hide(f->as, AT, 2 * MIB, AXAS_HIDE_AUTO));
-		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_WRITE), AXAS_FAULT_RESOLVED);
-		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_WRITE), AXAS_FAULT_SPURIOUS);
+		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_WRITE),
+				 AXAS_FAULT_RESOLVED);
+		assert_int_equal(axas_handle_page_fault(f->as, AT, AXAS_WRITE),
+				 AXAS_FAULT_SPURIOUS);
 		assert_int_equal(dirty(f, AT, 512, bitmap), at(f, AT).size / PAGE);
 		assert_ok(axas_audit(f->as));
 		assert_ok(axas_dirty_stop(f->as, 0, SPACE_SIZE));

@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define RW (AXAS_READ | AXAS_WRITE)
+#define RW     (AXAS_READ | AXAS_WRITE)
 /* Left where pages were given. */
 #define A_NOTE 77u
 
@@ -14,7 +14,7 @@ static const struct scope scopes[DEAL_SCOPES] = {
 	{
 		.name = "two spaces, pages",
 		.group = "two",
-		.share = 6,
+		.share = 12,
 		.parts = HIDES,
 		.is_plain = 1,
 		.points = 3,
@@ -23,7 +23,7 @@ static const struct scope scopes[DEAL_SCOPES] = {
 	{
 		.name = "two spaces, 2 MiB",
 		.group = "two",
-		.share = 4,
+		.share = 8,
 		.parts = HIDES,
 		.is_plain = 1,
 		.points = 3,
@@ -264,8 +264,8 @@ static uint32_t refusals(const struct deal *d, const struct page_run *p, const s
 	return reasons;
 }
 
-const char *deal_judge_status(const struct deal *d, const struct outcome *o, const struct pages *from,
-			      const struct pages *to)
+const char *deal_judge_status(const struct deal *d, const struct outcome *o,
+			      const struct pages *from, const struct pages *to)
 {
 	struct pair pair = { 0 };
 	uint64_t fits = 0;
@@ -285,7 +285,7 @@ const char *deal_judge_status(const struct deal *d, const struct outcome *o, con
 		return o->done == d->l.size && seen.refused == 0 ? NULL : "not all of it is done";
 	case AXAS_ERR_AGAIN:
 		return d->is_some && o->done != 0 && o->done < d->l.size ? NULL :
-									    "a slice got nowhere";
+									   "a slice got nowhere";
 	case AXAS_ERR_NO_MEMORY:
 		return seen.refused > 0 ? NULL : "no memory, and no frame was refused";
 	default:

@@ -15,7 +15,7 @@ struct deal {
 	axas_transfer_t t;
 };
 
-#define MOST_DEALS 1024u
+#define MOST_DEALS  1024u
 #define DEAL_SCOPES 2u
 
 extern axas_t *deal_space[2];
@@ -29,8 +29,8 @@ struct outcome deal_run(const struct deal *d);
  */
 int deal_is_doubtful(const struct deal *d, const struct pages *from, const struct pages *to);
 /* Whether a transfer may end so. */
-const char *deal_judge_status(const struct deal *d, const struct outcome *o, const struct pages *from,
-			      const struct pages *to);
+const char *deal_judge_status(const struct deal *d, const struct outcome *o,
+			      const struct pages *from, const struct pages *to);
 /* Does to both what a transfer says. */
 void deal_apply(const struct deal *d, struct pages *from, struct pages *to, uint64_t done);
 void deal_print(const struct deal *d);

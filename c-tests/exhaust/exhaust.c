@@ -236,9 +236,10 @@ int main(int argc, char **argv)
 	signal(SIGSEGV, crashed);
 	for (uint32_t i = 0; i < SCOPES; i++) {
 		const struct scope scope = scope_make(i, run.cfg.format);
-		const uint64_t limit = spare + transitions * scope.share / 10;
+		const uint64_t limit = spare + transitions * scope.share / 20;
 
-		if (argc == 4 && strcmp(argv[3], scope.group) != 0 && strcmp(argv[3], scope.name) != 0)
+		if (argc == 4 && strcmp(argv[3], scope.group) != 0 &&
+		    strcmp(argv[3], scope.name) != 0)
 			continue;
 		run_scope(&scope, limit);
 		total += run.transitions;

@@ -14,10 +14,10 @@
 static const char *judge_slice(const struct letter *l, const struct outcome *o,
 			       const struct pages *p, int64_t expected)
 {
-	const int maps = l->kind == MAP_LINEAR_SOME || l->kind == MAP_ALLOC_SOME ||
-			 l->kind == NOTE_SOME;
-	const int memory_only = l->kind == PROTECT_SOME || l->kind == POPULATE_SOME ||
-				l->kind == DISCARD_SOME;
+	const int maps =
+		l->kind == MAP_LINEAR_SOME || l->kind == MAP_ALLOC_SOME || l->kind == NOTE_SOME;
+	const int memory_only =
+		l->kind == PROTECT_SOME || l->kind == POPULATE_SOME || l->kind == DISCARD_SOME;
 
 	if (o->done % PAGE != 0 || o->done > l->size)
 		return "done is no part of the range";
@@ -38,7 +38,8 @@ static const char *judge_slice(const struct letter *l, const struct outcome *o,
 		return expected == AXAS_ERR_NOT_MAPPED ? NULL : "not mapped, and all of it is";
 	case AXAS_ERR_ALREADY_EXISTS:
 	case AXAS_ERR_INVALID_INPUT:
-		return expected == o->status && o->done == 0 ? NULL : "another status than it must be";
+		return expected == o->status && o->done == 0 ? NULL :
+							       "another status than it must be";
 	default:
 		return "another status than it must be";
 	}
@@ -64,10 +65,10 @@ static const char *judge_status(const struct letter *l, const struct outcome *o,
 	if (seen.refused > 0 && expected == AXAS_OK && !letter_needs_no_memory(l))
 		return o->status == none ? NULL : "a frame was refused, and it does not say so";
 	/* the host is asked when everything else has its frames */
-	if (o->status == expected ||
-	    (l->kind == POPULATE && seen.refused > 0 && o->status == none))
+	if (o->status == expected || (l->kind == POPULATE && seen.refused > 0 && o->status == none))
 		return NULL;
-	snprintf(text, sizeof(text), "status or verdict %d, must be %d", (int)o->status, (int)expected);
+	snprintf(text, sizeof(text), "status or verdict %d, must be %d", (int)o->status,
+		 (int)expected);
 	return text;
 }
 

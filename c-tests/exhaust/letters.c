@@ -21,7 +21,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages",
 		.group = "core",
-		.share = 2,
+		.share = 4,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
 			   BOUNDARY + 2 * PAGE },
@@ -29,7 +29,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages, no released",
 		.group = "core",
-		.share = 2,
+		.share = 4,
 		.is_plain = 1,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
@@ -38,7 +38,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages, tables kept",
 		.group = "core",
-		.share = 1,
+		.share = 2,
 		.keeps_tables = 1,
 		.points = 5,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
@@ -47,7 +47,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "tables kept, no released",
 		.group = "core",
-		.share = 1,
+		.share = 2,
 		.is_plain = 1,
 		.keeps_tables = 1,
 		.points = 5,
@@ -57,7 +57,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "2 MiB",
 		.group = "core",
-		.share = 2,
+		.share = 4,
 		.points = 6,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - 2 * MIB + PAGE, BOUNDARY - PAGE, BOUNDARY,
 			   BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
@@ -65,7 +65,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "1 GiB",
 		.group = "core",
-		.share = 1,
+		.share = 2,
 		.is_plain = 1,
 		.points = 6,
 		.point = { BOUNDARY - GIB - PAGE, BOUNDARY - GIB, BOUNDARY - PAGE, BOUNDARY,
@@ -74,7 +74,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "counts",
 		.group = "core",
-		.share = 1,
+		.share = 2,
 		.points = 6,
 	},
 	{
@@ -88,7 +88,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "hidden 2 MiB",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.is_plain = 1,
 		.parts = HIDES | TAGS | MERGES,
 		.points = 4,
@@ -97,7 +97,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "hidden, tables kept",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.keeps_tables = 1,
 		.parts = HIDES,
 		.points = 4,
@@ -106,7 +106,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "stock",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.parts = STOCKS | HIDES | TAGS,
 		.points = 4,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
@@ -114,7 +114,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "log by faults",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.parts = LOGS | HIDES,
 		.points = 4,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
@@ -130,7 +130,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "log, 2 MiB",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.parts = LOGS | MERGES,
 		.points = 3,
 		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
@@ -138,7 +138,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "ages, 2 MiB",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.parts = AGES | HARDWARE | HIDES | MERGES,
 		.points = 3,
 		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
@@ -154,7 +154,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "providers",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.parts = PROVIDERS | LOGS | HIDES,
 		.points = 3,
 		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
@@ -162,7 +162,7 @@ static const struct scope scopes[SCOPES] = {
 	{
 		.name = "providers, 2 MiB",
 		.group = "parts",
-		.share = 1,
+		.share = 2,
 		.parts = PROVIDERS | MERGES,
 		.points = 3,
 		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },

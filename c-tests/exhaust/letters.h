@@ -101,7 +101,7 @@ enum {
 struct scope {
 	const char *name;
 	const char *group; /* a run is of one of these or of all */
-	uint32_t share; /* of the transitions, in tenths, and what those before it left */
+	uint32_t share; /* of the transitions, in twentieths, and what those before it left */
 	uint32_t parts; /* 0: the calls of every archive */
 	int is_plain; /* a host without `released`, on a CPU with every feature */
 	int keeps_tables;

@@ -207,7 +207,8 @@ static int all_are(const struct pages *p, axas_gpa_t gpa, uint64_t size, int or_
 	while (gpa < end) {
 		const struct page_run *r = pages_at(p, gpa);
 
-		if (r == NULL || ((r->state == AXAS_STATE_TRAP || r->state == AXAS_STATE_NOTE) && !or_trap))
+		if (r == NULL ||
+		    ((r->state == AXAS_STATE_TRAP || r->state == AXAS_STATE_NOTE) && !or_trap))
 			return 0;
 		gpa = r->gpa + r->size;
 	}
@@ -242,7 +243,8 @@ static uint64_t mix(uint64_t h, uint64_t word)
 
 uint64_t settings_digest(const struct settings *set)
 {
-	const uint64_t h = mix(7, (uint64_t)set->log << 33 | (uint64_t)set->ages << 32 | set->stock);
+	const uint64_t h =
+		mix(7, (uint64_t)set->log << 33 | (uint64_t)set->ages << 32 | set->stock);
 
 	return mix(mix(h, set->log_stopped), set->ages_stopped);
 }
@@ -264,16 +266,17 @@ uint64_t pages_digest(const struct pages *p)
 		const int owned = r->state == AXAS_STATE_OWNED;
 		const axas_flags_t flags = r->flags & ~SIZES;
 		/* runs that are apart only in what does not count here are one */
-		const int same = last != NULL && r->gpa == end && is_like(r, last) &&
-				 (owned || r->value == last->value +
-						       (pages_is_mapped(r) ? last->size : 0));
+		const int same =
+			last != NULL && r->gpa == end && is_like(r, last) &&
+			(owned || r->value == last->value + (pages_is_mapped(r) ? last->size : 0));
 
 		if (!same) {
 			h = mix(h, end);
 			h = mix(h, r->gpa);
 			h = mix(h, (uint64_t)flags << 32 | r->state);
 			h = mix(h, owned ? 0 : r->value);
-			h = mix(h, (uint64_t)r->hidden << 2 | (uint64_t)r->is_clean << 1 | r->is_old);
+			h = mix(h,
+				(uint64_t)r->hidden << 2 | (uint64_t)r->is_clean << 1 | r->is_old);
 		}
 		end = r->gpa + r->size;
 		last = r;

@@ -33,7 +33,8 @@ struct settings {
 	uint32_t log; /* enum walk_log */
 	uint32_t ages;
 	uint32_t stock;
-	axas_gpa_t log_stopped, ages_stopped; /* from the start to here all was made dirty, or young, since */
+	axas_gpa_t log_stopped,
+		ages_stopped; /* from the start to here all was made dirty, or young, since */
 };
 
 struct pages {

@@ -9,8 +9,8 @@
 /* The note of a letter; its halves are kept in different places. */
 #define A_NOTE 0xfedc4321u
 /* Numbers of providers. */
-#define ONE   0xfedcu
-#define OTHER 1u
+#define ONE    0xfedcu
+#define OTHER  1u
 
 /* An older archive has none of them. */
 #pragma weak axas_hide
@@ -43,7 +43,8 @@ struct report reported;
 
 int parts_are_there(uint32_t parts)
 {
-	return (!(parts & HIDES) || axas_hide != NULL) && (!(parts & STOCKS) || axas_stock != NULL) &&
+	return (!(parts & HIDES) || axas_hide != NULL) &&
+	       (!(parts & STOCKS) || axas_stock != NULL) &&
 	       (!(parts & LOGS) || axas_dirty_start != NULL) &&
 	       (!(parts & AGES) || axas_age != NULL) &&
 	       (!(parts & MERGES) || axas_merge_some != NULL) &&
@@ -438,8 +439,8 @@ int64_t parts_run(const struct letter *l)
 
 static uint32_t mode_of(axas_flags_t options)
 {
-	const int by_part = walker.format == WALK_RISCV &&
-			    (world_features & AXAS_FEATURE_RISCV_SVADU);
+	const int by_part =
+		walker.format == WALK_RISCV && (world_features & AXAS_FEATURE_RISCV_SVADU);
 
 	return by_part || (options & AXAS_DIRTY_HARDWARE) ? LOG_HARDWARE : LOG_FAULTS;
 }

@@ -198,7 +198,6 @@ void tables_read(struct tables *t)
 
 	t->runs = 0;
 	t->hidden_runs = 0;
-	t->has_hidden_tables = 0;
 	t->frames = 0;
 	t->used = 0;
 	t->walked = 0;
@@ -224,7 +223,6 @@ void tables_read(struct tables *t)
 		table = (word & f->address) << f->shift;
 		if (walker_is_hidden_table(&walker, level, word, &table)) {
 			is_below_hidden = 1;
-			t->has_hidden_tables = 1;
 		} else if (!(word & f->valid)) {
 			p->next = read_invalid(t, p, p->next, level, gpa);
 			continue;
@@ -243,6 +241,21 @@ void tables_read(struct tables *t)
 		check_counts(t);
 	if (t->broken == NULL && world_keeps_tables)
 		kept_read(&t->kept, &walker);
+}
+
+void tables_copy(struct tables *to, const struct tables *from)
+{
+	to->runs = from->runs;
+	memcpy(to->run, from->run, from->runs * sizeof(from->run[0]));
+	to->hidden_runs = from->hidden_runs;
+	memcpy(to->hidden, from->hidden, from->hidden_runs * sizeof(from->hidden[0]));
+	to->frames = from->frames;
+	to->used = from->used;
+	to->walked = from->walked;
+	memcpy(to->leaves, from->leaves, sizeof(to->leaves));
+	to->digest = from->digest;
+	to->broken = from->broken;
+	to->broken_gpa = from->broken_gpa;
 }
 
 int tables_same_pages(const struct tables *a, const struct tables *b)

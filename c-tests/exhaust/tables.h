@@ -34,7 +34,6 @@ struct tables {
 	uint32_t runs;
 	struct hidden_run hidden[MOST_LEAF_RUNS];
 	uint32_t hidden_runs;
-	int has_hidden_tables;
 	uint32_t frames;
 	uint64_t used, walked; /* a bit for each frame of a table; those that walkers reach */
 	uint64_t leaves[4]; /* by level, hidden pages among them */
@@ -46,6 +45,8 @@ struct tables {
 };
 
 void tables_read(struct tables *t);
+/* But for the record of those that stay. */
+void tables_copy(struct tables *to, const struct tables *from);
 /* Walkers may hold what they reach in these when the next call begins. */
 void tables_hold(const struct tables *t);
 /* Apart from what a call may note that changes nothing: the same pages with the same bits. */

@@ -256,7 +256,7 @@ static const char *judge_call(const struct deal *d, struct outcome *o)
 	if (!world_has_same_tables(other->before.used) || seen_of_other.flushes != 0)
 		return "a call of one space changes the other";
 	know_other(&other->before, &other->pages);
-	s->after = s->before;
+	tables_copy(&s->after, &s->before);
 	return judge(run.scope, &d->l, o, &s->before, &s->after, &s->next, &changed);
 }
 
@@ -280,7 +280,7 @@ static void step(uint32_t deal, uint32_t fail)
 	run.is_in_transfer = d->is_transfer;
 	o = deal_run(d);
 	run.is_in_transfer = 0;
-	run.side[1 - d->side].after = run.side[1 - d->side].before;
+	tables_copy(&run.side[1 - d->side].after, &run.side[1 - d->side].before);
 	why = d->is_transfer ? judge_transfer(d, &o) : judge_call(d, &o);
 	if (why == NULL)
 		why = judge_writers(&run.side[0].next, &run.side[1].next);
@@ -352,7 +352,7 @@ static void go_to(uint32_t node)
 		step(run.states.node[path[i]].letter, run.states.node[path[i]].fail);
 		world_save();
 		for (uint32_t side = 0; side < 2; side++) {
-			run.side[side].before = run.side[side].after;
+			tables_copy(&run.side[side].before, &run.side[side].after);
 			pages_copy(&run.side[side].pages, &run.side[side].next);
 		}
 	}
@@ -404,11 +404,12 @@ static void run_scope(const struct scope *s, uint64_t limit)
 	create();
 	for (uint32_t i = 0; i < 2; i++)
 		pages_copy(&run.side[i].next, &run.side[i].pages);
-	states_add(&run.states, &(struct node){
-					.tables = digest_of(&run.side[0].before, &run.side[1].before),
-					.pages = pages_digest(&run.side[0].next) * 3 +
-						 pages_digest(&run.side[1].next),
-				});
+	states_add(&run.states,
+		   &(struct node){
+			   .tables = digest_of(&run.side[0].before, &run.side[1].before),
+			   .pages = pages_digest(&run.side[0].next) * 3 +
+				    pages_digest(&run.side[1].next),
+		   });
 	while (node < run.states.nodes && run.transitions < limit)
 		expand(node++);
 	depth = run.states.node[node < run.states.nodes ? node : run.states.nodes - 1].depth;
@@ -457,7 +458,7 @@ int main(int argc, char **argv)
 	for (uint32_t i = 0; i < DEAL_SCOPES; i++) {
 		const struct scope scope = deal_scope(i);
 
-		run_scope(&scope, transitions * scope.share / 10);
+		run_scope(&scope, transitions * scope.share / 20);
 		total += run.transitions;
 	}
 	printf("%s two spaces: %" PRIu64 " distinct transitions\n", run.format, total);

@@ -128,8 +128,7 @@ static int is_stopped(const struct watch *w, axas_gpa_t gpa, axas_gpa_t end)
 	const axas_gpa_t from = w->was->set.log_stopped >= l->gpa ? w->first : l->gpa;
 
 	return (l->kind == DIRTY_STOP || l->kind == DIRTY_STOP_SOME) &&
-	       !pages_is_mapped(pages_at(w->now, gpa)) && gpa >= from &&
-	       end <= l->gpa + w->o->done;
+	       !pages_is_mapped(pages_at(w->now, gpa)) && gpa >= from && end <= l->gpa + w->o->done;
 }
 
 /* Each page of a range, which is one or more whole entries or part of one: may it be so? */
@@ -333,8 +332,9 @@ static const char *judge_requests(const struct watch *w, enum what what)
 static const char *judge_one(struct watch *w, enum what what)
 {
 	const struct letter *l = w->l;
-	const int reports = what == WRITES ? l->kind == DIRTY_COLLECT || l->kind == DIRTY_COLLECT_SOME :
-					     l->kind == AGE || l->kind == AGE_SOME;
+	const int reports = what == WRITES ?
+				    l->kind == DIRTY_COLLECT || l->kind == DIRTY_COLLECT_SOME :
+				    l->kind == AGE || l->kind == AGE_SOME;
 	const char *why = learn(w, what);
 
 	if (why == NULL)

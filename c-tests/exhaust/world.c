@@ -341,7 +341,8 @@ int world_has_as_many_frames(void)
 
 	now.tables = saved.frames.tables;
 	return memcmp(&now, &saved.frames, sizeof(now)) == 0 &&
-	       __builtin_popcountll(saved.frames.tables) == __builtin_popcountll(world.frames.tables);
+	       __builtin_popcountll(saved.frames.tables) ==
+		       __builtin_popcountll(world.frames.tables);
 }
 
 int world_has_same_tables(uint64_t tables)

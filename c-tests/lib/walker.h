@@ -57,7 +57,8 @@ struct walker {
 	int ignores_pat; /* EPT: write-back leaves have IPAT, and no others */
 	const void *(*at)(const void *ctx, uint64_t pa, uint64_t bytes);
 	const void *ctx;
-	uint64_t first, last; /* a visit sees what covers an address from first to last; last 0: all */
+	uint64_t first,
+		last; /* a visit sees what covers an address from first to last; last 0: all */
 	/* derived by walker_start */
 	uint32_t levels;
 	uint32_t gpa_bits;
