@@ -2,6 +2,7 @@
 #include "tables.h"
 
 #include "counts.h"
+#include "words.h"
 
 #include <string.h>
 
@@ -175,8 +176,7 @@ static uint32_t read_invalid(struct tables *t, struct place *p, uint32_t i, uint
 		read_hidden(t, word, hpa, level, gpa);
 		return end;
 	}
-	while (end < p->entries && p->words[end] == word)
-		end++;
+	end = (uint32_t)words_alike(p->words, i, p->entries);
 	t->digest = mix(mix(t->digest, word), end - i);
 	p->occupied |= word != (walker.format == WALK_EPT ? BIT(63) : 0);
 	return end;
