@@ -104,9 +104,9 @@ static void swap_sides(uint32_t side)
 {
 	static struct seen seen_before;
 
-	seen_before = seen;
-	seen = seen_of_other;
-	seen_of_other = seen_before;
+	world_copy_seen(&seen_before, &seen);
+	world_copy_seen(&seen, &seen_of_other);
+	world_copy_seen(&seen_of_other, &seen_before);
 	choose(side);
 }
 

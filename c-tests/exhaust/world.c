@@ -361,19 +361,17 @@ int world_is_unchanged(uint64_t tables)
 	return world_has_same_frames() && world_has_same_tables(tables);
 }
 
+void world_copy_seen(struct seen *to, const struct seen *from)
+{
+	memcpy(to, from, offsetof(struct seen, flush));
+	memcpy(to->flush, from->flush, from->flushes * sizeof(from->flush[0]));
+	memcpy(to->released, from->released, from->released_count * sizeof(from->released[0]));
+	memcpy(to->evicted, from->evicted, from->evicted_count * sizeof(from->evicted[0]));
+}
+
 static void forget(struct seen *s)
 {
-	s->flushes = 0;
-	s->flushes_all = 0;
-	s->tables_removed = 0;
-	s->released_count = 0;
-	s->evicted_count = 0;
-	s->asked = 0;
-	s->taken = 0;
-	s->allocations = 0;
-	s->refused = 0;
-	s->refused_large = 0;
-	s->violation = NULL;
+	memset(s, 0, offsetof(struct seen, flush));
 }
 
 void world_begin(uint32_t fail)

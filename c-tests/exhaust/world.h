@@ -59,17 +59,17 @@ struct evicted {
 
 /* What the host saw within one call. */
 struct seen {
-	axas_tlb_request_t flush[MOST_EVENTS];
 	uint32_t flushes, flushes_all;
 	int tables_removed; /* a request to all CPUs said so */
-	axas_mapping_t released[MOST_EVENTS];
-	uint32_t released_count;
-	struct evicted evicted[MOST_EVENTS];
-	uint32_t evicted_count;
+	uint32_t released_count, evicted_count;
 	uint32_t asked; /* for so many pages */
 	uint32_t taken; /* guest frames, 4 KiB units */
 	uint32_t allocations, refused, refused_large;
 	const char *violation;
+	/* as many of each as there are */
+	axas_tlb_request_t flush[MOST_EVENTS];
+	axas_mapping_t released[MOST_EVENTS];
+	struct evicted evicted[MOST_EVENTS];
 };
 
 extern struct world world;
@@ -82,6 +82,7 @@ extern struct host_answer host_answer;
  */
 extern uint32_t world_side;
 extern struct seen seen_of_other;
+void world_copy_seen(struct seen *to, const struct seen *from);
 /* Of the other: what walkers may hold of it, and the frames that it has. */
 extern uint64_t world_other_walked;
 extern uint32_t world_other_tables, world_other_guests;
