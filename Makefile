@@ -141,10 +141,10 @@ differential: ## compare two archives call by call: OLD=file or OLD_COMMIT=commi
 	@$(if $(NEW),,scripts/build-lib.sh host)
 	@OLD='$(OLD)' NEW='$(NEW)' OLD_COMMIT='$(OLD_COMMIT)' OPERATIONS='$(OPERATIONS)' scripts/differential.sh
 
-exhaust: ## every call in every state of a tiny space, every allocation failing: TRANSITIONS= (minutes)
+exhaust: ## every call in every state of tiny spaces, every allocation failing: TRANSITIONS= GROUP= (half an hour)
 	@scripts/setup.sh quick
 	@scripts/build-lib.sh host
-	@TRANSITIONS='$(TRANSITIONS)' scripts/exhaust.sh
+	@TRANSITIONS='$(TRANSITIONS)' GROUP='$(GROUP)' scripts/exhaust.sh
 
 random: ## random calls against a model of pages, before CPUs and devices that keep translations: OPERATIONS=5000000 for each format, SEED=1
 	@scripts/setup.sh quick

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The targets' parts in C. They are not instrumented: coverage counts, and AddressSanitizer watches, the library.
 
-const SOURCES: [&str; 9] = [
+const SOURCES: [&str; 11] = [
     "adversary.c",
     "streams.c",
     "../c-tests/exhaust/judge.c",
     "../c-tests/exhaust/letters.c",
     "../c-tests/exhaust/pages.c",
+    "../c-tests/exhaust/parts.c",
     "../c-tests/exhaust/tables.c",
+    "../c-tests/exhaust/watch.c",
     "../c-tests/exhaust/world.c",
     "../c-tests/lib/counts.c",
     "../c-tests/lib/kept.c",

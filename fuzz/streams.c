@@ -59,6 +59,8 @@ static const struct alphabet *choose(uint8_t byte)
 		a->cfg = scope_config(&a->scope, format);
 	}
 	world_create(&a->cfg, !a->scope.is_plain);
+	if (a->letters == 0 && !scope_is_possible(&a->scope, format))
+		return choose(byte % FORMATS);
 	if (a->letters == 0)
 		a->letters = letters_make(&a->scope, a->letter);
 	return a;
@@ -73,7 +75,8 @@ static void move(struct letter *l, const struct scope *s, uint8_t how, uint8_t f
 		s->point[how / 4 % s->points] / unit * unit + (uint64_t)(int8_t)from * unit;
 	uint64_t size = (length + 1) * unit;
 
-	if (gpa < first || gpa >= end || l->kind == CLEAR)
+	if (gpa < first || gpa >= end || l->kind == CLEAR || l->kind == STOCK ||
+	    l->kind == SUPPLY || l->kind == CPU)
 		return;
 	if (size > end - gpa)
 		size = end - gpa;
@@ -81,7 +84,8 @@ static void move(struct letter *l, const struct scope *s, uint8_t how, uint8_t f
 		size = l->kind == FAULT ? PAGE : l->size;
 	if (size > end - gpa)
 		return;
-	if (l->kind != MAP_TRAP && l->kind != REPLACE_TRAP && l->value != 0)
+	if (l->kind == MAP_LINEAR || l->kind == MAP_EXTENTS || l->kind == REPLACE ||
+	    l->kind == MAP_LINEAR_SOME)
 		l->value += gpa - l->gpa;
 	l->gpa = gpa;
 	l->size = size;
@@ -106,6 +110,7 @@ static void call(uint32_t i, struct tables **before, struct tables **after)
 	const char *why;
 	int changed;
 
+	tables_hold(was);
 	world_begin(run.fail[i]);
 	o = letter_run(l);
 	if (l->kind == FAULT)
@@ -129,7 +134,7 @@ void fuzz_stream(const uint8_t *data, size_t bytes)
 		return;
 	run.calls = 0;
 	run.alphabet = choose(data[0]);
-	run.pages.runs = 0;
+	pages_clear(&run.pages);
 	tables_read(before);
 	for (size_t at = 1; at + 6 <= bytes && run.calls < MOST_CALLS; at += 6) {
 		decode(&data[at], &run.call[run.calls], &run.fail[run.calls]);

@@ -3596,9 +3596,9 @@ axas_status_t axas_dirty_mark(struct axas_t *space,
  *   AXAS_ERR_AGAIN: with AXAS_NO_WAIT.
  *
  * Calls for consecutive ranges from the base of the space on count as the whole, unless a page was made clean
- * in between. A huge page that the range cuts becomes dirty as a whole. Nothing is flushed: a write fault
- * through an old translation returns AXAS_FAULT_SPURIOUS. Huge pages that were split stay split (axas_merge).
- * axas_clear ends logging, too.
+ * in between. A huge page that the range cuts becomes dirty as a whole. A reservation that lies in the range
+ * whole is not reported any more. Nothing is flushed: a write fault through an old translation returns
+ * AXAS_FAULT_SPURIOUS. Huge pages that were split stay split (axas_merge). axas_clear ends logging, too.
  *
  * Lock class: exclusive. Callbacks: phys_to_virt, release_virt, clean_range, relax.
  */

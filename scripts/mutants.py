@@ -167,7 +167,9 @@ class Tree:
         """Ninja's name of the program of a test: api.map_alloc and api.random.ept.1 come from test_map_alloc
         and test_random, lost.flush.ept from lost_flush."""
         group, name = test.split(".")[:2]
-        return {"api": f"test_{name}", "exhaust": "exhaust"}.get(group, f"{group}_{name}")
+        if group == "exhaust":
+            return "exhaust_two" if name == "two" else "exhaust"
+        return f"test_{name}" if group == "api" else f"{group}_{name}"
 
     def rust_suite(self):
         """The names of those tests of Rust that fail."""

@@ -510,6 +510,25 @@ static void a_discarded_page_is_reported_once(void **state)
 	space_sweep(f->as);
 }
 
+static void a_stop_leaves_what_was_discarded_beside_its_range(void **state)
+{
+	FIXTURE(f);
+	uint64_t bitmap[WORDS];
+
+	assert_ok(axas_map_alloc(f->as, AT, 4 * MIB, RW | AXAS_POPULATE));
+	assert_ok(start(f, AT, 4 * MIB, 0));
+	assert_ok(axas_discard(f->as, AT, 4 * MIB));
+	/* of a large reservation a part cannot be clean */
+	assert_ok(axas_dirty_stop(f->as, AT + 8 * PAGE, 4 * MIB - 8 * PAGE));
+	assert_int_equal(dirty(f, AT, 1024, bitmap), 512);
+	/* consecutive ranges from the start on count as one */
+	assert_ok(axas_dirty_stop(f->as, 0, AT + PAGE));
+	assert_int_equal(dirty(f, AT, 1024, bitmap), 512);
+	assert_ok(axas_dirty_stop(f->as, AT + PAGE, SPACE_SIZE - AT - PAGE));
+	assert_int_equal(dirty(f, AT, 1024, bitmap), 0);
+	space_sweep(f->as);
+}
+
 static void stop_opens_every_gate(void **state)
 {
 	FIXTURE(f);
@@ -757,6 +776,7 @@ int main(void)
 		EACH_FORMAT(protect_flushes_clean_pages_too),
 		EACH_FORMAT(what_the_host_writes_is_dirty),
 		EACH_FORMAT(a_discarded_page_is_reported_once),
+		EACH_FORMAT(a_stop_leaves_what_was_discarded_beside_its_range),
 		EACH_FORMAT(stop_opens_every_gate),
 		EACH_FORMAT(slices_do_what_the_whole_does),
 		EACH_FORMAT(what_is_not_about_writes_leaves_dirt_as_it_is),

@@ -13,17 +13,9 @@
 #include <unistd.h>
 
 #include "judge.h"
+#include "states.h"
 
-#define MOST_STATES   (1u << 20)
 #define MOST_FAILURES 16u
-#define MOST_DEPTH    64u
-
-struct node {
-	uint32_t parent;
-	uint16_t letter;
-	uint8_t fail, depth;
-	uint64_t tables, pages; /* digests */
-};
 
 static struct {
 	const char *format;
@@ -32,34 +24,14 @@ static struct {
 	struct letter letter[MOST_LETTERS];
 	uint8_t succeeded[MOST_LETTERS];
 	uint32_t letters;
-	struct node *node;
-	uint32_t nodes;
-	uint32_t *hash; /* node + 1, or 0 */
+	struct states states;
 	uint64_t transitions, failures;
 	uint32_t now, now_letter, now_fail;
 	struct tables before, after;
 	struct pages pages, next;
 } run;
 
-/* --- states ---------------------------------------------------------------------------------- */
-
-static uint32_t *slot_of(uint64_t digest)
-{
-	uint64_t at = digest % (2 * MOST_STATES);
-
-	while (run.hash[at] != 0 && run.node[run.hash[at] - 1].tables != digest)
-		at = (at + 1) % (2 * MOST_STATES);
-	return &run.hash[at];
-}
-
-static void path_of(uint32_t node, uint32_t *path, uint32_t *length)
-{
-	*length = run.node[node].depth;
-	for (uint32_t i = *length; i > 0; i--) {
-		path[i - 1] = node;
-		node = run.node[node].parent;
-	}
-}
+/* --- what is wrong -------------------------------------------------------------------------- */
 
 static void tell_step(uint32_t letter, uint32_t fail)
 {
@@ -76,31 +48,27 @@ static void wrong(const char *why)
 
 	printf("%s %s: %s\nfrom an empty space of %#" PRIx64 "+%#" PRIx64 ":\n", run.format,
 	       run.scope->name, why, run.cfg.base, run.cfg.size);
-	path_of(run.now, path, &length);
+	states_path(&run.states, run.now, path, &length);
 	for (uint32_t i = 0; i < length; i++)
-		tell_step(run.node[path[i]].letter, run.node[path[i]].fail);
+		tell_step(run.states.node[path[i]].letter, run.states.node[path[i]].fail);
 	tell_step(run.now_letter, run.now_fail);
 	fflush(stdout);
 	_exit(1);
+}
+
+/* Asked to end, the run says how far it came. */
+static volatile sig_atomic_t is_asked_to_end;
+
+static void ends(int number)
+{
+	(void)number;
+	is_asked_to_end = 1;
 }
 
 static void crashed(int number)
 {
 	(void)number;
 	wrong("a signal");
-}
-
-static uint32_t add_node(uint32_t parent, uint32_t letter, uint32_t fail)
-{
-	struct node *n = &run.node[run.nodes];
-
-	*n = (struct node){
-		.parent = parent,
-		.letter = (uint16_t)letter,
-		.fail = (uint8_t)fail,
-		.depth = (uint8_t)(run.nodes == 0 ? 0 : run.node[parent].depth + 1),
-	};
-	return run.nodes++;
 }
 
 /* --- transitions ----------------------------------------------------------------------------- */
@@ -115,6 +83,7 @@ static int step(uint32_t letter, uint32_t fail)
 
 	run.now_letter = letter;
 	run.now_fail = fail;
+	tables_hold(&run.before);
 	world_begin(fail);
 	o = letter_run(l);
 	if (l->kind == FAULT)
@@ -126,25 +95,34 @@ static int step(uint32_t letter, uint32_t fail)
 	return changed;
 }
 
+/* What stands in the tables, and what the space remembers beside them. */
+static uint64_t state_digest(const struct tables *t, const struct pages *p)
+{
+	return t->digest ^ settings_digest(&p->set);
+}
+
 /* The state that the last step led to: known with the same pages, or new and looked at entry by entry. */
 static void arrive(uint32_t from, uint32_t letter, uint32_t fail)
 {
 	const uint64_t pages = pages_digest(&run.next);
-	uint32_t *slot = slot_of(run.after.digest);
+	const uint64_t state = state_digest(&run.after, &run.next);
+	const struct node *known = states_find(&run.states, state);
 	const char *why;
-	struct node *n;
 
-	if (*slot != 0) {
-		if (run.node[*slot - 1].pages != pages)
+	if (known != NULL) {
+		if (known->pages != pages)
 			wrong("the same tables for different spaces");
 		return;
 	}
-	if (run.nodes == MOST_STATES || run.node[from].depth + 1u == MOST_DEPTH)
+	if (!states_have_room(&run.states, from))
 		return;
-	n = &run.node[add_node(from, letter, fail)];
-	n->tables = run.after.digest;
-	n->pages = pages;
-	*slot = run.nodes;
+	states_add(&run.states, &(struct node){
+					.parent = from,
+					.letter = (uint16_t)letter,
+					.fail = (uint8_t)fail,
+					.tables = state,
+					.pages = pages,
+				});
 	why = judge_state(&run.next, run.scope, 1);
 	if (why != NULL)
 		wrong(why);
@@ -157,15 +135,15 @@ static void go_to(uint32_t node)
 
 	world_create(&run.cfg, !run.scope->is_plain);
 	tables_read(&run.before);
-	run.pages.runs = 0;
-	path_of(node, path, &length);
+	pages_clear(&run.pages);
+	states_path(&run.states, node, path, &length);
 	for (uint32_t i = 0; i < length; i++) {
-		step(run.node[path[i]].letter, run.node[path[i]].fail);
+		step(run.states.node[path[i]].letter, run.states.node[path[i]].fail);
 		world_save();
 		tables_read(&run.before);
 		pages_copy(&run.pages, &run.next);
 	}
-	if (run.before.digest != run.node[node].tables)
+	if (state_digest(&run.before, &run.pages) != run.states.node[node].tables)
 		wrong("the same calls do not lead to the same state");
 }
 
@@ -204,31 +182,30 @@ static void run_scope(const struct scope *s, uint64_t limit)
 	run.scope = s;
 	run.cfg = scope_config(s, run.cfg.format);
 	world_create(&run.cfg, !s->is_plain);
-	if (s->keeps_tables && !letters_collect()) {
+	if (!scope_is_possible(s, run.cfg.format)) {
 		run.transitions = 0;
 		return;
 	}
 	run.letters = letters_make(s, run.letter);
 	memset(run.succeeded, 0, sizeof(run.succeeded));
-	run.nodes = 0;
 	run.transitions = 0;
 	run.failures = 0;
-	memset(run.hash, 0, 2 * MOST_STATES * sizeof(*run.hash));
+	states_clear(&run.states);
 	world_create(&run.cfg, !run.scope->is_plain);
 	tables_read(&run.after);
-	add_node(0, 0, 0);
-	run.node[0].tables = run.after.digest;
-	run.next.runs = 0;
-	run.node[0].pages = pages_digest(&run.next);
-	*slot_of(run.after.digest) = 1;
-	while (node < run.nodes && run.transitions < limit)
+	pages_clear(&run.next);
+	states_add(&run.states, &(struct node){
+					.tables = state_digest(&run.after, &run.next),
+					.pages = pages_digest(&run.next),
+				});
+	while (node < run.states.nodes && run.transitions < limit && !is_asked_to_end)
 		expand(node++);
-	depth = run.node[node < run.nodes ? node : run.nodes - 1].depth;
+	depth = run.states.node[node < run.states.nodes ? node : run.states.nodes - 1].depth;
 	seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
 	printf("%s %s: %" PRIu64 " transitions of %u calls in %u states, %" PRIu64
 	       " with an allocation that fails; ",
 	       run.format, s->name, run.transitions, run.letters, node, run.failures);
-	if (node == run.nodes)
+	if (node == run.states.nodes)
 		printf("all states there are");
 	else
 		printf("all states within %u calls of the empty one", depth > 0 ? depth - 1 : 0);
@@ -258,21 +235,22 @@ int main(int argc, char **argv)
 {
 	uint64_t transitions, spare = 0, total = 0;
 
-	if (argc != 3) {
-		fprintf(stderr, "exhaust ept|npt|arm|riscv TRANSITIONS\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "exhaust ept|npt|arm|riscv TRANSITIONS [core|parts]\n");
 		return 2;
 	}
 	configure(argv[1]);
 	transitions = strtoull(argv[2], NULL, 0);
-	run.node = malloc(MOST_STATES * sizeof(*run.node));
-	run.hash = malloc(2 * MOST_STATES * sizeof(*run.hash));
-	if (run.node == NULL || run.hash == NULL)
-		return 2;
+	states_init(&run.states);
 	signal(SIGSEGV, crashed);
-	for (uint32_t i = 0; i < SCOPES; i++) {
+	signal(SIGTERM, ends);
+	for (uint32_t i = 0; i < SCOPES && !is_asked_to_end; i++) {
 		const struct scope scope = scope_make(i, run.cfg.format);
-		const uint64_t limit = spare + transitions * scope.share / 10;
+		const uint64_t limit = spare + transitions * scope.share / 20;
 
+		if (argc == 4 && strcmp(argv[3], scope.group) != 0 &&
+		    strcmp(argv[3], scope.name) != 0)
+			continue;
 		run_scope(&scope, limit);
 		total += run.transitions;
 		spare = run.transitions < limit ? limit - run.transitions : 0;

@@ -14,10 +14,16 @@ const char *judge(const struct scope *s, const struct letter *l, const struct ou
 		  const struct tables *before, struct tables *after, struct pages *pages,
 		  int *changed);
 
+/* What stands in the tables after a call, and the requests of a call that found others there. */
+const char *judge_tables(const struct scope *s, const struct tables *before,
+			 const struct tables *after, const struct pages *pages);
+
 /*
  * Everything that the library says of the space, entry by entry or of the first and last entries of each run of
- * pages; at the end the space is destroyed.
+ * pages.
  */
+const char *judge_looks(const struct pages *pages, const struct scope *scope, int every_entry);
+/* The same; then the space is destroyed. */
 const char *judge_state(const struct pages *pages, const struct scope *scope, int every_entry);
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 #include "letters.h"
 
+#include "parts.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -18,14 +20,16 @@
 static const struct scope scopes[SCOPES] = {
 	{
 		.name = "pages",
-		.share = 2,
+		.group = "core",
+		.share = 4,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
 			   BOUNDARY + 2 * PAGE },
 	},
 	{
 		.name = "pages, no released",
-		.share = 2,
+		.group = "core",
+		.share = 4,
 		.is_plain = 1,
 		.points = 5,
 		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
@@ -33,7 +37,8 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "pages, tables kept",
-		.share = 1,
+		.group = "core",
+		.share = 2,
 		.keeps_tables = 1,
 		.points = 5,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE,
@@ -41,7 +46,8 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "tables kept, no released",
-		.share = 1,
+		.group = "core",
+		.share = 2,
 		.is_plain = 1,
 		.keeps_tables = 1,
 		.points = 5,
@@ -50,14 +56,16 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "2 MiB",
-		.share = 2,
+		.group = "core",
+		.share = 4,
 		.points = 6,
 		.point = { BOUNDARY - 2 * MIB, BOUNDARY - 2 * MIB + PAGE, BOUNDARY - PAGE, BOUNDARY,
 			   BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
 	},
 	{
 		.name = "1 GiB",
-		.share = 1,
+		.group = "core",
+		.share = 2,
 		.is_plain = 1,
 		.points = 6,
 		.point = { BOUNDARY - GIB - PAGE, BOUNDARY - GIB, BOUNDARY - PAGE, BOUNDARY,
@@ -65,8 +73,99 @@ static const struct scope scopes[SCOPES] = {
 	},
 	{
 		.name = "counts",
-		.share = 1,
+		.group = "core",
+		.share = 2,
 		.points = 6,
+	},
+	{
+		.name = "hidden pages",
+		.group = "parts",
+		.share = 2,
+		.parts = HIDES,
+		.points = 4,
+		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "hidden 2 MiB",
+		.group = "parts",
+		.share = 2,
+		.is_plain = 1,
+		.parts = HIDES | TAGS | MERGES,
+		.points = 4,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "hidden, tables kept",
+		.group = "parts",
+		.share = 2,
+		.keeps_tables = 1,
+		.parts = HIDES,
+		.points = 4,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "stock",
+		.group = "parts",
+		.share = 2,
+		.parts = STOCKS | HIDES | TAGS,
+		.points = 4,
+		.point = { BOUNDARY - 2 * MIB, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "log by faults",
+		.group = "parts",
+		.share = 2,
+		.parts = LOGS | HIDES,
+		.points = 4,
+		.point = { BOUNDARY - 2 * PAGE, BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "log by hardware",
+		.group = "parts",
+		.share = 1,
+		.parts = LOGS | HARDWARE | AGES,
+		.points = 3,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "log, 2 MiB",
+		.group = "parts",
+		.share = 2,
+		.parts = LOGS | MERGES,
+		.points = 3,
+		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "ages, 2 MiB",
+		.group = "parts",
+		.share = 2,
+		.parts = AGES | HARDWARE | HIDES | MERGES,
+		.points = 3,
+		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
+	},
+	{
+		.name = "ages by faults",
+		.group = "parts",
+		.share = 1,
+		.parts = AGES | HIDES | LOGS,
+		.points = 3,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "providers",
+		.group = "parts",
+		.share = 2,
+		.parts = PROVIDERS | LOGS | HIDES,
+		.points = 3,
+		.point = { BOUNDARY - PAGE, BOUNDARY, BOUNDARY + PAGE },
+	},
+	{
+		.name = "providers, 2 MiB",
+		.group = "parts",
+		.share = 2,
+		.parts = PROVIDERS | MERGES,
+		.points = 3,
+		.point = { BOUNDARY, BOUNDARY + PAGE, BOUNDARY + 2 * MIB },
 	},
 };
 
@@ -112,6 +211,25 @@ static uint32_t features(uint32_t format, int is_plain)
 	return is_plain ? more[format] : few[format];
 }
 
+/* With which hardware sets dirty and accessed bits. */
+static uint32_t hardware(uint32_t format)
+{
+	static const uint32_t bits[] = { 0, AXAS_FEATURE_EPT_AD, 0, AXAS_FEATURE_ARM_HAFDBS,
+					 AXAS_FEATURE_RISCV_SVADU };
+
+	return bits[format];
+}
+
+int scope_is_possible(const struct scope *s, uint32_t format)
+{
+	if (s->keeps_tables && !letters_collect())
+		return 0;
+	/* without the bits an old page of EPT does not fault; those of NPT are always there */
+	if ((s->parts & AGES) && !(s->parts & HARDWARE))
+		return format != AXAS_FORMAT_EPT && format != AXAS_FORMAT_NPT;
+	return parts_are_there(s->parts);
+}
+
 axas_config_t scope_config(const struct scope *s, uint32_t format)
 {
 	return (axas_config_t){
@@ -121,7 +239,8 @@ axas_config_t scope_config(const struct scope *s, uint32_t format)
 		.pa_bits = 48,
 		.base = s->point[0],
 		.size = s->point[s->points - 1] - s->point[0],
-		.features = features(format, s->is_plain),
+		.features = features(format, s->is_plain) |
+			    (s->parts & HARDWARE ? hardware(format) : 0),
 		.options = AXAS_NO_ZERO | (s->keeps_tables ? (uint32_t)AXAS_KEEP_TABLES : 0),
 	};
 }
@@ -211,6 +330,8 @@ uint32_t letters_make(const struct scope *s, struct letter *letters)
 {
 	struct alphabet a = { letters, 0 };
 
+	if (s->parts != 0)
+		return parts_make(s, letters);
 	for (uint32_t i = 0; i < s->points; i++)
 		for (uint32_t j = i + 1; j < s->points; j++)
 			add_range(&a, s->point[i], s->point[j] - s->point[i]);
@@ -226,7 +347,7 @@ uint32_t letters_make(const struct scope *s, struct letter *letters)
 
 int letter_is_some(const struct letter *l)
 {
-	return l->kind >= MAP_LINEAR_SOME && l->kind <= RETAG_SOME;
+	return l->kind >= MAP_LINEAR_SOME && l->kind < FAULT;
 }
 
 int letters_replace(void)
@@ -263,8 +384,10 @@ static axas_status_t run_some(const struct letter *l, uint64_t *done)
 		return axas_collect_some(space, l->gpa, l->size, 1, done);
 	case RETAG_SOME:
 		return axas_retag_some(space, l->gpa, l->size, l->flags >> AXAS_TAG_SHIFT, 1, done);
-	default:
+	case DISCARD_SOME:
 		return axas_discard_some(space, l->gpa, l->size, 1, done);
+	default:
+		return parts_run_some(l, done);
 	}
 }
 
@@ -305,8 +428,10 @@ static int64_t run_whole(const struct letter *l)
 		return axas_clear(space);
 	case MERGE:
 		return axas_merge(space, l->gpa, l->size, l->flags, &merged);
-	default:
+	case FAULT:
 		return axas_handle_page_fault(space, l->gpa, l->flags);
+	default:
+		return parts_run(l);
 	}
 }
 
@@ -314,6 +439,7 @@ struct outcome letter_run(const struct letter *l)
 {
 	struct outcome o = { 0, 0 };
 
+	parts_begin(l);
 	if (letter_is_some(l)) {
 		o.done = ~0ull;
 		o.status = run_some(l, &o.done);
@@ -330,13 +456,19 @@ static int64_t expected_verdict(const struct letter *l, const struct pages *p)
 {
 	const struct page_run *r = pages_at(p, l->gpa);
 
-	if (r == NULL)
+	if (r == NULL || r->state == AXAS_STATE_NOTE)
 		return AXAS_FAULT_UNMAPPED;
+	if (r->hidden == HELD)
+		return AXAS_FAULT_HIDDEN;
 	if (r->state == AXAS_STATE_TRAP)
 		return AXAS_FAULT_TRAP;
 	if (l->flags & ~r->flags)
 		return AXAS_FAULT_DENIED;
-	return r->state == AXAS_STATE_RESERVED ? AXAS_FAULT_RESOLVED : AXAS_FAULT_SPURIOUS;
+	if (r->state == AXAS_STATE_PROVIDED)
+		return parts_verdict(l);
+	if (r->state == AXAS_STATE_RESERVED || r->hidden || parts_marks(p, r, l->flags))
+		return AXAS_FAULT_RESOLVED;
+	return AXAS_FAULT_SPURIOUS;
 }
 
 int64_t letter_expected(const struct letter *l, const struct pages *p)
@@ -349,8 +481,11 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 	case MAP_LINEAR_SOME:
 	case MAP_ALLOC_SOME:
 		return pages_overlap(p, l->gpa, l->size) ? AXAS_ERR_ALREADY_EXISTS : AXAS_OK;
-	case PROTECT:
 	case POPULATE:
+		if (!pages_all_memory(p, l->gpa, l->size))
+			return AXAS_ERR_NOT_MAPPED;
+		return parts_populates(l, p);
+	case PROTECT:
 	case DISCARD:
 	case PROTECT_SOME:
 	case POPULATE_SOME:
@@ -362,7 +497,7 @@ int64_t letter_expected(const struct letter *l, const struct pages *p)
 	case FAULT:
 		return expected_verdict(l, p);
 	default:
-		return AXAS_OK;
+		return parts_expected(l, p);
 	}
 }
 
@@ -371,6 +506,9 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 	const axas_flags_t kept =
 		RWX | AXAS_DEVICE | AXAS_HUGE_FRAMES | AXAS_MAX_2M | AXAS_SKIP_ZERO | AXAS_TAG_MASK;
 	struct page_run r = { .gpa = l->gpa, .size = done, .flags = l->flags & kept };
+
+	if (l->kind == CLEAR)
+		p->set = (struct settings){ .stock = p->set.stock };
 
 	switch (l->kind) {
 	case MAP_LINEAR:
@@ -386,6 +524,7 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 	case MAP_ALLOC_SOME:
 	case REPLACE_ALLOC:
 		r.state = AXAS_STATE_RESERVED;
+		r.is_clean = 1;
 		pages_set(p, &r);
 		break;
 	case MAP_TRAP:
@@ -413,6 +552,7 @@ void letter_apply(const struct letter *l, struct pages *p, uint64_t done)
 		pages_discard(p, l->gpa, done);
 		break;
 	default:
+		parts_apply(l, p, done);
 		break;
 	}
 }
@@ -435,6 +575,21 @@ void letter_print(const struct letter *l)
 		"retag",
 		"clear",
 		"merge",
+		"hide",
+		"show",
+		"map_note",
+		"stock",
+		"dirty_start",
+		"dirty_clear",
+		"dirty_collect",
+		"dirty_mark",
+		"dirty_stop",
+		"age",
+		"age_stop",
+		"map_provider",
+		"evict",
+		"supply",
+		"access of a CPU",
 		"map_linear_some",
 		"map_alloc_some",
 		"unmap_some",
@@ -443,9 +598,22 @@ void letter_print(const struct letter *l)
 		"discard_some",
 		"collect_some",
 		"retag_some",
+		"hide_some",
+		"show_some",
+		"map_note_some",
+		"dirty_start_some",
+		"dirty_clear_some",
+		"dirty_collect_some",
+		"dirty_stop_some",
+		"age_some",
+		"age_stop_some",
+		"merge_some",
+		"evict_some",
 		"handle_page_fault",
 	};
 
 	printf("%-20s gpa %#" PRIx64 " size %#" PRIx64 " flags %#x value %#" PRIx64, names[l->kind],
 	       l->gpa, l->size, l->flags, l->value);
+	if (l->how != 0 || l->brings != 0)
+		printf(" how %u brings %u", l->how, l->brings);
 }

@@ -5,13 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+void pages_clear(struct pages *p)
+{
+	p->set = (struct settings){ 0 };
+	p->runs = 0;
+}
+
 void pages_copy(struct pages *to, const struct pages *from)
 {
+	to->set = from->set;
 	to->runs = from->runs;
 	memcpy(to->run, from->run, from->runs * sizeof(from->run[0]));
 }
 
-static int has_address(const struct page_run *r)
+int pages_is_mapped(const struct page_run *r)
 {
 	return r->state == AXAS_STATE_LINEAR || r->state == AXAS_STATE_OWNED;
 }
@@ -55,7 +62,7 @@ static uint32_t cut(struct pages *p, axas_gpa_t gpa)
 	p->run[i].size = head;
 	p->run[i + 1].gpa += head;
 	p->run[i + 1].size -= head;
-	if (has_address(&p->run[i]))
+	if (pages_is_mapped(&p->run[i]))
 		p->run[i + 1].value += head;
 	return i + 1;
 }
@@ -63,7 +70,9 @@ static uint32_t cut(struct pages *p, axas_gpa_t gpa)
 static int continues(const struct page_run *a, const struct page_run *b)
 {
 	return a->gpa + a->size == b->gpa && a->state == b->state && a->flags == b->flags &&
-	       (has_address(a) ? a->value + a->size : a->value) == b->value;
+	       a->hidden == b->hidden && a->is_clean == b->is_clean && a->is_old == b->is_old &&
+	       a->is_shared == b->is_shared &&
+	       (pages_is_mapped(a) ? a->value + a->size : a->value) == b->value;
 }
 
 static void remove_runs(struct pages *p, uint32_t first, uint32_t last)
@@ -119,40 +128,54 @@ void pages_set(struct pages *p, const struct page_run *r)
 	join_before(p, at);
 }
 
-static void set_flags(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t mask,
-		      axas_flags_t flags)
+void pages_change(struct pages *p, axas_gpa_t gpa, uint64_t size, pages_fn fn, uint64_t value)
 {
 	const uint32_t first = cut(p, gpa);
 	const uint32_t last = cut(p, gpa + size);
 
 	for (uint32_t i = first; i < last; i++)
-		p->run[i].flags = (p->run[i].flags & ~mask) | flags;
+		fn(&p->run[i], value);
 	join(p);
+}
+
+static void protect(struct page_run *r, uint64_t access)
+{
+	/* without a permission it is not looked at, and young when it has one again */
+	if (access == 0 && walker.format != WALK_ARM)
+		r->is_old = 0;
+	r->flags = (r->flags & ~(axas_flags_t)RWX) | (axas_flags_t)access;
 }
 
 void pages_protect(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t access)
 {
-	set_flags(p, gpa, size, RWX, access);
+	pages_change(p, gpa, size, protect, access);
+}
+
+static void retag(struct page_run *r, uint64_t tag)
+{
+	r->flags = (r->flags & ~(axas_flags_t)AXAS_TAG_MASK) | (axas_flags_t)tag;
 }
 
 void pages_retag(struct pages *p, axas_gpa_t gpa, uint64_t size, axas_flags_t tag)
 {
-	set_flags(p, gpa, size, AXAS_TAG_MASK, tag);
+	pages_change(p, gpa, size, retag, tag);
+}
+
+static void discard(struct page_run *r, uint64_t is_logged)
+{
+	if (r->state != AXAS_STATE_OWNED)
+		return;
+	r->state = AXAS_STATE_RESERVED;
+	r->flags |= ANY_SIZE;
+	r->value = 0;
+	r->hidden = SHOWN;
+	r->is_clean = !is_logged;
+	r->is_old = 0;
 }
 
 void pages_discard(struct pages *p, axas_gpa_t gpa, uint64_t size)
 {
-	const uint32_t first = cut(p, gpa);
-	const uint32_t last = cut(p, gpa + size);
-
-	for (uint32_t i = first; i < last; i++) {
-		if (p->run[i].state != AXAS_STATE_OWNED)
-			continue;
-		p->run[i].state = AXAS_STATE_RESERVED;
-		p->run[i].flags |= ANY_SIZE;
-		p->run[i].value = 0;
-	}
-	join(p);
+	pages_change(p, gpa, size, discard, p->set.log != LOG_OFF);
 }
 
 const struct page_run *pages_at(const struct pages *p, axas_gpa_t gpa)
@@ -160,6 +183,13 @@ const struct page_run *pages_at(const struct pages *p, axas_gpa_t gpa)
 	const uint32_t i = find(p, gpa);
 
 	return i < p->runs && p->run[i].gpa <= gpa ? &p->run[i] : NULL;
+}
+
+const struct page_run *pages_from(const struct pages *p, axas_gpa_t gpa)
+{
+	const uint32_t i = find(p, gpa);
+
+	return i < p->runs ? &p->run[i] : NULL;
 }
 
 int pages_overlap(const struct pages *p, axas_gpa_t gpa, uint64_t size)
@@ -177,7 +207,8 @@ static int all_are(const struct pages *p, axas_gpa_t gpa, uint64_t size, int or_
 	while (gpa < end) {
 		const struct page_run *r = pages_at(p, gpa);
 
-		if (r == NULL || (r->state == AXAS_STATE_TRAP && !or_trap))
+		if (r == NULL ||
+		    ((r->state == AXAS_STATE_TRAP || r->state == AXAS_STATE_NOTE) && !or_trap))
 			return 0;
 		gpa = r->gpa + r->size;
 	}
@@ -210,27 +241,42 @@ static uint64_t mix(uint64_t h, uint64_t word)
 	return h ^ h >> 29;
 }
 
+uint64_t settings_digest(const struct settings *set)
+{
+	const uint64_t h =
+		mix(7, (uint64_t)set->log << 33 | (uint64_t)set->ages << 32 | set->stock);
+
+	return mix(mix(h, set->log_stopped), set->ages_stopped);
+}
+
+/* Apart from where they are. */
+static int is_like(const struct page_run *a, const struct page_run *b)
+{
+	return a->state == b->state && (a->flags & ~SIZES) == (b->flags & ~SIZES) &&
+	       a->hidden == b->hidden && a->is_clean == b->is_clean && a->is_old == b->is_old;
+}
+
 uint64_t pages_digest(const struct pages *p)
 {
 	const struct page_run *last = NULL;
-	uint64_t h = 7, end = 0;
+	uint64_t h = settings_digest(&p->set), end = 0;
 
 	for (uint32_t i = 0; i < p->runs; i++) {
 		const struct page_run *r = &p->run[i];
 		const int owned = r->state == AXAS_STATE_OWNED;
 		const axas_flags_t flags = r->flags & ~SIZES;
 		/* runs that are apart only in what does not count here are one */
-		const int same = last != NULL && r->gpa == end && last->state == r->state &&
-				 (last->flags & ~SIZES) == flags && !has_address(r) &&
-				 r->value == last->value;
-		const int same_owned = last != NULL && r->gpa == end && owned &&
-				       last->state == r->state && (last->flags & ~SIZES) == flags;
+		const int same =
+			last != NULL && r->gpa == end && is_like(r, last) &&
+			(owned || r->value == last->value + (pages_is_mapped(r) ? last->size : 0));
 
-		if (!same && !same_owned) {
+		if (!same) {
 			h = mix(h, end);
 			h = mix(h, r->gpa);
 			h = mix(h, (uint64_t)flags << 32 | r->state);
 			h = mix(h, owned ? 0 : r->value);
+			h = mix(h,
+				(uint64_t)r->hidden << 2 | (uint64_t)r->is_clean << 1 | r->is_old);
 		}
 		end = r->gpa + r->size;
 		last = r;

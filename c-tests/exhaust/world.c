@@ -8,9 +8,18 @@
 
 struct world world;
 struct seen seen;
+struct host_answer host_answer;
 axas_t *space;
 struct walker walker;
 int world_keeps_tables;
+uint32_t world_features;
+uint64_t world_walked;
+uint32_t world_side;
+struct seen seen_of_other;
+uint64_t world_other_walked;
+uint32_t world_other_tables, world_other_guests;
+void (*world_in_flush)(uint32_t side);
+int (*world_holds)(axas_hpa_t hpa, uint64_t size);
 
 static struct world saved;
 static uint32_t fail_at;
@@ -48,7 +57,12 @@ int world_is_guest(axas_hpa_t hpa)
 
 uint32_t world_tables(void)
 {
-	return (uint32_t)__builtin_popcountll(world.frames.tables);
+	return (uint32_t)__builtin_popcountll(world.frames.tables) - world_other_tables;
+}
+
+uint32_t world_guests(void)
+{
+	return world.frames.guest_out - world_other_guests;
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -127,7 +141,9 @@ static void give_table(axas_hpa_t pa, uint32_t order)
 	}
 	world.frames.tables &= ~(mask << i);
 	guard_close(world.table[i], PAGE << order);
-	if ((saved.frames.tables & (mask << i)) && !seen.tables_removed)
+	if (((saved.frames.tables & world_walked & (mask << i)) && !seen.tables_removed) ||
+	    ((saved.frames.tables & world_other_walked & (mask << i)) &&
+	     !seen_of_other.tables_removed))
 		violation("a table went back before a request said that tables go");
 }
 
@@ -138,6 +154,19 @@ static uint32_t *large_at(struct frames *f, axas_hpa_t pa)
 		if (pa >= large_pa(i) && pa < large_pa(i) + (PAGE << large_order(i)))
 			return &f->large[i];
 	return NULL;
+}
+
+int world_is_out(axas_hpa_t hpa, uint64_t pages)
+{
+	const uint64_t first = (hpa - GUEST_PA) / PAGE;
+	const uint32_t *large = large_at(&world.frames, hpa);
+
+	if (large != NULL)
+		return *large >= pages;
+	for (uint64_t i = first; i < first + pages; i++)
+		if (i >= SMALL_FRAMES || !(world.frames.small[i / 64] >> i % 64 & 1))
+			return 0;
+	return 1;
 }
 
 static void give_guest(axas_hpa_t pa, uint32_t order)
@@ -156,15 +185,16 @@ static void give_guest(axas_hpa_t pa, uint32_t order)
 		if (*large < pages)
 			violation("more of a large frame came back than was out");
 		*large -= pages;
-	} else if (order == 0 && i < SMALL_FRAMES && (world.frames.small[i / 64] >> i % 64 & 1)) {
+	} else if (i + pages <= SMALL_FRAMES && world_is_out(pa, pages)) {
 		was_out = (int)(saved.frames.small[i / 64] >> i % 64 & 1);
-		world.frames.small[i / 64] &= ~(1ull << i % 64);
+		for (uint64_t k = i; k < i + pages; k++)
+			world.frames.small[k / 64] &= ~(1ull << k % 64);
 	} else {
 		violation("a guest frame came back that was not out");
 		return;
 	}
 	world.frames.guest_out -= pages;
-	if (was_out && seen.flushes_all == 0)
+	if (was_out && seen.flushes_all == 0 && world_holds(pa, PAGE << order))
 		violation("a guest frame went back before a flush");
 }
 
@@ -177,39 +207,44 @@ static void dealloc_frame(void *ctx, axas_hpa_t pa, uint32_t order, uint32_t pur
 		give_table(pa, order);
 }
 
-int world_is_out(axas_hpa_t hpa, uint64_t pages)
+axas_hpa_t world_give(uint32_t order)
 {
-	const uint64_t first = (hpa - GUEST_PA) / PAGE;
-	const uint32_t *large = large_at(&world.frames, hpa);
+	const axas_hpa_t pa = order == 0 ? take_small() : take_large(order);
 
-	if (large != NULL)
-		return *large >= pages;
-	for (uint64_t i = first; i < first + pages; i++)
-		if (i >= SMALL_FRAMES || !(world.frames.small[i / 64] >> i % 64 & 1))
-			return 0;
-	return 1;
+	if (pa != AXAS_HPA_INVALID)
+		world.frames.guest_out += 1u << order;
+	return pa;
+}
+
+void world_has_back(axas_hpa_t hpa, uint32_t order)
+{
+	give_guest(hpa, order);
 }
 
 /* --- the other callbacks --------------------------------------------------------------------- */
 
 static void tlb_flush(void *ctx, const axas_tlb_request_t *q)
 {
+	struct seen *s = q->vmid == world_side ? &seen : &seen_of_other;
+
 	(void)ctx;
-	if (seen.flushes == MOST_EVENTS) {
+	if (s->flushes == MOST_EVENTS) {
 		violation("too many requests");
 		return;
 	}
-	seen.flush[seen.flushes++] = *q;
+	s->flush[s->flushes++] = *q;
 	if (q->scope != AXAS_SCOPE_ALL)
 		return;
-	seen.flushes_all++;
-	seen.tables_removed |= q->tables_removed != 0;
+	if (world_in_flush != NULL)
+		world_in_flush(q->vmid);
+	s->flushes_all++;
+	s->tables_removed |= q->tables_removed != 0;
 }
 
 static void released(void *ctx, const axas_mapping_t *run)
 {
 	(void)ctx;
-	if (seen.flushes_all == 0)
+	if (seen.flushes_all == 0 && world_holds(run->hpa, run->size))
 		violation("released before a flush");
 	if (run->state != AXAS_STATE_LINEAR)
 		violation("released what is not linear");
@@ -217,6 +252,51 @@ static void released(void *ctx, const axas_mapping_t *run)
 		violation("too many released runs");
 	else
 		seen.released[seen.released_count++] = *run;
+}
+
+static uint32_t resolve(void *ctx, uint32_t provider, axas_gpa_t gpa, uint32_t access,
+			axas_supply_t *answer)
+{
+	const uint64_t most = answer->flags & AXAS_NO_HUGE ? PAGE :
+			      answer->flags & AXAS_MAX_2M  ? 2 * MIB :
+							     GIB;
+
+	(void)ctx;
+	seen.asked++;
+	if (gpa % PAGE != 0 || (access & ~answer->flags) != 0 || provider > 65535 ||
+	    answer->hpa != AXAS_HPA_INVALID || answer->size != PAGE)
+		violation("asked for a page that cannot be");
+	if (host_answer.is_large)
+		answer->size = most < 2 * MIB ? most : 2 * MIB;
+	if (host_answer.is_read_only)
+		answer->flags &= ~(axas_flags_t)(AXAS_WRITE | AXAS_EXECUTE);
+	if (host_answer.how == AXAS_RESOLVE_NOW)
+		answer->hpa = OTHER_PA + (gpa & ~(answer->size - 1));
+	if (host_answer.how == AXAS_RESOLVE_GIVEN) {
+		answer->hpa = world_give(answer->size == PAGE ? 0 : 9);
+		if (answer->hpa == AXAS_HPA_INVALID)
+			return AXAS_RESOLVE_LATER;
+	}
+	return host_answer.how;
+}
+
+/* The host that keeps frames has them back. */
+static uint32_t evicted(void *ctx, const axas_mapping_t *run, uint32_t is_dirty)
+{
+	const uint64_t size = PAGE << 9 * (run->level - 1);
+
+	(void)ctx;
+	if (seen.flushes_all == 0 && world_holds(run->hpa, run->size))
+		violation("evicted before a flush");
+	if (seen.evicted_count == MOST_EVENTS)
+		violation("too many runs are evicted");
+	else
+		seen.evicted[seen.evicted_count++] = (struct evicted){ *run, is_dirty };
+	if (!host_answer.keeps || run->state != AXAS_STATE_OWNED)
+		return 0;
+	for (uint64_t at = 0; at < run->size; at += size)
+		world_has_back(run->hpa + at, run->level == 1 ? 0 : 9 * (run->level - 1));
+	return 1;
 }
 
 static const void *table_at(const void *ctx, uint64_t pa, uint64_t bytes)
@@ -250,11 +330,24 @@ void world_restore(void)
 	copy_tables(&world, &saved);
 }
 
-int world_is_unchanged(void)
+int world_has_same_frames(void)
 {
-	if (memcmp(&world.frames, &saved.frames, sizeof(world.frames)) != 0)
-		return 0;
-	for (uint64_t left = saved.frames.tables; left != 0; left &= left - 1) {
+	return memcmp(&world.frames, &saved.frames, sizeof(world.frames)) == 0;
+}
+
+int world_has_as_many_frames(void)
+{
+	struct frames now = world.frames;
+
+	now.tables = saved.frames.tables;
+	return memcmp(&now, &saved.frames, sizeof(now)) == 0 &&
+	       __builtin_popcountll(saved.frames.tables) ==
+		       __builtin_popcountll(world.frames.tables);
+}
+
+int world_has_same_tables(uint64_t tables)
+{
+	for (uint64_t left = tables; left != 0; left &= left - 1) {
 		const int i = __builtin_ctzll(left);
 
 		if (memcmp(world.table[i], saved.table[i], PAGE) != 0)
@@ -263,18 +356,45 @@ int world_is_unchanged(void)
 	return 1;
 }
 
+int world_is_unchanged(uint64_t tables)
+{
+	return world_has_same_frames() && world_has_same_tables(tables);
+}
+
+void world_copy_seen(struct seen *to, const struct seen *from)
+{
+	memcpy(to, from, offsetof(struct seen, flush));
+	memcpy(to->flush, from->flush, from->flushes * sizeof(from->flush[0]));
+	memcpy(to->released, from->released, from->released_count * sizeof(from->released[0]));
+	memcpy(to->evicted, from->evicted, from->evicted_count * sizeof(from->evicted[0]));
+}
+
+static void forget(struct seen *s)
+{
+	memset(s, 0, offsetof(struct seen, flush));
+}
+
 void world_begin(uint32_t fail)
 {
-	seen.flushes = 0;
-	seen.flushes_all = 0;
-	seen.tables_removed = 0;
-	seen.released_count = 0;
-	seen.taken = 0;
-	seen.allocations = 0;
-	seen.refused = 0;
-	seen.refused_large = 0;
-	seen.violation = NULL;
+	forget(&seen);
+	forget(&seen_of_other);
 	fail_at = fail;
+}
+
+/* Not in the first words of a frame, where the library may link free ones. */
+static uint64_t *stamp_of(axas_hpa_t hpa)
+{
+	return (uint64_t *)((uintptr_t)world.table + (hpa - TABLE_PA)) + 500;
+}
+
+uint64_t world_stamp(axas_hpa_t hpa)
+{
+	return *stamp_of(hpa);
+}
+
+void world_put_stamp(axas_hpa_t hpa, uint64_t value)
+{
+	*stamp_of(hpa) = value;
 }
 
 /* Memory for guest frames, as far from their addresses as tables are: the library may link free ones. */
@@ -291,30 +411,32 @@ static void back_guest_frames(void)
 		perror("memory for guest frames");
 		exit(2);
 	}
+	for (uint32_t i = 0; i < SMALL_FRAMES; i++)
+		*stamp_of(GUEST_PA + i * PAGE) = GUEST_PA + i * PAGE;
+	for (axas_hpa_t pa = LARGE_PA; pa < LARGE_PA + 8 * MIB; pa += PAGE)
+		*stamp_of(pa) = pa;
 	has_memory = 1;
 }
 
-void world_create(const axas_config_t *cfg, int has_released)
+static void create(uint32_t side, const axas_config_t *cfg, int has_released, uint32_t flags)
 {
 	const axas_hal_t hal = {
-		.struct_size = offsetof(axas_hal_t, released) + sizeof(axas_released_fn),
-		.flags = AXAS_HAL_DIRECT_MAP,
+		.struct_size = sizeof(axas_hal_t),
+		.flags = AXAS_HAL_DIRECT_MAP | flags,
 		.alloc_frame = alloc_frame,
 		.dealloc_frame = dealloc_frame,
 		.direct_map_offset = (uint64_t)(uintptr_t)world.table - TABLE_PA,
 		.tlb_flush = tlb_flush,
 		.released = has_released ? released : NULL,
+		.resolve = resolve,
+		.evicted = evicted,
 	};
 	axas_hw_regs_t regs;
 	const char *why = "create";
 
-	back_guest_frames();
-	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
-	memset(&world.frames, 0, sizeof(world.frames));
-	memset(&saved.frames, 0, sizeof(saved.frames));
-	guard_close(world.table, sizeof(world.table));
 	world_begin(0);
-	if (axas_create_in(world.storage, sizeof(world.storage), cfg, &hal, &space) == AXAS_OK &&
+	if (axas_create_in(world.storage[side], sizeof(world.storage[side]), cfg, &hal, &space) ==
+		    AXAS_OK &&
 	    axas_hw_regs(space, &regs) == AXAS_OK) {
 		walker = (struct walker){
 			.format = (enum walk_format)regs.format,
@@ -331,5 +453,55 @@ void world_create(const axas_config_t *cfg, int has_released)
 		fprintf(stderr, "no space: %s\n", why);
 		exit(2);
 	}
+}
+
+static void begin_world(const axas_config_t *cfg)
+{
+	back_guest_frames();
+	world_side = 0;
+	world_features = cfg->features;
+	world_keeps_tables = (cfg->options & AXAS_KEEP_TABLES) != 0;
+	world_other_walked = 0;
+	world_other_tables = world_other_guests = 0;
+	memset(&world.frames, 0, sizeof(world.frames));
+	memset(&saved.frames, 0, sizeof(saved.frames));
+	guard_close(world.table, sizeof(world.table));
+}
+
+void world_create(const axas_config_t *cfg, int has_released)
+{
+	begin_world(cfg);
+	create(0, cfg, has_released, 0);
+	world_save();
+}
+
+/* Linear memory that can be reached: up to 2 MiB on both sides of the boundary, for each side of its own. */
+static void back_linear_memory(axas_gpa_t gpa)
+{
+	static const axas_hpa_t places[] = { LINEAR_PA, OTHER_PA };
+	static int has_memory;
+
+	for (uint32_t i = 0; i < 2 && !has_memory; i++) {
+		uint8_t *place = (uint8_t *)((uintptr_t)world.table +
+					     (places[i] + gpa - 2 * MIB - TABLE_PA));
+
+		if (mmap(place, 4 * MIB, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+			 0) != place) {
+			perror("memory for linear pages");
+			exit(2);
+		}
+	}
+	has_memory = 1;
+}
+
+void world_create_side(uint32_t side, const axas_config_t *cfg)
+{
+	if (side == 0) {
+		begin_world(cfg);
+		back_linear_memory((cfg->base + 2 * MIB - 1) & ~(2 * MIB - 1));
+	}
+	world_side = cfg->vmid;
+	create(side, cfg, 0, AXAS_HAL_DIRECT_MAP_LINEAR);
 	world_save();
 }

@@ -41,41 +41,86 @@ struct frames {
 /* Everything that a call can change. */
 struct world {
 	struct frames frames;
-	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[AXAS_STORAGE_SIZE];
+	_Alignas(AXAS_STORAGE_ALIGN) uint8_t storage[2][AXAS_STORAGE_SIZE];
 	_Alignas(16384) uint8_t table[TABLES][PAGE];
 };
 
 #define MOST_EVENTS 256u
 
+/* What the host answers in the next call. */
+struct host_answer {
+	uint32_t how, is_large, is_read_only, keeps;
+};
+
+struct evicted {
+	axas_mapping_t run;
+	uint32_t is_dirty;
+};
+
 /* What the host saw within one call. */
 struct seen {
-	axas_tlb_request_t flush[MOST_EVENTS];
 	uint32_t flushes, flushes_all;
 	int tables_removed; /* a request to all CPUs said so */
-	axas_mapping_t released[MOST_EVENTS];
-	uint32_t released_count;
+	uint32_t released_count, evicted_count;
+	uint32_t asked; /* for so many pages */
 	uint32_t taken; /* guest frames, 4 KiB units */
 	uint32_t allocations, refused, refused_large;
 	const char *violation;
+	/* as many of each as there are */
+	axas_tlb_request_t flush[MOST_EVENTS];
+	axas_mapping_t released[MOST_EVENTS];
+	struct evicted evicted[MOST_EVENTS];
 };
 
 extern struct world world;
 extern struct seen seen;
+extern struct host_answer host_answer;
+
+/*
+ * Where there are two spaces, one of them is `space`, walked by `walker`, and what the host saw of it is in `seen`.
+ * Its number tells requests apart: it is the VMID.
+ */
+extern uint32_t world_side;
+extern struct seen seen_of_other;
+void world_copy_seen(struct seen *to, const struct seen *from);
+/* Of the other: what walkers may hold of it, and the frames that it has. */
+extern uint64_t world_other_walked;
+extern uint32_t world_other_tables, world_other_guests;
+/* Called within each request to all CPUs, with the side that it is for; or null. */
+extern void (*world_in_flush)(uint32_t side);
 extern axas_t *space;
 extern struct walker walker;
 extern int world_keeps_tables;
+extern uint32_t world_features;
+/* What walkers may hold when a call begins: tables, a bit for each, and frames of the guest. */
+extern uint64_t world_walked;
+extern int (*world_holds)(axas_hpa_t hpa, uint64_t size);
 
 void world_create(const axas_config_t *cfg, int has_released);
+/* A space beside the other one, as `space`. Linear memory, a few pages from LINEAR_PA + gpa on, can be reached. */
+void world_create_side(uint32_t side, const axas_config_t *cfg);
 /* Forgets what was seen. The n-th allocation of the next call fails; 0: none. */
 void world_begin(uint32_t fail_at);
 /* As it is now: what the next restore brings back, and what frames must not go back before a flush. */
 void world_save(void);
 void world_restore(void);
-/* Tables and frames are as they were saved. */
-int world_is_unchanged(void);
+/* The same frames are out as when they were saved; and the tables among these are as they were. */
+int world_has_same_frames(void);
+/* The same frames of the guest are, and as many tables. */
+int world_has_as_many_frames(void);
+int world_is_unchanged(uint64_t tables);
+int world_has_same_tables(uint64_t tables);
 /* A guest frame that is out; `pages` of them side by side. */
 int world_is_out(axas_hpa_t hpa, uint64_t pages);
+/* A frame of the guest that the host gives to the library, or has back. */
+axas_hpa_t world_give(uint32_t order);
+void world_has_back(axas_hpa_t hpa, uint32_t order);
 int world_is_guest(axas_hpa_t hpa);
+/* Frames that `space` has. */
 uint32_t world_tables(void);
+uint32_t world_guests(void);
+/* What a frame of the guest has had in it from the start, unless another one was copied there. */
+uint64_t world_stamp(axas_hpa_t hpa);
+void world_put_stamp(axas_hpa_t hpa, uint64_t value);
 
 #endif

@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "words.h"
+
 #define MOST_LEVELS 5u
 
 struct place {
@@ -82,10 +84,11 @@ struct occupied count_occupied(const struct walker *w, uint32_t level, const uin
 	uint64_t runs = 0;
 	int last = 0;
 
-	for (uint64_t i = 0; i < entries; i++) {
+	for (uint64_t i = 0, end; i < entries; i = end) {
 		const int is = words[i] != empty && is_occupied(w, level, words[i]);
 
-		o.number += (uint64_t)is;
+		end = words_alike(words, i, entries);
+		o.number += is ? end - i : 0;
 		runs += is && !last;
 		last = is;
 	}
@@ -148,17 +151,16 @@ struct wrong_count counts_check(const struct walker *w, int keeps_tables)
 	struct wrong_count wrong = { .why = NULL };
 	uint32_t level = w->levels;
 
-	stack[level] = enter(w, level, 0,
-			     w->at(w->ctx, w->root, w->root_entries * sizeof(uint64_t)),
-			     w->root_entries);
+	stack[level] =
+		enter(w, level, 0, w->at(w->ctx, w->root, w->root_entries * sizeof(uint64_t)),
+		      w->root_entries);
 	while (level <= w->levels) {
 		struct cursor *c = &stack[level];
 		const uint64_t *below;
 		uint64_t gpa, entry, table;
 
-		while (level > 1 && c->words != NULL && c->next < c->end &&
-		       c->words[c->next] == empty)
-			c->next++;
+		if (level > 1 && c->words != NULL && c->next < c->end && c->words[c->next] == empty)
+			c->next = words_alike(c->words, c->next, c->end);
 		/* nothing points to a table from the last level */
 		if (level == 1 || c->words == NULL || c->next == c->end) {
 			level++;

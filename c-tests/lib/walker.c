@@ -596,6 +596,11 @@ int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entr
 	return d.kind == ENTRY_NONE && level > 1 && is_hidden_table(w, entry, table);
 }
 
+int walker_is_hidden_page(const struct walker *w, uint64_t entry, uint64_t *address)
+{
+	return !is_valid(w, entry) && is_hidden(w, entry, address);
+}
+
 /* A reservation, kind 1, whose payload has bit 9: the host's number is in the address field. */
 static int is_provided(const struct walker *w, uint64_t e)
 {

@@ -57,7 +57,8 @@ struct walker {
 	int ignores_pat; /* EPT: write-back leaves have IPAT, and no others */
 	const void *(*at)(const void *ctx, uint64_t pa, uint64_t bytes);
 	const void *ctx;
-	uint64_t first, last; /* a visit sees what covers an address from first to last; last 0: all */
+	uint64_t first,
+		last; /* a visit sees what covers an address from first to last; last 0: all */
 	/* derived by walker_start */
 	uint32_t levels;
 	uint32_t gpa_bits;
@@ -112,6 +113,9 @@ uint64_t walker_empty_entry(const struct walker *w);
 int walker_is_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
 /* The same of one that is not valid, below which no walker is to find a page. */
 int walker_is_hidden_table(const struct walker *w, uint32_t level, uint64_t entry, uint64_t *table);
+
+/* A page that no walker is to find, and where it is. */
+int walker_is_hidden_page(const struct walker *w, uint64_t entry, uint64_t *address);
 
 /* Each table that the hardware can reach, and each leaf's memory where leaf is not null. */
 typedef void (*walk_table_fn)(void *ctx, uint64_t pa, uint64_t bytes);

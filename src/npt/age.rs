@@ -119,7 +119,7 @@ impl NestedPageTable {
         if F::TABLE_COLD != 0 {
             self.warm_tables::<F>(sweep, range);
         }
-        self.look::<F>(range, &mut Seeing::Stop(Access { writes: false, uses: true }))?;
+        self.look::<F>(range, &mut Seeing::Stop(Access { writes: false, uses: true }, range))?;
         if self.is_all_stopped(&self.log.aged_stopped, range) {
             self.end_ageing();
         }

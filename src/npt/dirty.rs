@@ -357,8 +357,9 @@ pub(crate) enum Look<'a> {
     /// To report it if it is young.
     #[cfg(feature = "age")]
     Young(Bitmap<'a>),
-    /// To be as if nothing was logged, or aged.
-    Stop(Access),
+    /// To be as if nothing was logged, or aged. A reservation in which pages were freed forgets that if all of it is in
+    /// the range.
+    Stop(Access, GpaRange),
 }
 
 impl<'a> Look<'a> {
@@ -369,7 +370,7 @@ impl<'a> Look<'a> {
             Self::Report(bitmap) => Some((bitmap, Mark::dirty::<F>())),
             #[cfg(feature = "age")]
             Self::Young(bitmap) => Some((bitmap, Mark::young::<F>())),
-            Self::Stop(_) => None,
+            Self::Stop(..) => None,
         }
     }
 
@@ -379,7 +380,7 @@ impl<'a> Look<'a> {
             Self::Report(bitmap) => bitmap.count,
             #[cfg(feature = "age")]
             Self::Young(bitmap) => bitmap.count,
-            Self::Stop(_) => 0,
+            Self::Stop(..) => 0,
         }
     }
 }
@@ -467,7 +468,10 @@ impl NestedPageTable {
 
     /// Makes all of a range dirty; the log ends where that was everything.
     pub(crate) fn stop_log<F: Format>(&self, range: GpaRange) -> Option<()> {
-        self.look::<F>(range, &mut Look::Stop(Access { writes: true, uses: false }))?;
+        let is_next = range.start <= Gpa::new(self.log.stopped.load(Ordering::Relaxed));
+        let start = if is_next { self.range.start } else { range.start };
+        let stopped = GpaRange::new(start, range.end);
+        self.look::<F>(range, &mut Look::Stop(Access { writes: true, uses: false }, stopped))?;
         if self.is_all_stopped(&self.log.stopped, range) {
             self.change_watch(watch::LOG, 0);
         }
@@ -568,11 +572,16 @@ impl NestedPageTable {
                 }
                 #[cfg(feature = "age")]
                 Look::Young(_) => {}
-                Look::Stop(access) if is_page => table.mark(index, entry, *access),
-                Look::Stop(access) if access.writes && is_dirty => {
+                Look::Stop(access, _) if is_page => table.mark(index, entry, *access),
+                Look::Stop(access, range)
+                    if access.writes
+                        && is_dirty
+                        && gpa.base(run.level) >= range.start
+                        && end <= range.end =>
+                {
                     table.store(index, entry.cleaned(false));
                 }
-                Look::Stop(_) => {}
+                Look::Stop(..) => {}
             }
             gpa = end;
         }
