@@ -68,74 +68,74 @@
 /**
  * In axas_parts(): tags (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at are there.
  */
-#define AXAS_PART_TAGS 1u
+#define AXAS_PART_TAGS 0x1u
 
 /**
  * In axas_parts(): axas_stock is there.
  */
-#define AXAS_PART_STOCK 2u
+#define AXAS_PART_STOCK 0x2u
 
 /**
  * In axas_parts(): the option AXAS_IO is there.
  */
-#define AXAS_PART_IO 4u
+#define AXAS_PART_IO 0x4u
 
 /**
  * In axas_parts(): the axas_dirty_ calls and axas_copy are there.
  */
-#define AXAS_PART_DIRTY 8u
+#define AXAS_PART_DIRTY 0x8u
 
 /**
  * In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
  */
-#define AXAS_PART_HIDE 16u
+#define AXAS_PART_HIDE 0x10u
 
 /**
  * In axas_parts(): axas_transfer is there, and part `hide`.
  */
-#define AXAS_PART_TRANSFER 32u
+#define AXAS_PART_TRANSFER 0x20u
 
 /**
  * In axas_parts(): axas_merge is there.
  */
-#define AXAS_PART_MERGE 64u
+#define AXAS_PART_MERGE 0x40u
 
 /**
  * In axas_parts(): axas_map_provider, axas_supply and axas_evict are there.
  */
-#define AXAS_PART_PROVIDER 128u
+#define AXAS_PART_PROVIDER 0x80u
 
 /**
  * In axas_parts(): the axas_age calls are there, and part `dirty`.
  */
-#define AXAS_PART_AGE 256u
+#define AXAS_PART_AGE 0x100u
 
 /**
  * In axas_parts(): a HAL without AXAS_HAL_DIRECT_MAP is accepted. This and the following are there unless the
  * archive was built without them (make lib WITHOUT=); a call that asks for an absent one returns
  * AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_PART_WINDOWS 65536u
+#define AXAS_PART_WINDOWS 0x10000u
 
 /**
  * In axas_parts(): the flag AXAS_REPLACE is there.
  */
-#define AXAS_PART_REPLACE 131072u
+#define AXAS_PART_REPLACE 0x20000u
 
 /**
  * In axas_parts(): the option AXAS_KEEP_TABLES is there.
  */
-#define AXAS_PART_KEEP 262144u
+#define AXAS_PART_KEEP 0x40000u
 
 /**
  * In axas_parts(): the flag AXAS_POPULATE is there.
  */
-#define AXAS_PART_POPULATE 524288u
+#define AXAS_PART_POPULATE 0x80000u
 
 /**
  * In axas_parts(): the callback `released` is there.
  */
-#define AXAS_PART_RELEASED 1048576u
+#define AXAS_PART_RELEASED 0x100000u
 
 /**
  * Bytes of the smallest page and of a frame of order 0.
@@ -267,96 +267,96 @@
 /**
  * The guest may read.
  */
-#define AXAS_READ 1u
+#define AXAS_READ 0x1u
 
 /**
  * The guest may write. Without AXAS_READ only on Arm.
  */
-#define AXAS_WRITE 2u
+#define AXAS_WRITE 0x2u
 
 /**
  * The guest may fetch instructions. Without AXAS_READ on Arm and RISC-V, and on EPT with
  * AXAS_FEATURE_EPT_EXECUTE_ONLY.
  */
-#define AXAS_EXECUTE 4u
+#define AXAS_EXECUTE 0x4u
 
 /**
  * Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute control (EPT)
  * and GMET (NPT), which distinguish the modes, are not used; where hardware requires a user bit (NPT, RISC-V)
  * it is always set.
  */
-#define AXAS_USER 8u
+#define AXAS_USER 0x8u
 
 /**
  * Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and no type bits
  * without it (the PMAs decide).
  */
-#define AXAS_DEVICE 16u
+#define AXAS_DEVICE 0x10u
 
 /**
  * Memory type: UC on EPT and NPT, Normal Non-cacheable on Arm, NC on RISC-V with Svpbmt, else
  * AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_UNCACHED 32u
+#define AXAS_UNCACHED 0x20u
 
 /**
  * Memory type: WC, EPT only.
  */
-#define AXAS_WRITE_COMBINE 256u
+#define AXAS_WRITE_COMBINE 0x100u
 
 /**
  * Memory type: WT, on EPT and on Arm without FWB.
  */
-#define AXAS_WRITE_THROUGH 512u
+#define AXAS_WRITE_THROUGH 0x200u
 
 /**
  * Memory type: Device-nGnRnE, Arm only.
  */
-#define AXAS_DEVICE_NGNRNE 1024u
+#define AXAS_DEVICE_NGNRNE 0x400u
 
 /**
  * Memory type: Device-nGRE, Arm only.
  */
-#define AXAS_DEVICE_NGRE 2048u
+#define AXAS_DEVICE_NGRE 0x800u
 
 /**
  * Memory type: Device-GRE, Arm only.
  */
-#define AXAS_DEVICE_GRE 4096u
+#define AXAS_DEVICE_GRE 0x1000u
 
 /**
  * axas_map_alloc: take all frames now.
  */
-#define AXAS_POPULATE 65536u
+#define AXAS_POPULATE 0x10000u
 
 /**
  * Pages of 4 KiB only.
  */
-#define AXAS_NO_HUGE 131072u
+#define AXAS_NO_HUGE 0x20000u
 
 /**
  * No page larger than 2 MiB.
  */
-#define AXAS_MAX_2M 262144u
+#define AXAS_MAX_2M 0x40000u
 
 /**
  * axas_map_alloc: take frames of 2 MiB (with AXAS_POPULATE also 1 GiB) where the range and the
  * host allow; a host that refuses them gets requests of 4 KiB instead.
  */
-#define AXAS_HUGE_FRAMES 524288u
+#define AXAS_HUGE_FRAMES 0x80000u
 
 /**
  * With AXAS_EXECUTE, 4 KiB pages only. For this call alone: a later axas_protect may make a large page
  * executable. Against CVE-2018-12207 use AXAS_SMALL_EXEC.
  */
-#define AXAS_NO_HUGE_EXEC 1048576u
+#define AXAS_NO_HUGE_EXEC 0x100000u
 
 /**
  * axas_map_linear, axas_map_alloc, axas_map_trap_flags: replace whatever is mapped, reserved or a trap in the
  * range, atomically for vCPUs and callers: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and
  * axas_query find the old or the new entry. Not in slices.
  */
-#define AXAS_REPLACE 2097152u
+#define AXAS_REPLACE 0x200000u
 
 /**
  * resolve: not now; the host calls axas_supply when it has the page. The verdict is AXAS_FAULT_WAIT.
@@ -387,7 +387,7 @@
 /**
  * axas_hide: the next access that a page's permissions allow unhides it.
  */
-#define AXAS_HIDE_AUTO 1u
+#define AXAS_HIDE_AUTO 0x1u
 
 /**
  * axas_transfer: the pages move to the other space; a note or a hole is left.
@@ -412,17 +412,17 @@
 /**
  * axas_transfer: the pages are zeroed while neither guest reaches them.
  */
-#define AXAS_WIPE 1u
+#define AXAS_WIPE 0x1u
 
 /**
  * axas_tables_needed: count for a lazy reservation or a trap.
  */
-#define AXAS_NEED_LAZY 4194304u
+#define AXAS_NEED_LAZY 0x400000u
 
 /**
  * axas_merge: scattered pages of the library are copied into a frame of 2 MiB.
  */
-#define AXAS_MERGE_COPY 8388608u
+#define AXAS_MERGE_COPY 0x800000u
 
 /**
  * axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
@@ -430,7 +430,7 @@
  * guest runs. Reserved pages keep the flag until they get a frame (axas_query reports it); a page that
  * axas_discard emptied reads as zeroes.
  */
-#define AXAS_SKIP_ZERO 268435456u
+#define AXAS_SKIP_ZERO 0x10000000u
 
 /**
  * Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved, a trap or a
@@ -444,7 +444,7 @@
 /**
  * All bits of a tag in flags.
  */
-#define AXAS_TAG_MASK 251658240u
+#define AXAS_TAG_MASK 0xf000000u
 
 /**
  * alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
@@ -470,12 +470,12 @@
  * Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
  * needed and never called for them.
  */
-#define AXAS_HAL_DIRECT_MAP 1u
+#define AXAS_HAL_DIRECT_MAP 0x1u
 
 /**
  * The same holds for linear mappings that are not DEVICE.
  */
-#define AXAS_HAL_DIRECT_MAP_LINEAR 2u
+#define AXAS_HAL_DIRECT_MAP_LINEAR 0x2u
 
 /**
  * The library invalidates TLBs itself: one CPU runs the space (RISC-V: HFENCE.GVMA; Intel:
@@ -488,19 +488,19 @@
  * which has no such bits. TLBI is issued once: CPUs that need it twice (Cortex-A55 2441007, A76 1286807, A510
  * 2441009) need a tlb_flush of the host's.
  */
-#define AXAS_HAL_BUILTIN_FLUSH 4u
+#define AXAS_HAL_BUILTIN_FLUSH 0x4u
 
 /**
  * A table frame stays mapped and readable after dealloc_frame.
  */
-#define AXAS_HAL_TABLES_STAY_READABLE 8u
+#define AXAS_HAL_TABLES_STAY_READABLE 0x8u
 
 /**
  * The library handles AXAS_SCOPE_LOCAL requests with the instructions of AXAS_HAL_BUILTIN_FLUSH, which needs
  * the same CPU state, whether one CPU or many run the space; tlb_flush is required, for AXAS_SCOPE_ALL only.
  * With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT: AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_HAL_BUILTIN_LOCAL 16u
+#define AXAS_HAL_BUILTIN_LOCAL 0x10u
 
 /**
  * Translations were removed: no CPU may use them after tlb_flush returned.
@@ -540,27 +540,27 @@
 /**
  * axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
  */
-#define AXAS_DIRTY_HARDWARE 1u
+#define AXAS_DIRTY_HARDWARE 0x1u
 
 /**
  * axas_dirty_start: everything is dirty at first.
  */
-#define AXAS_DIRTY_ALL 2u
+#define AXAS_DIRTY_ALL 0x2u
 
 /**
  * axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
  */
-#define AXAS_DIRTY_SPLIT 4u
+#define AXAS_DIRTY_SPLIT 0x4u
 
 /**
  * axas_age: report only; no page is made old.
  */
-#define AXAS_AGE_TEST 1u
+#define AXAS_AGE_TEST 0x1u
 
 /**
  * axas_age: nothing is flushed: accesses by translations that a CPU holds already are missed.
  */
-#define AXAS_AGE_NO_FLUSH 2u
+#define AXAS_AGE_NO_FLUSH 0x2u
 
 /**
  * Every CPU (and IOMMU given the same pages) that may hold translations of the space.
@@ -575,129 +575,129 @@
 /**
  * Pages of 1 GiB exist (EPT, NPT; Arm and RISC-V always have them).
  */
-#define AXAS_FEATURE_1G_PAGES 1u
+#define AXAS_FEATURE_1G_PAGES 0x1u
 
 /**
  * Execute without read (IA32_VMX_EPT_VPID_CAP bit 0).
  */
-#define AXAS_FEATURE_EPT_EXECUTE_ONLY 2u
+#define AXAS_FEATURE_EPT_EXECUTE_ONLY 0x2u
 
 /**
  * Accessed and dirty flags: sets bit 6 of the EPTP (IA32_VMX_EPT_VPID_CAP bit 21).
  */
-#define AXAS_FEATURE_EPT_AD 4u
+#define AXAS_FEATURE_EPT_AD 0x4u
 
 /**
  * FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither, with
  * and without FEAT_XNX.
  */
-#define AXAS_FEATURE_ARM_XNX 8u
+#define AXAS_FEATURE_ARM_XNX 0x8u
 
 /**
  * FEAT_S2FWB, and the host sets HCR_EL2.FWB.
  */
-#define AXAS_FEATURE_ARM_FWB 16u
+#define AXAS_FEATURE_ARM_FWB 0x10u
 
 /**
  * FEAT_HAFDBS with dirty state: sets VTCR_EL2.HA and HD.
  */
-#define AXAS_FEATURE_ARM_HAFDBS 32u
+#define AXAS_FEATURE_ARM_HAFDBS 0x20u
 
 /**
  * FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA.
  * AXAS_FEATURE_ARM_HAFDBS includes it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
  */
-#define AXAS_FEATURE_ARM_HAF 4096u
+#define AXAS_FEATURE_ARM_HAF 0x1000u
 
 /**
  * FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
  * for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
  */
-#define AXAS_FEATURE_ARM_BBM2 64u
+#define AXAS_FEATURE_ARM_BBM2 0x40u
 
 /**
  * FEAT_VMID16: VMIDs up to 65535, sets VTCR_EL2.VS.
  */
-#define AXAS_FEATURE_ARM_VMID16 128u
+#define AXAS_FEATURE_ARM_VMID16 0x80u
 
 /**
  * Svpbmt, and menvcfg.PBMTE is 1: see AXAS_NEEDS_MENVCFG_PBMTE.
  */
-#define AXAS_FEATURE_RISCV_SVPBMT 256u
+#define AXAS_FEATURE_RISCV_SVPBMT 0x100u
 
 /**
  * Svnapot: not used, AXAS_ERR_UNSUPPORTED at create. Leaves of 64 KiB are not made.
  */
-#define AXAS_FEATURE_RISCV_SVNAPOT 512u
+#define AXAS_FEATURE_RISCV_SVNAPOT 0x200u
 
 /**
  * Svadu, and menvcfg.ADUE is 1: see AXAS_NEEDS_MENVCFG_ADUE.
  */
-#define AXAS_FEATURE_RISCV_SVADU 1024u
+#define AXAS_FEATURE_RISCV_SVADU 0x400u
 
 /**
  * Svvptc: invalid entries that became valid need no fence.
  */
-#define AXAS_FEATURE_RISCV_SVVPTC 2048u
+#define AXAS_FEATURE_RISCV_SVVPTC 0x800u
 
 /**
  * AXAS_IO: the IOMMU may keep invalid entries (VT-d: CAP_REG.CM or RWBF), so that new ones are flushed,
  * AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next three are AXAS_ERR_INVALID_INPUT.
  */
-#define AXAS_FEATURE_IO_CACHES_INVALID 16384u
+#define AXAS_FEATURE_IO_CACHES_INVALID 0x4000u
 
 /**
  * AXAS_IO: walks of the IOMMU and accesses of its devices snoop the CPUs' caches (VT-d: ECAP_REG.C and SC;
  * SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
  */
-#define AXAS_FEATURE_IO_COHERENT 65536u
+#define AXAS_FEATURE_IO_COHERENT 0x10000u
 
 /**
  * AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA
  * and S2HD; RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
  */
-#define AXAS_FEATURE_IO_DIRTY 32768u
+#define AXAS_FEATURE_IO_DIRTY 0x8000u
 
 /**
  * AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
  * are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
  */
-#define AXAS_FEATURE_IO_FAULTS 131072u
+#define AXAS_FEATURE_IO_FAULTS 0x20000u
 
 /**
  * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries, which hold tags. Without
  * part `tags` it is AXAS_ERR_UNSUPPORTED at create.
  */
-#define AXAS_FEATURE_RISCV_SVRSW60T59B 8192u
+#define AXAS_FEATURE_RISCV_SVRSW60T59B 0x2000u
 
 /**
  * The host holds a lock of its own for every call: at least the class that the call's
  * documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
  */
-#define AXAS_CALLER_LOCKED 1u
+#define AXAS_CALLER_LOCKED 0x1u
 
 /**
  * Guest frames from alloc_frame are zero already.
  */
-#define AXAS_FRAMES_ARE_ZEROED 2u
+#define AXAS_FRAMES_ARE_ZEROED 0x2u
 
 /**
  * Guest frames are not zeroed, in the whole space: the guest and axas_read see what the frame held when
  * alloc_frame returned it, the memory of another guest included. For hosts that scrub every frame beforehand,
  * or use frames for one guest only. After axas_discard old contents may reappear.
  */
-#define AXAS_NO_ZERO 4u
+#define AXAS_NO_ZERO 0x4u
 
 /**
  * Page walkers do not snoop the caches: table lines are cleaned (clean_range) before they are
  * linked, and VTCR_EL2 asks for non-cacheable walks.
  */
-#define AXAS_NONCOHERENT_WALK 8u
+#define AXAS_NONCOHERENT_WALK 0x8u
 
 /**
  * Calls return AXAS_ERR_AGAIN instead of waiting for the space.
  */
-#define AXAS_NO_WAIT 16u
+#define AXAS_NO_WAIT 0x10u
 
 /**
  * An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi requires bits 58:52
@@ -718,7 +718,7 @@
  * A fault raises requests of AXAS_SCOPE_LOCAL only, with AXAS_IO too: after axas_discard call axas_populate
  * before a device uses the pages again, even if a CPU has faulted them in.
  */
-#define AXAS_IO 32u
+#define AXAS_IO 0x20u
 
 /**
  * Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
@@ -728,7 +728,7 @@
  * them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that returns AXAS_ERR_NO_MEMORY
  * may have freed those that lie wholly in its range.
  */
-#define AXAS_KEEP_TABLES 64u
+#define AXAS_KEEP_TABLES 0x40u
 
 /**
  * No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
@@ -736,7 +736,7 @@
  * is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
  * make a larger page executable is AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_SMALL_EXEC 128u
+#define AXAS_SMALL_EXEC 0x80u
 
 /**
  * EPT: write-back pages are write-back whatever the guest's PAT (IPAT, bit 6 of their entries); not for spaces
@@ -744,41 +744,41 @@
  * Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm, AXAS_FEATURE_ARM_FWB does the same.
  * Source: Intel SDM vol. 3C, "EPT and Memory Typing".
  */
-#define AXAS_IGNORE_GUEST_PAT 256u
+#define AXAS_IGNORE_GUEST_PAT 0x100u
 
 /**
  * HCR_EL2.FWB must be 1.
  */
-#define AXAS_NEEDS_HCR_FWB 1u
+#define AXAS_NEEDS_HCR_FWB 0x1u
 
 /**
  * VTCR_EL2.HA and HD are 1 in control_register.
  */
-#define AXAS_NEEDS_VTCR_HA_HD 2u
+#define AXAS_NEEDS_VTCR_HA_HD 0x2u
 
 /**
  * EFER.NXE of the host must be 1.
  */
-#define AXAS_NEEDS_EFER_NXE 16u
+#define AXAS_NEEDS_EFER_NXE 0x10u
 
 /**
  * menvcfg.PBMTE must be 1 (henvcfg.PBMTE is for the guest's own tables). menvcfg is M-mode's and SBI has
  * no call for this bit: firmware sets it at boot. Source: RISC-V Privileged Architecture, menvcfg.
  */
-#define AXAS_NEEDS_MENVCFG_PBMTE 32u
+#define AXAS_NEEDS_MENVCFG_PBMTE 0x20u
 
 /**
  * menvcfg.ADUE must be 1 (henvcfg.ADUE is for the guest's own tables). menvcfg is M-mode's: a host in HS
  * mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
  */
-#define AXAS_NEEDS_MENVCFG_ADUE 64u
+#define AXAS_NEEDS_MENVCFG_ADUE 0x40u
 
 /**
  * HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an
  * SMMU that walks the root 0: tags are in bits 62:59 of entries, which hardware would use for these. With part
  * `tags`. Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
  */
-#define AXAS_NEEDS_NO_PBHA 128u
+#define AXAS_NEEDS_NO_PBHA 0x80u
 
 /**
  * The walk ended at an invalid entry.
@@ -825,24 +825,24 @@
 /**
  * axas_fault_t.gpa is valid.
  */
-#define AXAS_VALID_GPA 1u
+#define AXAS_VALID_GPA 0x1u
 
 /**
  * axas_fault_t.gva is valid.
  */
-#define AXAS_VALID_GVA 2u
+#define AXAS_VALID_GVA 0x2u
 
 /**
  * axas_fault_t.access is exact. Without it access is a guess: for a missing entry the least that the access
  * can have been (the rest faults again), for a forbidden one everything it can have been (so that
  * axas_handle_page_fault returns AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
  */
-#define AXAS_VALID_ACCESS 4u
+#define AXAS_VALID_ACCESS 0x4u
 
 /**
  * The fault is of a walk of the guest's own page tables; gpa is the address of a guest table.
  */
-#define AXAS_IS_TABLE_WALK 8u
+#define AXAS_IS_TABLE_WALK 0x8u
 
 /**
  * Bytes that axas_create_in needs. Further bytes become reader lines of the space's lock: AXAS_STORAGE_SIZE +
@@ -863,19 +863,19 @@
 /**
  * Copies and scalars (axas_read, axas_write_u32, ...): ignore the guest's permissions.
  */
-#define AXAS_ACCESS_HOST 256u
+#define AXAS_ACCESS_HOST 0x100u
 
 /**
  * axas_write, axas_fill, axas_for_each_chunk: clean the caches afterwards (clean_range with
  * AXAS_FRAME_GUEST), for a guest that starts with its caches off and for code.
  */
-#define AXAS_ACCESS_CLEAN 512u
+#define AXAS_ACCESS_CLEAN 0x200u
 
 /**
  * axas_read, axas_read_u8 to axas_read_u64, axas_for_each_chunk: require AXAS_EXECUTE instead of AXAS_READ, as
  * an instruction fetch does.
  */
-#define AXAS_ACCESS_EXECUTE 1024u
+#define AXAS_ACCESS_EXECUTE 0x400u
 
 /**
  * A guest-physical address space. Opaque: pointers to it come from axas_create or axas_create_in.
@@ -1615,7 +1615,7 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
 /**
  * No host-physical address: what alloc_frame returns when it has none.
  */
-#define AXAS_HPA_INVALID 18446744073709551615ull
+#define AXAS_HPA_INVALID 0xffffffffffffffffull
 
 /**
  * Done.
@@ -1626,42 +1626,42 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
  * Null, unknown bit or value, unaligned, empty, overflow, out of range, address wider than
  * pa_bits, or an option that does not apply to the call.
  */
-#define AXAS_ERR_INVALID_INPUT -1
+#define AXAS_ERR_INVALID_INPUT (-1)
 
 /**
  * The range is not empty.
  */
-#define AXAS_ERR_ALREADY_EXISTS -2
+#define AXAS_ERR_ALREADY_EXISTS (-2)
 
 /**
  * alloc_frame had no frame, or table_quota is used up.
  */
-#define AXAS_ERR_NO_MEMORY -3
+#define AXAS_ERR_NO_MEMORY (-3)
 
 /**
  * A hole in the range; for calls that do not apply to traps, also a trap.
  */
-#define AXAS_ERR_NOT_MAPPED -4
+#define AXAS_ERR_NOT_MAPPED (-4)
 
 /**
  * The mapping does not allow the access.
  */
-#define AXAS_ERR_DENIED -5
+#define AXAS_ERR_DENIED (-5)
 
 /**
  * Not possible with this format, CPU or build.
  */
-#define AXAS_ERR_UNSUPPORTED -6
+#define AXAS_ERR_UNSUPPORTED (-6)
 
 /**
  * A corrupt table, or a callback returned an unusable value.
  */
-#define AXAS_ERR_BAD_STATE -7
+#define AXAS_ERR_BAD_STATE (-7)
 
 /**
  * Call again: the space is in use (AXAS_NO_WAIT), or a call in slices is not finished.
  */
-#define AXAS_ERR_AGAIN -8
+#define AXAS_ERR_AGAIN (-8)
 
 /**
  * A byte. A width is the number of bytes of one access to a device.
