@@ -1733,8 +1733,8 @@ axas_status_t axas_create(const struct axas_config_t *config,
  * @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
  *   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
  *   exclusive call looks at each line.
- * @param config As for axas_create.
- * @param hal As for axas_create; may have release_virt.
+ * @param config Configuration; copied.
+ * @param hal The host's callbacks; copied. May have release_virt.
  * @param space Receives the handle; null after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown bits or values, feature bits of other
@@ -1843,7 +1843,7 @@ axas_status_t axas_hw_regs(const struct axas_t *space,
  * What axas_hw_regs returns for a space with this configuration, before it is created: VTCR_EL2 for CPUs that
  * boot, the size and alignment of roots to reserve.
  *
- * @param config The space, as for axas_create.
+ * @param config Configuration of the space.
  * @param regs Receives the values, as axas_hw_regs but for two: root is 0, and so is the address field of
  *   root_register, whose other fields are valid (EPTP: memory type, walk length, accessed and dirty flags;
  *   nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
@@ -1868,7 +1868,7 @@ axas_status_t axas_config_regs(const struct axas_config_t *config,
  * Table frames that a mapping takes: exact in an otherwise empty space, else an upper bound. The root with all
  * its frames is included, the handle is not; table_quota and axas_stats count in the same way.
  *
- * @param config The space, as for axas_create.
+ * @param config Configuration of the space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with AXAS_POPULATE
@@ -1959,7 +1959,8 @@ axas_status_t axas_map_linear(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param extents The frames in guest-physical order; must not change during the call.
  * @param count Number of extents, not 0.
- * @param flags As for axas_map_linear, without AXAS_REPLACE.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+ *   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
  *     option that does not apply, unaligned, count 0, an empty extent, overflow, outside the space, host
@@ -2053,7 +2054,8 @@ axas_status_t axas_map_trap(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param cookie As for axas_map_trap.
+ * @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1: an index into a table of
+ *   the host, not a pointer.
  * @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
@@ -2316,8 +2318,9 @@ axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
  * would, from the same walk: a trap's cookie, or the host's tag. Part `tags`.
  *
  * @param space The space.
- * @param gpa As for axas_handle_page_fault.
- * @param access As for axas_handle_page_fault.
+ * @param gpa The guest-physical address of the access; any value, any alignment.
+ * @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must be
+ *   allowed.
  * @param found Receives the entry, after AXAS_FAULT_RESOLVED that of the page which was installed; may be
  *   null. Without an entry (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
  *   AXAS_STATE_ABSENT and size 0.
@@ -2679,7 +2682,7 @@ axas_status_t axas_write(struct axas_t *space,
  * @param gpa First guest-physical address, any alignment.
  * @param byte What to fill with.
  * @param len Bytes; 0 does nothing.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param done Receives the bytes that were filled, whatever the status; may be null.
  * @return AXAS_OK: all of it;
  *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
@@ -2708,8 +2711,8 @@ axas_status_t axas_fill(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, any alignment.
  * @param len Bytes; 0 does nothing.
- * @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
- *   axas_read or, with AXAS_WRITE, axas_write.
+ * @param access What must be allowed: AXAS_READ, AXAS_WRITE or both; and AXAS_ACCESS_HOST,
+ *   AXAS_ACCESS_EXECUTE without AXAS_WRITE, or AXAS_ACCESS_CLEAN with it.
  * @param chunk Called with each piece, of at most 64 KiB; the pointer is valid during the call. Returns 0 to
  *   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before
  *   chunk has written to it.
@@ -2739,7 +2742,7 @@ axas_status_t axas_for_each_chunk(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2765,7 +2768,7 @@ axas_status_t axas_read_u8(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2791,7 +2794,7 @@ axas_status_t axas_write_u8(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2817,7 +2820,7 @@ axas_status_t axas_read_u16(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2843,7 +2846,7 @@ axas_status_t axas_write_u16(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2869,7 +2872,7 @@ axas_status_t axas_read_u32(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2895,7 +2898,7 @@ axas_status_t axas_write_u32(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2921,7 +2924,7 @@ axas_status_t axas_read_u64(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2954,7 +2957,8 @@ axas_status_t axas_write_u64(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param hpa First host-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_map_linear, without AXAS_REPLACE.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+ *   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC.
  * @param budget Entries to visit or write at most, holes included; at least 1.
  * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
@@ -2982,15 +2986,17 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
- * axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it and 512
- * smaller ones replace it. Otherwise as axas_map_linear_some.
+ * axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it and
+ * 512 smaller ones replace it.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_map_alloc, without AXAS_REPLACE.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options
+ *   AXAS_POPULATE, AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC,
+ *   AXAS_SKIP_ZERO.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3002,6 +3008,10 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * Each call checks the whole remaining range for overlap; the result is that of one axas_map_alloc. An error
+ * leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512 entries,
+ * without the lock. Otherwise as axas_map_alloc.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_alloc_some(struct axas_t *space,
@@ -3012,16 +3022,15 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
                                   uint64_t *done);
 
 /**
- * axas_unmap in slices. For the whole space it empties a space while faults go on; axas_clear and axas_destroy
- * then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that a slice cuts
- * stay). Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
- * axas_map_linear_some.
+ * axas_unmap in slices. For the whole space it empties a space while faults go on; axas_clear and
+ * axas_destroy then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that
+ * a slice cuts stay). Each slice of 512 entries (all of the budget without should_yield) is flushed once.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096; 0 does nothing.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3030,6 +3039,9 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_unmap.
  */
 AXAS_MUST_USE
 axas_status_t axas_unmap_some(struct axas_t *space,
@@ -3039,15 +3051,15 @@ axas_status_t axas_unmap_some(struct axas_t *space,
                               uint64_t *done);
 
 /**
- * axas_protect in slices. Holes and traps are checked for slice by slice. Otherwise as
- * axas_map_linear_some.
+ * axas_protect in slices. Holes and traps are checked for slice by slice.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_protect.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param flags AXAS_READ, AXAS_WRITE, AXAS_EXECUTE (and AXAS_USER); any other bit is AXAS_ERR_INVALID_INPUT.
+ *   Memory type and options stay.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3060,6 +3072,9 @@ axas_status_t axas_unmap_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_protect.
  */
 AXAS_MUST_USE
 axas_status_t axas_protect_some(struct axas_t *space,
@@ -3071,13 +3086,13 @@ axas_status_t axas_protect_some(struct axas_t *space,
 
 /**
  * axas_populate in slices. Holes and traps are checked for slice by slice; frames cost as in
- * axas_map_alloc_some. Otherwise as axas_map_linear_some.
+ * axas_map_alloc_some.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT, or where resolve returned AXAS_RESOLVE_LATER for the first page);
@@ -3085,6 +3100,9 @@ axas_status_t axas_protect_some(struct axas_t *space,
  *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range, or resolve returned AXAS_RESOLVE_REFUSE;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_populate.
  */
 AXAS_MUST_USE
 axas_status_t axas_populate_some(struct axas_t *space,
@@ -3094,14 +3112,13 @@ axas_status_t axas_populate_some(struct axas_t *space,
                                  uint64_t *done);
 
 /**
- * axas_discard in slices. Holes and traps are checked for slice by slice. Otherwise as
- * axas_map_linear_some.
+ * axas_discard in slices. Holes and traps are checked for slice by slice.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3111,6 +3128,9 @@ axas_status_t axas_populate_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
  *     of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_discard.
  */
 AXAS_MUST_USE
 axas_status_t axas_discard_some(struct axas_t *space,
@@ -3120,19 +3140,22 @@ axas_status_t axas_discard_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
- * axas_collect in slices. A table that more than one slice covers is freed by the last of them. Otherwise as
- * axas_unmap_some.
+ * axas_collect in slices. A table that more than one slice covers is freed by the last of them.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096; 0 does nothing.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. An error leaves [gpa,
+ * gpa + done) done and the rest as it was. should_yield is called after every 512 entries, without the lock.
+ * Otherwise as axas_collect.
  */
 AXAS_MUST_USE
 axas_status_t axas_collect_some(struct axas_t *space,
@@ -3142,14 +3165,14 @@ axas_status_t axas_collect_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
- * axas_retag in slices. Holes are checked for slice by slice. Otherwise as axas_map_linear_some.
+ * axas_retag in slices. Holes are checked for slice by slice.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param tag As for axas_retag.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param tag The tag, 0 to 15: the number itself, not shifted as in flags.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3160,6 +3183,9 @@ axas_status_t axas_collect_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note that has another tag, and
  *     there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_retag.
  */
 AXAS_MUST_USE
 axas_status_t axas_retag_some(struct axas_t *space,
@@ -3249,7 +3275,7 @@ axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
 /**
  * Allocates a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library does not map it.
  *
- * @param hal As for axas_create; tlb_flush is not needed.
+ * @param hal The host's callbacks; tlb_flush is not needed.
  * @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
  * @param zero 1: every byte is zero; 0: the contents are as alloc_frame returned them.
  * @param frame Receives the frame; previous contents are ignored; no frame after an error.
@@ -3444,8 +3470,8 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
  *
  * Without AXAS_DIRTY_HARDWARE the first write to a clean page faults; axas_handle_page_fault returns
  * AXAS_FAULT_RESOLVED and takes no frame; hardware writes no entry. With AXAS_DIRTY_HARDWARE hardware sets
- * dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V: with
- * AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes fault. With EPT accessed and dirty flags each
+ * dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V with
+ * AXAS_FEATURE_RISCV_SVADU hardware sets them without the option, too. With EPT accessed and dirty flags each
  * walk of the guest's own page tables counts as a write to them.
  *
  * A huge page is clean or dirty as a whole; with AXAS_DIRTY_SPLIT those in the range that is made clean are
@@ -3496,9 +3522,9 @@ axas_status_t axas_dirty_get(struct axas_t *space,
  * Makes the pages whose bits are set clean: the next write to each is logged.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_get.
- * @param size As for axas_dirty_get.
- * @param bitmap As for axas_dirty_get, read only; null: all bits are set.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096; read only. Null: all bits are set.
  * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
  * @param options AXAS_DIRTY_SPLIT or 0.
  * @return AXAS_OK;
@@ -3533,13 +3559,14 @@ axas_status_t axas_dirty_clear(struct axas_t *space,
  * axas_dirty_get and axas_dirty_clear of the same pages, in one walk.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_get.
- * @param size As for axas_dirty_get.
- * @param bitmap As for axas_dirty_get: a bit that was set before stays set, and its page is unchanged if it is
- *   not dirty.
- * @param bits As for axas_dirty_get.
- * @param options As for axas_dirty_clear.
- * @param count As for axas_dirty_get.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared: one
+ *   that was set before stays set, and its page is unchanged if it is not dirty. Not used by other code
+ *   during the call.
+ * @param bits Bits that the bitmap has, at least size / 4096.
+ * @param options AXAS_DIRTY_SPLIT or 0.
+ * @param count Receives the number of dirty pages, whether their bits were set before or not.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
  *     the space, a space that does not log;
@@ -3611,9 +3638,9 @@ axas_status_t axas_dirty_stop(struct axas_t *space,
  * axas_dirty_start in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_start.
- * @param size As for axas_dirty_start.
- * @param options As for axas_dirty_start.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param options AXAS_DIRTY_HARDWARE, AXAS_DIRTY_ALL, AXAS_DIRTY_SPLIT.
  * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
  * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
  *   page there may be done beyond that.
@@ -3641,13 +3668,14 @@ axas_status_t axas_dirty_start_some(struct axas_t *space,
  * axas_dirty_clear in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_clear.
- * @param size As for axas_dirty_clear.
- * @param bitmap As for axas_dirty_clear.
- * @param bits As for axas_dirty_clear.
- * @param options As for axas_dirty_clear.
- * @param budget As for axas_dirty_start_some.
- * @param done As for axas_dirty_start_some: continue with the word of the bitmap at done / 4096 / 64.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096; read only. Null: all bits are set.
+ * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+ * @param options AXAS_DIRTY_SPLIT or 0.
+ * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+ *   page there may be done beyond that. Continue with the word of the bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3655,7 +3683,8 @@ axas_status_t axas_dirty_start_some(struct axas_t *space,
  *     the space, a space that does not log, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean.
  *
- * Otherwise as axas_dirty_clear and axas_dirty_start_some.
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
+ * axas_dirty_clear. Callbacks: also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_clear_some(struct axas_t *space,
@@ -3671,14 +3700,18 @@ axas_status_t axas_dirty_clear_some(struct axas_t *space,
  * axas_dirty_collect in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_collect.
- * @param size As for axas_dirty_collect.
- * @param bitmap As for axas_dirty_collect; of a huge page that done cuts all bits are set.
- * @param bits As for axas_dirty_collect.
- * @param options As for axas_dirty_collect.
- * @param count As for axas_dirty_collect, of this call.
- * @param budget As for axas_dirty_start_some.
- * @param done As for axas_dirty_clear_some.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared: one
+ *   that was set before stays set, and its page is unchanged if it is not dirty. Of a huge page that done
+ *   cuts all bits are set. Not used by other code during the call.
+ * @param bits Bits that the bitmap has, at least size / 4096.
+ * @param options AXAS_DIRTY_SPLIT or 0.
+ * @param count Receives the number of dirty pages that this call found, whether their bits were set before
+ *   or not.
+ * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+ *   page there may be done beyond that. Continue with the word of the bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3686,7 +3719,8 @@ axas_status_t axas_dirty_clear_some(struct axas_t *space,
  *     the space, a space that does not log, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean, their bits are set.
  *
- * Otherwise as axas_dirty_collect and axas_dirty_start_some.
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
+ * axas_dirty_collect. Callbacks: also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_collect_some(struct axas_t *space,
@@ -3703,10 +3737,11 @@ axas_status_t axas_dirty_collect_some(struct axas_t *space,
  * axas_dirty_stop in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_stop.
- * @param size As for axas_dirty_stop.
- * @param budget As for axas_dirty_start_some, in pages of 4 KiB.
- * @param done As for axas_dirty_start_some.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param budget Most pages of 4 KiB to visit, at least 1; a slice ends at a multiple of 64 pages from gpa.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+ *   page there may be done beyond that.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3845,12 +3880,15 @@ axas_status_t axas_age_stop(struct axas_t *space,
  * axas_age in slices.
  *
  * @param space The space.
- * @param gpa As for axas_age.
- * @param size As for axas_age.
- * @param bitmap As for axas_age; of a huge page that done cuts all bits are set.
- * @param bits As for axas_age.
- * @param options As for axas_age.
- * @param young As for axas_age, of this call.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared; of
+ *   a huge page that done cuts all are. Null: only the count is wanted. Not used by other code during the
+ *   call.
+ * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+ * @param options AXAS_AGE_TEST or AXAS_AGE_NO_FLUSH, or 0.
+ * @param young Receives the number of pages of 4 KiB that this call found used, whether their bits were set
+ *   before or not.
  * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
  * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: continue
  *   with the word of the bitmap at done / 4096 / 64.
@@ -3881,10 +3919,10 @@ axas_status_t axas_age_some(struct axas_t *space,
  * axas_age_stop in slices.
  *
  * @param space The space.
- * @param gpa As for axas_age_stop.
- * @param size As for axas_age_stop.
- * @param budget As for axas_age_some, in pages of 4 KiB.
- * @param done As for axas_age_some.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param budget Most pages of 4 KiB to visit, at least 1; a slice ends at a multiple of 64 pages from gpa.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3952,10 +3990,11 @@ axas_status_t axas_merge(struct axas_t *space,
  * axas_merge in slices. Part `merge`.
  *
  * @param space The space.
- * @param gpa As for axas_merge.
- * @param size As for axas_merge.
- * @param flags As for axas_merge.
- * @param merged As for axas_merge, of this call.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The library does not remember flags that
+ *   limited page sizes when pages were mapped: pass them again.
+ * @param merged Receives the number of tables that this call replaced by one entry, with any status.
  * @param budget Most entries to visit, at least 1; a slice ends at the end of a table of 4 KiB pages.
  * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
@@ -4073,14 +4112,14 @@ axas_status_t axas_map_note(struct axas_t *space,
                             axas_flags_t flags);
 
 /**
- * axas_hide in slices. Otherwise as axas_map_linear_some. Part `hide`.
+ * axas_hide in slices. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param options As for axas_hide.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param options 0, or AXAS_HIDE_AUTO.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -4089,6 +4128,9 @@ axas_status_t axas_map_note(struct axas_t *space,
  *     not allow it;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_hide.
  */
 AXAS_MUST_USE
 axas_status_t axas_hide_some(struct axas_t *space,
@@ -4099,19 +4141,22 @@ axas_status_t axas_hide_some(struct axas_t *space,
                              uint64_t *done);
 
 /**
- * axas_show in slices. Otherwise as axas_map_linear_some. Part `hide`.
+ * axas_show in slices. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_show.
  */
 AXAS_MUST_USE
 axas_status_t axas_show_some(struct axas_t *space,
@@ -4121,15 +4166,15 @@ axas_status_t axas_show_some(struct axas_t *space,
                              uint64_t *done);
 
 /**
- * axas_map_note in slices, without AXAS_REPLACE. Otherwise as axas_map_linear_some. Part `hide`.
+ * axas_map_note in slices, without AXAS_REPLACE. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param value As for axas_map_note.
+ * @param value axas_query returns it as cookie, with AXAS_STATE_NOTE.
  * @param flags A tag (AXAS_TAG_MASK) or 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -4138,6 +4183,10 @@ axas_status_t axas_show_some(struct axas_t *space,
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * Each call checks the whole remaining range for overlap; the result is that of one axas_map_note. An error
+ * leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512 entries,
+ * without the lock. Otherwise as axas_map_note.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_note_some(struct axas_t *space,
@@ -4207,17 +4256,16 @@ axas_status_t axas_transfer(struct axas_t *from,
                             const struct axas_transfer_t *t);
 
 /**
- * axas_transfer in slices. Each is all or nothing over both spaces. Otherwise as axas_map_linear_some. Part
- * `transfer`.
+ * axas_transfer in slices. Each is all or nothing over both spaces. Part `transfer`.
  *
- * @param from As for axas_transfer.
- * @param from_gpa As for axas_transfer.
- * @param to As for axas_transfer.
- * @param to_gpa As for axas_transfer.
- * @param size As for axas_transfer.
- * @param t As for axas_transfer.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param from The space that has the pages.
+ * @param from_gpa First guest-physical address there, a multiple of 4096.
+ * @param to The other space; null with AXAS_TAKE_BACK: it no longer exists.
+ * @param to_gpa First guest-physical address there, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param t The action and its values.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at from_gpa + done and
  *     to_gpa + done (0 only with AXAS_NO_WAIT);
@@ -4230,7 +4278,10 @@ axas_status_t axas_transfer(struct axas_t *from,
  *   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
  *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or phys_to_virt failed for a
- *     table or a page to be wiped. The slice that returns an error changes nothing; those before it stay.
+ *     table or a page to be wiped.
+ *
+ * The slice that returns an error changes nothing; those before it stay. should_yield is called after every
+ * 512 entries, without the locks. Otherwise as axas_transfer.
  */
 AXAS_MUST_USE
 axas_status_t axas_transfer_some(struct axas_t *from,
@@ -4327,7 +4378,7 @@ axas_status_t axas_supply(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param provider As for axas_map_provider.
+ * @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
@@ -4352,14 +4403,14 @@ axas_status_t axas_evict(struct axas_t *space,
                          uint32_t provider);
 
 /**
- * axas_evict in slices. Otherwise as axas_map_linear_some. Part `provider`.
+ * axas_evict in slices. Part `provider`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param provider As for axas_map_provider.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -4367,6 +4418,9 @@ axas_status_t axas_evict(struct axas_t *space,
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_evict.
  */
 AXAS_MUST_USE
 axas_status_t axas_evict_some(struct axas_t *space,
