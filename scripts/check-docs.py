@@ -10,8 +10,8 @@ installed DIRECTORY   the same of the Markdown files of a tree that `make instal
 search    what the site's search looks through has the words of each page, at an address that exists
 statuses  in the site, each status or verdict that a function returns is an item of a list, and nothing else is
 browser   in Chromium: no page of the site is wider than a telephone, and the search finds words of pages
-names     each axas_ and AXAS_ name in a Markdown file is in the header, each status and verdict of it in
-          docs/troubleshooting.md
+names     each axas_ and AXAS_ name in a Markdown file is in the header, each status, verdict, reason of a
+          flush and required state of it has a row in the page that lists them
 snippets  the C of the pages compiles: the porting guides against docs/porting/standins, the others
           on their own
 commands  the commands of docs/getting-started.md, run in a copy of the repository, print what it says
@@ -276,6 +276,12 @@ def browser():
 # --- names -------------------------------------------------------------------------------------
 
 
+# What has a row of its own in a table of these pages.
+ROWS = {"docs/troubleshooting.md": r"AXAS_(OK|ERR_\w+|FAULT_\w+)",
+        "docs/concepts.md": r"AXAS_(FAULT|FLUSH)_\w+",
+        "docs/hal.md": r"AXAS_NEEDS_\w+"}
+
+
 def names():
     known = set(re.findall(r"\b(?:axas|AXAS)_\w+", read(HEADER)))
     count = 0
@@ -287,10 +293,11 @@ def names():
                 pattern = name.replace("*", r"\w+") + (r"\w+" if name.endswith("_") else "")
                 if not cmake and not any(re.fullmatch(pattern, other) for other in known):
                     problem(f"{name_of(path)}:{number}", f"{name} is not in the header")
-    answers = read(ROOT / "docs/troubleshooting.md")
-    for name in sorted(known):
-        if re.match(r"AXAS_(OK|ERR_\w+|FAULT_\w+)$", name) and f"\n| `{name}` |" not in answers:
-            problem("docs/troubleshooting.md", f"no row for {name}")
+    for page, kinds in ROWS.items():
+        text = read(ROOT / page)
+        for name in sorted(known):
+            if re.fullmatch(kinds, name) and f"\n| `{name}` |" not in text:
+                problem(page, f"no row for {name}")
     return f"{count} names"
 
 
