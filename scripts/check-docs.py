@@ -4,7 +4,8 @@
 documentation is true.
 
 links     each relative link in a Markdown file, and in the site if it was built, leads to a file
-          and, with #, to a heading of it; each page of the site can be reached from docs/README.md
+          and, with #, to a heading of it; each page of the site can be reached from docs/README.md,
+          each example has a row in examples/README.md
 installed DIRECTORY   the same of the Markdown files of a tree that `make install` or `make dist` made;
           nothing of it leads out of the tree
 search    what the site's search looks through has the words of each page, at an address that exists
@@ -151,6 +152,11 @@ def links():
     for path in to:
         if name_of(path).startswith("docs/") and path != index and path not in to[index]:
             problem("docs/README.md", f"does not list {name_of(path)}")
+    examples = read(ROOT / "examples/README.md")
+    for path in sorted((ROOT / "examples").iterdir()):
+        is_example = path.suffix == ".c" or path.is_dir() and any(path.glob("*.c")) and path.name != "glue"
+        if is_example and not re.search(rf"^\| \[[^]]*\]\({path.name}/?\) ", examples, flags=re.M):
+            problem("examples/README.md", f"does not list {path.name}")
     if SITE.is_dir():
         check_site_links()
     else:
