@@ -21,8 +21,8 @@
  *   at least the class that the function names and the library takes no lock. All but
  *   axas_handle_page_fault and axas_handle_page_fault_at may wait: call them with the interrupts
  *   enabled that carry your TLB shootdown, or answer it in the relax callback; with AXAS_NO_WAIT they
- *   return AXAS_ERR_AGAIN instead. Interrupt handlers may call the two, and the rest with
- *   AXAS_NO_WAIT only.
+ *   return AXAS_ERR_AGAIN instead. Interrupt handlers may call these two; other calls only with
+ *   AXAS_NO_WAIT.
  * - Tables and handle are Normal write-back inner-shareable memory on every CPU that calls
  *   (AArch64: EL2 MMU and caches on).
  * - An IOMMU may walk only the root of a space with AXAS_IO.
@@ -4389,10 +4389,10 @@ axas_status_t axas_supply(struct axas_t *space,
  * Concerns linear pages and pages of the library, also those hidden with AXAS_HIDE_AUTO, not those hidden
  * without it. Everything else in the range is unchanged. The region keeps permissions, memory type and tag of
  * the pages, and pages supplied later are no larger than they were. After one tlb_flush (AXAS_FLUSH_UNMAP,
- * AXAS_SCOPE_ALL) evicted is called for each run and learns whether it was written since it was last made
- * clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released; the
- * library's frames go to dealloc_frame unless evicted kept them. While the space logs writes, axas_dirty_get
- * still reports what was dirty. Tables stay.
+ * AXAS_SCOPE_ALL) evicted is called for each run; its argument `dirty` says whether the run was written since it
+ * was last made clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released;
+ * the library's frames go to dealloc_frame unless evicted kept them. While the space logs writes,
+ * axas_dirty_get still reports what was dirty. Tables stay.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
  */

@@ -111,10 +111,10 @@ pub unsafe extern "C" fn axas_supply(
 /// Concerns linear pages and pages of the library, also those hidden with AXAS_HIDE_AUTO, not those hidden
 /// without it. Everything else in the range is unchanged. The region keeps permissions, memory type and tag of
 /// the pages, and pages supplied later are no larger than they were. After one tlb_flush (AXAS_FLUSH_UNMAP,
-/// AXAS_SCOPE_ALL) evicted is called for each run and learns whether it was written since it was last made
-/// clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released; the
-/// library's frames go to dealloc_frame unless evicted kept them. While the space logs writes, axas_dirty_get
-/// still reports what was dirty. Tables stay.
+/// AXAS_SCOPE_ALL) evicted is called for each run; its argument `dirty` says whether the run was written since it
+/// was last made clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released;
+/// the library's frames go to dealloc_frame unless evicted kept them. While the space logs writes,
+/// axas_dirty_get still reports what was dirty. Tables stay.
 ///
 /// Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
 #[unsafe(no_mangle)]
