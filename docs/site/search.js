@@ -40,7 +40,7 @@ document.addEventListener("DOMContentLoaded", () => {
 	function excerpt(text, words) {
 		const found = text.toLowerCase();
 		const places = words.map((word) => found.indexOf(word)).filter((place) => place >= 0);
-		const near = Math.max(0, Math.min(...places, text.length) - 60);
+		const near = places.length ? Math.max(0, Math.min(...places) - 60) : 0;
 		const from = near && text.indexOf(" ", near) + 1;
 		const behind = text.lastIndexOf(" ", from + 200);
 		const to = from + 200 < text.length && behind > from ? behind : text.length;
