@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * Where axaddrspace would go in Xen on Arm: the functions of xen/arch/arm/mmu/p2m.c that know what a
+ * Where axaddrspace goes in Xen on Arm: the functions of xen/arch/arm/mmu/p2m.c that know what a
  * page table looks like, over the library.
  *
  * What is above them (p2m_lookup, guest_physmap_add_entry, map_regions_p2mt, p2m_cache_flush_range,
@@ -14,7 +14,7 @@
  *
  * The p2m_type_t of a page is its tag (part tags of the archive: make lib PARTS=tags).
  *
- * A skeleton. Not in it is memory access, which has a record beside the tables, nor a p2m that the IOMMU
+ * Not in it is memory access, which has a record beside the tables, nor a p2m that the IOMMU
  * shares (AXAS_IO), nor tracking of set/way operations, for which p2m.c invalidates entries that it keeps.
  */
 #include "xen.h"

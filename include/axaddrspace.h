@@ -21,8 +21,8 @@
  *   at least the class that the function names and the library takes no lock. All but
  *   axas_handle_page_fault and axas_handle_page_fault_at may wait: call them with the interrupts
  *   enabled that carry your TLB shootdown, or answer it in the relax callback; with AXAS_NO_WAIT they
- *   return AXAS_ERR_AGAIN instead. Interrupt handlers may call the two, and the rest with
- *   AXAS_NO_WAIT only.
+ *   return AXAS_ERR_AGAIN instead. Interrupt handlers may call these two; other calls only with
+ *   AXAS_NO_WAIT.
  * - Tables and handle are Normal write-back inner-shareable memory on every CPU that calls
  *   (AArch64: EL2 MMU and caches on).
  * - An IOMMU may walk only the root of a space with AXAS_IO.
@@ -68,74 +68,74 @@
 /**
  * In axas_parts(): tags (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at are there.
  */
-#define AXAS_PART_TAGS 1u
+#define AXAS_PART_TAGS 0x1u
 
 /**
  * In axas_parts(): axas_stock is there.
  */
-#define AXAS_PART_STOCK 2u
+#define AXAS_PART_STOCK 0x2u
 
 /**
  * In axas_parts(): the option AXAS_IO is there.
  */
-#define AXAS_PART_IO 4u
+#define AXAS_PART_IO 0x4u
 
 /**
  * In axas_parts(): the axas_dirty_ calls and axas_copy are there.
  */
-#define AXAS_PART_DIRTY 8u
+#define AXAS_PART_DIRTY 0x8u
 
 /**
  * In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
  */
-#define AXAS_PART_HIDE 16u
+#define AXAS_PART_HIDE 0x10u
 
 /**
  * In axas_parts(): axas_transfer is there, and part `hide`.
  */
-#define AXAS_PART_TRANSFER 32u
+#define AXAS_PART_TRANSFER 0x20u
 
 /**
  * In axas_parts(): axas_merge is there.
  */
-#define AXAS_PART_MERGE 64u
+#define AXAS_PART_MERGE 0x40u
 
 /**
  * In axas_parts(): axas_map_provider, axas_supply and axas_evict are there.
  */
-#define AXAS_PART_PROVIDER 128u
+#define AXAS_PART_PROVIDER 0x80u
 
 /**
  * In axas_parts(): the axas_age calls are there, and part `dirty`.
  */
-#define AXAS_PART_AGE 256u
+#define AXAS_PART_AGE 0x100u
 
 /**
  * In axas_parts(): a HAL without AXAS_HAL_DIRECT_MAP is accepted. This and the following are there unless the
  * archive was built without them (make lib WITHOUT=); a call that asks for an absent one returns
  * AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_PART_WINDOWS 65536u
+#define AXAS_PART_WINDOWS 0x10000u
 
 /**
  * In axas_parts(): the flag AXAS_REPLACE is there.
  */
-#define AXAS_PART_REPLACE 131072u
+#define AXAS_PART_REPLACE 0x20000u
 
 /**
  * In axas_parts(): the option AXAS_KEEP_TABLES is there.
  */
-#define AXAS_PART_KEEP 262144u
+#define AXAS_PART_KEEP 0x40000u
 
 /**
  * In axas_parts(): the flag AXAS_POPULATE is there.
  */
-#define AXAS_PART_POPULATE 524288u
+#define AXAS_PART_POPULATE 0x80000u
 
 /**
  * In axas_parts(): the callback `released` is there.
  */
-#define AXAS_PART_RELEASED 1048576u
+#define AXAS_PART_RELEASED 0x100000u
 
 /**
  * Bytes of the smallest page and of a frame of order 0.
@@ -267,96 +267,96 @@
 /**
  * The guest may read.
  */
-#define AXAS_READ 1u
+#define AXAS_READ 0x1u
 
 /**
  * The guest may write. Without AXAS_READ only on Arm.
  */
-#define AXAS_WRITE 2u
+#define AXAS_WRITE 0x2u
 
 /**
  * The guest may fetch instructions. Without AXAS_READ on Arm and RISC-V, and on EPT with
  * AXAS_FEATURE_EPT_EXECUTE_ONLY.
  */
-#define AXAS_EXECUTE 4u
+#define AXAS_EXECUTE 0x4u
 
 /**
  * Accepted, no effect: AXAS_EXECUTE is for every mode of the guest. FEAT_XNX, mode-based execute control (EPT)
  * and GMET (NPT), which distinguish the modes, are not used; where hardware requires a user bit (NPT, RISC-V)
  * it is always set.
  */
-#define AXAS_USER 8u
+#define AXAS_USER 0x8u
 
 /**
  * Memory type of devices: UC on EPT and NPT, Device-nGnRE on Arm, IO on RISC-V with Svpbmt and no type bits
  * without it (the PMAs decide).
  */
-#define AXAS_DEVICE 16u
+#define AXAS_DEVICE 0x10u
 
 /**
  * Memory type: UC on EPT and NPT, Normal Non-cacheable on Arm, NC on RISC-V with Svpbmt, else
  * AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_UNCACHED 32u
+#define AXAS_UNCACHED 0x20u
 
 /**
  * Memory type: WC, EPT only.
  */
-#define AXAS_WRITE_COMBINE 256u
+#define AXAS_WRITE_COMBINE 0x100u
 
 /**
  * Memory type: WT, on EPT and on Arm without FWB.
  */
-#define AXAS_WRITE_THROUGH 512u
+#define AXAS_WRITE_THROUGH 0x200u
 
 /**
  * Memory type: Device-nGnRnE, Arm only.
  */
-#define AXAS_DEVICE_NGNRNE 1024u
+#define AXAS_DEVICE_NGNRNE 0x400u
 
 /**
  * Memory type: Device-nGRE, Arm only.
  */
-#define AXAS_DEVICE_NGRE 2048u
+#define AXAS_DEVICE_NGRE 0x800u
 
 /**
  * Memory type: Device-GRE, Arm only.
  */
-#define AXAS_DEVICE_GRE 4096u
+#define AXAS_DEVICE_GRE 0x1000u
 
 /**
  * axas_map_alloc: take all frames now.
  */
-#define AXAS_POPULATE 65536u
+#define AXAS_POPULATE 0x10000u
 
 /**
  * Pages of 4 KiB only.
  */
-#define AXAS_NO_HUGE 131072u
+#define AXAS_NO_HUGE 0x20000u
 
 /**
  * No page larger than 2 MiB.
  */
-#define AXAS_MAX_2M 262144u
+#define AXAS_MAX_2M 0x40000u
 
 /**
  * axas_map_alloc: take frames of 2 MiB (with AXAS_POPULATE also 1 GiB) where the range and the
  * host allow; a host that refuses them gets requests of 4 KiB instead.
  */
-#define AXAS_HUGE_FRAMES 524288u
+#define AXAS_HUGE_FRAMES 0x80000u
 
 /**
  * With AXAS_EXECUTE, 4 KiB pages only. For this call alone: a later axas_protect may make a large page
  * executable. Against CVE-2018-12207 use AXAS_SMALL_EXEC.
  */
-#define AXAS_NO_HUGE_EXEC 1048576u
+#define AXAS_NO_HUGE_EXEC 0x100000u
 
 /**
  * axas_map_linear, axas_map_alloc, axas_map_trap_flags: replace whatever is mapped, reserved or a trap in the
  * range, atomically for vCPUs and callers: a fault meanwhile is AXAS_FAULT_RETRY, axas_translate and
  * axas_query find the old or the new entry. Not in slices.
  */
-#define AXAS_REPLACE 2097152u
+#define AXAS_REPLACE 0x200000u
 
 /**
  * resolve: not now; the host calls axas_supply when it has the page. The verdict is AXAS_FAULT_WAIT.
@@ -387,7 +387,7 @@
 /**
  * axas_hide: the next access that a page's permissions allow unhides it.
  */
-#define AXAS_HIDE_AUTO 1u
+#define AXAS_HIDE_AUTO 0x1u
 
 /**
  * axas_transfer: the pages move to the other space; a note or a hole is left.
@@ -412,17 +412,17 @@
 /**
  * axas_transfer: the pages are zeroed while neither guest reaches them.
  */
-#define AXAS_WIPE 1u
+#define AXAS_WIPE 0x1u
 
 /**
  * axas_tables_needed: count for a lazy reservation or a trap.
  */
-#define AXAS_NEED_LAZY 4194304u
+#define AXAS_NEED_LAZY 0x400000u
 
 /**
  * axas_merge: scattered pages of the library are copied into a frame of 2 MiB.
  */
-#define AXAS_MERGE_COPY 8388608u
+#define AXAS_MERGE_COPY 0x800000u
 
 /**
  * axas_map_alloc: the frames of this region are not zeroed; the guest sees what each held when alloc_frame
@@ -430,7 +430,7 @@
  * guest runs. Reserved pages keep the flag until they get a frame (axas_query reports it); a page that
  * axas_discard emptied reads as zeroes.
  */
-#define AXAS_SKIP_ZERO 268435456u
+#define AXAS_SKIP_ZERO 0x10000000u
 
 /**
  * Lowest bit, in flags, of the tag: a number of the host's that each entry (mapped, reserved, a trap or a
@@ -444,7 +444,7 @@
 /**
  * All bits of a tag in flags.
  */
-#define AXAS_TAG_MASK 251658240u
+#define AXAS_TAG_MASK 0xf000000u
 
 /**
  * alloc_frame, dealloc_frame, clean_range: a page table (or the handle); clean_range: a root too.
@@ -470,12 +470,12 @@
  * Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
  * needed and never called for them.
  */
-#define AXAS_HAL_DIRECT_MAP 1u
+#define AXAS_HAL_DIRECT_MAP 0x1u
 
 /**
  * The same holds for linear mappings that are not DEVICE.
  */
-#define AXAS_HAL_DIRECT_MAP_LINEAR 2u
+#define AXAS_HAL_DIRECT_MAP_LINEAR 0x2u
 
 /**
  * The library invalidates TLBs itself: one CPU runs the space (RISC-V: HFENCE.GVMA; Intel:
@@ -488,19 +488,19 @@
  * which has no such bits. TLBI is issued once: CPUs that need it twice (Cortex-A55 2441007, A76 1286807, A510
  * 2441009) need a tlb_flush of the host's.
  */
-#define AXAS_HAL_BUILTIN_FLUSH 4u
+#define AXAS_HAL_BUILTIN_FLUSH 0x4u
 
 /**
  * A table frame stays mapped and readable after dealloc_frame.
  */
-#define AXAS_HAL_TABLES_STAY_READABLE 8u
+#define AXAS_HAL_TABLES_STAY_READABLE 0x8u
 
 /**
  * The library handles AXAS_SCOPE_LOCAL requests with the instructions of AXAS_HAL_BUILTIN_FLUSH, which needs
  * the same CPU state, whether one CPU or many run the space; tlb_flush is required, for AXAS_SCOPE_ALL only.
  * With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT: AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_HAL_BUILTIN_LOCAL 16u
+#define AXAS_HAL_BUILTIN_LOCAL 0x10u
 
 /**
  * Translations were removed: no CPU may use them after tlb_flush returned.
@@ -540,27 +540,27 @@
 /**
  * axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
  */
-#define AXAS_DIRTY_HARDWARE 1u
+#define AXAS_DIRTY_HARDWARE 0x1u
 
 /**
  * axas_dirty_start: everything is dirty at first.
  */
-#define AXAS_DIRTY_ALL 2u
+#define AXAS_DIRTY_ALL 0x2u
 
 /**
  * axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
  */
-#define AXAS_DIRTY_SPLIT 4u
+#define AXAS_DIRTY_SPLIT 0x4u
 
 /**
  * axas_age: report only; no page is made old.
  */
-#define AXAS_AGE_TEST 1u
+#define AXAS_AGE_TEST 0x1u
 
 /**
  * axas_age: nothing is flushed: accesses by translations that a CPU holds already are missed.
  */
-#define AXAS_AGE_NO_FLUSH 2u
+#define AXAS_AGE_NO_FLUSH 0x2u
 
 /**
  * Every CPU (and IOMMU given the same pages) that may hold translations of the space.
@@ -575,129 +575,129 @@
 /**
  * Pages of 1 GiB exist (EPT, NPT; Arm and RISC-V always have them).
  */
-#define AXAS_FEATURE_1G_PAGES 1u
+#define AXAS_FEATURE_1G_PAGES 0x1u
 
 /**
  * Execute without read (IA32_VMX_EPT_VPID_CAP bit 0).
  */
-#define AXAS_FEATURE_EPT_EXECUTE_ONLY 2u
+#define AXAS_FEATURE_EPT_EXECUTE_ONLY 0x2u
 
 /**
  * Accessed and dirty flags: sets bit 6 of the EPTP (IA32_VMX_EPT_VPID_CAP bit 21).
  */
-#define AXAS_FEATURE_EPT_AD 4u
+#define AXAS_FEATURE_EPT_AD 0x4u
 
 /**
  * FEAT_XNX: not used, AXAS_ERR_UNSUPPORTED at create. A page is executable at EL1 and EL0 or at neither, with
  * and without FEAT_XNX.
  */
-#define AXAS_FEATURE_ARM_XNX 8u
+#define AXAS_FEATURE_ARM_XNX 0x8u
 
 /**
  * FEAT_S2FWB, and the host sets HCR_EL2.FWB.
  */
-#define AXAS_FEATURE_ARM_FWB 16u
+#define AXAS_FEATURE_ARM_FWB 0x10u
 
 /**
  * FEAT_HAFDBS with dirty state: sets VTCR_EL2.HA and HD.
  */
-#define AXAS_FEATURE_ARM_HAFDBS 32u
+#define AXAS_FEATURE_ARM_HAFDBS 0x20u
 
 /**
  * FEAT_HAFDBS, the access flag at least (ID_AA64MMFR1_EL1.HAFDBS is not 0): sets VTCR_EL2.HA.
  * AXAS_FEATURE_ARM_HAFDBS includes it. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
  */
-#define AXAS_FEATURE_ARM_HAF 4096u
+#define AXAS_FEATURE_ARM_HAF 0x1000u
 
 /**
  * FEAT_BBM level 2 without conflict aborts: a block may become a table in one store. With AXAS_IO it is declared
  * for each SMMU that walks the root too: SMMU_IDR3.BBML is 2 (SMMUv3; no SMMUv2 has it).
  */
-#define AXAS_FEATURE_ARM_BBM2 64u
+#define AXAS_FEATURE_ARM_BBM2 0x40u
 
 /**
  * FEAT_VMID16: VMIDs up to 65535, sets VTCR_EL2.VS.
  */
-#define AXAS_FEATURE_ARM_VMID16 128u
+#define AXAS_FEATURE_ARM_VMID16 0x80u
 
 /**
  * Svpbmt, and menvcfg.PBMTE is 1: see AXAS_NEEDS_MENVCFG_PBMTE.
  */
-#define AXAS_FEATURE_RISCV_SVPBMT 256u
+#define AXAS_FEATURE_RISCV_SVPBMT 0x100u
 
 /**
  * Svnapot: not used, AXAS_ERR_UNSUPPORTED at create. Leaves of 64 KiB are not made.
  */
-#define AXAS_FEATURE_RISCV_SVNAPOT 512u
+#define AXAS_FEATURE_RISCV_SVNAPOT 0x200u
 
 /**
  * Svadu, and menvcfg.ADUE is 1: see AXAS_NEEDS_MENVCFG_ADUE.
  */
-#define AXAS_FEATURE_RISCV_SVADU 1024u
+#define AXAS_FEATURE_RISCV_SVADU 0x400u
 
 /**
  * Svvptc: invalid entries that became valid need no fence.
  */
-#define AXAS_FEATURE_RISCV_SVVPTC 2048u
+#define AXAS_FEATURE_RISCV_SVVPTC 0x800u
 
 /**
  * AXAS_IO: the IOMMU may keep invalid entries (VT-d: CAP_REG.CM or RWBF), so that new ones are flushed,
  * AXAS_FLUSH_NEW with AXAS_SCOPE_ALL. Without AXAS_IO this and the next three are AXAS_ERR_INVALID_INPUT.
  */
-#define AXAS_FEATURE_IO_CACHES_INVALID 16384u
+#define AXAS_FEATURE_IO_CACHES_INVALID 0x4000u
 
 /**
  * AXAS_IO: walks of the IOMMU and accesses of its devices snoop the CPUs' caches (VT-d: ECAP_REG.C and SC;
  * SMMUv3: SMMU_IDR0.COHACC; RISC-V: cache-coherent master), so that nothing is cleaned for them.
  */
-#define AXAS_FEATURE_IO_COHERENT 65536u
+#define AXAS_FEATURE_IO_COHERENT 0x10000u
 
 /**
  * AXAS_IO: walks of the IOMMU set accessed and dirty bits as those of CPUs do (VT-d: SSADE; SMMUv3: HTTU, S2HA
  * and S2HD; RISC-V: GADE), so that axas_age may be called. Without part `age`: AXAS_ERR_UNSUPPORTED at create.
  */
-#define AXAS_FEATURE_IO_DIRTY 32768u
+#define AXAS_FEATURE_IO_DIRTY 0x8000u
 
 /**
  * AXAS_IO: while an entry is temporarily invalid the devices stall (SMMUv3), do no DMA there, or their aborts
  * are harmless. AXAS_REPLACE is allowed then, and cuts of large pages on every format.
  */
-#define AXAS_FEATURE_IO_FAULTS 131072u
+#define AXAS_FEATURE_IO_FAULTS 0x20000u
 
 /**
  * Svrsw60t59b: hardware, with AXAS_IO the IOMMU too, ignores bits 60:59 of entries, which hold tags. Without
  * part `tags` it is AXAS_ERR_UNSUPPORTED at create.
  */
-#define AXAS_FEATURE_RISCV_SVRSW60T59B 8192u
+#define AXAS_FEATURE_RISCV_SVRSW60T59B 0x2000u
 
 /**
  * The host holds a lock of its own for every call: at least the class that the call's
  * documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
  */
-#define AXAS_CALLER_LOCKED 1u
+#define AXAS_CALLER_LOCKED 0x1u
 
 /**
  * Guest frames from alloc_frame are zero already.
  */
-#define AXAS_FRAMES_ARE_ZEROED 2u
+#define AXAS_FRAMES_ARE_ZEROED 0x2u
 
 /**
  * Guest frames are not zeroed, in the whole space: the guest and axas_read see what the frame held when
  * alloc_frame returned it, the memory of another guest included. For hosts that scrub every frame beforehand,
  * or use frames for one guest only. After axas_discard old contents may reappear.
  */
-#define AXAS_NO_ZERO 4u
+#define AXAS_NO_ZERO 0x4u
 
 /**
  * Page walkers do not snoop the caches: table lines are cleaned (clean_range) before they are
  * linked, and VTCR_EL2 asks for non-cacheable walks.
  */
-#define AXAS_NONCOHERENT_WALK 8u
+#define AXAS_NONCOHERENT_WALK 0x8u
 
 /**
  * Calls return AXAS_ERR_AGAIN instead of waiting for the space.
  */
-#define AXAS_NO_WAIT 16u
+#define AXAS_NO_WAIT 0x10u
 
 /**
  * An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi requires bits 58:52
@@ -718,7 +718,7 @@
  * A fault raises requests of AXAS_SCOPE_LOCAL only, with AXAS_IO too: after axas_discard call axas_populate
  * before a device uses the pages again, even if a CPU has faulted them in.
  */
-#define AXAS_IO 32u
+#define AXAS_IO 0x20u
 
 /**
  * Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
@@ -728,7 +728,7 @@
  * them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that returns AXAS_ERR_NO_MEMORY
  * may have freed those that lie wholly in its range.
  */
-#define AXAS_KEEP_TABLES 64u
+#define AXAS_KEEP_TABLES 0x40u
 
 /**
  * No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
@@ -736,7 +736,7 @@
  * is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
  * make a larger page executable is AXAS_ERR_UNSUPPORTED.
  */
-#define AXAS_SMALL_EXEC 128u
+#define AXAS_SMALL_EXEC 0x80u
 
 /**
  * EPT: write-back pages are write-back whatever the guest's PAT (IPAT, bit 6 of their entries); not for spaces
@@ -744,41 +744,41 @@
  * Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm, AXAS_FEATURE_ARM_FWB does the same.
  * Source: Intel SDM vol. 3C, "EPT and Memory Typing".
  */
-#define AXAS_IGNORE_GUEST_PAT 256u
+#define AXAS_IGNORE_GUEST_PAT 0x100u
 
 /**
  * HCR_EL2.FWB must be 1.
  */
-#define AXAS_NEEDS_HCR_FWB 1u
+#define AXAS_NEEDS_HCR_FWB 0x1u
 
 /**
  * VTCR_EL2.HA and HD are 1 in control_register.
  */
-#define AXAS_NEEDS_VTCR_HA_HD 2u
+#define AXAS_NEEDS_VTCR_HA_HD 0x2u
 
 /**
  * EFER.NXE of the host must be 1.
  */
-#define AXAS_NEEDS_EFER_NXE 16u
+#define AXAS_NEEDS_EFER_NXE 0x10u
 
 /**
  * menvcfg.PBMTE must be 1 (henvcfg.PBMTE is for the guest's own tables). menvcfg is M-mode's and SBI has
  * no call for this bit: firmware sets it at boot. Source: RISC-V Privileged Architecture, menvcfg.
  */
-#define AXAS_NEEDS_MENVCFG_PBMTE 32u
+#define AXAS_NEEDS_MENVCFG_PBMTE 0x20u
 
 /**
  * menvcfg.ADUE must be 1 (henvcfg.ADUE is for the guest's own tables). menvcfg is M-mode's: a host in HS
  * mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
  */
-#define AXAS_NEEDS_MENVCFG_ADUE 64u
+#define AXAS_NEEDS_MENVCFG_ADUE 0x40u
 
 /**
  * HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an
  * SMMU that walks the root 0: tags are in bits 62:59 of entries, which hardware would use for these. With part
  * `tags`. Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
  */
-#define AXAS_NEEDS_NO_PBHA 128u
+#define AXAS_NEEDS_NO_PBHA 0x80u
 
 /**
  * The walk ended at an invalid entry.
@@ -825,24 +825,24 @@
 /**
  * axas_fault_t.gpa is valid.
  */
-#define AXAS_VALID_GPA 1u
+#define AXAS_VALID_GPA 0x1u
 
 /**
  * axas_fault_t.gva is valid.
  */
-#define AXAS_VALID_GVA 2u
+#define AXAS_VALID_GVA 0x2u
 
 /**
  * axas_fault_t.access is exact. Without it access is a guess: for a missing entry the least that the access
  * can have been (the rest faults again), for a forbidden one everything it can have been (so that
  * axas_handle_page_fault returns AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
  */
-#define AXAS_VALID_ACCESS 4u
+#define AXAS_VALID_ACCESS 0x4u
 
 /**
  * The fault is of a walk of the guest's own page tables; gpa is the address of a guest table.
  */
-#define AXAS_IS_TABLE_WALK 8u
+#define AXAS_IS_TABLE_WALK 0x8u
 
 /**
  * Bytes that axas_create_in needs. Further bytes become reader lines of the space's lock: AXAS_STORAGE_SIZE +
@@ -863,19 +863,19 @@
 /**
  * Copies and scalars (axas_read, axas_write_u32, ...): ignore the guest's permissions.
  */
-#define AXAS_ACCESS_HOST 256u
+#define AXAS_ACCESS_HOST 0x100u
 
 /**
  * axas_write, axas_fill, axas_for_each_chunk: clean the caches afterwards (clean_range with
  * AXAS_FRAME_GUEST), for a guest that starts with its caches off and for code.
  */
-#define AXAS_ACCESS_CLEAN 512u
+#define AXAS_ACCESS_CLEAN 0x200u
 
 /**
  * axas_read, axas_read_u8 to axas_read_u64, axas_for_each_chunk: require AXAS_EXECUTE instead of AXAS_READ, as
  * an instruction fetch does.
  */
-#define AXAS_ACCESS_EXECUTE 1024u
+#define AXAS_ACCESS_EXECUTE 0x400u
 
 /**
  * A guest-physical address space. Opaque: pointers to it come from axas_create or axas_create_in.
@@ -1615,7 +1615,7 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
 /**
  * No host-physical address: what alloc_frame returns when it has none.
  */
-#define AXAS_HPA_INVALID 18446744073709551615ull
+#define AXAS_HPA_INVALID 0xffffffffffffffffull
 
 /**
  * Done.
@@ -1626,42 +1626,42 @@ typedef void (*axas_log_fn)(void *ctx, uint32_t level, const char *target, const
  * Null, unknown bit or value, unaligned, empty, overflow, out of range, address wider than
  * pa_bits, or an option that does not apply to the call.
  */
-#define AXAS_ERR_INVALID_INPUT -1
+#define AXAS_ERR_INVALID_INPUT (-1)
 
 /**
  * The range is not empty.
  */
-#define AXAS_ERR_ALREADY_EXISTS -2
+#define AXAS_ERR_ALREADY_EXISTS (-2)
 
 /**
  * alloc_frame had no frame, or table_quota is used up.
  */
-#define AXAS_ERR_NO_MEMORY -3
+#define AXAS_ERR_NO_MEMORY (-3)
 
 /**
  * A hole in the range; for calls that do not apply to traps, also a trap.
  */
-#define AXAS_ERR_NOT_MAPPED -4
+#define AXAS_ERR_NOT_MAPPED (-4)
 
 /**
  * The mapping does not allow the access.
  */
-#define AXAS_ERR_DENIED -5
+#define AXAS_ERR_DENIED (-5)
 
 /**
  * Not possible with this format, CPU or build.
  */
-#define AXAS_ERR_UNSUPPORTED -6
+#define AXAS_ERR_UNSUPPORTED (-6)
 
 /**
  * A corrupt table, or a callback returned an unusable value.
  */
-#define AXAS_ERR_BAD_STATE -7
+#define AXAS_ERR_BAD_STATE (-7)
 
 /**
  * Call again: the space is in use (AXAS_NO_WAIT), or a call in slices is not finished.
  */
-#define AXAS_ERR_AGAIN -8
+#define AXAS_ERR_AGAIN (-8)
 
 /**
  * A byte. A width is the number of bytes of one access to a device.
@@ -1733,8 +1733,8 @@ axas_status_t axas_create(const struct axas_config_t *config,
  * @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
  *   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
  *   exclusive call looks at each line.
- * @param config As for axas_create.
- * @param hal As for axas_create; may have release_virt.
+ * @param config Configuration; copied.
+ * @param hal The host's callbacks; copied. May have release_virt.
  * @param space Receives the handle; null after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown bits or values, feature bits of other
@@ -1843,7 +1843,7 @@ axas_status_t axas_hw_regs(const struct axas_t *space,
  * What axas_hw_regs returns for a space with this configuration, before it is created: VTCR_EL2 for CPUs that
  * boot, the size and alignment of roots to reserve.
  *
- * @param config The space, as for axas_create.
+ * @param config Configuration of the space.
  * @param regs Receives the values, as axas_hw_regs but for two: root is 0, and so is the address field of
  *   root_register, whose other fields are valid (EPTP: memory type, walk length, accessed and dirty flags;
  *   nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
@@ -1868,7 +1868,7 @@ axas_status_t axas_config_regs(const struct axas_config_t *config,
  * Table frames that a mapping takes: exact in an otherwise empty space, else an upper bound. The root with all
  * its frames is included, the handle is not; table_quota and axas_stats count in the same way.
  *
- * @param config The space, as for axas_create.
+ * @param config Configuration of the space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
  * @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with AXAS_POPULATE
@@ -1959,7 +1959,8 @@ axas_status_t axas_map_linear(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param extents The frames in guest-physical order; must not change during the call.
  * @param count Number of extents, not 0.
- * @param flags As for axas_map_linear, without AXAS_REPLACE.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+ *   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
  *     option that does not apply, unaligned, count 0, an empty extent, overflow, outside the space, host
@@ -2053,7 +2054,8 @@ axas_status_t axas_map_trap(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param cookie As for axas_map_trap.
+ * @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1: an index into a table of
+ *   the host, not a pointer.
  * @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
@@ -2316,8 +2318,9 @@ axas_fault_result_t axas_handle_page_fault(struct axas_t *space,
  * would, from the same walk: a trap's cookie, or the host's tag. Part `tags`.
  *
  * @param space The space.
- * @param gpa As for axas_handle_page_fault.
- * @param access As for axas_handle_page_fault.
+ * @param gpa The guest-physical address of the access; any value, any alignment.
+ * @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must be
+ *   allowed.
  * @param found Receives the entry, after AXAS_FAULT_RESOLVED that of the page which was installed; may be
  *   null. Without an entry (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
  *   AXAS_STATE_ABSENT and size 0.
@@ -2679,7 +2682,7 @@ axas_status_t axas_write(struct axas_t *space,
  * @param gpa First guest-physical address, any alignment.
  * @param byte What to fill with.
  * @param len Bytes; 0 does nothing.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param done Receives the bytes that were filled, whatever the status; may be null.
  * @return AXAS_OK: all of it;
  *   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
@@ -2708,8 +2711,8 @@ axas_status_t axas_fill(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, any alignment.
  * @param len Bytes; 0 does nothing.
- * @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
- *   axas_read or, with AXAS_WRITE, axas_write.
+ * @param access What must be allowed: AXAS_READ, AXAS_WRITE or both; and AXAS_ACCESS_HOST,
+ *   AXAS_ACCESS_EXECUTE without AXAS_WRITE, or AXAS_ACCESS_CLEAN with it.
  * @param chunk Called with each piece, of at most 64 KiB; the pointer is valid during the call. Returns 0 to
  *   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before
  *   chunk has written to it.
@@ -2739,7 +2742,7 @@ axas_status_t axas_for_each_chunk(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2765,7 +2768,7 @@ axas_status_t axas_read_u8(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2791,7 +2794,7 @@ axas_status_t axas_write_u8(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2817,7 +2820,7 @@ axas_status_t axas_read_u16(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2843,7 +2846,7 @@ axas_status_t axas_write_u16(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2869,7 +2872,7 @@ axas_status_t axas_read_u32(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2895,7 +2898,7 @@ axas_status_t axas_write_u32(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_read.
+ * @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
  * @param value Receives the value, in the host's byte order; untouched after an error.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2921,7 +2924,7 @@ axas_status_t axas_read_u64(struct axas_t *space,
  *
  * @param space The space.
  * @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
- * @param access As for axas_write.
+ * @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
  * @param value The value, in the host's byte order.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -2954,7 +2957,8 @@ axas_status_t axas_write_u64(struct axas_t *space,
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param hpa First host-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_map_linear, without AXAS_REPLACE.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+ *   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC.
  * @param budget Entries to visit or write at most, holes included; at least 1.
  * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
@@ -2982,15 +2986,17 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
                                    uint64_t *done);
 
 /**
- * axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it and 512
- * smaller ones replace it. Otherwise as axas_map_linear_some.
+ * axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it and
+ * 512 smaller ones replace it.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_map_alloc, without AXAS_REPLACE.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options
+ *   AXAS_POPULATE, AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC,
+ *   AXAS_SKIP_ZERO.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3002,6 +3008,10 @@ axas_status_t axas_map_linear_some(struct axas_t *space,
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * Each call checks the whole remaining range for overlap; the result is that of one axas_map_alloc. An error
+ * leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512 entries,
+ * without the lock. Otherwise as axas_map_alloc.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_alloc_some(struct axas_t *space,
@@ -3012,16 +3022,15 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
                                   uint64_t *done);
 
 /**
- * axas_unmap in slices. For the whole space it empties a space while faults go on; axas_clear and axas_destroy
- * then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that a slice cuts
- * stay). Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
- * axas_map_linear_some.
+ * axas_unmap in slices. For the whole space it empties a space while faults go on; axas_clear and
+ * axas_destroy then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that
+ * a slice cuts stay). Each slice of 512 entries (all of the budget without should_yield) is flushed once.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096; 0 does nothing.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3030,6 +3039,9 @@ axas_status_t axas_map_alloc_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_unmap.
  */
 AXAS_MUST_USE
 axas_status_t axas_unmap_some(struct axas_t *space,
@@ -3039,15 +3051,15 @@ axas_status_t axas_unmap_some(struct axas_t *space,
                               uint64_t *done);
 
 /**
- * axas_protect in slices. Holes and traps are checked for slice by slice. Otherwise as
- * axas_map_linear_some.
+ * axas_protect in slices. Holes and traps are checked for slice by slice.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param flags As for axas_protect.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param flags AXAS_READ, AXAS_WRITE, AXAS_EXECUTE (and AXAS_USER); any other bit is AXAS_ERR_INVALID_INPUT.
+ *   Memory type and options stay.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3060,6 +3072,9 @@ axas_status_t axas_unmap_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
  *     tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_protect.
  */
 AXAS_MUST_USE
 axas_status_t axas_protect_some(struct axas_t *space,
@@ -3071,13 +3086,13 @@ axas_status_t axas_protect_some(struct axas_t *space,
 
 /**
  * axas_populate in slices. Holes and traps are checked for slice by slice; frames cost as in
- * axas_map_alloc_some. Otherwise as axas_map_linear_some.
+ * axas_map_alloc_some.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT, or where resolve returned AXAS_RESOLVE_LATER for the first page);
@@ -3085,6 +3100,9 @@ axas_status_t axas_protect_some(struct axas_t *space,
  *   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range, or resolve returned AXAS_RESOLVE_REFUSE;
  *   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_populate.
  */
 AXAS_MUST_USE
 axas_status_t axas_populate_some(struct axas_t *space,
@@ -3094,14 +3112,13 @@ axas_status_t axas_populate_some(struct axas_t *space,
                                  uint64_t *done);
 
 /**
- * axas_discard in slices. Holes and traps are checked for slice by slice. Otherwise as
- * axas_map_linear_some.
+ * axas_discard in slices. Holes and traps are checked for slice by slice.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3111,6 +3128,9 @@ axas_status_t axas_populate_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
  *     of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_discard.
  */
 AXAS_MUST_USE
 axas_status_t axas_discard_some(struct axas_t *space,
@@ -3120,19 +3140,22 @@ axas_status_t axas_discard_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
- * axas_collect in slices. A table that more than one slice covers is freed by the last of them. Otherwise as
- * axas_unmap_some.
+ * axas_collect in slices. A table that more than one slice covers is freed by the last of them.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096; 0 does nothing.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table.
+ *
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. An error leaves [gpa,
+ * gpa + done) done and the rest as it was. should_yield is called after every 512 entries, without the lock.
+ * Otherwise as axas_collect.
  */
 AXAS_MUST_USE
 axas_status_t axas_collect_some(struct axas_t *space,
@@ -3142,14 +3165,14 @@ axas_status_t axas_collect_some(struct axas_t *space,
                                 uint64_t *done);
 
 /**
- * axas_retag in slices. Holes are checked for slice by slice. Otherwise as axas_map_linear_some.
+ * axas_retag in slices. Holes are checked for slice by slice.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param tag As for axas_retag.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param tag The tag, 0 to 15: the number itself, not shifted as in flags.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3160,6 +3183,9 @@ axas_status_t axas_collect_some(struct axas_t *space,
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note that has another tag, and
  *     there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_retag.
  */
 AXAS_MUST_USE
 axas_status_t axas_retag_some(struct axas_t *space,
@@ -3249,7 +3275,7 @@ axas_status_t axas_arena_hal_tables(struct axas_arena_t *arena,
 /**
  * Allocates a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library does not map it.
  *
- * @param hal As for axas_create; tlb_flush is not needed.
+ * @param hal The host's callbacks; tlb_flush is not needed.
  * @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
  * @param zero 1: every byte is zero; 0: the contents are as alloc_frame returned them.
  * @param frame Receives the frame; previous contents are ignored; no frame after an error.
@@ -3444,8 +3470,8 @@ uint32_t axas_sysreg_overlaps(const struct axas_sysreg_range_t *range,
  *
  * Without AXAS_DIRTY_HARDWARE the first write to a clean page faults; axas_handle_page_fault returns
  * AXAS_FAULT_RESOLVED and takes no frame; hardware writes no entry. With AXAS_DIRTY_HARDWARE hardware sets
- * dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V: with
- * AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes fault. With EPT accessed and dirty flags each
+ * dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V with
+ * AXAS_FEATURE_RISCV_SVADU hardware sets them without the option, too. With EPT accessed and dirty flags each
  * walk of the guest's own page tables counts as a write to them.
  *
  * A huge page is clean or dirty as a whole; with AXAS_DIRTY_SPLIT those in the range that is made clean are
@@ -3496,9 +3522,9 @@ axas_status_t axas_dirty_get(struct axas_t *space,
  * Makes the pages whose bits are set clean: the next write to each is logged.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_get.
- * @param size As for axas_dirty_get.
- * @param bitmap As for axas_dirty_get, read only; null: all bits are set.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096; read only. Null: all bits are set.
  * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
  * @param options AXAS_DIRTY_SPLIT or 0.
  * @return AXAS_OK;
@@ -3533,13 +3559,14 @@ axas_status_t axas_dirty_clear(struct axas_t *space,
  * axas_dirty_get and axas_dirty_clear of the same pages, in one walk.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_get.
- * @param size As for axas_dirty_get.
- * @param bitmap As for axas_dirty_get: a bit that was set before stays set, and its page is unchanged if it is
- *   not dirty.
- * @param bits As for axas_dirty_get.
- * @param options As for axas_dirty_clear.
- * @param count As for axas_dirty_get.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared: one
+ *   that was set before stays set, and its page is unchanged if it is not dirty. Not used by other code
+ *   during the call.
+ * @param bits Bits that the bitmap has, at least size / 4096.
+ * @param options AXAS_DIRTY_SPLIT or 0.
+ * @param count Receives the number of dirty pages, whether their bits were set before or not.
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
  *     the space, a space that does not log;
@@ -3611,9 +3638,9 @@ axas_status_t axas_dirty_stop(struct axas_t *space,
  * axas_dirty_start in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_start.
- * @param size As for axas_dirty_start.
- * @param options As for axas_dirty_start.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param options AXAS_DIRTY_HARDWARE, AXAS_DIRTY_ALL, AXAS_DIRTY_SPLIT.
  * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
  * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
  *   page there may be done beyond that.
@@ -3641,13 +3668,14 @@ axas_status_t axas_dirty_start_some(struct axas_t *space,
  * axas_dirty_clear in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_clear.
- * @param size As for axas_dirty_clear.
- * @param bitmap As for axas_dirty_clear.
- * @param bits As for axas_dirty_clear.
- * @param options As for axas_dirty_clear.
- * @param budget As for axas_dirty_start_some.
- * @param done As for axas_dirty_start_some: continue with the word of the bitmap at done / 4096 / 64.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096; read only. Null: all bits are set.
+ * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+ * @param options AXAS_DIRTY_SPLIT or 0.
+ * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+ *   page there may be done beyond that. Continue with the word of the bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3655,7 +3683,8 @@ axas_status_t axas_dirty_start_some(struct axas_t *space,
  *     the space, a space that does not log, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean.
  *
- * Otherwise as axas_dirty_clear and axas_dirty_start_some.
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
+ * axas_dirty_clear. Callbacks: also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_clear_some(struct axas_t *space,
@@ -3671,14 +3700,18 @@ axas_status_t axas_dirty_clear_some(struct axas_t *space,
  * axas_dirty_collect in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_collect.
- * @param size As for axas_dirty_collect.
- * @param bitmap As for axas_dirty_collect; of a huge page that done cuts all bits are set.
- * @param bits As for axas_dirty_collect.
- * @param options As for axas_dirty_collect.
- * @param count As for axas_dirty_collect, of this call.
- * @param budget As for axas_dirty_start_some.
- * @param done As for axas_dirty_clear_some.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared: one
+ *   that was set before stays set, and its page is unchanged if it is not dirty. Of a huge page that done
+ *   cuts all bits are set. Not used by other code during the call.
+ * @param bits Bits that the bitmap has, at least size / 4096.
+ * @param options AXAS_DIRTY_SPLIT or 0.
+ * @param count Receives the number of dirty pages that this call found, whether their bits were set before
+ *   or not.
+ * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+ *   page there may be done beyond that. Continue with the word of the bitmap at done / 4096 / 64.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3686,7 +3719,8 @@ axas_status_t axas_dirty_clear_some(struct axas_t *space,
  *     the space, a space that does not log, budget 0;
  *   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean, their bits are set.
  *
- * Otherwise as axas_dirty_collect and axas_dirty_start_some.
+ * Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
+ * axas_dirty_collect. Callbacks: also should_yield.
  */
 AXAS_MUST_USE
 axas_status_t axas_dirty_collect_some(struct axas_t *space,
@@ -3703,10 +3737,11 @@ axas_status_t axas_dirty_collect_some(struct axas_t *space,
  * axas_dirty_stop in slices.
  *
  * @param space The space.
- * @param gpa As for axas_dirty_stop.
- * @param size As for axas_dirty_stop.
- * @param budget As for axas_dirty_start_some, in pages of 4 KiB.
- * @param done As for axas_dirty_start_some.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param budget Most pages of 4 KiB to visit, at least 1; a slice ends at a multiple of 64 pages from gpa.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+ *   page there may be done beyond that.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3845,12 +3880,15 @@ axas_status_t axas_age_stop(struct axas_t *space,
  * axas_age in slices.
  *
  * @param space The space.
- * @param gpa As for axas_age.
- * @param size As for axas_age.
- * @param bitmap As for axas_age; of a huge page that done cuts all bits are set.
- * @param bits As for axas_age.
- * @param options As for axas_age.
- * @param young As for axas_age, of this call.
+ * @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared; of
+ *   a huge page that done cuts all are. Null: only the count is wanted. Not used by other code during the
+ *   call.
+ * @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+ * @param options AXAS_AGE_TEST or AXAS_AGE_NO_FLUSH, or 0.
+ * @param young Receives the number of pages of 4 KiB that this call found used, whether their bits were set
+ *   before or not.
  * @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
  * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: continue
  *   with the word of the bitmap at done / 4096 / 64.
@@ -3881,10 +3919,10 @@ axas_status_t axas_age_some(struct axas_t *space,
  * axas_age_stop in slices.
  *
  * @param space The space.
- * @param gpa As for axas_age_stop.
- * @param size As for axas_age_stop.
- * @param budget As for axas_age_some, in pages of 4 KiB.
- * @param done As for axas_age_some.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param budget Most pages of 4 KiB to visit, at least 1; a slice ends at a multiple of 64 pages from gpa.
+ * @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -3952,10 +3990,11 @@ axas_status_t axas_merge(struct axas_t *space,
  * axas_merge in slices. Part `merge`.
  *
  * @param space The space.
- * @param gpa As for axas_merge.
- * @param size As for axas_merge.
- * @param flags As for axas_merge.
- * @param merged As for axas_merge, of this call.
+ * @param gpa First guest-physical address, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The library does not remember flags that
+ *   limited page sizes when pages were mapped: pass them again.
+ * @param merged Receives the number of tables that this call replaced by one entry, with any status.
  * @param budget Most entries to visit, at least 1; a slice ends at the end of a table of 4 KiB pages.
  * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
@@ -4073,14 +4112,14 @@ axas_status_t axas_map_note(struct axas_t *space,
                             axas_flags_t flags);
 
 /**
- * axas_hide in slices. Otherwise as axas_map_linear_some. Part `hide`.
+ * axas_hide in slices. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param options As for axas_hide.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param options 0, or AXAS_HIDE_AUTO.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -4089,6 +4128,9 @@ axas_status_t axas_map_note(struct axas_t *space,
  *     not allow it;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_hide.
  */
 AXAS_MUST_USE
 axas_status_t axas_hide_some(struct axas_t *space,
@@ -4099,19 +4141,22 @@ axas_status_t axas_hide_some(struct axas_t *space,
                              uint64_t *done);
 
 /**
- * axas_show in slices. Otherwise as axas_map_linear_some. Part `hide`.
+ * axas_show in slices. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
  *   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_show.
  */
 AXAS_MUST_USE
 axas_status_t axas_show_some(struct axas_t *space,
@@ -4121,15 +4166,15 @@ axas_status_t axas_show_some(struct axas_t *space,
                              uint64_t *done);
 
 /**
- * axas_map_note in slices, without AXAS_REPLACE. Otherwise as axas_map_linear_some. Part `hide`.
+ * axas_map_note in slices, without AXAS_REPLACE. Part `hide`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param value As for axas_map_note.
+ * @param value axas_query returns it as cookie, with AXAS_STATE_NOTE.
  * @param flags A tag (AXAS_TAG_MASK) or 0.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -4138,6 +4183,10 @@ axas_status_t axas_show_some(struct axas_t *space,
  *   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * Each call checks the whole remaining range for overlap; the result is that of one axas_map_note. An error
+ * leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512 entries,
+ * without the lock. Otherwise as axas_map_note.
  */
 AXAS_MUST_USE
 axas_status_t axas_map_note_some(struct axas_t *space,
@@ -4207,17 +4256,16 @@ axas_status_t axas_transfer(struct axas_t *from,
                             const struct axas_transfer_t *t);
 
 /**
- * axas_transfer in slices. Each is all or nothing over both spaces. Otherwise as axas_map_linear_some. Part
- * `transfer`.
+ * axas_transfer in slices. Each is all or nothing over both spaces. Part `transfer`.
  *
- * @param from As for axas_transfer.
- * @param from_gpa As for axas_transfer.
- * @param to As for axas_transfer.
- * @param to_gpa As for axas_transfer.
- * @param size As for axas_transfer.
- * @param t As for axas_transfer.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param from The space that has the pages.
+ * @param from_gpa First guest-physical address there, a multiple of 4096.
+ * @param to The other space; null with AXAS_TAKE_BACK: it no longer exists.
+ * @param to_gpa First guest-physical address there, a multiple of 4096.
+ * @param size Bytes, a multiple of 4096, not 0.
+ * @param t The action and its values.
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at from_gpa + done and
  *     to_gpa + done (0 only with AXAS_NO_WAIT);
@@ -4230,7 +4278,10 @@ axas_status_t axas_transfer(struct axas_t *from,
  *   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
  *   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
  *   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or phys_to_virt failed for a
- *     table or a page to be wiped. The slice that returns an error changes nothing; those before it stay.
+ *     table or a page to be wiped.
+ *
+ * The slice that returns an error changes nothing; those before it stay. should_yield is called after every
+ * 512 entries, without the locks. Otherwise as axas_transfer.
  */
 AXAS_MUST_USE
 axas_status_t axas_transfer_some(struct axas_t *from,
@@ -4327,7 +4378,7 @@ axas_status_t axas_supply(struct axas_t *space,
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param provider As for axas_map_provider.
+ * @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
  * @return AXAS_OK;
  *   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space;
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
@@ -4338,10 +4389,10 @@ axas_status_t axas_supply(struct axas_t *space,
  * Concerns linear pages and pages of the library, also those hidden with AXAS_HIDE_AUTO, not those hidden
  * without it. Everything else in the range is unchanged. The region keeps permissions, memory type and tag of
  * the pages, and pages supplied later are no larger than they were. After one tlb_flush (AXAS_FLUSH_UNMAP,
- * AXAS_SCOPE_ALL) evicted is called for each run and learns whether it was written since it was last made
- * clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released; the
- * library's frames go to dealloc_frame unless evicted kept them. While the space logs writes, axas_dirty_get
- * still reports what was dirty. Tables stay.
+ * AXAS_SCOPE_ALL) evicted is called for each run; its argument `dirty` says whether the run was written since it
+ * was last made clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released;
+ * the library's frames go to dealloc_frame unless evicted kept them. While the space logs writes,
+ * axas_dirty_get still reports what was dirty. Tables stay.
  *
  * Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
  */
@@ -4352,14 +4403,14 @@ axas_status_t axas_evict(struct axas_t *space,
                          uint32_t provider);
 
 /**
- * axas_evict in slices. Otherwise as axas_map_linear_some. Part `provider`.
+ * axas_evict in slices. Part `provider`.
  *
  * @param space The space.
  * @param gpa First guest-physical address, a multiple of 4096.
  * @param size Bytes, a multiple of 4096, not 0.
- * @param provider As for axas_map_provider.
- * @param budget As for axas_map_linear_some.
- * @param done As for axas_map_linear_some.
+ * @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
+ * @param budget Entries to visit or write at most, holes included; at least 1.
+ * @param done Receives the bytes from gpa that are done, with any status; not null.
  * @return AXAS_OK: all of it is done;
  *   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
  *     with AXAS_NO_WAIT);
@@ -4367,6 +4418,9 @@ axas_status_t axas_evict(struct axas_t *space,
  *   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
  *   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
  *   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+ *
+ * An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+ * entries, without the lock. Otherwise as axas_evict.
  */
 AXAS_MUST_USE
 axas_status_t axas_evict_some(struct axas_t *space,

@@ -4,14 +4,15 @@
 documentation is true.
 
 links     each relative link in a Markdown file, and in the site if it was built, leads to a file
-          and, with #, to a heading of it; each page of the site can be reached from docs/README.md
+          and, with #, to a heading of it; each page of the site can be reached from docs/README.md,
+          each example has a row in examples/README.md
 installed DIRECTORY   the same of the Markdown files of a tree that `make install` or `make dist` made;
           nothing of it leads out of the tree
 search    what the site's search looks through has the words of each page, at an address that exists
 statuses  in the site, each status or verdict that a function returns is an item of a list, and nothing else is
 browser   in Chromium: no page of the site is wider than a telephone, and the search finds words of pages
-names     each axas_ and AXAS_ name in a Markdown file is in the header, each status and verdict of it in
-          docs/troubleshooting.md
+names     each axas_ and AXAS_ name in a Markdown file is in the header, each status, verdict, reason of a
+          flush and required state of it has a row in the page that lists them
 snippets  the C of the pages compiles: the porting guides against docs/porting/standins, the others
           on their own
 commands  the commands of docs/getting-started.md, run in a copy of the repository, print what it says
@@ -151,6 +152,11 @@ def links():
     for path in to:
         if name_of(path).startswith("docs/") and path != index and path not in to[index]:
             problem("docs/README.md", f"does not list {name_of(path)}")
+    examples = read(ROOT / "examples/README.md")
+    for path in sorted((ROOT / "examples").iterdir()):
+        is_example = path.suffix == ".c" or path.is_dir() and any(path.glob("*.c")) and path.name != "glue"
+        if is_example and not re.search(rf"^\| \[[^]]*\]\({path.name}/?\) ", examples, flags=re.M):
+            problem("examples/README.md", f"does not list {path.name}")
     if SITE.is_dir():
         check_site_links()
     else:
@@ -276,6 +282,12 @@ def browser():
 # --- names -------------------------------------------------------------------------------------
 
 
+# What has a row of its own in a table of these pages.
+ROWS = {"docs/troubleshooting.md": r"AXAS_(OK|ERR_\w+|FAULT_\w+)",
+        "docs/concepts.md": r"AXAS_(FAULT|FLUSH)_\w+",
+        "docs/hal.md": r"AXAS_NEEDS_\w+"}
+
+
 def names():
     known = set(re.findall(r"\b(?:axas|AXAS)_\w+", read(HEADER)))
     count = 0
@@ -287,10 +299,11 @@ def names():
                 pattern = name.replace("*", r"\w+") + (r"\w+" if name.endswith("_") else "")
                 if not cmake and not any(re.fullmatch(pattern, other) for other in known):
                     problem(f"{name_of(path)}:{number}", f"{name} is not in the header")
-    answers = read(ROOT / "docs/troubleshooting.md")
-    for name in sorted(known):
-        if re.match(r"AXAS_(OK|ERR_\w+|FAULT_\w+)$", name) and f"\n| `{name}` |" not in answers:
-            problem("docs/troubleshooting.md", f"no row for {name}")
+    for page, kinds in ROWS.items():
+        text = read(ROOT / page)
+        for name in sorted(known):
+            if re.fullmatch(kinds, name) and f"\n| `{name}` |" not in text:
+                problem(page, f"no row for {name}")
     return f"{count} names"
 
 

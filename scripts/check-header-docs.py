@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """check-header-docs.py: every item of include/axaddrspace.h has a comment of its own. That of a function
-says what a status means, itself, and if it says a parameter, all of them. Read by clang."""
+says what a status and each parameter mean, itself, and if it says a parameter, all of them. Read by clang."""
 
 import json
 import re
@@ -40,10 +40,14 @@ def complaints(item, owner=""):
     if not any(words(comment) for comment in comments):
         yield f"{name} has no comment"
     elif item["kind"] == "FunctionDecl":
-        said = {part["param"] for part in parts(comments[0], "ParamCommandComment") if words(part)}
+        parameters = parts(comments[0], "ParamCommandComment")
+        said = {part["param"] for part in parameters if words(part)}
         there = {part["name"] for part in parts(item, "ParmVarDecl")}
         if said and said != there:
             yield f"{name} does not say all of its parameters, or others: {' '.join(said ^ there)}"
+        for part in parameters:
+            if re.search(r"\b[Aa]s for axas_", words(part)):
+                yield f"{name} sends its reader elsewhere for {part['param']}"
         returns = [part for part in parts(comments[0], "BlockCommandComment") if part["name"] == "return"]
         if item["type"]["qualType"].startswith("axas_status_t") and not any(map(words, returns)):
             yield f"{name} does not say what its status means"

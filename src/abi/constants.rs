@@ -9,23 +9,23 @@ pub const AXAS_VERSION_MINOR: u32 = 2_u32;
 pub const AXAS_VERSION_PATCH: u32 = 0_u32;
 
 /// In axas_parts(): tags (AXAS_TAG_MASK), axas_retag and axas_handle_page_fault_at are there.
-pub const AXAS_PART_TAGS: u32 = 1_u32;
+pub const AXAS_PART_TAGS: u32 = 0x1_u32;
 /// In axas_parts(): axas_stock is there.
-pub const AXAS_PART_STOCK: u32 = 2_u32;
+pub const AXAS_PART_STOCK: u32 = 0x2_u32;
 /// In axas_parts(): the option AXAS_IO is there.
-pub const AXAS_PART_IO: u32 = 4_u32;
+pub const AXAS_PART_IO: u32 = 0x4_u32;
 /// In axas_parts(): the axas_dirty_ calls and axas_copy are there.
-pub const AXAS_PART_DIRTY: u32 = 8_u32;
+pub const AXAS_PART_DIRTY: u32 = 0x8_u32;
 /// In axas_parts(): axas_hide, axas_show and axas_map_note are there, and pages may have no permission.
-pub const AXAS_PART_HIDE: u32 = 16_u32;
+pub const AXAS_PART_HIDE: u32 = 0x10_u32;
 /// In axas_parts(): axas_transfer is there, and part `hide`.
-pub const AXAS_PART_TRANSFER: u32 = 32_u32;
+pub const AXAS_PART_TRANSFER: u32 = 0x20_u32;
 /// In axas_parts(): axas_merge is there.
-pub const AXAS_PART_MERGE: u32 = 64_u32;
+pub const AXAS_PART_MERGE: u32 = 0x40_u32;
 /// In axas_parts(): axas_map_provider, axas_supply and axas_evict are there.
-pub const AXAS_PART_PROVIDER: u32 = 128_u32;
+pub const AXAS_PART_PROVIDER: u32 = 0x80_u32;
 /// In axas_parts(): the axas_age calls are there, and part `dirty`.
-pub const AXAS_PART_AGE: u32 = 256_u32;
+pub const AXAS_PART_AGE: u32 = 0x100_u32;
 
 /// In axas_parts(): a HAL without AXAS_HAL_DIRECT_MAP is accepted. This and the following are there unless the
 /// archive was built without them (make lib WITHOUT=); a call that asks for an absent one returns
@@ -176,7 +176,7 @@ pub const AXAS_RESOLVE_ALLOC: u32 = 3_u32;
 /// resolve: there is no page. The verdict is AXAS_FAULT_UNMAPPED.
 pub const AXAS_RESOLVE_REFUSE: u32 = 4_u32;
 /// axas_hide: the next access that a page's permissions allow unhides it.
-pub const AXAS_HIDE_AUTO: u32 = 1_u32;
+pub const AXAS_HIDE_AUTO: u32 = 0x1_u32;
 /// axas_transfer: the pages move to the other space; a note or a hole is left.
 pub const AXAS_GIVE: u32 = 1_u32;
 /// axas_transfer: the pages are hidden in this space, and mapped in the other.
@@ -186,7 +186,7 @@ pub const AXAS_SHARE: u32 = 3_u32;
 /// axas_transfer: the pages are unmapped in the other space, and visible in this one again.
 pub const AXAS_TAKE_BACK: u32 = 4_u32;
 /// axas_transfer: the pages are zeroed while neither guest reaches them.
-pub const AXAS_WIPE: u32 = 1_u32;
+pub const AXAS_WIPE: u32 = 0x1_u32;
 /// axas_tables_needed: count for a lazy reservation or a trap.
 pub const AXAS_NEED_LAZY: u32 = 0x40_0000_u32;
 /// axas_merge: scattered pages of the library are copied into a frame of 2 MiB.
@@ -217,9 +217,9 @@ pub const AXAS_FRAME_ROOT: u32 = 4_u32;
 
 /// Every frame of alloc_frame is at `pa + direct_map_offset` (mod 2^64); phys_to_virt is not
 /// needed and never called for them.
-pub const AXAS_HAL_DIRECT_MAP: u32 = 1_u32;
+pub const AXAS_HAL_DIRECT_MAP: u32 = 0x1_u32;
 /// The same holds for linear mappings that are not DEVICE.
-pub const AXAS_HAL_DIRECT_MAP_LINEAR: u32 = 2_u32;
+pub const AXAS_HAL_DIRECT_MAP_LINEAR: u32 = 0x2_u32;
 /// The library invalidates TLBs itself: one CPU runs the space (RISC-V: HFENCE.GVMA; Intel:
 /// INVEPT, in VMX root operation), or inner-shareable broadcast reaches every user of it (AArch64 at
 /// EL2 with E2H 0 and TGE 0). Not on NPT: AXAS_ERR_UNSUPPORTED. Hosted builds: does nothing.
@@ -229,13 +229,13 @@ pub const AXAS_HAL_DIRECT_MAP_LINEAR: u32 = 2_u32;
 /// errata 1530924, 1530923, 1319537, 1319367, 1165522), except with a stage 1 of AArch32 short descriptors,
 /// which has no such bits. TLBI is issued once: CPUs that need it twice (Cortex-A55 2441007, A76 1286807, A510
 /// 2441009) need a tlb_flush of the host's.
-pub const AXAS_HAL_BUILTIN_FLUSH: u32 = 4_u32;
+pub const AXAS_HAL_BUILTIN_FLUSH: u32 = 0x4_u32;
 /// A table frame stays mapped and readable after dealloc_frame.
-pub const AXAS_HAL_TABLES_STAY_READABLE: u32 = 8_u32;
+pub const AXAS_HAL_TABLES_STAY_READABLE: u32 = 0x8_u32;
 /// The library handles AXAS_SCOPE_LOCAL requests with the instructions of AXAS_HAL_BUILTIN_FLUSH, which needs
 /// the same CPU state, whether one CPU or many run the space; tlb_flush is required, for AXAS_SCOPE_ALL only.
 /// With AXAS_HAL_BUILTIN_FLUSH: AXAS_ERR_INVALID_INPUT. Not on NPT: AXAS_ERR_UNSUPPORTED.
-pub const AXAS_HAL_BUILTIN_LOCAL: u32 = 16_u32;
+pub const AXAS_HAL_BUILTIN_LOCAL: u32 = 0x10_u32;
 
 /// Translations were removed: no CPU may use them after tlb_flush returned.
 pub const AXAS_FLUSH_UNMAP: u32 = 1_u32;
@@ -256,15 +256,15 @@ pub const AXAS_FLUSH_BREAK: u32 = 5_u32;
 pub const AXAS_FLUSH_CLEAN: u32 = 6_u32;
 
 /// axas_dirty_start: hardware sets dirty bits; without it writes to clean pages fault.
-pub const AXAS_DIRTY_HARDWARE: u32 = 1_u32;
+pub const AXAS_DIRTY_HARDWARE: u32 = 0x1_u32;
 /// axas_dirty_start: everything is dirty at first.
-pub const AXAS_DIRTY_ALL: u32 = 2_u32;
+pub const AXAS_DIRTY_ALL: u32 = 0x2_u32;
 /// axas_dirty_start, axas_dirty_clear, axas_dirty_collect: huge pages are split to be made clean in parts.
-pub const AXAS_DIRTY_SPLIT: u32 = 4_u32;
+pub const AXAS_DIRTY_SPLIT: u32 = 0x4_u32;
 /// axas_age: report only; no page is made old.
-pub const AXAS_AGE_TEST: u32 = 1_u32;
+pub const AXAS_AGE_TEST: u32 = 0x1_u32;
 /// axas_age: nothing is flushed: accesses by translations that a CPU holds already are missed.
-pub const AXAS_AGE_NO_FLUSH: u32 = 2_u32;
+pub const AXAS_AGE_NO_FLUSH: u32 = 0x2_u32;
 /// Every CPU (and IOMMU given the same pages) that may hold translations of the space.
 pub const AXAS_SCOPE_ALL: u32 = 0_u32;
 /// This CPU; the callback must not wait for others.
@@ -317,18 +317,18 @@ pub const AXAS_FEATURE_RISCV_SVRSW60T59B: u32 = 0x2000_u32;
 
 /// The host holds a lock of its own for every call: at least the class that the call's
 /// documentation names. The library takes none, and AXAS_FAULT_RETRY never occurs.
-pub const AXAS_CALLER_LOCKED: u32 = 1_u32;
+pub const AXAS_CALLER_LOCKED: u32 = 0x1_u32;
 /// Guest frames from alloc_frame are zero already.
-pub const AXAS_FRAMES_ARE_ZEROED: u32 = 2_u32;
+pub const AXAS_FRAMES_ARE_ZEROED: u32 = 0x2_u32;
 /// Guest frames are not zeroed, in the whole space: the guest and axas_read see what the frame held when
 /// alloc_frame returned it, the memory of another guest included. For hosts that scrub every frame beforehand,
 /// or use frames for one guest only. After axas_discard old contents may reappear.
-pub const AXAS_NO_ZERO: u32 = 4_u32;
+pub const AXAS_NO_ZERO: u32 = 0x4_u32;
 /// Page walkers do not snoop the caches: table lines are cleaned (clean_range) before they are
 /// linked, and VTCR_EL2 asks for non-cacheable walks.
-pub const AXAS_NONCOHERENT_WALK: u32 = 8_u32;
+pub const AXAS_NONCOHERENT_WALK: u32 = 0x8_u32;
 /// Calls return AXAS_ERR_AGAIN instead of waiting for the space.
-pub const AXAS_NO_WAIT: u32 = 16_u32;
+pub const AXAS_NO_WAIT: u32 = 0x10_u32;
 /// An IOMMU walks the root, alone or with CPUs. Part `io`; without it, and on NPT (AMD-Vi requires bits 58:52
 /// zero, which the library uses): AXAS_ERR_UNSUPPORTED at create. tlb_flush covers IOTLBs and device TLBs:
 /// docs/hal.md lists the commands for each IOMMU. AXAS_ERR_UNSUPPORTED at create: with AXAS_HAL_BUILTIN_FLUSH,
@@ -346,41 +346,41 @@ pub const AXAS_NO_WAIT: u32 = 16_u32;
 ///
 /// A fault raises requests of AXAS_SCOPE_LOCAL only, with AXAS_IO too: after axas_discard call axas_populate
 /// before a device uses the pages again, even if a CPU has faulted them in.
-pub const AXAS_IO: u32 = 32_u32;
+pub const AXAS_IO: u32 = 0x20_u32;
 /// Tables that an axas_unmap or an AXAS_REPLACE cuts and leaves empty stay for the next map of the same
 /// addresses, which then takes no frame: for hosts that map and unmap single pages (grants, foreign pages).
 /// Tables that lie wholly in the range of such a call are freed, as without the option. Kept tables count in
 /// table_frames and table_quota, also while a call lacks memory; axas_collect, axas_clear and axas_destroy free
 /// them. Every call treats them as a hole. An axas_map_alloc with AXAS_POPULATE that returns AXAS_ERR_NO_MEMORY
 /// may have freed those that lie wholly in its range.
-pub const AXAS_KEEP_TABLES: u32 = 64_u32;
+pub const AXAS_KEEP_TABLES: u32 = 0x40_u32;
 /// No executable page of this space is larger than 4 KiB, whatever the order of calls: against machine checks
 /// on a page size change (CVE-2018-12207, Intel's "iTLB multihit"). Maps take 4 KiB pages where AXAS_EXECUTE
 /// is among the flags, so do faults and axas_populate in executable reservations; an axas_protect that would
 /// make a larger page executable is AXAS_ERR_UNSUPPORTED.
-pub const AXAS_SMALL_EXEC: u32 = 128_u32;
+pub const AXAS_SMALL_EXEC: u32 = 0x80_u32;
 /// EPT: write-back pages are write-back whatever the guest's PAT (IPAT, bit 6 of their entries); not for spaces
 /// with devices behind an IOMMU that does not snoop. Pages of another type still combine with the guest's.
 /// Other formats have no such bit: AXAS_ERR_UNSUPPORTED at create; on Arm, AXAS_FEATURE_ARM_FWB does the same.
 /// Source: Intel SDM vol. 3C, "EPT and Memory Typing".
-pub const AXAS_IGNORE_GUEST_PAT: u32 = 256_u32;
+pub const AXAS_IGNORE_GUEST_PAT: u32 = 0x100_u32;
 
 /// HCR_EL2.FWB must be 1.
-pub const AXAS_NEEDS_HCR_FWB: u32 = 1_u32;
+pub const AXAS_NEEDS_HCR_FWB: u32 = 0x1_u32;
 /// VTCR_EL2.HA and HD are 1 in control_register.
-pub const AXAS_NEEDS_VTCR_HA_HD: u32 = 2_u32;
+pub const AXAS_NEEDS_VTCR_HA_HD: u32 = 0x2_u32;
 /// EFER.NXE of the host must be 1.
-pub const AXAS_NEEDS_EFER_NXE: u32 = 16_u32;
+pub const AXAS_NEEDS_EFER_NXE: u32 = 0x10_u32;
 /// menvcfg.PBMTE must be 1 (henvcfg.PBMTE is for the guest's own tables). menvcfg is M-mode's and SBI has
 /// no call for this bit: firmware sets it at boot. Source: RISC-V Privileged Architecture, menvcfg.
-pub const AXAS_NEEDS_MENVCFG_PBMTE: u32 = 32_u32;
+pub const AXAS_NEEDS_MENVCFG_PBMTE: u32 = 0x20_u32;
 /// menvcfg.ADUE must be 1 (henvcfg.ADUE is for the guest's own tables). menvcfg is M-mode's: a host in HS
 /// mode sets the bit through SBI FWFT, PTE_AD_HW_UPDATING. Source: RISC-V Privileged Architecture, menvcfg.
-pub const AXAS_NEEDS_MENVCFG_ADUE: u32 = 64_u32;
+pub const AXAS_NEEDS_MENVCFG_ADUE: u32 = 0x40_u32;
 /// HWU59 to HWU62 of VTCR_EL2 must be 0, as in control_register, FEAT_S2POE off, and S2HWU59 to S2HWU62 of an
 /// SMMU that walks the root 0: tags are in bits 62:59 of entries, which hardware would use for these. With part
 /// `tags`. Source: Arm ARM, VTCR_EL2, and "Page-Based Hardware attributes".
-pub const AXAS_NEEDS_NO_PBHA: u32 = 128_u32;
+pub const AXAS_NEEDS_NO_PBHA: u32 = 0x80_u32;
 
 /// The walk ended at an invalid entry.
 pub const AXAS_KIND_TRANSLATION: u32 = 1_u32;
@@ -402,15 +402,15 @@ pub const AXAS_KIND_OTHER: u32 = 7_u32;
 pub const AXAS_KIND_ATOMIC: u32 = 8_u32;
 
 /// axas_fault_t.gpa is valid.
-pub const AXAS_VALID_GPA: u32 = 1_u32;
+pub const AXAS_VALID_GPA: u32 = 0x1_u32;
 /// axas_fault_t.gva is valid.
-pub const AXAS_VALID_GVA: u32 = 2_u32;
+pub const AXAS_VALID_GVA: u32 = 0x2_u32;
 /// axas_fault_t.access is exact. Without it access is a guess: for a missing entry the least that the access
 /// can have been (the rest faults again), for a forbidden one everything it can have been (so that
 /// axas_handle_page_fault returns AXAS_FAULT_DENIED, not AXAS_FAULT_SPURIOUS for ever).
-pub const AXAS_VALID_ACCESS: u32 = 4_u32;
+pub const AXAS_VALID_ACCESS: u32 = 0x4_u32;
 /// The fault is of a walk of the guest's own page tables; gpa is the address of a guest table.
-pub const AXAS_IS_TABLE_WALK: u32 = 8_u32;
+pub const AXAS_IS_TABLE_WALK: u32 = 0x8_u32;
 
 /// A byte. A width is the number of bytes of one access to a device.
 pub const AXAS_WIDTH_8: axas_width_t = 1_u32;

@@ -105,12 +105,15 @@ pub unsafe extern "C" fn axas_age_stop(
 /// axas_age in slices.
 ///
 /// @param space The space.
-/// @param gpa As for axas_age.
-/// @param size As for axas_age.
-/// @param bitmap As for axas_age; of a huge page that done cuts all bits are set.
-/// @param bits As for axas_age.
-/// @param options As for axas_age.
-/// @param young As for axas_age, of this call.
+/// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared; of
+///   a huge page that done cuts all are. Null: only the count is wanted. Not used by other code during the
+///   call.
+/// @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+/// @param options AXAS_AGE_TEST or AXAS_AGE_NO_FLUSH, or 0.
+/// @param young Receives the number of pages of 4 KiB that this call found used, whether their bits were set
+///   before or not.
 /// @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
 /// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages: continue
 ///   with the word of the bitmap at done / 4096 / 64.
@@ -161,10 +164,10 @@ pub unsafe extern "C" fn axas_age_some(
 /// axas_age_stop in slices.
 ///
 /// @param space The space.
-/// @param gpa As for axas_age_stop.
-/// @param size As for axas_age_stop.
-/// @param budget As for axas_age_some, in pages of 4 KiB.
-/// @param done As for axas_age_some.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param budget Most pages of 4 KiB to visit, at least 1; a slice ends at a multiple of 64 pages from gpa.
+/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);

@@ -28,8 +28,8 @@ use crate::error::{Error, Result};
 ///
 /// Without AXAS_DIRTY_HARDWARE the first write to a clean page faults; axas_handle_page_fault returns
 /// AXAS_FAULT_RESOLVED and takes no frame; hardware writes no entry. With AXAS_DIRTY_HARDWARE hardware sets
-/// dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V: with
-/// AXAS_FEATURE_RISCV_SVADU hardware sets them, without it writes fault. With EPT accessed and dirty flags each
+/// dirty bits, if the host enabled that (EPTP bit 6, VTCR_EL2.HD, menvcfg.ADUE; always on NPT). On RISC-V with
+/// AXAS_FEATURE_RISCV_SVADU hardware sets them without the option, too. With EPT accessed and dirty flags each
 /// walk of the guest's own page tables counts as a write to them.
 ///
 /// A huge page is clean or dirty as a whole; with AXAS_DIRTY_SPLIT those in the range that is made clean are
@@ -102,9 +102,9 @@ pub unsafe extern "C" fn axas_dirty_get(
 /// Makes the pages whose bits are set clean: the next write to each is logged.
 ///
 /// @param space The space.
-/// @param gpa As for axas_dirty_get.
-/// @param size As for axas_dirty_get.
-/// @param bitmap As for axas_dirty_get, read only; null: all bits are set.
+/// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096; read only. Null: all bits are set.
 /// @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
 /// @param options AXAS_DIRTY_SPLIT or 0.
 /// @return AXAS_OK;
@@ -147,13 +147,14 @@ pub unsafe extern "C" fn axas_dirty_clear(
 /// axas_dirty_get and axas_dirty_clear of the same pages, in one walk.
 ///
 /// @param space The space.
-/// @param gpa As for axas_dirty_get.
-/// @param size As for axas_dirty_get.
-/// @param bitmap As for axas_dirty_get: a bit that was set before stays set, and its page is unchanged if it is
-///   not dirty.
-/// @param bits As for axas_dirty_get.
-/// @param options As for axas_dirty_clear.
-/// @param count As for axas_dirty_get.
+/// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared: one
+///   that was set before stays set, and its page is unchanged if it is not dirty. Not used by other code
+///   during the call.
+/// @param bits Bits that the bitmap has, at least size / 4096.
+/// @param options AXAS_DIRTY_SPLIT or 0.
+/// @param count Receives the number of dirty pages, whether their bits were set before or not.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other bits, a misaligned bitmap, too few bits, unaligned, size 0, overflow, outside
 ///     the space, a space that does not log;
@@ -251,9 +252,9 @@ pub unsafe extern "C" fn axas_dirty_stop(
 /// axas_dirty_start in slices.
 ///
 /// @param space The space.
-/// @param gpa As for axas_dirty_start.
-/// @param size As for axas_dirty_start.
-/// @param options As for axas_dirty_start.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param options AXAS_DIRTY_HARDWARE, AXAS_DIRTY_ALL, AXAS_DIRTY_SPLIT.
 /// @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
 /// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
 ///   page there may be done beyond that.
@@ -294,13 +295,14 @@ pub unsafe extern "C" fn axas_dirty_start_some(
 /// axas_dirty_clear in slices.
 ///
 /// @param space The space.
-/// @param gpa As for axas_dirty_clear.
-/// @param size As for axas_dirty_clear.
-/// @param bitmap As for axas_dirty_clear.
-/// @param bits As for axas_dirty_clear.
-/// @param options As for axas_dirty_clear.
-/// @param budget As for axas_dirty_start_some.
-/// @param done As for axas_dirty_start_some: continue with the word of the bitmap at done / 4096 / 64.
+/// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096; read only. Null: all bits are set.
+/// @param bits Bits that the bitmap has, at least size / 4096; ignored without a bitmap.
+/// @param options AXAS_DIRTY_SPLIT or 0.
+/// @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+///   page there may be done beyond that. Continue with the word of the bitmap at done / 4096 / 64.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -308,7 +310,8 @@ pub unsafe extern "C" fn axas_dirty_start_some(
 ///     the space, a space that does not log, budget 0;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean.
 ///
-/// Otherwise as axas_dirty_clear and axas_dirty_start_some.
+/// Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
+/// axas_dirty_clear. Callbacks: also should_yield.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_dirty_clear_some(
@@ -340,14 +343,18 @@ pub unsafe extern "C" fn axas_dirty_clear_some(
 /// axas_dirty_collect in slices.
 ///
 /// @param space The space.
-/// @param gpa As for axas_dirty_collect.
-/// @param size As for axas_dirty_collect.
-/// @param bitmap As for axas_dirty_collect; of a huge page that done cuts all bits are set.
-/// @param bits As for axas_dirty_collect.
-/// @param options As for axas_dirty_collect.
-/// @param count As for axas_dirty_collect, of this call.
-/// @param budget As for axas_dirty_start_some.
-/// @param done As for axas_dirty_clear_some.
+/// @param gpa First guest-physical address, a multiple of 4096: that of bit 0 of the first word.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param bitmap Bit k % 64 of word k / 64 is the page at gpa + k * 4096. Bits are set and never cleared: one
+///   that was set before stays set, and its page is unchanged if it is not dirty. Of a huge page that done
+///   cuts all bits are set. Not used by other code during the call.
+/// @param bits Bits that the bitmap has, at least size / 4096.
+/// @param options AXAS_DIRTY_SPLIT or 0.
+/// @param count Receives the number of dirty pages that this call found, whether their bits were set before
+///   or not.
+/// @param budget Most entries to visit, at least 1; a slice ends at a word boundary of the bitmap.
+/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+///   page there may be done beyond that. Continue with the word of the bitmap at done / 4096 / 64.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -355,7 +362,8 @@ pub unsafe extern "C" fn axas_dirty_clear_some(
 ///     the space, a space that does not log, budget 0;
 ///   AXAS_ERR_BAD_STATE: corrupt table; some pages may be clean, their bits are set.
 ///
-/// Otherwise as axas_dirty_collect and axas_dirty_start_some.
+/// Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
+/// axas_dirty_collect. Callbacks: also should_yield.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_dirty_collect_some(
@@ -393,10 +401,11 @@ pub unsafe extern "C" fn axas_dirty_collect_some(
 /// axas_dirty_stop in slices.
 ///
 /// @param space The space.
-/// @param gpa As for axas_dirty_stop.
-/// @param size As for axas_dirty_stop.
-/// @param budget As for axas_dirty_start_some, in pages of 4 KiB.
-/// @param done As for axas_dirty_start_some.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param budget Most pages of 4 KiB to visit, at least 1; a slice ends at a multiple of 64 pages from gpa.
+/// @param done Receives the bytes from gpa that are done, with AXAS_ERR_AGAIN a multiple of 64 pages; a huge
+///   page there may be done beyond that.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);

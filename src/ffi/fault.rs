@@ -54,8 +54,9 @@ pub unsafe extern "C" fn axas_handle_page_fault(
 /// would, from the same walk: a trap's cookie, or the host's tag. Part `tags`.
 ///
 /// @param space The space.
-/// @param gpa As for axas_handle_page_fault.
-/// @param access As for axas_handle_page_fault.
+/// @param gpa The guest-physical address of the access; any value, any alignment.
+/// @param access What the guest did: AXAS_READ, AXAS_WRITE, AXAS_EXECUTE or several, all of which must be
+///   allowed.
 /// @param found Receives the entry, after AXAS_FAULT_RESOLVED that of the page which was installed; may be
 ///   null. Without an entry (AXAS_FAULT_RETRY, AXAS_FAULT_ERROR, an address outside the space) state is
 ///   AXAS_STATE_ABSENT and size 0.

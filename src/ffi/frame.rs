@@ -28,7 +28,7 @@ unsafe fn frame<'a>(frame: *const axas_frame_t) -> Result<&'a axas_frame_t> {
 
 /// Allocates a frame for the host's own use: vCPU state, I/O bitmaps, rings. The library does not map it.
 ///
-/// @param hal As for axas_create; tlb_flush is not needed.
+/// @param hal The host's callbacks; tlb_flush is not needed.
 /// @param order The frame has `4096 << order` bytes and that alignment; at most 18 (1 GiB).
 /// @param zero 1: every byte is zero; 0: the contents are as alloc_frame returned them.
 /// @param frame Receives the frame; previous contents are ignored; no frame after an error.

@@ -106,14 +106,14 @@ pub unsafe extern "C" fn axas_map_note(
     told("axas_map_note", [gpa, size, value.into(), flags.into()], outcome)
 }
 
-/// axas_hide in slices. Otherwise as axas_map_linear_some. Part `hide`.
+/// axas_hide in slices. Part `hide`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param options As for axas_hide.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param options 0, or AXAS_HIDE_AUTO.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -122,6 +122,9 @@ pub unsafe extern "C" fn axas_map_note(
 ///     not allow it;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_hide.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_hide_some(
@@ -145,19 +148,22 @@ pub unsafe extern "C" fn axas_hide_some(
     }
 }
 
-/// axas_show in slices. Otherwise as axas_map_linear_some. Part `hide`.
+/// axas_show in slices. Part `hide`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, size 0, overflow, outside the space, budget 0;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge hidden page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_show.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_show_some(
@@ -180,15 +186,15 @@ pub unsafe extern "C" fn axas_show_some(
     }
 }
 
-/// axas_map_note in slices, without AXAS_REPLACE. Otherwise as axas_map_linear_some. Part `hide`.
+/// axas_map_note in slices, without AXAS_REPLACE. Part `hide`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param value As for axas_map_note.
+/// @param value axas_query returns it as cookie, with AXAS_STATE_NOTE.
 /// @param flags A tag (AXAS_TAG_MASK) or 0.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -197,6 +203,10 @@ pub unsafe extern "C" fn axas_show_some(
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// Each call checks the whole remaining range for overlap; the result is that of one axas_map_note. An error
+/// leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512 entries,
+/// without the lock. Otherwise as axas_map_note.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_note_some(

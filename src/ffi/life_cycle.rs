@@ -163,8 +163,8 @@ pub unsafe extern "C" fn axas_create(
 /// @param bytes Size of the storage. What is beyond AXAS_STORAGE_SIZE becomes reader lines of the space's
 ///   lock, 128 bytes each, a power of two and 256 at most: for spaces in which many CPUs fault at once. An
 ///   exclusive call looks at each line.
-/// @param config As for axas_create.
-/// @param hal As for axas_create; may have release_virt.
+/// @param config Configuration; copied.
+/// @param hal The host's callbacks; copied. May have release_virt.
 /// @param space Receives the handle; null after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned or short storage, unknown bits or values, feature bits of other
@@ -329,7 +329,7 @@ pub unsafe extern "C" fn axas_hw_regs(
 /// What axas_hw_regs returns for a space with this configuration, before it is created: VTCR_EL2 for CPUs that
 /// boot, the size and alignment of roots to reserve.
 ///
-/// @param config The space, as for axas_create.
+/// @param config Configuration of the space.
 /// @param regs Receives the values, as axas_hw_regs but for two: root is 0, and so is the address field of
 ///   root_register, whose other fields are valid (EPTP: memory type, walk length, accessed and dirty flags;
 ///   nCR3: none; VTTBR_EL2: VMID; hgatp: mode, VMID). Untouched after an error.
@@ -365,7 +365,7 @@ pub unsafe extern "C" fn axas_config_regs(
 /// Table frames that a mapping takes: exact in an otherwise empty space, else an upper bound. The root with all
 /// its frames is included, the handle is not; table_quota and axas_stats count in the same way.
 ///
-/// @param config The space, as for axas_create.
+/// @param config Configuration of the space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
 /// @param flags Flags of the mapping: with AXAS_NEED_LAZY a lazy reservation (or a trap), with AXAS_POPULATE

@@ -66,7 +66,8 @@ pub unsafe extern "C" fn axas_map_linear(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param extents The frames in guest-physical order; must not change during the call.
 /// @param count Number of extents, not 0.
-/// @param flags As for axas_map_linear, without AXAS_REPLACE.
+/// @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+///   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown bits, two memory types, no permission (without part `hide`), an
 ///     option that does not apply, unaligned, count 0, an empty extent, overflow, outside the space, host
@@ -183,7 +184,8 @@ pub unsafe extern "C" fn axas_map_trap(
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param cookie As for axas_map_trap.
+/// @param cookie What axas_trap_cookie and axas_query return for it; up to 2^32 - 1: an index into a table of
+///   the host, not a pointer.
 /// @param flags AXAS_REPLACE, a tag (AXAS_TAG_MASK), or 0.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, other flags, unaligned, size 0, overflow, outside the space;
@@ -498,7 +500,8 @@ pub(super) unsafe fn some<const N: usize>(
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param hpa First host-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags As for axas_map_linear, without AXAS_REPLACE.
+/// @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options AXAS_NO_HUGE,
+///   AXAS_MAX_2M, AXAS_NO_HUGE_EXEC.
 /// @param budget Entries to visit or write at most, holes included; at least 1.
 /// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
@@ -539,15 +542,17 @@ pub unsafe extern "C" fn axas_map_linear_some(
     }
 }
 
-/// axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it and 512
-/// smaller ones replace it. Otherwise as axas_map_linear_some.
+/// axas_map_alloc in slices. A frame of 2 MiB or 1 GiB costs one entry, also where the host refuses it and
+/// 512 smaller ones replace it.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags As for axas_map_alloc, without AXAS_REPLACE.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param flags Permissions, at most one memory type, a tag (AXAS_TAG_MASK), and of the options
+///   AXAS_POPULATE, AXAS_NO_HUGE, AXAS_MAX_2M, AXAS_HUGE_FRAMES (not with AXAS_NO_HUGE), AXAS_NO_HUGE_EXEC,
+///   AXAS_SKIP_ZERO.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -559,6 +564,10 @@ pub unsafe extern "C" fn axas_map_linear_some(
 ///   AXAS_ERR_ALREADY_EXISTS: the range is not empty;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables or memory, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// Each call checks the whole remaining range for overlap; the result is that of one axas_map_alloc. An error
+/// leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512 entries,
+/// without the lock. Otherwise as axas_map_alloc.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_map_alloc_some(
@@ -582,16 +591,15 @@ pub unsafe extern "C" fn axas_map_alloc_some(
     }
 }
 
-/// axas_unmap in slices. For the whole space it empties a space while faults go on; axas_clear and axas_destroy
-/// then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that a slice cuts
-/// stay). Each slice of 512 entries (all of the budget without should_yield) is flushed once. Otherwise as
-/// axas_map_linear_some.
+/// axas_unmap in slices. For the whole space it empties a space while faults go on; axas_clear and
+/// axas_destroy then find nothing below the root (with AXAS_KEEP_TABLES, after axas_collect_some: tables that
+/// a slice cuts stay). Each slice of 512 entries (all of the budget without should_yield) is flushed once.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096; 0 does nothing.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -600,6 +608,9 @@ pub unsafe extern "C" fn axas_map_alloc_some(
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
 ///     tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_unmap.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_unmap_some(
@@ -622,15 +633,15 @@ pub unsafe extern "C" fn axas_unmap_some(
     }
 }
 
-/// axas_protect in slices. Holes and traps are checked for slice by slice. Otherwise as
-/// axas_map_linear_some.
+/// axas_protect in slices. Holes and traps are checked for slice by slice.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param flags As for axas_protect.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param flags AXAS_READ, AXAS_WRITE, AXAS_EXECUTE (and AXAS_USER); any other bit is AXAS_ERR_INVALID_INPUT.
+///   Memory type and options stay.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -643,6 +654,9 @@ pub unsafe extern "C" fn axas_unmap_some(
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation or a trap, and there are no frames for the
 ///     tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_protect.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_protect_some(
@@ -667,13 +681,13 @@ pub unsafe extern "C" fn axas_protect_some(
 }
 
 /// axas_populate in slices. Holes and traps are checked for slice by slice; frames cost as in
-/// axas_map_alloc_some. Otherwise as axas_map_linear_some.
+/// axas_map_alloc_some.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT, or where resolve returned AXAS_RESOLVE_LATER for the first page);
@@ -681,6 +695,9 @@ pub unsafe extern "C" fn axas_protect_some(
 ///   AXAS_ERR_NOT_MAPPED: a hole, a trap or a note in the range, or resolve returned AXAS_RESOLVE_REFUSE;
 ///   AXAS_ERR_NO_MEMORY: no frames for memory or tables, or table_quota;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_populate.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_populate_some(
@@ -703,14 +720,13 @@ pub unsafe extern "C" fn axas_populate_some(
     }
 }
 
-/// axas_discard in slices. Holes and traps are checked for slice by slice. Otherwise as
-/// axas_map_linear_some.
+/// axas_discard in slices. Holes and traps are checked for slice by slice.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -720,6 +736,9 @@ pub unsafe extern "C" fn axas_populate_some(
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page of the library's and there are no frames for the tables
 ///     of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_discard.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_discard_some(
@@ -742,19 +761,22 @@ pub unsafe extern "C" fn axas_discard_some(
     }
 }
 
-/// axas_collect in slices. A table that more than one slice covers is freed by the last of them. Otherwise as
-/// axas_unmap_some.
+/// axas_collect in slices. A table that more than one slice covers is freed by the last of them.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096; 0 does nothing.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, overflow, outside the space, budget 0;
 ///   AXAS_ERR_BAD_STATE: corrupt table.
+///
+/// Each slice of 512 entries (all of the budget without should_yield) is flushed once. An error leaves [gpa,
+/// gpa + done) done and the rest as it was. should_yield is called after every 512 entries, without the lock.
+/// Otherwise as axas_collect.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_collect_some(
@@ -777,14 +799,14 @@ pub unsafe extern "C" fn axas_collect_some(
     }
 }
 
-/// axas_retag in slices. Holes are checked for slice by slice. Otherwise as axas_map_linear_some.
+/// axas_retag in slices. Holes are checked for slice by slice.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param tag As for axas_retag.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param tag The tag, 0 to 15: the number itself, not shifted as in flags.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -795,6 +817,9 @@ pub unsafe extern "C" fn axas_collect_some(
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, a reservation, a trap or a note that has another tag, and
 ///     there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_retag.
 #[cfg(feature = "tags")]
 #[unsafe(no_mangle)]
 #[must_use]

@@ -194,7 +194,7 @@ pub unsafe extern "C" fn axas_write(
 /// @param gpa First guest-physical address, any alignment.
 /// @param byte What to fill with.
 /// @param len Bytes; 0 does nothing.
-/// @param access As for axas_write.
+/// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
 /// @param done Receives the bytes that were filled, whatever the status; may be null.
 /// @return AXAS_OK: all of it;
 ///   AXAS_ERR_INVALID_INPUT: null, unknown access bits, or bits that do not apply, not all of the range in the space;
@@ -232,8 +232,8 @@ pub unsafe extern "C" fn axas_fill(
 /// @param space The space.
 /// @param gpa First guest-physical address, any alignment.
 /// @param len Bytes; 0 does nothing.
-/// @param access AXAS_READ, AXAS_WRITE or both (what must be allowed), and AXAS_ACCESS_ bits as for
-///   axas_read or, with AXAS_WRITE, axas_write.
+/// @param access What must be allowed: AXAS_READ, AXAS_WRITE or both; and AXAS_ACCESS_HOST,
+///   AXAS_ACCESS_EXECUTE without AXAS_WRITE, or AXAS_ACCESS_CLEAN with it.
 /// @param chunk Called with each piece, of at most 64 KiB; the pointer is valid during the call. Returns 0 to
 ///   stop. With the lock held: may call no axas_ function. The guest may see a reserved page as zeroes before
 ///   chunk has written to it.
@@ -390,7 +390,7 @@ unsafe fn write_scalar<T>(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_read.
+/// @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -420,7 +420,7 @@ pub unsafe extern "C" fn axas_read_u8(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_write.
+/// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -450,7 +450,7 @@ pub unsafe extern "C" fn axas_write_u8(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_read.
+/// @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -480,7 +480,7 @@ pub unsafe extern "C" fn axas_read_u16(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_write.
+/// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -510,7 +510,7 @@ pub unsafe extern "C" fn axas_write_u16(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_read.
+/// @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -540,7 +540,7 @@ pub unsafe extern "C" fn axas_read_u32(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_write.
+/// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -570,7 +570,7 @@ pub unsafe extern "C" fn axas_write_u32(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_read.
+/// @param access 0 (AXAS_READ must be allowed), AXAS_ACCESS_EXECUTE, AXAS_ACCESS_HOST.
 /// @param value Receives the value, in the host's byte order; untouched after an error.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;
@@ -600,7 +600,7 @@ pub unsafe extern "C" fn axas_read_u64(
 ///
 /// @param space The space.
 /// @param gpa Guest-physical address, naturally aligned, else AXAS_ERR_INVALID_INPUT.
-/// @param access As for axas_write.
+/// @param access 0 (AXAS_WRITE must be allowed), AXAS_ACCESS_HOST, AXAS_ACCESS_CLEAN.
 /// @param value The value, in the host's byte order.
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, unaligned, unknown access bits, or bits that do not apply, outside the space;

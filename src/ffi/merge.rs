@@ -61,10 +61,11 @@ pub unsafe extern "C" fn axas_merge(
 /// axas_merge in slices. Part `merge`.
 ///
 /// @param space The space.
-/// @param gpa As for axas_merge.
-/// @param size As for axas_merge.
-/// @param flags As for axas_merge.
-/// @param merged As for axas_merge, of this call.
+/// @param gpa First guest-physical address, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param flags AXAS_MAX_2M, AXAS_NO_HUGE_EXEC, AXAS_MERGE_COPY. The library does not remember flags that
+///   limited page sizes when pages were mapped: pass them again.
+/// @param merged Receives the number of tables that this call replaced by one entry, with any status.
 /// @param budget Most entries to visit, at least 1; a slice ends at the end of a table of 4 KiB pages.
 /// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;

@@ -100,7 +100,7 @@ pub unsafe extern "C" fn axas_supply(
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param provider As for axas_map_provider.
+/// @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
 /// @return AXAS_OK;
 ///   AXAS_ERR_INVALID_INPUT: null, provider above 65535, unaligned, size 0, overflow, outside the space;
 ///   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
@@ -111,10 +111,10 @@ pub unsafe extern "C" fn axas_supply(
 /// Concerns linear pages and pages of the library, also those hidden with AXAS_HIDE_AUTO, not those hidden
 /// without it. Everything else in the range is unchanged. The region keeps permissions, memory type and tag of
 /// the pages, and pages supplied later are no larger than they were. After one tlb_flush (AXAS_FLUSH_UNMAP,
-/// AXAS_SCOPE_ALL) evicted is called for each run and learns whether it was written since it was last made
-/// clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released; the
-/// library's frames go to dealloc_frame unless evicted kept them. While the space logs writes, axas_dirty_get
-/// still reports what was dirty. Tables stay.
+/// AXAS_SCOPE_ALL) evicted is called for each run; its argument `dirty` says whether the run was written since it
+/// was last made clean (axas_dirty_clear): a clean run need not be written back. Then linear pages are released;
+/// the library's frames go to dealloc_frame unless evicted kept them. While the space logs writes,
+/// axas_dirty_get still reports what was dirty. Tables stay.
 ///
 /// Nothing changes on error. Lock class: exclusive. Callbacks: as axas_unmap, and evicted.
 #[unsafe(no_mangle)]
@@ -130,14 +130,14 @@ pub unsafe extern "C" fn axas_evict(
     told("axas_evict", [gpa, size, provider.into()], outcome)
 }
 
-/// axas_evict in slices. Otherwise as axas_map_linear_some. Part `provider`.
+/// axas_evict in slices. Part `provider`.
 ///
 /// @param space The space.
 /// @param gpa First guest-physical address, a multiple of 4096.
 /// @param size Bytes, a multiple of 4096, not 0.
-/// @param provider As for axas_map_provider.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param provider A number of the host's, up to 65535, for resolve and axas_query (as cookie).
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at gpa + done (0 only
 ///     with AXAS_NO_WAIT);
@@ -145,6 +145,9 @@ pub unsafe extern "C" fn axas_evict(
 ///   AXAS_ERR_UNSUPPORTED: a space with AXAS_IO;
 ///   AXAS_ERR_NO_MEMORY: an edge cuts a huge page, and there are no frames for the tables of the split;
 ///   AXAS_ERR_BAD_STATE: corrupt table, or alloc_frame returned an unusable address.
+///
+/// An error leaves [gpa, gpa + done) done and the rest as it was. should_yield is called after every 512
+/// entries, without the lock. Otherwise as axas_evict.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_evict_some(

@@ -103,17 +103,16 @@ pub unsafe extern "C" fn axas_transfer(
     told("axas_transfer", [from_gpa, to_gpa, size], outcome)
 }
 
-/// axas_transfer in slices. Each is all or nothing over both spaces. Otherwise as axas_map_linear_some. Part
-/// `transfer`.
+/// axas_transfer in slices. Each is all or nothing over both spaces. Part `transfer`.
 ///
-/// @param from As for axas_transfer.
-/// @param from_gpa As for axas_transfer.
-/// @param to As for axas_transfer.
-/// @param to_gpa As for axas_transfer.
-/// @param size As for axas_transfer.
-/// @param t As for axas_transfer.
-/// @param budget As for axas_map_linear_some.
-/// @param done As for axas_map_linear_some.
+/// @param from The space that has the pages.
+/// @param from_gpa First guest-physical address there, a multiple of 4096.
+/// @param to The other space; null with AXAS_TAKE_BACK: it no longer exists.
+/// @param to_gpa First guest-physical address there, a multiple of 4096.
+/// @param size Bytes, a multiple of 4096, not 0.
+/// @param t The action and its values.
+/// @param budget Entries to visit or write at most, holes included; at least 1.
+/// @param done Receives the bytes from gpa that are done, with any status; not null.
 /// @return AXAS_OK: all of it is done;
 ///   AXAS_ERR_AGAIN: the budget is used up or should_yield returned nonzero: continue at from_gpa + done and
 ///     to_gpa + done (0 only with AXAS_NO_WAIT);
@@ -126,7 +125,10 @@ pub unsafe extern "C" fn axas_transfer(
 ///   AXAS_ERR_ALREADY_EXISTS: something other than a note in the range of `to`;
 ///   AXAS_ERR_NO_MEMORY: no frames for tables, or table_quota, of either space;
 ///   AXAS_ERR_BAD_STATE: corrupt table, alloc_frame returned an unusable address, or phys_to_virt failed for a
-///     table or a page to be wiped. The slice that returns an error changes nothing; those before it stay.
+///     table or a page to be wiped.
+///
+/// The slice that returns an error changes nothing; those before it stay. should_yield is called after every
+/// 512 entries, without the locks. Otherwise as axas_transfer.
 #[unsafe(no_mangle)]
 #[must_use]
 pub unsafe extern "C" fn axas_transfer_some(
