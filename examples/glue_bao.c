@@ -65,27 +65,20 @@ static void dealloc_frame(void *ctx, axas_hpa_t frame, uint32_t order, uint32_t 
 	mem_free_ppages(&ppages);
 }
 
-/* A window of this CPU's onto memory that need not be mapped anywhere. */
-static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
-{
-	const size_t offset = pa % PAGE_SIZE;
-	struct ppages ppages = mem_ppages_get(pa - offset, NUM_PAGES(offset + size));
-	const vaddr_t window = mem_alloc_map(&cpu()->as, SEC_HYP_PRIVATE, &ppages, INVALID_VA,
-					     ppages.num_pages, PTE_HYP_FLAGS);
-
-	(void)ctx;
-	return window == INVALID_VA ? NULL : (void *)(window + offset);
-}
-
-static void close_window(void *ctx, void *va, size_t size)
-{
-	const size_t offset = (vaddr_t)va % PAGE_SIZE;
-
-	(void)ctx;
-	mem_unmap(&cpu()->as, (vaddr_t)va - offset, NUM_PAGES(offset + size), MEM_DONT_FREE_PAGES);
-}
-
 #ifdef RV64
+
+/* All memory of the platform is mapped where it is, and Bao refuses images that lie elsewhere. */
+static unsigned char *open_image(paddr_t pa, size_t size)
+{
+	(void)size;
+	return (unsigned char *)pa;
+}
+
+static void close_image(unsigned char *va, size_t size)
+{
+	(void)va;
+	(void)size;
+}
 
 /* All harts, by SBI: the firmware answers for them, also while they wait for the library's lock. */
 static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
@@ -128,6 +121,41 @@ static void tables_init(struct vm *vm, const axas_config_t *cfg, axas_hal_t *hal
 }
 
 #else
+
+/* A window of this CPU's onto memory that need not be mapped anywhere. */
+static void *open_window(void *ctx, axas_hpa_t pa, size_t size)
+{
+	const size_t offset = pa % PAGE_SIZE;
+	struct ppages ppages = mem_ppages_get(pa - offset, NUM_PAGES(offset + size));
+	const vaddr_t window = mem_alloc_map(&cpu()->as, SEC_HYP_PRIVATE, &ppages, INVALID_VA,
+					     ppages.num_pages, PTE_HYP_FLAGS);
+
+	(void)ctx;
+	return window == INVALID_VA ? NULL : (void *)(window + offset);
+}
+
+static void close_window(void *ctx, void *va, size_t size)
+{
+	const size_t offset = (vaddr_t)va % PAGE_SIZE;
+
+	(void)ctx;
+	mem_unmap(&cpu()->as, (vaddr_t)va - offset, NUM_PAGES(offset + size), MEM_DONT_FREE_PAGES);
+}
+
+static unsigned char *open_image(paddr_t pa, size_t size)
+{
+	unsigned char *window = open_window(NULL, pa, size);
+
+	if (window == NULL) {
+		ERROR("VM memory: no window onto 0x%lx\n", pa);
+	}
+	return window;
+}
+
+static void close_image(unsigned char *va, size_t size)
+{
+	close_window(NULL, va, size);
+}
 
 static void clean_range(void *ctx, void *va, size_t size, uint32_t purpose)
 {
@@ -235,7 +263,7 @@ void vm_mem_prot_init(struct vm *vm, const struct vm_config *vm_config)
 
 axas_hw_regs_t vm_mem_regs(const struct vm *vm)
 {
-	axas_hw_regs_t regs = { .format = 0 };
+	axas_hw_regs_t regs;
 
 	must(axas_hw_regs(vm->as.axas, &regs), "axas_hw_regs");
 	return regs;
@@ -290,15 +318,14 @@ static void add_colored(struct vm *vm, const struct ppages *ppages, size_t num_p
 /* Pages of the largest leaf that fits at the address, aligned as the leaf must be. */
 static struct ppages alloc_piece(const struct vm *vm, vaddr_t at, size_t num_pages)
 {
-	for (size_t n = (size_t)1 << 18; n > 1; n >>= 9) {
-		struct ppages ppages = { .num_pages = 0 };
+	struct ppages ppages = { .num_pages = 0 };
 
+	for (size_t n = (size_t)1 << 18; ppages.num_pages == 0 && n > 0; n >>= 9) {
 		if (n <= num_pages && at % (n * PAGE_SIZE) == 0)
-			ppages = mem_alloc_ppages(vm->as.colors, n, MEM_ALIGN_REQ);
-		if (ppages.num_pages == n)
-			return ppages;
+			ppages = mem_alloc_ppages(vm->as.colors, n,
+						  n > 1 ? MEM_ALIGN_REQ : MEM_ALIGN_NOT_REQ);
 	}
-	return mem_alloc_ppages(vm->as.colors, 1, MEM_ALIGN_NOT_REQ);
+	return ppages;
 }
 
 static void add_new(struct vm *vm, vaddr_t at, size_t num_pages)
@@ -342,32 +369,28 @@ void vm_mem_map_dev(struct vm *vm, vaddr_t at, paddr_t pa, size_t num_pages)
 {
 	const axas_extent_t extent = { pa, num_pages * PAGE_SIZE };
 
-	map(vm, at, &extent, 1, DEV_FLAGS);
+	/* A device of interrupts alone has none. */
+	if (num_pages > 0)
+		map(vm, at, &extent, 1, DEV_FLAGS);
 }
 
 void vm_mem_copy(struct vm *vm, vaddr_t to, paddr_t from, size_t size)
 {
-	const unsigned char *source = open_window(NULL, from, size);
+	unsigned char *source = open_image(from, size);
 	axas_hpa_t hpa = 0;
 	uint64_t piece = 0;
 
-	if (source == NULL) {
-		ERROR("VM memory: no window onto an image\n");
-	}
 	for (size_t done = 0; done < size; done += piece) {
 		unsigned char *target;
 
 		must(axas_translate(vm->as.axas, to + done, &hpa, &piece), "an image");
 		piece = min(piece, size - done);
-		target = open_window(NULL, hpa, piece);
-		if (target == NULL) {
-			ERROR("VM memory: no window onto 0x%lx\n", to + done);
-		}
+		target = open_image(hpa, piece);
 		memcpy(target, source + done, piece);
 		cache_flush_range((vaddr_t)target, piece);
-		close_window(NULL, target, piece);
+		close_image(target, piece);
 	}
-	close_window(NULL, (void *)(vaddr_t)source, size);
+	close_image(source, size);
 }
 
 #ifdef VM_MEM_LAZY

@@ -140,16 +140,26 @@ static void tlb_flush(void *ctx, const axas_tlb_request_t *request)
 		p2m_force_tlb_flush_sync(p2m);
 }
 
-/* No CPU can reach these pages any more: a foreign one loses the reference that its mapping holds. */
+/*
+ * No CPU can reach these pages any more: a foreign one loses the reference that its mapping holds, one of Xen's heap
+ * (shared_info, grant frames), which is always mapped alone, the frame number that it had.
+ */
 static void released(void *ctx, const axas_mapping_t *run)
 {
 	const p2m_type_t t = (run->flags & AXAS_TAG_MASK) >> AXAS_TAG_SHIFT;
+	const bool is_foreign = p2m_is_foreign(t);
 
 	(void)ctx;
-	if (t != p2m_map_foreign_rw && t != p2m_map_foreign_ro)
+	if (!is_foreign && (!p2m_is_ram(t) || run->level > 1))
 		return;
-	for (uint64_t at = 0; at < run->size; at += AXAS_PAGE_SIZE)
-		put_page(mfn_to_page(mfn_of(run->hpa + at)));
+	for (uint64_t at = 0; at < run->size; at += AXAS_PAGE_SIZE) {
+		const mfn_t mfn = mfn_of(run->hpa + at);
+
+		if (is_foreign)
+			put_page(mfn_to_page(mfn));
+		else if (is_xen_heap_mfn(mfn))
+			page_set_xenheap_gfn(mfn_to_page(mfn), INVALID_GFN);
+	}
 }
 
 static uint32_t should_yield(void *ctx)

@@ -59,6 +59,7 @@ int main(void)
 {
 	/* another domain's page, to which the foreign mapping has the only reference */
 	const mfn_t foreign = page_to_mfn(alloc_domheap_pages(NULL, 0, 0));
+	struct page_info *shared = alloc_domheap_pages(NULL, 0, 0);
 	uint32_t preempted = 0;
 	uint64_t vtcr = 0;
 	int rc = p2m_vtcr(&vtcr);
@@ -87,6 +88,13 @@ int main(void)
 	set("a granted page, read-only", RAM + 10, 1, (mfn_t){ 0x7777 }, p2m_grant_map_ro,
 	    p2m_access_rwx);
 	get(RAM + 10);
+	/* shared_info: Xen maps it again only where it has no frame number */
+	set("a page of Xen's heap", RAM + 11, 1, page_to_mfn(shared), p2m_ram_rw, p2m_access_rwx);
+	page_set_xenheap_gfn(shared, _gfn(RAM + 11));
+	set("and gone", RAM + 11, 1, INVALID_MFN, p2m_invalid, p2m_access_rwx);
+	printf("  its frame number is forgotten: %s\n",
+	       gfn_x(page_get_xenheap_gfn(shared)) == gfn_x(INVALID_GFN) ? "yes" : "NO");
+	free_domheap_pages(shared, 0);
 	/* a guest's frame numbers: one that has no address, and acts on none */
 	set("gfn 2^52 + that of RAM, gone", WRAPS | RAM, 1, INVALID_MFN, p2m_invalid,
 	    p2m_access_rwx);

@@ -28,6 +28,7 @@ typedef struct {
 	unsigned long mfn;
 } mfn_t;
 #define INVALID_MFN _mfn(~0UL)
+#define INVALID_GFN _gfn(~0UL)
 
 /* Plain numbers in builds without debugging, hence these functions. */
 static inline gfn_t _gfn(unsigned long n)
@@ -79,6 +80,9 @@ void free_domheap_pages(struct page_info *page, unsigned int order);
 struct page_info *mfn_to_page(mfn_t mfn);
 mfn_t page_to_mfn(const struct page_info *page);
 void put_page(struct page_info *page);
+/* Of a page of Xen's own heap: where its domain has it mapped. */
+bool is_xen_heap_mfn(mfn_t mfn);
+void page_set_xenheap_gfn(struct page_info *page, gfn_t gfn);
 void *maddr_to_virt(paddr_t ma);
 void *map_domain_page(mfn_t mfn);
 void unmap_domain_page(const void *va);
@@ -112,6 +116,16 @@ typedef enum {
 	p2m_grant_map_rw,
 	p2m_grant_map_ro,
 } p2m_type_t;
+
+static inline bool p2m_is_ram(p2m_type_t t)
+{
+	return t == p2m_ram_rw || t == p2m_ram_ro;
+}
+
+static inline bool p2m_is_foreign(p2m_type_t t)
+{
+	return t == p2m_map_foreign_rw || t == p2m_map_foreign_ro;
+}
 
 /* ..., and of the accesses the one that restricts nothing */
 typedef enum { p2m_access_n, p2m_access_rx = 5, p2m_access_rwx = 7 } p2m_access_t;
@@ -149,6 +163,9 @@ void flush_guest_tlb_local(void);
 struct page_info *p2m_alloc_page(struct domain *d);
 void p2m_free_page(struct domain *d, struct page_info *page);
 void p2m_force_tlb_flush_sync(struct p2m_domain *p2m);
+
+/* The stubs': the frame number of a page of the heap. */
+gfn_t page_get_xenheap_gfn(const struct page_info *page);
 
 /* What glue_xen_arm.c defines. */
 int p2m_alloc_table(struct domain *d);

@@ -16,6 +16,7 @@
 
 struct page_info {
 	bool taken;
+	gfn_t gfn;
 };
 
 static _Alignas(4096) unsigned char heap[HEAP_PAGES][4096];
@@ -92,6 +93,21 @@ mfn_t page_to_mfn(const struct page_info *page)
 void put_page(struct page_info *page)
 {
 	free_domheap_pages(page, 0);
+}
+
+bool is_xen_heap_mfn(mfn_t mfn)
+{
+	return mfn.mfn - HEAP_BASE < HEAP_PAGES;
+}
+
+void page_set_xenheap_gfn(struct page_info *page, gfn_t gfn)
+{
+	page->gfn = gfn;
+}
+
+gfn_t page_get_xenheap_gfn(const struct page_info *page)
+{
+	return page->gfn;
 }
 
 /* Never used with MEMORY_HOLE but to find that out. */
