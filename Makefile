@@ -91,12 +91,12 @@ run: ## run the example hypervisor and its guest in QEMU
 # All machines, unless the command line names some.
 EMULATED := $(if $(filter command,$(firstword $(origin MACHINE))),$(MACHINE),$(MACHINES))
 
-# With the part that walkers have a say in; the tests boot the suite without one.
+# With the parts that walkers have a say in; the tests boot most of the suite without them.
 machines: ## run the suite on emulated page walkers: each machine, or MACHINE
 	$(call some,MACHINE,$(EMULATED),$(MACHINES))$(formats)
 	@scripts/setup.sh $(foreach m,$(EMULATED),$(ARCH_OF_$(m)) $(m))
 	@set -e; for machine in $(foreach m,$(EMULATED),$(m)/$(ARCH_OF_$(m))); do \
-		PARTS="tags stock io hide age provider" scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-machines"; \
+		PARTS="tags stock io hide age merge provider" scripts/build-lib.sh "$${machine#*/}" "build/$${machine#*/}-machines"; \
 		$(MAKE) -C c-tests/machines check MACHINE="$${machine%/*}" \
 			LIB="$(CURDIR)/build/$${machine#*/}-machines/libaxaddrspace.a" \
 			BUILD="$(CURDIR)/build/c-tests-machines/$${machine%/*}"; \

@@ -361,6 +361,57 @@ static void many_blocks_are_split_with_few_flushes(void **state)
 	space_sweep(f->as);
 }
 
+/* 64 GiB in pages of 1 GiB, of which one range of 2 MiB in a hundred is written: no others become small. */
+static void only_what_is_written_becomes_small(void **state)
+{
+	enum { RANGES = 64 * 512, WRITTEN = RANGES / 100 };
+	static uint64_t bitmap[(uint64_t)RANGES * 512 / 64];
+	const uint64_t pages = RANGES * 512ull, size = pages * PAGE;
+	FIXTURE(f);
+	uint64_t count = 0, written = 0;
+	uint32_t seed = 1;
+
+	f->cfg.features |= is_x86(f) ? (uint32_t)AXAS_FEATURE_1G_PAGES : 0;
+	fixture_destroy(f);
+	fixture_create(f);
+	assert_ok(axas_map_linear(f->as, 64 * GIB, LINEAR_HPA, size, RW));
+	assert_int_equal(stats(f).mapped_1g, 64);
+	assert_ok(start(f, 64 * GIB, size, AXAS_DIRTY_ALL));
+	memset(bitmap, 0, sizeof(bitmap));
+	assert_ok(
+		axas_dirty_collect(f->as, 64 * GIB, size, bitmap, pages, AXAS_DIRTY_SPLIT, &count));
+	assert_int_equal(count, pages);
+	assert_int_equal(stats(f).mapped_2m, RANGES);
+	f->host.quick = 1;
+	while (written < WRITTEN) {
+		seed = seed * 1664525u + 1013904223u;
+		written += guest_writes(f, 64 * GIB + (seed >> 8) % pages * PAGE) ==
+			   AXAS_FAULT_RESOLVED;
+	}
+	f->host.quick = 0;
+	memset(bitmap, 0, sizeof(bitmap));
+	assert_ok(
+		axas_dirty_collect(f->as, 64 * GIB, size, bitmap, pages, AXAS_DIRTY_SPLIT, &count));
+	assert_int_equal(count, WRITTEN * 512ull);
+	assert_int_equal(stats(f).mapped_4k, WRITTEN * 512ull);
+	assert_int_equal(stats(f).mapped_2m, RANGES - WRITTEN);
+	/* and of what is small, a page for each write */
+	f->host.quick = 1;
+	for (written = 0; written < WRITTEN;) {
+		seed = seed * 1664525u + 1013904223u;
+		if (space_walk(f->as, 64 * GIB + (seed >> 8) % pages * PAGE).level == 1)
+			written += guest_writes(f, 64 * GIB + (seed >> 8) % pages * PAGE) ==
+				   AXAS_FAULT_RESOLVED;
+	}
+	f->host.quick = 0;
+	memset(bitmap, 0, sizeof(bitmap));
+	assert_ok(
+		axas_dirty_collect(f->as, 64 * GIB, size, bitmap, pages, AXAS_DIRTY_SPLIT, &count));
+	assert_int_equal(count, WRITTEN);
+	assert_int_equal(stats(f).mapped_4k, WRITTEN * 512ull);
+	space_sweep(f->as);
+}
+
 static void device_memory_is_left_alone(void **state)
 {
 	FIXTURE(f);
@@ -770,6 +821,7 @@ int main(void)
 		EACH_FORMAT(with_split_exactly_the_bits_become_clean),
 		EACH_FORMAT(a_gigabyte_is_split_one_size_at_a_time),
 		EACH_FORMAT(many_blocks_are_split_with_few_flushes),
+		EACH_FORMAT(only_what_is_written_becomes_small),
 		EACH_FORMAT(device_memory_is_left_alone),
 		EACH_FORMAT(new_pages_are_dirty),
 		EACH_FORMAT(protect_leaves_clean_pages_clean),

@@ -6,6 +6,7 @@
  */
 #include "fixture.h"
 
+#define MM_MODE_INVALID (1u << 4)
 #define MM_MODE_UNOWNED (1u << 5)
 #define MM_MODE_SHARED  (1u << 6)
 /* The tag of a mode, in flags and among those that a page may have. */
@@ -170,7 +171,9 @@ static axas_status_t relinquish(struct world *w, axas_t *borrower, uint32_t opti
 static axas_status_t reclaim(struct world *w, axas_t *owner, uint64_t size, uint32_t options)
 {
 	return do_transfer(owner, w->sent, size,
-			   (axas_transfer_t){ .action = AXAS_TAKE_BACK, .options = options });
+			   (axas_transfer_t){ .action = AXAS_TAKE_BACK,
+					      .from_tags = ONLY(OWNED) | ONLY(MM_MODE_SHARED),
+					      .options = options });
 }
 
 static axas_status_t reclaim_donated(struct world *w, axas_t *owner, axas_flags_t access)
@@ -350,6 +353,112 @@ static void no_permission_grows(void **state)
 	expect_page(owner, AT + PAGE, AXAS_READ, OWNED);
 }
 
+/* --- the table of modes ------------------------------------------------------------------------- */
+
+/* The six states of Hafnium's mm.h, by what brings a partition into each: V, O and X say what its mode says. */
+enum mode_of { OWNER, SHARER, BORROWER, SHARED_WITH, LENDER, STRANGER, MODES };
+
+static const uint32_t modes[MODES] = {
+	[OWNER] = 0, /* V O X */
+	[SHARER] = MM_MODE_SHARED, /* V O !X */
+	[BORROWER] = MM_MODE_UNOWNED, /* V !O X */
+	[SHARED_WITH] = MM_MODE_UNOWNED | MM_MODE_SHARED, /* V !O !X */
+	[LENDER] = MM_MODE_INVALID, /* !V O X */
+	[STRANGER] = MM_MODE_INVALID | MM_MODE_UNOWNED | MM_MODE_SHARED, /* !V !O !X */
+};
+
+enum call { DONATE, LEND, SHARE, RELINQUISH, RECLAIM, CALLS };
+
+/* What each call says in each state, without a record of what was sent. */
+#define NOTHING AXAS_ERR_NOT_MAPPED
+#define DENIED  AXAS_ERR_DENIED
+static const axas_status_t says[MODES][CALLS] = {
+	[OWNER] = { AXAS_OK, AXAS_OK, AXAS_OK, NOTHING, NOTHING },
+	[SHARER] = { DENIED, DENIED, DENIED, DENIED, AXAS_OK },
+	[BORROWER] = { DENIED, DENIED, DENIED, AXAS_OK, DENIED },
+	[SHARED_WITH] = { DENIED, DENIED, DENIED, AXAS_OK, DENIED },
+	[LENDER] = { DENIED, DENIED, DENIED, DENIED, AXAS_OK },
+	[STRANGER] = { NOTHING, NOTHING, NOTHING, NOTHING, NOTHING },
+};
+
+/* As the glue of docs/porting/hafnium.md has it. */
+static uint32_t mode_at(const axas_t *as, axas_gpa_t gpa)
+{
+	const axas_mapping_t m = space_agree(as, gpa);
+
+	if (m.state == AXAS_STATE_ABSENT)
+		return MM_MODE_INVALID | MM_MODE_UNOWNED | MM_MODE_SHARED;
+	return (m.state == AXAS_STATE_HIDDEN ? MM_MODE_INVALID : 0) | tag_of(m.flags) << 5;
+}
+
+/* Brings a partition into a state, from the one in which the owner has all. */
+static axas_t *partition_in(struct world *w, enum mode_of state)
+{
+	axas_t *owner = w->f.as, *other = w->borrower[0];
+
+	switch (state) {
+	case OWNER:
+		return owner;
+	case SHARER:
+		assert_ok(share(w, owner, SIZE, RW));
+		return owner;
+	case BORROWER:
+		assert_ok(lend(w, owner, SIZE, RW, 0));
+		assert_ok(retrieve_lent(w, other, RW, 1));
+		return other;
+	case SHARED_WITH:
+		assert_ok(share(w, owner, SIZE, RW));
+		assert_ok(retrieve_shared(w, other, RW));
+		return other;
+	case LENDER:
+		assert_ok(lend(w, owner, SIZE, RW, 0));
+		return owner;
+	default:
+		return w->borrower[1];
+	}
+}
+
+static axas_status_t calls(struct world *w, axas_t *as, enum call call)
+{
+	switch (call) {
+	case DONATE:
+		return donate(w, as, SIZE, RW);
+	case LEND:
+		return lend(w, as, SIZE, RW, 0);
+	case SHARE:
+		return share(w, as, SIZE, RW);
+	case RELINQUISH:
+		return relinquish(w, as, 0);
+	default:
+		return reclaim(w, as, SIZE, 0);
+	}
+}
+
+static void each_state_allows_what_its_mode_says(void **state)
+{
+	/* of the one that calls, afterwards */
+	static const enum mode_of after[CALLS] = { STRANGER, LENDER, SHARER, STRANGER, OWNER };
+	struct world *w = *state;
+
+	for (enum mode_of mode = OWNER; mode < MODES; mode++)
+		for (enum call call = DONATE; call < CALLS; call++) {
+			axas_t *as = partition_in(w, mode);
+			const axas_status_t status = says[mode][call];
+			const uint32_t ends = status == AXAS_OK ? modes[after[call]] : modes[mode];
+
+			assert_int_equal(mode_at(as, AT), modes[mode]);
+			assert_int_equal(mode_at(as, AT + SIZE - PAGE), modes[mode]);
+			assert_status(status, calls(w, as, call));
+			assert_int_equal(mode_at(as, AT), ends);
+			assert_int_equal(mode_at(as, AT + SIZE - PAGE), ends);
+			assert_int_equal(mode_at(w->f.as, AT + SIZE), modes[OWNER]);
+			assert_ok(axas_unmap(w->sent, AT, SIZE));
+			assert_ok(axas_unmap(w->borrower[0], AT, SIZE));
+			assert_ok(axas_unmap(w->f.as, AT, 4 * MIB));
+			assert_ok(axas_map_linear(w->f.as, AT, MEMORY, 4 * MIB, RWX));
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +470,7 @@ int main(void)
 		EACH(mem_share),
 		EACH(only_the_exclusive_owner_sends),
 		EACH(no_permission_grows),
+		EACH(each_state_allows_what_its_mode_says),
 	};
 
 	return cmocka_run_group_tests_name("ffa", tests, NULL, NULL);

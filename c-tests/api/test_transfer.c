@@ -686,6 +686,75 @@ static void every_allocation_may_fail(void **state)
 		}
 }
 
+/* A range whose last page only is refused, with cuts on both sides before it; whatever allocation fails besides. */
+static void expect_refusal(struct two *t, axas_status_t why, axas_gpa_t gpa, axas_gpa_t to_gpa,
+			   uint64_t size, axas_transfer_t d)
+{
+	for (uint64_t n = 0; n < 12; n++) {
+		t->f.host.fail_at = n;
+		assert_status(why, transfer(t, gpa, to_gpa, size, d));
+		/* it was refused before anything was taken */
+		assert_int_equal(t->f.host.fail_at, n);
+	}
+	t->f.host.fail_at = 0;
+}
+
+static void what_is_refused_takes_no_memory(void **state)
+{
+	static const uint32_t actions[] = { AXAS_GIVE, AXAS_LEND, AXAS_SHARE };
+	const uint64_t size = 2 * MIB;
+	const axas_gpa_t last = AT + PAGE + size - PAGE;
+	struct two *t = two_of(state);
+	axas_transfer_t d;
+
+	begin(t);
+	assert_ok(axas_map_linear(t->f.as, AT, MEMORY, 2 * MIB, RW));
+	for (uint32_t i = 0; i < 3; i++) {
+		const axas_flags_t keeps = actions[i] == AXAS_SHARE ? AXAS_READ : 0;
+
+		d = deal(actions[i], keeps, RW);
+		expect_refusal(t, AXAS_ERR_NOT_MAPPED, AT + PAGE, THERE + PAGE, size, d);
+		assert_ok(axas_map_trap(t->f.as, last, PAGE, 1));
+		expect_refusal(t, AXAS_ERR_DENIED, AT + PAGE, THERE + PAGE, size, d);
+		assert_ok(axas_map_note(t->f.as, last, PAGE, 1, AXAS_REPLACE));
+		expect_refusal(t, AXAS_ERR_DENIED, AT + PAGE, THERE + PAGE, size, d);
+		assert_ok(axas_unmap(t->f.as, last, PAGE));
+		assert_ok(axas_map_provider(t->f.as, last, PAGE, RW, 3));
+		expect_refusal(t, AXAS_ERR_DENIED, AT + PAGE, THERE + PAGE, size, d);
+		assert_ok(axas_map_linear(t->f.as, last, MEMORY, PAGE, AXAS_READ | AXAS_REPLACE));
+		expect_refusal(t, AXAS_ERR_DENIED, AT + PAGE, THERE + PAGE, size, d);
+		if (axas_tag_bits(t->f.as) != 0) {
+			assert_ok(axas_protect(t->f.as, last, PAGE, RW));
+			assert_ok(axas_retag(t->f.as, last, PAGE, 1));
+			d.from_tags = 1;
+			expect_refusal(t, AXAS_ERR_DENIED, AT + PAGE, THERE + PAGE, size, d);
+			d.from_tags = 0;
+		}
+		assert_ok(axas_map_alloc(t->f.as, last, PAGE, RW | AXAS_POPULATE | AXAS_REPLACE));
+		if (actions[i] != AXAS_GIVE)
+			expect_refusal(t, AXAS_ERR_UNSUPPORTED, AT + PAGE, THERE + PAGE, size, d);
+		/* something at the last page of the taker's range, in a page of 2 MiB of its own */
+		assert_ok(axas_map_linear(t->f.as, last, MEMORY, PAGE, RW | AXAS_REPLACE));
+		assert_ok(axas_map_linear(t->to, THERE + 2 * MIB, MEMORY + 4 * MIB, 2 * MIB, RW));
+		expect_refusal(t, AXAS_ERR_ALREADY_EXISTS, AT + PAGE, THERE + PAGE, size, d);
+		assert_ok(axas_unmap(t->to, THERE, 4 * MIB));
+		assert_ok(axas_unmap(t->f.as, last, PAGE));
+		check_both(t);
+	}
+	/* to be taken back: the last page is missing, or is another one */
+	d = deal(AXAS_TAKE_BACK, AXAS_READ, 0);
+	assert_ok(axas_map_linear(t->f.as, AT + 2 * MIB, MEMORY + 2 * MIB, 2 * MIB, RW));
+	assert_ok(transfer(t, AT, THERE, 4 * MIB, deal(AXAS_LEND, 0, RW)));
+	assert_ok(axas_unmap(t->to, THERE + 2 * MIB, PAGE));
+	expect_refusal(t, AXAS_ERR_NOT_MAPPED, AT + PAGE, THERE + PAGE, size, d);
+	assert_ok(axas_map_linear(t->to, THERE + 2 * MIB, MEMORY, PAGE, RW));
+	expect_refusal(t, AXAS_ERR_DENIED, AT + PAGE, THERE + PAGE, size, d);
+	assert_ok(
+		axas_map_linear(t->to, THERE + 2 * MIB, MEMORY + 2 * MIB, PAGE, RW | AXAS_REPLACE));
+	assert_ok(transfer(t, AT + PAGE, THERE + PAGE, size, d));
+	check_both(t);
+}
+
 /* A host that is blind once: the taker has nothing, the giver has all, shown or hidden. */
 static void a_host_blind_for_a_moment_leaves_no_page_with_two(void **state)
 {
@@ -807,6 +876,76 @@ static void two_that_lend_to_each_other_wait_for_each_other(void **state)
 	check_both(t);
 }
 
+/* --- a space that is busy ---------------------------------------------------------------------- */
+
+/* While a call holds one space: what a transfer says, and whether it holds the other one afterwards. */
+struct busy {
+	struct two *t;
+	axas_t *idle;
+	axas_status_t status, back, some, other;
+	uint64_t done;
+};
+
+static void *transfer_beside(void *arg)
+{
+	struct busy *b = arg;
+	const axas_transfer_t lend = deal(AXAS_LEND, 0, RW), back = deal(AXAS_TAKE_BACK, 0, 0);
+	axas_t *from = b->t->f.as, *to = b->t->to;
+
+	b->status = axas_transfer(from, AT, to, THERE, PAGE, &lend);
+	b->back = axas_transfer(from, AT, to, THERE, PAGE, &back);
+	b->some = axas_transfer_some(from, AT, to, THERE, PAGE, &lend, 1, &b->done);
+	b->other = axas_protect(b->idle, 8 * GIB, PAGE, AXAS_READ);
+	return NULL;
+}
+
+static void transfer_in_flush(struct host *h, const axas_tlb_request_t *request)
+{
+	struct busy *b = h->in_flush_arg;
+	pthread_t thread;
+
+	if (request->gpa != 9 * GIB)
+		return;
+	assert_int_equal(pthread_create(&thread, NULL, transfer_beside, b), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* The first of the two that is refused, or the second, whose first is given up again. */
+static void with_no_wait_a_busy_space_is_told_and_the_other_left(void **state)
+{
+	struct two *t = two_of(state);
+
+	t->f.cfg.options |= AXAS_NO_WAIT;
+	begin(t);
+	for (int i = 0; i < 2; i++) {
+		axas_t *held = i ? t->to : t->f.as;
+		struct busy b = { .t = t, .idle = i ? t->f.as : t->to, .done = 7 };
+
+		assert_ok(axas_map_linear(t->f.as, AT, MEMORY, PAGE, RW));
+		assert_ok(axas_map_linear(held, 9 * GIB, MEMORY + PAGE, PAGE, RW));
+		assert_ok(axas_map_linear(b.idle, 8 * GIB, MEMORY + 2 * PAGE, PAGE, RW));
+		t->f.host.quick = 1;
+		t->f.host.in_flush_arg = &b;
+		t->f.host.in_flush = transfer_in_flush;
+		assert_ok(axas_unmap(held, 9 * GIB, PAGE));
+		t->f.host.in_flush = NULL;
+		t->f.host.quick = 0;
+		assert_status(AXAS_ERR_AGAIN, b.status);
+		assert_status(AXAS_ERR_AGAIN, b.back);
+		assert_status(AXAS_ERR_AGAIN, b.some);
+		assert_int_equal(b.done, 0);
+		assert_ok(b.other);
+		expect(here(t, AT), AT, AXAS_STATE_LINEAR, MEMORY, RW);
+		expect(there(t, THERE), THERE, AXAS_STATE_ABSENT, 0, 0);
+		/* and when it is not busy any more */
+		assert_ok(transfer(t, AT, THERE, PAGE, deal(AXAS_LEND, 0, RW)));
+		assert_ok(transfer(t, AT, THERE, PAGE, deal(AXAS_TAKE_BACK, 0, 0)));
+		assert_ok(axas_unmap(t->f.as, AT, PAGE));
+		assert_ok(axas_unmap(b.idle, 8 * GIB, PAGE));
+		check_both(t);
+	}
+}
+
 static void the_last_page_of_both_spaces_moves(void **state)
 {
 	struct two *t = two_of(state);
@@ -835,9 +974,11 @@ int main(void)
 		EACH(tags_say_what_may_move_and_what_has_moved),
 		EACH(formats_must_be_the_same),
 		EACH_WITHOUT(every_allocation_may_fail),
+		EACH_WITHOUT(what_is_refused_takes_no_memory),
 		EACH_WITHOUT(a_host_blind_for_a_moment_leaves_no_page_with_two),
 		EACH(slices_come_out_as_one_call),
 		EACH(two_that_lend_to_each_other_wait_for_each_other),
+		EACH_WITHOUT(with_no_wait_a_busy_space_is_told_and_the_other_left),
 		EACH(the_last_page_of_both_spaces_moves),
 	};
 

@@ -91,6 +91,7 @@ const char *op_name(uint64_t op)
 		[OP_KEEP_READING] = "keep reading",
 		[OP_KEEP_WRITING] = "keep writing",
 		[OP_KEEP_EXECUTING] = "keep executing",
+		[OP_KEEP_SCATTERING] = "keep scattering",
 	};
 
 	return op < sizeof(names) / sizeof(names[0]) && names[op] != NULL ? names[op] : "?";

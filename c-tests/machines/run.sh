@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # run.sh NAME LOG COMMAND...: runs the suite, reads what it printed and says it in one line. Passes
-# only when the suite came to its end, every subtest passed, and nothing was left out.
+# only when the suite came to its end, every subtest passed, and nothing was left out but by ONLY.
 set -u
 
 name=$1 log=$2
@@ -31,7 +31,7 @@ for pair in ${result#RESULT }; do
 done
 [ "$failures" -eq 0 ] || fail "$failures of $subtests subtests failed"
 [ "$code" -eq 0 ] || fail "exit code $code"
-[ "$contended" -eq 512 ] || fail "$contended of 512 pages were contended"
-[ "$tables" -ge 1000 ] || fail "only $tables random tables"
+[ -n "${ONLY:-}" ] || [ "$contended" -eq 512 ] || fail "$contended of 512 pages were contended"
+[ -n "${ONLY:-}" ] || [ "$tables" -ge 1000 ] || fail "only $tables random tables"
 echo "passed: $name: $subtests subtests with $accesses guest accesses, $faults faults taken, $contended of 512 contended pages," \
 	"$tables random tables, $encodings encodings taken and $refused refused, $seconds s"

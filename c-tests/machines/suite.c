@@ -88,26 +88,49 @@ void plant_sample(uint64_t hpa)
 	layer_sync_code(to, bytes);
 }
 
+/* Those that walkers have a say in. */
+#define PARTS                                                                                  \
+	(AXAS_PART_TAGS | AXAS_PART_HIDE | AXAS_PART_DIRTY | AXAS_PART_MERGE | AXAS_PART_AGE | \
+	 AXAS_PART_PROVIDER)
+
+static void on_one_cpu(void)
+{
+	if (ONLY_PARTS) {
+		group("parts");
+		check("the archive has them", axas_parts() & PARTS, PARTS);
+		test_changes();
+	} else {
+		test_matrix();
+		test_places();
+		test_changes();
+		test_stage1();
+		test_encodings();
+		test_random();
+	}
+	test_age();
+}
+
+static void on_two_cpus(void)
+{
+	cpus_start();
+	if (!ONLY_PARTS)
+		test_contended();
+	test_provider();
+	test_logged();
+	test_merge();
+	test_stale();
+}
+
 void hypervisor_main(void)
 {
 	layer_probe();
 	report("suite: %s, %u levels, features 0x%lx\n", machine.name, (uint32_t)GUEST_LEVELS,
 	       (uint64_t)layer.features);
 
-	test_matrix();
-	test_places();
-	test_changes();
-	test_stage1();
-	test_encodings();
-	test_random();
-	test_age();
+	on_one_cpu();
 	/* On tables as broken as that, two CPUs would wait for each other for ever. */
-	if (failures <= COMPLAINTS_MAX) {
-		cpus_start();
-		test_contended();
-		test_provider();
-		test_stale();
-	}
+	if (failures <= COMPLAINTS_MAX)
+		on_two_cpus();
 
 	group("books");
 	check("no frame came back wrong", pool_mistakes(), 0);

@@ -157,6 +157,20 @@ void cpus_wait(void);
 uint32_t cpus_is_done(void);
 void barrier(void);
 
+/* ---- scatter.c: a guest at work on the second CPU --------------------------------------------- */
+
+/* The most memory that it reads and writes at random: what linear_memory has. */
+#define SCATTERED LINEAR_SIZE
+
+/* Starts it on memory that is zero, of a size that is a power of 2; it goes on until it is stopped. */
+void scatter_start(uint64_t gpa, uint64_t size);
+/* Waits until it has written so many words more; 0 if it does not go on. */
+uint32_t scatter_goes_on(uint64_t words);
+/* Stops it, and says what is in its memory now. */
+const uint64_t *scatter_stop(void);
+/* Words that differ between that and what the space has there. */
+uint64_t scatter_lost(void);
+
 /* ---- the groups ---------------------------------------------------------------------------- */
 
 void test_matrix(void);
@@ -167,6 +181,8 @@ void test_encodings(void);
 void test_random(void);
 void test_age(void);
 void test_contended(void);
+void test_logged(void);
+void test_merge(void);
 void test_provider(void);
 void test_stale(void);
 

@@ -23,6 +23,8 @@ guest_entry:
 	b.eq	keep_writing
 	cmp	x0, #OP_KEEP_EXECUTING
 	b.eq	keep_executing
+	cmp	x0, #OP_KEEP_SCATTERING
+	b.eq	keep_scattering
 	b	leave
 
 read:
@@ -68,6 +70,25 @@ keep_executing:
 1:	blr	x7
 	mov	x4, x0
 	tell	1b
+	b	leave
+keep_scattering:
+	mov	x4, #0
+	mov	x7, #SCATTER_SEED
+1:	eor	x7, x7, x7, lsl #13
+	eor	x7, x7, x7, lsr #7
+	eor	x7, x7, x7, lsl #17
+	and	x6, x2, x7, lsr #SCATTER_SHIFT
+	add	x6, x6, x1
+	add	x4, x4, #1
+	ldr	x8, [x6]
+	cmp	x8, x4
+	b.hs	2f
+	str	x4, [x6]
+	mov	x9, #SCATTER_PAUSE
+3:	subs	x9, x9, #2
+	b.ne	3b
+	tell	1b
+2:	mov	x1, x8
 
 leave:
 	mov	x0, #0

@@ -10,6 +10,8 @@ EMULATOR_PACKAGE := qemu-system-arm
 
 # CPU/LEVELS: 40, 44, 48 and 52 bits of physical address; 40-bit CPUs cannot start at level 0.
 CHECKS := cortex-a53/3 cortex-a72/4 neoverse-n1/4 max/3 max/4
+# Of these, with the parts of the library: without accessed and dirty bits of the hardware, and with them.
+PARTS_CHECKS := cortex-a53/3 max/4
 
 MACHINE_CFLAGS := -mgeneral-regs-only -mstrict-align -mno-outline-atomics
 BASE_OBJECTS := boot.o arm.o

@@ -10,6 +10,8 @@ EMULATOR_PACKAGE := --no-install-recommends bochs bochs-term
 
 # CPU/LEVELS
 CHECKS := tigerlake/4
+# Of these, with the parts of the library.
+PARTS_CHECKS := tigerlake/4
 
 MACHINE_CFLAGS := -mgeneral-regs-only -mno-red-zone -fcf-protection=none
 BASE_OBJECTS := x86/boot.o x86/exceptions.o x86/pc.o x86/rom.o enter.o intel.o vmcs.o

@@ -23,6 +23,8 @@ guest_entry:
 	beq	a0, t0, keep_writing
 	li	t0, OP_KEEP_EXECUTING
 	beq	a0, t0, keep_executing
+	li	t0, OP_KEEP_SCATTERING
+	beq	a0, t0, keep_scattering
 	j	leave
 
 read:
@@ -63,6 +65,28 @@ keep_executing:
 	jalr	a1
 	mv	t1, a0
 	tell	keep_executing
+	j	leave
+keep_scattering:
+	li	t1, 0
+	li	t3, SCATTER_SEED
+1:	slli	t4, t3, 13
+	xor	t3, t3, t4
+	srli	t4, t3, 7
+	xor	t3, t3, t4
+	slli	t4, t3, 17
+	xor	t3, t3, t4
+	srli	t4, t3, SCATTER_SHIFT
+	and	t4, t4, a2
+	add	t4, t4, a1
+	addi	t1, t1, 1
+	ld	t5, 0(t4)
+	bgeu	t5, t1, 2f
+	sd	t1, 0(t4)
+	li	t4, SCATTER_PAUSE
+3:	addi	t4, t4, -2
+	bnez	t4, 3b
+	tell	1b
+2:	mv	a1, t5
 
 leave:
 	li	a0, 0

@@ -10,6 +10,8 @@ EMULATOR_PACKAGE := qemu-system-misc
 
 # CPU/LEVELS/FEATURES: Sv39x4 and Sv48x4, without and with memory types.
 CHECKS := rv64,h=true/3 rv64,h=true/4 rv64,h=true,svpbmt=true/4/svpbmt
+# Of these, with the parts of the library.
+PARTS_CHECKS := rv64,h=true/4
 FEATURES_svpbmt := AXAS_FEATURE_RISCV_SVPBMT
 
 # No compressed instructions: each that the hypervisor steps over has four bytes.

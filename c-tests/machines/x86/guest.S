@@ -24,6 +24,8 @@ guest_entry:
 	je	keep_writing
 	cmp	$OP_KEEP_EXECUTING, %edi
 	je	keep_executing
+	cmp	$OP_KEEP_SCATTERING, %edi
+	je	keep_scattering
 	jmp	leave
 
 read:
@@ -64,6 +66,32 @@ keep_executing:
 	lea	1f(%rip), %rbx
 2:	jmp	*%rsi
 1:	tell	2b
+	jmp	leave
+keep_scattering:
+	xor	%eax, %eax
+	mov	$SCATTER_SEED, %ecx
+1:	mov	%rcx, %r8
+	shl	$13, %r8
+	xor	%r8, %rcx
+	mov	%rcx, %r8
+	shr	$7, %r8
+	xor	%r8, %rcx
+	mov	%rcx, %r8
+	shl	$17, %r8
+	xor	%r8, %rcx
+	mov	%rcx, %r8
+	shr	$SCATTER_SHIFT, %r8
+	and	%rdx, %r8
+	inc	%rax
+	mov	(%rsi, %r8), %r9
+	cmp	%rax, %r9
+	jae	2f
+	mov	%rax, (%rsi, %r8)
+	mov	$SCATTER_PAUSE, %r8d
+3:	sub	$2, %r8d
+	jnz	3b
+	tell	1b
+2:	mov	%r9, %rsi
 
 leave:
 	xor	%edi, %edi
