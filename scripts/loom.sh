@@ -99,6 +99,7 @@ controls() {
 		BlindReplacement aged::two_accesses_to_an_old_page_make_it_young_once [Resolved, Resolved]
 		RefusedStaysCounted aged::a_fault_on_an_old_page_beside_a_look_is_reported_then_or_later exceeded maximum number of branches
 		PlainEdit aged::an_access_by_hardware_beside_a_protect_is_reported an access is lost
+		PlainEdit aged::an_access_by_hardware_beside_a_clear_is_reported an access is lost
 		OldPieces aged::an_access_by_hardware_beside_a_split_is_reported an access is lost
 		OldPieces aged::an_access_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported an access is lost
 		ColdAtOnce aged::an_access_beside_tables_that_become_cold_is_reported an access is lost
