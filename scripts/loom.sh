@@ -107,6 +107,7 @@ controls() {
 		ColdKept aged::an_access_beside_an_edit_of_a_cold_table_is_reported an access is lost
 		SupplyReplaces provided::of_a_supply_and_a_fault_one_brings_the_page (Resolved, Ok(()))
 		FrameKept provided::of_a_supply_and_a_fault_one_brings_the_page a frame is lost
+		BlindReplacement provided::of_a_supply_and_a_fault_without_windows_one_brings_the_page (Resolved, Ok(()))
 		SupplyReplaces provided::of_two_supplies_one_brings_the_page [Ok(()), Ok(())]
 		TableKept provided::two_supplies_below_one_entry_are_both_done the loser kept its tables
 		AskedInWindow provided::a_fault_that_waits_finds_the_page_when_it_is_there a window is open while the host is asked
