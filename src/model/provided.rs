@@ -41,8 +41,8 @@ fn fault_on(world: &Arc<World>, access: u32) -> loom::thread::JoinHandle<Verdict
     on_cpu(0, move || world.fault(0, access))
 }
 
-fn a_supply_and_a_fault(world: &Arc<World>) {
-    let other = give_on(world, 0);
+fn a_supply_and_a_fault(world: Arc<World>) {
+    let other = give_on(&world, 0);
     let verdict = world.fault(0, AXAS_WRITE);
     match (verdict, other.join().unwrap()) {
         (Verdict::Resolved, Err(Error::AlreadyExists)) | (Verdict::Spurious, Ok(())) => {}
@@ -55,14 +55,13 @@ fn a_supply_and_a_fault(world: &Arc<World>) {
 
 #[test]
 fn of_a_supply_and_a_fault_one_brings_the_page() {
-    explore(|| a_supply_and_a_fault(&provided(2 * PAGE, AXAS_RESOLVE_GIVEN)));
+    explore(|| a_supply_and_a_fault(provided(2 * PAGE, AXAS_RESOLVE_GIVEN)));
 }
 
 #[test]
 fn of_a_supply_and_a_fault_without_windows_one_brings_the_page() {
     explore(|| {
-        let world = provided_in(World::direct(), 2 * PAGE, AXAS_RESOLVE_GIVEN);
-        a_supply_and_a_fault(&world);
+        a_supply_and_a_fault(provided_in(World::direct(), 2 * PAGE, AXAS_RESOLVE_GIVEN));
     });
 }
 
