@@ -104,6 +104,7 @@ controls() {
 		BlindReplacement aged::two_accesses_to_an_old_page_make_it_young_once [Resolved, Resolved]
 		RefusedStaysCounted aged::a_fault_on_an_old_page_beside_a_look_is_reported_then_or_later exceeded maximum number of branches
 		PlainEdit aged::an_access_by_hardware_beside_a_protect_is_reported an access is lost
+		PlainEdit aged::an_access_by_hardware_beside_a_clear_is_reported an access is lost
 		OldPieces aged::an_access_by_hardware_beside_a_split_is_reported an access is lost
 		OldPieces aged::an_access_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported an access is lost
 		ColdAtOnce aged::an_access_beside_tables_that_become_cold_is_reported an access is lost
@@ -111,6 +112,7 @@ controls() {
 		ColdKept aged::an_access_beside_an_edit_of_a_cold_table_is_reported an access is lost
 		SupplyReplaces provided::of_a_supply_and_a_fault_one_brings_the_page (Resolved, Ok(()))
 		FrameKept provided::of_a_supply_and_a_fault_one_brings_the_page a frame is lost
+		BlindReplacement provided::of_a_supply_and_a_fault_without_windows_one_brings_the_page (Resolved, Ok(()))
 		SupplyReplaces provided::of_two_supplies_one_brings_the_page [Ok(()), Ok(())]
 		TableKept provided::two_supplies_below_one_entry_are_both_done the loser kept its tables
 		AskedInWindow provided::a_fault_that_waits_finds_the_page_when_it_is_there a window is open while the host is asked

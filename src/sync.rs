@@ -65,7 +65,7 @@ pub(crate) enum Defect {
     /// A copy does not mark the page that it writes.
     #[cfg(feature = "dirty")]
     WriteUnmarked,
-    /// Permissions are edited by a load and a store beside hardware that writes to leaves.
+    /// Permissions are edited, or pages made clean, by a load and a store beside hardware that writes to leaves.
     PlainEdit,
     /// The pieces of a leaf say what it said before hardware made it dirty.
     #[cfg(feature = "dirty")]

@@ -5,6 +5,7 @@
 mod clock;
 mod limits;
 mod machine;
+mod parts;
 mod plots;
 pub mod pool;
 mod report;
@@ -27,23 +28,28 @@ struct Options {
     /// Where CSV, SVG and report go.
     directory: PathBuf,
     effort: Effort,
+    /// The rows of the parts alone.
+    parts_alone: bool,
 }
 
 fn options() -> Result<Options, lexopt::Error> {
     use lexopt::prelude::*;
     let mut directory = None;
     let mut effort = Effort::FULL;
+    let mut parts_alone = false;
     let mut parser = lexopt::Parser::from_env();
     while let Some(argument) = parser.next()? {
         match argument {
             Long("quick") => effort = Effort::QUICK,
+            Long("parts") => parts_alone = true,
             Long("rounds") => effort.rounds = parser.value()?.parse()?,
             Value(path) if directory.is_none() => directory = Some(path.into()),
             _ => return Err(argument.unexpected()),
         }
     }
-    let directory = directory.ok_or("usage: axaddrspace-bench [--quick] [--rounds N] DIRECTORY")?;
-    Ok(Options { directory, effort })
+    let directory =
+        directory.ok_or("usage: axaddrspace-bench [--quick] [--parts] [--rounds N] DIRECTORY")?;
+    Ok(Options { directory, effort, parts_alone })
 }
 
 /// Measures everything in rounds: each piece of work with every subject in turn.
@@ -79,11 +85,21 @@ fn measure(bench: &mut Bench, peers: &[(Subject, Calls)]) {
         changes_of_pages(bench, peers);
         each!(create);
         bench.copies();
-        bench.merge_and_log();
-        for &(peer, calls) in peers {
-            bench.log_by_protect(peer, || Opaque::new(calls));
-        }
         bench.table_memory();
+        measure_parts(bench, peers);
+    }
+}
+
+/// What is measured of the archive with all parts: its own calls, and those of the core.
+fn measure_parts(bench: &mut Bench, peers: &[(Subject, Calls)]) {
+    let new = || Opaque::new(subjects::parts::CALLS);
+    bench.small_pages(Subject::OursParts, new);
+    bench.single_pages(Subject::OursParts, new);
+    bench.translate(Subject::OursParts, new);
+    bench.faults(Subject::OursParts, new);
+    bench.parts();
+    for &(peer, calls) in peers {
+        bench.parts_of_peer(peer, || Opaque::new(calls));
     }
 }
 
@@ -125,10 +141,17 @@ pub fn run(extra: Option<(Subject, Calls)>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new(options.effort);
     let mut peers = vec![(Subject::Ptm, ptm::CALLS), (Subject::X86, x86::CALLS)];
     peers.extend(extra);
-    measure(&mut bench, &peers);
-    let mut plotted = vec![(Subject::Ours, ours::CALLS)];
-    plotted.extend(peers);
-    let plots = bench.plots(&plotted);
+    let mut plots = Vec::new();
+    if options.parts_alone {
+        for _ in 0..bench.effort.rounds {
+            measure_parts(&mut bench, &peers);
+        }
+    } else {
+        measure(&mut bench, &peers);
+        let mut plotted = vec![(Subject::Ours, ours::CALLS)];
+        plotted.extend(peers);
+        plots = bench.plots(&plotted);
+    }
 
     let verdicts = targets::verdicts(&bench.series);
     let text = report::markdown(&bench.series, &verdicts, &machine::describe(&load));

@@ -66,6 +66,15 @@ pub fn zero_and_store(pool: &Pool, pages: u64) -> f64 {
     })
 }
 
+/// Loads each entry.
+pub fn load(pool: &Pool, pages: u64) -> f64 {
+    Frames::take(pool, pages / ENTRIES as u64).per_entry(|table| {
+        // SAFETY: entries of a frame of ours.
+        let load = |entry| unsafe { table.add(entry).read_volatile() };
+        black_box((0..ENTRIES).fold(0, |all, entry| all & load(entry)));
+    })
+}
+
 /// Loads and stores each entry.
 pub fn load_and_store(pool: &Pool, pages: u64) -> f64 {
     Frames::take(pool, pages / ENTRIES as u64).per_entry(|table| {

@@ -19,6 +19,8 @@ pub enum Subject {
     Ours,
     /// The same with AXAS_CALLER_LOCKED.
     OursCallerLocked,
+    /// The archive with all parts.
+    OursParts,
     /// The crate, its Rust methods called directly.
     OursRust,
     /// `PageTable64` of page_table_multiarch.
@@ -32,9 +34,10 @@ pub enum Subject {
 }
 
 impl Subject {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ours,
         Self::OursCallerLocked,
+        Self::OursParts,
         Self::OursRust,
         Self::Ptm,
         Self::X86,
@@ -42,10 +45,15 @@ impl Subject {
         Self::Limit,
     ];
 
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Ours | Self::OursCallerLocked | Self::OursParts | Self::OursRust)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
             Self::OursCallerLocked => "ours, caller locked",
+            Self::OursParts => "ours, all parts",
             Self::OursRust => "ours, Rust",
             Self::Ptm => "PTM",
             Self::X86 => "x86_64",

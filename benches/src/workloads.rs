@@ -8,30 +8,26 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::Instant;
 
-use axaddrspace::abi::{
-    AXAS_DIRTY_ALL, AXAS_DIRTY_HARDWARE, AXAS_FAULT_RESOLVED, AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_OK,
-    AXAS_REPLACE,
-};
+use axaddrspace::abi::{AXAS_FAULT_RESOLVED, AXAS_MAX_2M, AXAS_NO_HUGE, AXAS_OK, AXAS_REPLACE};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::clock::{computed, in_turn};
 use crate::limits;
 use crate::pool::{self, FIRST, Pool};
 use crate::series::{Series, Subject, Workload};
-use crate::subjects::native::Native;
 use crate::subjects::{Opaque, RWX, RX, Tables, WRITE, ours};
 
 pub const MIB: u64 = 1 << 20;
 pub const GIB: u64 = 1 << 30;
 pub const TIB: u64 = 1 << 40;
-const PAGE: u64 = pool::FRAME;
+pub const PAGE: u64 = pool::FRAME;
 
 /// Where guests' memory begins.
-const BASE: u64 = 2 * GIB;
+pub const BASE: u64 = 2 * GIB;
 /// Host less guest address of linear memory in small pages: aligned to nothing larger.
-const DISTANCE: u64 = 256 * GIB + PAGE;
+pub const DISTANCE: u64 = 256 * GIB + PAGE;
 
-const fn workload(place: u32, title: &'static str, unit: &'static str) -> Workload {
+pub const fn workload(place: u32, title: &'static str, unit: &'static str) -> Workload {
     Workload { place, title, unit }
 }
 
@@ -89,14 +85,6 @@ pub const COPY: [Workload; 3] = [
     workload(81, "copy 64 KiB from guest memory", "ns/call"),
     workload(82, "copy 1 MiB from guest memory", "ns/call"),
 ];
-pub const MERGE: Workload = workload(100, "merge 1 GiB of 4 KiB pages, in 17 flushes", "us");
-pub const LOG: Workload = workload(101, "begin to log writes, everything dirty", "ns/call");
-pub const DIRTY: Workload = workload(102, "which pages of 1 GiB are dirty", "ns/page");
-pub const CLEAN: [Workload; 2] = [
-    workload(103, "make 1 GiB of dirty 4 KiB pages clean, by write faults", "ns/page"),
-    workload(104, "the same, by dirty flags", "ns/page"),
-];
-pub const WRITE_FAULT: Workload = workload(105, "write fault on a clean page, random", "ns/fault");
 pub const TABLES: Workload = workload(90, "table frames beside those the entries need", "frames");
 const COPY_BYTES: [usize; 3] = [4 << 10, 64 << 10, 1 << 20];
 
@@ -141,7 +129,7 @@ pub struct Bench {
     pub effort: Effort,
     pub series: Series,
     /// The numbers of pages in random order.
-    order: Vec<u64>,
+    pub order: Vec<u64>,
 }
 
 /// Marsaglia's xorshift with 64 bits.
@@ -175,17 +163,17 @@ impl Bench {
         Self { pool, effort, series: Series::default(), order }
     }
 
-    fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.effort.pages * PAGE
     }
 
-    fn per_page(&mut self, workload: Workload, subject: Subject, time: f64) {
+    pub fn per_page(&mut self, workload: Workload, subject: Subject, time: f64) {
         self.series.add(workload, subject, time / self.effort.pages as f64);
     }
 
     /// After a subject: everything that ours took must be back; what peers keep is put back for them.
-    fn settle(&self, subject: Subject) {
-        if matches!(subject, Subject::Ours | Subject::OursCallerLocked | Subject::OursRust) {
+    pub fn settle(&self, subject: Subject) {
+        if subject.is_ours() {
             assert_eq!(self.pool.missing(), 0, "{} keeps frames", subject.name());
         }
         self.pool.refill();
@@ -552,68 +540,6 @@ impl Bench {
         }
         drop(tables);
         self.settle(Subject::Ours);
-    }
-
-    /// A merge and a log of writes, which the peers have not.
-    pub fn merge_and_log(&mut self) {
-        let (size, subject) = (self.bytes(), Subject::OursRust);
-        let tables = Native::new();
-        assert_eq!(tables.map(BASE, BASE + GIB, size, RWX | AXAS_NO_HUGE), 0);
-        let mut merged = 0;
-        let merge = || tables.space().merge(BASE, size, 0, &mut merged, None).expect("merged");
-        let time = computed(merge);
-        assert!(merged >= size / (2 * MIB));
-        self.series.add(MERGE, subject, time / 1e3 * (GIB / size) as f64);
-        assert_eq!(tables.unmap(BASE, size), 0);
-        drop(tables);
-        self.settle(subject);
-
-        let mut bitmap = vec![0_u64; self.effort.pages as usize / 64];
-        for (workload, options) in CLEAN.into_iter().zip([0, AXAS_DIRTY_HARDWARE]) {
-            let tables = if options == 0 { Native::new() } else { Native::with_dirty_flags() };
-            assert_eq!(tables.map(BASE, BASE + DISTANCE, size, RWX | AXAS_NO_HUGE), 0);
-            let space = tables.space();
-            let start = || {
-                let options = options | AXAS_DIRTY_ALL;
-                (0..self.effort.calls).for_each(|_| {
-                    space.dirty_start(BASE, size, options, None).expect("logged");
-                });
-            };
-            let time = computed(start);
-            self.series.add(LOG, subject, time / self.effort.calls as f64);
-            let mut count = 0;
-            let get = || space.dirty_get(BASE, size, &mut bitmap, &mut count).expect("read");
-            let time = computed(get);
-            assert_eq!(count, self.effort.pages);
-            self.per_page(DIRTY, subject, time);
-            let clear = || space.dirty_clear(BASE, size, None, 0, None).expect("cleared");
-            let time = computed(clear);
-            self.per_page(workload, subject, time);
-            if options == 0 {
-                let touch = |page: &u64| {
-                    let verdict = tables.fault(BASE + page * PAGE, WRITE);
-                    assert_eq!(verdict, AXAS_FAULT_RESOLVED);
-                };
-                let time = computed(|| self.order.iter().for_each(touch));
-                self.per_page(WRITE_FAULT, subject, time);
-            }
-            drop(tables);
-            self.settle(subject);
-        }
-    }
-
-    /// What a host does with [`Tables::protect`] in the place of a log: all of it read only, then a page at a time back.
-    pub fn log_by_protect<T: Tables>(&mut self, subject: Subject, new: impl Fn() -> T) {
-        let (size, tables) = (self.bytes(), new());
-        assert_eq!(tables.map(BASE, BASE + DISTANCE, size, RWX | AXAS_NO_HUGE), 0);
-        let time = computed(|| assert_eq!(tables.protect(BASE, size, RX), 0));
-        self.per_page(CLEAN[0], subject, time);
-        let open = |page: &u64| assert_eq!(tables.protect(BASE + page * PAGE, PAGE, RWX), 0);
-        let time = computed(|| self.order.iter().for_each(open));
-        self.per_page(WRITE_FAULT, subject, time);
-        assert_eq!(tables.unmap(BASE, size), 0);
-        drop(tables);
-        self.settle(subject);
     }
 
     /// Table frames of ours against a count of its own, after maps and after unmaps; the sum of differences.

@@ -1112,6 +1112,134 @@ static void nothing_changes_without_memory(void **state)
 	host_check(&f->host);
 }
 
+/* What the host answers, and what comes of it: the page, the verdict or status, and the counters. */
+struct outcome {
+	uint32_t verdict;
+	axas_mapping_t found;
+	axas_stats_t stats;
+};
+
+static const struct {
+	uint32_t how;
+	axas_hpa_t hpa;
+	uint64_t size;
+	axas_flags_t fewer, more;
+	uint32_t reserved;
+} answers[] = {
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, 0, 0, 0, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA + PAGE, PAGE, AXAS_WRITE, 0, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, PAGE, AXAS_NO_HUGE, 0, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, 0, RW, 0, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, 0, AXAS_READ, 0, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, 0, 0, AXAS_EXECUTE, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, 0, 0, AXAS_DEVICE, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, 0, 0, 0, 1 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA + 8, 0, 0, 0, 0 },
+	{ AXAS_RESOLVE_NOW, 1ull << 57, 0, 0, 0, 0 },
+	{ AXAS_RESOLVE_NOW, LINEAR_HPA, 2 * MIB, 0, 0, 0 },
+	{ AXAS_RESOLVE_NOW, 0, 0, 0, 0, 0 }, /* no address */
+	{ AXAS_RESOLVE_LATER, LINEAR_HPA, 0, 0, 0, 0 },
+	{ AXAS_RESOLVE_REFUSE, LINEAR_HPA, 0, 0, 0, 0 },
+	{ AXAS_RESOLVE_GIVEN, 1, 0, 0, 0, 0 }, /* 1: a frame of alloc_frame */
+	{ AXAS_RESOLVE_GIVEN, 1, 0, AXAS_WRITE, 0, 0 },
+	{ AXAS_RESOLVE_GIVEN, 1, 0, 0, AXAS_EXECUTE, 0 },
+	{ AXAS_RESOLVE_ALLOC, 0, 0, 0, 0, 0 },
+	{ AXAS_RESOLVE_ALLOC, 0, GIB, AXAS_WRITE, 0, 0 },
+	{ AXAS_RESOLVE_ALLOC, 0, 3 * PAGE, 0, 0, 0 },
+	{ AXAS_RESOLVE_REFUSE + 1, LINEAR_HPA, 0, 0, 0, 0 },
+};
+
+#define ANSWERS  (sizeof(answers) / sizeof(answers[0]))
+#define SUPPLIES 8
+#define OUTCOMES (4 * ANSWERS + SUPPLIES)
+
+static void note(struct outcome *outcome, struct fixture *f, axas_gpa_t gpa, uint32_t verdict)
+{
+	outcome->verdict = verdict;
+	outcome->found = at(f, gpa);
+	/* Which of the library's frames it is does not matter. */
+	if (outcome->found.state == AXAS_STATE_OWNED)
+		outcome->found.hpa = 0;
+	outcome->stats = stats(f);
+}
+
+static void supply_some(struct fixture *f, struct outcome *outcome)
+{
+	const axas_hpa_t given = take(f, 0);
+	const struct {
+		axas_gpa_t gpa;
+		axas_hpa_t hpa;
+		axas_flags_t flags;
+		uint32_t how;
+	} all[SUPPLIES] = {
+		{ AT + PAGE, LINEAR_HPA, RW, AXAS_RESOLVE_NOW },
+		{ AT + PAGE, LINEAR_HPA, RW, AXAS_RESOLVE_NOW },
+		{ AT + 2 * PAGE, LINEAR_HPA, RWX, AXAS_RESOLVE_NOW },
+		{ AT + 2 * PAGE, LINEAR_HPA, AXAS_READ, AXAS_RESOLVE_NOW },
+		{ AT + 3 * PAGE, LINEAR_HPA, AXAS_WRITE, AXAS_RESOLVE_NOW },
+		{ AT + 4 * PAGE, given, RW, AXAS_RESOLVE_GIVEN },
+		{ AT + GIB + PAGE, LINEAR_HPA, RW, AXAS_RESOLVE_NOW },
+		{ AT + 2 * GIB, LINEAR_HPA, RW, AXAS_RESOLVE_NOW },
+	};
+
+	for (size_t i = 0; i < SUPPLIES; i++) {
+		const axas_status_t status =
+			axas_supply(f->as, all[i].gpa, all[i].hpa, PAGE, all[i].flags, all[i].how);
+
+		note(&outcome[i], f, all[i].gpa, (uint32_t)status);
+	}
+}
+
+/* Every answer where a table is there, and every kind of page brought by a call. */
+static void answer_all(struct fixture *f, struct outcome *outcome)
+{
+	static const axas_flags_t kinds[] = { RW, RW | AXAS_DEVICE };
+	static const axas_flags_t accesses[] = { AXAS_READ, AXAS_WRITE };
+
+	fixture_create(f);
+	for (uint64_t kind = 0; kind < 2; kind++) {
+		const axas_gpa_t base = AT + kind * GIB;
+
+		assert_ok(axas_map_provider(f->as, base, GIB, kinds[kind], PROVIDER));
+		assert_ok(axas_supply(f->as, base, LINEAR_HPA, PAGE, RW, AXAS_RESOLVE_NOW));
+		for (uint64_t i = 0; i < 2 * ANSWERS; i++) {
+			const axas_gpa_t gpa = base + (i + 8) * PAGE;
+
+			answer(answers[i / 2].how, answers[i / 2].hpa, answers[i / 2].size);
+			host.takes = host.hpa == 1;
+			host.fewer = answers[i / 2].fewer;
+			host.more = answers[i / 2].more;
+			host.reserved = answers[i / 2].reserved;
+			note(outcome++, f, gpa, fault(f, gpa, accesses[i % 2]));
+		}
+	}
+	host.takes = 0;
+	supply_some(f, outcome);
+	space_sweep(f->as);
+	assert_int_equal(stats(f).guest_frames, f->host.guest_out);
+}
+
+/* Where frames need not be zeroed faults have a shorter way. */
+static void each_way_of_a_fault_says_the_same(void **state)
+{
+	static struct outcome outcomes[2][OUTCOMES];
+	FIXTURE(f);
+
+	memset(&host, 0, sizeof(host));
+	memset(outcomes, 0, sizeof(outcomes));
+	host.f = f;
+	f->host.hal.resolve = resolve;
+	f->host.hal.evicted = evicted;
+	for (size_t i = 0; i < 2; i++) {
+		f->cfg.options |= i != 0 ? AXAS_NO_ZERO : 0;
+		answer_all(f, outcomes[i]);
+		if (i == 0)
+			fixture_destroy(f);
+	}
+	for (size_t i = 0; i < OUTCOMES; i++)
+		assert_memory_equal(&outcomes[0][i], &outcomes[1][i], sizeof(outcomes[0][i]));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1153,6 +1281,7 @@ int main(void)
 		EACH(what_is_transferred_is_a_page),
 		EACH(nonsense_is_refused),
 		EACH_FORMAT_NO_SPACE(a_space_with_an_iommu_has_none),
+		EACH_FORMAT_NO_SPACE(each_way_of_a_fault_says_the_same),
 		EACH_WINDOWS(nothing_changes_without_memory),
 	};
 

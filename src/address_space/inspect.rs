@@ -107,7 +107,7 @@ impl AddressSpace {
         let from_faults = single.wrapping_add(huge.wrapping_mul(Level::LARGE.pages()));
         stats.table_frames = load(&self.npt.tables);
         stats.guest_frames = load(&counters.guest).wrapping_add(from_faults);
-        stats.mapped_4k = load(small).wrapping_add(single);
+        stats.mapped_4k = load(small).wrapping_add(single).wrapping_add(stats.mapped_4k);
         stats.mapped_2m = load(medium).wrapping_add(huge);
         stats.mapped_1g = load(large);
         stats.tlb_requests = load(&counters.flushes).wrapping_add(flushes);
@@ -116,7 +116,8 @@ impl AddressSpace {
         stats.frames_released = load(&counters.released).wrapping_add(released);
     }
 
-    /// Counts what is known of the log and of merges; how many faults took no frame.
+    /// Counts what is known of the log and of merges, and pages that faults brought from providers; how many faults took
+    /// no frame.
     fn count_marked(&self, stats: &mut axas_stats_t) -> u64 {
         #[cfg(any(feature = "dirty", feature = "hide", feature = "provider"))]
         {
@@ -125,6 +126,9 @@ impl AddressSpace {
         #[cfg(feature = "provider")]
         {
             stats.faults_wait = self.npt.lock.sum(FaultCounter::Wait);
+            let supplied = self.npt.lock.sum(FaultCounter::Supplied);
+            stats.faults_marked = stats.faults_marked.wrapping_add(supplied);
+            stats.mapped_4k = supplied;
         }
         #[cfg(feature = "dirty")]
         {

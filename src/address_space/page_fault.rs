@@ -11,8 +11,6 @@ use crate::logging;
 use crate::npt::arch::with_space_format;
 use crate::npt::fault::{Fault, Prepared};
 use crate::npt::fill::Filling;
-#[cfg(feature = "provider")]
-use crate::npt::lock::FaultCounter;
 use crate::npt::lock::Shard;
 use crate::npt::units::Gpa;
 
@@ -191,10 +189,6 @@ fn log_verdict(gpa: u64, verdict: Verdict) {
 /// Counts a fault that was not resolved.
 #[inline(always)]
 pub(super) fn count(shard: &Shard, verdict: Verdict) {
-    #[cfg(feature = "provider")]
-    if verdict == Verdict::Wait {
-        return shard.add(FaultCounter::Wait, 1);
-    }
     // There is no counter of faults on hidden pages of their own.
     let is_hidden = cfg!(feature = "hide") && verdict == Verdict::Hidden;
     let counted = if is_hidden { Verdict::Denied } else { verdict };

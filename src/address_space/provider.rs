@@ -13,7 +13,7 @@ use crate::npt::content::Content;
 use crate::npt::entry::{Entry, Reservation};
 use crate::npt::fault::{Fault, Prepared};
 use crate::npt::provider::{Supply, level_of};
-use crate::npt::units::{Gpa, GpaRange, Hpa};
+use crate::npt::units::{Gpa, GpaRange, Hpa, Level};
 use crate::npt::work::Work;
 
 fn evict<F: Format>(
@@ -79,9 +79,18 @@ impl AddressSpace {
         let held = self.shared()?;
         let gpa = Gpa::new(gpa);
         let shard = held.guard.shard();
-        let mut fault = Fault::new(&self.npt, shard, gpa, permissions, Prepared::NONE);
         let supply = Supply::new(Hpa::new(hpa), level, permissions, is_given);
-        with_space_format!(self.npt.format, F => fault.supply::<F>(supply))
+        with_space_format!(self.npt.format, F => {
+            let npt = &self.npt;
+            if level == Level::PAGE
+                && npt.has_short_unmaps
+                && !npt.is_aged()
+                && npt.supply_page::<F>(shard, gpa, supply).is_some()
+            {
+                return Ok(());
+            }
+            Fault::new(npt, shard, gpa, permissions, Prepared::NONE).supply::<F>(supply)
+        })
     }
 
     /// The provider's number, in a reservation that says nothing else.

@@ -106,6 +106,27 @@ fn an_access_by_hardware_beside_a_split_that_breaks_before_it_makes_is_reported(
     explore(|| hardware_beside_a_protect(Level::LARGE, 0));
 }
 
+/// A page that is dirty and old is made clean beside hardware that uses it.
+#[test]
+fn an_access_by_hardware_beside_a_clear_is_reported() {
+    explore(|| {
+        let world = World::watched(AXAS_FEATURE_ARM_HAF | AXAS_FEATURE_ARM_HAFDBS);
+        old_page(&world);
+        let options = AXAS_DIRTY_ALL | AXAS_DIRTY_HARDWARE;
+        world.dirty_start(0, PAGE, options, None).expect("logged");
+        let hardware = on_cpu(1, {
+            let world = world.clone();
+            move || hardware_uses(world.slot::<ArmStage2>(Level::PAGE), Level::PAGE)
+        });
+        let (mut bitmap, mut count) = ([0], 0);
+        world.dirty_collect(0, PAGE, &mut bitmap, 0, &mut count, None).expect("collected");
+        assert_eq!(count, 1);
+        let used = u64::from(hardware.join().unwrap());
+        assert_eq!(age(&world, PAGE), used, "an access is lost");
+        world.close();
+    });
+}
+
 /// A walk marks what it reads: the entries that point to tables, then the leaf; by an entry that the CPU holds it begins
 /// below. What it holds goes with a flush, which waits for a walk.
 struct Walker {

@@ -12,7 +12,10 @@ use crate::error::{Error, Result};
 
 /// A region whose pages the host gives when it is asked, or later.
 fn provided(size: u64, answer: u32) -> Arc<World> {
-    let world = World::watched(0);
+    provided_in(World::watched(0), size, answer)
+}
+
+fn provided_in(world: Arc<World>, size: u64, answer: u32) -> Arc<World> {
     world.map_provider(0, size, RW, 1).expect("reserved");
     world.machine.answer.store(answer as usize, Ordering::Relaxed);
     world
@@ -38,19 +41,27 @@ fn fault_on(world: &Arc<World>, access: u32) -> loom::thread::JoinHandle<Verdict
     on_cpu(0, move || world.fault(0, access))
 }
 
+fn a_supply_and_a_fault(world: Arc<World>) {
+    let other = give_on(&world, 0);
+    let verdict = world.fault(0, AXAS_WRITE);
+    match (verdict, other.join().unwrap()) {
+        (Verdict::Resolved, Err(Error::AlreadyExists)) | (Verdict::Spurious, Ok(())) => {}
+        both => panic!("{both:?}"),
+    }
+    assert_eq!(world.machine.count(AXAS_FRAME_GUEST), 1, "a frame is lost");
+    world.frame_at(0);
+    world.close();
+}
+
 #[test]
 fn of_a_supply_and_a_fault_one_brings_the_page() {
+    explore(|| a_supply_and_a_fault(provided(2 * PAGE, AXAS_RESOLVE_GIVEN)));
+}
+
+#[test]
+fn of_a_supply_and_a_fault_without_windows_one_brings_the_page() {
     explore(|| {
-        let world = provided(2 * PAGE, AXAS_RESOLVE_GIVEN);
-        let other = give_on(&world, 0);
-        let verdict = world.fault(0, AXAS_WRITE);
-        match (verdict, other.join().unwrap()) {
-            (Verdict::Resolved, Err(Error::AlreadyExists)) | (Verdict::Spurious, Ok(())) => {}
-            both => panic!("{both:?}"),
-        }
-        assert_eq!(world.machine.count(AXAS_FRAME_GUEST), 1, "a frame is lost");
-        world.frame_at(0);
-        world.close();
+        a_supply_and_a_fault(provided_in(World::direct(), 2 * PAGE, AXAS_RESOLVE_GIVEN));
     });
 }
 

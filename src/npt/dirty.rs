@@ -133,6 +133,12 @@ impl Mark {
         Self { bit: F::YOUNG, fold: 0 }
     }
 
+    /// The bits that say it, each of them.
+    #[inline(always)]
+    fn bits(self) -> u64 {
+        self.bit | self.bit.wrapping_shl(self.fold)
+    }
+
     /// The bit, set if a leaf says it.
     #[inline(always)]
     fn of<F: Format>(self, word: u64) -> u64 {
@@ -142,14 +148,21 @@ impl Mark {
     }
 }
 
-/// What up to 64 neighbouring entries of level 1 say of writes, or of accesses; a bit for each.
+/// What up to 64 neighbouring entries of level 1 say of writes, or of accesses.
 pub(super) struct Marks {
-    /// Those that are dirty, or young, and are looked at.
+    /// Those that are dirty, or young, and are looked at; a bit for each.
     pub(super) set: u64,
-    /// Those of which hardware may hold something.
-    pub(super) visible: u64,
-    /// All are leaves of ordinary memory.
-    pub(super) are_plain: bool,
+    are: Are,
+}
+
+/// What neighbouring entries are, all of them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Are {
+    Anything,
+    /// Leaves of ordinary memory.
+    Plain,
+    /// The same, and all are young.
+    Young,
 }
 
 /// The entries of a run of pages, by words of a bitmap: the place of each part in it, in bits.
@@ -209,6 +222,80 @@ impl Reach {
 #[inline(always)]
 fn ones(count: usize) -> u64 {
     u64::MAX.wrapping_shr(64_u32.wrapping_sub(count as u32))
+}
+
+impl Marks {
+    /// Those of the entries of which hardware may hold something; a bit for each.
+    #[inline(always)]
+    fn visible<F: Format>(&self, slots: &[AtomicU64]) -> u64 {
+        if self.are == Are::Anything { visible::<F>(slots) } else { u64::MAX }
+    }
+}
+
+#[inline(never)]
+fn visible<F: Format>(slots: &[AtomicU64]) -> u64 {
+    let is_visible = |slot: &AtomicU64| u64::from(F::is_valid(slot.load(Ordering::Relaxed)));
+    slots.iter().rev().fold(0_u64, |set, slot| set.wrapping_shl(1) | is_visible(slot))
+}
+
+/// What up to 64 entries of level 1 say, if all of them are leaves of ordinary memory. Most often all say the same.
+#[inline(never)]
+fn marks_at_once<F: Format>(slots: &[AtomicU64], mark: Mark) -> Marks {
+    let (mut all, mut any) = (u64::MAX, 0);
+    macro_rules! look {
+        ($($slot:ident)*) => {$(
+            let word = $slot.load(Ordering::Relaxed);
+            all &= word;
+            any |= word;
+        )*};
+    }
+    // Not a loop of eight: the compiler unrolls none where it looks for size.
+    let (eights, rest) = slots.as_chunks::<8>();
+    for [a, b, c, d, e, f, g, h] in eights {
+        look!(a b c d e f g h);
+    }
+    for slot in rest {
+        look!(slot);
+    }
+    let are = match all & F::PLAIN == F::PLAIN && any & F::DEVICE == 0 {
+        true if all & F::YOUNG != 0 => Are::Young,
+        true => Are::Plain,
+        false => return Marks { set: 0, are: Are::Anything },
+    };
+    let set = if all & mark.bits() != 0 {
+        ones(slots.len())
+    } else if any & mark.bits() == 0 {
+        0
+    } else {
+        marked::<F>(slots, mark)
+    };
+    Marks { set, are }
+}
+
+/// Which of up to 64 leaves say what is looked for; a bit for each.
+#[inline(never)]
+fn marked<F: Format>(slots: &[AtomicU64], mark: Mark) -> u64 {
+    let mut set = 0_u64;
+    for part in slots.chunks(32).rev() {
+        // The mark of each, at its place from the lowest place of the mark on.
+        let mut sum = 0_u64;
+        macro_rules! look {
+            ($($slot:ident)*) => {$(
+                let bit = mark.of::<F>($slot.load(Ordering::Relaxed));
+                sum = sum.wrapping_add(sum).wrapping_add(bit);
+            )*};
+        }
+        // As above.
+        let (eights, rest) = part.as_chunks::<8>();
+        for slot in rest.iter().rev() {
+            look!(slot);
+        }
+        for [a, b, c, d, e, f, g, h] in eights.iter().rev() {
+            look!(h g f e d c b a);
+        }
+        set = set.wrapping_shl(32) | sum.wrapping_shr(mark.bit.trailing_zeros());
+    }
+    set
 }
 
 /// Calls `visit` with the place of each bit that is set.
@@ -546,9 +633,7 @@ impl NestedPageTable {
         if run.level == Level::PAGE
             && let Some((bitmap, mark)) = look.reports::<F>()
         {
-            for (place, part) in Words::of(table.slots(run.span), run.gpa, bitmap.start) {
-                bitmap.add(place, self.marks::<F>(part, mark).set);
-            }
+            self.report_pages::<F>(table.slots(run.span), run.gpa, bitmap, mark);
             return Some(None);
         }
         for index in run.span.indices() {
@@ -586,6 +671,23 @@ impl NestedPageTable {
             gpa = end;
         }
         Some(None)
+    }
+
+    /// Reports what entries of level 1 say, the first of which is that of an address.
+    #[inline(never)]
+    fn report_pages<F: Format>(
+        &self,
+        slots: &[AtomicU64],
+        gpa: Gpa,
+        bitmap: &mut Bitmap<'_>,
+        mark: Mark,
+    ) {
+        for (place, part) in Words::of(slots, gpa, bitmap.start) {
+            let set = self.marks::<F>(part, mark).set;
+            if set != 0 {
+                bitmap.add(place, set);
+            }
+        }
     }
 
     /// Ends a slice that broke leaves: they are flushed while the lock is held, then linked.
@@ -695,7 +797,7 @@ impl NestedPageTable {
                 Which::Dirty(bitmap) => bitmap.add(place, marks.set),
             }
             self.put_all_clean::<F>(part, &marks);
-            let seen = marks.set & marks.visible;
+            let seen = marks.set & marks.visible::<F>(part);
             count = count.wrapping_add(seen.count_ones().into());
             reach.add(place, seen);
         }
@@ -711,25 +813,20 @@ impl NestedPageTable {
     /// Makes those of up to 64 entries clean that are marked.
     #[inline(always)]
     fn put_all_clean<F: Format>(&self, slots: &[AtomicU64], marks: &Marks) {
-        let (is_live, hardware) = (self.is_live(), self.marks_writes());
-        if marks.are_plain && is_live {
-            return for_ones(marks.set, |place| {
-                if let Some(slot) = slots.get(place) {
-                    let word = slot.load(Ordering::Relaxed);
-                    change_dirty(slot, word, F::clean(word, hardware), true);
-                }
-            });
-        }
-        if marks.are_plain && marks.set == ones(slots.len()) {
-            for slot in slots {
-                let word = slot.load(Ordering::Relaxed);
-                change_dirty(slot, word, F::clean(word, false), false);
-            }
-            return;
+        let hardware = self.marks_writes();
+        // Hardware sets two bits of a leaf, and writes nothing to one that has both.
+        let is_live = self.is_live() && marks.are != Are::Young && !planted(Defect::PlainEdit);
+        let are_plain = marks.are != Are::Anything;
+        if are_plain && !is_live && marks.set == ones(slots.len()) {
+            return clean_all::<F>(slots, hardware);
         }
         for_ones(marks.set, |place| {
-            if let Some(slot) = slots.get(place) {
-                self.put_clean(slot, Entry::<F>::from_word(slot.load(Ordering::Relaxed)));
+            let Some(slot) = slots.get(place) else { return };
+            let word = slot.load(Ordering::Relaxed);
+            if are_plain {
+                change_dirty(slot, word, F::clean(word, hardware), is_live);
+            } else {
+                self.put_clean(slot, Entry::<F>::from_word(word));
             }
         });
     }
@@ -737,58 +834,26 @@ impl NestedPageTable {
     /// What up to 64 entries of level 1 say of writes, or of accesses.
     #[inline(always)] // Neither is on the stack of the other.
     pub(super) fn marks<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
-        let marks = self.marks_at_once::<F>(slots, mark);
-        if marks.are_plain { marks } else { self.marks_one_by_one::<F>(slots, mark) }
-    }
-
-    /// The same, if all of them are leaves of ordinary memory.
-    #[inline(never)]
-    fn marks_at_once<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
-        let (mut all, mut any, mut set) = (u64::MAX, 0, 0_u64);
-        for part in slots.chunks(32).rev() {
-            // The mark of each, at its place from the lowest place of the mark on.
-            let mut sum = 0_u64;
-            macro_rules! look {
-                ($($slot:ident)*) => {$(
-                    let word = $slot.load(Ordering::Relaxed);
-                    all &= word;
-                    any |= word;
-                    let bit = mark.of::<F>(word);
-                    sum = sum.wrapping_add(sum).wrapping_add(bit);
-                )*};
-            }
-            // Not a loop of eight: the compiler unrolls none where it looks for size.
-            let (eights, rest) = part.as_chunks::<8>();
-            for slot in rest.iter().rev() {
-                look!(slot);
-            }
-            for [a, b, c, d, e, f, g, h] in eights.iter().rev() {
-                look!(h g f e d c b a);
-            }
-            set = set.wrapping_shl(32) | sum.wrapping_shr(mark.bit.trailing_zeros());
-        }
-        let are_plain = all & F::PLAIN == F::PLAIN && any & F::DEVICE == 0;
-        Marks { set, visible: u64::MAX, are_plain }
+        let marks = marks_at_once::<F>(slots, mark);
+        if marks.are == Are::Anything { self.marks_one_by_one::<F>(slots, mark) } else { marks }
     }
 
     /// The same, where not all of them are leaves of ordinary memory.
     #[inline(never)]
     fn marks_one_by_one<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
         let mut logged = Logged::new(self);
-        let mut marks = Marks { set: 0, visible: 0, are_plain: false };
+        let mut set = 0_u64;
         for slot in slots.iter().rev() {
             let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
-            let is_visible = entry.is_hardware_visible();
             let is_marked = if mark.bit == F::YOUNG {
-                is_visible && entry.is_young()
+                entry.is_hardware_visible() && entry.is_young()
             } else {
                 entry.is_dirty()
             };
             let is_set = is_marked && logged.has(entry);
-            marks.set = marks.set.wrapping_shl(1) | u64::from(is_set);
-            marks.visible = marks.visible.wrapping_shl(1) | u64::from(is_visible);
+            set = set.wrapping_shl(1) | u64::from(is_set);
         }
-        marks
+        Marks { set, are: Are::Anything }
     }
 
     /// What an entry above level 1 is to become; nothing changes here.
@@ -937,6 +1002,24 @@ impl NestedPageTable {
             super::add(&self.log.splits, 1);
         }
         Some(page)
+    }
+}
+
+/// Makes leaves clean that hardware does not write to.
+#[inline(always)] // Called once.
+fn clean_all<F: Format>(slots: &[AtomicU64], hardware: bool) {
+    macro_rules! clean {
+        ($($slot:ident)*) => {$(
+            let word = $slot.load(Ordering::Relaxed);
+            change_dirty($slot, word, F::clean(word, hardware), false);
+        )*};
+    }
+    let (eights, rest) = slots.as_chunks::<8>();
+    for [a, b, c, d, e, f, g, h] in eights {
+        clean!(a b c d e f g h);
+    }
+    for slot in rest {
+        clean!(slot);
     }
 }
 

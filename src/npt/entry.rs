@@ -1120,6 +1120,19 @@ impl<F: Format> Entry<F> {
         PROVIDES && self.is_reserved() && F::payload(self.word) & PROVIDED != 0
     }
 
+    /// As [`Entry::reserved_write_back`], if the reservation is a provider's.
+    #[cfg(feature = "provider")]
+    #[inline(always)]
+    pub(super) fn provided_write_back(self) -> Option<u32> {
+        let reserved = |payload, number| F::invalid(InvalidKind::Reserved, payload, number);
+        let numbers = u64::from(u16::MAX) << PROVIDER_SHIFT;
+        let same =
+            !(reserved(PERMISSIONS | LARGEST | LOGGED | SKIP_ZERO, numbers) ^ reserved(0, 0));
+        let write_back = (MemoryType::WriteBack as u16) << MEMORY_SHIFT;
+        let permissions = u32::from(F::payload(self.word) & PERMISSIONS);
+        (self.word & same == reserved(write_back | PROVIDED, 0) & same).then_some(permissions)
+    }
+
     /// Whether the entry is a reservation that frames of the library's take the place of.
     #[inline(always)]
     pub fn is_lazy(self) -> bool {

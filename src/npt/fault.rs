@@ -184,6 +184,12 @@ impl<'a> Fault<'a> {
     #[inline(never)]
     pub(crate) fn handle<F: Format>(&mut self) -> Verdict {
         let verdict = self.answer::<F>();
+        self.end::<F>(verdict)
+    }
+
+    /// Ends it with a verdict.
+    #[inline(always)]
+    pub(super) fn end<F: Format>(&mut self, verdict: Verdict) -> Verdict {
         if let Some(frame) = self.spare {
             self.give_guest(frame);
         }
@@ -618,6 +624,10 @@ impl NestedPageTable {
         let entry =
             Entry::<F>::from_word(slot.load(unless(Defect::Acquisition, Ordering::Acquire)));
         let Some(permissions) = entry.reserved_write_back() else {
+            #[cfg(feature = "provider")]
+            if !F::is_valid(entry.word()) {
+                return self.provide_page::<F>(shard, gpa, access, way.page, entry);
+            }
             #[cfg(feature = "dirty")]
             if entry.word() & F::DIRTY == 0 || !entry.is_young() {
                 return self.mark_page::<F>(shard, gpa, access, slot, entry);

@@ -39,6 +39,34 @@ use {
     crate::sync::Ordering,
 };
 
+/// What changes in the words of pages that are hidden or shown: an address stands in the same bits before and after, so
+/// that it is the same for all that differ in their addresses only. Most entries look like the one before.
+#[cfg(feature = "hide")]
+struct Change {
+    seen: u64,
+    change: u64,
+}
+
+#[cfg(feature = "hide")]
+impl Change {
+    /// No entry looks like this without its address.
+    const NONE: Self = Self { seen: u64::MAX, change: 0 };
+
+    /// What an entry becomes; `new` says it, of its address nothing but where it stands.
+    #[inline(always)]
+    fn of<F: Format>(
+        &mut self,
+        entry: Entry<F>,
+        new: impl FnOnce(Entry<F>) -> Entry<F>,
+    ) -> Entry<F> {
+        let now = entry.word() & !F::address_field(F::address(u64::MAX));
+        if now != self.seen {
+            (self.seen, self.change) = (now, entry.word() ^ new(entry).word());
+        }
+        Entry::from_word(entry.word() ^ self.change)
+    }
+}
+
 #[cfg(feature = "hide")]
 impl NestedPageTable {
     /// Hides the pages of a range.
@@ -248,10 +276,12 @@ impl NestedPageTable {
         sweep.begin(self, range);
         while sweep.next::<F>(self, broken)? {
             let run = sweep.run;
-            let mut has_leaf = false;
+            let (mut has_leaf, mut change) = (false, Change::NONE);
             Table::<F>::reach(self, run.page)?.edit(run.span, |entry| {
-                has_leaf |= entry.is_hardware_visible();
-                if entry.can_hide(false) { entry.hidden(self.features, false) } else { entry }
+                change.of(entry, |entry| {
+                    has_leaf |= entry.is_hardware_visible();
+                    if entry.can_hide(false) { entry.hidden(self.features, false) } else { entry }
+                })
             });
             if has_leaf {
                 request.add_leaf(run.level);
@@ -285,12 +315,15 @@ impl NestedPageTable {
         sweep.begin(self, range);
         while sweep.next::<F>(self, broken)? {
             let Run { page, level, span, .. } = sweep.run;
+            let mut change = Change::NONE;
             Table::<F>::reach(self, page)?.edit(span, |entry| {
-                if entry.is_held() {
-                    entry.shown(self.features, level.get(), self.marks_writes())
-                } else {
-                    entry
-                }
+                change.of(entry, |entry| {
+                    if entry.is_held() {
+                        entry.shown(self.features, level.get(), self.marks_writes())
+                    } else {
+                        entry
+                    }
+                })
             });
         }
         Some(())

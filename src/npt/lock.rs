@@ -93,6 +93,9 @@ pub(crate) enum FaultCounter {
     Denied = AXAS_FAULT_DENIED as isize,
     NoMemory = AXAS_FAULT_NO_MEMORY as isize,
     Error = AXAS_FAULT_ERROR as isize,
+    /// The host brings the page later.
+    #[cfg(feature = "provider")]
+    Wait = AXAS_FAULT_WAIT as isize,
     /// Frames taken beyond one page for each fault that a page of 4 KiB resolved.
     ExtraAllocated,
     /// Frames given back.
@@ -102,9 +105,9 @@ pub(crate) enum FaultCounter {
     /// Resolved without a frame of alloc_frame: a page was made dirty or shown, or came from a provider.
     #[cfg(any(feature = "dirty", feature = "hide", feature = "provider"))]
     Marked,
-    /// The host brings the page later.
+    /// The same, with a page of 4 KiB of the host's, which is counted here alone.
     #[cfg(feature = "provider")]
-    Wait,
+    Supplied,
 }
 
 impl FaultCounter {

@@ -16,6 +16,8 @@ use super::work::{Failed, Work};
 use super::{NestedPageTable, REPLACES};
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, AXAS_STATE_LINEAR, axas_mapping_t};
 use crate::addr::Bits;
+#[cfg(feature = "provider")]
+use crate::addr::PAGE_SIZE;
 use crate::error::{Error, Result};
 use crate::hal::{FlushRequest, HAS_WINDOWS, publish_tables};
 use crate::sync::{AtomicU64, Defect, Ordering, unless};
@@ -45,6 +47,13 @@ impl<'a> Slot<'a> {
         // SAFETY: 1. not none, whose word is never asked for; 2. one of the 512 words of a table, aligned for 64-bit
         // accesses, in a direct map; 3. every access to it is atomic.
         unsafe { &*self.word }
+    }
+
+    /// The page of the table that it is in, in a direct map at an offset.
+    #[cfg(feature = "provider")]
+    #[inline(always)]
+    pub(super) fn table(self, offset: u64) -> Hpa {
+        Hpa::new((self.word.addr() as u64).wrapping_sub(offset) & !(PAGE_SIZE - 1))
     }
 
     #[inline(always)]

@@ -12,10 +12,11 @@ use super::arch::Format;
 use super::entry::{Entry, Reservation, State};
 use super::fault::{Fault, Frame, Prepared, Verdict};
 use super::lock::{FaultCounter, Shard};
+use super::page::Slot;
 use super::reap::{Remains, Runs};
 use super::split::Cut;
 use super::sweep::{Run, Sweep};
-use super::table::{Broken, Table};
+use super::table::{Broken, Table, exchange};
 use super::units::{Gpa, GpaRange, Hpa, Index, Level};
 use super::work::Work;
 use super::{NestedPageTable, add, subtract};
@@ -78,6 +79,9 @@ impl Supply {
     }
 }
 
+/// What the host's answer comes to: the page, or the verdict where it brings none.
+type Answer = core::result::Result<Supply, Verdict>;
+
 /// The level of leaves of a size.
 pub(crate) fn level_of(size: u64) -> Option<Level> {
     let mut level = Level::PAGE;
@@ -111,8 +115,15 @@ impl Fault<'_> {
     /// Asks the host until the page is there, or not to be had now. Each round the entry has changed that was met.
     #[inline(never)]
     pub(super) fn ask_on<F: Format>(&mut self) -> Verdict {
+        let answer = self.ask(Entry::<F>::from_word(self.met.word));
+        self.take_on::<F>(answer)
+    }
+
+    /// Takes what the host answered, and asks on.
+    #[inline(always)]
+    fn take_on<F: Format>(&mut self, mut answer: Answer) -> Verdict {
         loop {
-            let supply = match self.ask(Entry::<F>::from_word(self.met.word)) {
+            let supply = match answer {
                 Ok(supply) => supply,
                 Err(verdict) => return verdict,
             };
@@ -124,28 +135,44 @@ impl Fault<'_> {
             if verdict != Verdict::Wait {
                 return verdict;
             }
+            answer = self.ask(Entry::<F>::from_word(self.met.word));
         }
     }
 
-    /// Asks the host for the page of a reservation that was met; the verdict where it brings none.
+    /// Asks the host for the page of a reservation that was met.
     #[inline(never)]
-    fn ask<F: Format>(&self, entry: Entry<F>) -> core::result::Result<Supply, Verdict> {
+    fn ask<F: Format>(&self, entry: Entry<F>) -> Answer {
         let (npt, gpa) = (self.npt, self.gpa.base(Level::PAGE).bits());
-        let reservation = entry.reservation();
-        let most = npt.largest_frame(reservation, self.level);
-        let asked =
-            reservation.attributes().flags() | reservation.of_level(most.get()).size_flags();
-        let nothing = AXAS_HPA_INVALID;
-        let mut answer = axas_supply_t { hpa: nothing, size: PAGE_SIZE, flags: asked, reserved: 0 };
+        let mut answer = self.question(entry);
         let access = self.access.bits();
         let how = npt.host.resolve(entry.provider(), gpa, access, &mut answer);
+        self.judge_answer(entry, how, &answer)
+    }
+
+    /// The largest page that may take the place of a reservation that was met.
+    fn largest<F: Format>(&self, entry: Entry<F>) -> Level {
+        self.npt.largest_frame(entry.reservation(), self.level)
+    }
+
+    /// What the host finds in the answer when it is asked for the page of a reservation that was met.
+    fn question<F: Format>(&self, entry: Entry<F>) -> axas_supply_t {
+        let (reservation, most) = (entry.reservation(), self.largest(entry));
+        let flags =
+            reservation.attributes().flags() | reservation.of_level(most.get()).size_flags();
+        axas_supply_t { hpa: AXAS_HPA_INVALID, size: PAGE_SIZE, flags, reserved: 0 }
+    }
+
+    /// What the host's answer for the page of a reservation that was met comes to.
+    #[inline(never)]
+    fn judge_answer<F: Format>(&self, entry: Entry<F>, how: u32, answer: &axas_supply_t) -> Answer {
+        let (npt, most) = (self.npt, self.largest(entry));
         let is_given = how == AXAS_RESOLVE_GIVEN;
         match how {
             AXAS_RESOLVE_LATER => return Err(Verdict::Wait),
             AXAS_RESOLVE_REFUSE => return Err(Verdict::Unmapped),
             _ => {}
         }
-        let is_plain = answer.flags & !asked == 0 && answer.reserved == 0;
+        let is_plain = answer.flags & !self.question(entry).flags == 0 && answer.reserved == 0;
         let permissions = Permissions::from_bits_truncate(answer.flags);
         let (hpa, level) = (answer.hpa, level_of(answer.size).filter(|_| is_plain));
         match (how, level) {
@@ -162,8 +189,24 @@ impl Fault<'_> {
             }
             _ => {}
         }
-        self.refuse(is_given, &answer, gpa);
+        self.refuse(is_given, answer, self.gpa.base(Level::PAGE).bits());
         Err(Verdict::NoMemory)
+    }
+
+    /// Takes an answer for a page of 4 KiB that is not the usual one; none if the entry is another one then, on which this
+    /// fault comes to no verdict.
+    #[cold]
+    #[inline(never)]
+    fn take_unusual_answer<F: Format>(
+        &mut self,
+        how: u32,
+        answer: &axas_supply_t,
+    ) -> Option<Verdict> {
+        let answer = self.judge_answer(Entry::<F>::from_word(self.met.word), how, answer);
+        let verdict = self.take_on::<F>(answer);
+        let verdict = self.end::<F>(verdict);
+        // It is not counted where short faults are.
+        (verdict != Verdict::Hidden).then_some(verdict)
     }
 
     /// An answer that cannot be used. A frame that was given goes back, as one of alloc_frame that cannot be used.
@@ -292,6 +335,80 @@ impl Fault<'_> {
 }
 
 impl NestedPageTable {
+    /// Asks the host for a page of write-back memory, in a space with short faults, and puts it in the place of its
+    /// reservation; none if the reservation is another one or does not allow the access.
+    #[inline(never)]
+    pub(super) fn provide_page<F: Format>(
+        &self,
+        shard: &Shard,
+        gpa: Gpa,
+        access: Permissions,
+        slot: Slot<'_>,
+        entry: Entry<F>,
+    ) -> Option<Verdict> {
+        let permissions = entry.provided_write_back()?;
+        if access.bits() & !permissions != 0 {
+            return None;
+        }
+        let flags = permissions | AXAS_NO_HUGE;
+        let mut answer =
+            axas_supply_t { hpa: AXAS_HPA_INVALID, size: PAGE_SIZE, flags, reserved: 0 };
+        let page = gpa.base(Level::PAGE).bits();
+        let how = self.host.resolve(entry.provider(), page, access.bits(), &mut answer);
+        if how == AXAS_RESOLVE_LATER {
+            return Some(Verdict::Wait);
+        }
+        let asks_more = answer.flags & !flags != 0 || answer.reserved != 0;
+        let is_page = answer.size == PAGE_SIZE && self.host.is_page(answer.hpa);
+        if how == AXAS_RESOLVE_NOW
+            && is_page
+            && !asks_more
+            && let Some(leaf) = self.write_back_page::<F>(answer.flags & !AXAS_NO_HUGE)
+        {
+            // The frame stays the host's if another call was first.
+            if !exchange(slot.word(), entry, leaf.at(Hpa::new(answer.hpa))) {
+                return None;
+            }
+            shard.add(FaultCounter::Supplied, 1);
+            self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);
+            return Some(Verdict::Resolved);
+        }
+        let met = Place {
+            page: slot.table(self.offset),
+            index: gpa.index(Level::PAGE),
+            word: entry.word(),
+        };
+        let mut fault = Fault::new(self, shard, gpa, access, Prepared::NONE);
+        (fault.level, fault.met) = (Level::PAGE, met);
+        fault.take_unusual_answer::<F>(how, &answer)
+    }
+
+    /// Puts a page of write-back memory in the place of a provider's reservation where its table is there, in a space
+    /// whose tables are in a direct map; none if that was not done here.
+    #[inline(always)]
+    pub(crate) fn supply_page<F: Format>(
+        &self,
+        shard: &Shard,
+        gpa: Gpa,
+        supply: Supply,
+    ) -> Option<()> {
+        let slot = self.page_way::<F>(gpa)?.page.word();
+        let entry = Entry::<F>::from_word(slot.load(Ordering::Acquire));
+        let allowed = entry.provided_write_back()?;
+        let permissions = supply.permissions().bits();
+        if permissions & !allowed != 0 {
+            return None;
+        }
+        let leaf = self.write_back_page::<F>(permissions)?.at(supply.frame().address());
+        let owned = if supply.is_given() { F::OWNED } else { 0 };
+        if !exchange(slot, entry, Entry::from_word(leaf.word() | owned)) {
+            return None;
+        }
+        self.count_supplied(Level::PAGE, supply.is_given());
+        self.repair_after::<F>(shard, gpa, Level::PAGE, Verdict::Resolved);
+        Some(())
+    }
+
     /// Counts a leaf that came beside other faults.
     fn count_supplied(&self, level: Level, is_given: bool) {
         if let Some(leaves) = self.counts.leaves.get(level.down().get() as usize) {

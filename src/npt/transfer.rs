@@ -15,7 +15,7 @@ use super::reap::{Remains, following};
 use super::split::Cut;
 use super::sweep::{Run, Step};
 use super::table::{Broken, Table};
-use super::units::{Gpa, GpaRange, Index, Level, Span};
+use super::units::{Gpa, GpaRange, Level};
 use super::work::{Failed, Work};
 use super::{NestedPageTable, add, subtract};
 use crate::abi::{AXAS_FLUSH_UNMAP, AXAS_SCOPE_ALL, axas_extent_t};
@@ -144,15 +144,15 @@ pub(crate) fn transfer<F: Format>(
     };
     match to {
         Some(to) if deal.action == Action::TakeBack => {
-            check_return::<F>(from, Some(to), deal)?;
+            let held = check_return::<F>(from, Some(to), deal)?;
             let cut = Cut::All;
             to.npt.stock_cuts::<F>(to.work, to.range, &cut)?;
             stock_giver::<F>(from, deal)?;
             to.npt.unmap_silently::<F>(to.work, to.range)?;
-            take_back::<F>(from, Some(to), deal)
+            take_back::<F>(from, Some(to), deal, held)
         }
         Some(to) => {
-            let has_owned = check_pages::<F>(from, to, deal)?;
+            let held = check_pages::<F>(from, to, deal)?;
             if to.npt.keeps_tables() {
                 to.npt.collect::<F>(to.work, to.range)?;
             }
@@ -173,20 +173,18 @@ pub(crate) fn transfer<F: Format>(
                 return fail::<F>(from, to, deal);
             }
             if deal.action == Action::Give {
-                if has_owned {
+                if held.has_owned {
                     change_owner::<F>(from, to)?;
                 }
                 leave::<F>(from, deal)
             } else {
-                #[cfg(feature = "tags")]
-                from.npt.retag::<F>(from.work, from.range, deal.tags.giver)?;
-                Ok(())
+                retag::<F>(from, deal, held)
             }
         }
         None => {
-            check_return::<F>(from, None, deal)?;
+            let held = check_return::<F>(from, None, deal)?;
             stock_giver::<F>(from, deal)?;
-            take_back::<F>(from, None, deal)
+            take_back::<F>(from, None, deal, held)
         }
     }
 }
@@ -210,19 +208,49 @@ fn stock_giver<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     Ok(())
 }
 
-/// That the giver has pages which may go to the taker, and the taker room for them. Whether
-/// some of the frames are the library's.
+/// What the giver's pages are.
+#[derive(Clone, Copy)]
+struct Held {
+    /// Some of the frames are the library's.
+    has_owned: bool,
+    /// Some have another tag than they are to have afterwards.
+    has_other_tag: bool,
+}
+
+impl Held {
+    const NOTHING: Self = Self { has_owned: false, has_other_tag: false };
+
+    /// Adds pages that look like an entry.
+    #[inline(always)]
+    fn add<F: Format>(&mut self, entry: Entry<F>, deal: &Deal) {
+        self.has_owned |= entry.is_owned();
+        self.has_other_tag |= entry.tag() != deal.tags.giver;
+    }
+}
+
+/// Gives the giver's pages the tag that they are to have, if some have another.
+#[inline(always)]
+fn retag<F: Format>(from: &mut Side<'_>, deal: &Deal, held: Held) -> Result<()> {
+    let _ = (&from, deal, held.has_other_tag);
+    #[cfg(feature = "tags")]
+    if held.has_other_tag {
+        return from.npt.retag::<F>(from.work, from.range, deal.tags.giver);
+    }
+    Ok(())
+}
+
+/// That the giver has pages which may go to the taker, and the taker room for them. What the giver has.
 #[inline(never)]
-fn check_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<bool> {
+fn check_pages<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<Held> {
     let (mut batch, mut at) = (Batch::NONE, from.range.start);
-    let mut has_owned = false;
+    let mut held = Held::NOTHING;
     while at < from.range.end {
         at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
         check_batch::<F>(from.npt, &batch, to, deal)?;
-        has_owned |= batch.entry::<F>().is_owned();
+        held.add(batch.entry::<F>(), deal);
     }
     to.npt.check_vacant::<F>(to.work, to.range, deal.tags.of_taker)?;
-    Ok(has_owned)
+    Ok(held)
 }
 
 /// Takes the tables that the pages need in the taker's space.
@@ -342,7 +370,7 @@ fn make_room<F: Format>(to: &mut Side<'_>) -> Result<()> {
 }
 
 /// Takes the tables of notes away in whose places larger pages of the giver's come.
-#[inline(always)] // A script.
+#[inline(never)]
 fn make_way<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
     let mut request = FlushRequest::new(to.range);
     let broken = break_tables::<F>(from, to, deal, &mut request);
@@ -358,7 +386,7 @@ fn make_way<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> R
 }
 
 /// Makes the tables of the taker's dead in whose places larger pages come.
-#[inline(never)]
+#[inline(always)] // Called once.
 fn break_tables<F: Format>(
     from: &mut Side<'_>,
     to: &mut Side<'_>,
@@ -414,14 +442,15 @@ fn leave<F: Format>(from: &mut Side<'_>, deal: &Deal) -> Result<()> {
     npt.put_notes(work, *range, note).ok_or(Error::BadState)
 }
 
-/// That the giver has pages to take back, which are the taker's.
+/// That the giver has pages to take back, which are the taker's. What the giver has.
 #[inline(never)]
 fn check_return<F: Format>(
     from: &mut Side<'_>,
     mut to: Option<&mut Side<'_>>,
     deal: &Deal,
-) -> Result<()> {
+) -> Result<Held> {
     let (mut batch, mut at) = (Batch::NONE, from.range.start);
+    let mut held = Held::NOTHING;
     while at < from.range.end {
         at = from.npt.gather::<F>(&mut batch, from.range.from(at)).ok_or(Error::BadState)?;
         let entry = batch.entry::<F>();
@@ -440,7 +469,30 @@ fn check_return<F: Format>(
         }
         if let Some(to) = to.as_deref_mut() {
             let start = to.opposite(from.range, batch.range.start);
-            to.npt.check_same::<F>(&batch, start, deal.tags.of_taker)?;
+            check_same::<F>(to, &batch, start, deal.tags.of_taker)?;
+        }
+        held.add(entry, deal);
+    }
+    Ok(held)
+}
+
+/// That the frames of the giver's batch are mapped in the taker's space from an address on, as the host's.
+#[inline(never)]
+fn check_same<F: Format>(to: &mut Side<'_>, batch: &Batch, start: Gpa, tags: u32) -> Result<()> {
+    let (mut at, stop) = (start, start.plus(batch.frames.size));
+    let distance = batch.frames.hpa.wrapping_sub(start.bits());
+    let found = &mut to.work.transferred;
+    while at < stop {
+        let hpa = at.bits().wrapping_add(distance);
+        at = to.npt.gather::<F>(found, GpaRange::new(at, stop)).ok_or(Error::BadState)?;
+        match found.state::<F>() {
+            State::Leaf if !found.entry::<F>().is_owned() => {}
+            State::Empty => return Err(Error::NotMapped),
+            _ => return Err(Error::Denied),
+        }
+        check_tag(found.entry::<F>(), tags)?;
+        if found.frames.hpa != hpa {
+            return Err(Error::Denied);
         }
     }
     Ok(())
@@ -448,16 +500,19 @@ fn check_return<F: Format>(
 
 /// Gives the giver its pages back, which the taker has no more.
 #[inline(always)] // A script.
-fn take_back<F: Format>(from: &mut Side<'_>, to: Option<&Side<'_>>, deal: &Deal) -> Result<()> {
+fn take_back<F: Format>(
+    from: &mut Side<'_>,
+    to: Option<&Side<'_>>,
+    deal: &Deal,
+    held: Held,
+) -> Result<()> {
     wipe::<F>(from, to, deal)?;
     let Side { npt, work, range } = from;
     if let Some(giver) = deal.giver() {
         npt.protect::<F>(work, *range, giver)?;
     }
     npt.show::<F>(work, *range)?;
-    #[cfg(feature = "tags")]
-    npt.retag::<F>(work, *range, deal.tags.giver)?;
-    Ok(())
+    retag::<F>(from, deal, held)
 }
 
 /// Zeroes the giver's pages, which no walker finds, if they are to be.
@@ -516,7 +571,7 @@ impl NestedPageTable {
             if !is_next {
                 break;
             }
-            let span = Span::new(at.index(level), Index::LAST);
+            let span = GpaRange::new(at, range.end.min(at.end(level.up()))).span(level);
             let step = entry.step(level.size());
             let alike = following(Table::<F>::reach(self, page)?.slots(span), entry.word(), step);
             let count = if entry.is_page() { alike as u64 } else { 1 };
@@ -602,29 +657,6 @@ impl NestedPageTable {
                 Step::Entries => {}
             }
         }
-    }
-
-    /// That the frames of another space's batch are mapped here from an address on, as the host's.
-    #[inline(never)]
-    fn check_same<F: Format>(&self, batch: &Batch, start: Gpa, tags: u32) -> Result<()> {
-        let (mut at, stop) = (start, start.plus(batch.frames.size));
-        let distance = batch.frames.hpa.wrapping_sub(start.bits());
-        while at < stop {
-            let (found, bytes) = self.walk_run::<F>(at, stop.minus(at)).ok_or(Error::BadState)?;
-            let entry = found.entry;
-            match entry.state(found.level.get()) {
-                State::Leaf if !entry.is_owned() => {}
-                State::Empty => return Err(Error::NotMapped),
-                _ => return Err(Error::Denied),
-            }
-            check_tag(entry, tags)?;
-            let hpa = entry.address().plus(at.offset(found.level)).bits();
-            if hpa != at.bits().wrapping_add(distance) {
-                return Err(Error::Denied);
-            }
-            at = stop.min(at.plus(bytes));
-        }
-        Ok(())
     }
 
     /// That pages can be zeroed, as far as the first one tells.

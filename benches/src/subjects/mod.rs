@@ -3,6 +3,7 @@
 
 pub mod native;
 pub mod ours;
+pub mod parts;
 pub mod ptm;
 pub mod x86;
 

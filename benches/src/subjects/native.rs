@@ -3,7 +3,6 @@
 
 use std::ptr::NonNull;
 
-use axaddrspace::abi::AXAS_FEATURE_EPT_AD;
 use axaddrspace::address_space::AddressSpace;
 
 use super::Tables;
@@ -23,17 +22,8 @@ impl Native {
         Self(space.unwrap_or_else(|error| panic!("no space: {error:?}")))
     }
 
-    /// A space whose hardware sets accessed and dirty flags.
-    pub fn with_dirty_flags() -> Self {
-        let mut config = ours::config(0);
-        config.features |= AXAS_FEATURE_EPT_AD;
-        let space = AddressSpace::create(&config, &ours::pool_hal());
-        Self(space.unwrap_or_else(|error| panic!("no space: {error:?}")))
-    }
-
-    /// The crate's own calls, for what the peers have none of.
     #[inline(always)]
-    pub fn space(&self) -> &AddressSpace {
+    fn space(&self) -> &AddressSpace {
         // SAFETY: live until `drop`.
         unsafe { self.0.as_ref() }
     }
