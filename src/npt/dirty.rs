@@ -512,7 +512,7 @@ impl Run {
 
 impl NestedPageTable {
     /// Whether an entry is looked at: one of a linear page of device memory is not.
-    #[inline(never)]
+    #[inline(always)] // The deepest of calls.
     pub(super) fn looks_at<F: Format>(&self, entry: Entry<F>) -> bool {
         !entry.is_page() || entry.is_owned() || !entry.untagged(self.features).memory.is_device()
     }
