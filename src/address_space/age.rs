@@ -38,11 +38,24 @@ impl AddressSpace {
             if options == AXAS_AGE_TEST {
                 return self.test_ages::<F>(range, bitmap, young, slices);
             }
-            let mut ageing = Ageing::new(range, bitmap, look);
-            let outcome = self.age_in_slices::<F>(&mut ageing, mode, slices);
-            *young = ageing.count;
-            outcome
+            self.make_old::<F>(range, bitmap, (look, mode), young, slices)
         })
+    }
+
+    /// Makes pages old. Not on the stack of what only looks.
+    #[inline(never)]
+    fn make_old<F: Format>(
+        &self,
+        range: GuestRange,
+        bitmap: Option<&mut [u64]>,
+        (look, mode): (Look, Mode),
+        young: &mut u64,
+        slices: Option<&mut Slices>,
+    ) -> Result<()> {
+        let mut ageing = Ageing::new(range, bitmap, look);
+        let outcome = self.age_in_slices::<F>(&mut ageing, mode, slices);
+        *young = ageing.count;
+        outcome
     }
 
     /// Makes pages old, slice after slice. Each slice is flushed once, without the lock where no table is concerned.

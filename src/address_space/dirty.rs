@@ -213,27 +213,23 @@ impl AddressSpace {
         loop {
             let mut alone = self.alone().ok_or(Error::Again)?;
             let npt = alone.npt();
-            let most = slices.next(&npt.host, may_stop);
-            cleaning.left = most;
-            let is_logged = npt.is_logged();
-            let mut outcome = None;
-            if is_logged {
-                outcome = npt.clean_slice::<F>(alone.work(), cleaning);
-                outcome = npt.end_slice::<F>(&mut alone.work().sweep, cleaning).and(outcome);
-            }
-            alone.leave();
-            npt.flush_clean::<F>(cleaning);
-            let used = most.wrapping_sub(cleaning.left);
-            let done = cleaning.done();
-            if !is_logged {
+            if !npt.is_logged() {
+                alone.leave();
                 return Err(Error::InvalidInput);
             }
-            outcome.ok_or(Error::BadState)?;
+            let most = slices.next(&npt.host, may_stop);
+            cleaning.left = most;
+            let cleaned = npt.clean_slice::<F>(alone.work(), cleaning);
+            let ended = npt.end_slice::<F>(&mut alone.work().sweep, cleaning);
+            alone.leave();
+            npt.flush_clean::<F>(cleaning);
+            ended.and(cleaned).ok_or(Error::BadState)?;
+            let done = cleaning.done();
             if cleaning.is_done() {
                 slices.done = done;
                 return Ok(());
             }
-            slices.uses(&npt.host, used, done, may_stop)?;
+            slices.uses(&npt.host, most.wrapping_sub(cleaning.left), done, may_stop)?;
         }
     }
 }

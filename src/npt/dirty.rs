@@ -472,31 +472,6 @@ impl<'a> Look<'a> {
     }
 }
 
-/// Whether leaves are logged: device memory of the host is not. Most look like the one before.
-struct Logged<'a> {
-    npt: &'a NestedPageTable,
-    seen: u64,
-    is_logged: bool,
-}
-
-impl<'a> Logged<'a> {
-    fn new(npt: &'a NestedPageTable) -> Self {
-        // No leaf has all of these bits.
-        Self { npt, seen: u64::MAX, is_logged: false }
-    }
-
-    #[inline(always)]
-    fn has<F: Format>(&mut self, entry: Entry<F>) -> bool {
-        let ignored = F::DIRTY | F::GATE | F::HARDWARE_OPENS | F::YOUNG;
-        let seen = entry.word_without_address() & !ignored;
-        if seen != self.seen {
-            self.seen = seen;
-            self.is_logged = self.npt.looks_at(entry);
-        }
-        self.is_logged
-    }
-}
-
 impl Run {
     /// What a slice has of a run of pages, with so many entries left: to the end of a word of the bitmap, which begins
     /// at an address, where they end.
@@ -512,7 +487,7 @@ impl Run {
 
 impl NestedPageTable {
     /// Whether an entry is looked at: one of a linear page of device memory is not.
-    #[inline(always)] // The deepest of calls.
+    #[inline(never)]
     pub(super) fn looks_at<F: Format>(&self, entry: Entry<F>) -> bool {
         !entry.is_page() || entry.is_owned() || !entry.untagged(self.features).memory.is_device()
     }
@@ -841,7 +816,6 @@ impl NestedPageTable {
     /// The same, where not all of them are leaves of ordinary memory.
     #[inline(never)]
     fn marks_one_by_one<F: Format>(&self, slots: &[AtomicU64], mark: Mark) -> Marks {
-        let mut logged = Logged::new(self);
         let mut set = 0_u64;
         for slot in slots.iter().rev() {
             let entry = Entry::<F>::from_word(slot.load(Ordering::Relaxed));
@@ -850,7 +824,7 @@ impl NestedPageTable {
             } else {
                 entry.is_dirty()
             };
-            let is_set = is_marked && logged.has(entry);
+            let is_set = is_marked && self.looks_at(entry);
             set = set.wrapping_shl(1) | u64::from(is_set);
         }
         Marks { set, are: Are::Anything }
