@@ -108,7 +108,7 @@ static void add_transfers(struct alphabet *a, const struct deal *d)
 	add_transfer(a, d, AXAS_TAKE_BACK, 0, 0)->is_some = 1;
 }
 
-/* From the range to each place of the other space where it fits and both ends are points, or to one page further. */
+/* From the range to each point of the other space where it fits. */
 static void add_places(struct alphabet *a, const struct scope *s, const struct deal *d)
 {
 	const axas_gpa_t end = s->point[s->points - 1];

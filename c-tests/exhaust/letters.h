@@ -93,8 +93,8 @@ enum {
 	LOGS = 1u << 3,
 	AGES = 1u << 4,
 	MERGES = 1u << 5,
-	PROVIDERS = 1u << 7,
-	HARDWARE = 1u << 6, /* it sets dirty and accessed bits */
+	PROVIDERS = 1u << 6,
+	HARDWARE = 1u << 7, /* it sets dirty and accessed bits */
 };
 
 /* A space from the first point to the last; ranges go from one to another. */

@@ -117,7 +117,6 @@ static void create(void)
 		axas_config_t cfg = scope_config(run.scope, run.format_number);
 
 		cfg.vmid = i + 1;
-		/* so that they can have what the other one has */
 		world_create_side(i, &cfg);
 		s->as = deal_space[i] = space;
 		s->walker = walker;
