@@ -113,6 +113,8 @@ static bool try_vm(struct vm *vm, const struct vm_config *vm_config, const unsig
 		    vm_config->image.size);
 	vm_mem_reserve(vm, LAZY, PAGES);
 	vm_mem_map_dev(vm, vm_config->platform.devs[0].va, vm_config->platform.devs[0].pa, 1);
+	/* of interrupts alone */
+	vm_mem_map_dev(vm, 0, 0, 0);
 
 	right = right_colors(vm);
 	there = image_is_there(vm, image, vm_config->image.size);
