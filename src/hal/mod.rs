@@ -444,7 +444,7 @@ impl Host {
 
     /// Opens a window on memory of the guest, as many of `bytes` bytes as the host lets be seen at once; none
     /// where the host cannot reach linear memory.
-    #[cfg_attr(feature = "transfer", inline(always))] // A copy of one word is short.
+    #[cfg_attr(any(feature = "dirty", feature = "transfer"), inline(always))] // A copy of one word is short.
     pub(crate) fn guest_window(
         &self,
         address: u64,
