@@ -61,7 +61,7 @@ impl NestedPageTable {
 
     /// Takes away what a content changes between boundaries of entries, and leaves busy entries in its place.
     #[inline(never)]
-    pub(super) fn take_out<F: Format>(
+    fn take_out<F: Format>(
         &self,
         work: &mut Work,
         content: &Content<'_, F>,

@@ -11,14 +11,14 @@
 use super::arch::Format;
 use super::content::Content;
 use super::entry::{EncodedPermissions, Entry, State};
-use super::reap::following;
+use super::reap::{Remains, following};
 use super::split::Cut;
-use super::sweep::Run;
+use super::sweep::{Run, Step};
 use super::table::{Broken, Table};
 use super::units::{Gpa, GpaRange, Index, Level, Span};
 use super::work::{Failed, Work};
 use super::{NestedPageTable, add, subtract};
-use crate::abi::axas_extent_t;
+use crate::abi::{AXAS_FLUSH_UNMAP, axas_extent_t};
 use crate::addr::Bits;
 use crate::error::{Error, Result};
 use crate::flags::{Attributes, Permissions, Tag};
@@ -342,17 +342,54 @@ fn make_room<F: Format>(to: &mut Side<'_>) -> Result<()> {
 /// Maps the giver's pages in the taker's space.
 #[inline(never)]
 fn put<F: Format>(from: &mut Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
-    let (batch, mut at) = (&mut from.work.transferred, from.range.start);
+    let mut at = from.range.start;
     while at < from.range.end {
-        at = from.npt.gather::<F>(batch, from.range.from(at)).ok_or(Error::BadState)?;
-        let start = to.opposite(from.range, batch.range.start);
-        let content = content::<F>(batch, start, from.npt, to.npt, deal)?;
-        let range = GpaRange::new(start, start.plus(batch.range.size()));
-        to.npt.put_batch(to.work, &content, range).ok_or(Error::BadState)?;
+        let (batch, rest) = (&mut from.work.transferred, from.range.from(at));
+        at = from.npt.gather::<F>(batch, rest).ok_or(Error::BadState)?;
+        // One after the other, neither below the other on the stack.
+        make_way::<F>(from, to, deal)?;
+        put_batch::<F>(from, to, deal)?;
     }
     publish_tables();
     to.npt.announce::<F>(to.range);
     Ok(())
+}
+
+/// Where a batch comes to in the taker's space, and what it becomes there.
+#[inline(always)]
+fn content_of<'a, F: Format>(
+    from: &'a Side<'_>,
+    to: &Side<'_>,
+    deal: &Deal,
+) -> Result<(GpaRange, Content<'a, F>)> {
+    let batch = &from.work.transferred;
+    let start = to.opposite(from.range, batch.range.start);
+    let content = content::<F>(batch, start, from.npt, to.npt, deal)?;
+    Ok((GpaRange::new(start, start.plus(batch.range.size())), content))
+}
+
+/// Takes away the notes in the place of a batch, and the tables in whose places its pages come.
+#[inline(never)]
+fn make_way<F: Format>(from: &Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
+    let (range, content) = content_of::<F>(from, to, deal)?;
+    let most = content.largest();
+    let mut request = FlushRequest::new(range);
+    let vacated = to.npt.vacate::<F>(to.work, range, most, &mut request);
+    let has_tables = request.is_needed();
+    to.npt.issue_if::<F>(request, AXAS_FLUSH_UNMAP);
+    to.npt.begin_reaping();
+    if has_tables && vacated.is_some() {
+        to.work.releases.begin(false, None);
+        return to.npt.reap::<F>(to.work, range, Remains::Busy, true).ok_or(Error::BadState);
+    }
+    vacated.ok_or(Error::BadState)
+}
+
+/// Maps the pages of a batch where entries are busy or empty.
+#[inline(never)]
+fn put_batch<F: Format>(from: &Side<'_>, to: &mut Side<'_>, deal: &Deal) -> Result<()> {
+    let (range, content) = content_of::<F>(from, to, deal)?;
+    to.npt.put_parts(to.work, &content, range).ok_or(Error::BadState)
 }
 
 /// The host did not reach a table or a page: the taker gets none, the giver keeps all.
@@ -509,17 +546,52 @@ impl NestedPageTable {
         Ok(())
     }
 
-    /// Maps a batch where holes and notes are.
-    #[inline(always)] // Called once.
-    fn put_batch<F: Format>(
+    /// Makes holes and notes busy where pages up to a level are to come, and tables dead in whose places these are.
+    #[inline(never)]
+    fn vacate<F: Format>(
         &self,
         work: &mut Work,
-        content: &Content<'_, F>,
         range: GpaRange,
+        most: Level,
+        request: &mut FlushRequest,
     ) -> Option<()> {
-        work.releases.begin(false, None);
-        self.take_out(work, content, range, FlushRequest::new(range))?;
-        self.put_parts(work, content, range)
+        let sweep = &mut work.sweep;
+        sweep.begin(self, range);
+        loop {
+            let step = sweep.step::<F>(self, &Broken::NONE)?;
+            let Run { page, level, span, gpa } = sweep.run;
+            let added = match step {
+                Step::End => return Some(()),
+                Step::Table(table) if level <= most && range.holds_entry(gpa, level) => {
+                    self.set(page, span.first, Entry::<F>::table(table).dead_table())?;
+                    request.add_table();
+                    sweep.skip(self);
+                    0
+                }
+                Step::Table(table) | Step::Hidden(table) => {
+                    sweep.enter(self, gpa, table)?;
+                    0
+                }
+                Step::Entries => self.make_busy_run::<F>(&sweep.run, range)?,
+            };
+            if added != 0 {
+                self.occupy::<F>(sweep.path(), gpa, level, span, added)?;
+            }
+        }
+    }
+
+    /// Makes holes and notes busy; how many were holes. Those that the range covers a part of stay until a table takes
+    /// their places.
+    #[inline(always)] // Called once.
+    fn make_busy_run<F: Format>(&self, run: &Run, range: GpaRange) -> Option<u64> {
+        let (mut added, mut gpa) = (0_u64, run.gpa);
+        Table::<F>::reach(self, run.page)?.update(run.span, |entry| {
+            let is_whole = range.holds_entry(gpa, run.level);
+            gpa = gpa.end(run.level);
+            added = added.wrapping_add(u64::from(entry.is_empty()));
+            if is_whole { Entry::busy() } else { entry }
+        });
+        Some(added)
     }
 
     /// That the frames of another space's batch are mapped here from an address on, as the host's.
