@@ -253,12 +253,56 @@ static void stocked(uint64_t size)
 	unmap_pages_of(size);
 }
 
+static uint8_t seen[MIB(4) / PAGE];
+
+static void note_page(const axas_fault_t *fault)
+{
+	if (fault->gpa >= GPA_AREA && fault->gpa < GPA_AREA + MIB(4))
+		seen[(fault->gpa - GPA_AREA) / PAGE] = 1;
+}
+
+/*
+ * As Xen tracks what a guest uses between two set/way operations (p2m_invalidate_root): the space is hidden by its root,
+ * and faults tell of each page that was used since, and of no other.
+ */
+static void tracked(void)
+{
+	uint8_t used[MIB(4) / PAGE];
+
+	(void)map_in_pages_of(PAGE, RW);
+	for (uint32_t round = 0; round < 6; round++) {
+		uint64_t differ = 0;
+
+		for (size_t i = 0; i < sizeof(used); i++)
+			used[i] = seen[i] = 0;
+		must("hide all", axas_hide(space, 0, axas_size(space), AXAS_HIDE_AUTO));
+		after_fault = note_page;
+		for (uint64_t i = random_below(40); i > 0; i--) {
+			const uint64_t page = random_below(sizeof(used));
+			struct outcome outcome;
+
+			guest_access(guest, random_below(2) ? OP_READ : OP_WRITE,
+				     GPA_AREA + page * PAGE, 1, &outcome);
+			check("a use in a hidden space", outcome.done, 1);
+			used[page] = 1;
+		}
+		after_fault = NULL;
+		for (size_t i = 0; i < sizeof(used); i++)
+			differ += used[i] != seen[i];
+		check("the pages that were used are those of the faults", differ, 0);
+	}
+	must("show all", axas_show(space, 0, axas_size(space)));
+	unmap_pages_of(PAGE);
+}
+
 static void parts(uint64_t size)
 {
 	if (axas_parts() & AXAS_PART_TAGS)
 		tagged(size);
 	if (axas_parts() & AXAS_PART_HIDE)
 		hidden(size), noted(size);
+	if (axas_parts() & AXAS_PART_HIDE && size == PAGE)
+		tracked();
 	if (axas_parts() & AXAS_PART_STOCK)
 		stocked(size);
 }
