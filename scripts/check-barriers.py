@@ -60,6 +60,7 @@ src/npt/page.rs replace_page store Release aarch64, store Release aarch64, walke
 src/npt/populate.rs publish walkers publish
 src/npt/protect.rs protect walkers publish, walkers publish
 src/npt/provider.rs announce_brought walkers publish
+src/npt/provider.rs supply_page load Acquire
 src/npt/table.rs load_acquire load Acquire
 src/npt/table.rs load_neighbour load Acquire
 src/npt/table.rs store store Release
