@@ -588,6 +588,31 @@ static void scattered_pages_are_copied_into_a_large_frame(void **state)
 	assert_ok(axas_unmap(f->as, AT, MIB));
 }
 
+/* Up to the flush a CPU may write to a page by what it holds. */
+static void write_to_the_old_page(struct host *h, const axas_tlb_request_t *request)
+{
+	const axas_hpa_t *old = h->in_flush_arg;
+
+	if (request->reason == AXAS_FLUSH_BREAK)
+		((uint64_t *)(void *)host_at(h, *old))[100] = 0x5a5a5a5a;
+}
+
+static void what_is_written_before_the_flush_is_copied(void **state)
+{
+	FIXTURE(f);
+	uint64_t value;
+	axas_hpa_t old;
+
+	scattered_pages(f, AT, RW);
+	old = at(f, AT + 511 * PAGE).hpa;
+	f->host.in_flush_arg = &old;
+	f->host.in_flush = write_to_the_old_page;
+	assert_int_equal(merge(f, AT, 2 * MIB, AXAS_MERGE_COPY), 1);
+	f->host.in_flush = NULL;
+	assert_ok(axas_read_u64(f->as, AT + 511 * PAGE + 800, 0, &value));
+	assert_int_equal(value, 0x5a5a5a5a);
+}
+
 static void a_host_with_a_shorter_hal_lets_all_pages_go(void **state)
 {
 	FIXTURE(f);
@@ -868,6 +893,7 @@ int main(void)
 		EACH_FORMAT(clean_pages_merge_with_clean_ones),
 		EACH_FORMAT(what_hardware_marks_meanwhile_is_kept),
 		EACH_FORMAT_NO_SPACE(scattered_pages_are_copied_into_a_large_frame),
+		EACH_FORMAT(what_is_written_before_the_flush_is_copied),
 		EACH_FORMAT_NO_SPACE(a_host_with_a_shorter_hal_lets_all_pages_go),
 		EACH_FORMAT(what_cannot_be_copied_stays),
 		EACH_FORMAT_NO_SPACE(pages_are_copied_through_windows),

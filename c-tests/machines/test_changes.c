@@ -268,6 +268,8 @@ static void note_page(const axas_fault_t *fault)
 static void tracked(void)
 {
 	uint8_t used[MIB(4) / PAGE];
+	uint32_t state =
+		1; /* the same accesses in each run, for there are to be as many requests */
 
 	(void)map_in_pages_of(PAGE, RW);
 	for (uint32_t round = 0; round < 6; round++) {
@@ -277,11 +279,13 @@ static void tracked(void)
 			used[i] = seen[i] = 0;
 		must("hide all", axas_hide(space, 0, axas_size(space), AXAS_HIDE_AUTO));
 		after_fault = note_page;
-		for (uint64_t i = random_below(40); i > 0; i--) {
-			const uint64_t page = random_below(sizeof(used));
+		for (uint32_t i = 0; i < 10 * round; i++) {
 			struct outcome outcome;
+			uint32_t page;
 
-			guest_access(guest, random_below(2) ? OP_READ : OP_WRITE,
+			state = state * 1664525u + 1013904223u;
+			page = (state >> 16) % sizeof(used);
+			guest_access(guest, state >> 8 & 1 ? OP_READ : OP_WRITE,
 				     GPA_AREA + page * PAGE, 1, &outcome);
 			check("a use in a hidden space", outcome.done, 1);
 			used[page] = 1;
