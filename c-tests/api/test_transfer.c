@@ -686,6 +686,45 @@ static void every_allocation_may_fail(void **state)
 		}
 }
 
+/* The taker's kept tables are there, whatever allocation fails; pages use them, or take their places. */
+static void kept_tables_stay_where_a_transfer_fails(void **state)
+{
+	struct two *t = two_of(state);
+
+	t->f.cfg.options |= AXAS_KEEP_TABLES;
+	begin(t);
+	for (uint32_t way = 0; way < 3; way++) {
+		const axas_gpa_t shift = way == 1 ? PAGE : 0;
+		axas_status_t status = AXAS_ERR_NO_MEMORY;
+		uint64_t refused = 0;
+
+		assert_ok(axas_map_linear(t->f.as, AT, LINEAR_HPA, GIB, RW));
+		/* tables of two levels are kept; or one beside a page that stays */
+		assert_ok(axas_map_linear(t->to, THERE + 2 * MIB, LINEAR_HPA, PAGE, RW));
+		if (way == 2)
+			assert_ok(axas_map_linear(t->to, THERE + 8 * MIB, LINEAR_HPA, PAGE, RW));
+		assert_ok(axas_unmap(t->to, THERE + 2 * MIB, PAGE));
+		for (uint64_t n = 1; status != AXAS_OK; n++) {
+			t->f.host.fail_at = n;
+			status = transfer(t, AT + shift, THERE + shift, 4 * MIB,
+					  deal(AXAS_LEND, 0, RW));
+			t->f.host.fail_at = 0;
+			if (status != AXAS_OK) {
+				assert_status(AXAS_ERR_NO_MEMORY, status);
+				refused++;
+			}
+			check_both(t);
+			assert_true(n < 20);
+		}
+		assert_true(refused > 0);
+		assert_int_equal(there(t, THERE + 2 * MIB).size, 2 * MIB);
+		assert_ok(axas_unmap(t->to, 0, SPACE_SIZE));
+		assert_ok(axas_collect(t->to, 0, SPACE_SIZE));
+		assert_ok(axas_unmap(t->f.as, 0, SPACE_SIZE));
+		check_both(t);
+	}
+}
+
 /* A range whose last page only is refused, with cuts on both sides before it; whatever allocation fails besides. */
 static void expect_refusal(struct two *t, axas_status_t why, axas_gpa_t gpa, axas_gpa_t to_gpa,
 			   uint64_t size, axas_transfer_t d)
@@ -974,6 +1013,7 @@ int main(void)
 		EACH(tags_say_what_may_move_and_what_has_moved),
 		EACH(formats_must_be_the_same),
 		EACH_WITHOUT(every_allocation_may_fail),
+		EACH_WITHOUT(kept_tables_stay_where_a_transfer_fails),
 		EACH_WITHOUT(what_is_refused_takes_no_memory),
 		EACH_WITHOUT(a_host_blind_for_a_moment_leaves_no_page_with_two),
 		EACH(slices_come_out_as_one_call),

@@ -153,9 +153,6 @@ pub(crate) fn transfer<F: Format>(
         }
         Some(to) => {
             let held = check_pages::<F>(from, to, deal)?;
-            if to.npt.keeps_tables() {
-                to.npt.collect::<F>(to.work, to.range)?;
-            }
             plan_pages::<F>(from, to, deal)?;
             stock_giver::<F>(from, deal)?;
             if planted(Defect::TakerWritten) {
@@ -631,7 +628,8 @@ impl NestedPageTable {
         self.put_parts(work, content, range)
     }
 
-    /// Makes the tables of a range dead in whose places larger entries come.
+    /// Makes the tables of a range dead in whose places larger entries come. A kept one, which is empty, counts as
+    /// occupied from now on.
     #[inline(never)]
     fn break_covered<F: Format>(
         &self,
@@ -649,9 +647,13 @@ impl NestedPageTable {
             match step {
                 Step::End => return Some(()),
                 Step::Table(table) if pieces.covers(range, gpa, level) => {
+                    let is_kept = self.entry::<F>(page, span.first)?.is_kept_table(level.get());
                     self.set(page, span.first, Entry::<F>::table(table).dead_table())?;
                     request.add_table();
                     sweep.skip(self);
+                    if is_kept {
+                        self.occupy::<F>(sweep.path(), gpa, level, span, 1)?;
+                    }
                 }
                 Step::Table(table) | Step::Hidden(table) => sweep.enter(self, gpa, table)?,
                 Step::Entries => {}
