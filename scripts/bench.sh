@@ -4,7 +4,7 @@
 # terminal and, with CSV and SVG, to docs/bench. A second run with the crate axaddrspace 0.6 of crates.io as
 # one peer more (benches/peers) goes to docs/bench/peers. RUNS=5: the first run so many
 # times, each in docs/bench/runs, and which targets the median of them meets. With BENCH_PARTS=1 the rows of the parts
-# alone, to build/bench/parts. With BENCH_QUICK=1 the first run is done in small, to
+# alone, to docs/bench/parts. With BENCH_QUICK=1 the first run is done in small, to
 # see that it works: the figures say nothing and go to build/bench/quick. `build` compiles for that and runs nothing.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -54,7 +54,7 @@ if [ -n "${BENCH_QUICK:-}" ]; then
 	exit
 fi
 if [ -n "${BENCH_PARTS:-}" ]; then
-	measure benches --parts "$ROOT/build/bench/parts"
+	measure benches --parts "$ROOT/docs/bench/parts"
 	exit
 fi
 if [ "${RUNS:-1}" -gt 1 ]; then

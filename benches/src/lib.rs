@@ -159,7 +159,9 @@ pub fn run(extra: Option<(Subject, Calls)>) -> Result<(), Box<dyn Error>> {
     std::fs::write(options.directory.join("report.md"), text)?;
     report::write_series(&options.directory.join("figures.csv"), &bench.series)?;
     report::write_verdicts(&options.directory.join("targets.csv"), &verdicts)?;
-    report::write_plots(&options.directory.join("plots.csv"), &plots)?;
+    if !plots.is_empty() {
+        report::write_plots(&options.directory.join("plots.csv"), &plots)?;
+    }
     for plot in &plots {
         plot.write(&options.directory)?;
     }
