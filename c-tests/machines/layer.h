@@ -41,6 +41,12 @@ struct layer {
 	uint32_t huge_options;
 	uint32_t walk_writes; /* the guest's walker sets bits in its tables */
 	uint32_t sets_accessed; /* the walker sets accessed bits in ours, instead of a fault */
+	/*
+	 * The log that this CPU keeps of pages whose dirty bit it sets, for the guest that is loaded here. Null: it keeps
+	 * none. The first call begins it; false without. The second takes out the address of a page; UINT64_MAX: no more.
+	 */
+	uint32_t (*page_log_begin)(void);
+	uint64_t (*page_log_take)(void);
 };
 
 extern struct layer layer;

@@ -3,7 +3,8 @@
  * Pre-copy: the second CPU stays in a guest that writes at random, while this one collects which pages were written and
  * copies them, round after round. When the guest stands still and the last round is copied, the copy is what the guest
  * has. By write faults, and by dirty bits that the walker sets; once more as a negative control, where the flush does
- * nothing: then writes are lost. In an archive that has the part.
+ * nothing: then writes are lost. And with the log of pages that the CPU itself keeps (PML), where it keeps one. In an archive
+ * that has the part.
  */
 #include <stddef.h>
 
@@ -17,7 +18,9 @@
 #define FEW      KIB(32)
 
 #pragma weak axas_dirty_start
+#pragma weak axas_dirty_clear
 #pragma weak axas_dirty_collect
+#pragma weak axas_dirty_get
 #pragma weak axas_dirty_stop
 
 static uint64_t copy[SCATTERED / 8];
@@ -120,6 +123,75 @@ static void in_mode(const char *name, uint32_t how)
 	check("without a flush writes are lost", precopy(how, FLUSH_NOTHING, FEW) != 0, 1);
 }
 
+/* Pages that the CPU's log has since the last time, as bits; how many. */
+static uint64_t take_page_log(void)
+{
+	uint64_t count = 0, gpa;
+
+	for (uint64_t i = 0; i < (pages + 63) / 64; i++)
+		bitmap[i] = 0;
+	while ((gpa = layer.page_log_take()) != UINT64_MAX) {
+		const uint64_t page = (gpa - GPA_AREA) / PAGE;
+
+		/* The guest's own tables and its mailbox are in the log too. */
+		if (gpa < GPA_AREA || page >= pages)
+			continue;
+		bitmap[page / 64] |= UINT64_C(1) << (page % 64);
+		count++;
+	}
+	return count;
+}
+
+/* Writes to so many pages at random; how many different ones. */
+static uint64_t write_pages(uint64_t writes)
+{
+	static uint64_t used[SCATTERED / PAGE / 64];
+	uint64_t count = 0;
+
+	for (uint64_t i = 0; i < (pages + 63) / 64; i++)
+		used[i] = 0;
+	for (; writes > 0; writes--) {
+		const uint64_t page = random_below(pages);
+		struct outcome outcome;
+
+		guest_access(guest, OP_WRITE, GPA_AREA + page * PAGE, random_number(), &outcome);
+		check("a write while the CPU logs", outcome.done, 1);
+		count += !(used[page / 64] >> (page % 64) & 1);
+		used[page / 64] |= UINT64_C(1) << (page % 64);
+	}
+	return count;
+}
+
+/*
+ * The CPU's log has each page that becomes dirty: only these are made clean. How many were written and not in the log. The
+ * control makes none clean: then what is written again is not in the log.
+ */
+static uint64_t with_page_log(uint32_t cleans)
+{
+	uint64_t missed = 0;
+
+	size = SCATTERED;
+	pages = SCATTERED / PAGE;
+	open_area(FLUSH_HOST);
+	must("start",
+	     axas_dirty_start(space, GPA_AREA, size, AXAS_DIRTY_HARDWARE | AXAS_DIRTY_SPLIT));
+	check("the log begins", layer.page_log_begin(), 1);
+	for (uint32_t round = 0; round < ROUNDS; round++) {
+		const uint64_t written = write_pages(WRITTEN), logged = take_page_log();
+		uint64_t dirty = 0;
+
+		missed += written - logged;
+		if (!cleans)
+			continue;
+		must("clear", axas_dirty_clear(space, GPA_AREA, size, bitmap, pages, 0));
+		must("get", axas_dirty_get(space, GPA_AREA, size, bitmap, pages, &dirty));
+		check("what was in the log is all that was dirty", dirty, 0);
+	}
+	must("stop", axas_dirty_stop(space, 0, axas_size(space)));
+	space_close();
+	return missed;
+}
+
 void test_logged(void)
 {
 	if (!(axas_parts() & AXAS_PART_DIRTY))
@@ -129,4 +201,9 @@ void test_logged(void)
 		in_mode("pre-copy by write faults", 0);
 	in_mode("pre-copy by dirty bits",
 		layer.format == AXAS_FORMAT_RISCV_GSTAGE ? 0 : AXAS_DIRTY_HARDWARE);
+	if (layer.page_log_begin) {
+		group("log of the CPU");
+		check("the log has each page that is written", with_page_log(1), 0);
+		check("a page that stays dirty is in it once", with_page_log(0) != 0, 1);
+	}
 }

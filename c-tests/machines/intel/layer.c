@@ -19,6 +19,15 @@
 #define EVENT_NMI         0x202 /* type and vector */
 #define INVEPT_ALL        2
 
+/* Page-modification logging: a page of addresses, filled from its end. */
+#define SECONDARY_PML (1u << 17)
+#define PML_ADDRESS   ((enum vmcs_field)0x200e)
+#define PML_INDEX     ((enum vmcs_field)0x0812)
+#define PML_ENTRIES   512
+
+static uint32_t page_log_begin(void);
+static uint64_t page_log_take(void);
+
 struct layer layer = {
 	.format = AXAS_FORMAT_EPT,
 	.root_bytes = 4096,
@@ -36,6 +45,8 @@ struct layer layer = {
 	.walk_writes = 1,
 	/* Bochs lets the CPUs run in turns. */
 	.stage1_levels = 4,
+	.page_log_begin = page_log_begin,
+	.page_log_take = page_log_take,
 };
 
 static struct vcpu vcpus[CPU_COUNT];
@@ -66,6 +77,34 @@ void layer_probe(void)
 	layer.space_size = UINT64_C(1) << 48;
 	/* The guest's own entries have no wider addresses. */
 	layer.reach = UINT64_C(1) << REACH_BITS;
+}
+
+static uint64_t page_log[PML_ENTRIES] __attribute__((aligned(AXAS_PAGE_SIZE)));
+/* The entry that is taken next. */
+static uint64_t page_log_place;
+
+static void page_log_empty(void)
+{
+	page_log_place = PML_ENTRIES - 1;
+	vmcs_write(PML_INDEX, page_log_place);
+}
+
+static uint32_t page_log_begin(void)
+{
+	if (!(read_msr(MSR_VMX_SECONDARY) >> 32 & SECONDARY_PML))
+		return 0;
+	vmcs_write(PML_ADDRESS, (uintptr_t)page_log);
+	page_log_empty();
+	vmcs_write(VMCS_SECONDARY_CONTROLS, vmcs_read(VMCS_SECONDARY_CONTROLS) | SECONDARY_PML);
+	return 1;
+}
+
+static uint64_t page_log_take(void)
+{
+	if (page_log_place != vmcs_read(PML_INDEX))
+		return page_log[page_log_place--];
+	page_log_empty();
+	return UINT64_MAX;
 }
 
 axas_status_t layer_expected_status(axas_flags_t flags, uint32_t features)
