@@ -2,6 +2,9 @@
 /* Which pages a guest wrote: axas_dirty_start and its kin. */
 #include "fixture.h"
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #define AT    (4 * GIB)
 #define PAGES (3 * 512u)
 #define WORDS (PAGES / 64)
@@ -807,6 +810,35 @@ static void the_ends_of_the_space(void **state)
 	assert_ok(axas_dirty_stop(f->as, 0, SPACE_SIZE));
 }
 
+/* A bitmap of half a gigabyte in which all of each 2 MiB is the same memory. */
+static void more_pages_than_32_bits_count_are_counted(void **state)
+{
+	FIXTURE(f);
+	const uint64_t pages = (1ull << 32) + 1, part = 2 * MIB, bytes = 512 * MIB + part;
+	const int memory = memfd_create("bitmap", 0);
+	uint64_t count = 0;
+	uint8_t *bitmap;
+
+	f->host.quick = 1;
+	f->cfg.levels = 5;
+	f->cfg.size = 1ull << 56;
+	fixture_create(f);
+	assert_ok(start(f, 0, f->cfg.size, AXAS_DIRTY_ALL));
+	/* one entry, whose pages read otherwise than before */
+	assert_ok(axas_map_alloc(f->as, 256 * TIB, 256 * TIB, RW | AXAS_REPLACE));
+	assert_true(memory >= 0 && ftruncate(memory, (off_t)part) == 0);
+	bitmap = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_true(bitmap != MAP_FAILED);
+	for (uint64_t at = 0; at < bytes; at += part)
+		assert_true(mmap(bitmap + at, part, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+				 memory, 0) != MAP_FAILED);
+	assert_ok(axas_dirty_collect(f->as, 256 * TIB, pages * PAGE, (uint64_t *)(void *)bitmap,
+				     pages, 0, &count));
+	assert_int_equal(count, pages);
+	munmap(bitmap, bytes);
+	close(memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -835,6 +867,8 @@ int main(void)
 		EACH_FORMAT(a_write_that_shows_a_clean_page_makes_it_dirty),
 		EACH_FORMAT(bad_input_changes_nothing),
 		EACH_FORMAT(the_ends_of_the_space),
+		ONE(more_pages_than_32_bits_count_are_counted, setup_host, ept),
+		ONE(more_pages_than_32_bits_count_are_counted, setup_host, riscv),
 	};
 
 	return cmocka_run_group_tests_name("dirty", tests, NULL, NULL);

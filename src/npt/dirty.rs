@@ -75,15 +75,13 @@ impl<'a> Bitmap<'a> {
 
     /// Sets the bits of a range.
     pub(super) fn report(&mut self, range: GpaRange) {
-        let mut count = 0;
         for_words(self.start, range, |place, mask| {
             if let Some(word) = self.words.get_mut(place) {
                 *word |= mask;
             }
-            count = mask.count_ones().wrapping_add(count);
             true
         });
-        self.count = self.count.wrapping_add(count.into());
+        self.count = self.count.wrapping_add(range.size().wrapping_shr(PAGE_SHIFT));
     }
 }
 
