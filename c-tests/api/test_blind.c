@@ -37,6 +37,11 @@ static axas_status_t map_scattered(axas_t *as)
 	return axas_map_extents(as, 8 * GIB - 3 * MIB, extents, 3, RW);
 }
 
+static axas_status_t unmap_one_page(axas_t *as)
+{
+	return axas_unmap(as, AT + GIB - PAGE, PAGE);
+}
+
 /* Tables that are out, the handle left aside, are those that hang below the root, and are counted. */
 static void expect_no_table_lost(const struct fixture *f)
 {
@@ -90,6 +95,13 @@ static void a_map_at_its_quota_loses_no_table(void **state)
 	blind_at_each_look(f, map_scattered);
 }
 
+static void an_unmap_of_one_page_loses_no_table(void **state)
+{
+	FIXTURE(f);
+
+	blind_at_each_look(f, unmap_one_page);
+}
+
 #define BLIND(test, fmt)                                                            \
 	{                                                                           \
 #test " [" #fmt "]", test, setup_silent_host, teardown, &fmt##_case \
@@ -103,6 +115,7 @@ int main(void)
 		EACH_FORMAT_BLIND(a_replace_loses_no_table),
 		EACH_FORMAT_BLIND(a_replace_of_a_hole_loses_no_table),
 		EACH_FORMAT_BLIND(a_map_at_its_quota_loses_no_table),
+		EACH_FORMAT_BLIND(an_unmap_of_one_page_loses_no_table),
 	};
 
 	return cmocka_run_group_tests_name("blind", tests, NULL, NULL);

@@ -449,11 +449,14 @@ impl NestedPageTable {
                 return Some(false);
             }
         }
+        let went = self.entry_on::<F>(path, gpa, level)?;
         self.set_on(path, gpa, level, Entry::<F>::EMPTY)?;
-        if level < self.levels {
-            self.set_on(path, gpa, level.up(), link.with_one_less())?;
-        } else {
+        if level == self.levels {
             super::subtract(&self.root_entries, 1);
+        } else if self.set_on(path, gpa, level.up(), link.with_one_less()).is_none() {
+            // What walkers hold of it is as true as before.
+            let _ = self.set_on(path, gpa, level, went);
+            return None;
         }
         self.discount_leaves(Level::PAGE, 1);
         let mut request = FlushRequest::new(range);
