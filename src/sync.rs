@@ -99,7 +99,7 @@ pub(crate) enum Defect {
     /// A page that the host brings takes the place of whatever is there.
     #[cfg(feature = "provider")]
     SupplyReplaces,
-    /// The host hears of a page that goes before no CPU writes to it any more.
+    /// `evicted` is called for a page before the flush, while CPUs can still write to it.
     #[cfg(feature = "provider")]
     EvictedUnflushed,
 }

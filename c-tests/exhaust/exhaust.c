@@ -56,15 +56,6 @@ static void wrong(const char *why)
 	_exit(1);
 }
 
-/* Asked to end, the run says how far it came. */
-static volatile sig_atomic_t is_asked_to_end;
-
-static void ends(int number)
-{
-	(void)number;
-	is_asked_to_end = 1;
-}
-
 static void crashed(int number)
 {
 	(void)number;
@@ -198,7 +189,7 @@ static void run_scope(const struct scope *s, uint64_t limit)
 					.tables = state_digest(&run.after, &run.next),
 					.pages = pages_digest(&run.next),
 				});
-	while (node < run.states.nodes && run.transitions < limit && !is_asked_to_end)
+	while (node < run.states.nodes && run.transitions < limit && !world_is_asked_to_end)
 		expand(node++);
 	depth = run.states.node[node < run.states.nodes ? node : run.states.nodes - 1].depth;
 	seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
@@ -243,8 +234,8 @@ int main(int argc, char **argv)
 	transitions = strtoull(argv[2], NULL, 0);
 	states_init(&run.states);
 	signal(SIGSEGV, crashed);
-	signal(SIGTERM, ends);
-	for (uint32_t i = 0; i < SCOPES && !is_asked_to_end; i++) {
+	world_end_when_asked();
+	for (uint32_t i = 0; i < SCOPES && !world_is_asked_to_end; i++) {
 		const struct scope scope = scope_make(i, run.cfg.format);
 		const uint64_t limit = spare + transitions * scope.share / 20;
 

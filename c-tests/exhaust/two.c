@@ -63,15 +63,6 @@ static void wrong(const char *why)
 	_exit(1);
 }
 
-/* Asked to end, the run says how far it came. */
-static volatile sig_atomic_t is_asked_to_end;
-
-static void ends(int number)
-{
-	(void)number;
-	is_asked_to_end = 1;
-}
-
 static void crashed(int number)
 {
 	(void)number;
@@ -418,7 +409,7 @@ static void run_scope(const struct scope *s, uint64_t limit)
 			   .pages = pages_digest(&run.side[0].next) * 3 +
 				    pages_digest(&run.side[1].next),
 		   });
-	while (node < run.states.nodes && run.transitions < limit && !is_asked_to_end)
+	while (node < run.states.nodes && run.transitions < limit && !world_is_asked_to_end)
 		expand(node++);
 	depth = run.states.node[node < run.states.nodes ? node : run.states.nodes - 1].depth;
 	for (uint32_t i = 0; i < run.deals; i++)
@@ -462,9 +453,9 @@ int main(int argc, char **argv)
 	transitions = strtoull(argv[2], NULL, 0);
 	states_init(&run.states);
 	signal(SIGSEGV, crashed);
-	signal(SIGTERM, ends);
+	world_end_when_asked();
 	world_in_flush = in_flush;
-	for (uint32_t i = 0; i < DEAL_SCOPES && !is_asked_to_end; i++) {
+	for (uint32_t i = 0; i < DEAL_SCOPES && !world_is_asked_to_end; i++) {
 		const struct scope scope = deal_scope(i);
 
 		run_scope(&scope, transitions * scope.share / 20);

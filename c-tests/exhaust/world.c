@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+volatile sig_atomic_t world_is_asked_to_end;
 struct world world;
 struct seen seen;
 struct host_answer host_answer;
@@ -504,4 +505,15 @@ void world_create_side(uint32_t side, const axas_config_t *cfg)
 	world_side = cfg->vmid;
 	create(side, cfg, 0, AXAS_HAL_DIRECT_MAP_LINEAR);
 	world_save();
+}
+
+static void ask_to_end(int number)
+{
+	(void)number;
+	world_is_asked_to_end = 1;
+}
+
+void world_end_when_asked(void)
+{
+	signal(SIGTERM, ask_to_end);
 }

@@ -6,6 +6,7 @@
 #ifndef EXHAUST_WORLD_H
 #define EXHAUST_WORLD_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -122,5 +123,8 @@ uint32_t world_guests(void);
 /* What a frame of the guest has had in it from the start, unless another one was copied there. */
 uint64_t world_stamp(axas_hpa_t hpa);
 void world_put_stamp(axas_hpa_t hpa, uint64_t value);
+/* A run that SIGTERM asks to end says how far it came. */
+extern volatile sig_atomic_t world_is_asked_to_end;
+void world_end_when_asked(void);
 
 #endif

@@ -129,7 +129,7 @@ impl AddressSpace {
     pub unsafe fn destroy(place: NonNull<Self>) {
         // SAFETY: 1. live by the caller's promise; 2. only shared references exist.
         let space = unsafe { place.as_ref() };
-        // Nobody else uses the space: there is no lock to wait for.
+        // No other call uses the space: there is no lock to wait for.
         let mut alone = Alone { space };
         space.npt.end_stock(&mut alone.work().stock);
         if space.remove_all(alone).is_err() {

@@ -235,7 +235,7 @@ impl Host {
         self.flushes_local
     }
 
-    /// Whether the host invalidates TLBs of everybody.
+    /// Whether the host invalidates the TLBs of all CPUs.
     pub(crate) fn has_flush(&self) -> bool {
         self.tlb_flush.is_some()
     }
@@ -696,7 +696,7 @@ impl GuestWindow<'_> {
     /// Zeroes all of it.
     ///
     /// # Safety
-    /// Nobody else reaches the memory.
+    /// No other code reaches the memory.
     #[cfg(feature = "transfer")]
     pub(crate) unsafe fn zero(&self) {
         // SAFETY: 1. the window is open on so many bytes; 2. by the caller's promise.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Replacing what is in a range: one operation for everybody.
+//! Replacing what is in a range: one operation for vCPUs and readers.
 //!
 //! Leaves, and tables in whose places larger entries come, become dead entries, are flushed once, and the new
 //! entries take their places: a vCPU meanwhile is told to retry, a reader without the lock waits for it. Where
